@@ -1,0 +1,1 @@
+"""Recipes as YAML, shipped with the package: `vitrail fit --config NAME` finds them here."""

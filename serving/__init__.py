@@ -1,0 +1,1 @@
+"""The HTTP endpoint: one model behind BentoML, with a surface of our own."""

@@ -1,0 +1,5 @@
+"""vitrail: Vision Transformer picture classifiers, trained, measured, exported and served."""
+
+from importlib.metadata import version
+
+__version__ = version("vitrail")

@@ -1,0 +1,114 @@
+"""What a model file says about itself: classes, input rule, provenance, measured accuracy."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from vitrail.errors import ModelError
+from vitrail.intervals import Share
+
+METADATA_KEY = "vitrail"
+FORMAT = 1
+
+Resize = Literal["squash", "crop", "pad"]
+
+
+@dataclass(frozen=True)
+class InputRule:
+    """How any picture becomes the square canvas that the network sees, and the canvas its pixels."""
+
+    size: int
+    resize: Resize = "squash"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if self.resize not in get_args(Resize):
+            known = ", ".join(get_args(Resize))
+            raise ModelError(f"resize rule '{self.resize}' is unknown; known are {known}")
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Which pictures the model learnt from: enough to know them again, not to rebuild them."""
+
+    name: str
+    fingerprint: str
+    train: int
+    val: int
+    test: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How closely the file answers as the network did, on real test pictures."""
+
+    pictures: int
+    max_logit_error: float
+    mean_logit_error: float
+    logit_sd: float
+    flips: int
+    resized_max_logit_error: float
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The answer that every machine must give to the golden pictures of `recipe`."""
+
+    recipe: str
+    logits: tuple[tuple[float, ...], ...]
+    tolerance: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything a caller of `model.onnx` may want to know, kept inside the file as JSON."""
+
+    classes: tuple[str, ...]
+    input: InputRule
+    architecture: dict[str, Any]
+    parameters: int
+    flops: int
+    dataset: Dataset
+    seed: int
+    test_accuracy: Share
+    parity: Parity
+    golden: Golden
+    versions: dict[str, str]
+    created: str
+    task: Literal["classification"] = "classification"
+    temperature: float = 1.0
+    format: int = field(default=FORMAT)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """Read a card back; a card of another format or with missing parts is refused."""
+        try:
+            parts = json.loads(text)
+            if parts["format"] != FORMAT:
+                raise ModelError(
+                    f"the card has format {parts['format']}, this vitrail reads format {FORMAT}: "
+                    "export the model again, or install the vitrail that wrote it"
+                )
+            golden = parts.pop("golden")
+            return cls(
+                classes=tuple(parts.pop("classes")),
+                input=InputRule(**parts.pop("input")),
+                dataset=Dataset(**parts.pop("dataset")),
+                test_accuracy=Share(**parts.pop("test_accuracy")),
+                parity=Parity(**parts.pop("parity")),
+                golden=Golden(
+                    recipe=golden["recipe"],
+                    logits=tuple(tuple(row) for row in golden["logits"]),
+                    tolerance=golden["tolerance"],
+                ),
+                **parts,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            raise ModelError(f"the model's card cannot be read ({fault}): export the model again") from fault

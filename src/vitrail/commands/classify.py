@@ -1,0 +1,44 @@
+"""vitrail classify: label pictures with a model file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from vitrail.commands.parsing import Parser
+
+ABOUT = """Label pictures with a model file written by `vitrail export`.
+
+  vitrail classify model.onnx photo.jpg another.png
+  vitrail classify model.onnx photo.jpg --top-k 3 --json
+
+A picture that does not decode is named, the others are answered, and the command ends with 1."""
+
+
+def main(args: Sequence[str]) -> int:
+    parser = Parser("classify", ABOUT)
+    parser.add_argument("model", help="a model.onnx written by `vitrail export`")
+    parser.add_argument("pictures", nargs="+", type=Path, help="picture files")
+    parser.add_argument("--top-k", type=int, help="how many labels a picture (default: 5, or all if fewer)")
+    parser.add_argument("--provider", default="auto", choices=["auto", "cpu", "cuda"], help="where to run it")
+    parser.add_argument("--json", action="store_true", help="print one JSON document a picture and line")
+    options = parser.parse_args(args)
+
+    from vitrail.classifier import Classifier, read_pictures
+    from vitrail.errors import PictureError
+
+    classifier = Classifier(options.model, options.provider)
+    top_k = options.top_k if options.top_k is not None else min(5, len(classifier.card.classes))
+    failed = False
+    for path, data in zip(options.pictures, read_pictures(options.pictures), strict=True):
+        try:
+            labels = classifier.classify(data, top_k)
+        except PictureError as fault:
+            failed = True
+            print(json.dumps({"picture": str(path), "error": str(fault)}) if options.json else f"{path}: {fault}")
+            continue
+        if options.json:
+            print(json.dumps({"picture": str(path), "labels": [asdict(label) for label in labels]}))
+        else:
+            print(f"{path}: " + ", ".join(f"{label.label} {label.probability:.3f}" for label in labels))
+    return 1 if failed else 0

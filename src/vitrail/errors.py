@@ -1,0 +1,53 @@
+"""What can go wrong, worded for the person who can mend it."""
+
+
+class VitrailError(Exception):
+    """A failure that its reader can mend; the command prints it as one line and ends with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(VitrailError):
+    """The command, or a configuration file, was used wrongly."""
+
+    exit_code = 2
+
+
+class PictureError(VitrailError):
+    """These bytes cannot be shown to a model."""
+
+    code = "bad_picture"
+
+
+class UnsupportedFormat(PictureError):
+    """Not one of the picture formats that vitrail reads."""
+
+    code = "unsupported_format"
+
+
+class CorruptPicture(PictureError):
+    """A known format, but the picture does not decode."""
+
+    code = "corrupt_picture"
+
+
+class PictureTooLarge(PictureError):
+    """More pixels than vitrail is willing to decode."""
+
+    code = "picture_too_large"
+
+
+class DataError(VitrailError):
+    """A folder of pictures, or a set, that cannot be learnt from."""
+
+
+class ModelError(VitrailError):
+    """A model file, a checkpoint or a network that is not what it should be."""
+
+
+class ProviderError(VitrailError):
+    """onnxruntime, or the provider that was asked for, is not there."""
+
+
+class ParityError(VitrailError):
+    """The exported file does not answer as the network did, so it was not written."""

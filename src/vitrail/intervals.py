@@ -1,0 +1,31 @@
+"""How sure a measured share is: Wilson's interval."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+Z_95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Share:
+    """`hits` of `total`, with the 95 % interval around their ratio."""
+
+    hits: int
+    total: int
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def wilson(hits: int, total: int) -> Share:
+    """The share with Wilson's 95 % interval, which stays inside 0…1 and holds for few pictures too."""
+    share = hits / total
+    spread = Z_95**2 / total
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z_95 * sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
+    low = 0.0 if hits == 0 else max(0.0, centre - half)
+    high = 1.0 if hits == total else min(1.0, centre + half)
+    return Share(hits, total, share, low, high)

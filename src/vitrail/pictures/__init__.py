@@ -1,0 +1,1 @@
+"""Drawings that inspect and the reports share (numpy, Pillow)."""

@@ -1,0 +1,1 @@
+"""Pictures as sets of vectors."""

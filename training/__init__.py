@@ -1,0 +1,1 @@
+"""Training with Lightning: module, data module, schedule, run folders and the command line."""
