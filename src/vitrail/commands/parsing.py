@@ -1,9 +1,12 @@
 """The argument parser of the light commands: wrong use is one line, not a page."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from typing import NoReturn
+from argparse import ArgumentError, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 from vitrail.errors import UsageError
+
+T = TypeVar("T")
 
 
 class Parser(ArgumentParser):
@@ -19,3 +22,12 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def without_traceback(parse: Callable[[], T], verb: str) -> T:
+    """Let a jsonargparse parser speak in one line too."""
+    try:
+        return parse()
+    except ArgumentError as fault:
+        reason = " ".join(str(fault).split())
+        raise UsageError(f"{reason} (see `vitrail {verb} --help`)") from fault

@@ -1,1 +1,6 @@
 """Pictures as sets of vectors."""
+
+from vitrail.vectors.patches import patchify, unpatchify
+from vitrail.vectors.sets import VectorSet
+
+__all__ = ["VectorSet", "patchify", "unpatchify"]

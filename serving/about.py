@@ -1,0 +1,63 @@
+"""What the server says of itself: its model, its health, its numbers, its routes, its page."""
+
+from dataclasses import asdict
+from importlib.resources import files
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from vitrail.serving.classify import identity
+from vitrail.serving.engine import Engine
+from vitrail.serving.openapi import CLIENT_SCHEMA, DOCUMENT
+from vitrail.serving.watch import metrics
+
+# The page needs nothing from elsewhere, and may not be talked into fetching it.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+
+
+async def model(request: Request) -> Response:
+    engine: Engine = request.app.state.engine
+    loaded = engine.ready()
+    return JSONResponse({**identity(loaded), "provider": loaded.provider, "card": asdict(loaded.card)})
+
+
+async def livez(request: Request) -> Response:
+    return JSONResponse({"live": True})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready once the golden pictures were answered rightly; the reason says why not, or what is amiss."""
+    engine: Engine = request.app.state.engine
+    loaded = engine.model
+    state = {"ready": loaded is not None, "provider": loaded.provider if loaded else None, "reason": engine.reason}
+    return JSONResponse(state, 200 if loaded else 503)
+
+
+async def numbers(request: Request) -> Response:
+    return Response(metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+async def docs(request: Request) -> Response:
+    return JSONResponse(DOCUMENT)
+
+
+async def client_schema(request: Request) -> Response:
+    return JSONResponse(CLIENT_SCHEMA)
+
+
+async def page(request: Request) -> Response:
+    name, kind = PAGE_FILES[request.url.path]
+    text = (files("vitrail.serving") / "page" / name).read_text("utf-8")
+    return Response(text, headers=PAGE_HEADERS, media_type=kind)

@@ -1,0 +1,65 @@
+"""The body of a request, read within limits of size and patience."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from vitrail.serving.problems import MEDIA_TYPE, Document, Problem
+
+MAX_BODY = 20_000_000
+PATIENCE = 15.0  # seconds, and one more for each SLOWEST bytes that came
+SLOWEST = 65_536
+
+
+class BodyTooLarge(Problem):
+    """More bytes than we read, announced or found."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "body_too_large", f"the body is larger than {MAX_BODY:,} bytes")
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, or a problem as soon as it is known to be too large or too slow."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAX_BODY:
+        raise BodyTooLarge
+    body = bytearray()
+    start = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(start + PATIENCE) as clock:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise BodyTooLarge
+                clock.reschedule(start + PATIENCE + len(body) / SLOWEST)
+    except TimeoutError:
+        raise Problem(408, "body_too_slow", "the body came too slowly", {"connection": "close"}) from None
+    return bytes(body)
+
+
+class Farewell(JSONResponse):
+    """An answer to somebody who is still sending: it goes out at once, then the rest is read and dropped.
+
+    Closing at once instead would reset the connection, and the caller would never see the answer.
+    """
+
+    def __init__(self, document: Document, status: int) -> None:
+        super().__init__(document, status, {"connection": "close"}, MEDIA_TYPE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (await receive()).get("more_body"):
+                    pass
+        except TimeoutError:
+            pass  # patience ends; so does the connection
+        await send({"type": "http.response.body"})
+
+
+async def on_body_too_large(request: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, BodyTooLarge)
+    return Farewell({**fault.document(), "request_id": request.state.request_id}, fault.status)

@@ -1,0 +1,65 @@
+"""POST /v1/classify: pictures → labels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from vitrail.classifier import Classifier
+from vitrail.errors import PictureError
+from vitrail.serving.engine import Canvas, Engine
+from vitrail.serving.pictures_in import pictures_in
+from vitrail.serving.problems import Problem, picture_problem, problem_response
+
+DEFAULT_TOP_K = 5
+
+
+async def classify(request: Request) -> Response:
+    engine: Engine = request.app.state.engine
+    model = engine.ready()
+    top_k = top_k_of(request, len(model.card.classes))
+    canvases = await engine.canvases(await pictures_in(request))
+    faults = [canvas for canvas in canvases if isinstance(canvas, PictureError)]
+    if len(faults) == len(canvases):
+        return refuse(request, faults)
+    good = [canvas for canvas in canvases if not isinstance(canvas, PictureError)]
+    rows = (await engine.answer(good)).probabilities
+    return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k)})
+
+
+def top_k_of(request: Request, classes: int) -> int:
+    text = request.query_params.get("top_k")
+    if text is None:
+        return min(DEFAULT_TOP_K, classes)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= classes):
+        raise Problem(400, "bad_top_k", f"top_k must be a whole number from 1 to {classes}, the number of classes")
+    return int(text)
+
+
+def refuse(request: Request, faults: list[PictureError]) -> Response:
+    """No picture was good: one speaks for itself, of several each is named."""
+    problems = [picture_problem(fault) for fault in faults]
+    if len(problems) == 1:
+        return problem_response(request, problems[0])
+    whole = Problem(422, "no_good_picture", f"none of the {len(problems)} pictures can be classified")
+    return problem_response(request, whole, errors=[problem.document() for problem in problems])
+
+
+def identity(model: Classifier) -> dict[str, Any]:
+    """Which model answered: enough to know the file again."""
+    return {"name": model.card.architecture.get("name", model.path.stem), "sha256": model.sha256}
+
+
+def predictions(
+    model: Classifier, canvases: list[Canvas | PictureError], rows: NDArray[np.float32], top_k: int
+) -> list[dict[str, Any]]:
+    """One entry a picture, in the order they came; `rows` [N, K] has one for each good picture."""
+    good = iter(rows)
+    return [
+        {"error": picture_problem(canvas).document()}
+        if isinstance(canvas, PictureError)
+        else {"labels": [vars(label) for label in model.labels(next(good), top_k)]}
+        for canvas in canvases
+    ]

@@ -1,0 +1,45 @@
+"""The shapes of the answers, as JSON Schema."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+TEXT: Json = {"type": "string"}
+WHOLE: Json = {"type": "integer"}
+TRUTH: Json = {"type": "boolean"}
+TEXT_OR_NULL: Json = {"type": ["string", "null"]}
+SHA256: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def record(required: Json, optional: Json | None = None) -> Json:
+    """An object with these members and no others."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+        "additionalProperties": False,
+    }
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def several(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+IDENTITY: Json = {"name": TEXT, "sha256": SHA256}
+FAULT: Json = {"type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "code": TEXT}
+PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
+
+SCHEMAS: Json = {
+    "Answer": record({"model": record(IDENTITY), "predictions": several(ref("Prediction"))}),
+    "Prediction": {"oneOf": [record({"labels": several(ref("Label"))}), record({"error": ref("Fault")})]},
+    "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
+    "Fault": record(FAULT),
+    "Problem": record({**FAULT, "request_id": TEXT}, {"errors": several(ref("Fault"))}),
+    "Model": record({**IDENTITY, "provider": TEXT, "card": {"type": "object"}}),
+    "Live": record({"live": {"const": True}}),
+    "Ready": record({"ready": TRUTH, "provider": TEXT_OR_NULL, "reason": TEXT_OR_NULL}),
+}

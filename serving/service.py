@@ -1,0 +1,10 @@
+"""The BentoML service: `bentoml serve vitrail.serving.service:Vitrail` starts here."""
+
+import bentoml
+
+from vitrail.serving.front import Fronted
+
+
+@bentoml.service(name="vitrail", service_class=Fronted, workers=1)
+class Vitrail:
+    """Labels pictures with one vitrail model file. Its routes are those of `vitrail.serving.app`."""

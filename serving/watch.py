@@ -1,0 +1,64 @@
+"""The outermost layer: gives each request an id, and counts it once it is answered."""
+
+import re
+from uuid import uuid4
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Made once a process, as prometheus_client wants it. Labels come from closed sets: a scan adds no series.
+REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
+STAGES = Histogram("vitrail_stage_seconds", "Seconds spent in each stage of an answer", ["stage"])
+READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in use", ["provider"])
+
+NO_ROUTE = "none"
+CLIENT_GONE = 499  # nothing was answered, as nginx counts it
+SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def metrics() -> bytes:
+    """All that this process has counted.
+
+    Read from the registry in memory, which BentoML shares: there is one worker, and the folder that BentoML
+    keeps for several is emptied whenever another server starts on the same machine.
+    """
+    return generate_latest(REGISTRY)
+
+
+class Watch:
+    """Wraps the whole application, so that even its failures carry an id and are counted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        status = CLIENT_GONE
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            REQUESTS.labels(route_of(scope), str(status)).inc()
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's own id where it is harmless in a log, else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if SAFE_ID.fullmatch(given) else uuid4().hex
+
+
+def route_of(scope: Scope) -> str:
+    """The route's template, never the path that was asked for."""
+    return getattr(scope.get("route"), "path", NO_ROUTE)

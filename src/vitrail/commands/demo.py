@@ -1,0 +1,132 @@
+"""vitrail demo: the whole way on the embedded digits, from training to an answer over HTTP."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from vitrail.commands.parsing import Parser
+from vitrail.errors import VitrailError
+
+ABOUT = """The whole way on the embedded digits: train a ViT and a CNN at three sizes of data, compare them,
+export the better one, verify the file, serve it, and ask it over HTTP what a picture shows.
+
+Results go to --folder. The server stays up until Ctrl-C, unless --no-stay is given."""
+
+RECIPES = ("digits-vit", "digits-cnn")
+SIZES = (90, 360, 1438)
+READY_SECONDS = 60
+
+
+def main(args: Sequence[str]) -> int:
+    parser = Parser("demo", ABOUT)
+    parser.add_argument("--no-stay", action="store_true", help="end after the answer instead of serving on")
+    parser.add_argument("--folder", type=Path, help="where results go (default: runs/demo, numbered if taken)")
+    parser.add_argument("--port", type=int, help="port of the server (default: 3000 if it is free)")
+    options = parser.parse_args(args)
+
+    from vitrail.training.runs import new_run
+
+    folder = options.folder or new_run("demo")
+    model = train_and_export(folder)
+    port = options.port or free_port(3000)
+    with serving(model, port) as address:
+        ask(address, folder / "digit.png")
+        if not options.no_stay:
+            print(f"\nTry a picture of yours at {address} (Ctrl-C ends)", flush=True)
+            wait_for_ctrl_c()
+    return 0
+
+
+def train_and_export(folder: Path) -> Path:
+    """Learning curves of both recipes, and the model file of the one that is better with all pictures."""
+    from vitrail.classifier import Classifier
+    from vitrail.export import export
+    from vitrail.training.learning_curves import learn, plot, table
+
+    points = [learn(recipe, size, folder) for size in SIZES for recipe in RECIPES]
+    print(f"\nTest accuracy by labelled pictures, 95 % interval in brackets:\n\n{table(points)}\n")
+    plot(points, folder / "learning_curves.png")
+    print(f"plot: {folder / 'learning_curves.png'}")
+
+    best = max((point for point in points if point.pictures == SIZES[-1]), key=lambda point: point.accuracy.value)
+    model = folder / "model.onnx"
+    card = export(best.checkpoint, model)
+    check = Classifier(model).check_golden()
+    if not check.passed:
+        raise VitrailError(f"{model} does not verify: off by {check.worst:.2e}")
+    print(f"{model}: {best.recipe}, test accuracy {card.test_accuracy}, verified")
+    write_digit(folder / "digit.png")
+    return model
+
+
+def write_digit(path: Path) -> None:
+    """One test picture as a file, to be sent over HTTP."""
+    from PIL import Image
+
+    from vitrail.card import InputRule
+    from vitrail.data import Digits
+
+    Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
+
+
+@contextmanager
+def serving(model: Path, port: int) -> Iterator[str]:
+    """The model's server as a process of its own, ready inside the block, ended after it."""
+    server = subprocess.Popen([sys.executable, "-m", "vitrail", "serve", str(model), "--port", str(port)])
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(server, address)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
+    end = monotonic() + READY_SECONDS
+    while monotonic() < end:
+        if server.poll() is not None:
+            raise VitrailError(f"the server ended with code {server.returncode} before it was ready")
+        try:
+            with urlopen(f"{address}/readyz", timeout=2):
+                return
+        except URLError:
+            sleep(0.2)
+    raise VitrailError(f"the server was not ready within {READY_SECONDS} seconds")
+
+
+def ask(address: str, picture: Path) -> None:
+    """Send one picture as curl would, and print the answer."""
+    url = f"{address}/v1/classify?top_k=3"
+    request = Request(url, picture.read_bytes(), {"Content-Type": "image/png"})
+    with urlopen(request, timeout=30) as response:
+        answer = json.load(response)
+    print(f"\ncurl --data-binary @{picture} -H 'Content-Type: image/png' '{url}'")
+    for label in answer["predictions"][0]["labels"]:
+        print(f"  {label['label']}  {label['probability']:.4f}")
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port where it can be bound, else any free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise VitrailError("no port is free")
+
+
+def wait_for_ctrl_c() -> None:
+    try:
+        while True:
+            sleep(3600)
+    except KeyboardInterrupt:
+        print()

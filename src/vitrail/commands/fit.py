@@ -1,0 +1,26 @@
+"""vitrail fit: train a ViT or a CNN from a YAML recipe."""
+
+from collections.abc import Sequence
+
+from vitrail.commands.pages import shown
+
+PAGE = """
+Train a network from a YAML recipe, shipped or your own; any value can be set on the command line.
+
+  vitrail fit --config digits-vit
+  vitrail fit --config pictures-cnn --data.path my_pictures
+  vitrail fit --config digits-vit --data.pictures 300 --trainer.max_steps 400 --run runs/few
+  vitrail fit --config digits-vit --print_config > my_recipe.yaml
+
+my_pictures holds one folder a class, or train, val and test folders of such.
+Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
+--ckpt_path runs/NAME/checkpoints/last.ckpt goes on where a run stopped.
+"""
+
+
+def main(args: Sequence[str]) -> int:
+    if not shown(args, "fit", PAGE):
+        from vitrail.training.cli import run
+
+        run("fit", args)
+    return 0

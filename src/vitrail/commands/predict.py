@@ -1,0 +1,21 @@
+"""vitrail predict: write a checkpoint's answer to every test picture into a table."""
+
+from collections.abc import Sequence
+
+from vitrail.commands.pages import shown
+
+PAGE = """
+Write predictions.csv into the run directory: every test picture, its class and the class it is given.
+
+  vitrail predict --ckpt_path runs/digits-vit/checkpoints/best.ckpt
+
+To label other pictures, export the checkpoint and use `vitrail classify`.
+"""
+
+
+def main(args: Sequence[str]) -> int:
+    if not shown(args, "predict", PAGE):
+        from vitrail.training.cli import run
+
+        run("predict", args)
+    return 0

@@ -1,0 +1,91 @@
+"""vitrail serve: serve a model file over HTTP."""
+
+import errno
+import os
+import socket
+import sys
+from argparse import SUPPRESS, ArgumentError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import Any
+
+from vitrail.classifier import Provider
+from vitrail.errors import UsageError, VitrailError
+
+ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-C.
+
+  vitrail serve model.onnx
+  vitrail serve model.onnx --port 8080 --provider cpu
+  vitrail serve --config serve.yaml --port 8080
+
+The file of --config has the options' names for its keys (model, host, port, provider); of an option
+that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
+written contract of the routes at /docs.json."""
+
+SERVICE = "vitrail.serving.service:Vitrail"
+GRACE = 30  # seconds that running requests get once the server is told to stop
+
+
+def main(args: Sequence[str]) -> int:
+    require_serving()
+    options = read_options(args)
+    if "model" not in options:
+        raise UsageError("which model? vitrail serve model.onnx (see `vitrail serve --help`)")
+
+    from vitrail.classifier import Classifier
+
+    Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
+    address = free_address(options.host, options.port)
+    return serve(os.path.abspath(options.model), options.provider, address, options.port)
+
+
+def require_serving() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
+        raise VitrailError("serving is not installed: pip install 'vitrail[serve]'")
+
+
+def read_options(args: Sequence[str]) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(
+        prog="vitrail serve",
+        description=ABOUT,
+        formatter_class=RawDescriptionHelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")
+    parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
+    parser.add_argument("--port", type=int, default=3000, help="the port")
+    parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes a GPU if it can")
+    parser.add_argument("--config", action="config", help="a YAML file with these options")
+    try:
+        return parser.parse_args(list(args))
+    except ArgumentError as fault:
+        raise UsageError(f"{' '.join(str(fault).split())} (see `vitrail serve --help`)") from fault
+
+
+def free_address(host: str, port: int) -> str:
+    """The numeric address of the host, once it is sure that the port can be listened on."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"a port lies between 1 and 65535; {port} does not")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address, family=family).close()
+    except OSError as fault:
+        if fault.errno == errno.EADDRINUSE:
+            raise VitrailError(f"port {port} of {host} is in use: choose another with --port") from fault
+        raise VitrailError(f"cannot listen on {host} port {port}: {str(fault.strerror).partition(' (')[0]}") from fault
+    return str(address[0])
+
+
+def serve(model: str, provider: str, address: str, port: int) -> int:
+    """Become the server: BentoML's own command takes this process over, and with it every signal."""
+    from vitrail.serving.settings import MODEL_VARIABLE, PROVIDER_VARIABLE
+
+    os.environ.update({MODEL_VARIABLE: model, PROVIDER_VARIABLE: provider, "BENTOML_DO_NOT_TRACK": "True"})
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE]
+    command += ["--host", address, "--port", str(port), "--timeout-graceful-shutdown", str(GRACE)]
+    sys.stdout.flush()
+    os.execv(command[0], command)

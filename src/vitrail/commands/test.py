@@ -1,0 +1,22 @@
+"""vitrail test: measure a checkpoint on the test pictures."""
+
+from collections.abc import Sequence
+
+from vitrail.commands.pages import shown
+
+PAGE = """
+Measure a checkpoint on the test pictures: top-1 and top-5, macro-F1, each class, with 95 % intervals.
+
+  vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
+
+The answer to every picture goes to predictions.npz in the run directory.
+The configuration of the run that the checkpoint lies in is used; --config takes another.
+"""
+
+
+def main(args: Sequence[str]) -> int:
+    if not shown(args, "test", PAGE):
+        from vitrail.training.cli import run
+
+        run("test", args)
+    return 0

@@ -1,0 +1,21 @@
+"""vitrail validate: measure a checkpoint on the validation pictures."""
+
+from collections.abc import Sequence
+
+from vitrail.commands.pages import shown
+
+PAGE = """
+Measure a checkpoint on the validation pictures: accuracy and loss.
+
+  vitrail validate --ckpt_path runs/digits-vit/checkpoints/best.ckpt
+
+The configuration of the run that the checkpoint lies in is used; --config takes another.
+"""
+
+
+def main(args: Sequence[str]) -> int:
+    if not shown(args, "validate", PAGE):
+        from vitrail.training.cli import run
+
+        run("validate", args)
+    return 0

@@ -1,0 +1,122 @@
+"""Folders of pictures, one a class: split already (train, val, test), or one pile that is split here."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.card import InputRule
+from vitrail.data.source import PARTS, Part, Pictures
+from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
+from vitrail.errors import DataError, PictureError
+from vitrail.images import EXTENSIONS, fit
+
+SPELLINGS: dict[Part, tuple[str, ...]] = {
+    "train": ("train",),
+    "val": ("val", "validation", "valid"),
+    "test": ("test",),
+}
+NAMED_FAULTS = 5
+
+
+class Folders:
+    """A folder with `train`, and perhaps `val` and `test`, in it; or with one folder a class."""
+
+    def __init__(self, path: str | Path, seed: int = 0) -> None:
+        self.path = Path(path)
+        self.name = self.path.resolve().name
+        if not self.path.is_dir():
+            raise DataError(f"there is no folder of pictures at {self.path}")
+        listed = {part: folder for part in PARTS if (folder := self._folder(part))}
+        pile = listed.get("train", self.path)
+        self.classes = class_names(pile)
+        self._files = {part: list_pictures(folder, self.classes) for part, folder in (listed or {"train": pile}).items()}
+        self._check()
+        self._split(seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """Over every file's place and length, so that an added, lost, moved or edited picture shows."""
+        digest = hashlib.sha256()
+        for part in PARTS:
+            for file, _ in self._files[part]:
+                digest.update(f"{part}\0{file.relative_to(self.path)}\0{file.stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+    def labels(self, part: Part) -> NDArray[np.int64]:
+        return np.array([label for _, label in self._files[part]], np.int64)
+
+    def read(self, part: Part, rule: InputRule) -> Pictures:
+        files = [file for file, _ in self._files[part]]
+        names = tuple(str(file.relative_to(self.path)) for file in files)
+        return Pictures(read_canvases(files, rule), self.labels(part), names)
+
+    def _folder(self, part: Part) -> Path | None:
+        return next((folder for name in SPELLINGS[part] if (folder := self.path / name).is_dir()), None)
+
+    def _check(self) -> None:
+        if len(self.classes) < 2:
+            found = f"only one class, '{self.classes[0]}'" if self.classes else "no class folders"
+            raise DataError(f"{self.path} has {found}: make one folder for each class, with its pictures inside")
+        present = {label for _, label in self._files["train"]}
+        empty = [name for label, name in enumerate(self.classes) if label not in present]
+        if empty:
+            raise DataError(f"no pictures of class {', '.join(repr(name) for name in empty)} in {self.path}")
+
+    def _split(self, seed: int) -> None:
+        """Cut the parts that no folder gives from the pictures for training."""
+        pile = self._files["train"]
+        wanted = {"val", "test"} - self._files.keys()
+        least = min(np.bincount(self.labels("train")))
+        if least < 1 + len(wanted):
+            rare = self.classes[int(np.bincount(self.labels("train")).argmin())]
+            raise DataError(f"class '{rare}' has {least} picture(s) to split; it needs at least {1 + len(wanted)}")
+        if wanted == {"val", "test"}:
+            parts = three_parts(self.labels("train"), seed)
+        elif wanted:
+            missing: Part = "val" if "val" in wanted else "test"
+            kept, out = held_out(self.labels("train"), VAL_SHARE if missing == "val" else TEST_SHARE, seed)
+            parts = {"train": kept, missing: out}
+        else:
+            return
+        self._files |= {part: [pile[i] for i in indices] for part, indices in parts.items()}
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The sub-folders, sorted by name; their order becomes part of the model."""
+    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+
+
+def list_pictures(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Every picture below the class folders, with its label; a folder of an unknown class is an error."""
+    unknown = sorted(set(class_names(folder)) - set(classes))
+    if unknown:
+        raise DataError(f"{folder} has folders of classes that are not trained: {', '.join(unknown)}")
+    return [
+        (file, label)
+        for label, name in enumerate(classes)
+        for file in sorted((folder / name).rglob("*"))
+        if file.suffix.lower() in EXTENSIONS and file.is_file()
+    ]
+
+
+def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:
+    """Decode every file once, in parallel; all that do not decode are named in one error."""
+    canvases = np.empty((len(files), rule.size, rule.size, 3), np.uint8)
+    faults: list[str] = []
+
+    def read(index: int) -> None:
+        try:
+            canvases[index] = fit(files[index].read_bytes(), rule)
+        except PictureError as fault:
+            faults.append(f"{files[index]}: {fault}")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(read, range(len(files))))
+    if faults:
+        more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+        named = "; ".join(sorted(faults)[:NAMED_FAULTS])
+        raise DataError(f"{len(faults)} picture(s) do not decode, mend or remove them: {named}{more}")
+    return canvases

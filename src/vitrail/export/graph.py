@@ -1,0 +1,57 @@
+"""The graph that is exported: pictures of any size in, probabilities, logits and embedding out."""
+
+import io
+import logging
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from vitrail.card import InputRule
+from vitrail.errors import ModelError
+from vitrail.models.answer import logits_and_embedding
+from vitrail.models.input import Input
+
+OPSET = 20
+OUTPUTS = ("probabilities", "logits", "embedding")
+
+
+class Graph(nn.Module):
+    """Input rule, network and temperature as one module."""
+
+    def __init__(self, network: nn.Module, rule: InputRule, temperature: float) -> None:
+        super().__init__()
+        self.input = Input(rule)
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 [N, H, W, 3] → probabilities [N, K], logits [N, K], embedding [N, D]."""
+        logits, embedding = logits_and_embedding(self.network, self.input(image))
+        return (logits / self.temperature).softmax(dim=1), logits, embedding
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """The graph as ONNX with batch, height and width left open."""
+    if graph.network.training:
+        raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
+    size = graph.input.rule.size
+    example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"image": {0: Dim("batch"), 1: Dim("height"), 2: Dim("width")}},
+            external_data=False,
+            verbose=False,
+        )
+    file = io.BytesIO()
+    program.save(file)
+    return file.getvalue()

@@ -1,0 +1,92 @@
+"""The proof: the file must answer real pictures as the network does, in batches of several sizes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from vitrail.card import Parity
+from vitrail.errors import ParityError
+from vitrail.export.graph import OUTPUTS, Graph
+
+BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1
+RESIZED = 10  # as many times the bound where the graph resizes
+BATCHES = (1, 2, 3, 7)
+BATCH = 64
+RESIZED_PICTURES = 8
+
+Logits = NDArray[np.float32]
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the file answered to the test pictures, and how far that is from the network."""
+
+    parity: Parity
+    logits: Logits
+
+
+def prove(graph: Graph, model: bytes, images: Images) -> Proof:
+    """Answer all test canvases with both; stop with the reason where they differ."""
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    ours = np.concatenate([by_network(graph, batch) for batch in batches(images)])
+    theirs = np.concatenate([by_file(session, batch) for batch in batches(images)])
+    errors = np.abs(ours - theirs)
+    resized = resized_error(graph, session, images)
+    parity = Parity(
+        pictures=len(images),
+        max_logit_error=float(errors.max()),
+        mean_logit_error=float(errors.mean()),
+        logit_sd=float(ours.std()),
+        flips=int((ours.argmax(1) != theirs.argmax(1)).sum()),
+        resized_max_logit_error=resized,
+    )
+    refuse_differences(parity)
+    return Proof(parity, theirs)
+
+
+def refuse_differences(parity: Parity) -> None:
+    bound = BOUND * max(1.0, parity.logit_sd)
+    if not parity.max_logit_error <= bound:
+        raise ParityError(f"logits of the file differ by {parity.max_logit_error:.2e} from the network's, over {bound:.2e}")
+    if parity.flips:
+        raise ParityError(f"the file calls {parity.flips} of {parity.pictures} test pictures otherwise than the network")
+    if not parity.resized_max_logit_error <= RESIZED * bound:
+        raise ParityError(
+            f"logits of pictures resized in the graph differ by {parity.resized_max_logit_error:.2e}, "
+            f"over {RESIZED * bound:.2e}"
+        )
+
+
+def batches(images: Images) -> Iterator[Images]:
+    """All pictures, the first few in batches of 1, 2, 3 and 7, so that no batch size is taken on trust."""
+    start = 0
+    for size in BATCHES:
+        yield images[start : start + size]
+        start += size
+    for begin in range(start, len(images), BATCH):
+        yield images[begin : begin + BATCH]
+
+
+def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -> float:
+    """The largest logit error on pictures that are no canvases: enlarged, and neither square nor even."""
+    several = images[:RESIZED_PICTURES]
+    tall = several.repeat(3, axis=1).repeat(2, axis=2)
+    shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
+    errors = [np.abs(by_network(graph, shape) - by_file(session, shape)).max() for shape in shapes]
+    return float(max(errors))
+
+
+def by_network(graph: Graph, images: Images) -> Logits:
+    with torch.inference_mode():
+        logits: Logits = graph(torch.from_numpy(images))[1].numpy()
+    return logits
+
+
+def by_file(session: ort.InferenceSession, images: Images) -> Logits:
+    logits: Logits = session.run(list(OUTPUTS), {"image": images})[1]
+    return logits

@@ -1,0 +1,43 @@
+"""Networks of timm by name, with weights by name or from a file when asked."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import nn
+
+from vitrail.errors import ModelError, UsageError
+
+
+def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **sizes: int) -> nn.Module:
+    """timm's network `name` for these classes; ViTs are also told `img_size`."""
+    if not timm.is_model(name):
+        near = get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        raise UsageError(f"timm has no network '{name}'" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    options: dict[str, Any] = {"num_classes": classes, "drop_path_rate": drop_path, **sizes}
+    if isinstance(pretrained, str):
+        if not Path(pretrained).is_file():
+            raise ModelError(f"there is no weights file at {pretrained}")
+        options["pretrained_cfg_overlay"] = {"file": pretrained}
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **options)
+    except TypeError as fault:
+        raise UsageError(f"timm's '{name}' cannot be built this way: {fault}") from fault
+    except (OSError, RuntimeError) as fault:
+        raise ModelError(f"the weights of '{name}' could not be loaded: {str(fault).splitlines()[0]}") from fault
+    return network
+
+
+def refuse_weights_without_name(pretrained: bool | str) -> None:
+    """Weights fit one architecture; sizes of one's own have none."""
+    if pretrained:
+        raise UsageError("pretrained weights belong to a network of timm: give its name too")
+
+
+def pixel_statistics(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the pixels this network was made for: timm's where it names them."""
+    config = getattr(network, "pretrained_cfg", None)
+    if config is None:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    return tuple(config["mean"]), tuple(config["std"])

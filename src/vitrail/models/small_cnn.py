@@ -1,0 +1,46 @@
+"""A small residual CNN for small pictures: ResNet with a 3×3 stem that keeps every pixel."""
+
+from timm.models.resnet import BasicBlock
+from torch import Tensor, nn
+
+
+class SmallCNN(nn.Module):
+    """Stages of timm's residual blocks, each half as high and wide and twice as deep as the one before."""
+
+    def __init__(self, classes: int, width: int, stages: int, blocks: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        layers: list[nn.Module] = []
+        channels = width
+        for stage in range(stages):
+            for block in range(blocks):
+                halve = stage > 0 and block == 0
+                layers.append(residual(channels, width * 2**stage, stride=2 if halve else 1))
+                channels = width * 2**stage
+        self.stages = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, classes)
+
+    def forward_features(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.stages(self.stem(pixels))  # [B, C, h, w]
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        pooled = features.mean(dim=(2, 3))  # [B, C]
+        return pooled if pre_logits else self.head(pooled)
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(pixels))
+
+
+def residual(channels_in: int, channels_out: int, stride: int) -> nn.Module:
+    """One residual block; its shortcut is a 1×1 convolution where the shape changes."""
+    shortcut = None
+    if stride != 1 or channels_in != channels_out:
+        shortcut = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm2d(channels_out)
+        )
+    block: nn.Module = BasicBlock(channels_in, channels_out, stride=stride, downsample=shortcut)
+    return block

@@ -1,0 +1,46 @@
+"""Patchify: a picture becomes a set of vectors, one a patch, and back."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.errors import UsageError
+from vitrail.vectors.sets import VectorSet
+
+
+def patchify(pictures: Tensor, patch: int, stride: int | None = None) -> VectorSet:
+    """Cut pictures [B, C, H, W] into patches, row by row; each becomes a vector of C · patch · patch numbers.
+
+    Patches lie side by side unless `stride` says otherwise. With patch 1 every pixel is a vector.
+    """
+    step = stride or patch
+    rows, columns = grid_of(pictures.shape[-2], pictures.shape[-1], patch, step)
+    vectors = F.unfold(pictures, patch, stride=step).transpose(1, 2)  # [B, N, C · patch · patch]
+    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(pictures.device)
+    mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=pictures.device)
+    return VectorSet(vectors, mask, positions.reshape(-1, 2), (rows, columns))
+
+
+def unpatchify(patches: VectorSet, patch: int, stride: int | None = None) -> Tensor:
+    """Put the patches back: pictures [B, C, H, W]. Where patches overlap, their mean is taken."""
+    step = stride or patch
+    size = [(count - 1) * step + patch for count in patches.grid]
+    columns = patches.vectors.transpose(1, 2)  # [B, C · patch · patch, N]
+    summed = F.fold(columns, size, patch, stride=step)
+    if step >= patch:
+        return summed
+    times = F.fold(torch.ones_like(columns[:1]), size, patch, stride=step)
+    return summed / times
+
+
+def grid_of(height: int, width: int, patch: int, stride: int) -> tuple[int, int]:
+    """Rows and columns of patches; a picture that the patches do not cover exactly is refused."""
+    if patch < 1 or stride < 1:
+        raise UsageError(f"patch size and stride must be at least 1; they are {patch} and {stride}")
+    for side in (height, width):
+        if side < patch or (side - patch) % stride:
+            raise UsageError(
+                f"patches of {patch} with stride {stride} do not cover a {height}×{width} picture exactly: "
+                "pixels at its edge would be lost"
+            )
+    return (height - patch) // stride + 1, (width - patch) // stride + 1

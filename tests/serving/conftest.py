@@ -1,0 +1,183 @@
+"""Real servers on free loopback ports: one that all tests share, and a way to start others."""
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.golden import mosaic
+from vitrail.serving.openapi import DOCUMENT
+
+SERVICE = "vitrail.serving.service:Vitrail"
+Start = Callable[..., AbstractContextManager["Server"]]
+
+
+@dataclass
+class Server:
+    """A server process, the group that it leads, and what it says."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_until_ready(self) -> None:
+        """The socket is bound before the model is loaded: only /readyz knows."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.said()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"not ready within a minute:\n{self.said()}")
+
+    def stop(self) -> int:
+        """Ask the leader to end, as a supervisor would; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def left_over(self) -> bool:
+        """Whether any process of the group is still there."""
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts `command` (with {port} filled in) as the leader of a group of its own, and ends that group."""
+
+    @contextmanager
+    def started(command: list[str], ready: bool = True, **environment: str) -> Iterator[Server]:
+        folder = tmp_path_factory.mktemp("server")
+        port = free_port()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
+        own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **environment}
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [word.format(port=port) for word in command],
+                cwd=folder,
+                env={**kept, **own},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            server = Server(process, f"http://127.0.0.1:{port}", folder / "log")
+            try:
+                if ready:
+                    server.wait_until_ready()
+                yield server
+            finally:
+                if process.poll() is None:
+                    server.stop()
+                if server.left_over():
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def bentoml_serve() -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", "127.0.0.1", "--port", "{port}"]
+
+
+@pytest.fixture(scope="session")
+def server(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator[Server]:
+    """The server of most tests, started by BentoML's own command."""
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client that holds every answer against the written contract."""
+    with httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [hold_to_contract]}) as one:
+        yield one
+
+
+def hold_to_contract(response: httpx.Response) -> None:
+    """What is answered is what /docs.json says: this status for this route, of this kind and shape."""
+    response.read()
+    kind = response.headers["content-type"].partition(";")[0]
+    operation = DOCUMENT["paths"].get(response.request.url.path, {}).get(response.request.method.lower())
+    if operation is None:
+        assert response.status_code in (404, 405)
+        written = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    else:
+        written = operation["responses"][str(response.status_code)]["content"]
+    assert kind in written
+    if kind.endswith("json"):
+        complaint = mismatch(response.json(), written[kind]["schema"])
+        assert complaint is None, complaint
+
+
+def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None:
+    """The first place where a value is not what this part of JSON Schema, as /docs.json uses it, asks for."""
+    if "$ref" in schema:
+        return mismatch(value, DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], where)
+    if "oneOf" in schema:
+        fitting = [one for one in schema["oneOf"] if mismatch(value, one, where) is None]
+        return None if len(fitting) == 1 else f"{where} fits {len(fitting)} of the alternatives"
+    if "const" in schema:
+        return None if value == schema["const"] else f"{where} is not {schema['const']}"
+    if kind_of(value) not in np.atleast_1d(schema["type"]):
+        return f"{where} is {kind_of(value)}, not {schema['type']}"
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        return f"{where} is not like {schema['pattern']}"
+    if isinstance(value, int | float) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        return f"{where} is out of bounds"
+    if isinstance(value, list):
+        parts = [mismatch(item, schema["items"], f"{where}[{i}]") for i, item in enumerate(value)]
+    elif isinstance(value, dict) and "properties" in schema:
+        if missing := set(schema["required"]) - set(value) or set(value) - set(schema["properties"]):
+            return f"{where} lacks, or has too many: {missing}"
+        parts = [mismatch(item, schema["properties"][name], f"{where}.{name}") for name, item in value.items()]
+    else:
+        parts = []
+    return next((part for part in parts if part), None)
+
+
+def kind_of(value: Any) -> str:
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return kinds.get(type(value), "null")
+
+
+Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def encode() -> Encode:
+    """A mosaic of panes as an encoded picture; another seed is another picture."""
+
+    def encoded(kind: str = "PNG", seed: int = 1, size: tuple[int, int] = (60, 80), **options: Any) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(mosaic(4, seed, *size)).save(file, kind, **options)
+        return file.getvalue()
+
+    return encoded

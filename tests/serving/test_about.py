@@ -1,0 +1,88 @@
+"""What the server says of itself, and what it does not load."""
+
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+
+from vitrail.classifier import Classifier
+from vitrail.serving.app import ROUTES
+from vitrail.serving.openapi import DOCUMENT
+
+
+def test_model(client, model_file):
+    said = client.get("/v1/model").json()
+    model = Classifier(model_file, "cpu")
+    assert said["sha256"] == model.sha256
+    assert said["provider"] == "CPUExecutionProvider"
+    assert said["card"]["classes"] == list(model.card.classes)
+    assert said["card"]["input"]["size"] == model.card.input.size
+
+
+def test_health(client):
+    assert client.get("/livez").json() == {"live": True}
+    assert client.get("/readyz").json() == {"ready": True, "provider": "CPUExecutionProvider", "reason": None}
+
+
+def test_every_request_has_an_id(client):
+    assert client.get("/livez", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    made = client.get("/livez", headers={"x-request-id": "not harmless"}).headers["x-request-id"]
+    assert len(made) == 32
+
+
+def test_metrics_count_requests_and_stages(client, encode):
+    def number(line: str) -> float:
+        found = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line + " ")]
+        return float(found[0].split()[1]) if found else 0.0
+
+    lines = [
+        'vitrail_requests_total{route="/v1/classify",status="200"}',
+        'vitrail_requests_total{route="/v1/classify",status="415"}',
+        'vitrail_stage_seconds_count{stage="decode"}',
+        'vitrail_stage_seconds_count{stage="infer"}',
+    ]
+    before = [number(line) for line in lines]
+    client.post("/v1/classify", files=[("image", encode()), ("image", encode())])
+    client.post("/v1/classify", files={"image": b"nothing"})
+    assert [number(line) - old for line, old in zip(lines, before, strict=True)] == [1, 1, 3, 1]
+    assert number('vitrail_ready{provider="CPUExecutionProvider"}') == 1
+
+
+def test_the_document_lists_exactly_the_routes(client):
+    assert client.get("/docs.json").json() == DOCUMENT
+    served = {
+        (route.path, method.lower()) for route in ROUTES if isinstance(route, Route) for method in route.methods or []
+    }
+    written = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert {pair for pair in served if pair[1] != "head"} == written
+
+
+def test_the_page_needs_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert 'type="file"' in page.text
+    for name in ("index.html", "page.css", "page.js"):
+        text = (files("vitrail.serving") / "page" / name).read_text("utf-8")
+        assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+        assert "https://" not in text
+        assert client.get("/" if name == "index.html" else f"/{name}").text == text
+
+
+@pytest.mark.parametrize("module", ["vitrail.serving.service", "vitrail.commands.serve", "vitrail.commands.bento"])
+def test_serving_loads_no_torch(module):
+    heavy = "{'torch', 'timm', 'pytorch_lightning', 'vitrail.training', 'vitrail.export'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_rooms_beside_serving_are_not_entered():
+    """Read from the source: what serving imports is on its list."""
+    allowed = {"bentoml", "starlette", "prometheus_client", "numpy", "PIL", "vitrail", *sys.stdlib_module_names}
+    folder = Path(str(files("vitrail.serving")))
+    lines = [line.split() for file in folder.glob("*.py") for line in file.read_text().splitlines()]
+    named = {words[1].partition(".")[0] for words in lines if words[:1] in (["import"], ["from"])}
+    assert named <= allowed

@@ -1,0 +1,76 @@
+"""`vitrail bento`: what it packs serves where neither vitrail nor torch was ever installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from vitrail.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def bento(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a new Bento in a store of its own."""
+    home = tmp_path_factory.mktemp("bentoml")
+    command = [sys.executable, "-m", "vitrail", "bento", str(model_file), "--runtime", "cpu"]
+    done = subprocess.run(
+        command, env={**os.environ, "BENTOML_HOME": str(home)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    name, _, version = done.stdout.strip().partition(":")
+    assert name.startswith("vitrail-")
+    return home / "bentos" / name / version
+
+
+@pytest.fixture(scope="module")
+def requirements(bento: Path) -> dict[str, str]:
+    lines = (bento / "env" / "python" / "requirements.txt").read_text().split()
+    return {name: version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def test_it_carries_the_model_the_package_and_pins(bento, requirements, model_file):
+    assert (bento / "src" / "model.onnx").read_bytes() == model_file.read_bytes()
+    assert (bento / "src" / "vitrail" / "serving" / "page" / "index.html").is_file()
+    assert not [path for path in bento.rglob("*") if path.is_symlink()]
+    assert {"bentoml", "numpy", "pillow", "starlette", "onnxruntime"} <= set(requirements)
+    assert not {"torch", "timm", "pytorch-lightning", "onnxruntime-gpu"} & set(requirements)
+    assert all(requirements.values())
+
+
+def test_a_missing_model_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "vitrail", "bento", "none.onnx"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "vitrail: there is no model file at none.onnx\n")
+
+
+@pytest.fixture(scope="module")
+def fresh_python(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that has the Bento's requirements and nothing else."""
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+    probe = [*pip, "--retries", "0", "--timeout", "10", "download", "--no-deps", "-d", folder / "probe", "starlette"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("PyPI cannot be reached, so no fresh environment can be made")
+    subprocess.run([*pip, "install", "-r", bento / "env" / "python" / "requirements.txt"], check=True)
+    return python
+
+
+def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file, encode):
+    code = "import importlib.util as u; print([n for n in ('torch', 'vitrail') if u.find_spec(n)])"
+    found = subprocess.run([fresh_python, "-c", code], cwd=bento.parent, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+    command = [str(fresh_python), "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
+    model = Classifier(model_file, "cpu")
+    with start(command) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", files={"image": encode()}).json()
+        assert answer["model"]["sha256"] == model.sha256
+        labels = [(label["label"], label["probability"]) for label in answer["predictions"][0]["labels"]]
+        expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
+        assert labels == expected
+        assert server.stop() == 0

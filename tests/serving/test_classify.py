@@ -1,0 +1,126 @@
+"""POST /v1/classify: the same numbers as the library, for one picture and for several."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from bentoml import SyncHTTPClient
+from PIL import Image
+
+from vitrail.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def classifier(model_file: Path) -> Classifier:
+    return Classifier(model_file, "cpu")
+
+
+def files(*pictures: bytes):
+    return [("image", ("picture", data, "application/octet-stream")) for data in pictures]
+
+
+def found(prediction) -> list[tuple[str, int]]:
+    return [(label["label"], label["index"]) for label in prediction["labels"]]
+
+
+def assert_same(prediction, expected) -> None:
+    assert found(prediction) == [(label.label, label.index) for label in expected]
+    shares = [label["probability"] for label in prediction["labels"]]
+    assert shares == pytest.approx([label.probability for label in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_one_picture_as_a_file_field(client, classifier, encode, kind):
+    picture = encode(kind)
+    answer = client.post("/v1/classify", files=files(picture))
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["model"]["sha256"] == classifier.sha256
+    assert len(body["predictions"]) == 1
+    assert_same(body["predictions"][0], classifier.classify(picture))
+
+
+@pytest.mark.parametrize("declared", ["image/png", "image/gif", "application/octet-stream", None])
+def test_one_picture_as_the_body_whatever_it_is_called(client, classifier, encode, declared):
+    headers = {"content-type": declared} if declared else {}
+    answer = client.post("/v1/classify", content=encode("PNG"), headers=headers)
+    assert answer.status_code == 200
+    assert_same(answer.json()["predictions"][0], classifier.classify(encode("PNG")))
+
+
+def test_several_pictures_keep_their_order_and_a_bad_one_its_place(client, classifier, encode):
+    good = [encode(seed=seed) for seed in (1, 2, 3)]
+    sent = [good[0], b"no picture", good[1], encode("JPEG")[:300], good[2]]
+    answer = client.post("/v1/classify", files=files(*sent), params={"top_k": 3})
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    for place, picture in zip((0, 2, 4), good, strict=True):
+        assert_same(predictions[place], classifier.classify(picture, 3))
+    errors = [predictions[place]["error"] for place in (1, 3)]
+    assert [(error["status"], error["code"]) for error in errors] == [
+        (415, "unsupported_format"),
+        (422, "corrupt_picture"),
+    ]
+
+
+def test_several_pictures_that_are_all_bad_are_one_error(client):
+    answer = client.post("/v1/classify", files=files(b"", b"BM and no more"))
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "no_good_picture"
+    assert [error["code"] for error in answer.json()["errors"]] == ["unsupported_format", "corrupt_picture"]
+
+
+def test_thirty_two_pictures_are_taken_and_one_more_is_not(client, encode):
+    pictures = [encode(size=(8, 8))] * 33
+    assert len(client.post("/v1/classify", files=files(*pictures[:32])).json()["predictions"]) == 32
+    answer = client.post("/v1/classify", files=files(*pictures))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_pictures")
+
+
+def test_top_k(client, classifier, encode):
+    classes = len(classifier.card.classes)
+    for asked, count in [({}, min(5, classes)), ({"top_k": 1}, 1), ({"top_k": classes}, classes)]:
+        answer = client.post("/v1/classify", files=files(encode()), params=asked)
+        assert len(answer.json()["predictions"][0]["labels"]) == count
+    whole = answer.json()["predictions"][0]["labels"]
+    assert sum(label["probability"] for label in whole) == pytest.approx(1, abs=1e-5)
+    for asked in ["0", str(classes + 1), "-1", "x", "", "1.0", "٣", "9" * 5000]:
+        answer = client.post("/v1/classify", files=files(encode()), params={"top_k": asked})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_top_k")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_seen_upright(client, encode, orientation):
+    """A photo that EXIF turns gets the answer of the file whose pixels are turned."""
+    turns = [None, Image.FLIP_LEFT_RIGHT, Image.ROTATE_180, Image.FLIP_TOP_BOTTOM, Image.TRANSPOSE, Image.ROTATE_270,
+             Image.TRANSVERSE, Image.ROTATE_90]  # fmt: skip
+    picture = Image.open(io.BytesIO(encode()))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    tagged, turned = io.BytesIO(), io.BytesIO()
+    picture.save(tagged, "PNG", exif=exif)
+    turn = turns[orientation - 1]
+    (picture if turn is None else picture.transpose(turn)).save(turned, "PNG")
+    answers = [client.post("/v1/classify", files=files(file.getvalue())) for file in (tagged, turned)]
+    assert answers[0].json() == answers[1].json()
+
+
+def test_callers_at_once_get_their_own_answers(server, classifier, encode):
+    pictures = [encode(seed=seed) for seed in range(1, 25)]
+    with httpx.Client(base_url=server.url, timeout=30) as shared, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda data: shared.post("/v1/classify", files=files(data)), pictures))
+    for picture, answer in zip(pictures, answers, strict=True):
+        assert answer.status_code == 200
+        assert_same(answer.json()["predictions"][0], classifier.classify(picture))
+
+
+def test_bentoml_client_classifies(server, classifier, encode, tmp_path):
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for seed, path in enumerate(paths):
+        path.write_bytes(encode(seed=seed))
+    with SyncHTTPClient(server.url) as bento:
+        answer = bento.classify(image=paths)
+    for path, prediction in zip(paths, answer["predictions"], strict=True):
+        assert_same(prediction, classifier.classify(path.read_bytes()))

@@ -1,0 +1,99 @@
+"""Starting and stopping: both commands, one line for each mistake, nothing left behind."""
+
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+VITRAIL = [sys.executable, "-m", "vitrail"]
+
+
+def vitrail(*words: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*VITRAIL, *words], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_vitrail_serve(start, model_file, encode, tmp_path):
+    """From a configuration file, overridden on the line; then Ctrl-C."""
+    config = tmp_path / "serve.yaml"
+    config.write_text(f"model: {model_file}\nport: 1\nprovider: cpu\nhost: localhost\n")
+    with start([*VITRAIL, "serve", "--config", str(config), "--port", "{port}"]) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", files={"image": encode()})
+        assert answer.status_code == 200
+        assert len(answer.json()["predictions"][0]["labels"]) == 5
+        assert f"ready on CPUExecutionProvider: {server.url}" in server.said()
+
+        second = vitrail("serve", str(model_file), "--port", server.url.rpartition(":")[2])
+        assert second.returncode == 1
+        assert second.stderr.endswith("is in use: choose another with --port\n")
+        assert second.stderr.count("\n") == 1
+
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.said()
+        assert not server.left_over()
+
+
+def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
+    picture = encode()
+    head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire:
+            wire.sendall(head.encode() + picture[:100])
+            httpx.get(f"{server.url}/livez")  # by now the request has been taken up
+            server.process.send_signal(signal.SIGTERM)
+            wire.sendall(picture[100:])
+            assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.said()
+        assert not server.left_over()
+
+
+def test_a_model_that_cannot_be_served_is_never_ready(start, bentoml_serve, tmp_path):
+    with start(bentoml_serve, ready=False, VITRAIL_MODEL=str(tmp_path / "none.onnx")) as server:
+        transport = httpx.HTTPTransport(retries=40)
+        with httpx.Client(base_url=server.url, transport=transport, timeout=30) as client:
+            while (state := client.get("/readyz")).json()["reason"] == "the model is loading":
+                pass
+            assert state.status_code == 503
+            assert state.json()["reason"] == f"there is no model file at {tmp_path}/none.onnx"
+            refused = client.post("/v1/classify", content=b"")
+            assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+            assert refused.headers["retry-after"] == "1"
+            assert client.get("/livez").status_code == 200
+
+
+MISTAKES = {
+    "no model": ([], 2, "which model?"),
+    "missing file": (["none.onnx"], 1, "there is no model file at none.onnx"),
+    "not a model": (["text.onnx"], 1, "is not an ONNX file"),
+    "no card": (["bare.onnx"], 1, "has no vitrail card"),
+    "unknown option": (["text.onnx", "--nope"], 2, "unrecognized arguments: --nope"),
+    "port is no number": (["text.onnx", "--port", "x"], 2, 'key "port"'),
+    "unknown provider": (["text.onnx", "--provider", "tpu"], 2, 'key "provider"'),
+    "unknown key": (["--config", "bad.yaml"], 2, "'modl' is not accepted"),
+    "broken file": (["--config", "text.onnx"], 2, "Unexpected config: hello"),
+    "no such file": (["--config", "none.yaml"], 2, "does not exist"),
+}
+
+
+@pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes_are_one_line(words, code, said, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    (tmp_path / "text.onnx").write_text("hello")
+    (tmp_path / "bad.yaml").write_text("modl: m.onnx\n")
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "bare", [value],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])])  # fmt: skip
+    bare = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(bare, tmp_path / "bare.onnx")
+    done = vitrail("serve", *words, cwd=tmp_path)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stderr.startswith("vitrail: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

@@ -1,0 +1,49 @@
+"""Batches of decoded pictures, in an order that seed and epoch alone decide."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from vitrail.data import Pictures
+
+Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], labels [B]
+
+
+class Canvases(Dataset[Batch]):
+    """Decoded pictures; a whole batch is taken out at once, so no worker processes are needed."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self.images = torch.from_numpy(pictures.images)
+        self.labels = torch.from_numpy(pictures.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.images[indices], self.labels[indices]
+
+
+class SeededOrder(Sampler[int]):
+    """Every epoch another order, decided by seed and epoch alone."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning, also when a run is taken up again."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        order: list[int] = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
+        return iter(order)
+
+
+def as_is(batch: Batch) -> Batch:
+    """Canvases come out as whole batches already."""
+    return batch

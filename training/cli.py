@@ -1,0 +1,174 @@
+"""The Lightning CLI: `vitrail fit | validate | test | predict`, with derived values linked and runs kept in order."""
+
+import csv
+import io
+import logging
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from vitrail.errors import UsageError
+from vitrail.models.checkpoint import load_checkpoint
+from vitrail.training.classification import Classification
+from vitrail.training.measures import Measures, as_table, measure
+from vitrail.training.picture_data import PictureData
+from vitrail.training.progress import progress
+from vitrail.training.recipes import FLAGS, values_of, with_recipes
+from vitrail.training.runs import (
+    environment,
+    new_run,
+    run_of_checkpoint,
+    write_atomically,
+    write_json,
+    write_predictions,
+)
+
+# Lightning's advice that does not apply: canvases need no workers, short runs log seldom, the run directory is ours.
+IRRELEVANT = (
+    ".*LightningCLI's args parameter.*",
+    ".*does not have many workers.*",
+    ".*logging interval.*",
+    ".*logs directory .* exists.*",
+    ".*callbacks used to create the checkpoint.*",
+    ".*treespec, LeafSpec.*",
+)
+
+
+class CommandLine(LightningCLI):
+    """Class count, picture size and resize rule come from the data; loggers and checkpoints go to the run directory."""
+
+    model: Classification
+    datamodule: PictureData
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run", type=str | None, default=None, help="the run directory (default: runs/NAME)")
+        parser.link_arguments("data.class_count", "model.classes", apply_on="instantiate")
+        parser.link_arguments("data.size", "model.image_size")
+        parser.link_arguments("data.resize", "model.resize")
+
+    @property
+    def verb(self) -> str:
+        return str(self.subcommand)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Names what the words lack before anything is built."""
+        self.words = list(args)
+        super().parse_arguments(parser, args)
+        options = self.config[self.config["subcommand"]]
+        if options["ckpt_path"] is not None:
+            load_checkpoint(options["ckpt_path"])
+        elif self.config["subcommand"] != "fit":
+            raise UsageError(f"vitrail {self.config['subcommand']} needs --ckpt_path, the checkpoint to measure")
+
+    @property
+    def best(self) -> Path:
+        return self.run_directory / "checkpoints" / "best.ckpt"
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        options = self.config_init[self.verb]
+        self.run_directory = self.find_run(options)
+        trains = self.verb == "fit"
+        given = options["trainer"]["callbacks"] or []
+        kwargs["callbacks"] = [*given, progress(), *(checkpoints(self.run_directory) if trains else [])]
+        kwargs["logger"] = loggers(self.run_directory) if trains else False
+        return super().instantiate_trainer(enable_checkpointing=trains, **kwargs)
+
+    def find_run(self, options: Any) -> Path:
+        """The run directory: as asked, a new one named after the recipe, or the checkpoint's own."""
+        if options["run"] is not None:
+            return Path(options["run"])
+        if self.verb == "fit":
+            named = values_of(self.words, *FLAGS)
+            return new_run(Path(named[-1]).stem if named else "run")
+        return run_of_checkpoint(options["ckpt_path"])
+
+    def before_fit(self) -> None:
+        """Decode every picture first: one that does not decode is named before a run directory exists."""
+        counts = {part: len(self.datamodule.part(part)) for part in ("train", "val")}
+        print(f"{self.run_directory}: {counts['train']} pictures to learn from, {counts['val']} to validate")
+        write_json(self.run_directory / "environment.json", environment())
+
+    def after_fit(self) -> None:
+        print(f"best checkpoint: {self.best}\nnext: vitrail test --ckpt_path {self.best}")
+
+    def after_validate(self) -> None:
+        for name, value in sorted(self.trainer.callback_metrics.items()):
+            print(f"{name} {float(value):.4f}")
+
+    def after_test(self) -> None:
+        print(as_table(self.keep_answers()))
+
+    def keep_answers(self) -> Measures:
+        """What the test just run found; the answer to every picture goes to predictions.npz."""
+        pictures = self.datamodule.part("test")
+        probabilities = torch.cat(self.model.answers)
+        path = self.run_directory / "predictions.npz"
+        write_predictions(path, probabilities.numpy(), pictures.labels, pictures.names)
+        return measure(probabilities, torch.from_numpy(pictures.labels), self.datamodule.classes)
+
+    def predict(self, **kwargs: Any) -> None:
+        """One row a test picture: its name, its class, and the class that the checkpoint gives it."""
+        probabilities = torch.cat(self.trainer.predict(**kwargs))
+        classes, pictures = self.datamodule.classes, self.datamodule.part("test")
+        rows = io.StringIO()
+        table = csv.writer(rows, lineterminator="\n")
+        table.writerow(["picture", "class", "predicted", "probability"])
+        for name, label, row in zip(pictures.names, pictures.labels, probabilities, strict=True):
+            best = int(row.argmax())
+            table.writerow([name, classes[label], classes[best], f"{float(row[best]):.6f}"])
+        path = self.run_directory / "predictions.csv"
+        write_atomically(path, rows.getvalue().encode())
+        print(path)
+
+
+def checkpoints(run: Path) -> list[pl.Callback]:
+    """`best` by validation accuracy, and `last` for taking a run up again."""
+    folder = run / "checkpoints"
+    return [
+        ModelCheckpoint(folder, filename="best", monitor="val_accuracy", mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
+    ]
+
+
+def loggers(run: Path) -> list[Any]:
+    """`metrics.csv` and TensorBoard's events, both in the run directory itself."""
+    return [logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger)]
+
+
+def with_config_of_run(verb: str, words: Sequence[str]) -> list[str]:
+    """A checkpoint that lies in a run directory brings that run's configuration along."""
+    checkpoints = values_of(words, "--ckpt_path")
+    if verb == "fit" or values_of(words, *FLAGS) or not checkpoints:
+        return list(words)
+    config = run_of_checkpoint(checkpoints[-1]) / "config.yaml"
+    return ["--config", str(config), *words] if config.is_file() else list(words)
+
+
+def run(verb: str, words: Sequence[str]) -> CommandLine:
+    """Run one verb of the Lightning CLI to its end."""
+    for room in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(room).setLevel(logging.WARNING)
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)
+    strict = {"exit_on_error": False}
+    try:
+        return CommandLine(
+            Classification,
+            PictureData,
+            save_config_callback=SaveConfigCallback if verb == "fit" else None,
+            seed_everything_default=0,
+            trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},
+            auto_configure_optimizers=False,
+            parser_kwargs={**strict, verb: strict},
+            args=[verb, *with_recipes(with_config_of_run(verb, words))],
+        )
+    except ArgumentError as fault:
+        raise UsageError(f"{' '.join(str(fault).split())} (see `vitrail {verb} --help`)") from fault

@@ -1,0 +1,107 @@
+"""The DataModule: one source of pictures as seeded batches of canvases."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from vitrail.card import InputRule, Resize
+from vitrail.data import Part, Pictures, open_source
+from vitrail.data.subsets import nested_subset, sizes_for
+from vitrail.models.checkpoint import Learnt
+from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
+
+
+class PictureData(pl.LightningDataModule):
+    """Pictures from a folder of yours, or from a set that vitrail knows by name.
+
+    Args:
+        path: a folder with one folder a class (or train, val and test folders of such), or 'digits'.
+        size: side in pixels of the square canvas that every picture becomes.
+        resize: how it becomes square: squash it, crop its centre, or pad it with black.
+        pictures: use only so many labelled pictures, validation included; smaller choices lie within larger ones.
+        batch_size: pictures a step.
+        augment: torchvision v2 transforms, applied to each training picture anew.
+        seed: decides how a pile is split and which pictures a subset holds.
+    """
+
+    def __init__(
+        self,
+        path: str = "digits",
+        size: int = 224,
+        resize: Resize = "squash",
+        pictures: int | None = None,
+        batch_size: int = 128,
+        augment: list[nn.Module] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.path, self.seed, self.batch_size = path, seed, batch_size
+        self.rule = InputRule(size, resize)
+        self.augment = augment or []
+        self.source = open_source(path, seed)
+        self.classes = self.source.classes
+        self.class_count = len(self.classes)
+        self.chosen = self._choose(pictures)
+        self._read: dict[Part, Pictures] = {}
+
+    def part(self, part: Part) -> Pictures:
+        """The pictures of one part, decoded when first asked for."""
+        if part not in self._read:
+            pictures = self.source.read(part, self.rule)
+            self._read[part] = pictures.take(self.chosen[part]) if part in self.chosen else pictures
+        return self._read[part]
+
+    def learnt(self) -> Learnt:
+        return Learnt(
+            self.path,
+            self.seed,
+            self.source.name,
+            self.source.fingerprint,
+            len(self.part("train")),
+            len(self.part("val")),
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        pictures = self.part("train")
+        order = SeededOrder(len(pictures), torch.initial_seed())
+        return self._loader("train", order, drop_last=len(pictures) >= self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches on the device; each step draws from a seed of its own."""
+        image, label = batch
+        if not self.augment or self.trainer is None or not self.trainer.training:
+            return batch
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
+            changed = torch.stack([self._change(picture) for picture in image.permute(0, 3, 1, 2)])
+        return changed.permute(0, 2, 3, 1), label
+
+    def _change(self, picture: Tensor) -> Tensor:
+        for transform in self.augment:
+            picture = transform(picture)
+        return picture
+
+    def _choose(self, count: int | None) -> dict[Part, np.ndarray]:
+        if count is None:
+            return {}
+        train, val = self.source.labels("train"), self.source.labels("val")
+        sizes = sizes_for(count, self.class_count, len(val))
+        return {
+            "train": nested_subset(train, sizes[0], self.seed),
+            "val": nested_subset(val, sizes[1], self.seed),
+        }
+
+    def _loader(self, part: Part, order: Sampler[int] | None = None, drop_last: bool = False) -> DataLoader[Batch]:
+        pictures = Canvases(self.part(part))
+        return DataLoader(pictures, self.batch_size, sampler=order, drop_last=drop_last, collate_fn=as_is)

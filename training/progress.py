@@ -1,0 +1,65 @@
+"""Progress of a run: a live bar on a terminal, plain lines anywhere else."""
+
+import sys
+from time import monotonic
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class PlainProgress(Callback):
+    """One line after every validation of a run."""
+
+    def __init__(self) -> None:
+        self.start = monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            seconds = monotonic() - self.start
+            print(f"step {trainer.global_step}/{total_steps(trainer)}  {measured(trainer)}  {seconds:.0f} s", flush=True)
+
+
+class LiveProgress(Callback):
+    """A bar over all steps, with what the last validation measured beside it."""
+
+    def __init__(self) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[measured]}"))
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.task = self.bar.add_task(stage, total=None, measured="")
+        self.bar.start()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.bar.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.bar.stop()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.bar.update(self.task, completed=trainer.global_step, total=total_steps(trainer))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.bar.update(self.task, measured=measured(trainer))
+
+    def on_test_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.bar.update(self.task, advance=1, total=sum(trainer.num_test_batches))
+
+    def on_predict_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.bar.update(self.task, advance=1, total=sum(trainer.num_predict_batches))
+
+
+def total_steps(trainer: pl.Trainer) -> int:
+    return int(trainer.estimated_stepping_batches)
+
+
+def measured(trainer: pl.Trainer) -> str:
+    """What the last validation found, as text."""
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(figures.items()))
+
+
+def progress() -> Callback:
+    return LiveProgress() if sys.stdout.isatty() else PlainProgress()

@@ -1,0 +1,76 @@
+"""Run directories: one a training run, and what the machine was, written beside the results."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+RUNS = Path("runs")
+PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow")
+
+
+def new_run(name: str) -> Path:
+    """A folder below `runs` that no earlier run has taken."""
+    path, number = RUNS / name, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{name}-{number}"
+    return path
+
+
+def run_of_checkpoint(checkpoint: str | Path) -> Path:
+    """The run directory that a checkpoint lies in; a lone checkpoint's own folder otherwise."""
+    folder = Path(checkpoint).resolve().parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+def environment() -> dict[str, Any]:
+    """What figures of this run depend on beside its configuration."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "versions": versions(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+        "seed": torch.initial_seed(),
+    }
+
+
+def processor() -> str:
+    """The processor's name as the kernel gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Either the whole file is there afterwards, or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def write_predictions(path: Path, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> None:
+    """The answer to every test picture, so that runs can be compared picture by picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{os.getpid()}.{path.name}")
+    np.savez_compressed(draft, probabilities=probabilities, labels=labels, names=np.array(names))
+    draft.replace(path)

@@ -1,0 +1,31 @@
+"""The learning rate over a run: linear warm-up, then half a cosine, both counted in steps."""
+
+from dataclasses import dataclass
+from math import cos, pi
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """Rises from 0 over `warmup` of all steps, then falls to `floor`, both as shares of the peak.
+
+    Args:
+        warmup: share of all steps spent rising.
+        floor: where the cosine ends, as a share of the peak.
+    """
+
+    warmup: float = 0.1
+    floor: float = 0.0
+
+    def factor(self, step: int, steps: int) -> float:
+        """What the peak rate is multiplied by at this step of so many."""
+        rising = round(self.warmup * steps)
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        done = min(1.0, (step - rising) / max(1, steps - rising))
+        return self.floor + (1 - self.floor) * (1 + cos(pi * done)) / 2
+
+    def attach(self, optimizer: Optimizer, steps: int) -> LambdaLR:
+        return LambdaLR(optimizer, lambda step: self.factor(step, steps))
