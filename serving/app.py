@@ -1,6 +1,9 @@
 """The routes, wired together: the one list of what this server answers."""
 
 import asyncio
+import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -33,10 +36,21 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
         engine = app.state.engine = Engine()
         async with inner_life():
             loading = asyncio.create_task(engine.load(address))
+            following = asyncio.create_task(end_with(os.getppid()))
             yield
+            following.cancel()
             await loading
             engine.close()
 
+    # The parser warns of each malformed body; a caller's mistake goes to the caller, not into our log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     app = Starlette(routes=ROUTES, exception_handlers={**HANDLERS, BodyTooLarge: on_body_too_large}, lifespan=lifespan)
     app.router.redirect_slashes = False  # another path is another path: 404
     return app
+
+
+async def end_with(parent: int) -> None:
+    """Stop when BentoML's arbiter is gone: killed, it could not stop us, and the port would stay taken."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    signal.raise_signal(signal.SIGTERM)

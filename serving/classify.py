@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from vitrail.classifier import Classifier
 from vitrail.errors import PictureError
 from vitrail.serving.engine import Canvas, Engine
+from vitrail.serving.naming import model_name
 from vitrail.serving.pictures_in import pictures_in
 from vitrail.serving.problems import Problem, picture_problem, problem_response
 
@@ -49,7 +50,7 @@ def refuse(request: Request, faults: list[PictureError]) -> Response:
 
 def identity(model: Classifier) -> dict[str, Any]:
     """Which model answered: enough to know the file again."""
-    return {"name": model.card.architecture.get("name", model.path.stem), "sha256": model.sha256}
+    return {"name": model_name(model.card), "sha256": model.sha256}
 
 
 def predictions(

@@ -86,7 +86,8 @@ class Classification(pl.LightningModule):
         self.answers.append(self(batch[0]).softmax(dim=1).cpu())
 
     def predict_step(self, batch: Batch, index: int) -> Tensor:
-        return self(batch[0]).softmax(dim=1).cpu()
+        logits: Tensor = self(batch[0])
+        return logits.softmax(dim=1).cpu()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = param_groups_weight_decay(self.net, weight_decay=decay_of(self.optimizer))
@@ -116,4 +117,3 @@ def decay_of(optimizer: OptimizerCallable) -> float:
     probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
     decay: float = probe.param_groups[0].get("weight_decay", 0.0)
     return decay
-

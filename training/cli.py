@@ -116,7 +116,8 @@ class CommandLine(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """One row a test picture: its name, its class, and the class that the checkpoint gives it."""
-        probabilities = torch.cat(self.trainer.predict(**kwargs))
+        answers: Any = self.trainer.predict(**kwargs)
+        probabilities = torch.cat(answers)
         classes, pictures = self.datamodule.classes, self.datamodule.part("test")
         rows = io.StringIO()
         table = csv.writer(rows, lineterminator="\n")

@@ -93,5 +93,3 @@ def as_table(measures: Measures) -> str:
         for row in measures.classes
     ]
     return "\n".join([*head, *rows])
-
-

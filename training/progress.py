@@ -18,7 +18,9 @@ class PlainProgress(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
             seconds = monotonic() - self.start
-            print(f"step {trainer.global_step}/{total_steps(trainer)}  {measured(trainer)}  {seconds:.0f} s", flush=True)
+            print(
+                f"step {trainer.global_step}/{total_steps(trainer)}  {measured(trainer)}  {seconds:.0f} s", flush=True
+            )
 
 
 class LiveProgress(Callback):

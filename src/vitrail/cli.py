@@ -23,7 +23,8 @@ VERBS = {
 
 def usage() -> str:
     verbs = "\n".join(f"  {verb:<10}{what}" for verb, what in VERBS.items())
-    return f"usage: vitrail COMMAND [OPTIONS]\n\n{verbs}\n\nvitrail COMMAND --help tells more; vitrail --version the version."
+    more = "vitrail COMMAND --help tells more, vitrail --version the version."
+    return f"usage: vitrail COMMAND [OPTIONS]\n\n{verbs}\n\n{more}"
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -80,17 +80,16 @@ def as_rgb(picture: Image.Image) -> Image.Image:
 def to_canvas(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
     """An RGB picture as the square canvas of the rule, uint8 [size, size, 3]."""
     width, height = picture.size
-    box = (0, 0, width, height)
     if rule.resize == "crop":  # the central square
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
+        picture = picture.crop((left, top, left + side, top + side))
     elif rule.resize == "pad":  # a black square around the whole picture
         side = max(width, height)
         square = Image.new("RGB", (side, side))
         square.paste(picture, ((side - width) // 2, (side - height) // 2))
-        picture, box = square, (0, 0, side, side)
-    return np.array(picture.resize((rule.size, rule.size), Image.Resampling.BILINEAR, box=box))
+        picture = square
+    return np.array(picture.resize((rule.size, rule.size), Image.Resampling.BILINEAR))
 
 
 def fit(data: bytes, rule: InputRule) -> NDArray[np.uint8]:

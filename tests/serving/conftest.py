@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -28,7 +29,7 @@ Start = Callable[..., AbstractContextManager["Server"]]
 
 @dataclass
 class Server:
-    """A server process, the group that it leads, and what it says."""
+    """A server process, those that it starts, and what they say."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -55,13 +56,14 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
-    def left_over(self) -> bool:
-        """Whether any process of the group is still there."""
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+    def family(self) -> list[psutil.Process]:
+        """The leader and all below it; BentoML's workers are in groups of their own."""
+        leader = psutil.Process(self.process.pid)
+        return [leader, *leader.children(recursive=True)]
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def free_port() -> int:
@@ -71,7 +73,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Starts `command` (with {port} filled in) as the leader of a group of its own, and ends that group."""
+    """Starts `command`, with {port} filled in, and ends it; that it leaves nothing behind is held each time."""
 
     @contextmanager
     def started(command: list[str], ready: bool = True, **environment: str) -> Iterator[Server]:
@@ -86,7 +88,6 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
                 env={**kept, **own},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
             server = Server(process, f"http://127.0.0.1:{port}", folder / "log")
             try:
@@ -95,9 +96,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
                 yield server
             finally:
                 if process.poll() is None:
+                    family = server.family()
                     server.stop()
-                if server.left_over():
-                    os.killpg(process.pid, signal.SIGKILL)
+                    assert not alive(family)
 
     return started
 

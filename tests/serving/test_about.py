@@ -71,12 +71,30 @@ def test_the_page_needs_nothing_from_elsewhere(client):
         assert client.get("/" if name == "index.html" else f"/{name}").text == text
 
 
-@pytest.mark.parametrize("module", ["vitrail.serving.service", "vitrail.commands.serve", "vitrail.commands.bento"])
-def test_serving_loads_no_torch(module):
+LIGHT = {
+    "the service": "import vitrail.serving.service",
+    "serve --help": "from vitrail.cli import main; main(['serve', '--help'])",
+    "bento --help": "from vitrail.cli import main; main(['bento', '--help'])",
+    "the options of serve": "from vitrail.commands.serve import read_options; read_options(['m.onnx', '--port', '1'])",
+}
+
+
+@pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
+def test_serving_imports_no_torch(code):
     heavy = "{'torch', 'timm', 'pytorch_lightning', 'vitrail.training', 'vitrail.export'}"
-    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys; {code}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
+def test_no_process_of_the_server_has_loaded_torch(server, client, encode):
+    client.post("/v1/classify", files={"image": encode()})
+    family = server.family()
+    assert len(family) >= 2  # BentoML's arbiter and its worker
+    loaded = "".join(Path(f"/proc/{process.pid}/maps").read_text() for process in family)
+    assert "onnxruntime" in loaded
+    assert "libtorch" not in loaded
 
 
 def test_the_rooms_beside_serving_are_not_entered():

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from vitrail.classifier import Classifier
+from vitrail.serving.naming import model_name
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def bento(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     name, _, version = done.stdout.strip().partition(":")
-    assert name.startswith("vitrail-")
+    assert name == f"vitrail-{model_name(Classifier(model_file, 'cpu').card)}"
     return home / "bentos" / name / version
 
 

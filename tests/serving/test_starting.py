@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import httpx
+import psutil
 import pytest
 
 VITRAIL = [sys.executable, "-m", "vitrail"]
@@ -30,10 +31,11 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
         assert second.stderr.endswith("is in use: choose another with --port\n")
         assert second.stderr.count("\n") == 1
 
+        family = server.family()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
         assert "Traceback" not in server.said()
-        assert not server.left_over()
+        assert not [process for process in family if process.is_running()]
 
 
 def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
@@ -48,7 +50,16 @@ def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model
             assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(30) == 0
         assert "Traceback" not in server.said()
-        assert not server.left_over()
+
+
+def test_a_killed_server_leaves_no_orphan(start, bentoml_serve, model_file):
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
+        family = server.family()
+        server.process.kill()
+        server.process.wait(30)
+        _, left = psutil.wait_procs(family[1:], timeout=30)
+        assert len(family) >= 2
+        assert not left
 
 
 def test_a_model_that_cannot_be_served_is_never_ready(start, bentoml_serve, tmp_path):

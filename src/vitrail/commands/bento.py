@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ABOUT = """Pack a model file, its server and their pinned requirements into a Bento, and print its tag.
 
   vitrail bento model.onnx
-  bentoml serve vitrail-NAME:latest        (or: bentoml containerize vitrail-NAME:latest)
+  bentoml serve vitrail-digits-cnn:latest        (or: bentoml containerize vitrail-digits-cnn:latest)
 
 The Bento is kept in BentoML's own store; nothing of it needs torch."""
 
@@ -72,19 +72,16 @@ def stage(model: "Classifier", runtime: str, folder: Path) -> None:
 
 def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
     """What BentoML is told: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
+    from vitrail.serving.naming import model_name
+
     packages = list(requirements("serve", runtime))
     return {
-        "name": bento_name(model.card.dataset.name),
+        "name": f"vitrail-{model_name(model.card)}"[:63].rstrip("-"),  # BentoML takes no longer one
         "service": SERVICE,
         "labels": {"dataset": model.card.dataset.name, "sha256": model.sha256},
         "include": ["*"],
         "python": {"packages": packages, "lock_packages": False},
     }
-
-
-def bento_name(dataset: str) -> str:
-    """BentoML's names have small letters, digits and hyphens, 63 at most."""
-    return re.sub(r"[^a-z0-9]+", "-", f"vitrail-{dataset}".lower())[:63].strip("-")
 
 
 def requirements(*extras: str) -> Iterator[str]:

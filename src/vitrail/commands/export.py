@@ -19,7 +19,9 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--config", action="config", help="a YAML file with these options")
     parser.add_argument("--checkpoint", type=str, required=True, help="a checkpoint written by `vitrail fit`")
     parser.add_argument("--output", type=str, default="model.onnx", help="the file to write")
-    parser.add_argument("--data.path", type=str | None, help="where the pictures are, if they have moved since training")
+    parser.add_argument(
+        "--data.path", type=str | None, help="where the pictures are, if they have moved since training"
+    )
     options = without_traceback(lambda: parser.parse_args(args), "export")
 
     from vitrail.export import export

@@ -8,7 +8,6 @@ from argparse import SUPPRESS, ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any
 
-from vitrail.classifier import Provider
 from vitrail.errors import UsageError, VitrailError
 
 ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-C.
@@ -47,6 +46,8 @@ def require_serving() -> None:
 
 def read_options(args: Sequence[str]) -> Any:
     from jsonargparse import ArgumentParser
+
+    from vitrail.classifier import Provider
 
     parser = ArgumentParser(
         prog="vitrail serve",

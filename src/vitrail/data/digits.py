@@ -20,7 +20,8 @@ class Digits:
     classes = tuple(str(digit) for digit in range(10))
 
     def __init__(self, seed: int = 0) -> None:
-        grey, self._labels = load_digits(return_X_y=True)
+        grey, labels = load_digits(return_X_y=True)
+        self._labels: NDArray[np.int64] = labels.astype(np.int64)
         self._grey = np.round(grey.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
         self._parts = three_parts(self._labels, seed)
 
@@ -29,7 +30,7 @@ class Digits:
         return hashlib.sha256(self._grey.tobytes() + self._labels.astype("<i8").tobytes()).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        return self._labels[self._parts[part]].astype(np.int64)
+        return self._labels[self._parts[part]]
 
     def read(self, part: Part, rule: InputRule) -> Pictures:
         indices = self._parts[part]

@@ -32,7 +32,9 @@ class Folders:
         listed = {part: folder for part in PARTS if (folder := self._folder(part))}
         pile = listed.get("train", self.path)
         self.classes = class_names(pile)
-        self._files = {part: list_pictures(folder, self.classes) for part, folder in (listed or {"train": pile}).items()}
+        self._files = {
+            part: list_pictures(folder, self.classes) for part, folder in (listed or {"train": pile}).items()
+        }
         self._check()
         self._split(seed)
 

@@ -41,7 +41,9 @@ def test_pictures(origin: Origin, data_path: str | None) -> Pictures:
     """The test part of the pictures that the checkpoint learnt from."""
     source = open_source(data_path or origin.learnt.path, origin.learnt.seed)
     if source.classes != origin.classes:
-        raise DataError(f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are")
+        raise DataError(
+            f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are"
+        )
     return source.read("test", origin.input)
 
 
@@ -69,7 +71,7 @@ def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations for one picture, a multiplication and an addition counted as two."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def write_file(output: Path, model: bytes, card: Card) -> None:

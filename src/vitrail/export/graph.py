@@ -1,6 +1,5 @@
 """The graph that is exported: pictures of any size in, probabilities, logits and embedding out."""
 
-import io
 import logging
 import warnings
 
@@ -52,6 +51,7 @@ def to_onnx(graph: Graph) -> bytes:
             external_data=False,
             verbose=False,
         )
-    file = io.BytesIO()
-    program.save(file)
-    return file.getvalue()
+    if program is None:
+        raise ModelError("torch.onnx gave no graph for this network")
+    content: bytes = program.model_proto.SerializeToString()
+    return content

@@ -52,9 +52,13 @@ def prove(graph: Graph, model: bytes, images: Images) -> Proof:
 def refuse_differences(parity: Parity) -> None:
     bound = BOUND * max(1.0, parity.logit_sd)
     if not parity.max_logit_error <= bound:
-        raise ParityError(f"logits of the file differ by {parity.max_logit_error:.2e} from the network's, over {bound:.2e}")
+        raise ParityError(
+            f"logits of the file differ by {parity.max_logit_error:.2e} from the network's, over {bound:.2e}"
+        )
     if parity.flips:
-        raise ParityError(f"the file calls {parity.flips} of {parity.pictures} test pictures otherwise than the network")
+        raise ParityError(
+            f"the file calls {parity.flips} of {parity.pictures} test pictures otherwise than the network"
+        )
     if not parity.resized_max_logit_error <= RESIZED * bound:
         raise ParityError(
             f"logits of pictures resized in the graph differ by {parity.resized_max_logit_error:.2e}, "

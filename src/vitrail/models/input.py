@@ -1,5 +1,7 @@
 """Pictures to pixels inside the graph: resize what is not a canvas, normalise; training, test and export share it."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,4 +40,5 @@ def square(pixels: Tensor, rule: InputRule) -> Tensor:
         return pixels.narrow(-1, (width - side) // 2, side)
     side = torch.sym_max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    return F.pad(pixels, (left, side - width - left, top, side - height - top))
+    edges: Any = (left, side - width - left, top, side - height - top)  # symbolic while exporting
+    return F.pad(pixels, edges)

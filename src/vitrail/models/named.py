@@ -35,9 +35,13 @@ def refuse_weights_without_name(pretrained: bool | str) -> None:
         raise UsageError("pretrained weights belong to a network of timm: give its name too")
 
 
-def pixel_statistics(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+Three = tuple[float, float, float]
+
+
+def pixel_statistics(network: nn.Module) -> tuple[Three, Three]:
     """Mean and deviation of the pixels this network was made for: timm's where it names them."""
     config = getattr(network, "pretrained_cfg", None)
     if config is None:
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    return tuple(config["mean"]), tuple(config["std"])
+    mean, std = config["mean"], config["std"]
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])

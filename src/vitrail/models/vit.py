@@ -42,7 +42,9 @@ class ViT(Architecture):
             return named(self.name, classes, self.pretrained, self.drop_path, img_size=image_size)
         refuse_weights_without_name(self.pretrained)
         if image_size % self.patch:
-            raise UsageError(f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does")
+            raise UsageError(
+                f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does"
+            )
         if self.width % self.heads:
             raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose a width that they do")
         return VisionTransformer(

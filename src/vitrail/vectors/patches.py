@@ -24,12 +24,13 @@ def patchify(pictures: Tensor, patch: int, stride: int | None = None) -> VectorS
 def unpatchify(patches: VectorSet, patch: int, stride: int | None = None) -> Tensor:
     """Put the patches back: pictures [B, C, H, W]. Where patches overlap, their mean is taken."""
     step = stride or patch
-    size = [(count - 1) * step + patch for count in patches.grid]
-    columns = patches.vectors.transpose(1, 2)  # [B, C · patch · patch, N]
-    summed = F.fold(columns, size, patch, stride=step)
+    rows, columns = patches.grid
+    size = ((rows - 1) * step + patch, (columns - 1) * step + patch)
+    unfolded = patches.vectors.transpose(1, 2)  # [B, C · patch · patch, N]
+    summed = F.fold(unfolded, size, patch, stride=step)
     if step >= patch:
         return summed
-    times = F.fold(torch.ones_like(columns[:1]), size, patch, stride=step)
+    times = F.fold(torch.ones_like(unfolded[:1]), size, patch, stride=step)
     return summed / times
 
 

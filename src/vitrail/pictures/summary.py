@@ -1,0 +1,43 @@
+"""A card as a person wants to read it."""
+
+from vitrail.card import Card
+
+SHOWN_CLASSES = 8
+
+
+def summary(card: Card) -> str:
+    """One fact a line, the most asked-for first."""
+    width = max(len(name) for name, _ in facts(card))
+    return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts(card))
+
+
+def facts(card: Card) -> list[tuple[str, str]]:
+    parity, dataset = card.parity, card.dataset
+    return [
+        ("task", card.task),
+        ("classes", class_list(card.classes)),
+        ("test accuracy", f"{card.test_accuracy} on {card.test_accuracy.total:,} pictures, 95 % interval"),
+        ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
+        ("architecture", architecture(card)),
+        ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
+        ("learnt from", f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate"),
+        ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
+        ("parity", f"logits within {parity.max_logit_error:.1e} of the network's on {parity.pictures:,} pictures"),
+        ("temperature", f"{card.temperature:g}"),
+        ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
+    ]
+
+
+def class_list(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:SHOWN_CLASSES])
+    more = len(classes) - SHOWN_CLASSES
+    return f"{len(classes)}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def architecture(card: Card) -> str:
+    """The class and what decides its shape: a name where it has one, its sizes otherwise."""
+    kind, choices = card.architecture["class_path"].rpartition(".")[2], card.architecture["init_args"]
+    if choices.get("name"):
+        return f"{kind} ({choices['name']})"
+    sizes = {key: value for key, value in choices.items() if key not in ("name", "pretrained")}
+    return f"{kind} ({', '.join(f'{key} {value}' for key, value in sizes.items())})"

@@ -1,0 +1,139 @@
+"""Class folders: the layouts people have, and what is said of those that cannot be learnt from."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.card import InputRule
+from vitrail.data import Folders
+from vitrail.data.source import PARTS
+from vitrail.errors import DataError
+
+RULE = InputRule(8)
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+Fill = Callable[..., Path]
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Fill:
+    """Write `count` pictures of one colour into a folder below the root."""
+
+    def write(folder: str, count: int, colour: str = "red") -> Path:
+        target = tmp_path / "pictures" / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            Image.new("RGB", (10 + number, 12), colour).save(target / f"{number}.png")
+        return tmp_path / "pictures"
+
+    return write
+
+
+def counts(source: Folders) -> list[int]:
+    return [len(source.labels(part)) for part in PARTS]
+
+
+@pytest.mark.parametrize("val", ["val", "validation", "valid"])
+def test_parts_that_are_folders_are_taken_as_they_are(fill: Fill, val: str) -> None:
+    for part, count in (("train", 3), (val, 2), ("test", 1)):
+        fill(f"{part}/cat", count)
+        root = fill(f"{part}/dog", count, "blue")
+    source = Folders(root)
+    assert source.classes == ("cat", "dog")
+    assert counts(source) == [6, 4, 2]
+    pictures = source.read("test", RULE)
+    assert pictures.images[0, 0, 0].tolist() == [255, 0, 0]
+    assert pictures.images[1, 7, 7].tolist() == [0, 0, 255]
+    assert pictures.names == ("test/cat/0.png", "test/dog/0.png")
+
+
+def test_one_pile_is_split_by_the_seed(fill: Fill) -> None:
+    fill("cat", 50)
+    root = fill("dog", 25, "blue")
+    assert counts(Folders(root)) == [48, 12, 15]
+    names = [Folders(root, seed).read("test", RULE).names for seed in (0, 0, 1)]
+    assert names[0] == names[1] != names[2]
+    everything = [name for part in PARTS for name in Folders(root).read(part, RULE).names]
+    assert len(set(everything)) == 75
+
+
+@pytest.mark.parametrize(("given", "expected"), [("val", [16, 10, 4]), ("test", [16, 4, 10])])
+def test_a_missing_part_is_cut_from_training(fill: Fill, given: str, expected: list[int]) -> None:
+    for part in ("train", given):
+        for name in ("cat", "dog"):
+            root = fill(f"{part}/{name}", 10 if part == "train" else 5)
+    assert counts(Folders(root)) == expected
+
+
+def test_pictures_in_deeper_folders_and_capital_endings_count(fill: Fill) -> None:
+    fill("cat/indoors", 3)
+    root = fill("dog", 3)
+    (root / "dog/0.png").rename(root / "dog/0.PNG")
+    (root / "dog/notes.txt").write_text("no picture")
+    assert sum(counts(Folders(root))) == 6
+
+
+def test_the_fingerprint_shows_an_edited_picture(fill: Fill) -> None:
+    fill("cat", 5)
+    root = fill("dog", 5)
+    before = Folders(root).fingerprint
+    assert before == Folders(root).fingerprint
+    Image.new("RGB", (300, 300)).save(root / "dog/0.png")
+    assert before != Folders(root).fingerprint
+
+
+def test_all_pictures_that_do_not_decode_are_named(fill: Fill) -> None:
+    for folder in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog"):
+        root = fill(folder, 2)
+    (root / "train/cat/bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    (root / "train/dog/empty.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 picture\(s\) do not decode") as fault:
+        Folders(root).read("train", RULE)
+    assert "cat/bad.jpg" in str(fault.value)
+    assert "dog/empty.png" in str(fault.value)
+
+
+def test_unknown_classes_in_another_part_are_an_error(fill: Fill) -> None:
+    for folder in ("train/cat", "train/dog", "test/cat", "test/horse"):
+        root = fill(folder, 4)
+    with pytest.raises(DataError, match="horse"):
+        Folders(root)
+
+
+def test_folders_that_cannot_be_learnt_from_are_refused(fill: Fill, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        Folders(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no class folders"):
+        Folders(tmp_path / "empty")
+    root = fill("cat", 4)
+    with pytest.raises(DataError, match="only one class, 'cat'"):
+        Folders(root)
+    (root / "dog").mkdir()
+    with pytest.raises(DataError, match="no pictures of class 'dog'"):
+        Folders(root)
+    fill("dog", 2)
+    with pytest.raises(DataError, match="'dog' has 2"):
+        Folders(root)
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_a_real_set_as_folders_comes_back_picture_by_picture(tmp_path: Path) -> None:
+    with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
+        grey = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:200]
+    with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)[:200]
+    for number, (picture, label) in enumerate(zip(grey, labels, strict=True)):
+        path = tmp_path / f"{label}/{number:05d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(path)
+    source = Folders(tmp_path)
+    for part in PARTS:
+        pictures = source.read(part, InputRule(28))
+        for image, label, name in zip(pictures.images, pictures.labels, pictures.names, strict=True):
+            number = int(Path(name).stem)
+            assert np.array_equal(image, np.repeat(grey[number][..., None], 3, axis=2))
+            assert label == labels[number]

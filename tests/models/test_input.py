@@ -1,0 +1,38 @@
+"""Pictures to pixels in the graph: the identity on a canvas, and close to Pillow elsewhere."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitrail.card import InputRule, Resize
+from vitrail.images import to_canvas
+from vitrail.models.input import Input
+
+
+def smooth_picture(height: int, width: int) -> np.ndarray:
+    """A picture without hard edges, so that two resizers differ by rounding alone."""
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [127 + 120 * np.sin(x / (7 + c) + y / (11 - c)) for c in range(3)]
+    return np.stack(waves, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("resize", get_args(Resize))
+def test_a_canvas_is_only_normalised(resize: Resize) -> None:
+    rule = InputRule(16, resize, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    canvas = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8))
+    mean, std = 255 * torch.tensor(rule.mean), 255 * torch.tensor(rule.std)
+    expected = ((canvas.float() - mean) / std).permute(0, 3, 1, 2)
+    assert torch.equal(Input(rule)(canvas), expected)
+
+
+@pytest.mark.parametrize("resize", get_args(Resize))
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 50), (20, 31)])
+def test_other_sizes_are_resized_as_pillow_does(resize: Resize, height: int, width: int) -> None:
+    picture = smooth_picture(height, width)
+    rule = InputRule(24, resize, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    ours = 255 * Input(rule)(torch.from_numpy(picture)[None])[0].permute(1, 2, 0).numpy()
+    theirs = to_canvas(Image.fromarray(picture), rule).astype(float)
+    assert np.abs(ours - theirs).max() <= 1.5

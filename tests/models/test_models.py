@@ -1,0 +1,114 @@
+"""ViT and CNN: timm's own networks, their sizes, weights from a file, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from vitrail.errors import ModelError, UsageError
+from vitrail.models import CNN, Architecture, ViT
+from vitrail.models.answer import logits_and_embedding
+from vitrail.models.named import pixel_statistics
+
+SMALL = [
+    (ViT(patch=2, width=32, depth=2, heads=4), 8),
+    (ViT(patch=2, width=32, depth=2, heads=4, pool="token"), 8),
+    (ViT(patch=2, width=32, depth=2, heads=4, pool="map"), 8),
+    (CNN(width=8, stages=2, blocks=1), 8),
+    (ViT(name="vit_tiny_patch16_224"), 32),
+    (CNN(name="resnet10t"), 32),
+    (CNN(name="convnext_atto"), 32),
+]
+
+
+def pixels(size: int) -> torch.Tensor:
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_vit_is_timms_vision_transformer() -> None:
+    ours = ViT(patch=4, width=48, depth=3, heads=6, pool="token").build(5, 16).eval()
+    theirs = VisionTransformer(
+        img_size=16, patch_size=4, num_classes=5, embed_dim=48, depth=3, num_heads=6, global_pool="token"
+    ).eval()
+    theirs.load_state_dict(ours.state_dict())
+    assert type(ours) is VisionTransformer
+    assert torch.equal(ours(pixels(16)), theirs(pixels(16)))
+
+
+def test_a_named_vit_is_timms() -> None:
+    ours = ViT(name="vit_tiny_patch16_224").build(5, 32).eval()
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=32).eval()
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(ours(pixels(32)), theirs(pixels(32)))
+
+
+@pytest.mark.parametrize(("architecture", "size"), SMALL)
+def test_logits_are_the_head_of_the_embedding(architecture: Architecture, size: int) -> None:
+    network = architecture.build(5, size).eval()
+    with torch.no_grad():
+        logits, embedding = logits_and_embedding(network, pixels(size))
+        assert torch.equal(logits, network(pixels(size)))
+    assert logits.shape == (2, 5)
+    assert embedding.ndim == 2
+
+
+@pytest.mark.parametrize(("architecture", "size"), SMALL[:4])
+def test_an_architecture_comes_back_from_plain_data(architecture: Architecture, size: int) -> None:
+    assert Architecture.from_plain(architecture.to_plain()) == architecture
+
+
+def test_a_small_cnn_halves_the_picture_at_each_stage() -> None:
+    network = CNN(width=8, stages=3, blocks=1).build(5, 16).eval()
+    assert network.forward_features(pixels(16)).shape == (2, 32, 4, 4)
+
+
+def test_weights_come_from_a_local_file_and_the_head_is_new(tmp_path: Path) -> None:
+    source = timm.create_model("vit_tiny_patch16_224", num_classes=1000)
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    network = ViT(name="vit_tiny_patch16_224", pretrained=str(tmp_path / "weights.pth")).build(3, 224)
+    loaded = network.state_dict()
+    assert torch.equal(loaded["blocks.11.mlp.fc2.weight"], source.state_dict()["blocks.11.mlp.fc2.weight"])
+    assert loaded["head.weight"].shape == (3, 192)
+
+
+def test_positions_of_a_weights_file_are_resampled_to_the_picture(tmp_path: Path) -> None:
+    source = timm.create_model("vit_tiny_patch16_224", num_classes=1000)
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    network = ViT(name="vit_tiny_patch16_224", pretrained=str(tmp_path / "weights.pth")).build(3, 64)
+    assert network.state_dict()["pos_embed"].shape == (1, 17, 192)
+
+
+def test_pixel_statistics_are_those_of_the_weights() -> None:
+    assert pixel_statistics(CNN(name="resnet10t").build(3, 32))[0] == (0.485, 0.456, 0.406)
+    assert pixel_statistics(CNN().build(3, 32)) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "reason"),
+    [
+        (ViT(patch=3), 32, "do not divide a picture"),
+        (ViT(heads=5), 32, "do not divide a width"),
+        (ViT(name="vit_tny_patch16_224"), 32, "did you mean"),
+        (ViT(name="resnet10t"), 32, "cannot be built this way"),
+        (CNN(name="vit_tiny_patch16_224"), 32, "use vitrail.models.ViT"),
+        (CNN(stages=5), 8, "fewer stages"),
+        (ViT(pretrained=True), 32, "give its name"),
+        (CNN(pretrained="weights.pth"), 32, "give its name"),
+    ],
+)
+def test_impossible_networks_are_refused_with_the_reason(architecture: Architecture, size: int, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        architecture.build(5, size)
+
+
+def test_a_weights_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ModelError, match=r"nowhere\.pth"):
+        CNN(name="resnet10t", pretrained="nowhere.pth").build(5, 32)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_text("not weights")
+    with pytest.raises(ModelError, match="could not be loaded"):
+        CNN(name="resnet10t", pretrained=str(tmp_path / "weights.pth")).build(5, 32)

@@ -1,0 +1,56 @@
+"""vitrail inspect: a model's card for people and programs, and pictures as panes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.cli import main
+from vitrail.errors import UsageError
+from vitrail.golden import mosaic
+from vitrail.pictures.patches import LEAD, draw_patches, panes
+
+
+def test_panes_are_patches_row_by_row() -> None:
+    canvas = np.arange(6 * 6 * 3, dtype=np.uint8).reshape(6, 6, 3)
+    cut = panes(canvas, 2)
+    assert cut.shape == (3, 3, 2, 2, 3)
+    assert np.array_equal(cut[1, 2], canvas[2:4, 4:6])
+
+
+def test_the_drawing_keeps_every_colour_and_puts_lead_between() -> None:
+    drawing = np.array(draw_patches(mosaic(4, 1, 8, 8), 2))
+    pane = 2 * (896 // 8)
+    lead = pane // 14
+    assert drawing.shape == (4 * pane + 5 * lead,) * 2 + (3,)
+    assert tuple(drawing[0, 0]) == LEAD
+    assert tuple(drawing[lead + pane, lead + pane]) == LEAD
+    assert np.array_equal(drawing[lead + 5, lead + 5], mosaic(4, 1, 8, 8)[0, 0])
+    assert np.array_equal(drawing[-lead - 5, -lead - 5], mosaic(4, 1, 8, 8)[7, 7])
+
+
+@pytest.mark.parametrize("patch", [0, 3, 9])
+def test_patches_that_do_not_divide_the_canvas_are_refused(patch: int) -> None:
+    with pytest.raises(UsageError, match="do not divide"):
+        panes(np.zeros((8, 8, 3), np.uint8), patch)
+
+
+def test_a_picture_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, output = tmp_path / "photo.png", tmp_path / "patches.png"
+    Image.fromarray(mosaic(8, 1, 300, 400)).save(picture)
+    assert main(["inspect", str(picture), "--output", str(output)]) == 0
+    assert "196 vectors of 768 numbers, grid 14×14" in capsys.readouterr().out
+    assert Image.open(output).format == "PNG"
+    assert main(["inspect", str(picture), "--output", str(picture)]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["patches.png", "photo.png"]
+
+
+def test_a_model_tells_its_card(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model_file)]) == 0
+    lines = capsys.readouterr().out
+    assert "classes        10: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in lines
+    assert "architecture   CNN (width 32, stages 2, blocks 1, drop_path 0.0)" in lines
+    assert main(["inspect", str(model_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == [str(digit) for digit in range(10)]
