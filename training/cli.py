@@ -79,6 +79,7 @@ class CommandLine(LightningCLI):
         given = options["trainer"]["callbacks"] or []
         kwargs["callbacks"] = [*given, progress(), *(checkpoints(self.run_directory) if trains else [])]
         kwargs["logger"] = loggers(self.run_directory) if trains else False
+        kwargs["val_check_interval"] = validated_once(options["trainer"])
         return super().instantiate_trainer(enable_checkpointing=trains, **kwargs)
 
     def find_run(self, options: Any) -> Path:
@@ -97,9 +98,12 @@ class CommandLine(LightningCLI):
         write_json(self.run_directory / "environment.json", environment())
 
     def after_fit(self) -> None:
+        self.trainer.save_checkpoint(self.best.with_name("last.ckpt"))
         print(f"best checkpoint: {self.best}\nnext: vitrail test --ckpt_path {self.best}")
 
-    def after_validate(self) -> None:
+    def validate(self, **kwargs: Any) -> None:
+        """Two plain lines instead of Lightning's table."""
+        self.trainer.validate(**{**kwargs, "verbose": False})
         for name, value in sorted(self.trainer.callback_metrics.items()):
             print(f"{name} {float(value):.4f}")
 
@@ -139,6 +143,14 @@ def checkpoints(run: Path) -> list[pl.Callback]:
     ]
 
 
+def validated_once(options: Any) -> int | float | None:
+    """How often to validate; a run that is shorter than that is validated at its end."""
+    interval: int | float | None = options["val_check_interval"]
+    if isinstance(interval, int) and options["max_steps"] > 0:
+        return min(interval, int(options["max_steps"]))
+    return interval
+
+
 def loggers(run: Path) -> list[Any]:
     """`metrics.csv` and TensorBoard's events, both in the run directory itself."""
     return [logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger)]
@@ -147,8 +159,10 @@ def loggers(run: Path) -> list[Any]:
 def with_config_of_run(verb: str, words: Sequence[str]) -> list[str]:
     """A checkpoint that lies in a run directory brings that run's configuration along."""
     checkpoints = values_of(words, "--ckpt_path")
-    if verb == "fit" or values_of(words, *FLAGS) or not checkpoints:
+    if verb == "fit" or values_of(words, *FLAGS):
         return list(words)
+    if not checkpoints:
+        raise UsageError(f"vitrail {verb} needs --ckpt_path, the checkpoint to measure")
     config = run_of_checkpoint(checkpoints[-1]) / "config.yaml"
     return ["--config", str(config), *words] if config.is_file() else list(words)
 
@@ -172,4 +186,4 @@ def run(verb: str, words: Sequence[str]) -> CommandLine:
             args=[verb, *with_recipes(with_config_of_run(verb, words))],
         )
     except ArgumentError as fault:
-        raise UsageError(f"{' '.join(str(fault).split())} (see `vitrail {verb} --help`)") from fault
+        raise UsageError.of_parser(fault, f"vitrail {verb}") from fault

@@ -104,4 +104,4 @@ class PictureData(pl.LightningDataModule):
 
     def _loader(self, part: Part, order: Sampler[int] | None = None, drop_last: bool = False) -> DataLoader[Batch]:
         pictures = Canvases(self.part(part))
-        return DataLoader(pictures, self.batch_size, sampler=order, drop_last=drop_last, collate_fn=as_is)
+        return DataLoader(pictures, batch_size=self.batch_size, sampler=order, drop_last=drop_last, collate_fn=as_is)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from vitrail.errors import ModelError
+from vitrail.errors import ModelError, UsageError
 from vitrail.intervals import Share
 
 METADATA_KEY = "vitrail"
@@ -23,9 +23,11 @@ class InputRule:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"a canvas has a size of at least 1 pixel, not {self.size}")
         if self.resize not in get_args(Resize):
             known = ", ".join(get_args(Resize))
-            raise ModelError(f"resize rule '{self.resize}' is unknown; known are {known}")
+            raise UsageError(f"resize rule '{self.resize}' is unknown; known are {known}")
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
 

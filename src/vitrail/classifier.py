@@ -156,6 +156,8 @@ def choose_providers(provider: Provider) -> list[str]:
     has_gpu = cuda in available and has_nvidia_driver()
     if provider == "cuda" and cuda not in available:
         raise ProviderError("provider 'cuda' was asked for, but this onnxruntime has none: pip install 'vitrail[gpu]'")
+    if provider == "cuda" and not has_nvidia_driver():
+        raise ProviderError("provider 'cuda' was asked for, but this machine has no NVIDIA driver")
     if provider == "cpu" or (provider == "auto" and not has_gpu):
         return [cpu]
     ort.preload_dlls()

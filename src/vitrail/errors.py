@@ -12,6 +12,11 @@ class UsageError(VitrailError):
 
     exit_code = 2
 
+    @classmethod
+    def of_parser(cls, fault: Exception, command: str) -> "UsageError":
+        """A parser's complaint, which may span lines, as one line that says where to read on."""
+        return cls(f"{' '.join(str(fault).split())} (see `{command} --help`)")
+
 
 class PictureError(VitrailError):
     """These bytes cannot be shown to a model."""

@@ -2,10 +2,11 @@
 
 import io
 import struct
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from vitrail.card import InputRule
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
@@ -16,6 +17,20 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 # What Pillow's decoders raise for bytes that are not the picture they claim to be.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+
+# How a picture is turned upright, by its EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns of pictures that are refused here anyway, and of EXIF blocks that are passed over.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def sniff(data: bytes) -> str:
@@ -59,11 +74,23 @@ def decode(data: bytes, least: int | None = None) -> Image.Image:
         if least is not None and min(picture.size) > least:
             picture.draft("RGB", (least, least))
         picture.load()
-        return as_rgb(ImageOps.exif_transpose(picture))
+        return as_rgb(upright(picture))
     except Image.DecompressionBombError as fault:
         raise PictureTooLarge(f"the picture has more than {MAX_PIXELS:,} pixels") from fault
     except BROKEN as fault:
         raise CorruptPicture(f"the {picture.format} picture is damaged and does not decode") from fault
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; a broken EXIF block turns nothing, and does not spoil a good picture.
+
+    Not `ImageOps.exif_transpose`: it writes the EXIF block anew, and fails where another tag is odd.
+    """
+    try:
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except BROKEN:
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:

@@ -1,5 +1,7 @@
 """Subsets: nested, stratified, seeded; splits that share nothing."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ LABELS = np.repeat([0, 1, 2], [60, 30, 10])
 @pytest.mark.parametrize("seed", range(5))
 def test_smaller_subsets_lie_within_larger_ones(seed: int) -> None:
     subsets = [set(nested_subset(LABELS, count, seed)) for count in (3, 10, 17, 50, 100)]
-    for smaller, larger in zip(subsets, subsets[1:], strict=False):
+    for smaller, larger in pairwise(subsets):
         assert smaller < larger
 
 

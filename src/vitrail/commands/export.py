@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.commands.parsing import without_traceback
+from vitrail.commands.parsing import config_parser, read
 
 ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
 
@@ -13,16 +13,13 @@ Its answers are compared with the network's on the test pictures; where they dif
 
 
 def main(args: Sequence[str]) -> int:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(prog="vitrail export", description=ABOUT, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="a YAML file with these options")
+    parser = config_parser("export", ABOUT)
     parser.add_argument("--checkpoint", type=str, required=True, help="a checkpoint written by `vitrail fit`")
     parser.add_argument("--output", type=str, default="model.onnx", help="the file to write")
     parser.add_argument(
         "--data.path", type=str | None, help="where the pictures are, if they have moved since training"
     )
-    options = without_traceback(lambda: parser.parse_args(args), "export")
+    options = read(parser, args)
 
     from vitrail.export import export
 

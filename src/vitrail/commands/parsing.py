@@ -1,12 +1,13 @@
-"""The argument parser of the light commands: wrong use is one line, not a page."""
+"""The parsers of the light commands: wrong use is one line, not a page."""
 
 from argparse import ArgumentError, ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vitrail.errors import UsageError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser as ConfigParser
 
 
 class Parser(ArgumentParser):
@@ -24,10 +25,24 @@ class Parser(ArgumentParser):
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
-def without_traceback(parse: Callable[[], T], verb: str) -> T:
-    """Let a jsonargparse parser speak in one line too."""
+def config_parser(verb: str, description: str) -> "ConfigParser":
+    """A parser whose options may also stand in a YAML file; of an option given twice, the later one wins."""
+    from jsonargparse import ArgumentParser as ConfigParser
+
+    parser = ConfigParser(
+        prog=f"vitrail {verb}",
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="a YAML file with these options")
+    return parser
+
+
+def read(parser: "ConfigParser", args: Sequence[str]) -> Any:
+    """The options, or one line on what is wrong with them."""
     try:
-        return parse()
+        return parser.parse_args(list(args))
     except ArgumentError as fault:
-        reason = " ".join(str(fault).split())
-        raise UsageError(f"{reason} (see `vitrail {verb} --help`)") from fault
+        raise UsageError.of_parser(fault, parser.prog) from fault

@@ -4,10 +4,11 @@ import errno
 import os
 import socket
 import sys
-from argparse import SUPPRESS, ArgumentError, RawDescriptionHelpFormatter
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from typing import Any
 
+from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
 ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-C.
@@ -45,26 +46,14 @@ def require_serving() -> None:
 
 
 def read_options(args: Sequence[str]) -> Any:
-    from jsonargparse import ArgumentParser
-
     from vitrail.classifier import Provider
 
-    parser = ArgumentParser(
-        prog="vitrail serve",
-        description=ABOUT,
-        formatter_class=RawDescriptionHelpFormatter,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
+    parser = config_parser("serve", ABOUT)
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
     parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes a GPU if it can")
-    parser.add_argument("--config", action="config", help="a YAML file with these options")
-    try:
-        return parser.parse_args(list(args))
-    except ArgumentError as fault:
-        raise UsageError(f"{' '.join(str(fault).split())} (see `vitrail serve --help`)") from fault
+    return read(parser, args)
 
 
 def free_address(host: str, port: int) -> str:

@@ -34,11 +34,13 @@ def square(pixels: Tensor, rule: InputRule) -> Tensor:
     if rule.resize == "squash":
         return pixels
     height, width = pixels.shape[-2:]
+    # Sides are symbols while exporting: of all ways to cut, only padding by a negative amount accepts them,
+    # and of all numbers to halve only positive ones, since ONNX rounds towards zero and Python downwards.
     if rule.resize == "crop":
         side = torch.sym_min(height, width)
-        pixels = pixels.narrow(-2, (height - side) // 2, side)
-        return pixels.narrow(-1, (width - side) // 2, side)
-    side = torch.sym_max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    edges: Any = (left, side - width - left, top, side - height - top)  # symbolic while exporting
+        top, left = -((height - side) // 2), -((width - side) // 2)
+    else:
+        side = torch.sym_max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+    edges: Any = (left, side - width - left, top, side - height - top)
     return F.pad(pixels, edges)

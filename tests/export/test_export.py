@@ -1,0 +1,178 @@
+"""The model file: its contract, its proof, and that nothing is written where the proof fails."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from vitrail.card import METADATA_KEY, Card, InputRule, Resize
+from vitrail.classifier import Classifier
+from vitrail.cli import main
+from vitrail.data import Digits
+from vitrail.errors import ModelError, ParityError
+from vitrail.export import file
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.export.proof import BATCHES, by_file, by_network, prove
+from vitrail.images import to_canvas
+from vitrail.models import CNN, Architecture, ViT
+from vitrail.models.checkpoint import read_checkpoint
+
+CANVASES = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), np.uint8)
+
+
+def graph_of(architecture: Architecture, rule: InputRule, temperature: float = 1.0) -> Graph:
+    torch.manual_seed(0)
+    return Graph(architecture.build(10, rule.size), rule, temperature).eval()
+
+
+def session_of(graph: Graph) -> ort.InferenceSession:
+    return ort.InferenceSession(to_onnx(graph), providers=["CPUExecutionProvider"])
+
+
+def test_the_file_keeps_its_contract(model_file: Path) -> None:
+    model = onnx.load(model_file)
+    assert model.opset_import[0].version >= 20
+    (image,) = model.graph.input
+    assert (image.name, image.type.tensor_type.elem_type) == ("image", onnx.TensorProto.UINT8)
+    sides = image.type.tensor_type.shape.dim
+    assert [bool(side.dim_param) for side in sides] == [True, True, True, False]
+    assert sides[3].dim_value == 3
+    outputs = {output.name: output.type.tensor_type for output in model.graph.output}
+    assert list(outputs) == ["probabilities", "logits", "embedding"]
+    assert {kind.elem_type for kind in outputs.values()} == {onnx.TensorProto.FLOAT}
+    assert [kind.shape.dim[1].dim_value for kind in outputs.values()] == [10, 10, 64]
+    assert not [tensor for tensor in model.graph.initializer if tensor.external_data]
+
+
+def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> None:
+    card = Classifier(model_file).card
+    network, origin = read_checkpoint(checkpoint)
+    assert card.classes == Digits.classes
+    assert card.input == origin.input
+    assert card.parameters == sum(weights.numel() for weights in network.parameters())
+    assert (card.dataset.name, card.dataset.train, card.dataset.test) == ("digits", 1151, 359)
+    assert card.parity.pictures == 359
+    assert card.parity.flips == 0
+    assert card.parity.max_logit_error <= 1e-4 * max(1.0, card.parity.logit_sd)
+    assert card.versions["torch"]
+
+
+def test_floating_point_operations_are_those_of_the_layers(model_file: Path) -> None:
+    """Convolutions of width 32 on 8×8, then 64 on 4×4, and the head; twice for multiply and add."""
+    stem, first = 3 * 9 * 32 * 64, 2 * 32 * 9 * 32 * 64
+    second, shortcut, head = (32 * 9 * 64 + 64 * 9 * 64) * 16, 32 * 64 * 16, 64 * 10
+    assert Classifier(model_file).card.flops == 2 * (stem + first + second + shortcut + head)
+
+
+def test_accuracy_through_the_file_is_that_of_vitrail_test(
+    model_file: Path, run_directory: Path, checkpoint: Path
+) -> None:
+    assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
+    kept = np.load(run_directory / "predictions.npz")
+    classifier = Classifier(model_file)
+    pictures = Digits().read("test", classifier.card.input)
+    probabilities = classifier.answer(pictures.images).probabilities
+    assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
+    np.testing.assert_allclose(probabilities, kept["probabilities"], atol=1e-5)
+    hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
+    assert (classifier.card.test_accuracy.hits, classifier.card.test_accuracy.total) == (hits, 359)
+
+
+def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file: Path) -> None:
+    """The second path, for other apps: the whole array resized in the graph instead of by Pillow."""
+    classifier = Classifier(model_file)
+    for whole in load_sample_images().images:
+        canvas = to_canvas(Image.fromarray(whole), classifier.card.input)
+        in_graph, before = (classifier.answer(picture[None]).probabilities for picture in (whole, canvas))
+        assert np.abs(in_graph - before).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [
+        (ViT(patch=2, width=32, depth=2, heads=4), 8),
+        (ViT(patch=2, width=32, depth=2, heads=4, pool="map"), 8),
+        (CNN(width=8, stages=2, blocks=1), 8),
+        (ViT(name="vit_tiny_patch16_224"), 32),
+        (CNN(name="resnet10t"), 32),
+        (CNN(name="convnext_atto"), 32),
+    ],
+    ids=lambda value: getattr(value, "name", None) or type(value).__name__,
+)
+def test_every_kind_of_network_answers_as_in_torch(architecture: Architecture, size: int) -> None:
+    graph = graph_of(architecture, InputRule(size))
+    canvases = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), np.uint8)
+    parity = prove(graph, to_onnx(graph), canvases).parity
+    assert parity.max_logit_error <= 1e-5
+    assert parity.flips == 0
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_every_rule_answers_every_size_as_in_torch(resize: Resize) -> None:
+    graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8, resize))
+    session = session_of(graph)
+    for shape in ((8, 8), (8, 24), (33, 16), (5, 7)):
+        pictures = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), np.uint8)
+        np.testing.assert_allclose(by_file(session, pictures), by_network(graph, pictures), atol=1e-5)
+
+
+def test_each_picture_is_answered_alike_in_every_batch() -> None:
+    session = session_of(graph_of(ViT(patch=2, width=32, depth=2, heads=4), InputRule(8)))
+    alone = np.concatenate([by_file(session, canvas[None]) for canvas in CANVASES[:7]])
+    for size in BATCHES:
+        np.testing.assert_allclose(by_file(session, CANVASES[:size]), alone[:size], atol=1e-5)
+
+
+def test_probabilities_are_logits_at_the_temperature() -> None:
+    session = session_of(graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8), temperature=2.5))
+    probabilities, logits, _ = session.run(None, {"image": CANVASES})
+    expected = torch.from_numpy(logits / 2.5).softmax(dim=1).numpy()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_a_file_that_answers_otherwise_is_refused() -> None:
+    graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
+    model = to_onnx(graph)
+    with torch.no_grad():
+        next(iter(graph.network.parameters()))[0] += 0.01
+    with pytest.raises(ParityError, match="differ by"):
+        prove(graph, model, CANVASES)
+
+
+def test_a_network_in_training_mode_is_refused() -> None:
+    with pytest.raises(ModelError, match="training mode"):
+        to_onnx(graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8)).train())
+
+
+def test_where_the_proof_fails_nothing_is_written_and_what_was_there_stays(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "model.onnx"
+    output.write_text("an older model")
+    monkeypatch.setattr("vitrail.export.proof.BOUND", 0.0)
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(output)]) == 1
+    assert "logits of the file differ" in capsys.readouterr().err
+    assert output.read_text() == "an older model"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_card_with_wrong_golden_answers_is_never_put_down(model_file: Path, tmp_path: Path) -> None:
+    model = onnx.load(model_file)
+    (entry,) = [entry for entry in model.metadata_props if entry.key == METADATA_KEY]
+    card = json.loads(entry.value)
+    card["golden"]["logits"][2][0] += 1.0
+    del model.metadata_props[:]
+    with pytest.raises(ParityError, match="golden picture 2"):
+        file.write_file(tmp_path / "model.onnx", model.SerializeToString(), Card.from_json(json.dumps(card)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_moved_pictures_are_found_where_the_user_says(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--checkpoint", str(checkpoint), "--data.path=nowhere"]) == 1
+    assert "there is no folder of pictures at nowhere" in capsys.readouterr().err

@@ -1,0 +1,40 @@
+"""What is measured is what is served: accuracy over HTTP is that of `vitrail test`."""
+
+import io
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from vitrail.card import InputRule
+from vitrail.cli import main
+from vitrail.data import Digits
+
+
+def test_every_test_picture_is_answered_as_it_was_measured(
+    client: httpx.Client, run_directory: Path, checkpoint: Path
+) -> None:
+    assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
+    kept = np.load(run_directory / "predictions.npz")
+    pictures = [as_png(picture) for picture in Digits().read("test", InputRule(8)).images]
+    answered = [answer for start in range(0, len(pictures), 32) for answer in ask(client, pictures[start : start + 32])]
+    probabilities = np.array(answered)
+    assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
+    np.testing.assert_allclose(probabilities, kept["probabilities"], atol=1e-5)
+
+
+def as_png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def ask(client: httpx.Client, pictures: list[bytes]) -> list[list[float]]:
+    """The probabilities of every class, in the order of the classes, for each picture."""
+    answer = client.post("/v1/classify?top_k=10", files=[("image", picture) for picture in pictures]).json()
+    rows = []
+    for prediction in answer["predictions"]:
+        labels = sorted(prediction["labels"], key=lambda label: int(label["index"]))
+        rows.append([label["probability"] for label in labels])
+    return rows

@@ -1,0 +1,129 @@
+"""The README's commands, run as they stand: on a folder of pictures, with training cut short."""
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from vitrail.card import InputRule
+from vitrail.data import Digits
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SHORT = ["--trainer.max_steps=3"]
+# Run by hand and by continuous integration, which this test would only start within themselves.
+ELSEWHERE = {"make demo", "make test", "source .venv/bin/activate"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line not in ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader would stand: `my_pictures` with a folder a class, and `photo.jpg`."""
+    folder = tmp_path_factory.mktemp("reader")
+    pictures = Digits().read("val", InputRule(8))
+    for number, (picture, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
+        path = folder / f"my_pictures/{'cat' if label < 5 else 'dog'}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    Image.fromarray(load_sample_images().images[1]).save(folder / "photo.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outputs(folder: Path) -> Iterator[dict[str, str]]:
+    """What every command printed; the server listens on a free port and ends with the tests."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    printed: dict[str, str] = {}
+    servers = []
+    for command in commands():
+        words = shlex.split(command.replace(":3000", f":{port}"))
+        if words[:2] == ["vitrail", "serve"]:
+            servers.append(subprocess.Popen([*words, "--port", port], cwd=folder, env=environment))
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz")
+            continue
+        words += SHORT if words[:2] == ["vitrail", "fit"] else []
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        printed[command] = done.stdout
+    yield printed
+    for server in servers:
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+def wait_until_ready(address: str) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(address, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{address} was not ready within a minute")
+
+
+def said(outputs: dict[str, str], start: str) -> str:
+    (text,) = (text for command, text in outputs.items() if command.startswith(start))
+    return text
+
+
+def test_the_two_commands_are_targets_of_make() -> None:
+    assert {"make demo", "make test"} <= set(blocks("sh")[0].splitlines())
+    for target in ("demo", "test"):
+        listed = subprocess.run(
+            ["make", "-n", "-o", ".venv/.ready", target], cwd=ROOT, capture_output=True, check=False
+        )
+        assert listed.returncode == 0
+
+
+def test_every_command_does_what_it_says(outputs: dict[str, str], folder: Path) -> None:
+    assert said(outputs, "vitrail test").startswith("top-1 ")
+    assert "2: cat, dog" in said(outputs, "vitrail inspect")
+    assert said(outputs, "vitrail classify").startswith("photo.jpg: ")
+    assert (folder / "model.onnx").is_file()
+
+
+def test_the_server_answers_in_the_shape_that_is_shown(outputs: dict[str, str]) -> None:
+    answer, shown = json.loads(said(outputs, "curl")), json.loads(blocks("json")[0])
+    assert answer.keys() == shown.keys()
+    assert set(shown["model"]) <= set(answer["model"])
+    label = answer["predictions"][0]["labels"][0]
+    assert label.keys() == shown["predictions"][0]["labels"][0].keys()
+    assert label["label"] in ("cat", "dog")
+
+
+def test_the_program_gives_the_answer_of_the_command(outputs: dict[str, str], folder: Path) -> None:
+    """The photo whole, resized in the graph: the same class, and nearly the same probability."""
+    (program,) = blocks("python")
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    label, probability = done.stdout.split()
+    shown = said(outputs, "vitrail classify").removeprefix("photo.jpg: ").split(", ")[0].split()
+    assert label == shown[0]
+    assert float(probability) == pytest.approx(float(shown[1]), abs=0.02)
+    assert "torch" not in program
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

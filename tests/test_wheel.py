@@ -1,0 +1,65 @@
+"""The built wheel: installed outside the checkout, it fits a shipped recipe by name."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what git knows, so that nothing left over in the folder can help."""
+    checkout, built = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    packed = subprocess.run(
+        ["tar", "-c", "--null", "-T-"], cwd=ROOT, input=names.encode(), capture_output=True, check=True
+    )
+    subprocess.run(["tar", "-x"], cwd=checkout, input=packed.stdout, check=True)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", built, checkout]
+    subprocess.run(command, check=True, capture_output=True)
+    (found,) = built.glob("vitrail-*.whl")
+    return found
+
+
+def test_it_carries_every_room_and_file(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as content:
+        names = set(content.namelist())
+    for name in ("training/cli.py", "serving/page/index.html", "configs/digits-vit.yaml", "py.typed", "cli.py"):
+        assert f"vitrail/{name}" in names
+    assert not [name for name in names if not name.startswith(("vitrail/", "vitrail-"))]
+
+
+def test_it_fits_a_recipe_by_name_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """The environment sees the packages of this one, but of vitrail only the wheel."""
+    environment, folder = tmp_path / "environment", tmp_path / "elsewhere"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.strip()
+    (Path(site) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    folder.mkdir()
+    words = ["--config", "digits-vit", "--trainer.max_steps=5"]
+    done = subprocess.run(
+        [environment / "bin/vitrail", "fit", *words], cwd=folder, capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "runs/digits-vit/checkpoints/best.ckpt").is_file()
+    where = subprocess.run(
+        [python, "-c", "import vitrail; print(vitrail.__file__)"],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    assert where.startswith(site)

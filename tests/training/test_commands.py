@@ -1,0 +1,191 @@
+"""fit, validate, test and predict through the command, on real Lightning: results, resuming, and wrong use."""
+
+import csv
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from vitrail.cli import main
+from vitrail.data import Digits
+
+FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.pictures=200"]
+
+
+def fit(run: Path, *more: str) -> None:
+    assert main(["fit", *FAST, f"--run={run}", *more]) == 0
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return found
+
+
+def test_a_run_directory_holds_everything(run_directory: Path) -> None:
+    files = {path.relative_to(run_directory).as_posix() for path in run_directory.rglob("*") if path.is_file()}
+    assert {
+        "config.yaml",
+        "metrics.csv",
+        "environment.json",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    } <= files
+    assert any(name.startswith("events.out.tfevents") for name in files)
+    environment = json.loads((run_directory / "environment.json").read_text())
+    assert environment["versions"]["torch"] == version("torch")
+    assert yaml.safe_load((run_directory / "config.yaml").read_text())["trainer"]["max_steps"] == 100
+
+
+def test_the_checkpoint_says_where_it_comes_from(checkpoint: Path) -> None:
+    origin = torch.load(checkpoint, weights_only=True)["vitrail"]
+    assert origin["classes"] == list(Digits.classes)
+    assert origin["input"]["size"] == 8
+    assert origin["architecture"]["class_path"] == "vitrail.models.CNN"
+    assert origin["learnt"]["fingerprint"] == Digits().fingerprint
+    assert (origin["learnt"]["train"], origin["learnt"]["val"]) == (1151, 287)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(tmp_path / name, f"--seed_everything={seed}")
+    first, second, third = (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["net.head.weight"], third["net.head.weight"])
+
+
+def test_a_run_taken_up_again_ends_where_the_whole_run_does(tmp_path: Path) -> None:
+    """Going on from step 10 changes nothing: order, schedule and optimizer are kept."""
+    keep = ["pytorch_lightning.callbacks.ModelCheckpoint", "every_n_train_steps=10", "save_top_k=-1"]
+    first, *others = [*keep, "filename={step}", f"dirpath={tmp_path / 'kept'}"]
+    fit(tmp_path / "whole", f"--trainer.callbacks+={first}", *(f"--trainer.callbacks.{other}" for other in others))
+    fit(tmp_path / "rest", f"--ckpt_path={tmp_path / 'kept/step=10.ckpt'}")
+    whole, rest = weights(tmp_path / "whole"), weights(tmp_path / "rest")
+    assert all(torch.equal(whole[key], rest[key]) for key in whole)
+
+
+def test_test_prints_and_keeps_the_answer_to_every_picture(
+    run_directory: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kept = np.load(run_directory / "predictions.npz")
+    hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
+    assert lines[0].startswith(f"top-1     {hits / 359:.4f} [")
+    assert lines[0].endswith(f"{hits} of 359 pictures")
+    assert [line.split()[0] for line in lines[-10:]] == list(Digits.classes)
+    assert hits / 359 > 0.9
+    assert np.array_equal(kept["labels"], Digits().labels("test"))
+
+
+def test_validate_repeats_what_the_run_measured(
+    run_directory: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", f"--ckpt_path={checkpoint}"]) == 0
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    with (run_directory / "metrics.csv").open() as file:
+        best = max(float(row["val_accuracy"]) for row in csv.DictReader(file) if row["val_accuracy"])
+    assert float(printed["val_accuracy"]) == pytest.approx(best, abs=5e-5)
+
+
+def test_predict_writes_a_row_for_every_test_picture(run_directory: Path, checkpoint: Path) -> None:
+    assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
+    with (run_directory / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == [str(label) for label in Digits().labels("test")]
+    assert sum(row["class"] == row["predicted"] for row in rows) > 0.9 * 359
+
+
+def test_piped_progress_is_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(tmp_path / "run")
+    printed = capsys.readouterr()
+    assert [line.split("  ")[0] for line in printed.out.splitlines()[1:3]] == ["step 10/20", "step 20/20"]
+    assert "\x1b" not in printed.out + printed.err
+    assert printed.err == ""
+
+
+def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
+    augment = ["--data.augment+=torchvision.transforms.v2.RandomHorizontalFlip"]
+    for name in "ab":
+        fit(tmp_path / name, *augment)
+    fit(tmp_path / "plain")
+    first, second, plain = (weights(tmp_path / name) for name in ("a", "b", "plain"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["net.head.weight"], plain["net.head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["fit", "--config", "nothing"], 2, "there is no configuration 'nothing'"),
+        (["fit", *FAST, "--data.pathh=x"], 2, "pathh"),
+        (["fit", *FAST, "--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
+        (["fit", *FAST, "--data.pictures=5"], 1, "too few"),
+        (["fit", *FAST, "--data.size=0"], 2, "size"),
+        (["fit", *FAST, "--data.resize=stretch"], 2, "resize"),
+        (["fit", *FAST, "--model.net=vitrail.models.ViT", "--model.net.patch=3"], 2, "do not divide"),
+        (["fit", *FAST, "--model.net.class_path=vitrail.models.RNN"], 2, "RNN"),
+        (["fit", *FAST, "--ckpt_path=nowhere.ckpt"], 1, "there is no checkpoint at nowhere.ckpt"),
+        (["test", "--config", "digits-cnn"], 2, "needs --ckpt_path"),
+        (["validate"], 2, "ckpt_path"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    words: list[str],
+    code: int,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith("vitrail: ")
+    assert reason in printed[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_config_of_another_command_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "export.yaml").write_text("checkpoint: best.ckpt\noutput: model.onnx\n")
+    assert main(["fit", "--config", str(tmp_path / "export.yaml")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_checkpoint_of_another_model_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--config", "digits-vit", f"--ckpt_path={checkpoint}"]) == 1
+    error = capsys.readouterr().err
+    assert "of another model" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fake.ckpt").write_text("not a checkpoint")
+    assert main(["test", "--config", "digits-cnn", f"--ckpt_path={tmp_path / 'fake.ckpt'}"]) == 1
+    assert "is not a checkpoint written by `vitrail fit`" in capsys.readouterr().err
+
+
+def test_a_broken_picture_is_named_before_a_run_directory_exists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "pictures" / name / f"{number}.png")
+    broken = tmp_path / "pictures/cat/0.png"
+    for file in (tmp_path / "pictures/cat").iterdir():
+        file.write_bytes(broken.read_bytes()[:40])
+    run = tmp_path / "run"
+    words = ["--config", "digits-cnn", f"--data.path={tmp_path / 'pictures'}", f"--run={run}"]
+    assert main(["fit", *words]) == 1
+    error = capsys.readouterr().err
+    assert "do not decode" in error
+    assert str(tmp_path / "pictures/cat") in error
+    assert len(error.splitlines()) == 1
+    assert not run.exists()

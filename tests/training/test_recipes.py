@@ -1,0 +1,63 @@
+"""Shipped recipes: each is found by name, says what it is, is parsed, and the small ones are fitted."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitrail.cli import main
+from vitrail.errors import UsageError
+from vitrail.training.recipes import find_recipe, pairs, recipes, values_of, with_recipes
+
+TEN_STEPS = ["--trainer.max_steps=10", "--trainer.val_check_interval=5"]
+SMALL = sorted(name for name in recipes() if name.startswith("digits-"))
+FOR_FOLDERS = sorted(name for name in recipes() if not name.startswith("digits-"))
+
+
+def test_every_recipe_is_small_or_for_folders() -> None:
+    assert {"digits-vit", "digits-cnn"} <= set(SMALL)
+    assert FOR_FOLDERS
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_every_recipe_opens_with_command_hardware_time_and_result(name: str) -> None:
+    head = [line for line in Path(recipes()[name]).read_text().splitlines() if line.startswith("#")]
+    assert head[0].startswith(f"# vitrail fit --config {name}")
+    assert [line.split(":")[0] for line in head[1:4]] == ["# hardware", "# time", "# result"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_small_ones_are_fitted(name: str, tmp_path: Path) -> None:
+    run = tmp_path / name
+    assert main(["fit", "--config", name, f"--run={run}", *TEN_STEPS]) == 0
+    assert (run / "checkpoints/best.ckpt").is_file()
+
+
+@pytest.mark.parametrize("name", FOR_FOLDERS)
+def test_those_for_folders_are_parsed_in_full(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", name, "--print_config"]) == 0
+    parsed = yaml.safe_load(capsys.readouterr().out)
+    assert parsed["model"]["net"]["class_path"].startswith("vitrail.models.")
+    assert parsed["data"]["size"] > 0
+
+
+def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits-vit").write_text("{}")
+    assert find_recipe("digits-vit") == "digits-vit"
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="digits-cnn, digits-vit"):
+        find_recipe("digits-rnn")
+
+
+def test_words_are_read_in_both_spellings() -> None:
+    words = ["--config", "a", "--data.path=b", "--flag", "--config=c"]
+    assert pairs(words) == [("--config", "a"), ("--data.path", "b"), ("--flag", ""), ("--config", "c")]
+    assert values_of(words, "--config") == ["a", "c"]
+
+
+def test_only_configurations_are_looked_up() -> None:
+    found = with_recipes(["--config", "digits-vit", "--run=digits-cnn", "--print_config"])
+    assert found == [f"--config={recipes()['digits-vit']}", "--run=digits-cnn", "--print_config"]
