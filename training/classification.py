@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms.v2 import MixUp
 
 from vitrail.card import InputRule, Resize
-from vitrail.errors import ModelError
+from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin
 from vitrail.models.input import Input
@@ -52,6 +52,7 @@ class Classification(pl.LightningModule):
         self.architecture = net
         self.net = net.build(classes, image_size)
         self.optimizer = optimizer
+        self.decay = decay_of(optimizer)
         self.schedule = schedule or WarmupCosine()
         self.label_smoothing = label_smoothing
         self.mix = MixUp(alpha=mixup, num_classes=classes) if mixup else None
@@ -90,8 +91,7 @@ class Classification(pl.LightningModule):
         return logits.softmax(dim=1).cpu()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        groups = param_groups_weight_decay(self.net, weight_decay=decay_of(self.optimizer))
-        optimizer = self.optimizer(groups)
+        optimizer = self.optimizer(param_groups_weight_decay(self.net, weight_decay=self.decay))
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
@@ -114,6 +114,9 @@ class Classification(pl.LightningModule):
 
 def decay_of(optimizer: OptimizerCallable) -> float:
     """The weight decay that this optimizer would apply, asked of one made over a single number."""
-    probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    try:
+        probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except ValueError as fault:
+        raise UsageError(f"the optimizer cannot be made: {fault}") from fault
     decay: float = probe.param_groups[0].get("weight_decay", 0.0)
     return decay

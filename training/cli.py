@@ -1,7 +1,5 @@
 """The Lightning CLI: `vitrail fit | validate | test | predict`, with derived values linked and runs kept in order."""
 
-import csv
-import io
 import logging
 import warnings
 from argparse import ArgumentError
@@ -14,22 +12,17 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import load_checkpoint
+from vitrail.training.answers import keep, write_table
 from vitrail.training.classification import Classification
 from vitrail.training.measures import Measures, as_table, measure
 from vitrail.training.picture_data import PictureData
 from vitrail.training.progress import progress
 from vitrail.training.recipes import FLAGS, values_of, with_recipes
-from vitrail.training.runs import (
-    environment,
-    new_run,
-    run_of_checkpoint,
-    write_atomically,
-    write_json,
-    write_predictions,
-)
+from vitrail.training.runs import environment, new_run, run_of_checkpoint, write_json
 
 # Lightning's advice that does not apply: canvases need no workers, short runs log seldom, the run directory is ours.
 IRRELEVANT = (
@@ -80,12 +73,18 @@ class CommandLine(LightningCLI):
         kwargs["callbacks"] = [*given, progress(), *(checkpoints(self.run_directory) if trains else [])]
         kwargs["logger"] = loggers(self.run_directory) if trains else False
         kwargs["val_check_interval"] = validated_once(options["trainer"])
-        return super().instantiate_trainer(enable_checkpointing=trains, **kwargs)
+        try:
+            return super().instantiate_trainer(enable_checkpointing=trains, **kwargs)
+        except (MisconfigurationException, ValueError) as fault:
+            raise UsageError(f"the trainer cannot be made: {str(fault).splitlines()[0]}") from fault
 
     def find_run(self, options: Any) -> Path:
         """The run directory: as asked, a new one named after the recipe, or the checkpoint's own."""
         if options["run"] is not None:
-            return Path(options["run"])
+            path = Path(options["run"])
+            if self.verb == "fit" and (path / "config.yaml").exists():
+                raise UsageError(f"{path} holds a run already: choose another --run")
+            return path
         if self.verb == "fit":
             named = values_of(self.words, *FLAGS)
             return new_run(Path(named[-1]).stem if named else "run")
@@ -114,24 +113,13 @@ class CommandLine(LightningCLI):
         """What the test just run found; the answer to every picture goes to predictions.npz."""
         pictures = self.datamodule.part("test")
         probabilities = torch.cat(self.model.answers)
-        path = self.run_directory / "predictions.npz"
-        write_predictions(path, probabilities.numpy(), pictures.labels, pictures.names)
+        keep(self.run_directory, probabilities, pictures)
         return measure(probabilities, torch.from_numpy(pictures.labels), self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:
-        """One row a test picture: its name, its class, and the class that the checkpoint gives it."""
         answers: Any = self.trainer.predict(**kwargs)
-        probabilities = torch.cat(answers)
-        classes, pictures = self.datamodule.classes, self.datamodule.part("test")
-        rows = io.StringIO()
-        table = csv.writer(rows, lineterminator="\n")
-        table.writerow(["picture", "class", "predicted", "probability"])
-        for name, label, row in zip(pictures.names, pictures.labels, probabilities, strict=True):
-            best = int(row.argmax())
-            table.writerow([name, classes[label], classes[best], f"{float(row[best]):.6f}"])
-        path = self.run_directory / "predictions.csv"
-        write_atomically(path, rows.getvalue().encode())
-        print(path)
+        data = self.datamodule
+        print(write_table(self.run_directory, torch.cat(answers), data.part("test"), data.classes))
 
 
 def checkpoints(run: Path) -> list[pl.Callback]:

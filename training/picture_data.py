@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Sampler
 from vitrail.card import InputRule, Resize
 from vitrail.data import Part, Pictures, open_source
 from vitrail.data.subsets import nested_subset, sizes_for
+from vitrail.errors import UsageError
 from vitrail.models.checkpoint import Learnt
 from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
 
@@ -37,6 +38,8 @@ class PictureData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise UsageError(f"a batch holds at least one picture, not {batch_size}")
         self.path, self.seed, self.batch_size = path, seed, batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []

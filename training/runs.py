@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 RUNS = Path("runs")
@@ -65,12 +64,4 @@ def write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
-    draft.replace(path)
-
-
-def write_predictions(path: Path, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> None:
-    """The answer to every test picture, so that runs can be compared picture by picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez_compressed(draft, probabilities=probabilities, labels=labels, names=np.array(names))
     draft.replace(path)

@@ -20,6 +20,14 @@ VERBS = {
     "demo": "the whole way on the embedded digits, from training to an answer over HTTP",
 }
 
+EXTRAS = {
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "train"),
+    **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
+    **dict.fromkeys(("serve", "bento"), "cpu,serve"),
+    "export": "cpu,train,export",
+    "demo": "cpu,train,export,serve",
+}
+
 
 def usage() -> str:
     verbs = "\n".join(f"  {verb:<10}{what}" for verb, what in VERBS.items())
@@ -54,7 +62,10 @@ def dispatch(words: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise UsageError(f"there is no command '{verb}'; the commands are {', '.join(VERBS)}")
-    code: int = import_module(f"vitrail.commands.{verb}").main(rest)
+    try:
+        code: int = import_module(f"vitrail.commands.{verb}").main(rest)
+    except ModuleNotFoundError as fault:
+        raise VitrailError(f"{fault}: `vitrail {verb}` needs pip install 'vitrail[{EXTRAS[verb]}]'") from fault
     return code
 
 

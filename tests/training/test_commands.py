@@ -125,6 +125,9 @@ def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
         (["fit", *FAST, "--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
         (["fit", *FAST, "--data.pictures=5"], 1, "too few"),
         (["fit", *FAST, "--data.size=0"], 2, "size"),
+        (["fit", *FAST, "--data.batch_size=0"], 2, "batch"),
+        (["fit", *FAST, "--model.optimizer.lr=-1"], 2, "learning rate"),
+        (["fit", *FAST, "--trainer.accelerator=quantum"], 2, "quantum"),
         (["fit", *FAST, "--data.resize=stretch"], 2, "resize"),
         (["fit", *FAST, "--model.net=vitrail.models.ViT", "--model.net.patch=3"], 2, "do not divide"),
         (["fit", *FAST, "--model.net.class_path=vitrail.models.RNN"], 2, "RNN"),
@@ -189,3 +192,26 @@ def test_a_broken_picture_is_named_before_a_run_directory_exists(
     assert str(tmp_path / "pictures/cat") in error
     assert len(error.splitlines()) == 1
     assert not run.exists()
+
+
+def test_a_run_directory_is_never_written_over(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run_directory / "config.yaml").read_bytes()
+    assert main(["fit", *FAST, f"--run={run_directory}"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert (run_directory / "config.yaml").read_bytes() == before
+
+
+def test_runs_of_one_recipe_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["fit", *FAST, "--trainer.max_steps=2"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["digits-cnn", "digits-cnn-2"]
+
+
+def test_a_short_run_is_validated_and_its_last_step_is_kept(tmp_path: Path) -> None:
+    fit(tmp_path / "run", "--trainer.max_steps=7", "--trainer.val_check_interval=5")
+    last, best = (
+        torch.load(tmp_path / f"run/checkpoints/{name}.ckpt", weights_only=True)["global_step"]
+        for name in ("last", "best")
+    )
+    assert (last, best) == (7, 5)

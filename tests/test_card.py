@@ -1,0 +1,65 @@
+"""The card: it comes back from JSON as it went in, and what is no card is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from vitrail.card import FORMAT, Card, Dataset, Golden, InputRule, Parity
+from vitrail.errors import ModelError, UsageError
+from vitrail.intervals import wilson
+
+CARD = Card(
+    classes=("chat", "chien", "oiseau"),
+    input=InputRule(32, "crop", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+    architecture={"class_path": "vitrail.models.ViT", "init_args": {"patch": 4}},
+    parameters=12,
+    flops=34,
+    dataset=Dataset("animaux", "ab" * 32, 60, 20, 20, 0),
+    seed=7,
+    test_accuracy=wilson(18, 20),
+    parity=Parity(20, 1e-6, 1e-7, 2.0, 0, 1e-5),
+    golden=Golden("mosaic-1", ((0.5, -1.25, 3.0),), {"CPUExecutionProvider": 1e-4}),
+    versions={"torch": "2.15.0"},
+    created="2026-01-01T00:00:00+00:00",
+    temperature=1.5,
+)
+
+
+def test_a_card_comes_back_as_it_went_in() -> None:
+    assert Card.from_json(CARD.to_json()) == CARD
+
+
+def test_the_json_has_the_names_that_other_programs_read() -> None:
+    plain = json.loads(CARD.to_json())
+    assert plain["classes"] == ["chat", "chien", "oiseau"]
+    assert plain["input"] == {"size": 32, "resize": "crop", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    assert plain["test_accuracy"]["hits"] == 18
+    assert plain["golden"]["logits"] == [[0.5, -1.25, 3.0]]
+    assert (plain["task"], plain["format"]) == ("classification", FORMAT)
+
+
+def test_a_card_of_another_format_says_so() -> None:
+    with pytest.raises(ModelError, match=r"format 2.*reads format 1"):
+        Card.from_json(replace(CARD, format=2).to_json())
+
+
+@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in ("task", "temperature")])
+def test_a_missing_part_is_refused(part: str) -> None:
+    plain = json.loads(CARD.to_json())
+    del plain[part]
+    with pytest.raises(ModelError):
+        Card.from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", "null", "7", '{"format": 1}'])
+def test_what_is_no_card_is_refused(text: str) -> None:
+    with pytest.raises(ModelError):
+        Card.from_json(text)
+
+
+def test_impossible_input_rules_are_refused() -> None:
+    with pytest.raises(UsageError, match="at least 1 pixel"):
+        InputRule(0)
+    with pytest.raises(UsageError, match="squash, crop, pad"):
+        InputRule(8, "stretch")  # type: ignore[arg-type]

@@ -1,0 +1,134 @@
+"""The command: light help, exit codes, and one line for whatever goes wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vitrail.card import InputRule
+from vitrail.cli import VERBS, main
+from vitrail.data import Digits
+
+HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxruntime", "matplotlib")
+
+
+def run(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def digit(tmp_path: Path) -> Path:
+    path = tmp_path / "digit.png"
+    Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
+    return path
+
+
+def test_help_is_light() -> None:
+    """Every verb's help in one interpreter, which has imported nothing heavy in the end."""
+    printed = run(
+        "import sys\n"
+        "from vitrail.cli import VERBS, main\n"
+        "codes = [main(['--help']), *(main([verb, '--help']) for verb in VERBS)]\n"
+        f"print(codes, [name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert printed.splitlines()[-1] == f"{[0] * (len(VERBS) + 1)} []"
+    for verb in VERBS:
+        assert f"usage: vitrail {verb}" in printed
+
+
+def test_help_of_the_trained_verbs_lists_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    assert "recipes: digits-cnn, digits-vit, pictures-cnn, " in capsys.readouterr().out
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vitrail {version('vitrail')}\n"
+
+
+def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().out.startswith("usage: vitrail COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["paint"], 2, "there is no command 'paint'"),
+        (["classify"], 2, "required: model, pictures"),
+        (["classify", "none.onnx", "none.png"], 1, "there is no model file at none.onnx"),
+        (["classify", "none.onnx", "none.png", "--top-k", "many"], 2, "invalid int value"),
+        (["verify", "none.onnx"], 1, "there is no model file at none.onnx"),
+        (["verify", "none.onnx", "--provider", "abacus"], 2, "invalid choice"),
+        (["inspect", "none.onnx"], 2, "there is no file at none.onnx"),
+        (["export"], 2, "checkpoint"),
+        (["export", "--checkpoint", "none.ckpt"], 1, "there is no checkpoint at none.ckpt"),
+        (["export", "--checkpoint", "none.ckpt", "--colour", "red"], 2, "--colour"),
+        (["serve"], 2, "which model?"),
+        (["serve", "none.onnx"], 1, "there is no model file at none.onnx"),
+        (["bento", "none.onnx"], 1, "there is no model file at none.onnx"),
+        (["demo", "--steps", "3"], 2, "--steps"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    words: list[str],
+    code: int,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vitrail: ")
+    assert reason in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "vitrail.classifier", None)
+    assert main(["verify", "model.onnx"]) == 1
+    assert "pip install 'vitrail[cpu]'" in capsys.readouterr().err
+
+
+def test_classify_and_verify_need_no_torch(model_file: Path, digit: Path) -> None:
+    printed = run(
+        "import sys\n"
+        "from vitrail.cli import main\n"
+        f"codes = [main(['classify', {str(model_file)!r}, {str(digit)!r}]), main(['verify', {str(model_file)!r}])]\n"
+        "print(codes, [name for name in ('torch', 'timm', 'bentoml') if name in sys.modules])"
+    )
+    first, second, last = printed.splitlines()
+    label = str(Digits().labels("test")[0])
+    assert first.startswith(f"{digit}: {label} ")
+    assert "verified on CPUExecutionProvider" in second or "verified on CUDAExecutionProvider" in second
+    assert last == "[0, 0] []"
+
+
+def test_a_bad_picture_is_named_and_the_others_are_answered(
+    model_file: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff broken")
+    assert main(["classify", str(model_file), str(bad), str(digit), "--json"]) == 1
+    refused, answered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert refused == {"picture": str(bad), "error": "the JPEG picture is damaged and does not decode"}
+    assert answered["picture"] == str(digit)
+    assert answered["labels"][0]["label"] == str(Digits().labels("test")[0])
+    assert len(answered["labels"]) == 5
+
+
+def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(model_file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"]
+    assert found["worst"] <= found["allowed"]

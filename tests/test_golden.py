@@ -1,0 +1,40 @@
+"""Golden pictures: the written recipe, walked through a second time in plain integers."""
+
+import numpy as np
+import pytest
+
+from vitrail.golden import PANES, golden_pictures, mosaic
+
+
+def by_the_recipe(panes: int, seed: int, height: int, width: int) -> list[list[list[int]]]:
+    """As docs/model-file.md says it, without arrays."""
+    state, glass = seed, []
+    for _ in range(panes * panes):
+        pane = []
+        for _ in range(3):
+            state = (1664525 * state + 1013904223) % 4294967296
+            pane.append(state // 16777216)
+        glass.append(pane)
+    return [
+        [glass[row * panes // height * panes + column * panes // width] for column in range(width)]
+        for row in range(height)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("panes", "seed", "height", "width"), [(2, 1, 8, 8), (16, 4, 8, 8), (4, 5, 13, 16), (8, 3, 32, 32)]
+)
+def test_mosaics_follow_the_recipe(panes: int, seed: int, height: int, width: int) -> None:
+    assert mosaic(panes, seed, height, width).tolist() == by_the_recipe(panes, seed, height, width)
+
+
+def test_the_first_colours_are_pinned() -> None:
+    """A change of these numbers would make every exported file fail its check."""
+    assert mosaic(2, 1, 2, 2).tolist() == [[[60, 94, 129], [180, 12, 94]], [[198, 142, 4], [163, 64, 108]]]
+
+
+def test_a_model_has_four_canvases_and_one_picture_to_resize() -> None:
+    pictures = golden_pictures(10)
+    assert [picture.shape for picture in pictures] == [(10, 10, 3)] * 4 + [(16, 20, 3)]
+    assert {picture.dtype for picture in pictures} == {np.dtype(np.uint8)}
+    assert len(PANES) == 4

@@ -1,0 +1,120 @@
+"""The house's rules: who may import whom, where classes live, and how a module opens."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent / "src" / "vitrail"
+
+TORCH = {"torch", "timm", "torchvision", "torchmetrics"}
+LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
+SERVER = {"bentoml", "starlette", "prometheus_client", "uvicorn", "vitrail.serving"}
+RUNTIME = {"onnxruntime", "vitrail.classifier"}
+LIBRARY = {"vitrail.vectors", "vitrail.attention", "vitrail.models", "vitrail.data", "vitrail.export"}
+
+# A room, and what nothing in it may import. Rooms of files of models come first: they run where torch is not.
+CLOSED = TORCH | LIGHTNING | SERVER | RUNTIME | LIBRARY | {"onnx", "vitrail.training"}
+NEVER = {
+    "errors": CLOSED | {"numpy", "PIL", "vitrail.card"},
+    "intervals": CLOSED | {"numpy", "PIL"},
+    "card": CLOSED,
+    "golden": CLOSED,
+    "images": CLOSED,
+    "pictures": CLOSED,
+    "configs": CLOSED,
+    "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
+    "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
+    "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
+    "data": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
+    "export": LIGHTNING | SERVER | {"vitrail.training"},
+    "training": SERVER | {"lightning"},
+    "serving": TORCH | LIGHTNING | LIBRARY | {"onnx", "vitrail.training"},
+    # The command's own files may open any room, but only inside functions.
+    "cli": CLOSED | {"numpy", "PIL"},
+    "commands": CLOSED | {"numpy", "PIL", "vitrail.card", "vitrail.images", "vitrail.pictures"},
+    "__init__": CLOSED,
+    "__main__": CLOSED,
+}
+OPEN_INSIDE = {"cli", "commands"}
+
+
+def modules() -> list[Path]:
+    """Every module of the package, through the links too."""
+    rooms = [HOUSE, *(entry for entry in HOUSE.rglob("*") if entry.is_dir()), *linked()]
+    return sorted({path for room in rooms for path in room.glob("*.py")})
+
+
+def linked() -> list[Path]:
+    links = [entry for entry in HOUSE.iterdir() if entry.is_symlink()]
+    return [*links, *(folder for link in links for folder in link.rglob("*") if folder.is_dir())]
+
+
+def imports(tree: ast.Module, inside: bool) -> Iterator[str]:
+    """Names that a module imports; with `inside`, also those in functions and below `if TYPE_CHECKING`."""
+    nodes = ast.walk(tree) if inside else iter(tree.body)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def forbidden(source: str, room: str) -> set[str]:
+    """What this source imports although its room never may."""
+    names = set(imports(ast.parse(source), inside=room not in OPEN_INSIDE))
+    return {never for never in NEVER[room] if any(name == never or name.startswith(f"{never}.") for name in names)}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    assert not forbidden(path.read_text(), room_of(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "room", "found"),
+    [
+        ("import torch", "serving", {"torch"}),
+        ("def f():\n    from torch.nn import Linear", "images", {"torch"}),
+        ("from vitrail import training", "export", {"vitrail.training"}),
+        ("from vitrail.serving.app import x", "training", {"vitrail.serving"}),
+        ("import torch", "commands", {"torch"}),
+        ("def f():\n    import torch", "commands", set()),
+        ("import torchless", "serving", set()),
+    ],
+)
+def test_the_rule_would_notice(source: str, room: str, found: set[str]) -> None:
+    assert forbidden(source, room) == found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_module_opens_with_one_line_on_what_it_is_for(path: Path) -> None:
+    described = ast.get_docstring(ast.parse(path.read_text()))
+    assert described
+    first = described.splitlines()[0]
+    assert first.endswith((".", ":", "`", ")"))
+    assert path.read_text().startswith('"""' + first[:20])
+
+
+def test_every_room_has_a_rule() -> None:
+    assert {room_of(path) for path in modules()} == NEVER.keys()
+
+
+def test_nothing_is_called_utils() -> None:
+    assert not [path for path in modules() if "util" in path.name or "manager" in path.name or "helper" in path.name]
+
+
+def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
+    from vitrail.serving.service import Vitrail
+    from vitrail.training.classification import Classification
+
+    assert Classification.__module__ == "vitrail.training.classification"
+    assert Vitrail.inner.__module__ == "vitrail.serving.service"
+    assert not {"training", "serving", "configs"} & sys.modules.keys()

@@ -1,0 +1,233 @@
+"""The only decoder: every kind of picture as a person sees it, and what is no picture refused before it is decoded."""
+
+import io
+import struct
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from vitrail.card import InputRule
+from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
+from vitrail.images import decode, fit, to_canvas
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def halves(width: int = 40, height: int = 20) -> Image.Image:
+    """Red to the left, blue to the right, a green stripe on top: no two orientations look alike."""
+    picture = Image.new("RGB", (width, height), BLUE)
+    picture.paste(RED, (0, 0, width // 2, height))
+    picture.paste((0, 255, 0), (0, 0, width, height // 4))
+    return picture
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """Soft waves, as a photo has them."""
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [127 + 90 * np.sin(x / (50 + 20 * c) + y / (90 - 20 * c)) for c in range(3)]
+    return Image.fromarray(np.stack(waves, axis=2).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.array(decode(data))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_followed(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = halves()
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transposes that bring each to upright
+    upright = stored.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else stored
+    assert np.array_equal(pixels(encoded(stored, "PNG", exif=exif)), np.array(upright))
+
+
+def test_a_broken_exif_tag_costs_nothing() -> None:
+    data = encoded(halves(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage", quality=95)
+    assert pixels(data).shape == (20, 40, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])
+def test_every_lossless_format_is_read(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(pixels(encoded(halves(), kind, **options)), np.array(halves()))
+
+
+def test_a_jpeg_is_read() -> None:
+    assert np.abs(pixels(encoded(smooth(64, 48), "JPEG", quality=95)).astype(int) - np.array(smooth(64, 48))).max() < 10
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_cmyk_is_seen_in_its_colours(inverted: bool) -> None:
+    """Adobe's programs store CMYK inverted and say so in a marker, which Pillow writes and heeds."""
+    red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    data = encoded(red, "JPEG", quality=95)
+    if inverted:
+        assert b"Adobe" in data
+    else:
+        start = data.index(b"\xff\xee")
+        length = struct.unpack(">H", data[start + 2 : start + 4])[0]
+        plain = encoded(ImageOps.invert(red.convert("L")).convert("CMYK"), "JPEG")
+        assert b"Adobe" in plain
+        data = data[:start] + data[start : start + 2 + length] + data[start + 2 + length :]
+    colour = pixels(data)[8, 8].astype(int)
+    assert np.abs(colour - RED).max() < 12
+
+
+def test_grey_is_three_equal_channels() -> None:
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    assert np.array_equal(pixels(encoded(picture)), np.repeat(np.array(picture)[..., None], 3, axis=2))
+
+
+def test_transparency_lies_on_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
+    assert (pixels(encoded(clear)) == 255).all()
+    assert (pixels(encoded(half)) == 127).all()
+    assert (pixels(encoded(Image.new("LA", (4, 4), (0, 0)))) == 255).all()
+
+
+def test_a_palette_with_a_transparent_colour_lies_on_white() -> None:
+    picture = Image.new("P", (4, 4), 1)
+    picture.putpalette([0, 0, 0, 0, 0, 255])
+    picture.putpixel((0, 0), 0)
+    seen = pixels(encoded(picture, transparency=0))
+    assert seen[0, 0].tolist() == [255, 255, 255]
+    assert seen[3, 3].tolist() == [0, 0, 255]
+
+
+def test_one_bit_is_black_and_white() -> None:
+    picture = Image.new("1", (8, 8))
+    picture.putpixel((3, 2), 1)
+    seen = pixels(encoded(picture))
+    assert seen[2, 3].tolist() == [255, 255, 255]
+    assert seen.sum() == 3 * 255
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+    values = np.array([[0, 255, 256], [32768, 65000, 65535]], np.uint16)
+    assert pixels(encoded(Image.fromarray(values)))[..., 0].tolist() == [[0, 0, 1], [128, 253, 255]]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_seen(kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert (pixels(data) == RED).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_truncated_picture_is_corrupt(kind: str, share: float) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    data = encoded(noise, kind)
+    with pytest.raises(CorruptPicture, match=f"{kind} picture is damaged"):
+        decode(data[: int(share * len(data))])
+
+
+def test_a_png_with_a_broken_checksum_is_corrupt() -> None:
+    data = bytearray(encoded(halves()))
+    data[data.index(b"IDAT") + 6] ^= 0xFF
+    with pytest.raises(CorruptPicture):
+        decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 100,
+        bytes(range(256)),
+        b"<html><body>GIF89a</body></html>",
+        b"PK\x03\x04 a zip file",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+        b"%!PS-Adobe-3.0 EPSF-3.0",
+        b"8BPS\x00\x01",
+        b"SIMPLE  =                    T",
+        b"II*\x00\x08\x00\x00\x00",
+        b"MM\x00*\x00\x00\x00\x08",
+        b"\x00\x00\x00\x18ftypheic",
+        b"\x00\x00\x01\x00\x01\x00",
+        b"http://127.0.0.1/picture.png",
+    ],
+)
+def test_other_formats_are_refused_by_their_first_bytes(data: bytes) -> None:
+    with pytest.raises(UnsupportedFormat, match="JPEG, PNG, WebP, GIF or BMP"):
+        decode(data)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\x00" * 100))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (2**31 - 1, 2), (50_000_001, 1), (8_000, 7_000)])
+def test_too_many_pixels_are_refused_from_the_header(width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(PictureTooLarge, match="pixels"):
+            decode(png_that_claims(width, height))
+
+
+def test_an_impossible_size_is_refused() -> None:
+    with pytest.raises((CorruptPicture, PictureTooLarge)):
+        decode(png_that_claims(2**31, 2**31))
+
+
+def test_squash_scales_each_side_on_its_own() -> None:
+    canvas = to_canvas(halves(64, 16), InputRule(8))
+    assert canvas[0, :3].tolist() == [[0, 255, 0]] * 3
+    assert canvas[7, 0].tolist() == list(RED)
+    assert canvas[7, 7].tolist() == list(BLUE)
+
+
+def test_crop_takes_the_central_square() -> None:
+    stripes = Image.new("RGB", (40, 10), "white")
+    stripes.paste(RED, (15, 0, 25, 10))
+    assert (to_canvas(stripes, InputRule(5, "crop")) == RED).all()
+
+
+def test_pad_keeps_everything_and_fills_with_black() -> None:
+    canvas = to_canvas(Image.new("RGB", (40, 20), RED), InputRule(8, "pad"))
+    assert (canvas[[0, 7]] == 0).all()
+    assert (canvas[3:5] == RED).all()
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_a_canvas_is_left_as_it_is(resize: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    assert np.array_equal(fit(encoded(Image.fromarray(noise)), InputRule(24, resize)), noise)
+
+
+@pytest.mark.parametrize("size", [32, 100, 224])
+def test_decoding_at_a_smaller_scale_changes_little(size: int) -> None:
+    """The bound that `fit` keeps: a few grey levels, for a JPEG eight megapixels large."""
+    data = encoded(smooth(3264, 2448), "JPEG", quality=90)
+    rule = InputRule(size)
+    scaled, full = fit(data, rule).astype(int), to_canvas(decode(data), rule).astype(int)
+    assert np.abs(scaled - full).max() <= 4
+    assert decode(data, least=2 * size).width < 3264

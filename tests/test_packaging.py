@@ -1,0 +1,67 @@
+"""What is installed: the mission's packages, a reasoned floor for each, and exact versions that satisfy them."""
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "pyproject.toml").read_text()
+PROJECT = tomllib.loads(TEXT)["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+REQUIREMENTS = [Requirement(text) for text in chain(PROJECT["dependencies"], *EXTRAS.values())]
+PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+VERSIONS = {name.lower().replace("_", "-"): version for name, _, version in (pin.partition("==") for pin in PINS)}
+
+
+def test_the_missions_packages_are_depended_on() -> None:
+    names = {requirement.name for requirement in REQUIREMENTS}
+    assert {"pytorch-lightning", "timm", "torchvision", "onnxruntime-gpu", "bentoml"} <= names
+    assert "lightning" not in names
+
+
+def test_the_extras_are_those_of_the_design() -> None:
+    assert set(EXTRAS) == {"cpu", "gpu", "train", "export", "serve", "ray", "dev"}
+    assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pillow"}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
+def test_every_dependency_has_a_floor(requirement: Requirement) -> None:
+    assert any(part.operator == ">=" for part in requirement.specifier)
+
+
+def test_every_floor_has_its_reason() -> None:
+    section = TEXT[TEXT.index("\ndependencies") : TEXT.index("\ndev = ")]
+    lines = [line for line in section.splitlines() if re.search(r'"[\w\[\]-]+[><=!]', line)]
+    assert len(lines) >= 20
+    assert not [line for line in lines if not re.search(r"# \S", line)]
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_constraints_are_exact_and_without_addresses(pin: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin)
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
+def test_constraints_satisfy_every_dependency(requirement: Requirement) -> None:
+    if requirement.name == "onnxruntime":  # its place is taken by onnxruntime-gpu: only one may be installed
+        assert requirement.name not in VERSIONS
+        return
+    name = requirement.name.lower().replace("_", "-")
+    assert requirement.specifier.contains(Version(VERSIONS[name]))
+
+
+def test_torch_and_torchvision_are_the_pair_that_imports() -> None:
+    assert (VERSIONS["torch"], VERSIONS["torchvision"]) == ("2.15.0", "0.29.2")
+
+
+@pytest.mark.parametrize("room", ["training", "serving", "configs"])
+def test_rooms_at_the_top_are_linked_into_the_package(room: str) -> None:
+    link = ROOT / "src/vitrail" / room
+    assert link.is_symlink()
+    assert link.readlink() == Path("../..") / room
+    assert (ROOT / room / "__init__.py").is_file()
