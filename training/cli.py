@@ -92,8 +92,10 @@ class CommandLine(LightningCLI):
 
     def before_fit(self) -> None:
         """Decode every picture first: one that does not decode is named before a run directory exists."""
-        counts = {part: len(self.datamodule.part(part)) for part in ("train", "val")}
-        print(f"{self.run_directory}: {counts['train']} pictures to learn from, {counts['val']} to validate")
+        data = self.datamodule
+        print(f"{self.run_directory}: {data.count('train')} pictures to learn from, {data.count('val')} to validate")
+        data.part("train")
+        data.part("val")
         write_json(self.run_directory / "environment.json", environment())
 
     def after_fit(self) -> None:

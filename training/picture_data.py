@@ -52,9 +52,12 @@ class PictureData(pl.LightningDataModule):
     def part(self, part: Part) -> Pictures:
         """The pictures of one part, decoded when first asked for."""
         if part not in self._read:
-            pictures = self.source.read(part, self.rule)
-            self._read[part] = pictures.take(self.chosen[part]) if part in self.chosen else pictures
+            self._read[part] = self.source.read(part, self.rule, self.chosen.get(part))
         return self._read[part]
+
+    def count(self, part: Part) -> int:
+        """How many pictures a part has; none is read for that."""
+        return len(self.chosen.get(part, self.source.labels(part)))
 
     def learnt(self) -> Learnt:
         return Learnt(
@@ -62,8 +65,8 @@ class PictureData(pl.LightningDataModule):
             self.seed,
             self.source.name,
             self.source.fingerprint,
-            len(self.part("train")),
-            len(self.part("val")),
+            self.count("train"),
+            self.count("val"),
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
@@ -31,7 +32,7 @@ class LiveProgress(Callback):
         self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[measured]}"))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.task = self.bar.add_task(stage, total=None, measured="")
+        self.task = self.bar.add_task(TrainerFn(stage).value, total=None, measured="")
         self.bar.start()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

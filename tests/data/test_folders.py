@@ -137,3 +137,12 @@ def test_a_real_set_as_folders_comes_back_picture_by_picture(tmp_path: Path) -> 
             number = int(Path(name).stem)
             assert np.array_equal(image, np.repeat(grey[number][..., None], 3, axis=2))
             assert label == labels[number]
+
+
+def test_only_chosen_pictures_are_read(fill: Fill) -> None:
+    for folder in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog"):
+        root = fill(folder, 3)
+    (root / "train/cat/0.png").write_bytes(b"broken")
+    pictures = Folders(root).read("train", RULE, np.array([1, 5]))
+    assert pictures.names == ("train/cat/1.png", "train/dog/2.png")
+    assert pictures.labels.tolist() == [0, 1]

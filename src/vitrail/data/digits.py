@@ -32,8 +32,8 @@ class Digits:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._labels[self._parts[part]]
 
-    def read(self, part: Part, rule: InputRule) -> Pictures:
-        indices = self._parts[part]
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+        indices = self._parts[part] if chosen is None else self._parts[part][chosen]
         pictures = [Image.fromarray(grey).convert("RGB") for grey in self._grey[indices]]
         images = np.stack([to_canvas(picture, rule) for picture in pictures])
-        return Pictures(images, self.labels(part), tuple(f"digit {i}" for i in indices))
+        return Pictures(images, self._labels[indices], tuple(f"digit {i}" for i in indices))

@@ -50,10 +50,11 @@ class Folders:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return np.array([label for _, label in self._files[part]], np.int64)
 
-    def read(self, part: Part, rule: InputRule) -> Pictures:
-        files = [file for file, _ in self._files[part]]
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+        pairs = self._files[part] if chosen is None else [self._files[part][i] for i in chosen]
+        files = [file for file, _ in pairs]
         names = tuple(str(file.relative_to(self.path)) for file in files)
-        return Pictures(read_canvases(files, rule), self.labels(part), names)
+        return Pictures(read_canvases(files, rule), np.array([label for _, label in pairs], np.int64), names)
 
     def _folder(self, part: Part) -> Path | None:
         return next((folder for name in SPELLINGS[part] if (folder := self.path / name).is_dir()), None)

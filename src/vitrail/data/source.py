@@ -23,9 +23,6 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: NDArray[np.int64]) -> "Pictures":
-        return Pictures(self.images[indices], self.labels[indices], tuple(self.names[i] for i in indices))
-
 
 class Source(Protocol):
     """Somewhere that labelled pictures come from; listing is cheap, reading a part decodes it."""
@@ -38,4 +35,6 @@ class Source(Protocol):
 
     def labels(self, part: Part) -> NDArray[np.int64]: ...
 
-    def read(self, part: Part, rule: InputRule) -> Pictures: ...
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+        """The pictures of a part, or those of them that are chosen."""
+        ...

@@ -25,7 +25,10 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **s
     except TypeError as fault:
         raise UsageError(f"timm's '{name}' cannot be built this way: {fault}") from fault
     except (OSError, RuntimeError) as fault:
-        raise ModelError(f"the weights of '{name}' could not be loaded: {str(fault).splitlines()[0]}") from fault
+        reason = str(fault).splitlines()[0]
+        raise ModelError(
+            f"the weights of '{name}' could not be loaded ({reason}): give a file as `pretrained`"
+        ) from fault
     return network
 
 
