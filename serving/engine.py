@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrail.classifier import PROVIDERS, Answers, Classifier, load_faults, usable_cores
+from vitrail.classifier import Answers, Classifier
 from vitrail.errors import ModelError, PictureError, VitrailError
 from vitrail.golden import golden_pictures
+from vitrail.runtime import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.problems import Problem
 from vitrail.serving.watch import READY, STAGES

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import cast
 
 import vitrail
-from vitrail.classifier import Provider
 from vitrail.errors import UsageError
+from vitrail.runtime import Provider
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"

@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
-from vitrail import classifier, images
+from vitrail import images, runtime
 from vitrail.card import METADATA_KEY, InputRule
-from vitrail.classifier import Classifier, has_nvidia_driver, require_one_onnxruntime, usable_cores
+from vitrail.classifier import Classifier
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.runtime import has_nvidia_driver, require_one_onnxruntime, usable_cores
 
 Edit = Callable[[Callable[[dict], None]], Path]
 
@@ -147,7 +148,7 @@ def test_an_unknown_provider_lists_the_known_ones(model_file: Path) -> None:
 @pytest.mark.parametrize(("found", "reason"), [(False, "not installed"), (True, "both installed")])
 def test_exactly_one_onnxruntime_may_be_installed(found: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     require_one_onnxruntime()
-    monkeypatch.setattr(classifier, "is_installed", lambda name: found)
+    monkeypatch.setattr(runtime, "is_installed", lambda name: found)
     with pytest.raises(ProviderError, match=reason):
         require_one_onnxruntime()
 

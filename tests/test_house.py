@@ -12,7 +12,7 @@ HOUSE = Path(__file__).parent.parent / "src" / "vitrail"
 TORCH = {"torch", "timm", "torchvision", "torchmetrics"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 SERVER = {"bentoml", "starlette", "prometheus_client", "uvicorn", "vitrail.serving"}
-RUNTIME = {"onnxruntime", "vitrail.classifier"}
+RUNTIME = {"onnxruntime", "vitrail.classifier", "vitrail.runtime"}
 LIBRARY = {"vitrail.vectors", "vitrail.attention", "vitrail.models", "vitrail.data", "vitrail.export"}
 
 # A room, and what nothing in it may import. Rooms of files of models come first: they run where torch is not.
@@ -25,6 +25,11 @@ NEVER = {
     "images": CLOSED,
     "pictures": CLOSED,
     "configs": CLOSED,
+    "runtime": TORCH
+    | LIGHTNING
+    | SERVER
+    | LIBRARY
+    | {"onnx", "vitrail.training", "vitrail.classifier", "vitrail.card"},
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
@@ -40,6 +45,23 @@ NEVER = {
 }
 OPEN_INSIDE = {"cli", "commands"}
 
+# What rooms that run without torch may import beside the standard library and vitrail's own.
+OTHERS = {
+    "errors": set(),
+    "intervals": set(),
+    "cli": set(),
+    "commands": set(),
+    "__init__": set(),
+    "__main__": set(),
+    "configs": set(),
+    "card": {"numpy", "PIL"},
+    "golden": {"numpy", "PIL"},
+    "images": {"numpy", "PIL"},
+    "pictures": {"numpy", "PIL"},
+    "runtime": {"onnxruntime"},
+    "classifier": {"numpy", "PIL", "onnxruntime"},
+}
+
 
 def modules() -> list[Path]:
     """Every module of the package, through the links too."""
@@ -52,15 +74,24 @@ def linked() -> list[Path]:
     return [*links, *(folder for link in links for folder in link.rglob("*") if folder.is_dir())]
 
 
-def imports(tree: ast.Module, inside: bool) -> Iterator[str]:
+def imports(node: ast.AST, inside: bool) -> Iterator[str]:
     """Names that a module imports; with `inside`, also those in functions and below `if TYPE_CHECKING`."""
-    nodes = ast.walk(tree) if inside else iter(tree.body)
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level, "a relative import hides the room that it opens"
+        yield node.module or ""
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif inside or not waits(node):
+        for child in ast.iter_child_nodes(node):
+            yield from imports(child, inside)
+
+
+def waits(node: ast.AST) -> bool:
+    """Whether what is below this node does not run when the module is imported."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
 def forbidden(source: str, room: str) -> set[str]:
@@ -79,6 +110,15 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", [path for path in modules() if room_of(path) in OTHERS], ids=lambda path: str(path.relative_to(HOUSE))
+)
+def test_light_rooms_import_nothing_else(path: Path) -> None:
+    names = imports(ast.parse(path.read_text()), inside=room_of(path) not in OPEN_INSIDE)
+    packages = {name.partition(".")[0] for name in names}
+    assert packages - sys.stdlib_module_names - {"vitrail"} <= OTHERS[room_of(path)]
+
+
+@pytest.mark.parametrize(
     ("source", "room", "found"),
     [
         ("import torch", "serving", {"torch"}),
@@ -87,6 +127,10 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
         ("from vitrail.serving.app import x", "training", {"vitrail.serving"}),
         ("import torch", "commands", {"torch"}),
         ("def f():\n    import torch", "commands", set()),
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None", "commands", {"torch"}),
+        ("class A:\n    import timm.layers as layers", "commands", {"timm"}),
+        ("if TYPE_CHECKING:\n    import torch", "commands", set()),
+        ("if TYPE_CHECKING:\n    import torch", "classifier", {"torch"}),
         ("import torchless", "serving", set()),
     ],
 )

@@ -1,6 +1,9 @@
 """vitrail inspect: a model's card for people and programs, and pictures as panes."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +50,59 @@ def test_a_picture_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFix
     assert sorted(path.name for path in tmp_path.iterdir()) == ["patches.png", "photo.png"]
 
 
+@pytest.mark.parametrize("place", ["no/such/folder/patches.png", "folder"])
+def test_a_place_that_cannot_be_written_is_one_line(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Image.fromarray(mosaic(8, 1, 30, 40)).save("photo.png")
+    assert main(["inspect", "photo.png", "--output", place]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{place} cannot be written" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "photo.png"]
+
+
+@pytest.mark.parametrize("size", ["0", "-8", "100000"])
+def test_a_canvas_nobody_means_is_refused(size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "photo.png"
+    Image.fromarray(mosaic(8, 1, 30, 40)).save(picture)
+    assert main(["inspect", str(picture), "--size", size, "--patch", "1"]) == 2
+    assert "1 to 4096 pixels" in capsys.readouterr().err
+
+
+def test_without_output_the_drawing_lies_in_the_working_folder_under_the_pictures_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    Image.fromarray(mosaic(8, 1, 30, 40)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["inspect", "../photo.jpg", "--patch", "8", "--size", "32"]) == 0
+    assert [path.name for path in Path.cwd().iterdir()] == ["photo.patches.png"]
+
+
+def test_pictures_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
+    """Pillow's own warnings, of a large picture and of an odd EXIF block, stay unsaid."""
+    good, large = tmp_path / "good.jpg", tmp_path / "large.png"
+    Image.fromarray(mosaic(8, 1, 30, 40)).save(good, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
+    Image.new("1", (10_000, 9_000)).save(large)
+    code = (
+        "import sys\n"
+        "from vitrail.cli import main\n"
+        f"codes = [main(['inspect', {str(good)!r}]), main(['inspect', {str(large)!r}])]\n"
+        "print(codes, [name for name in ('torch', 'onnxruntime') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 1] []"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("vitrail: the picture is 10000×9000; at most")
+
+
 def test_a_model_tells_its_card(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model_file)]) == 0
     lines = capsys.readouterr().out
     assert "classes        10: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in lines
+    assert re.search(r"parity +logits within \S+ of the network's, 0 labels changed, on 359 pictures", lines)
     assert "architecture   CNN (width 32, stages 2, blocks 1, drop_path 0.0)" in lines
     assert main(["inspect", str(model_file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == [str(digit) for digit in range(10)]

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.errors import UsageError
@@ -22,7 +20,7 @@ from vitrail.training.measures import Measures, as_table, measure
 from vitrail.training.picture_data import PictureData
 from vitrail.training.progress import progress
 from vitrail.training.recipes import FLAGS, values_of, with_recipes
-from vitrail.training.runs import environment, new_run, run_of_checkpoint, write_json
+from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
 
 # Lightning's advice that does not apply: canvases need no workers, short runs log seldom, the run directory is ours.
 IRRELEVANT = (
@@ -124,15 +122,6 @@ class CommandLine(LightningCLI):
         print(write_table(self.run_directory, torch.cat(answers), data.part("test"), data.classes))
 
 
-def checkpoints(run: Path) -> list[pl.Callback]:
-    """`best` by validation accuracy, and `last` for taking a run up again."""
-    folder = run / "checkpoints"
-    return [
-        ModelCheckpoint(folder, filename="best", monitor="val_accuracy", mode="max", enable_version_counter=False),
-        ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
-    ]
-
-
 def validated_once(options: Any) -> int | float | None:
     """How often to validate; a run that is shorter than that is validated at its end."""
     interval: int | float | None = options["val_check_interval"]
@@ -141,19 +130,14 @@ def validated_once(options: Any) -> int | float | None:
     return interval
 
 
-def loggers(run: Path) -> list[Any]:
-    """`metrics.csv` and TensorBoard's events, both in the run directory itself."""
-    return [logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger)]
-
-
 def with_config_of_run(verb: str, words: Sequence[str]) -> list[str]:
     """A checkpoint that lies in a run directory brings that run's configuration along."""
-    checkpoints = values_of(words, "--ckpt_path")
+    paths = values_of(words, "--ckpt_path")
     if verb == "fit" or values_of(words, *FLAGS):
         return list(words)
-    if not checkpoints:
+    if not paths:
         raise UsageError(f"vitrail {verb} needs --ckpt_path, the checkpoint to measure")
-    config = run_of_checkpoint(checkpoints[-1]) / "config.yaml"
+    config = run_of_checkpoint(paths[-1]) / "config.yaml"
     return ["--config", str(config), *words] if config.is_file() else list(words)
 
 

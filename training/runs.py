@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 RUNS = Path("runs")
 PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow")
@@ -27,6 +29,20 @@ def run_of_checkpoint(checkpoint: str | Path) -> Path:
     """The run directory that a checkpoint lies in; a lone checkpoint's own folder otherwise."""
     folder = Path(checkpoint).resolve().parent
     return folder.parent if folder.name == "checkpoints" else folder
+
+
+def checkpoints(run: Path) -> list[Callback]:
+    """`best` by validation accuracy, and `last` for taking a run up again."""
+    folder = run / "checkpoints"
+    return [
+        ModelCheckpoint(folder, filename="best", monitor="val_accuracy", mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
+    ]
+
+
+def loggers(run: Path) -> list[Any]:
+    """`metrics.csv` and TensorBoard's events, both in the run directory itself."""
+    return [logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger)]
 
 
 def versions() -> dict[str, str]:

@@ -1,15 +1,9 @@
 """A model.onnx in memory: classify, embed, verify (onnxruntime; no torch)."""
 
-import ctypes
 import hashlib
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, distribution
-from math import ceil
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +12,14 @@ from vitrail import images
 from vitrail.card import METADATA_KEY, Card
 from vitrail.errors import ModelError, ProviderError, UsageError
 from vitrail.golden import RECIPE, golden_pictures
-
-Provider = Literal["auto", "cpu", "cuda"]
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+from vitrail.runtime import (
+    PROVIDERS,
+    Provider,
+    choose_providers,
+    load_faults,
+    require_one_onnxruntime,
+    usable_cores,
+)
 
 
 @dataclass(frozen=True)
@@ -123,78 +122,3 @@ class Classifier:
         scale = max(1.0, float(expected.std()))
         relative = golden.tolerance.get(self.provider, max(golden.tolerance.values()))
         return GoldenCheck(float(errors.max()), relative * scale, int(errors.argmax()))
-
-
-def require_one_onnxruntime() -> None:
-    """The CPU and the GPU wheel overwrite each other's files: exactly one may be installed."""
-    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)]
-    if not found:
-        raise ProviderError("onnxruntime is not installed: pip install 'vitrail[cpu]' or 'vitrail[gpu]'")
-    if len(found) == 2:
-        raise ProviderError(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            "pip uninstall both, then install one (vitrail[cpu] or vitrail[gpu])"
-        )
-
-
-def is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def choose_providers(provider: Provider) -> list[str]:
-    """onnxruntime's names for what was asked; `auto` takes the GPU where the wheel and the driver have one."""
-    import onnxruntime as ort
-
-    if provider not in get_args(Provider):
-        raise UsageError(f"provider '{provider}' is unknown; known are {', '.join(get_args(Provider))}")
-    available = ort.get_available_providers()
-    cuda, cpu = PROVIDERS["cuda"], PROVIDERS["cpu"]
-    has_gpu = cuda in available and has_nvidia_driver()
-    if provider == "cuda" and cuda not in available:
-        raise ProviderError("provider 'cuda' was asked for, but this onnxruntime has none: pip install 'vitrail[gpu]'")
-    if provider == "cuda" and not has_nvidia_driver():
-        raise ProviderError("provider 'cuda' was asked for, but this machine has no NVIDIA driver")
-    if provider == "cpu" or (provider == "auto" and not has_gpu):
-        return [cpu]
-    ort.preload_dlls()
-    return [cuda, cpu]
-
-
-def has_nvidia_driver() -> bool:
-    """Whether CUDA can work at all; asking onnxruntime instead would load a GB of libraries to hear no."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def load_faults() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a file that it cannot load; the classes share no parent of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NoModel,
-            state.NotImplemented, state.RuntimeException)  # fmt: skip
-
-
-def usable_cores() -> int:
-    """Cores this process may use: the scheduler's set, cut by the container's quota."""
-    cores = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            cores = min(cores, ceil(int(limit) / int(period)))
-    return max(1, cores)
-
-
-def read_pictures(paths: Sequence[Path]) -> list[bytes]:
-    """The bytes of each file, or one error that names the first that is not there."""
-    for path in paths:
-        if not path.is_file():
-            raise UsageError(f"there is no picture at {path}")
-    return [path.read_bytes() for path in paths]

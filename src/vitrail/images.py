@@ -12,7 +12,6 @@ from vitrail.card import InputRule
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
 
 MAX_PIXELS = 50_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 # What Pillow's decoders raise for bytes that are not the picture they claim to be.
@@ -53,7 +52,7 @@ def open_picture(data: bytes) -> Image.Image:
     kind = sniff(data)
     try:
         picture = Image.open(io.BytesIO(data), formats=(kind,))
-    except Image.DecompressionBombError as fault:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:  # a warning, where those raise
         raise PictureTooLarge(f"the picture has more than {MAX_PIXELS:,} pixels") from fault
     except BROKEN as fault:
         raise CorruptPicture(f"the {kind} picture is damaged and does not decode") from fault

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vitrail.card import InputRule
-from vitrail.classifier import PROVIDERS, Classifier, has_nvidia_driver
+from vitrail.classifier import Classifier
 from vitrail.data import Digits
+from vitrail.runtime import PROVIDERS, has_nvidia_driver
 
 pytestmark = [
     pytest.mark.gpu,

@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def installed_runtime() -> str:
-    from vitrail.classifier import is_installed
+    from vitrail.runtime import is_installed
 
     return "gpu" if is_installed(WHEELS["gpu"]) else "cpu"
 

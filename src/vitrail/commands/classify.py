@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vitrail.commands.parsing import Parser
+from vitrail.errors import PictureError, UsageError
 
 ABOUT = """Label pictures with a model file written by `vitrail export`.
 
@@ -24,8 +25,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document a picture and line")
     options = parser.parse_args(args)
 
-    from vitrail.classifier import Classifier, read_pictures
-    from vitrail.errors import PictureError
+    from vitrail.classifier import Classifier
 
     classifier = Classifier(options.model, options.provider)
     top_k = options.top_k if options.top_k is not None else min(5, len(classifier.card.classes))
@@ -42,3 +42,11 @@ def main(args: Sequence[str]) -> int:
         else:
             print(f"{path}: " + ", ".join(f"{label.label} {label.probability:.3f}" for label in labels))
     return 1 if failed else 0
+
+
+def read_pictures(paths: Sequence[Path]) -> list[bytes]:
+    """The bytes of each file, or one error that names the first that is not there."""
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"there is no picture at {path}")
+    return [path.read_bytes() for path in paths]

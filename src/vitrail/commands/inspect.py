@@ -3,9 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vitrail.commands.parsing import Parser
 from vitrail.errors import UnsupportedFormat, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LARGEST = 4096  # a side beyond this is a slip of the finger, and would take all the memory
 
 ABOUT = """Show what a model file says of itself, or a picture as the patches that a ViT sees.
 
@@ -61,14 +67,22 @@ def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | 
     from vitrail.images import fit
     from vitrail.pictures.patches import draw_patches
 
-    if size < 1:
-        raise UsageError(f"the canvas must be at least one pixel wide; --size is {size}")
+    if not 1 <= size <= LARGEST:
+        raise UsageError(f"the canvas has a side of 1 to {LARGEST} pixels; --size is {size}")
     output = output or Path(f"{path.stem}.patches.png")
     if output.resolve() == path.resolve():
         raise UsageError(f"{output} is the picture itself: give another --output")
-    drawing = draw_patches(fit(data, InputRule(size)), patch)
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
-    drawing.save(draft, "PNG")
-    draft.replace(output)
+    write_png(draw_patches(fit(data, InputRule(size)), patch), output)
     grid = size // patch
     print(f"{grid * grid} vectors of {3 * patch * patch} numbers, grid {grid}×{grid}: {output}")
+
+
+def write_png(drawing: "Image.Image", output: Path) -> None:
+    """The whole file or none: a reader never meets half a picture."""
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        drawing.save(draft, "PNG")
+        draft.replace(output)
+    except OSError as fault:
+        draft.unlink(missing_ok=True)
+        raise UsageError(f"{output} cannot be written ({fault.strerror}): give another --output") from fault

@@ -46,7 +46,7 @@ def require_serving() -> None:
 
 
 def read_options(args: Sequence[str]) -> Any:
-    from vitrail.classifier import Provider
+    from vitrail.runtime import Provider
 
     parser = config_parser("serve", ABOUT)
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")

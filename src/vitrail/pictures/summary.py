@@ -1,6 +1,6 @@
 """A card as a person wants to read it."""
 
-from vitrail.card import Card
+from vitrail.card import Card, Parity
 
 SHOWN_CLASSES = 8
 
@@ -12,7 +12,7 @@ def summary(card: Card) -> str:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    parity, dataset = card.parity, card.dataset
+    dataset = card.dataset
     return [
         ("task", card.task),
         ("classes", class_list(card.classes)),
@@ -22,7 +22,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
         ("learnt from", f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate"),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
-        ("parity", f"logits within {parity.max_logit_error:.1e} of the network's on {parity.pictures:,} pictures"),
+        ("parity", agreement(card.parity)),
         ("temperature", f"{card.temperature:g}"),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
@@ -32,6 +32,12 @@ def class_list(classes: tuple[str, ...]) -> str:
     shown = ", ".join(classes[:SHOWN_CLASSES])
     more = len(classes) - SHOWN_CLASSES
     return f"{len(classes)}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def agreement(parity: Parity) -> str:
+    """How closely the file answers as the network did."""
+    within = f"logits within {parity.max_logit_error:.1e} of the network's"
+    return f"{within}, {parity.flips} labels changed, on {parity.pictures:,} pictures"
 
 
 def architecture(card: Card) -> str:
