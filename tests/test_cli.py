@@ -66,6 +66,14 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["classify"], 2, "required: model, pictures"),
         (["classify", "none.onnx", "none.png"], 1, "there is no model file at none.onnx"),
         (["classify", "none.onnx", "none.png", "--top-k", "many"], 2, "invalid int value"),
+        (["verify"], 2, "required: model"),
+        (["verify", "one.onnx", "two.onnx"], 2, "unrecognized arguments: two.onnx"),
+        (["inspect"], 2, "required: file"),
+        (["inspect", "none.png", "--patch", "small"], 2, "invalid int value"),
+        (["bento"], 2, "required: model"),
+        (["bento", "none.onnx", "--runtime", "abacus"], 2, "invalid choice"),
+        (["demo", "--port", "front"], 2, "invalid int value"),
+        (["serve", "none.onnx", "--port", "front"], 2, '"port"'),
         (["verify", "none.onnx"], 1, "there is no model file at none.onnx"),
         (["verify", "none.onnx", "--provider", "abacus"], 2, "invalid choice"),
         (["inspect", "none.onnx"], 2, "there is no file at none.onnx"),
@@ -112,6 +120,21 @@ def test_classify_and_verify_need_no_torch(model_file: Path, digit: Path) -> Non
     assert first.startswith(f"{digit}: {label} ")
     assert "verified on CPUExecutionProvider" in second or "verified on CUDAExecutionProvider" in second
     assert last == "[0, 0] []"
+
+
+def test_wrong_use_of_a_model_file_is_one_line(
+    model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, reason in (
+        ([str(digit), "nowhere.png"], "there is no picture at nowhere.png"),
+        ([str(digit), "--top-k", "11"], "between 1 and 10"),
+    ):
+        assert main(["classify", str(model_file), *words]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("vitrail: ")
+        assert reason in line
 
 
 def test_a_bad_picture_is_named_and_the_others_are_answered(

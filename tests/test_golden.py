@@ -38,3 +38,9 @@ def test_a_model_has_four_canvases_and_one_picture_to_resize() -> None:
     assert [picture.shape for picture in pictures] == [(10, 10, 3)] * 4 + [(16, 20, 3)]
     assert {picture.dtype for picture in pictures} == {np.dtype(np.uint8)}
     assert len(PANES) == 4
+
+
+def test_each_golden_picture_has_its_panes_and_its_seed() -> None:
+    expected = [(2, 1, 10, 10), (4, 2, 10, 10), (8, 3, 10, 10), (16, 4, 10, 10), (4, 5, 16, 20)]
+    for picture, (panes, seed, height, width) in zip(golden_pictures(10), expected, strict=True):
+        assert picture.tolist() == by_the_recipe(panes, seed, height, width)

@@ -1,6 +1,7 @@
 """The house's rules: who may import whom, where classes live, and how a module opens."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,11 +141,24 @@ def test_the_rule_would_notice(source: str, room: str, found: set[str]) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
 def test_a_module_opens_with_one_line_on_what_it_is_for(path: Path) -> None:
-    described = ast.get_docstring(ast.parse(path.read_text()))
-    assert described
-    first = described.splitlines()[0]
-    assert first.endswith((".", ":", "`", ")"))
-    assert path.read_text().startswith('"""' + first[:20])
+    first = path.read_text().partition("\n")[0]
+    assert re.fullmatch(r'"""\S.*\.(""")?', first)
+    assert len(first) <= 120
+
+
+def prints(source: str) -> bool:
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id == "print" for called in calls)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+def test_only_what_talks_to_a_terminal_prints(path: Path) -> None:
+    assert not prints(path.read_text()) or room_of(path) in ("cli", "commands", "training")
+
+
+def test_printing_would_be_noticed() -> None:
+    assert prints("def f():\n    print(1)")
+    assert not prints("def fingerprint(): ...\nfingerprint()")
 
 
 def test_every_room_has_a_rule() -> None:
@@ -152,7 +166,8 @@ def test_every_room_has_a_rule() -> None:
 
 
 def test_nothing_is_called_utils() -> None:
-    assert not [path for path in modules() if "util" in path.name or "manager" in path.name or "helper" in path.name]
+    words = ("util", "manager", "helper")
+    assert not [path for path in modules() if any(word in str(path.relative_to(HOUSE)) for word in words)]
 
 
 def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:

@@ -2,8 +2,12 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,14 +46,46 @@ def pixels(data: bytes) -> np.ndarray:
     return np.array(decode(data))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_followed(orientation: int) -> None:
+# Where the EXIF standard says that the stored row 0 and column 0 lie: the upright picture, as a camera stores it.
+STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: upright[:, ::-1].swapaxes(0, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: upright[::-1].swapaxes(0, 1),
+}
+
+
+def turned(picture: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exif]:
+    """The picture as a camera held that way stores it, and the block that says so."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = halves()
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transposes that bring each to upright
-    upright = stored.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else stored
-    assert np.array_equal(pixels(encoded(stored, "PNG", exif=exif)), np.array(upright))
+    return Image.fromarray(np.ascontiguousarray(STORED[orientation](np.array(picture)))), exif
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_exif_orientation_is_followed(orientation: int, kind: str) -> None:
+    stored, exif = turned(halves(), orientation)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(pixels(encoded(stored, kind, exif=exif, **options)), np.array(halves()))
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_followed_at_a_smaller_scale(orientation: int) -> None:
+    stored, exif = turned(halves(320, 160), orientation)
+    canvas = fit(encoded(stored, "JPEG", quality=95, exif=exif), InputRule(8)).astype(int)
+    assert np.abs(canvas - to_canvas(halves(320, 160), InputRule(8))).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(pixels(encoded(halves(), exif=exif)), np.array(halves()))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -66,8 +102,24 @@ def test_the_orientation_is_followed_though_another_tag_is_odd() -> None:
     make = struct.pack("<HHII", 0x010F, 5, 1, 38)
     orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
     block = b"II*\x00" + struct.pack("<IH", 8, 2) + make + orientation + bytes(4) + struct.pack("<II", 1, 3)
-    turned = halves().transpose(Image.Transpose.ROTATE_270)
-    assert np.array_equal(pixels(encoded(halves(), "PNG", exif=b"Exif\x00\x00" + block)), np.array(turned))
+    seen = pixels(encoded(halves(), "PNG", exif=b"Exif\x00\x00" + block))
+    assert np.array_equal(STORED[6](seen), np.array(halves()))
+
+
+def test_nothing_is_said_of_what_is_passed_over(tmp_path: Path) -> None:
+    """A cut EXIF block, and a picture over the limit: Pillow would warn of both on standard error."""
+    (tmp_path / "cut").write_bytes(encoded(halves(), "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff"))
+    (tmp_path / "large").write_bytes(png_that_claims(10_000, 10_000))
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from vitrail.errors import PictureTooLarge\nfrom vitrail.images import decode\n"
+        "print(decode(Path(sys.argv[1]).read_bytes()).size)\n"
+        "try:\n    decode(Path(sys.argv[2]).read_bytes())\n"
+        "except PictureTooLarge:\n    print('too large')\n"
+    )
+    command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "cut"), str(tmp_path / "large")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("(40, 20)\ntoo large\n", "")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])
@@ -179,6 +231,21 @@ def test_other_formats_are_refused_by_their_first_bytes(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize(
+    "start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x08\x00\x00\x00WEBP", b"GIF89a", b"BM"]
+)
+def test_no_other_decoder_is_asked(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format that takes whatever it is shown is registered first, and is never shown a thing."""
+
+    def greedy(*_: object) -> Image.Image:
+        raise AssertionError("another decoder was asked")
+
+    monkeypatch.setattr(Image, "ID", ["GREEDY", *Image.ID])
+    monkeypatch.setitem(Image.OPEN, "GREEDY", (greedy, None))
+    with pytest.raises(CorruptPicture):
+        decode(start + bytes(64))
+
+
 def png_that_claims(width: int, height: int) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -226,12 +293,23 @@ def test_crop_takes_the_central_square() -> None:
     stripes = Image.new("RGB", (40, 10), "white")
     stripes.paste(RED, (15, 0, 25, 10))
     assert (to_canvas(stripes, InputRule(5, "crop")) == RED).all()
+    upended = stripes.transpose(Image.Transpose.TRANSPOSE)
+    assert (to_canvas(upended, InputRule(5, "crop")) == RED).all()
 
 
 def test_pad_keeps_everything_and_fills_with_black() -> None:
     canvas = to_canvas(Image.new("RGB", (40, 20), RED), InputRule(8, "pad"))
     assert (canvas[[0, 7]] == 0).all()
     assert (canvas[3:5] == RED).all()
+    upended = to_canvas(Image.new("RGB", (20, 40), RED), InputRule(8, "pad"))
+    assert np.array_equal(upended, canvas.swapaxes(0, 1))
+
+
+def test_resizing_weighs_by_a_triangle_as_wide_as_the_scale() -> None:
+    """Halved: the two nearest pixels weigh 3/4 each, the next ones 1/4, and the sum is brought to 1."""
+    row = np.array([0, 70, 140, 210], np.uint8)
+    ramp = np.broadcast_to(row[None, :, None], (4, 4, 3))
+    assert to_canvas(Image.fromarray(np.ascontiguousarray(ramp)), InputRule(2))[0, :, 0].tolist() == [50, 160]
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
@@ -248,3 +326,13 @@ def test_decoding_at_a_smaller_scale_changes_little(size: int) -> None:
     scaled, full = fit(data, rule).astype(int), to_canvas(decode(data), rule).astype(int)
     assert np.abs(scaled - full).max() <= 4
     assert decode(data, least=2 * size).width < 3264
+
+
+def test_a_jpeg_is_decoded_at_twice_the_canvas_or_more() -> None:
+    """On noise each scale gives other numbers, so the canvas tells which one was decoded."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8))
+    data, rule = encoded(noise, "JPEG"), InputRule(40)
+    assert [decode(data, least).width for least in (None, 160, 80, 40)] == [320, 160, 80, 40]
+    at = {least: to_canvas(decode(data, least), rule) for least in (None, 160, 80, 40)}
+    assert np.array_equal(fit(data, rule), at[80])
+    assert not [least for least in (None, 160, 40) if np.array_equal(at[least], at[80])]
