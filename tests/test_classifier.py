@@ -1,7 +1,6 @@
 """A model file in memory: its answers, its golden check, its provider, and files that are none."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
-from vitrail import images, runtime
+from vitrail import images
 from vitrail.card import METADATA_KEY, InputRule
 from vitrail.classifier import Classifier
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ProviderError, UsageError
-from vitrail.runtime import has_nvidia_driver, require_one_onnxruntime, usable_cores
+from vitrail.runtime import has_nvidia_driver
 
 Edit = Callable[[Callable[[dict], None]], Path]
 
@@ -143,15 +142,3 @@ def test_a_gpu_asked_for_by_name_and_missing_is_an_error(model_file: Path) -> No
 def test_an_unknown_provider_lists_the_known_ones(model_file: Path) -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda"):
         Classifier(model_file, "npu")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("found", "reason"), [(False, "not installed"), (True, "both installed")])
-def test_exactly_one_onnxruntime_may_be_installed(found: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    require_one_onnxruntime()
-    monkeypatch.setattr(runtime, "is_installed", lambda name: found)
-    with pytest.raises(ProviderError, match=reason):
-        require_one_onnxruntime()
-
-
-def test_no_more_cores_are_used_than_there_are() -> None:
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
