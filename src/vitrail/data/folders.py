@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Folders:
         self._check()
         self._split(seed)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Over every file's place and length, so that an added, lost, moved or edited picture shows."""
         digest = hashlib.sha256()
