@@ -36,11 +36,13 @@ def main(args: Sequence[str]) -> int:
     folder = options.folder or new_run("demo")
     model = train_and_export(folder)
     port = options.port or free_port(3000)
-    with serving(model, port) as address:
+    address = f"http://127.0.0.1:{port}"
+    with serving(model, port) as server:
+        wait_until_ready(server, address)
         ask(address, folder / "digit.png")
         if not options.no_stay:
             print(f"\nTry a picture of yours at {address} (Ctrl-C ends)", flush=True)
-            wait_for_ctrl_c()
+            wait_for_ctrl_c(server)
     return 0
 
 
@@ -77,13 +79,11 @@ def write_digit(path: Path) -> None:
 
 
 @contextmanager
-def serving(model: Path, port: int) -> Iterator[str]:
-    """The model's server as a process of its own, ready inside the block, ended after it."""
+def serving(model: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The model's server as a process of its own, which ends with the block."""
     server = subprocess.Popen([sys.executable, "-m", "vitrail", "serve", str(model), "--port", str(port)])
-    address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_ready(server, address)
-        yield address
+        yield server
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -124,9 +124,11 @@ def free_port(wanted: int) -> int:
     raise VitrailError("no port is free")
 
 
-def wait_for_ctrl_c() -> None:
+def wait_for_ctrl_c(server: subprocess.Popen[bytes]) -> None:
+    """Until somebody ends us, or the server ends by itself."""
     try:
-        while True:
-            sleep(3600)
+        code = server.wait()
     except KeyboardInterrupt:
         print()
+    else:
+        raise VitrailError(f"the server ended with code {code}")
