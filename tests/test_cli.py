@@ -155,3 +155,13 @@ def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     assert found["passed"]
     assert found["worst"] <= found["allowed"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["export", "--checkpoint", str(checkpoint), f"--output={tmp_path / 'file' / 'model.onnx'}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vitrail: ")
+    assert str(tmp_path / "file") in line

@@ -43,6 +43,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except VitrailError as fault:
         print(f"vitrail: {fault}", file=sys.stderr)
         return fault.exit_code
+    except OSError as fault:  # a full disk, a folder that may not be written
+        print(f"vitrail: {fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}", file=sys.stderr)
+        return 1
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or 0)
     except KeyboardInterrupt:

@@ -136,6 +136,20 @@ def test_probabilities_are_logits_at_the_temperature() -> None:
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 3, 65])
+def test_few_pictures_prove_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
+    asked: list[int] = []
+
+    def watched(session: ort.InferenceSession, images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return by_file(session, images)
+
+    monkeypatch.setattr("vitrail.export.proof.by_file", watched)
+    assert prove(graph, to_onnx(graph), CANVASES[:count]).parity.pictures == count
+    assert set(BATCHES) <= set(asked)
+
+
 def test_a_file_that_answers_otherwise_is_refused() -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
     model = to_onnx(graph)
