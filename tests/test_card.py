@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from vitrail.card import FORMAT, Card, Dataset, Golden, InputRule, Parity
+from vitrail.card import FORMAT, Calibration, Card, Dataset, Golden, InputRule, Parity, Whole
 from vitrail.errors import ModelError, UsageError
 from vitrail.intervals import wilson
 
@@ -19,10 +19,11 @@ CARD = Card(
     seed=7,
     test_accuracy=wilson(18, 20),
     parity=Parity(20, 1e-6, 1e-7, 2.0, 0, 1e-5),
+    whole=Whole(20, 1, 0.01),
+    calibration=Calibration(1.5, 20, 0.08, 0.03),
     golden=Golden("mosaic-1", ((0.5, -1.25, 3.0),), {"CPUExecutionProvider": 1e-4}),
     versions={"torch": "2.15.0"},
     created="2026-01-01T00:00:00+00:00",
-    temperature=1.5,
 )
 
 
@@ -44,7 +45,7 @@ def test_a_card_of_another_format_says_so() -> None:
         Card.from_json(replace(CARD, format=2).to_json())
 
 
-@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in ("task", "temperature")])
+@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part != "task"])
 def test_a_missing_part_is_refused(part: str) -> None:
     plain = json.loads(CARD.to_json())
     del plain[part]

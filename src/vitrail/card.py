@@ -57,6 +57,25 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """What changes when another app hands over whole pictures, which the graph resizes instead of `images.fit`."""
+
+    pictures: int
+    flips: int
+    max_probability_difference: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature fitted on validation pictures, and what it did to the calibration error on test pictures."""
+
+    temperature: float
+    pictures: int
+    error_before: float
+    error_after: float
+
+
+@dataclass(frozen=True)
 class Golden:
     """The answer that every machine must give to the golden pictures of `recipe`."""
 
@@ -78,11 +97,12 @@ class Card:
     seed: int
     test_accuracy: Share
     parity: Parity
+    whole: Whole
+    calibration: Calibration
     golden: Golden
     versions: dict[str, str]
     created: str
     task: Literal["classification"] = "classification"
-    temperature: float = 1.0
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
@@ -105,6 +125,8 @@ class Card:
                 dataset=Dataset(**parts.pop("dataset")),
                 test_accuracy=Share(**parts.pop("test_accuracy")),
                 parity=Parity(**parts.pop("parity")),
+                whole=Whole(**parts.pop("whole")),
+                calibration=Calibration(**parts.pop("calibration")),
                 golden=Golden(
                     recipe=golden["recipe"],
                     logits=tuple(tuple(row) for row in golden["logits"]),

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from vitrail.card import METADATA_KEY, Card, InputRule, Resize
+from vitrail.card import METADATA_KEY, Card, InputRule, Resize, Whole
 from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ParityError
 from vitrail.export import file
+from vitrail.export.calibration import calibration_error
 from vitrail.export.graph import Graph, to_onnx
 from vitrail.export.proof import BATCHES, by_file, by_network, prove
 from vitrail.images import to_canvas
@@ -63,6 +64,22 @@ def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> 
     assert card.versions["torch"]
 
 
+def test_the_card_says_how_calibrated_it_is(model_file: Path) -> None:
+    classifier = Classifier(model_file)
+    calibration = classifier.card.calibration
+    pictures = Digits().read("test", classifier.card.input)
+    answers = classifier.answer(pictures.images)
+    expected = torch.from_numpy(answers.logits / calibration.temperature).softmax(dim=1).numpy()
+    np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
+    assert calibration.pictures == 287
+    for error, temperature in ((calibration.error_before, 1.0), (calibration.error_after, calibration.temperature)):
+        assert error == pytest.approx(calibration_error(answers.logits, pictures.labels, temperature), abs=1e-5)
+
+
+def test_digits_are_canvases_already_so_whole_pictures_change_nothing(model_file: Path) -> None:
+    assert Classifier(model_file).card.whole == Whole(pictures=200, flips=0, max_probability_difference=0.0)
+
+
 def test_floating_point_operations_are_those_of_the_layers(model_file: Path) -> None:
     """Convolutions of width 32 on 8×8, then 64 on 4×4, and the head; twice for multiply and add."""
     stem, first = 3 * 9 * 32 * 64, 2 * 32 * 9 * 32 * 64
@@ -79,7 +96,8 @@ def test_accuracy_through_the_file_is_that_of_vitrail_test(
     pictures = Digits().read("test", classifier.card.input)
     probabilities = classifier.answer(pictures.images).probabilities
     assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
-    np.testing.assert_allclose(probabilities, kept["probabilities"], atol=1e-5)
+    tempered = kept["probabilities"] ** (1 / classifier.card.calibration.temperature)
+    np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
     hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
     assert (classifier.card.test_accuracy.hits, classifier.card.test_accuracy.total) == (hits, 359)
 

@@ -37,3 +37,6 @@ class Digits:
         pictures = [Image.fromarray(grey).convert("RGB") for grey in self._grey[indices]]
         images = np.stack([to_canvas(picture, rule) for picture in pictures])
         return Pictures(images, self._labels[indices], tuple(f"digit {i}" for i in indices))
+
+    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+        return np.repeat(self._grey[self._parts[part][index]][..., None], 3, axis=2)

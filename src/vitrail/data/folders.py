@@ -12,7 +12,7 @@ from vitrail.card import InputRule
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
 from vitrail.errors import DataError, PictureError
-from vitrail.images import EXTENSIONS, fit
+from vitrail.images import EXTENSIONS, decode, fit
 
 SPELLINGS: dict[Part, tuple[str, ...]] = {
     "train": ("train",),
@@ -56,6 +56,9 @@ class Folders:
         files = [file for file, _ in pairs]
         names = tuple(str(file.relative_to(self.path)) for file in files)
         return Pictures(read_canvases(files, rule), np.array([label for _, label in pairs], np.int64), names)
+
+    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+        return np.array(decode(self._files[part][index][0].read_bytes()))
 
     def _folder(self, part: Part) -> Path | None:
         return next((folder for name in SPELLINGS[part] if (folder := self.path / name).is_dir()), None)

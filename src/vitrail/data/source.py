@@ -38,3 +38,7 @@ class Source(Protocol):
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         """The pictures of a part, or those of them that are chosen."""
         ...
+
+    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+        """One picture as it is, uint8 [height, width, 3], upright and RGB, of its own size."""
+        ...

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitrail.card import METADATA_KEY, Card, Dataset, Golden
+from vitrail.card import METADATA_KEY, Calibration, Card, Dataset, Golden
 from vitrail.classifier import Classifier
-from vitrail.data import Pictures, open_source
+from vitrail.data import Pictures, Source, open_source
+from vitrail.data.subsets import nested_subset
 from vitrail.errors import DataError, ParityError
+from vitrail.export.calibration import calibration_error, fit_temperature
 from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import BOUND, Proof, by_network, prove
+from vitrail.export.proof import BOUND, all_by_network, by_network, prove
+from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.intervals import wilson
 from vitrail.models.checkpoint import Origin, read_checkpoint
@@ -28,43 +31,63 @@ TOLERANCE = {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND}
 def export(checkpoint: str | Path, output: str | Path, data_path: str | None = None) -> Card:
     """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`."""
     network, origin = read_checkpoint(checkpoint)
-    pictures = test_pictures(origin, data_path)
-    graph = Graph(network, origin.input, temperature=1.0).eval()
+    source = source_of(origin, data_path)
+    val, test = validation_pictures(origin, source), source.read("test", origin.input)
+    plain = Graph(network, origin.input, temperature=1.0).eval()
+    temperature = fit_temperature(all_by_network(plain, val.images), val.labels)
+    graph = Graph(network, origin.input, temperature).eval()
     model = to_onnx(graph)
-    proof = prove(graph, model, pictures.images)
-    card = write_card(graph, origin, pictures, proof)
+    proof = prove(graph, model, test.images)
+    card = Card(
+        classes=origin.classes,
+        input=origin.input,
+        architecture=origin.architecture.to_plain(),
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        flops=count_flops(network, origin.input.size),
+        dataset=dataset_of(origin, len(test)),
+        seed=origin.seed,
+        test_accuracy=wilson(int((proof.logits.argmax(1) == test.labels).sum()), len(test)),
+        parity=proof.parity,
+        whole=compare_whole(source, model, test.images),
+        calibration=Calibration(
+            temperature=temperature,
+            pictures=len(val),
+            error_before=calibration_error(proof.logits, test.labels, 1.0),
+            error_after=calibration_error(proof.logits, test.labels, temperature),
+        ),
+        golden=golden_answers(graph),
+        versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     write_file(Path(output), model, card)
     return card
 
 
-def test_pictures(origin: Origin, data_path: str | None) -> Pictures:
-    """The test part of the pictures that the checkpoint learnt from."""
+def source_of(origin: Origin, data_path: str | None) -> Source:
+    """Where the checkpoint's pictures are; another set of classes is refused."""
     source = open_source(data_path or origin.learnt.path, origin.learnt.seed)
     if source.classes != origin.classes:
         raise DataError(
             f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are"
         )
-    return source.read("test", origin.input)
+    return source
 
 
-def write_card(graph: Graph, origin: Origin, pictures: Pictures, proof: Proof) -> Card:
+def dataset_of(origin: Origin, test: int) -> Dataset:
     learnt = origin.learnt
-    hits = int((proof.logits.argmax(1) == pictures.labels).sum())
-    golden = [by_network(graph, picture[None])[0] for picture in golden_pictures(origin.input.size)]
-    return Card(
-        classes=origin.classes,
-        input=origin.input,
-        architecture=origin.architecture.to_plain(),
-        parameters=sum(weights.numel() for weights in graph.network.parameters()),
-        flops=count_flops(graph.network, origin.input.size),
-        dataset=Dataset(learnt.name, learnt.fingerprint, learnt.train, learnt.val, len(pictures), learnt.seed),
-        seed=origin.seed,
-        test_accuracy=wilson(hits, len(pictures)),
-        parity=proof.parity,
-        golden=Golden(RECIPE, tuple(tuple(float(number) for number in row) for row in golden), TOLERANCE),
-        versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    return Dataset(learnt.name, learnt.fingerprint, learnt.train, learnt.val, test, learnt.seed)
+
+
+def validation_pictures(origin: Origin, source: Source) -> Pictures:
+    """Those that the run used, and no others: a temperature may not learn from more pictures than the network."""
+    labels = source.labels("val")
+    chosen = nested_subset(labels, min(origin.learnt.val, len(labels)), origin.learnt.seed)
+    return source.read("val", origin.input, chosen)
+
+
+def golden_answers(graph: Graph) -> Golden:
+    logits = [by_network(graph, picture[None])[0] for picture in golden_pictures(graph.input.rule.size)]
+    return Golden(RECIPE, tuple(tuple(float(number) for number in row) for row in logits), TOLERANCE)
 
 
 def count_flops(network: nn.Module, size: int) -> int:

@@ -33,7 +33,7 @@ class Proof:
 def prove(graph: Graph, model: bytes, images: Images) -> Proof:
     """Answer all test canvases with both; stop with the reason where they differ."""
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    ours = np.concatenate([by_network(graph, batch) for batch in batches(images)])
+    ours = all_by_network(graph, images)
     theirs = np.concatenate([by_file(session, batch) for batch in batches(images)])
     errors = np.abs(ours - theirs)
     resized = resized_error(graph, session, images)
@@ -84,6 +84,10 @@ def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -
     shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
     errors = [np.abs(by_network(graph, shape) - by_file(session, shape)).max() for shape in shapes]
     return float(max(errors))
+
+
+def all_by_network(graph: Graph, images: Images) -> Logits:
+    return np.concatenate([by_network(graph, batch) for batch in batches(images)])
 
 
 def by_network(graph: Graph, images: Images) -> Logits:

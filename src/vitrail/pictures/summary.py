@@ -23,9 +23,26 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("learnt from", f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate"),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
         ("parity", agreement(card.parity)),
-        ("temperature", f"{card.temperature:g}"),
+        ("resized", whole_pictures(card)),
+        ("calibration", calibration(card)),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
+
+
+def whole_pictures(card: Card) -> str:
+    whole = card.whole
+    return (
+        f"by the graph instead of before it: {whole.flips} of {whole.pictures:,} labels changed, "
+        f"probabilities within {whole.max_probability_difference:.3f}"
+    )
+
+
+def calibration(card: Card) -> str:
+    found = card.calibration
+    return (
+        f"temperature {found.temperature:.3f} from {found.pictures:,} pictures: "
+        f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
+    )
 
 
 def class_list(classes: tuple[str, ...]) -> str:

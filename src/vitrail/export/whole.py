@@ -1,0 +1,28 @@
+"""The second path: whole pictures resized in the graph, compared with the measured path on test pictures."""
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from vitrail.card import Whole
+from vitrail.data import Source
+
+PICTURES = 200  # at most: a large photo takes half a second in the graph
+
+
+def compare_whole(source: Source, model: bytes, canvases: NDArray[np.uint8]) -> Whole:
+    """Answer test pictures, evenly chosen, once as canvases and once as they are."""
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    chosen = np.unique(np.linspace(0, len(canvases) - 1, min(PICTURES, len(canvases))).round().astype(int))
+    measured = np.concatenate([answer(session, canvases[i]) for i in chosen])
+    whole = np.concatenate([answer(session, source.whole("test", int(i))) for i in chosen])
+    return Whole(
+        pictures=len(chosen),
+        flips=int((measured.argmax(1) != whole.argmax(1)).sum()),
+        max_probability_difference=float(np.abs(measured - whole).max()),
+    )
+
+
+def answer(session: ort.InferenceSession, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    probabilities: NDArray[np.float32] = session.run(["probabilities"], {"image": picture[None]})[0]
+    return probabilities
