@@ -15,6 +15,7 @@ from PIL import Image
 from vitrail.classifier import Answers, Classifier
 from vitrail.errors import ModelError, PictureError, VitrailError
 from vitrail.golden import golden_pictures
+from vitrail.golden_check import check_golden
 from vitrail.runtime import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.problems import Problem
@@ -92,18 +93,14 @@ def open_model() -> Classifier:
         prove(model)
     except load_faults() as fault:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
-    _ = model.sha256  # read the file now, not within a request
     return model
 
 
 def prove(model: Classifier) -> None:
     """Check the model against its golden answers, then send one picture the whole way."""
-    check = model.check_golden()
+    check = check_golden(model)
     if not check.passed:
-        raise ModelError(
-            f"the model answers golden picture {check.picture} with logits {check.worst:.2e} away from its card's, "
-            f"more than the {check.allowed:.2e} allowed on {model.provider}: see `vitrail verify`"
-        )
+        raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
     encoded = io.BytesIO()
     Image.fromarray(golden_pictures(model.card.input.size)[0]).save(encoded, "PNG")
     model.classify(encoded.getvalue(), 1)

@@ -1,5 +1,7 @@
 """What many tests share: one small trained network, and the model file made from it."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,24 @@ def model_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     assert main(["export", "--checkpoint", str(checkpoint), "--output", str(path)]) == 0
     return path
+
+
+@pytest.fixture
+def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]], Path]:
+    """The model file with its card changed, and sealed again."""
+    import onnx
+
+    from vitrail.card import METADATA_KEY
+    from vitrail.seal import seal
+
+    def edit(change: Callable[[dict], None]) -> Path:
+        content = onnx.load(model_file)
+        (card,) = (json.loads(entry.value) for entry in content.metadata_props if entry.key == METADATA_KEY)
+        change(card)
+        del content.metadata_props[:]
+        onnx.helper.set_model_props(content, {METADATA_KEY: json.dumps(card)})
+        path = tmp_path / "edited.onnx"
+        path.write_bytes(seal(content.SerializeToString()))
+        return path
+
+    return edit

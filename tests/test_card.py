@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from vitrail.card import FORMAT, Calibration, Card, Dataset, Golden, InputRule, Parity, Whole
+from vitrail.card import FORMAT, Abstention, Calibration, Card, Dataset, Golden, InputRule, Parity, Precision, Whole
 from vitrail.errors import ModelError, UsageError
 from vitrail.intervals import wilson
 
@@ -21,7 +21,11 @@ CARD = Card(
     parity=Parity(20, 1e-6, 1e-7, 2.0, 0, 1e-5),
     whole=Whole(20, 1, 0.01),
     calibration=Calibration(1.5, 20, 0.08, 0.03),
-    golden=Golden("mosaic-1", ((0.5, -1.25, 3.0),), {"CPUExecutionProvider": 1e-4}),
+    abstention=Abstention(0.4, wilson(19, 20), wilson(18, 19)),
+    precision="int8",
+    precisions=(Precision("int8", 1234, wilson(18, 20), 0.05, 0.2, 1e-6, {"1": 1.5, "8": 1.75}, "kept"),),
+    averaged_weights=False,
+    golden=Golden("mosaic-1", ((0.5, -1.25, 3.0),), (2.5,), {"CPUExecutionProvider": 1e-4}),
     versions={"torch": "2.15.0"},
     created="2026-01-01T00:00:00+00:00",
 )

@@ -31,6 +31,8 @@ NEVER = {
     | SERVER
     | LIBRARY
     | {"onnx", "vitrail.training", "vitrail.classifier", "vitrail.card"},
+    "seal": CLOSED | {"numpy", "PIL"},
+    "golden_check": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},

@@ -76,11 +76,41 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Abstention:
+    """When to say "none of these": an answer less probable than the threshold; and what that does to test pictures.
+
+    The threshold is what 95 % of rightly answered validation pictures reach.
+    """
+
+    threshold: float
+    answered: Share
+    accuracy_answered: Share
+
+
+PrecisionKind = Literal["fp32", "fp16", "int8", "int8-dynamic"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The same network in fewer bits, weighed against float32 on test pictures and on one machine."""
+
+    kind: PrecisionKind
+    bytes: int
+    accuracy: Share
+    loss: float  # share of test pictures that only float32 answers rightly, less those that only this one does
+    loss_bound: float  # what the loss stays below, one-sided, 95 %
+    batch_difference: float  # of a logit, between a picture alone and in a batch
+    speed: dict[str, float]  # times as fast as float32, by batch size
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Golden:
     """The answer that every machine must give to the golden pictures of `recipe`."""
 
     recipe: str
     logits: tuple[tuple[float, ...], ...]
+    embedding_lengths: tuple[float, ...]
     tolerance: dict[str, float]
 
 
@@ -99,6 +129,10 @@ class Card:
     parity: Parity
     whole: Whole
     calibration: Calibration
+    abstention: Abstention
+    precision: PrecisionKind
+    precisions: tuple[Precision, ...]  # all that were weighed
+    averaged_weights: bool  # of training steps, in place of the last step's
     golden: Golden
     versions: dict[str, str]
     created: str
@@ -118,7 +152,7 @@ class Card:
                     f"the card has format {parts['format']}, this vitrail reads format {FORMAT}: "
                     "export the model again, or install the vitrail that wrote it"
                 )
-            golden = parts.pop("golden")
+            golden, abstention = parts.pop("golden"), parts.pop("abstention")
             return cls(
                 classes=tuple(parts.pop("classes")),
                 input=InputRule(**parts.pop("input")),
@@ -127,9 +161,19 @@ class Card:
                 parity=Parity(**parts.pop("parity")),
                 whole=Whole(**parts.pop("whole")),
                 calibration=Calibration(**parts.pop("calibration")),
+                abstention=Abstention(
+                    threshold=abstention["threshold"],
+                    answered=Share(**abstention["answered"]),
+                    accuracy_answered=Share(**abstention["accuracy_answered"]),
+                ),
+                precisions=tuple(
+                    Precision(**{**weighed, "accuracy": Share(**weighed["accuracy"])})
+                    for weighed in parts.pop("precisions")
+                ),
                 golden=Golden(
                     recipe=golden["recipe"],
                     logits=tuple(tuple(row) for row in golden["logits"]),
+                    embedding_lengths=tuple(golden["embedding_lengths"]),
                     tolerance=golden["tolerance"],
                 ),
                 **parts,

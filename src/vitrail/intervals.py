@@ -22,6 +22,8 @@ class Share:
 
 def wilson(hits: int, total: int) -> Share:
     """The share with Wilson's 95 % interval, which stays inside 0…1 and holds for few pictures too."""
+    if total == 0:
+        return Share(0, 0, 0.0, 0.0, 1.0)  # nothing seen, nothing known
     share = hits / total
     spread = Z_95**2 / total
     centre = (share + spread / 2) / (1 + spread)

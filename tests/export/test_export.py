@@ -11,15 +11,16 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from vitrail.card import METADATA_KEY, Card, InputRule, Resize, Whole
+from vitrail.card import METADATA_KEY, Card, InputRule, Parity, Resize, Whole
 from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ParityError
 from vitrail.export import file
 from vitrail.export.calibration import calibration_error
+from vitrail.export.file import refuse_too_large
 from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import BATCHES, by_file, by_network, prove
+from vitrail.export.proof import BATCHES, Proof, by_file, by_network, prove, refuse_differences
 from vitrail.images import to_canvas
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.checkpoint import read_checkpoint
@@ -177,6 +178,26 @@ def test_a_file_that_answers_otherwise_is_refused() -> None:
         prove(graph, model, CANVASES)
 
 
+def drawn_proof(margin: float, bound: float) -> Proof:
+    """Two answers that differ in their label; the network's two best logits lie `margin` apart."""
+    expected = np.array([[margin, 0.0, -3.0]], np.float32)
+    found = np.array([[0.0, margin, -3.0]], np.float32)
+    return Proof(Parity(1, bound / 2, bound / 2, 1.0, 1, 0.0), expected, found)
+
+
+def test_a_label_may_change_only_where_rounding_can_change_it() -> None:
+    refuse_differences(drawn_proof(margin=1.9e-4, bound=1e-4))
+    with pytest.raises(ParityError, match="calls 1 of 1 test pictures otherwise"):
+        refuse_differences(drawn_proof(margin=2.1e-4, bound=1e-4))
+
+
+def test_a_network_too_large_for_one_file_is_refused_before_any_work() -> None:
+    network = torch.nn.Module()
+    network.register_buffer("weights", torch.zeros(1).expand(600_000_000))
+    with pytest.raises(ModelError, match=r"2\.4 GB, and one ONNX file holds 2 GB"):
+        refuse_too_large(network)
+
+
 def test_a_network_in_training_mode_is_refused() -> None:
     with pytest.raises(ModelError, match="training mode"):
         to_onnx(graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8)).train())
@@ -200,7 +221,7 @@ def test_a_card_with_wrong_golden_answers_is_never_put_down(model_file: Path, tm
     card = json.loads(entry.value)
     card["golden"]["logits"][2][0] += 1.0
     del model.metadata_props[:]
-    with pytest.raises(ParityError, match="golden picture 2"):
+    with pytest.raises(ParityError, match="logits of canvases"):
         file.write_file(tmp_path / "model.onnx", model.SerializeToString(), Card.from_json(json.dumps(card)))
     assert not list(tmp_path.iterdir())
 

@@ -22,6 +22,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("pictures", nargs="+", type=Path, help="picture files")
     parser.add_argument("--top-k", type=int, help="how many labels a picture (default: 5, or all if fewer)")
     parser.add_argument("--provider", default="auto", choices=["auto", "cpu", "cuda"], help="where to run it")
+    parser.add_argument("--abstain", action="store_true", help="say 'none of these' below the card's threshold")
     parser.add_argument("--json", action="store_true", help="print one JSON document a picture and line")
     options = parser.parse_args(args)
 
@@ -32,15 +33,19 @@ def main(args: Sequence[str]) -> int:
     failed = False
     for path, data in zip(options.pictures, read_pictures(options.pictures), strict=True):
         try:
-            labels = classifier.classify(data, top_k)
+            probabilities = classifier.answer(classifier.fit(data)[None]).probabilities[0]
         except PictureError as fault:
             failed = True
             print(json.dumps({"picture": str(path), "error": str(fault)}) if options.json else f"{path}: {fault}")
             continue
+        labels = classifier.labels(probabilities, top_k)
+        none = options.abstain and classifier.none_of_these(probabilities)
         if options.json:
-            print(json.dumps({"picture": str(path), "labels": [asdict(label) for label in labels]}))
+            answer = {"picture": str(path), "labels": [asdict(label) for label in labels]}
+            print(json.dumps({**answer, "none_of_these": none} if options.abstain else answer))
         else:
-            print(f"{path}: " + ", ".join(f"{label.label} {label.probability:.3f}" for label in labels))
+            said = ", ".join(f"{label.label} {label.probability:.3f}" for label in labels)
+            print(f"{path}: none of these ({said})" if none else f"{path}: {said}")
     return 1 if failed else 0
 
 

@@ -50,6 +50,7 @@ def train_and_export(folder: Path) -> Path:
     """Learning curves of both recipes, and the model file of the one that is better with all pictures."""
     from vitrail.classifier import Classifier
     from vitrail.export import export
+    from vitrail.golden_check import check_golden
     from vitrail.training.learning_curves import learn, plot, table
 
     points = [learn(recipe, size, folder) for size in SIZES for recipe in RECIPES]
@@ -60,9 +61,9 @@ def train_and_export(folder: Path) -> Path:
     best = max((point for point in points if point.pictures == SIZES[-1]), key=lambda point: point.accuracy.value)
     model = folder / "model.onnx"
     card = export(best.checkpoint, model)
-    check = Classifier(model).check_golden()
+    check = check_golden(Classifier(model))
     if not check.passed:
-        raise VitrailError(f"{model} does not verify: off by {check.worst:.2e}")
+        raise VitrailError(f"{model} does not verify: {check.differences}")
     print(f"{model}: {best.recipe}, test accuracy {card.test_accuracy}, verified")
     write_digit(folder / "digit.png")
     return model

@@ -2,64 +2,98 @@
 
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitrail.card import METADATA_KEY, Calibration, Card, Dataset, Golden
+from vitrail.card import METADATA_KEY, Calibration, Card, Dataset, Golden, PrecisionKind
 from vitrail.classifier import Classifier
 from vitrail.data import Pictures, Source, open_source
 from vitrail.data.subsets import nested_subset
-from vitrail.errors import DataError, ParityError
+from vitrail.errors import DataError, ModelError, ParityError
+from vitrail.export.abstention import fit_threshold, weigh_threshold
 from vitrail.export.calibration import calibration_error, fit_temperature
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import BOUND, all_by_network, by_network, prove
+from vitrail.export.graph import OPSET, Graph, Opset, to_onnx
+from vitrail.export.precision import Candidate, Choice, Scales, choose
+from vitrail.export.proof import BOUND, all_by_network, prove
 from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
+from vitrail.golden_check import check_golden
 from vitrail.intervals import wilson
 from vitrail.models.checkpoint import Origin, read_checkpoint
+from vitrail.seal import seal
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
-TOLERANCE = {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND}
+# Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
+TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
+    "fp32": {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND},
+    "fp16": {"CPUExecutionProvider": 0.02, "CUDAExecutionProvider": 0.02},
+    "int8": {"CPUExecutionProvider": 0.05, "CUDAExecutionProvider": 0.05},
+    "int8-dynamic": {"CPUExecutionProvider": 0.05, "CUDAExecutionProvider": 0.05},
+}
+LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
 
 
-def export(checkpoint: str | Path, output: str | Path, data_path: str | None = None) -> Card:
+def export(
+    checkpoint: str | Path,
+    output: str | Path,
+    data_path: str | None = None,
+    precision: Choice = "fp32",
+    most_lost: float = 0.005,
+    opset: Opset = OPSET,
+    say: Callable[[str], None] = lambda stage: None,
+) -> Card:
     """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`."""
     network, origin = read_checkpoint(checkpoint)
+    refuse_too_large(network)
     source = source_of(origin, data_path)
+    say("reading pictures")
     val, test = validation_pictures(origin, source), source.read("test", origin.input)
     plain = Graph(network, origin.input, temperature=1.0).eval()
-    temperature = fit_temperature(all_by_network(plain, val.images), val.labels)
+    learnt_from = all_by_network(plain, val.images)
+    temperature = fit_temperature(learnt_from, val.labels)
     graph = Graph(network, origin.input, temperature).eval()
-    model = to_onnx(graph)
-    proof = prove(graph, model, test.images)
+    say("writing the graph")
+    model = to_onnx(graph, opset)
+    say(f"proving it on {len(test):,} test pictures")
+    full = Candidate("fp32", model, prove(graph, model, test.images))
+    kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
+    logits, threshold = kept.proof.logits, fit_threshold(learnt_from, val.labels, temperature)
     card = Card(
         classes=origin.classes,
         input=origin.input,
         architecture=origin.architecture.to_plain(),
-        parameters=sum(weights.numel() for weights in network.parameters()),
+        parameters=count_parameters(network),
         flops=count_flops(network, origin.input.size),
         dataset=dataset_of(origin, len(test)),
         seed=origin.seed,
-        test_accuracy=wilson(int((proof.logits.argmax(1) == test.labels).sum()), len(test)),
-        parity=proof.parity,
-        whole=compare_whole(source, model, test.images),
+        test_accuracy=wilson(int((logits.argmax(1) == test.labels).sum()), len(test)),
+        parity=kept.proof.parity,
+        whole=compare_whole(source, kept.model, test.images),
         calibration=Calibration(
             temperature=temperature,
             pictures=len(val),
-            error_before=calibration_error(proof.logits, test.labels, 1.0),
-            error_after=calibration_error(proof.logits, test.labels, temperature),
+            error_before=calibration_error(logits, test.labels, 1.0),
+            error_after=calibration_error(logits, test.labels, temperature),
         ),
-        golden=golden_answers(graph),
+        abstention=weigh_threshold(threshold, logits, test.labels, temperature),
+        precision=kept.kind,
+        precisions=weighed,
+        averaged_weights=origin.averaged,
+        golden=golden_answers(kept, graph),
         versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_file(Path(output), model, card)
+    write_file(Path(output), kept.model, card)
     return card
 
 
@@ -85,9 +119,36 @@ def validation_pictures(origin: Origin, source: Source) -> Pictures:
     return source.read("val", origin.input, chosen)
 
 
-def golden_answers(graph: Graph) -> Golden:
-    logits = [by_network(graph, picture[None])[0] for picture in golden_pictures(graph.input.rule.size)]
-    return Golden(RECIPE, tuple(tuple(float(number) for number in row) for row in logits), TOLERANCE)
+def golden_answers(kept: Candidate, graph: Graph) -> Golden:
+    """What the network says; of a reduced file, what the file itself says, for the network says something else."""
+    pictures = [picture[None] for picture in golden_pictures(graph.input.rule.size)]
+    if kept.kind == "fp32":
+        answers = [answer_by_network(graph, picture) for picture in pictures]
+    else:
+        session = ort.InferenceSession(kept.model, providers=["CPUExecutionProvider"])
+        answers = [session.run(["logits", "embedding"], {"image": picture}) for picture in pictures]
+    logits = tuple(tuple(float(number) for number in row[0]) for row, _ in answers)
+    lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)
+    return Golden(RECIPE, logits, lengths, TOLERANCE[kept.kind])
+
+
+def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with torch.inference_mode():
+        _, logits, embedding = graph(torch.from_numpy(picture))
+    return logits.numpy(), embedding.numpy()
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(weights.numel() for weights in network.parameters())
+
+
+def refuse_too_large(network: nn.Module) -> None:
+    """One protobuf message, and so one ONNX file, holds 2 GB."""
+    weight = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if weight > LARGEST:
+        raise ModelError(
+            f"the network's weights take {weight / 1e9:.1f} GB, and one ONNX file holds 2 GB: choose a smaller network"
+        )
 
 
 def count_flops(network: nn.Module, size: int) -> int:
@@ -98,17 +159,17 @@ def count_flops(network: nn.Module, size: int) -> int:
 
 
 def write_file(output: Path, model: bytes, card: Card) -> None:
-    """Put the card into the file, check the whole once more as a user would, and only then let it be there."""
+    """Put the card into the file and seal it, check the whole once more as a user would, then let it be there."""
     content = onnx.load_from_string(model)
     onnx.helper.set_model_props(content, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(content, full_check=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        onnx.save(content, draft)
-        check = Classifier(draft, "cpu").check_golden()
+        draft.write_bytes(seal(content.SerializeToString()))
+        check = check_golden(Classifier(draft, "cpu"))
         if not check.passed:
-            raise ParityError(f"the file answers golden picture {check.picture} wrongly, off by {check.worst:.2e}")
+            raise ParityError(f"the file answers golden pictures wrongly: {check.differences}")
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,13 @@ from torch.export import Dim
 
 from vitrail.card import InputRule
 from vitrail.errors import ModelError
+from vitrail.export.tidy import tidy
 from vitrail.models.answer import logits_and_embedding
 from vitrail.models.input import Input
 
-OPSET = 20
+# 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
+Opset = Literal[20, 23]
+OPSET: Opset = 23
 OUTPUTS = ("probabilities", "logits", "embedding")
 
 
@@ -31,7 +35,7 @@ class Graph(nn.Module):
         return (logits / self.temperature).softmax(dim=1), logits, embedding
 
 
-def to_onnx(graph: Graph) -> bytes:
+def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
     """The graph as ONNX with batch, height and width left open."""
     if graph.network.training:
         raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
@@ -44,7 +48,7 @@ def to_onnx(graph: Graph) -> bytes:
             graph,
             (example,),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=["image"],
             output_names=list(OUTPUTS),
             dynamic_shapes={"image": {0: Dim("batch"), 1: Dim("height"), 2: Dim("width")}},
@@ -53,5 +57,6 @@ def to_onnx(graph: Graph) -> bytes:
         )
     if program is None:
         raise ModelError("torch.onnx gave no graph for this network")
+    tidy(program.model)
     content: bytes = program.model_proto.SerializeToString()
     return content

@@ -1,6 +1,7 @@
 """A checkpoint as vitrail keeps it: weights, and in plain data everything needed to use them elsewhere."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,6 +15,11 @@ from vitrail.models.architecture import Architecture
 
 KEY = "vitrail"
 PREFIX = "net."
+COMPILED = "_orig_mod."  # what torch.compile puts before each name
+AVERAGED = (
+    "current_model_state"  # where Lightning's averaging keeps the raw weights, the averaged ones taking their place
+)
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,11 @@ class Origin:
     classes: tuple[str, ...]
     learnt: Learnt
     seed: int
+    averaged: bool = False  # whether the weights beside it are averages over training steps
 
     def to_plain(self) -> dict[str, Any]:
         return {
+            "format": FORMAT,
             "architecture": self.architecture.to_plain(),
             "input": asdict(self.input) | {"mean": list(self.input.mean), "std": list(self.input.std)},
             "classes": list(self.classes),
@@ -49,6 +57,11 @@ class Origin:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Origin":
+        if plain.get("format") != FORMAT:
+            raise ModelError(
+                f"the checkpoint has format {plain.get('format')}, this vitrail reads format {FORMAT}: "
+                "train again, or export with the vitrail that wrote it"
+            )
         return cls(
             architecture=Architecture.from_plain(plain["architecture"]),
             input=InputRule(**plain["input"]),
@@ -66,14 +79,22 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = Origin.from_plain(content[KEY])
         weights = content["state_dict"].items()
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as fault:
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as fault:
         raise ModelError(f"{path} is not a checkpoint written by `vitrail fit`") from fault
-    return origin, {key.removeprefix(PREFIX): value for key, value in weights if key.startswith(PREFIX)}
+    origin = replace(origin, averaged=AVERAGED in content)
+    plain = {key.replace(COMPILED, ""): value for key, value in weights}
+    return origin, {key.removeprefix(PREFIX): value for key, value in plain.items() if key.startswith(PREFIX)}
 
 
 def read_checkpoint(path: str | Path) -> tuple[nn.Module, Origin]:
     """The network of a checkpoint, in eval mode, and where it came from."""
     origin, weights = load_checkpoint(path)
     network = origin.architecture.untrained().build(len(origin.classes), origin.input.size)
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as fault:
+        raise ModelError(
+            f"the weights in {path} do not fit the network that it names: it was changed, or written by another "
+            f"timm than the {version('timm')} here"
+        ) from fault
     return network.eval(), origin

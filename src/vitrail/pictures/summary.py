@@ -1,6 +1,6 @@
 """A card as a person wants to read it."""
 
-from vitrail.card import Card, Parity
+from vitrail.card import Card, Parity, Precision
 
 SHOWN_CLASSES = 8
 
@@ -25,6 +25,9 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("parity", agreement(card.parity)),
         ("resized", whole_pictures(card)),
         ("calibration", calibration(card)),
+        ("abstention", abstention(card)),
+        ("precision", precision(card)),
+        *((f"  {weighed.kind}", weighing(weighed)) for weighed in card.precisions),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
 
@@ -42,6 +45,27 @@ def calibration(card: Card) -> str:
     return (
         f"temperature {found.temperature:.3f} from {found.pictures:,} pictures: "
         f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
+    )
+
+
+def abstention(card: Card) -> str:
+    found = card.abstention
+    return (
+        f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test pictures answered, "
+        f"{found.accuracy_answered} of them rightly"
+    )
+
+
+def precision(card: Card) -> str:
+    return card.precision + (", weights averaged over training steps" if card.averaged_weights else "")
+
+
+def weighing(weighed: Precision) -> str:
+    """One precision's size, speed and cost."""
+    speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in weighed.speed.items())
+    return (
+        f"{weighed.bytes / 1e6:,.1f} MB, {speed} (times float32), accuracy {weighed.accuracy}, "
+        f"loss {100 * weighed.loss:.2f} points, under {100 * weighed.loss_bound:.2f}: {weighed.verdict}"
     )
 
 

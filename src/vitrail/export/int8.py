@@ -1,0 +1,95 @@
+"""A model file in 8-bit integers for CPUs: weights per channel, activations by calibration or on the fly."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+BATCH = 8
+# A sum stays in floats where a transformer adds to its vectors; a CNN goes on in integers from layer to layer.
+TRANSFORMER = ["MatMul"]
+CNN = ["Conv", "Gemm", "Add", "MaxPool"]
+# Weights take 7 bits: with 8, CPUs without VNNI instructions overflow in silence, and answer otherwise than others.
+WEIGHTS = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
+
+
+class Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Canvases in batches, as onnxruntime's calibration asks for them."""
+
+    def __init__(self, canvases: NDArray[np.uint8]) -> None:
+        self.batches: Iterator[NDArray[np.uint8]] = (
+            canvases[begin : begin + BATCH] for begin in range(0, len(canvases) // BATCH * BATCH or BATCH, BATCH)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {"image": batch}
+
+
+def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
+    """Static: the range of each activation is that seen on these real pictures."""
+    content = unannotated(model)
+    transformer = is_transformer(content)
+    stem = next((node.name for node in content.graph.node if node.op_type == "Conv"), None)
+
+    def quantize(output: Path) -> None:
+        quantize_static(
+            content,
+            str(output),
+            Calibration(canvases),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            op_types_to_quantize=TRANSFORMER if transformer else CNN,
+            nodes_to_exclude=[stem] if stem else [],  # the first layer reads pixels: few operations, much to lose
+            extra_options={"OpTypesToExcludeOutputQuantization": TRANSFORMER},
+            **WEIGHTS,
+        )
+
+    return written(quantize)
+
+
+def to_int8_dynamic(model: bytes) -> bytes:
+    """Dynamic: ranges are taken from each batch as it comes, so a picture's answer depends on its neighbours."""
+    content = unannotated(model)
+
+    def quantize(output: Path) -> None:
+        quantize_dynamic(content, str(output), op_types_to_quantize=TRANSFORMER, **WEIGHTS)
+
+    return written(quantize)
+
+
+def is_transformer(content: onnx.ModelProto) -> bool:
+    """Whether matrices rather than convolutions do the work."""
+    kinds = [node.op_type for node in content.graph.node]
+    return kinds.count("MatMul") > kinds.count("Conv")
+
+
+def unannotated(model: bytes) -> onnx.ModelProto:
+    """The model without torch's notes on shapes, which onnxruntime's quantizer trips over."""
+    content = onnx.load_from_string(model)
+    del content.graph.value_info[:]
+    return content
+
+
+def written(quantize: Any) -> bytes:
+    """The quantizers write files only, and log that they would like to be called otherwise."""
+    logging.getLogger().addFilter(silence := lambda record: False)
+    try:
+        with TemporaryDirectory(prefix="vitrail-int8-") as folder:
+            output = Path(folder) / "int8.onnx"
+            quantize(output)
+            return output.read_bytes()
+    finally:
+        logging.getLogger().removeFilter(silence)

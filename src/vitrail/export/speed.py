@@ -1,0 +1,27 @@
+"""How many times as fast one file is as another, on this machine, in rounds that alternate."""
+
+from time import perf_counter
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+ROUNDS = 7
+LEAST = 0.08  # seconds a turn takes at least
+
+
+def times_as_fast(
+    session: ort.InferenceSession, base: ort.InferenceSession, pictures: NDArray[np.uint8]
+) -> list[float]:
+    """The ratio of `base`'s time to `session`'s for this batch, one a round."""
+    for each in (session, base):
+        run(each, pictures, 2)  # warm
+    times = max(1, round(LEAST / run(base, pictures, 1)))
+    return [run(base, pictures, times) / run(session, pictures, times) for _ in range(ROUNDS)]
+
+
+def run(session: ort.InferenceSession, pictures: NDArray[np.uint8], times: int) -> float:
+    begin = perf_counter()
+    for _ in range(times):
+        session.run(["probabilities"], {"image": pictures})
+    return perf_counter() - begin
