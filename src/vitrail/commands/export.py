@@ -7,6 +7,7 @@ from vitrail.commands.parsing import config_parser, read
 ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
 
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx
+  vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx --explain
 
 The file takes uint8 pictures of any size and carries its classes, input rule and measured accuracy.
 Its answers are compared with the network's on the test pictures; where they differ, nothing is written."""
@@ -19,11 +20,14 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--data.path", type=str | None, help="where the pictures are, if they have moved since training"
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="write evidence and attention beside it, in a second file"
+    )
     options = read(parser, args)
 
     from vitrail.export import export
 
-    card = export(options.checkpoint, options.output, options.data.path)
+    card = export(options.checkpoint, options.output, options.data.path, options.explain)
     parity = card.parity
     print(
         f"{options.output}: {len(card.classes)} classes, {card.parameters:,} parameters, "
@@ -31,4 +35,12 @@ def main(args: Sequence[str]) -> int:
         f"proved on {parity.pictures} pictures: largest logit difference {parity.max_logit_error:.2e}, "
         f"{parity.flips} answers changed"
     )
+    if options.explain:
+        from vitrail.classifier import Classifier
+        from vitrail.explainer import Explainer
+
+        explainer = Explainer(Classifier(options.output, "cpu"), provider="cpu")
+        evidence = explainer.card.evidence
+        rows, columns = evidence.grid
+        print(f"{explainer.path}: {evidence.kind} evidence for every class on {rows} × {columns} places")
     return 0

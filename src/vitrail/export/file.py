@@ -17,6 +17,7 @@ from vitrail.data import Pictures, Source, open_source
 from vitrail.data.subsets import nested_subset
 from vitrail.errors import DataError, ParityError
 from vitrail.export.calibration import calibration_error, fit_temperature
+from vitrail.export.explain import explain, write_explanation
 from vitrail.export.graph import Graph, to_onnx
 from vitrail.export.proof import BOUND, all_by_network, by_network, prove
 from vitrail.export.whole import compare_whole
@@ -28,8 +29,11 @@ PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 TOLERANCE = {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND}
 
 
-def export(checkpoint: str | Path, output: str | Path, data_path: str | None = None) -> Card:
-    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`."""
+def export(checkpoint: str | Path, output: str | Path, data_path: str | None = None, explained: bool = False) -> Card:
+    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`.
+
+    With `explained`, a second file beside it: see `vitrail.export.explain`.
+    """
     network, origin = read_checkpoint(checkpoint)
     source = source_of(origin, data_path)
     val, test = validation_pictures(origin, source), source.read("test", origin.input)
@@ -38,6 +42,7 @@ def export(checkpoint: str | Path, output: str | Path, data_path: str | None = N
     graph = Graph(network, origin.input, temperature).eval()
     model = to_onnx(graph)
     proof = prove(graph, model, test.images)
+    explanation = explain(graph, model, test.images) if explained else None
     card = Card(
         classes=origin.classes,
         input=origin.input,
@@ -60,6 +65,8 @@ def export(checkpoint: str | Path, output: str | Path, data_path: str | None = N
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_file(Path(output), model, card)
+    if explanation is not None:
+        write_explanation(explanation, Path(output))
     return card
 
 
