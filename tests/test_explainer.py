@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,17 @@ from vitrail.explanation import METADATA_KEY, ExplanationCard, explain_path
 
 
 @pytest.fixture(scope="module")
-def written(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file with its explanations beside it, both by the command."""
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A model file with its explanations beside it, and what the command printed."""
     path = tmp_path_factory.mktemp("explained") / "model.onnx"
-    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(path), "--explain"]) == 0
-    return path
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(["export", "--checkpoint", str(checkpoint), "--output", str(path), "--explain"]) == 0
+    return path, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def written(exported: tuple[Path, str]) -> Path:
+    return exported[0]
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +85,10 @@ def test_the_command_writes_it_only_where_it_is_asked_for(written: Path, model_f
     assert [path.name for path in model_file.parent.iterdir()] == ["model.onnx"]
 
 
-def test_the_command_says_what_it_wrote(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "model.onnx"
-    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(output), "--explain"]) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"{tmp_path}/model.explain.onnx: exact evidence for every class on 4 × 4 places"
+def test_the_command_says_what_it_wrote(exported: tuple[Path, str]) -> None:
+    path, printed = exported
+    last = printed.splitlines()[-1]
+    assert last == f"{path.parent}/model.explain.onnx: exact evidence for every class on 4 × 4 places"
 
 
 def test_the_file_keeps_its_contract(written: Path) -> None:
@@ -168,3 +172,15 @@ def test_files_that_are_no_explanations_are_refused(written: Path, model_file: P
             Explainer(Classifier(written, "cpu"), tmp_path / name)
     with pytest.raises(ModelError, match=r"model\.explain\.onnx"):
         Explainer(Classifier(model_file, "cpu"))
+
+
+def test_the_example_of_the_documentation_runs(
+    written: Path, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "explanations.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(written.parent)
+    Image.fromarray(digits[0]).save("photo.jpg")
+    exec(code, {})
+    mean, _, logit = capsys.readouterr().out.splitlines()[-1].split()
+    assert float(mean) == pytest.approx(float(logit), abs=1e-4)
