@@ -13,7 +13,7 @@ HOUSE = Path(__file__).parent.parent / "src" / "vitrail"
 TORCH = {"torch", "timm", "torchvision", "torchmetrics"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 SERVER = {"bentoml", "starlette", "prometheus_client", "uvicorn", "vitrail.serving"}
-RUNTIME = {"onnxruntime", "vitrail.classifier", "vitrail.runtime"}
+RUNTIME = {"onnxruntime", "vitrail.classifier", "vitrail.explainer", "vitrail.runtime"}
 LIBRARY = {"vitrail.vectors", "vitrail.attention", "vitrail.models", "vitrail.data", "vitrail.export"}
 
 # A room, and what nothing in it may import. Rooms of files of models come first: they run where torch is not.
@@ -22,6 +22,7 @@ NEVER = {
     "errors": CLOSED | {"numpy", "PIL", "vitrail.card"},
     "intervals": CLOSED | {"numpy", "PIL"},
     "card": CLOSED,
+    "explanation": CLOSED,
     "golden": CLOSED,
     "images": CLOSED,
     "pictures": CLOSED,
@@ -30,10 +31,11 @@ NEVER = {
     | LIGHTNING
     | SERVER
     | LIBRARY
-    | {"onnx", "vitrail.training", "vitrail.classifier", "vitrail.card"},
+    | {"onnx", "vitrail.training", "vitrail.classifier", "vitrail.explainer", "vitrail.card"},
     "seal": CLOSED | {"numpy", "PIL"},
     "golden_check": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
+    "explainer": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "data": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
@@ -58,6 +60,8 @@ OTHERS = {
     "__main__": set(),
     "configs": set(),
     "card": {"numpy", "PIL"},
+    "explanation": {"numpy"},
+    "explainer": {"numpy"},
     "golden": {"numpy", "PIL"},
     "images": {"numpy", "PIL"},
     "pictures": {"numpy", "PIL"},

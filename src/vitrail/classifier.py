@@ -8,16 +8,9 @@ from numpy.typing import NDArray
 
 from vitrail import images
 from vitrail.card import METADATA_KEY, Card
-from vitrail.errors import ModelError, ProviderError, UsageError
-from vitrail.runtime import (
-    PROVIDERS,
-    Provider,
-    choose_providers,
-    load_faults,
-    require_one_onnxruntime,
-    usable_cores,
-)
-from vitrail.seal import read_seal
+from vitrail.errors import ModelError, UsageError
+from vitrail.runtime import Provider, open_session
+from vitrail.seal import sealed_digest
 
 
 @dataclass(frozen=True)
@@ -42,39 +35,16 @@ class Classifier:
     """A model file that is ready to answer; its card says what the answers mean."""
 
     def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
-        require_one_onnxruntime()
-        import onnxruntime as ort
-
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self.session = ort.InferenceSession(str(self.path), options, providers=choose_providers(provider))
-        except load_faults() as fault:
-            raise ModelError(
-                f"{self.path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
-            ) from fault
+        self.session = open_session(self.path, provider, threads)
         self.provider: str = self.session.get_providers()[0]
-        if provider != "auto" and self.provider != PROVIDERS[provider]:
-            raise ProviderError(
-                f"provider '{provider}' was asked for, but onnxruntime fell back to {self.provider}: "
-                "check the GPU's driver and CUDA libraries, or use --provider auto"
-            )
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise ModelError(f"{self.path} has no vitrail card: it was not written by `vitrail export`")
         self.card = Card.from_json(text)
-        self.sha256, whole = read_seal(self.path)
-        if not whole:
-            raise ModelError(
-                f"{self.path} was altered after `vitrail export` wrote it (its seal is broken): "
-                "copy it again, or export it again"
-            )
+        self.sha256 = sealed_digest(self.path)
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
         """An encoded picture as this model's canvas, uint8 [size, size, 3]."""

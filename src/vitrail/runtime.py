@@ -5,9 +5,12 @@ import os
 from importlib.metadata import PackageNotFoundError, distribution
 from math import ceil
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from vitrail.errors import ProviderError, UsageError
+from vitrail.errors import ModelError, ProviderError, UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 Provider = Literal["auto", "cpu", "cuda"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -59,6 +62,31 @@ def has_nvidia_driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def open_session(path: Path, provider: Provider = "auto", threads: int | None = None) -> "ort.InferenceSession":
+    """An ONNX file, loaded for what was asked; where onnxruntime silently takes another provider, an error."""
+    require_one_onnxruntime()
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=choose_providers(provider))
+    except load_faults() as fault:
+        raise ModelError(
+            f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
+        ) from fault
+    found = session.get_providers()[0]
+    if provider != "auto" and found != PROVIDERS[provider]:
+        raise ProviderError(
+            f"provider '{provider}' was asked for, but onnxruntime fell back to {found}: "
+            "check the GPU's driver and CUDA libraries, or use --provider auto"
+        )
+    return session
 
 
 def load_faults() -> tuple[type[Exception], ...]:

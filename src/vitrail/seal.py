@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from vitrail.errors import ModelError
+
 KEY = "vitrail.seal"
 LENGTH = 82  # bytes of the entry: two of its own, two and the key, two and 64 hexadecimal digits
 CHUNK = 1 << 20
@@ -17,6 +19,16 @@ def entry(digest: str) -> bytes:
     """ModelProto.metadata_props (field 14), one StringStringEntryProto: key (field 1), value (field 2)."""
     inner = b"".join(tag + bytes([len(text)]) + text.encode() for tag, text in ((b"\x0a", KEY), (b"\x12", digest)))
     return b"\x72" + bytes([len(inner)]) + inner
+
+
+def sealed_digest(path: Path) -> str:
+    """The SHA-256 of a file whose seal is whole; any other is refused."""
+    digest, whole = read_seal(path)
+    if not whole:
+        raise ModelError(
+            f"{path} was altered after `vitrail export` wrote it (its seal is broken): copy or export it again"
+        )
+    return digest
 
 
 def read_seal(path: Path) -> tuple[str, bool]:

@@ -9,6 +9,7 @@ from vitrail.commands.parsing import config_parser, read
 ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
 
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx
+  vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx --explain
 
 The file takes uint8 pictures of any size and carries its classes, input rule and measured accuracy.
 --precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses no accuracy.
@@ -32,6 +33,9 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--opset", type=Literal[20, 23], default=23, help="of ONNX; 20 for onnxruntime before 1.23, some percent slower"
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="write evidence and attention beside it, in a second file"
+    )
     options = read(parser, args)
 
     from vitrail.export import export
@@ -44,6 +48,7 @@ def main(args: Sequence[str]) -> int:
         options.precision,
         options.max_loss / 100,
         options.opset,
+        options.explain,
         say=lambda stage: print(f"{stage} …", file=sys.stderr, flush=True),
     )
     parity = card.parity
@@ -55,4 +60,12 @@ def main(args: Sequence[str]) -> int:
     )
     for weighed in card.precisions:
         print(f"{weighed.kind:<12}  {weighing(weighed)}")
+    if options.explain:
+        from vitrail.classifier import Classifier
+        from vitrail.explainer import Explainer
+
+        explainer = Explainer(Classifier(options.output, "cpu"), provider="cpu")
+        evidence = explainer.card.evidence
+        rows, columns = evidence.grid
+        print(f"{explainer.path}: {evidence.kind} evidence for every class on {rows} × {columns} places")
     return 0

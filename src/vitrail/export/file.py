@@ -22,6 +22,7 @@ from vitrail.data.subsets import nested_subset
 from vitrail.errors import DataError, ModelError, ParityError
 from vitrail.export.abstention import fit_threshold, weigh_threshold
 from vitrail.export.calibration import calibration_error, fit_temperature
+from vitrail.export.explain import explain, write_explanation
 from vitrail.export.graph import OPSET, Graph, Opset, to_onnx
 from vitrail.export.precision import Candidate, Choice, Scales, choose
 from vitrail.export.proof import BOUND, all_by_network, prove
@@ -50,9 +51,13 @@ def export(
     precision: Choice = "fp32",
     most_lost: float = 0.005,
     opset: Opset = OPSET,
+    explained: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> Card:
-    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`."""
+    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`.
+
+    With `explained`, a second file beside it: see `vitrail.export.explain`.
+    """
     network, origin = read_checkpoint(checkpoint)
     refuse_too_large(network)
     source = source_of(origin, data_path)
@@ -66,6 +71,7 @@ def export(
     model = to_onnx(graph, opset)
     say(f"proving it on {len(test):,} test pictures")
     full = Candidate("fp32", model, prove(graph, model, test.images))
+    explanation = explain(graph, model, test.images, opset) if explained else None
     kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
     logits, threshold = kept.proof.logits, fit_threshold(learnt_from, val.labels, temperature)
     card = Card(
@@ -94,6 +100,8 @@ def export(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_file(Path(output), kept.model, card)
+    if explanation is not None:
+        write_explanation(explanation, Path(output))
     return card
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -39,7 +40,11 @@ def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
     """The graph as ONNX with batch, height and width left open."""
     if graph.network.training:
         raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
-    size = graph.input.rule.size
+    return trace(graph, graph.input.rule.size, OUTPUTS, opset)
+
+
+def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
+    """A module from `image` to these outputs as ONNX, traced on pictures that are no canvases."""
     example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -50,7 +55,7 @@ def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
             dynamo=True,
             opset_version=opset,
             input_names=["image"],
-            output_names=list(OUTPUTS),
+            output_names=list(outputs),
             dynamic_shapes={"image": {0: Dim("batch"), 1: Dim("height"), 2: Dim("width")}},
             external_data=False,
             verbose=False,
