@@ -20,14 +20,14 @@ DEFAULT_TOP_K = 5
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    top_k = top_k_of(request, len(model.card.classes))
+    top_k, abstain = top_k_of(request, len(model.card.classes)), abstain_of(request)
     canvases = await engine.canvases(await pictures_in(request))
     faults = [canvas for canvas in canvases if isinstance(canvas, PictureError)]
     if len(faults) == len(canvases):
         return refuse(request, faults)
     good = [canvas for canvas in canvases if not isinstance(canvas, PictureError)]
     rows = (await engine.answer(good)).probabilities
-    return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k)})
+    return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k, abstain)})
 
 
 def top_k_of(request: Request, classes: int) -> int:
@@ -37,6 +37,13 @@ def top_k_of(request: Request, classes: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= classes):
         raise Problem(400, "bad_top_k", f"top_k must be a whole number from 1 to {classes}, the number of classes")
     return int(text)
+
+
+def abstain_of(request: Request) -> bool:
+    text = request.query_params.get("abstain", "false")
+    if text not in ("true", "false"):
+        raise Problem(400, "bad_abstain", "abstain must be true or false")
+    return text == "true"
 
 
 def refuse(request: Request, faults: list[PictureError]) -> Response:
@@ -54,13 +61,19 @@ def identity(model: Classifier) -> dict[str, Any]:
 
 
 def predictions(
-    model: Classifier, canvases: list[Canvas | PictureError], rows: NDArray[np.float32], top_k: int
+    model: Classifier, canvases: list[Canvas | PictureError], rows: NDArray[np.float32], top_k: int, abstain: bool
 ) -> list[dict[str, Any]]:
     """One entry a picture, in the order they came; `rows` [N, K] has one for each good picture."""
     good = iter(rows)
     return [
         {"error": picture_problem(canvas).document()}
         if isinstance(canvas, PictureError)
-        else {"labels": [vars(label) for label in model.labels(next(good), top_k)]}
+        else prediction(model, next(good), top_k, abstain)
         for canvas in canvases
     ]
+
+
+def prediction(model: Classifier, row: NDArray[np.float32], top_k: int, abstain: bool) -> dict[str, Any]:
+    """The labels; and where it was asked for, whether they are too unsure to be given at all."""
+    labels = {"labels": [vars(label) for label in model.labels(row, top_k)]}
+    return {**labels, "none_of_these": model.none_of_these(row)} if abstain else labels

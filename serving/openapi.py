@@ -50,7 +50,13 @@ CLASSIFY: Json = {
             "in": "query",
             "description": "How many labels a picture, at most the number of classes; 5, or all if there are fewer",
             "schema": {"type": "integer", "minimum": 1},
-        }
+        },
+        {
+            "name": "abstain",
+            "in": "query",
+            "description": "Say also whether the answer is too unsure, by the model's own threshold, to be any class",
+            "schema": {"type": "boolean", "default": False},
+        },
     ],
     "requestBody": {
         "required": True,
@@ -72,7 +78,7 @@ CLASSIFY: Json = {
     "responses": {
         "200": good("A prediction for each picture", "application/json", ref("Answer")),
         **problems(
-            _400="top_k or the multipart body cannot be read",
+            _400="top_k, abstain or the multipart body cannot be read",
             _408="The body came too slowly",
             _413="Too many bytes, pixels or pictures",
             _415="Not a picture format that is read here, or not a kind of body that is",

@@ -35,7 +35,9 @@ PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 
 SCHEMAS: Json = {
     "Answer": record({"model": record(IDENTITY), "predictions": several(ref("Prediction"))}),
-    "Prediction": {"oneOf": [record({"labels": several(ref("Label"))}), record({"error": ref("Fault")})]},
+    "Prediction": {
+        "oneOf": [record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}), record({"error": ref("Fault")})]
+    },
     "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
     "Fault": record(FAULT),
     "Problem": record({**FAULT, "request_id": TEXT}, {"errors": several(ref("Fault"))}),

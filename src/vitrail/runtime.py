@@ -69,13 +69,8 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
     require_one_onnxruntime()
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = ort.InferenceSession(str(path), options, providers=choose_providers(provider))
+        session = ort.InferenceSession(str(path), session_options(threads), providers=choose_providers(provider))
     except load_faults() as fault:
         raise ModelError(
             f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
@@ -87,6 +82,18 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
             "check the GPU's driver and CUDA libraries, or use --provider auto"
         )
     return session
+
+
+def session_options(threads: int | None = None) -> "ort.SessionOptions":
+    """All cores this process may use; waiting threads sleep, since spinning ones starve whoever else is at work."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def load_faults() -> tuple[type[Exception], ...]:

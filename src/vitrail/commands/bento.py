@@ -23,6 +23,8 @@ ABOUT = """Pack a model file, its server and their pinned requirements into a Be
   vitrail bento model.onnx
   bentoml serve vitrail-digits-cnn:latest        (or: bentoml containerize vitrail-digits-cnn:latest)
 
+  vitrail bento model.onnx --store               (the file alone, into BentoML's model store)
+
 The Bento is kept in BentoML's own store; nothing of it needs torch."""
 
 WHEELS = {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu"}
@@ -31,6 +33,7 @@ WHEELS = {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu"}
 def main(args: Sequence[str]) -> int:
     parser = Parser("bento", ABOUT)
     parser.add_argument("model", type=Path, help="a model.onnx written by `vitrail export`")
+    parser.add_argument("--store", action="store_true", help="put the model file into the model store, build no Bento")
     parser.add_argument("--runtime", choices=list(WHEELS), help="onnxruntime's wheel (default: the one installed here)")
     options = parser.parse_args(args)
     require_serving()
@@ -38,10 +41,41 @@ def main(args: Sequence[str]) -> int:
     from vitrail.classifier import Classifier
 
     model = Classifier(options.model, "cpu")
+    if options.store:
+        print(store(model))
+        return 0
     with TemporaryDirectory(prefix="vitrail-bento-") as folder:
         stage(model, options.runtime or installed_runtime(), Path(folder))
         print(build(Path(folder)))
     return 0
+
+
+def store(model: "Classifier") -> str:
+    """Put the file, and its explain file where there is one, into BentoML's model store; its tag.
+
+    The version is the beginning of the file's hash, so the same file is never stored twice.
+    """
+    os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    from vitrail.explanation import explain_path
+    from vitrail.serving.naming import model_name
+
+    card = model.card
+    tag = f"{model_name(card)}:{model.sha256[:16]}"
+    try:
+        return str(bentoml.models.get(tag).tag)
+    except NotFound:
+        pass
+    labels = {"dataset": card.dataset.name[:63], "precision": card.precision, "sha256": model.sha256[:63]}
+    facts = {"sha256": model.sha256, "classes": list(card.classes), "test_accuracy": card.test_accuracy.value}
+    with bentoml.models.create(tag, labels=labels, metadata=facts) as stored:
+        copyfile(model.path, stored.path_of("model.onnx"))
+        explanation = explain_path(model.path)
+        if explanation.is_file():
+            copyfile(explanation, stored.path_of("model.explain.onnx"))
+    return str(stored.tag)
 
 
 def installed_runtime() -> str:

@@ -20,7 +20,7 @@ from vitrail.explanation import METADATA_KEY, RULES, Evidence, ExplanationCard, 
 from vitrail.export.attention_maps import attention_of, attention_weights, attentions, captured
 from vitrail.export.evidence import Occlusion, exact_evidence, exact_grid, mean_head, occlusion_grid
 from vitrail.export.graph import OPSET, Graph, Opset, trace
-from vitrail.export.proof import BOUND
+from vitrail.export.proof import BOUND, cpu_session
 from vitrail.seal import seal
 
 BATCHES = (1, 3, 8)  # the sizes proved; the last one repeats
@@ -85,7 +85,7 @@ def explain(graph: Graph, model: bytes, images: Images, opset: Opset = OPSET) ->
 
 def prove_explanation(graph: ExplainGraph, content: bytes, model: bytes, images: Images) -> ExplanationParity:
     """Compare logits with the model file's, evidence and attention with the network's, and evidence with its rule."""
-    main, session = (ort.InferenceSession(each, providers=["CPUExecutionProvider"]) for each in (model, content))
+    main, session = (cpu_session(each) for each in (model, content))
     chosen = evenly(len(images), PICTURES[graph.evidence.kind])
     logits, errors = [], []
     for batch in batches(images[chosen]):

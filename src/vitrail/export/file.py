@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -25,7 +24,7 @@ from vitrail.export.calibration import calibration_error, fit_temperature
 from vitrail.export.explain import explain, write_explanation
 from vitrail.export.graph import OPSET, Graph, Opset, to_onnx
 from vitrail.export.precision import Candidate, Choice, Scales, choose
-from vitrail.export.proof import BOUND, all_by_network, prove
+from vitrail.export.proof import BOUND, all_by_network, cpu_session, prove
 from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
@@ -133,7 +132,7 @@ def golden_answers(kept: Candidate, graph: Graph) -> Golden:
     if kept.kind == "fp32":
         answers = [answer_by_network(graph, picture) for picture in pictures]
     else:
-        session = ort.InferenceSession(kept.model, providers=["CPUExecutionProvider"])
+        session = cpu_session(kept.model)
         answers = [session.run(["logits", "embedding"], {"image": picture}) for picture in pictures]
     logits = tuple(tuple(float(number) for number in row[0]) for row, _ in answers)
     lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)

@@ -2,12 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.onnx import OnnxExporterError
 
 from vitrail.card import InputRule
 from vitrail.errors import ModelError
@@ -47,6 +50,17 @@ def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OP
     """A module from `image` to these outputs as ONNX, traced on pictures that are no canvases."""
     example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        model = run_exporter(graph, example, outputs, opset)
+    except OnnxExporterError:  # torch cannot always take its fused attention apart, BEiT's for one
+        with plain_attention(graph):
+            model = run_exporter(graph, example, outputs, opset)
+    tidy(model)
+    content: bytes = ir.to_proto(model).SerializeToString()
+    return content
+
+
+def run_exporter(graph: nn.Module, example: Tensor, outputs: Sequence[str], opset: Opset) -> ir.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -62,6 +76,17 @@ def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OP
         )
     if program is None:
         raise ModelError("torch.onnx gave no graph for this network")
-    tidy(program.model)
-    content: bytes = program.model_proto.SerializeToString()
-    return content
+    return program.model
+
+
+@contextmanager
+def plain_attention(graph: nn.Module) -> Iterator[None]:
+    """timm's attention written out as matrix products and a softmax, for the time being."""
+    fused: list[Any] = [module for module in graph.modules() if getattr(module, "fused_attn", False)]
+    for module in fused:
+        module.fused_attn = False
+    try:
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True

@@ -15,7 +15,7 @@ from vitrail.export.fp16 import to_fp16
 from vitrail.export.graph import Graph
 from vitrail.export.int8 import to_int8, to_int8_dynamic
 from vitrail.export.loss import loss_bound
-from vitrail.export.proof import Images, Proof, by_file, compare
+from vitrail.export.proof import Images, Proof, by_file, compare, cpu_session
 from vitrail.export.speed import times_as_fast
 from vitrail.intervals import wilson
 
@@ -93,7 +93,7 @@ def weigh(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
     proof = compare(scales.graph, model, test.images, full.proof.expected)
     right, was_right = (one.logits.argmax(1) == test.labels for one in (proof, full.proof))
     lost, won = int((was_right & ~right).sum()), int((right & ~was_right).sum())
-    session, base = (ort.InferenceSession(one, providers=["CPUExecutionProvider"]) for one in (model, full.model))
+    session, base = (cpu_session(one) for one in (model, full.model))
     weighed = Precision(
         kind=kind,
         bytes=len(model),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitrail.card import Parity
 from vitrail.errors import ParityError
 from vitrail.export.graph import OUTPUTS, Graph
+from vitrail.runtime import session_options
 
 BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1
 RESIZED = 10  # as many times the bound where the graph resizes
@@ -40,7 +41,7 @@ def prove(graph: Graph, model: bytes, images: Images) -> Proof:
 
 def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
     """Answer all test canvases with the file; `ours` is what the network answered."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = cpu_session(model)
     theirs = np.concatenate([by_file(session, batch) for batch in batches(images)])
     errors = np.abs(ours - theirs)
     resized = resized_error(graph, session, images)
@@ -101,6 +102,11 @@ def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -
 
 def all_by_network(graph: Graph, images: Images) -> Logits:
     return np.concatenate([by_network(graph, batch) for batch in batches(images)])
+
+
+def cpu_session(model: bytes) -> ort.InferenceSession:
+    """A model that is no file yet, loaded as `Classifier` will load it."""
+    return ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
 
 
 def by_network(graph: Graph, images: Images) -> Logits:

@@ -1,4 +1,4 @@
-"""Two exact rewrites of an exported graph that onnxruntime does not make by itself."""
+"""Exact rewrites of an exported graph that onnxruntime does not make by itself."""
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -14,6 +14,19 @@ def tidy(model: ir.Model) -> None:
     for gather in [node for node in model.graph if reads_one_row(node)]:
         compute_one_row(model.graph, gather)
     RemoveUnusedNodesPass()(model)
+    forget_origin(model.graph)
+
+
+def forget_origin(graph: ir.Graph) -> None:
+    """Drop torch's notes on the source line of each node: half of a small file."""
+    graph.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 def join_heads(graph: ir.Graph, attention: ir.Node) -> None:

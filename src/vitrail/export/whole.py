@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from vitrail.card import Whole
 from vitrail.data import Source
+from vitrail.export.proof import cpu_session
 
 PICTURES = 200  # at most: a large photo takes half a second in the graph
 
 
 def compare_whole(source: Source, model: bytes, canvases: NDArray[np.uint8]) -> Whole:
     """Answer test pictures, evenly chosen, once as canvases and once as they are."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = cpu_session(model)
     chosen = np.unique(np.linspace(0, len(canvases) - 1, min(PICTURES, len(canvases))).round().astype(int))
     measured = np.concatenate([answer(session, canvases[i]) for i in chosen])
     whole = np.concatenate([answer(session, source.whole("test", int(i))) for i in chosen])

@@ -15,7 +15,9 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **s
     if not timm.is_model(name):
         near = get_close_matches(name.split(".")[0], timm.list_models(), n=3)
         raise UsageError(f"timm has no network '{name}'" + (f"; did you mean {', '.join(near)}?" if near else ""))
-    options: dict[str, Any] = {"num_classes": classes, "drop_path_rate": drop_path, **sizes}
+    options: dict[str, Any] = {"num_classes": classes, **sizes}
+    if drop_path:  # not every network has blocks to skip
+        options["drop_path_rate"] = drop_path
     if isinstance(pretrained, str):
         if not Path(pretrained).is_file():
             raise ModelError(f"there is no weights file at {pretrained}")

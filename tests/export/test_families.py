@@ -1,0 +1,94 @@
+"""Networks of many families: each file answers as its network does, label by label."""
+
+import numpy as np
+import pytest
+import torch
+
+from vitrail.card import InputRule
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.export.proof import BOUND, all_by_network, prove
+from vitrail.models import CNN, Architecture, ViT
+from vitrail.models.answer import logits_and_embedding
+
+CLASSES = 10
+PICTURES = 24
+
+FAMILIES: list[tuple[Architecture, int]] = [
+    (ViT(name="vit_tiny_patch16_224"), 64),
+    (ViT(name="deit_tiny_distilled_patch16_224"), 64),
+    (ViT(name="beit_base_patch16_224"), 64),
+    (ViT(name="vit_small_patch16_dinov3"), 64),
+    (ViT(name="swin_tiny_patch4_window7_224"), 224),
+    (ViT(name="cait_xxs24_224"), 64),
+    (ViT(name="xcit_nano_12_p16_224"), 64),
+    (ViT(name="mixer_s32_224"), 64),
+    (CNN(name="tiny_vit_5m_224"), 224),
+    (CNN(name="resnet10t"), 64),
+    (CNN(name="convnext_atto"), 64),
+    (CNN(name="efficientnet_b0"), 64),
+    (CNN(name="mobilenetv3_small_050"), 64),
+    (CNN(name="regnety_002"), 64),
+    (CNN(name="densenet121"), 64),
+    (CNN(name="vgg11"), 64),
+    (CNN(name="repvgg_a0"), 64),
+    (CNN(name="ghostnet_050"), 64),
+    (CNN(name="mobilevit_xxs"), 64),
+    (CNN(name="poolformer_s12"), 64),
+    (CNN(name="edgenext_xx_small"), 64),
+    (CNN(name="fastvit_t8"), 64),
+]
+ALWAYS = {"vit_tiny_patch16_224", "resnet10t", "convnext_atto", "deit_tiny_distilled_patch16_224"}
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest) -> np.ndarray:
+    """Blurred noise of many colours and contrasts: pictures that differ as photographs do."""
+    size = request.param
+    random = np.random.default_rng(0)
+    coarse = random.normal(0, 1, (PICTURES, 4, 4, 3)) * random.uniform(20, 90, (PICTURES, 1, 1, 1))
+    fine = random.normal(0, 1, (PICTURES, size, size, 3)) * random.uniform(0, 40, (PICTURES, 1, 1, 1))
+    scaled = (
+        coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2) + fine + random.uniform(60, 190, (PICTURES, 1, 1, 3))
+    )
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def awake(architecture: Architecture, rule: InputRule, pictures: np.ndarray) -> Graph:
+    """A network whose head has been rescaled: untrained, it would give all pictures one label, and prove nothing."""
+    torch.manual_seed(0)
+    network = architecture.build(CLASSES, rule.size)
+    graph = Graph(network, rule, temperature=1.0)
+    with torch.no_grad():
+        for weights in network.parameters():  # layers that start at or near zero would hide what is before them
+            if weights.abs().max() < 1e-3:
+                weights.normal_(0, 0.1)
+        for module in network.modules():  # statistics of these pictures, or untrained layers would wash them out
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        graph.train()(torch.from_numpy(pictures))
+        graph.eval()
+        logits, embedding = logits_and_embedding(network, graph.input(torch.from_numpy(pictures)))
+        heads = network.get_classifier()
+        for head in heads if isinstance(heads, tuple) else (heads,):
+            head.weight.normal_()
+            head.weight /= (embedding @ head.weight.T).std(dim=0).mean()
+            head.bias.copy_(-(head.weight @ embedding.mean(0)))
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("architecture", "pictures"),
+    [
+        pytest.param(architecture, size, marks=() if architecture.name in ALWAYS else pytest.mark.long)
+        for architecture, size in FAMILIES
+    ],
+    indirect=["pictures"],
+    ids=[str(architecture.name) for architecture, _ in FAMILIES],
+)
+def test_a_family_answers_as_in_torch(architecture: Architecture, pictures: np.ndarray) -> None:
+    graph = awake(architecture, InputRule(pictures.shape[1]), pictures)
+    expected = all_by_network(graph, pictures)
+    assert len(set(expected.argmax(1))) >= 3
+    parity = prove(graph, to_onnx(graph), pictures).parity
+    assert parity.max_logit_error <= BOUND * max(1.0, parity.logit_sd)
+    print(f"\n{architecture.name}: {parity.max_logit_error:.1e} of {parity.logit_sd:.2f}, {parity.flips} flips")

@@ -1,0 +1,136 @@
+"""Fewer bits: what is made, what speaks against it, and what is kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from vitrail.card import InputRule, Precision, PrecisionKind
+from vitrail.data import Pictures
+from vitrail.errors import ParityError
+from vitrail.export import precision
+from vitrail.export.fp16 import to_fp16
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.export.int8 import to_int8, to_int8_dynamic
+from vitrail.export.precision import Candidate, Scales, accept, choose, fastest, neighbours_effect, reasons_against
+from vitrail.export.proof import by_file, cpu_session, prove
+from vitrail.intervals import wilson
+from vitrail.models import CNN, Architecture, ViT
+
+SMALL = ViT(patch=8, width=64, depth=2, heads=2), CNN(width=16, stages=2, blocks=1)
+RANDOM = np.random.default_rng(0)
+CANVASES = RANDOM.integers(0, 256, (64, 32, 32, 3), np.uint8)
+
+
+def graph_of(architecture: Architecture) -> Graph:
+    torch.manual_seed(0)
+    return Graph(architecture.build(4, 32), InputRule(32), temperature=1.0).eval()
+
+
+@pytest.fixture(scope="module", params=SMALL, ids=lambda architecture: type(architecture).__name__)
+def made(request: pytest.FixtureRequest) -> tuple[Graph, bytes]:
+    graph = graph_of(request.param)
+    return graph, to_onnx(graph)
+
+
+def answers(model: bytes) -> np.ndarray:
+    return by_file(cpu_session(model), CANVASES)
+
+
+def test_half_precision_keeps_norms_and_softmax_in_float32(made: tuple[Graph, bytes]) -> None:
+    full = made[1]
+    half = to_fp16(full)
+    assert len(half) < 0.75 * len(full)
+    assert 0 < np.abs(answers(half) - answers(full)).max() < 0.01
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(half))
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    for node in model.graph.node:
+        if node.op_type in ("LayerNormalization", "Softmax"):
+            assert types.get(node.input[0], onnx.TensorProto.FLOAT) == onnx.TensorProto.FLOAT
+        if node.op_type == "Attention":
+            (softmax,) = [one.i for one in node.attribute if one.name == "softmax_precision"]
+            assert softmax == onnx.TensorProto.FLOAT
+    assert {output.type.tensor_type.elem_type for output in model.graph.output} == {onnx.TensorProto.FLOAT}
+
+
+def test_static_integers_answer_each_picture_alike_in_every_batch(made: tuple[Graph, bytes]) -> None:
+    full = made[1]
+    small = to_int8(full, CANVASES)
+    assert len(small) < 0.5 * len(full)
+    expected = answers(full)
+    assert 0 < np.abs(answers(small) - expected).max() < 0.3 * max(1.0, float(expected.std()))
+    assert neighbours_effect(cpu_session(small), CANVASES) < 1e-5
+
+
+def test_dynamic_integers_let_neighbours_move_an_answer() -> None:
+    model = to_int8_dynamic(to_onnx(graph_of(SMALL[0])))
+    assert neighbours_effect(cpu_session(model), CANVASES) > 1e-4
+
+
+def weighed(kind: PrecisionKind = "int8", **changes: object) -> Precision:
+    """A precision with nothing against it, unless changed."""
+    sound = Precision(kind, 1000, wilson(1800, 2000), 0.0, 0.002, 0.0, {"1": 1.5, "8": 1.6}, "")
+    return replace(sound, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def scales() -> Scales:
+    graph = graph_of(SMALL[0])
+    model = to_onnx(graph)
+    proof = prove(graph, model, CANVASES)
+    test = Pictures(CANVASES, proof.expected.argmax(1).astype(np.int64))
+    return Scales(Candidate("fp32", model, proof), graph, CANVASES, test, most=0.005)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"accuracy": wilson(1799, 1999)}, "fewer than 2,000 test pictures"),
+        ({"loss_bound": 0.0051}, "may lose 0.51 points"),
+        ({"batch_difference": 0.01}, "answers depend on the batch"),
+        ({"speed": {"1": 1.0, "8": 2.0}}, "not faster at batch 1"),
+        ({"speed": {"1": 0.9, "8": 0.9}}, "not faster at batch 1 and 8"),
+    ],
+)
+def test_each_reason_against(scales: Scales, changes: dict, reason: str) -> None:
+    assert reasons_against(weighed(), scales.full.proof, 0.005) == []
+    assert reasons_against(weighed(**changes), scales.full.proof, 0.005) == [reason]
+
+
+def candidate(scales: Scales, precision: Precision) -> Candidate:
+    return Candidate(precision.kind, b"", scales.full.proof, precision)
+
+
+def test_of_the_sound_ones_the_fastest_is_kept_and_float32_where_there_is_none(scales: Scales) -> None:
+    slow, fast = weighed("fp16", speed={"1": 1.2, "8": 1.2}), weighed("int8")
+    lossy = weighed("int8-dynamic", speed={"1": 9.0, "8": 9.0}, loss_bound=0.02)
+    candidates = [candidate(scales, one) for one in (slow, fast, lossy)]
+    assert fastest(candidates, scales).kind == "int8"
+    assert fastest(candidates[:1], scales).kind == "fp16"
+    assert fastest(candidates[2:], scales) is scales.full
+
+
+def test_a_named_precision_is_refused_for_its_loss_alone(scales: Scales) -> None:
+    assert accept(candidate(scales, weighed(speed={"1": 0.5, "8": 0.5}, loss_bound=0.02)), scales).kind == "int8"
+    with pytest.raises(ParityError, match=r"int8 loses 2\.00 points"):
+        accept(candidate(scales, weighed(loss=0.02, loss_bound=0.03)), scales)
+
+
+def test_with_few_pictures_auto_keeps_float32_and_tells_what_was_weighed(scales: Scales) -> None:
+    said: list[str] = []
+    kept, all_weighed = choose("auto", scales, said.append)
+    assert kept is scales.full
+    assert [one.kind for one in all_weighed] == ["fp16", "int8", "int8-dynamic"] == [line.split()[1] for line in said]
+    for one in all_weighed:
+        assert "fewer than 2,000 test pictures" in one.verdict
+        assert one.accuracy.total == len(CANVASES)
+        assert set(one.speed) == {"1", "8"}
+
+
+def test_a_precision_that_spoils_the_answers_is_refused(scales: Scales, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt = to_onnx(graph_of(replace(SMALL[0], width=32)))
+    monkeypatch.setattr(precision, "to_fp16", lambda model: spoilt)
+    with pytest.raises(ParityError, match="points of accuracy"):
+        choose("fp16", scales, lambda stage: None)
