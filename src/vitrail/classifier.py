@@ -18,7 +18,7 @@ from vitrail.runtime import (
     choose_providers,
     load_faults,
     require_one_onnxruntime,
-    usable_cores,
+    session_options,
 )
 
 
@@ -63,11 +63,7 @@ class Classifier:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads)
         try:
             self.session = ort.InferenceSession(str(self.path), options, providers=choose_providers(provider))
         except load_faults() as fault:

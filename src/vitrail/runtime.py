@@ -5,7 +5,7 @@ import os
 from importlib.metadata import PackageNotFoundError, distribution
 from math import ceil
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from vitrail.errors import ProviderError, UsageError
 
@@ -50,6 +50,18 @@ def choose_providers(provider: Provider) -> list[str]:
         return [cpu]
     ort.preload_dlls()
     return [cuda, cpu]
+
+
+def session_options(threads: int | None = None, spinning: bool = False) -> Any:
+    """How vitrail runs a file: a thread a core, and none that spins while it waits and so slows its neighbours."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    return options
 
 
 def has_nvidia_driver() -> bool:
