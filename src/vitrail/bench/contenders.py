@@ -108,8 +108,9 @@ def peer_file_from_canvases(name: str, path: Path, threads: int, file: GraphFile
 def normalise(canvases: NDArray[np.uint8], rule: InputRule) -> NDArray[np.float32]:
     """uint8 [N, H, W, 3] → float [N, 3, H, W], as one multiplication and one addition a number."""
     mean, std = (np.array(numbers, np.float32).reshape(3, 1, 1) for numbers in (rule.mean, rule.std))
-    pixels = np.multiply(canvases.transpose(0, 3, 1, 2), 1 / (255 * std), order="C")
-    return np.subtract(pixels, mean / std, out=pixels)
+    pixels: NDArray[np.float32] = np.multiply(canvases.transpose(0, 3, 1, 2), 1 / (255 * std), order="C")
+    pixels -= mean / std
+    return pixels
 
 
 def torch_eager(network: nn.Module) -> Contender:

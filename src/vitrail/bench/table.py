@@ -23,8 +23,8 @@ def head(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     return (
         f"{plan.name} at {plan.size}, {report.parameters:,} parameters of seed {plan.seed}, {report.classes} classes\n"
-        f"{on}{machine.cpu}, {machine.cores} cores, {report.threads} threads, {machine.memory_gib} GiB, load {machine.load:.1f} before; "
-        f"{report.date}\n"
+        f"{on}{machine.cpu}, {machine.cores} cores, {report.threads} threads, {machine.memory_gib} GiB\n"
+        f"{report.date}, load before: {machine.load:.1f}\n"
         f"{versions}"
     )
 
