@@ -1,6 +1,7 @@
 """`vitrail bench infer`: all contenders compute one function, and the JSON says everything."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from torch import nn
 
 from vitrail.bench.contenders import Bound, Contender, logit_error, normalise
 from vitrail.bench.infer import OURS, Plan, measure_batches
-from vitrail.bench.machine import cpu_name, installed_versions
+from vitrail.bench.machine import Work, cores_of_others, cpu_name, installed_versions, work_now
 from vitrail.bench.network import Batch, seeded_batch, seeded_network
 from vitrail.bench.processes import EXPORTERS, Exporter, python_of, run_exporter
 from vitrail.card import InputRule
@@ -59,6 +60,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
     assert [each["name"] for each in report["contenders"]] == names
     (measured,) = report["measured"]
     assert measured["rounds"].keys() == set(names)
+    assert measured["cores_of_others"] >= 0
     for result in measured["results"]:
         times = measured["rounds"][result["name"]]
         assert len(times) == 5
@@ -178,3 +180,13 @@ def test_versions_of_what_is_not_installed_are_left_out() -> None:
     found = installed_versions(("torch", "no-such-package"))
     assert found["torch"] == version("torch")
     assert found.keys() == {"python", "torch"}
+
+
+def test_what_others_held_is_what_was_worked_and_not_by_us(tmp_path: Path) -> None:
+    assert cores_of_others(Work(100, 10, 0), Work(130, 25, 10)) == pytest.approx(1.5)
+    assert cores_of_others(Work(100, 10, 0), Work(110, 20.5, 10)) == 0  # its ticks are coarser than our clock
+    assert cores_of_others(Work(None, 10, 0), Work(None, 25, 10)) is None
+    counted = tmp_path / "stat"
+    counted.write_text("cpu  100 20 30 9999 999 4 5 6 50 0\ncpu0 1 2 3\n")
+    everybody = work_now(counted).everybody
+    assert everybody == pytest.approx((100 + 20 + 30 + 4 + 5 + 6) / os.sysconf("SC_CLK_TCK"))

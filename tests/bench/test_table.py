@@ -25,7 +25,7 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
             threads=2,
             classes=1000,
             parameters=5_717_416,
-            machine=Machine("a cpu (avx2)", 4, 15.5, "Linux", None, 0.25),
+            machine=Machine("a cpu (avx2)", 4, 15.5, "Linux", None),
             versions={"python": "3.11", "torch": "2.15.0"},
             peers={},
             date="2026-11-21T10:00:00+00:00",
@@ -37,6 +37,7 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
             measured=(
                 Measured(
                     2,
+                    0.26,
                     (
                         result("vitrail", 10, Typical(1, 1, 1, 0.984)),
                         result("rival", 20, Typical(2, 1.9, 2.125, 0.984)),
@@ -49,7 +50,8 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "vit_tiny_patch16_224 at 224, 5,717,416 parameters of seed 0, 1000 classes" in lines
     assert "a cpu (avx2), 4 cores, 2 threads, 15.5 GiB" in lines
-    assert "2026-11-21T10:00:00+00:00, load before: 0.2" in lines
+    assert "2026-11-21T10:00:00+00:00" in lines
+    assert "batch 2, while other programs held 0.3 cores" in lines
     assert "vitrail 200.0 10.00 1 1.2e-06 23.4 463 20 canvases" in lines
     assert "rival 100.0 20.00 2.000 [1.900, 2.125] 1.2e-06 pixels" in lines
     assert "not measured: stranger: not installed" in lines

@@ -27,7 +27,7 @@ from vitrail.bench.contenders import (
     torch_compiled,
     torch_eager,
 )
-from vitrail.bench.machine import Machine, installed_versions, this_machine
+from vitrail.bench.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
 from vitrail.bench.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
 from vitrail.bench.processes import EXPORTERS, Exporter, python_of, run_exporter
 from vitrail.bench.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
@@ -85,6 +85,7 @@ class Measured:
     """One batch size: each contender's result, and the seconds a batch of every round."""
 
     batch: int
+    cores_of_others: float | None
     results: tuple[Result, ...]
     rounds: Times
 
@@ -244,9 +245,11 @@ def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]
         tell(f"batch {len(batch)}: round {done + 1} of {plan.rounds}")
 
     steps = {name: bound.step for name, (bound, _) in ready.items()}
+    begin = work_now()
     rounds = alternate(steps, plan.rounds, plan.seconds, plan.seed, tell=progress)
+    others = cores_of_others(begin, work_now())
     results = (result_of(name, len(batch), rounds, error) for name, (_, error) in ready.items())
-    return Measured(len(batch), tuple(results), rounds)
+    return Measured(len(batch), others, tuple(results), rounds)
 
 
 def result_of(name: str, pictures: int, rounds: Times, error: float) -> Result:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from time import perf_counter, process_time
 
 from vitrail.runtime import usable_cores
 
@@ -21,12 +22,37 @@ class Machine:
     memory_gib: float
     system: str
     gpu: str | None
-    load: float  # how many programs already wanted a core when this began
 
 
 def this_machine(gpu: str | None = None) -> Machine:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Machine(cpu_name(), usable_cores(), round(memory, 1), platform.platform(), gpu, os.getloadavg()[0])
+    return Machine(cpu_name(), usable_cores(), round(memory, 1), platform.platform(), gpu)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Seconds of a core: spent by all programs of this machine, by this one, and gone by on the wall."""
+
+    everybody: float | None
+    own: float
+    wall: float
+
+
+def work_now(statistics: Path = Path("/proc/stat")) -> Work:
+    """Counted since the machine started; only differences mean anything."""
+    everybody = None  # where there is no Linux, nobody says
+    if statistics.is_file():
+        user, nice, system, _idle, _waiting, *interrupts = map(int, statistics.read_text().split()[1:9])
+        everybody = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return Work(everybody, process_time(), perf_counter())
+
+
+def cores_of_others(begin: Work, end: Work) -> float | None:
+    """How many cores other programs held on average: what they hold, a measurement does without."""
+    if begin.everybody is None or end.everybody is None:
+        return None
+    others = (end.everybody - begin.everybody) - (end.own - begin.own)
+    return max(0.0, others / (end.wall - begin.wall))
 
 
 def cpu_name(description: Path = Path("/proc/cpuinfo")) -> str:

@@ -24,7 +24,7 @@ def head(report: Report) -> str:
     return (
         f"{plan.name} at {plan.size}, {report.parameters:,} parameters of seed {plan.seed}, {report.classes} classes\n"
         f"{on}{machine.cpu}, {machine.cores} cores, {report.threads} threads, {machine.memory_gib} GiB\n"
-        f"{report.date}, load before: {machine.load:.1f}\n"
+        f"{report.date}\n"
         f"{versions}"
     )
 
@@ -43,7 +43,9 @@ def table(measured: Measured, report: Report) -> str:
         )
         for result in measured.results
     ]
-    return f"batch {measured.batch}\n{aligned([HEAD, *rows])}"
+    others = measured.cores_of_others
+    beside = "" if others is None else f", while other programs held {others:.1f} cores"
+    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}"
 
 
 def of_file(file: GraphFile | None) -> tuple[str, str, str]:
