@@ -9,7 +9,7 @@ STAY ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-long fmt lint check serve
+.PHONY: help demo test test-long fmt lint check serve peers
 
 help:
 	@echo "make demo        train on the embedded digits, export, serve, ask over HTTP (STAY=0 ends after the answer)"
@@ -18,6 +18,7 @@ help:
 	@echo "make fmt         format the code"
 	@echo "make lint        ruff and mypy"
 	@echo "make check       lint and test"
+	@echo "make peers       what vitrail bench compares with, in environments of its own under .peers (5 GB)"
 	@echo "make serve       serve MODEL=model.onnx on PORT=3000"
 
 $(READY): pyproject.toml constraints.txt
@@ -47,3 +48,13 @@ check: lint test
 
 serve: $(READY)
 	@$(BIN)/vitrail serve $(MODEL) --port $(PORT)
+
+# Peers' pins clash with ours: each NAME.txt of src/vitrail/bench/peers becomes an environment .peers/NAME.
+peers: $(patsubst src/vitrail/bench/peers/%.txt,.peers/%/.ready,$(wildcard src/vitrail/bench/peers/*.txt))
+
+.peers/%/.ready: src/vitrail/bench/peers/%.txt
+	@[ -n "$(PYTHON)" ] || { echo "peers need Python 3.11 or newer; none was found"; exit 1; }
+	@[ -x .peers/$*/bin/python ] || $(PYTHON) -m venv .peers/$*
+	@echo "Installing into .peers/$* (a few minutes and 5 GB the first time)"
+	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

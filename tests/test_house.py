@@ -40,6 +40,7 @@ NEVER = {
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "data": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "export": LIGHTNING | SERVER | {"vitrail.training"},
+    "bench": LIGHTNING | SERVER | {"vitrail.training"},
     "training": SERVER | {"lightning"},
     "serving": TORCH | LIGHTNING | LIBRARY | {"onnx", "vitrail.training"},
     # The command's own files may open any room, but only inside functions.
@@ -49,6 +50,8 @@ NEVER = {
     "__main__": CLOSED,
 }
 OPEN_INSIDE = {"cli", "commands"}
+# Measuring is imported by nobody but its command.
+NEVER |= {room: never | {"vitrail.bench"} for room, never in NEVER.items() if room != "bench"}
 
 # What rooms that run without torch may import beside the standard library and vitrail's own.
 OTHERS = {
@@ -139,6 +142,8 @@ def test_light_rooms_import_nothing_else(path: Path) -> None:
         ("if TYPE_CHECKING:\n    import torch", "commands", set()),
         ("if TYPE_CHECKING:\n    import torch", "classifier", {"torch"}),
         ("import torchless", "serving", set()),
+        ("def f():\n    from vitrail.bench.rounds import typical", "export", {"vitrail.bench"}),
+        ("from vitrail.bench import rounds", "commands", {"vitrail.bench"}),
     ],
 )
 def test_the_rule_would_notice(source: str, room: str, found: set[str]) -> None:
@@ -165,6 +170,11 @@ def test_only_what_talks_to_a_terminal_prints(path: Path) -> None:
 def test_printing_would_be_noticed() -> None:
     assert prints("def f():\n    print(1)")
     assert not prints("def fingerprint(): ...\nfingerprint()")
+
+
+@pytest.mark.parametrize("path", sorted((HOUSE / "bench/peers").glob("*.py")), ids=lambda path: path.name)
+def test_scripts_in_peers_environments_need_nothing_of_ours(path: Path) -> None:
+    assert not [name for name in imports(ast.parse(path.read_text()), inside=True) if name.startswith("vitrail")]
 
 
 def test_every_room_has_a_rule() -> None:

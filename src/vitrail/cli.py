@@ -15,6 +15,7 @@ VERBS = {
     "classify": "label pictures with a model file",
     "verify": "check that a model file answers here as it did where it was made",
     "inspect": "show what a model file says of itself, or a picture as its patches",
+    "bench": "measure vitrail beside its peers, in one run on one machine",
     "serve": "serve a model file over HTTP",
     "bento": "pack a model file and its server into a Bento",
     "demo": "the whole way on the embedded digits, from training to an answer over HTTP",
@@ -24,7 +25,7 @@ EXTRAS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "train"),
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
-    "export": "cpu,train,export",
+    **dict.fromkeys(("export", "bench"), "cpu,train,export"),
     "demo": "cpu,train,export,serve",
 }
 

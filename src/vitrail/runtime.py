@@ -84,7 +84,7 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
     return session
 
 
-def session_options(threads: int | None = None) -> "ort.SessionOptions":
+def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":
     """All cores this process may use; waiting threads sleep, since spinning ones starve whoever else is at work."""
     import onnxruntime as ort
 
@@ -92,7 +92,7 @@ def session_options(threads: int | None = None) -> "ort.SessionOptions":
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     return options
 
 

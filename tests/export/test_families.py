@@ -25,7 +25,7 @@ FAMILIES: list[tuple[Architecture, int]] = [
     (CNN(name="tiny_vit_5m_224"), 224),
     (CNN(name="resnet10t"), 64),
     (CNN(name="convnext_atto"), 64),
-    (CNN(name="efficientnet_b0"), 64),
+    (CNN(name="efficientnet_b0"), 224),
     (CNN(name="mobilenetv3_small_050"), 64),
     (CNN(name="regnety_002"), 64),
     (CNN(name="densenet121"), 64),
@@ -67,7 +67,7 @@ def awake(architecture: Architecture, rule: InputRule, pictures: np.ndarray) -> 
                 module.momentum = None
         graph.train()(torch.from_numpy(pictures))
         graph.eval()
-        logits, embedding = logits_and_embedding(network, graph.input(torch.from_numpy(pictures)))
+        _logits, embedding = logits_and_embedding(network, graph.input(torch.from_numpy(pictures)))
         heads = network.get_classifier()
         for head in heads if isinstance(heads, tuple) else (heads,):
             head.weight.normal_()

@@ -1,0 +1,60 @@
+"""The same on a GPU: our file with its inputs and outputs kept there, beside torch.compile in bf16."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from vitrail.bench.contenders import CANVASES, Bound, Contender, GraphFile
+from vitrail.bench.network import Batch
+from vitrail.errors import ProviderError
+from vitrail.export.graph import OUTPUTS
+from vitrail.runtime import choose_providers, session_options
+
+TF32 = 5e-3  # of logits: onnxruntime multiplies in TF32 unless told otherwise, as torch does here
+BF16 = 1e-1  # 8 bits of mantissa through a dozen blocks
+
+
+def gpu_name() -> str:
+    name: str = torch.cuda.get_device_name()
+    return name
+
+
+def our_file_on_gpu(path: Path, threads: int, file: GraphFile) -> Contender:
+    session = ort.InferenceSession(str(path), session_options(threads), providers=choose_providers("cuda"))
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        raise ProviderError("onnxruntime fell back to the CPU: check the GPU's driver and CUDA libraries")
+
+    def bind(batch: Batch) -> Bound:
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("image", ort.OrtValue.ortvalue_from_numpy(batch.canvases, "cuda", 0))
+        for output in OUTPUTS:
+            binding.bind_output(output, "cuda")
+
+        def step() -> Any:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return binding
+
+        return Bound(step, lambda done: done.copy_outputs_to_cpu()[1])
+
+    return Contender("vitrail", f"{CANVASES}, on the GPU", bind, file, TF32)
+
+
+def torch_compiled_on_gpu(network: nn.Module) -> Contender:
+    compiled = torch.compile(network.cuda().bfloat16(), dynamic=False)
+
+    def bind(batch: Batch) -> Bound:
+        pixels = torch.from_numpy(batch.pixels).cuda().bfloat16()
+
+        def step() -> Any:
+            with torch.inference_mode():
+                logits = compiled(pixels)
+            torch.cuda.synchronize()
+            return logits
+
+        return Bound(step, lambda logits: logits.float().cpu().numpy())
+
+    return Contender("torch.compile, bf16", "bf16 pixels, normalised before, on the GPU", bind, None, BF16)

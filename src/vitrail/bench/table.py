@@ -1,0 +1,78 @@
+"""What was measured as a table that people read."""
+
+from collections.abc import Sequence
+
+from vitrail.bench.contenders import GraphFile
+from vitrail.bench.infer import OURS, Measured, Report
+from vitrail.bench.rounds import Typical
+
+HEAD = ("", "images/s", "ms a batch", f"{OURS} is × as fast", "max |Δlogit|", "MB", "nodes", "opset", "takes")
+
+
+def report_text(report: Report) -> str:
+    """Head, one table a batch size, and who is missing and why."""
+    parts = [head(report), *(table(measured, report) for measured in report.measured)]
+    if report.absent:
+        parts.append("\n".join(f"not measured: {each.name}: {each.reason}" for each in report.absent))
+    return "\n\n".join([*parts, foot(report)])
+
+
+def head(report: Report) -> str:
+    machine, plan = report.machine, report.plan
+    on = f"{machine.gpu}, " if machine.gpu else ""
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return (
+        f"{plan.name} at {plan.size}, {report.parameters:,} parameters of seed {plan.seed}, {report.classes} classes\n"
+        f"{on}{machine.cpu}, {machine.cores} cores, {report.threads} threads, {machine.memory_gib} GiB\n"
+        f"{report.date}\n"
+        f"{versions}"
+    )
+
+
+def table(measured: Measured, report: Report) -> str:
+    about = {each.name: each for each in report.contenders}
+    rows = [
+        (
+            result.name,
+            f"{result.images_per_second:.1f}",
+            f"{result.milliseconds.value:.2f}",
+            "1" if result.name == OURS else with_interval(result.vitrail_is_times_as_fast),
+            f"{result.max_logit_error:.1e}",
+            *of_file(about[result.name].file),
+            about[result.name].takes,
+        )
+        for result in measured.results
+    ]
+    others = measured.cores_of_others
+    beside = "" if others is None else f", while other programs held {others:.1f} cores"
+    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}"
+
+
+def of_file(file: GraphFile | None) -> tuple[str, str, str]:
+    return (f"{file.bytes / 1e6:.1f}", str(file.nodes), str(file.opset)) if file else ("", "", "")
+
+
+def with_interval(ratio: Typical) -> str:
+    return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def foot(report: Report) -> str:
+    sure = report.measured[0].results[0].vitrail_is_times_as_fast.coverage
+    return (
+        f"Medians of {report.plan.rounds} rounds in which all take turns. Ratios are taken within a round; "
+        f"their intervals hold the median with {sure:.1%}."
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest word: the first and the last to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    lines = (
+        "  ".join(
+            word.ljust(width) if place in (0, last) else word.rjust(width)
+            for place, (word, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
