@@ -38,6 +38,7 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
                 Measured(
                     2,
                     0.26,
+                    0.0142,
                     (
                         result("vitrail", 10, Typical(1, 1, 1, 0.984)),
                         result("rival", 20, Typical(2, 1.9, 2.125, 0.984)),
@@ -52,6 +53,7 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
     assert "a cpu (avx2), 4 cores, 2 threads, 15.5 GiB" in lines
     assert "2026-11-21T10:00:00+00:00" in lines
     assert "batch 2, while other programs held 0.3 cores" in lines
+    assert "preprocessing takes 1.4% of vitrail's node time" in lines
     assert "vitrail 200.0 10.00 1 1.2e-06 23.4 463 20 canvases" in lines
     assert "rival 100.0 20.00 2.000 [1.900, 2.125] 1.2e-06 pixels" in lines
     assert "not measured: stranger: not installed" in lines

@@ -80,7 +80,7 @@ def scales() -> Scales:
     graph = graph_of(SMALL[0])
     model = to_onnx(graph)
     proof = prove(graph, model, CANVASES)
-    test = Pictures(CANVASES, proof.expected.argmax(1).astype(np.int64))
+    test = Pictures(CANVASES, proof.expected.argmax(1).astype(np.int64), ("",) * len(CANVASES))
     return Scales(Candidate("fp32", model, proof), graph, CANVASES, test, most=0.005)
 
 

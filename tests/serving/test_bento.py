@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from vitrail.classifier import Classifier
 from vitrail.serving.naming import model_name
@@ -75,3 +76,19 @@ def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file
         expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
         assert labels == expected
         assert server.stop() == 0
+
+
+def test_store_puts_the_file_into_the_model_store_once(model_file, tmp_path):
+    command = [sys.executable, "-m", "vitrail", "bento", str(model_file), "--store"]
+    environment = {**os.environ, "BENTOML_HOME": str(tmp_path)}
+    tags = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    model = Classifier(model_file, "cpu")
+    assert tags == [f"{model_name(model.card)}:{model.sha256[:16]}"] * 2
+    (stored,) = tmp_path.glob("models/*/*/model.onnx")
+    assert stored.read_bytes() == model_file.read_bytes()
+    about = yaml.safe_load((stored.parent / "model.yaml").read_text())
+    assert about["labels"]["sha256"] == model.sha256[:63]
+    assert about["metadata"]["sha256"] == model.sha256

@@ -124,3 +124,16 @@ def test_bentoml_client_classifies(server, classifier, encode, tmp_path):
         answer = bento.classify(image=paths)
     for path, prediction in zip(paths, answer["predictions"], strict=True):
         assert_same(prediction, classifier.classify(path.read_bytes()))
+
+
+def test_abstaining_is_said_where_it_is_asked_for(client, classifier, encode):
+    """The threshold is the card's; labels stay, so a caller may still show the closest."""
+    sent = [encode(seed=seed) for seed in range(6)]
+    rows = [classifier.answer(classifier.fit(picture)[None]).probabilities[0] for picture in sent]
+    expected = [float(row.max()) < classifier.card.abstention.threshold for row in rows]
+    answer = client.post("/v1/classify", files=files(*sent), params={"abstain": "true"})
+    assert [one["none_of_these"] for one in answer.json()["predictions"]] == expected
+    assert all(one["labels"] for one in answer.json()["predictions"])
+    assert "none_of_these" not in client.post("/v1/classify", files=files(sent[0])).json()["predictions"][0]
+    refused = client.post("/v1/classify", files=files(sent[0]), params={"abstain": "maybe"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_abstain")

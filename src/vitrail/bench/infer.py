@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from vitrail.bench.contenders import (
 )
 from vitrail.bench.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
 from vitrail.bench.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
+from vitrail.bench.preprocessing import preprocessing_share
 from vitrail.bench.processes import EXPORTERS, Exporter, python_of, run_exporter
 from vitrail.bench.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
 from vitrail.card import InputRule
@@ -86,6 +87,7 @@ class Measured:
 
     batch: int
     cores_of_others: float | None
+    preprocessing: float | None  # its share of our file's node time, where that was profiled
     results: tuple[Result, ...]
     rounds: Times
 
@@ -133,6 +135,8 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
             field = Field(plan, threads, network, rule, Path(folder), tell)
             contenders, absent, peers = field.on_gpu() if on_gpu else field.on_cpu()
             measured, dropped = measure_batches(plan, network, rule, contenders, tell)
+            if not on_gpu:
+                measured = tuple(with_preprocessing(one, field, threads) for one in measured)
     finally:
         torch.set_num_threads(before)
     gone = {each.name for each in dropped}
@@ -249,7 +253,12 @@ def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]
     rounds = alternate(steps, plan.rounds, plan.seconds, plan.seed, tell=progress)
     others = cores_of_others(begin, work_now())
     results = (result_of(name, len(batch), rounds, error) for name, (_, error) in ready.items())
-    return Measured(len(batch), others, tuple(results), rounds)
+    return Measured(len(batch), others, None, tuple(results), rounds)
+
+
+def with_preprocessing(measured: Measured, field: Field, threads: int) -> Measured:
+    canvases = seeded_batch(field.rule, measured.batch, field.plan.seed).canvases
+    return replace(measured, preprocessing=preprocessing_share(field.folder / f"{OURS}.onnx", canvases, threads))
 
 
 def result_of(name: str, pictures: int, rounds: Times, error: float) -> Result:

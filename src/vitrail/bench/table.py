@@ -45,7 +45,9 @@ def table(measured: Measured, report: Report) -> str:
     ]
     others = measured.cores_of_others
     beside = "" if others is None else f", while other programs held {others:.1f} cores"
-    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}"
+    share = measured.preprocessing
+    within = "" if share is None else f"\npreprocessing takes {share:.1%} of {OURS}'s node time"
+    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}{within}"
 
 
 def of_file(file: GraphFile | None) -> tuple[str, str, str]:

@@ -1,0 +1,25 @@
+"""The share of preprocessing, from profiles as onnxruntime writes them."""
+
+from vitrail.bench.preprocessing import share_before
+
+
+def node(name: str, kind: str, microseconds: int) -> dict:
+    return {"name": f"{name}_kernel_time", "dur": microseconds, "args": {"op_name": kind}}
+
+
+RUN = [
+    node("a", "Cast", 1),
+    node("b", "Resize", 2),
+    node("c", "FusedConv", 7),
+    node("d", "Add", 4),
+    node("e", "Conv", 6),
+]
+
+
+def test_only_what_comes_before_the_first_convolution_counts() -> None:
+    assert share_before("Conv", RUN) == 3 / 20
+    assert share_before("Conv", RUN * 5) == 3 / 20
+
+
+def test_a_network_that_starts_at_once_has_none() -> None:
+    assert share_before("Conv", RUN[2:]) == 0
