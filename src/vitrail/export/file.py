@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -83,7 +84,7 @@ def export(
         seed=origin.seed,
         test_accuracy=wilson(int((logits.argmax(1) == test.labels).sum()), len(test)),
         parity=kept.proof.parity,
-        whole=compare_whole(source, kept.model, test.images),
+        whole=compare_whole(source, kept.model, softmax(logits.astype(float) / temperature, axis=1)),
         calibration=Calibration(
             temperature=temperature,
             pictures=len(val),

@@ -11,16 +11,15 @@ from vitrail.export.proof import cpu_session
 PICTURES = 200  # at most: a large photo takes half a second in the graph
 
 
-def compare_whole(source: Source, model: bytes, canvases: NDArray[np.uint8]) -> Whole:
-    """Answer test pictures, evenly chosen, once as canvases and once as they are."""
+def compare_whole(source: Source, model: bytes, measured: NDArray[np.float64]) -> Whole:
+    """Answer test pictures, evenly chosen, as they are; `measured` [N, K] are the probabilities of their canvases."""
     session = cpu_session(model)
-    chosen = np.unique(np.linspace(0, len(canvases) - 1, min(PICTURES, len(canvases))).round().astype(int))
-    measured = np.concatenate([answer(session, canvases[i]) for i in chosen])
+    chosen = np.unique(np.linspace(0, len(measured) - 1, min(PICTURES, len(measured))).round().astype(int))
     whole = np.concatenate([answer(session, source.whole("test", int(i))) for i in chosen])
     return Whole(
         pictures=len(chosen),
-        flips=int((measured.argmax(1) != whole.argmax(1)).sum()),
-        max_probability_difference=float(np.abs(measured - whole).max()),
+        flips=int((measured[chosen].argmax(1) != whole.argmax(1)).sum()),
+        max_probability_difference=float(np.abs(measured[chosen] - whole).max()),
     )
 
 
