@@ -38,8 +38,8 @@ PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
     "fp32": {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND},
     "fp16": {"CPUExecutionProvider": 0.02, "CUDAExecutionProvider": 0.02},
-    "int8": {"CPUExecutionProvider": 0.05, "CUDAExecutionProvider": 0.05},
-    "int8-dynamic": {"CPUExecutionProvider": 0.05, "CUDAExecutionProvider": 0.05},
+    "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},  # a last digit decides which way one rounds
+    "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
 }
 LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
 
