@@ -4,7 +4,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 # What treats each vector of a set alone: rows in, the same rows out.
-ROW_WISE = {"LayerNormalization", "Gelu", "Relu", "Identity"}
+ROW_WISE = {"Gelu", "Relu", "Identity"}
 
 
 def tidy(model: ir.Model) -> None:
@@ -118,7 +118,7 @@ def read_at_one_row_only(graph: ir.Graph, gather: ir.Node) -> list[ir.Value]:
 
 def row_inputs(node: ir.Node) -> list[int]:
     """Which inputs of this node lend their rows to its output; none where rows mix, or are not the second axis."""
-    if node.op_type in ROW_WISE:
+    if node.op_type in ROW_WISE or (node.op_type == "LayerNormalization" and over_vectors(node)):
         return [0] if rank(node.inputs[0]) == 3 else []
     if node.op_type == "MatMul":
         return [0] if rank(node.inputs[0]) == 3 and is_constant(node.inputs[1]) and rank(node.inputs[1]) == 2 else []
@@ -130,6 +130,11 @@ def row_inputs(node: ir.Node) -> list[int]:
         mixed = any(is_constant(node.inputs[place]) for place in rows) or any(rank(value) != 1 for value in others)
         return [] if mixed else rows
     return []
+
+
+def over_vectors(norm: ir.Node) -> bool:
+    """Whether each vector is normalised by itself: over the last axis and no other."""
+    return norm.attributes.get_int("axis", -1) in (-1, 2)
 
 
 def reads_one_row(node: ir.Node) -> bool:
