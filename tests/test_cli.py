@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,11 +125,22 @@ def test_classify_and_verify_need_no_torch(model_file: Path, digit: Path) -> Non
         f"codes = [main(['classify', {str(model_file)!r}, {str(digit)!r}]), main(['verify', {str(model_file)!r}])]\n"
         "print(codes, [name for name in ('torch', 'timm', 'bentoml') if name in sys.modules])"
     )
-    first, second, last = printed.splitlines()
+    first, second, *_, last = printed.splitlines()
     label = str(Digits().labels("test")[0])
     assert first.startswith(f"{digit}: {label} ")
     assert "verified on CPUExecutionProvider" in second or "verified on CUDAExecutionProvider" in second
     assert last == "[0, 0] []"
+
+
+def test_abstaining_says_none_of_these_below_the_cards_threshold(
+    edited: Callable[..., Path], digit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    never = edited(lambda card: card["abstention"].update(threshold=1.01))
+    assert main(["classify", str(never), str(digit), "--abstain"]) == 0
+    assert capsys.readouterr().out.startswith(f"{digit}: none of these (")
+    for words, expected in ((["--abstain"], True), ([], None)):
+        assert main(["classify", str(never), str(digit), "--json", *words]) == 0
+        assert json.loads(capsys.readouterr().out).get("none_of_these") is expected
 
 
 def test_wrong_use_of_a_model_file_is_one_line(
@@ -163,7 +175,8 @@ def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.Capt
     assert main(["verify", str(model_file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["passed"]
-    assert found["worst"] <= found["allowed"]
+    assert [part["name"] for part in found["parts"]][:1] == ["logits of canvases"]
+    assert all(part["worst"] <= part["allowed"] and part["passed"] for part in found["parts"])
 
 
 def test_a_place_that_cannot_be_written_is_one_line(

@@ -228,6 +228,19 @@ def test_a_card_with_wrong_golden_answers_is_never_put_down(model_file: Path, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_pictures_of_other_classes_are_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cat", "dog"):
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(CANVASES[number]).save(tmp_path / "pets" / kind / f"{number}.png")
+    command = ["export", "--checkpoint", str(checkpoint), f"--data.path={tmp_path / 'pets'}"]
+    assert main([*command, "--output", str(tmp_path / "model.onnx")]) == 1
+    assert "pets has other classes than the checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_moved_pictures_are_found_where_the_user_says(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--checkpoint", str(checkpoint), "--data.path=nowhere"]) == 1
     assert "there is no folder of pictures at nowhere" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """vitrail export: turn a checkpoint into one ONNX file that has proved itself."""
 
-import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -49,7 +48,7 @@ def main(args: Sequence[str]) -> int:
         options.max_loss / 100,
         options.opset,
         options.explain,
-        say=lambda stage: print(f"{stage} …", file=sys.stderr, flush=True),
+        say=lambda stage: print(f"{stage} …", flush=True),
     )
     parity = card.parity
     print(
