@@ -70,7 +70,7 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
     import onnxruntime as ort
 
     try:
-        session = ort.InferenceSession(str(path), session_options(threads), providers=choose_providers(provider))
+        session = ort.InferenceSession(str(path), session_options(threads), providers=exact(choose_providers(provider)))
     except load_faults() as fault:
         raise ModelError(
             f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
@@ -82,6 +82,11 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
             "check the GPU's driver and CUDA libraries, or use --provider auto"
         )
     return session
+
+
+def exact(providers: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Without TF32, whose 10 bits of mantissa would be taken silently where the file says float32."""
+    return [(name, {"use_tf32": "0"} if name == PROVIDERS["cuda"] else {}) for name in providers]
 
 
 def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":

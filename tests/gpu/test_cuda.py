@@ -8,6 +8,7 @@ import pytest
 from vitrail.card import InputRule
 from vitrail.classifier import Classifier
 from vitrail.data import Digits
+from vitrail.golden_check import check_golden
 from vitrail.runtime import PROVIDERS, has_nvidia_driver
 
 pytestmark = [
@@ -27,4 +28,4 @@ def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
 def test_auto_takes_the_gpu_and_the_golden_check_passes_there(model_file: Path) -> None:
     classifier = Classifier(model_file, "auto")
     assert classifier.provider == PROVIDERS["cuda"]
-    assert classifier.check_golden().passed
+    assert check_golden(classifier).passed

@@ -11,9 +11,10 @@ from vitrail.bench.contenders import CANVASES, Bound, Contender, GraphFile
 from vitrail.bench.network import Batch
 from vitrail.errors import ProviderError
 from vitrail.export.graph import OUTPUTS
-from vitrail.runtime import choose_providers, session_options
+from vitrail.runtime import choose_providers, exact, session_options
 
-TF32 = 5e-3  # of logits: onnxruntime multiplies in TF32 unless told otherwise, as torch does here
+FP32 = 1e-3  # of logits
+FP16 = 2e-2
 BF16 = 1e-1  # 8 bits of mantissa through a dozen blocks
 
 
@@ -22,8 +23,9 @@ def gpu_name() -> str:
     return name
 
 
-def our_file_on_gpu(path: Path, threads: int, file: GraphFile) -> Contender:
-    session = ort.InferenceSession(str(path), session_options(threads), providers=choose_providers("cuda"))
+def our_file_on_gpu(name: str, path: Path, threads: int, file: GraphFile, bound: float) -> Contender:
+    providers = exact(choose_providers("cuda"))
+    session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise ProviderError("onnxruntime fell back to the CPU: check the GPU's driver and CUDA libraries")
 
@@ -40,7 +42,7 @@ def our_file_on_gpu(path: Path, threads: int, file: GraphFile) -> Contender:
 
         return Bound(step, lambda done: done.copy_outputs_to_cpu()[1])
 
-    return Contender("vitrail", f"{CANVASES}, on the GPU", bind, file, TF32)
+    return Contender(name, f"{CANVASES}, on the GPU", bind, file, bound)
 
 
 def torch_compiled_on_gpu(network: nn.Module) -> Contender:

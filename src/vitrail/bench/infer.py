@@ -34,6 +34,7 @@ from vitrail.bench.processes import EXPORTERS, Exporter, python_of, run_exporter
 from vitrail.bench.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
 from vitrail.card import InputRule
 from vitrail.errors import ParityError, UsageError
+from vitrail.export.fp16 import to_fp16
 from vitrail.export.graph import Graph, to_onnx
 from vitrail.models.named import pixel_statistics
 from vitrail.runtime import choose_providers, usable_cores
@@ -180,8 +181,16 @@ class Field:
 
     def on_gpu(self) -> Entered:
         path, file = self.export_ours()
-        compiled = cuda.torch_compiled_on_gpu(deepcopy(self.network))
-        return [cuda.our_file_on_gpu(path, self.threads, file), compiled], [], {}
+        begin = perf_counter()
+        half = self.folder / "half.onnx"
+        half.write_bytes(to_fp16(path.read_bytes()))
+        ours = [
+            cuda.our_file_on_gpu(OURS, path, self.threads, file, cuda.FP32),
+            cuda.our_file_on_gpu(
+                f"{OURS}, fp16", half, self.threads, describe_file(half, perf_counter() - begin), cuda.FP16
+            ),
+        ]
+        return [*ours, cuda.torch_compiled_on_gpu(deepcopy(self.network))], [], {}
 
     def export_ours(self) -> tuple[Path, GraphFile]:
         self.tell("exporting: vitrail")
