@@ -30,7 +30,7 @@ def main(args: Sequence[str]) -> int:
     )
     parser.add_argument("--max_loss", type=float, default=0.5, help="points of test accuracy that fewer bits may cost")
     parser.add_argument(
-        "--opset", type=Literal[20, 23], default=23, help="of ONNX; 20 for onnxruntime before 1.23, some percent slower"
+        "--opset", type=Literal[20, 23], default=23, help="of ONNX; 20 for onnxruntime before 1.23, slower in batches"
     )
     parser.add_argument(
         "--explain", action="store_true", help="write evidence and attention beside it, in a second file"
