@@ -93,7 +93,6 @@ class Batcher(Generic[Item, Row]):
         finally:  # where one of them failed, or the caller left, nobody waits for the others
             for future in futures:
                 self.waiting.pop(future, None)
-                future.cancel()
 
     def queue(self, items: Sequence[Item]) -> list[asyncio.Future[Row]]:
         loop, now = asyncio.get_running_loop(), self.clock()

@@ -51,7 +51,5 @@ def queue() -> int:
     """VITRAIL_QUEUE: how many pictures may wait; at least as many as one request may have."""
     text = os.environ.get(QUEUE_VARIABLE) or str(QUEUE)
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= MAX_PICTURES):
-        raise UsageError(
-            f"{QUEUE_VARIABLE} is {text!r}; it must be a whole number of pictures, at least {MAX_PICTURES}"
-        )
+        raise UsageError(f"{QUEUE_VARIABLE} is {text!r}; it must be a whole number, at least {MAX_PICTURES}")
     return int(text)

@@ -144,6 +144,31 @@ def test_a_full_batch_ends_the_window():
     play(story)
 
 
+def test_enough_for_a_batch_do_not_wait_for_the_window():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5, largest=2)
+        first = ask(line, 0)
+        await until(0.9)
+        await asyncio.gather(first, ask(line, 1, 2))
+        assert model.times == [0.0, 1.0]
+
+    play(story)
+
+
+def test_the_window_is_kept_again_after_a_full_batch():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5, largest=2)
+        asked = [ask(line, 0, 1)]
+        await until(0.75)
+        asked.append(ask(line, 2))
+        await asyncio.gather(*asked)
+        assert model.times == [0.0, 1.25]
+
+    play(story)
+
+
 def test_callers_need_not_wait_for_the_window_of_others():
     async def story():
         line = batcher(Model(1.0), window=0.5)

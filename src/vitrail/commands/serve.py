@@ -22,7 +22,7 @@ that is given twice, what stands later on the line wins. The page is at http://1
 written contract of the routes at /docs.json."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
-GRACE = 30  # seconds that running requests get once the server is told to stop
+GRACE = 10  # seconds that requests get which are still running when the door's own patience has ended
 
 
 def main(args: Sequence[str]) -> int:
@@ -32,7 +32,9 @@ def main(args: Sequence[str]) -> int:
         raise UsageError("which model? vitrail serve model.onnx (see `vitrail serve --help`)")
 
     from vitrail.classifier import Classifier
+    from vitrail.serving import settings
 
+    settings.deadline(), settings.queue()
     Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
