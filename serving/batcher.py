@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Generic, TypeVar
 
 from vitrail.errors import VitrailError
@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 WINDOW = 0.002  # seconds that the first of the next batch waits for company
+LONGEST_BATCH = 0.25  # seconds: whoever comes next waits for it
+GAIN = 0.97  # of the time a picture, at most, where a larger batch is to be worth its callers' longer wait
 
 
 class LineFull(VitrailError):
@@ -61,7 +63,7 @@ class Batcher(Generic[Item, Row]):
     """Asks `compute` for one batch at a time, and gives each row to the caller who waits for it.
 
     An idle lane takes what comes at once. While it works, others gather; when it is free again it takes all that
-    wait, up to the largest bucket, once the first of them has waited for `window`. A caller who gives up (is
+    wait, up to `largest`, once the first of them has waited for `window`. A caller who gives up (is
     cancelled: too late, or gone) leaves the line at that moment, so nothing is computed for nobody.
     """
 
@@ -124,7 +126,7 @@ class Batcher(Generic[Item, Row]):
             self.lane = None
 
     def form(self) -> Batch[Row]:
-        """The longest waiting, up to the largest bucket, on their way to the lane."""
+        """The longest waiting, up to `largest`, on their way to the lane."""
         now = self.clock()
         futures = list(islice(self.waiting, self.largest))
         entries = [self.waiting.pop(future) for future in futures]
@@ -164,3 +166,20 @@ class Batcher(Generic[Item, Row]):
 def bucket(count: int) -> int:
     """The size of batch to compute for so many: few different sizes, where each costs a plan and memory of its own."""
     return BUCKETS[bisect_left(BUCKETS, count)]
+
+
+def largest_that_pays(seconds: Callable[[int], float]) -> int:
+    """The bucket up to which each picture is computed faster than in the one before, from the time a batch takes.
+
+    What is gained is the price of a call, and on a GPU the cores that one picture leaves idle. On a CPU a large
+    network gains nothing and soon leaves the caches: there batches would cost throughput, and the callers' patience.
+    """
+    least = seconds(1)
+    for size, larger in pairwise(BUCKETS):
+        if least * larger > LONGEST_BATCH:
+            return size
+        each = seconds(larger) / larger
+        if each > GAIN * least:
+            return size
+        least = each
+    return BUCKETS[-1]

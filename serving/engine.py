@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from time import perf_counter
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from vitrail.golden import golden_pictures
 from vitrail.golden_check import check_golden
 from vitrail.runtime import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
-from vitrail.serving.batcher import BUCKETS, Batcher, LineFull, bucket
+from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
 from vitrail.serving.door import Door
 from vitrail.serving.problems import Problem
 from vitrail.serving.watch import READY, REFUSED, STAGES, WAITING
@@ -57,14 +58,15 @@ class Engine:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
             self.deadline, self.batcher.capacity = settings.deadline(), settings.queue()
-            self.model = await run(self.lane, open_model)
+            model, self.batcher.largest = await run(self.lane, open_model)
         except VitrailError as fault:
             self.reason = str(fault)
             log.error("not ready: %s", fault)
             return
-        self.reason = slower_than_hoped(self.model)
-        READY.labels(self.model.provider).set(1)
-        log.info("ready on %s%s: %s", self.model.provider, f" ({self.reason})" if self.reason else "", address)
+        self.model, self.reason = model, slower_than_hoped(model)
+        READY.labels(model.provider).set(1)
+        log.info("pictures are computed in batches of at most %d", self.batcher.largest)
+        log.info("ready on %s%s: %s", model.provider, f" ({self.reason})" if self.reason else "", address)
 
     def ready(self) -> Classifier:
         """The model, for a request that begins."""
@@ -149,14 +151,15 @@ def joined(rows: Sequence[Answers]) -> Answers:
     return Answers(*(np.concatenate(columns) for columns in zip(*(vars(row).values() for row in rows), strict=True)))
 
 
-def open_model() -> Classifier:
-    """A model that has proved itself on this machine, and is warm."""
+def open_model() -> tuple[Classifier, int]:
+    """A model that has proved itself on this machine, and is warm; and how many pictures to give it at once."""
     model = Classifier(settings.model_path(), settings.provider())
     try:
         prove(model)
+        largest = largest_that_pays(partial(fastest, model))
     except load_faults() as fault:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
-    return model
+    return model, largest
 
 
 def prove(model: Classifier) -> None:
@@ -164,12 +167,20 @@ def prove(model: Classifier) -> None:
     check = check_golden(model)
     if not check.passed:
         raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
-    picture, encoded = golden_pictures(model.card.input.size)[0], io.BytesIO()
-    Image.fromarray(picture).save(encoded, "PNG")
+    encoded = io.BytesIO()
+    Image.fromarray(golden_pictures(model.card.input.size)[0]).save(encoded, "PNG")
     model.classify(encoded.getvalue(), 1)
-    if model.provider != PROVIDERS["cpu"]:  # each size of batch is planned when it is first seen: now, not for a caller
-        for size in BUCKETS:
-            model.answer(np.stack([picture] * size))
+
+
+def fastest(model: Classifier, size: int) -> float:
+    """Seconds for a batch of this size when nothing disturbs it; its plan is made on the way, not for a caller."""
+    batch = np.stack([golden_pictures(model.card.input.size)[-2]] * size)
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < 0.02:
+        start = perf_counter()
+        model.answer(batch)
+        times.append(perf_counter() - start)
+    return min(times)
 
 
 def slower_than_hoped(model: Classifier) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket
+from vitrail.serving.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket, largest_that_pays
 from vitrail.serving.caller import attended
 from vitrail.serving.problems import ClientDisconnect, Problem
 
@@ -361,6 +361,24 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
 def test_buckets(count, size):
     assert bucket(count) == size
     assert size in BUCKETS
+
+
+# What a batch of each size takes on some machine, in seconds; and the largest that should be formed there.
+MACHINES = {
+    "a GPU": ([0.004, 0.004, 0.005, 0.007, 0.011, 0.02], 32),
+    "a small network on a CPU": ([0.000068, 0.000098, 0.000168, 0.000264, 0.000416, 0.000736], 32),
+    "a large network on a CPU": ([0.0255, 0.0501, 0.1003, 0.2336, 0.485, 1.05], 1),
+    "out of the caches at 8": ([0.002, 0.003, 0.005, 0.011, 0.02, 0.03], 4),
+    "too little gain at 16": ([0.002, 0.003, 0.005, 0.008, 0.0157, 0.02], 8),
+    "slow alone": ([0.2, 0.2, 0.2, 0.2, 0.2, 0.2], 1),
+    "slow in company": ([0.1, 0.15, 0.28, 0.5, 0.9, 1.6], 2),
+}
+
+
+@pytest.mark.parametrize(("times", "largest"), MACHINES.values(), ids=MACHINES.keys())
+def test_batches_grow_as_long_as_that_pays(times, largest):
+    seconds = dict(zip(BUCKETS, times, strict=True))
+    assert largest_that_pays(lambda size: seconds[size]) == largest
 
 
 # Those who wait.

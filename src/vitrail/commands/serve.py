@@ -19,7 +19,10 @@ ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-
 
 The file of --config has the options' names for its keys (model, host, port, provider); of an option
 that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
-written contract of the routes at /docs.json."""
+written contract of the routes at /docs.json.
+
+VITRAIL_QUEUE is how many pictures may wait (256; more are refused with 503), VITRAIL_DEADLINE after how many
+seconds an answer is worth nothing any more (30; then it is 504)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
 GRACE = 10  # seconds that requests get which are still running when the door's own patience has ended
