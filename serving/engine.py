@@ -28,11 +28,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Canvas = NDArray[np.uint8]
 
-log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
-
-
 STOPPING = "the server is stopping"
 RETRY = {"retry-after": "1"}
+
+log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
 
 
 class Engine:
