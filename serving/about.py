@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vitrail.serving.classify import identity
-from vitrail.serving.engine import Engine
+from vitrail.serving.engine import STOPPING, Engine
 from vitrail.serving.openapi import CLIENT_SCHEMA, DOCUMENT
 from vitrail.serving.watch import metrics
 
@@ -41,8 +41,10 @@ async def readyz(request: Request) -> Response:
     """Ready once the golden pictures were answered rightly; the reason says why not, or what is amiss."""
     engine: Engine = request.app.state.engine
     loaded = engine.model
-    state = {"ready": loaded is not None, "provider": loaded.provider if loaded else None, "reason": engine.reason}
-    return JSONResponse(state, 200 if loaded else 503)
+    ready = loaded is not None and engine.door.open
+    reason = engine.reason if engine.door.open else STOPPING
+    state = {"ready": ready, "provider": loaded.provider if loaded else None, "reason": reason}
+    return JSONResponse(state, 200 if ready else 503)
 
 
 async def numbers(request: Request) -> Response:

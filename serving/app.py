@@ -13,6 +13,7 @@ from starlette.routing import Route
 from vitrail.serving import about
 from vitrail.serving.body import BodyTooLarge, on_body_too_large
 from vitrail.serving.classify import classify
+from vitrail.serving.door import Door
 from vitrail.serving.engine import Engine
 from vitrail.serving.problems import HANDLERS
 
@@ -28,19 +29,20 @@ ROUTES = [
 ]
 
 
-def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str) -> Starlette:
+def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str, door: Door) -> Starlette:
     """The application; `inner_life` is BentoML's start and end, which enclose the model's."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = app.state.engine = Engine()
+        engine = app.state.engine = Engine(door)
         async with inner_life():
             loading = asyncio.create_task(engine.load(address))
             following = asyncio.create_task(end_with(os.getppid()))
-            yield
+            with door.shut_by(signal.SIGTERM):
+                yield
             following.cancel()
             await loading
-            engine.close()
+            await engine.close()
 
     # The parser warns of each malformed body; a caller's mistake goes to the caller, not into our log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from vitrail.classifier import Classifier
 from vitrail.errors import PictureError
+from vitrail.serving.caller import attended
 from vitrail.serving.engine import Canvas, Engine
 from vitrail.serving.naming import model_name
 from vitrail.serving.pictures_in import pictures_in
@@ -20,13 +21,16 @@ DEFAULT_TOP_K = 5
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
+    engine.require_room(1)  # before a body is read for nothing
     top_k, abstain = top_k_of(request, len(model.card.classes)), abstain_of(request)
-    canvases = await engine.canvases(await pictures_in(request))
-    faults = [canvas for canvas in canvases if isinstance(canvas, PictureError)]
-    if len(faults) == len(canvases):
-        return refuse(request, faults)
-    good = [canvas for canvas in canvases if not isinstance(canvas, PictureError)]
-    rows = (await engine.answer(good)).probabilities
+    pictures = await pictures_in(request)
+    async with attended(request.receive, engine.deadline):
+        canvases = await engine.canvases(pictures)
+        faults = [canvas for canvas in canvases if isinstance(canvas, PictureError)]
+        if len(faults) == len(canvases):
+            return refuse(request, faults)
+        good = [canvas for canvas in canvases if not isinstance(canvas, PictureError)]
+        rows = (await engine.answer(good)).probabilities
     return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k, abstain)})
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from time import perf_counter
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -18,20 +19,35 @@ from vitrail.golden import golden_pictures
 from vitrail.golden_check import check_golden
 from vitrail.runtime import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
+from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
+from vitrail.serving.door import Door
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import READY, STAGES
+from vitrail.serving.watch import READY, REFUSED, STAGES, WAITING
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Canvas = NDArray[np.uint8]
 
+STOPPING = "the server is stopping"
+RETRY = {"retry-after": "1"}
+
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
 
 
 class Engine:
-    """One model, the threads that decode for it, and the one thread that runs it on all cores."""
+    """One model, the threads that decode for it, and the one thread that runs it on all cores.
 
-    def __init__(self) -> None:
+    Pictures wait in two places, for a decoder and for the lane, under one limit: what is let in to be decoded has
+    its place in the lane's line already, so no decoding is ever thrown away because that line is full.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.deadline = settings.DEADLINE
+        self.decoding = 0
+        self.batcher: Batcher[Canvas, Answers] = Batcher(self.infer, settings.QUEUE)
+        WAITING.labels("decode").set_function(lambda: self.decoding)
+        WAITING.labels("infer").set_function(lambda: len(self.batcher.waiting))
         self.decoders = ThreadPoolExecutor(usable_cores(), "decode")
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
@@ -40,23 +56,38 @@ class Engine:
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
-            self.model = await run(self.lane, open_model)
+            self.deadline, self.batcher.capacity = settings.deadline(), settings.queue()
+            model, self.batcher.largest = await run(self.lane, open_model)
         except VitrailError as fault:
             self.reason = str(fault)
             log.error("not ready: %s", fault)
             return
-        self.reason = slower_than_hoped(self.model)
-        READY.labels(self.model.provider).set(1)
-        log.info("ready on %s%s: %s", self.model.provider, f" ({self.reason})" if self.reason else "", address)
+        self.model, self.reason = model, slower_than_hoped(model)
+        READY.labels(model.provider).set(1)
+        log.info("pictures are computed in batches of at most %d", self.batcher.largest)
+        log.info("ready on %s%s: %s", model.provider, f" ({self.reason})" if self.reason else "", address)
 
     def ready(self) -> Classifier:
+        """The model, for a request that begins."""
+        if not self.door.open:
+            raise refused(503, "draining", STOPPING)
+        return self.loaded()
+
+    def loaded(self) -> Classifier:
+        """The model, also for a request that was running when the server was told to stop."""
         if self.model is None:
-            raise Problem(503, "not_ready", f"not ready: {self.reason}", {"retry-after": "1"})
+            raise refused(503, "not_ready", f"not ready: {self.reason}")
         return self.model
 
+    def require_room(self, pictures: int) -> None:
+        waiting = self.decoding + len(self.batcher.waiting)
+        if waiting + pictures > self.batcher.capacity:
+            raise refused(503, "busy", f"{waiting} pictures are waiting already; try again in a moment")
+
     async def canvases(self, pictures: Sequence[bytes]) -> list[Canvas | PictureError]:
-        """Each picture as the model's canvas, or what is wrong with it."""
-        model = self.ready()
+        """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room."""
+        model = self.loaded()
+        self.require_room(len(pictures))
 
         def canvas(data: bytes) -> Canvas | PictureError:
             with STAGES.labels("decode").time():
@@ -65,35 +96,69 @@ class Engine:
                 except PictureError as fault:
                     return fault
 
-        return await asyncio.gather(*(run(self.decoders, canvas, data) for data in pictures))
+        self.decoding += len(pictures)
+        try:  # cancelled, this takes what no thread has begun out of the decoders' line
+            return await asyncio.gather(*(run(self.decoders, canvas, data) for data in pictures))
+        finally:
+            self.decoding -= len(pictures)
 
     async def answer(self, canvases: Sequence[Canvas]) -> Answers:
-        """What the model says of uint8 [size, size, 3] canvases, run as one batch [N, size, size, 3]."""
-        model = self.ready()
+        """What the model says of uint8 [size, size, 3] canvases: a row for each, whatever batches they were in."""
+        try:
+            return joined(await self.batcher.answer(canvases))
+        except LineFull as fault:
+            raise refused(503, "busy", f"{fault}; try again in a moment") from fault
 
-        def infer() -> Answers:
-            with STAGES.labels("infer").time():
-                return model.answer(np.stack(canvases))
+    async def infer(self, canvases: list[Canvas]) -> list[Answers]:
+        return await run(self.lane, answers_of, self.loaded(), canvases)
 
-        return await run(self.lane, infer)
-
-    def close(self) -> None:
+    async def close(self) -> None:
+        await self.batcher.close()
         for pool in (self.decoders, self.lane):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *args, **kwargs))
+def refused(status: int, reason: str, detail: str) -> Problem:
+    """The answer to a request that is turned away, once it is counted."""
+    REFUSED.labels(reason).inc()
+    return Problem(status, reason, detail, RETRY)
 
 
-def open_model() -> Classifier:
-    """A model that has proved itself on this machine, and is warm."""
+def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(pool, partial(work, *args, **kwargs))
+
+
+def answers_of(model: Classifier, canvases: list[Canvas]) -> list[Answers]:
+    """Canvases as one batch [N, size, size, 3] through the model; its answers, one row each."""
+    with STAGES.labels("infer").time():
+        answers = model.answer(filled(np.stack(canvases), batch_size(model, len(canvases))))
+    return [Answers(*(column[i : i + 1] for column in vars(answers).values())) for i in range(len(canvases))]
+
+
+def batch_size(model: Classifier, count: int) -> int:
+    """A CPU takes any size as it is; elsewhere each size has its own plan, so only the buckets' are used."""
+    return count if model.provider == PROVIDERS["cpu"] else bucket(count)
+
+
+def filled(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The batch with black canvases after it, up to this size."""
+    return np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)]) if len(batch) < size else batch
+
+
+def joined(rows: Sequence[Answers]) -> Answers:
+    """Rows that came back one by one, as one table again."""
+    return Answers(*(np.concatenate(columns) for columns in zip(*(vars(row).values() for row in rows), strict=True)))
+
+
+def open_model() -> tuple[Classifier, int]:
+    """A model that has proved itself on this machine, and is warm; and how many pictures to give it at once."""
     model = Classifier(settings.model_path(), settings.provider())
     try:
         prove(model)
+        largest = largest_that_pays(partial(fastest, model))
     except load_faults() as fault:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
-    return model
+    return model, largest
 
 
 def prove(model: Classifier) -> None:
@@ -104,6 +169,17 @@ def prove(model: Classifier) -> None:
     encoded = io.BytesIO()
     Image.fromarray(golden_pictures(model.card.input.size)[0]).save(encoded, "PNG")
     model.classify(encoded.getvalue(), 1)
+
+
+def fastest(model: Classifier, size: int) -> float:
+    """Seconds for a batch of this size when nothing disturbs it; its plan is made on the way, not for a caller."""
+    batch = np.stack([golden_pictures(model.card.input.size)[-2]] * size)
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < 0.02:
+        start = perf_counter()
+        model.answer(batch)
+        times.append(perf_counter() - start)
+    return min(times)
 
 
 def slower_than_hoped(model: Classifier) -> str | None:

@@ -5,6 +5,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from vitrail.serving.app import build_app
+from vitrail.serving.door import Door
 from vitrail.serving.watch import Watch
 
 
@@ -21,4 +22,5 @@ class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class withou
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         bento: Starlette = super().to_asgi(is_main)
-        return Watch(build_app(lambda: bento.router.lifespan_context(bento), self.url or ""))
+        door = Door()
+        return Watch(build_app(lambda: bento.router.lifespan_context(bento), self.url or "", door), door)

@@ -37,13 +37,30 @@ def get(name: str, what: str, media_type: str, schema: Json, **others: Any) -> J
     }
 
 
-NOT_READY = problems(_503="The model is still loading, or could not be loaded")
+RETRY_AFTER: Json = {
+    "Retry-After": {"description": "Seconds after which to try again", "schema": {"type": "integer", "minimum": 0}}
+}
+
+
+def retried(answers: Json) -> Json:
+    """The same answers, which also say when to try again."""
+    return {status: {**answer, "headers": RETRY_AFTER} for status, answer in answers.items()}
+
+
+NOT_READY = retried(problems(_503="The model is still loading, could not be loaded, or the server is stopping"))
+OVERLOADED = {
+    **retried(
+        problems(_503="Too many pictures are waiting already, the model is not ready, or the server is stopping")
+    ),
+    **problems(_504="No answer within the server's deadline, which VITRAIL_DEADLINE sets"),
+}
 
 CLASSIFY: Json = {
     "operationId": "classify",
     "summary": "Label one picture, or several",
     "description": "JPEG, PNG, WebP, GIF (first frame) or BMP, told by its bytes. One picture: its labels or its "
-    "error. Several: 200 with one entry for each, in order, where a bad picture has its error.",
+    "error. Several: 200 with one entry for each, in order, where a bad picture has its error. Pictures of many "
+    "callers are computed together, and answered as if each were alone; more than may wait are refused at once.",
     "parameters": [
         {
             "name": "top_k",
@@ -84,7 +101,7 @@ CLASSIFY: Json = {
             _415="Not a picture format that is read here, or not a kind of body that is",
             _422="A damaged picture, a field that is missing or unknown, or several pictures and none of them good",
         ),
-        **NOT_READY,
+        **OVERLOADED,
     },
 }
 
@@ -97,7 +114,7 @@ DOCUMENT: Json = {
         "/livez": get("livez", "The process answers", "application/json", ref("Live")),
         "/readyz": get(
             "readyz",
-            "The model is loaded and answers its golden pictures rightly",
+            "The model is loaded and answers its golden pictures rightly, and the server is not stopping",
             "application/json",
             ref("Ready"),
             **{"503": good("Not ready, with the reason", "application/json", ref("Ready"))},

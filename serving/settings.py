@@ -1,15 +1,21 @@
-"""Which model to serve, and where: the environment first, then the file that a Bento carries."""
+"""Which model to serve, where, and within which limits: the environment first, then the file that a Bento carries."""
 
 import os
+from math import isfinite
 from pathlib import Path
 from typing import cast
 
 import vitrail
 from vitrail.errors import UsageError
 from vitrail.runtime import Provider
+from vitrail.serving.pictures_in import MAX_PICTURES
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
+DEADLINE_VARIABLE = "VITRAIL_DEADLINE"
+QUEUE_VARIABLE = "VITRAIL_QUEUE"
+DEADLINE = 30.0
+QUEUE = 256
 PACKED_MODEL = "model.onnx"
 
 
@@ -27,3 +33,23 @@ def model_path() -> Path:
 def provider() -> Provider:
     """VITRAIL_PROVIDER as it is; the classifier says so where it knows no such provider."""
     return cast(Provider, os.environ.get(PROVIDER_VARIABLE) or "auto")
+
+
+def deadline() -> float:
+    """VITRAIL_DEADLINE: seconds after which a picture that was sent is worth no answer any more."""
+    text = os.environ.get(DEADLINE_VARIABLE) or str(DEADLINE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not (isfinite(seconds) and seconds > 0):
+        raise UsageError(f"{DEADLINE_VARIABLE} is {text!r}; it must be a number of seconds above 0")
+    return seconds
+
+
+def queue() -> int:
+    """VITRAIL_QUEUE: how many pictures may wait; at least as many as one request may have."""
+    text = os.environ.get(QUEUE_VARIABLE) or str(QUEUE)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= MAX_PICTURES):
+        raise UsageError(f"{QUEUE_VARIABLE} is {text!r}; it must be a whole number, at least {MAX_PICTURES}")
+    return int(text)

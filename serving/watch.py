@@ -7,14 +7,28 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_late
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vitrail.serving.door import Door
+
 # Made once a process, as prometheus_client wants it. Labels come from closed sets: a scan adds no series.
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
-STAGES = Histogram("vitrail_stage_seconds", "Seconds spent in each stage of an answer", ["stage"])
+STAGES = Histogram(
+    "vitrail_stage_seconds",
+    "Seconds in each stage: decode and queue for each picture, infer for each batch, total from the body to the answer",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+BATCHES = Histogram("vitrail_batch_pictures", "Pictures computed together", buckets=(1, 2, 4, 8, 16, 32))
+WAITING = Gauge("vitrail_waiting_pictures", "Pictures taken in and not yet computed, by what they wait for", ["stage"])
+REFUSED = Counter("vitrail_refused", "Requests that were turned away or given up, by reason", ["reason"])
 READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in use", ["provider"])
 
 NO_ROUTE = "none"
 CLIENT_GONE = 499  # nothing was answered, as nginx counts it
+REASONS = ("not_ready", "draining", "busy", "late", "gone")
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+for reason in REASONS:
+    REFUSED.labels(reason)  # from the start, so that a first refusal shows as a rise
 
 
 def metrics() -> bytes:
@@ -29,8 +43,9 @@ def metrics() -> bytes:
 class Watch:
     """Wraps the whole application, so that even its failures carry an id and are counted."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self.app = app
+        self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,17 +54,23 @@ class Watch:
         request_id = request_id_of(scope)
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         status = CLIENT_GONE
+        visit, came_in_time = object(), self.door.open
+        self.door.inside.add(visit)
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                if came_in_time and not self.door.open:
+                    headers["connection"] = "close"  # or the next request would meet a connection that is ending
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
+            self.door.inside.discard(visit)
             REQUESTS.labels(route_of(scope), str(status)).inc()
 
 

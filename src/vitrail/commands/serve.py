@@ -19,10 +19,13 @@ ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-
 
 The file of --config has the options' names for its keys (model, host, port, provider); of an option
 that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
-written contract of the routes at /docs.json."""
+written contract of the routes at /docs.json.
+
+VITRAIL_QUEUE is how many pictures may wait (256; more are refused with 503), VITRAIL_DEADLINE after how many
+seconds an answer is worth nothing any more (30; then it is 504)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
-GRACE = 30  # seconds that running requests get once the server is told to stop
+GRACE = 10  # seconds that requests get which are still running when the door's own patience has ended
 
 
 def main(args: Sequence[str]) -> int:
@@ -32,7 +35,9 @@ def main(args: Sequence[str]) -> int:
         raise UsageError("which model? vitrail serve model.onnx (see `vitrail serve --help`)")
 
     from vitrail.classifier import Classifier
+    from vitrail.serving import settings
 
+    settings.deadline(), settings.queue()
     Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)

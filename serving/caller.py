@@ -1,0 +1,46 @@
+"""The one who waits for an answer: work for a caller ends when it is too late for them, or when they have gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from vitrail.serving.problems import Problem
+from vitrail.serving.watch import REFUSED, STAGES
+
+
+@asynccontextmanager
+async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
+    """What is done inside is cancelled at the deadline, and as soon as the connection ends.
+
+    To be entered once the body has been read: the only thing that can still be received then is the end of the
+    connection, so one pending `receive` watches for it at the price of a task, without asking again and again.
+    """
+    start = perf_counter()
+    gone = False
+    try:
+        async with asyncio.timeout(seconds) as clock:
+
+            async def watch() -> None:
+                nonlocal gone
+                await receive()
+                gone = True
+                clock.reschedule(asyncio.get_running_loop().time())
+
+            watching = asyncio.create_task(watch())
+            try:
+                yield
+            finally:
+                watching.cancel()
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        REFUSED.labels("gone" if gone else "late").inc()
+        if gone:
+            raise ClientDisconnect from None
+        late = f"no answer within {seconds:g} seconds: the server has more to do than it can"
+        raise Problem(504, "deadline_passed", late) from None
+    STAGES.labels("total").observe(perf_counter() - start)

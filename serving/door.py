@@ -1,0 +1,56 @@
+"""Who is inside the server; and on SIGTERM, no one new let in until they have their answers."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PATIENCE = 20.0  # seconds that those inside may take; then the server ends as if nobody had asked for this
+LOOK = 0.05  # seconds between two looks at who is left
+
+
+class Door:
+    """Open until SIGTERM. Shut, the server still listens: callers are told so, instead of waiting in a dead line."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.inside: set[object] = set()
+
+    @contextmanager
+    def shut_by(self, sign: signal.Signals) -> Iterator[None]:
+        """Stand before the server's own handler of this signal: shut, wait until all inside are answered, pass it on.
+
+        uvicorn stops listening at once, but BentoML's arbiter keeps the socket: whoever called then would hang.
+        """
+        loop = asyncio.get_running_loop()
+        obeyed = signal.getsignal(sign)
+        leaving: set[asyncio.Task[None]] = set()
+
+        def shut(number: int, frame: FrameType | None) -> None:
+            signal.signal(sign, obeyed)  # a second one is obeyed at once
+            loop.call_soon_threadsafe(lambda: leaving.add(loop.create_task(leave())))
+
+        async def leave() -> None:
+            self.open = False
+            await self.emptied(set(self.inside))
+            if signal.getsignal(sign) is obeyed:
+                signal.raise_signal(sign)
+
+        signal.signal(sign, shut)
+        try:
+            yield
+        finally:
+            if signal.getsignal(sign) is shut:
+                signal.signal(sign, obeyed)
+            for task in leaving:
+                task.cancel()
+
+    async def emptied(self, owed: set[object]) -> None:
+        """Wait for those who were inside; callers who come to a shut door are not waited for."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while owed & self.inside:
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            pass

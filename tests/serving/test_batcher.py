@@ -1,0 +1,457 @@
+"""The batcher alone: its line, its window, its batches, and whom it computes for. Time is made up, and costs none."""
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from vitrail.serving.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket, largest_that_pays
+from vitrail.serving.caller import attended
+from vitrail.serving.problems import ClientDisconnect, Problem
+
+
+class MadeUpTime(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next timer as soon as there is nothing else to do."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(JumpingSelector(self))
+
+    def time(self) -> float:
+        return self.now
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: MadeUpTime) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise AssertionError("everybody waits, and for nothing that could come")
+        self.loop.now += timeout
+        return super().select(0)
+
+
+def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=MadeUpTime) as runner:
+        runner.run(story())
+
+
+class Model:
+    """Doubles numbers: each batch takes `seconds`, or as long as `held` says; it remembers what it was asked, when."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.seconds = seconds
+        self.batches: list[list[int]] = []
+        self.times: list[float] = []
+        self.at_work = 0
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        assert not self.at_work, "one batch at a time"
+        self.at_work += 1
+        self.batches.append(items)
+        self.times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.seconds)
+        self.at_work -= 1
+        if -1 in items:
+            raise ZeroDivisionError("cannot")
+        return [2 * item for item in items]
+
+
+def batcher(model: Callable[[list[int]], Awaitable[list[int]]], capacity: int = 100, **options: Any) -> Batcher:
+    return Batcher(model, capacity, clock=asyncio.get_running_loop().time, **options)
+
+
+async def until(seconds: float) -> None:
+    """Until this moment of the made-up time."""
+    await asyncio.sleep(seconds - asyncio.get_running_loop().time())
+
+
+def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
+    return asyncio.create_task(line.answer(items))
+
+
+def test_rows_come_back_in_order_whoever_asked():
+    async def story():
+        model = Model()
+        line = batcher(model, largest=4)
+        asked = [ask(line, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
+        for task, (start, count) in zip(asked, [(0, 3), (10, 1), (20, 7), (30, 2)], strict=True):
+            assert await task == [2 * item for item in range(start, start + count)]
+        assert model.batches == [[0, 1, 2, 10], [20, 21, 22, 23], [24, 25, 26, 30], [31]]
+
+    play(story)
+
+
+def test_an_idle_lane_takes_one_at_once():
+    async def story():
+        model = Model()
+        line = batcher(model, window=0.5)
+        for moment in (0.0, 10.0, 20.0):
+            await until(moment)
+            assert await ask(line, 1) == [2]
+        assert model.times == [0.0, 10.0, 20.0]
+        assert line.lane is None
+
+    play(story)
+
+
+def test_a_busy_lane_gathers_all_that_come_meanwhile():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5)
+        asked = [ask(line, 0)]
+        for item in (1, 2, 3):
+            await until(0.1 * item)
+            asked.append(ask(line, item))
+        assert await asyncio.gather(*asked) == [[0], [2], [4], [6]]
+        assert model.batches == [[0], [1, 2, 3]]
+        assert model.times == [0.0, 1.0]  # the first of them had waited longer than the window already
+
+    play(story)
+
+
+def test_the_first_waits_for_company_no_longer_than_the_window():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5)
+        asked = [ask(line, 0)]
+        for item, moment in [(1, 0.75), (2, 1.125), (3, 1.2), (4, 1.3)]:
+            await until(moment)
+            asked.append(ask(line, item))
+        await asyncio.gather(*asked)
+        assert model.batches == [[0], [1, 2, 3], [4]]
+        assert model.times == [0.0, 1.25, 2.25]
+
+    play(story)
+
+
+def test_a_full_batch_ends_the_window():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5, largest=2)
+        asked = [ask(line, 0)]
+        for item, moment in [(1, 0.75), (2, 1.125)]:
+            await until(moment)
+            asked.append(ask(line, item))
+        await asyncio.gather(*asked)
+        assert model.batches == [[0], [1, 2]]
+        assert model.times == [0.0, 1.125]
+
+    play(story)
+
+
+def test_enough_for_a_batch_do_not_wait_for_the_window():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5, largest=2)
+        first = ask(line, 0)
+        await until(0.9)
+        await asyncio.gather(first, ask(line, 1, 2))
+        assert model.times == [0.0, 1.0]
+
+    play(story)
+
+
+def test_the_window_is_kept_again_after_a_full_batch():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5, largest=2)
+        asked = [ask(line, 0, 1)]
+        await until(0.75)
+        asked.append(ask(line, 2))
+        await asyncio.gather(*asked)
+        assert model.times == [0.0, 1.25]
+
+    play(story)
+
+
+def test_callers_need_not_wait_for_the_window_of_others():
+    async def story():
+        line = batcher(Model(1.0), window=0.5)
+        first = ask(line, 0)
+        await until(0.9)
+        second = ask(line, 1)
+        await first
+        assert asyncio.get_running_loop().time() == 1.0
+        await second
+
+    play(story)
+
+
+def test_the_lane_is_at_work_again_before_answers_are_written():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.0)
+        first = ask(line, 0)
+        await until(0.5)
+        second = ask(line, 1)
+        await first
+        assert model.batches == [[0], [1]]
+        await second
+
+    play(story)
+
+
+def test_a_batch_holds_at_most_the_largest_bucket():
+    async def story():
+        model = Model()
+        line = batcher(model)
+        await ask(line, *range(70))
+        assert [len(batch) for batch in model.batches] == [32, 32, 6]
+        assert [item for batch in model.batches for item in batch] == list(range(70))
+
+    play(story)
+
+
+def test_a_full_line_refuses_at_once_and_takes_again_later():
+    async def story():
+        line = batcher(Model(), capacity=3, window=0.0)
+        working = ask(line, 0)
+        await until(0.5)
+        waiting = ask(line, 1, 2)
+        await until(0.6)
+        with pytest.raises(LineFull, match="2 are waiting"):
+            await line.answer([3, 4])
+        assert asyncio.get_running_loop().time() == 0.6
+        assert len(line.waiting) == 2  # nothing of a refused request stays
+        last = ask(line, 5)
+        assert await asyncio.gather(working, waiting, last) == [[0], [2, 4], [10]]
+        assert await ask(line, 6, 7, 8) == [12, 14, 16]
+
+    play(story)
+
+
+def test_who_gives_up_is_not_computed_for_and_leaves_room():
+    async def story():
+        model = Model()
+        line = batcher(model, capacity=2, window=0.0)
+        first = ask(line, 0)
+        await until(0.5)
+        gone = ask(line, 1, 2)
+        await until(0.6)
+        gone.cancel()
+        await asyncio.wait({gone})
+        assert not line.waiting
+        last = ask(line, 3, 4)
+        assert await asyncio.gather(first, last) == [[0], [6, 8]]
+        assert model.batches == [[0], [3, 4]]
+
+    play(story)
+
+
+def test_who_gives_up_while_being_computed_takes_nobody_along():
+    async def story():
+        line = batcher(Model())
+        gone, stays = ask(line, 1), ask(line, 2)
+        await until(0.5)
+        gone.cancel()
+        assert await stays == [4]
+        assert gone.cancelled()
+        assert await ask(line, 3) == [6]
+
+    play(story)
+
+
+def test_all_give_up_during_the_window():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.5)
+        first = ask(line, 0)
+        await until(0.9)
+        gone = ask(line, 1)
+        await until(1.1)
+        gone.cancel()
+        await until(2.0)
+        assert model.batches == [[0]]
+        assert line.lane is None
+        assert await first == [0]
+        assert await ask(line, 2) == [4]
+
+    play(story)
+
+
+def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
+    async def story():
+        model = Model()
+        line = batcher(model, largest=2, window=0.0)
+        bad, mate, later = ask(line, -1), ask(line, 1), ask(line, 2)
+        for task in (bad, mate):
+            with pytest.raises(BatchFailed, match="batch of 2: cannot") as caught:
+                await task
+            assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert await later == [4]
+        assert await ask(line, 3) == [6]
+
+    play(story)
+
+
+def test_a_failure_takes_the_rest_of_its_request_out_of_the_line():
+    async def story():
+        model = Model()
+        line = batcher(model, largest=2, window=0.0)
+        bad, other = ask(line, 0, -1, 1, 2, 3, 4, 5), ask(line, 6)
+        with pytest.raises(BatchFailed):
+            await bad
+        assert await other == [12]
+        assert model.batches == [[0, -1], [1, 2], [6]]  # the second was on its way before anybody was told
+
+    play(story)
+
+
+def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
+    async def story():
+        async def short(items: list[int]) -> list[int]:
+            return items[1:]
+
+        with pytest.raises(BatchFailed, match="2 items were answered with 1 rows"):
+            await batcher(short).answer([1, 2])
+
+    play(story)
+
+
+def test_closing_answers_those_inside_and_nobody_else():
+    async def story():
+        line = batcher(Model(), largest=2)
+        asked = ask(line, 1, 2, 3)
+        await until(0.5)
+        await line.close()
+        assert asyncio.get_running_loop().time() == 2.0
+        assert asked.done()
+        assert await asked == [2, 4, 6]
+        with pytest.raises(LineFull, match="closed"):
+            await line.answer([4])
+        await line.close()
+
+    play(story)
+
+
+def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
+    async def story():
+        model = Model(0.01)
+        line = batcher(model, capacity=40, window=0.002)
+        fates: dict[str, int] = {"answered": 0, "gave up": 0, "refused": 0}
+
+        async def caller(number: int) -> None:
+            await asyncio.sleep((number * 7919 % 101) / 500)
+            items = list(range(number, number + 1 + number % 9))
+            try:
+                async with asyncio.timeout(0.012 if number % 5 == 0 else None):
+                    assert await line.answer(items) == [2 * item for item in items]
+                fates["answered"] += 1
+            except TimeoutError:
+                fates["gave up"] += 1
+            except LineFull:
+                fates["refused"] += 1
+
+        await asyncio.gather(*(caller(number) for number in range(300)))
+        assert sum(fates.values()) == 300
+        assert min(fates.values()) > 0
+        await until(10)
+        assert (len(line.waiting), line.lane) == (0, None)
+        assert max(len(batch) for batch in model.batches) <= 32
+
+    play(story)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (17, 32), (32, 32)])
+def test_buckets(count, size):
+    assert bucket(count) == size
+    assert size in BUCKETS
+
+
+# What a batch of each size takes on some machine, in seconds; and the largest that should be formed there.
+MACHINES = {
+    "a GPU": ([0.004, 0.004, 0.005, 0.007, 0.011, 0.02], 32),
+    "a small network on a CPU": ([0.000068, 0.000098, 0.000168, 0.000264, 0.000416, 0.000736], 32),
+    "a large network on a CPU": ([0.0255, 0.0501, 0.1003, 0.2336, 0.485, 1.05], 1),
+    "out of the caches at 8": ([0.002, 0.003, 0.005, 0.011, 0.02, 0.03], 4),
+    "too little gain at 16": ([0.002, 0.003, 0.005, 0.008, 0.0157, 0.02], 8),
+    "slow alone": ([0.2, 0.2, 0.2, 0.2, 0.2, 0.2], 1),
+    "slow in company": ([0.1, 0.15, 0.28, 0.5, 0.9, 1.6], 2),
+}
+
+
+@pytest.mark.parametrize(("times", "largest"), MACHINES.values(), ids=MACHINES.keys())
+def test_batches_grow_as_long_as_that_pays(times, largest):
+    seconds = dict(zip(BUCKETS, times, strict=True))
+    assert largest_that_pays(lambda size: seconds[size]) == largest
+
+
+# Those who wait.
+
+
+async def stays() -> dict[str, Any]:
+    """The end of a connection that does not end."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def test_what_is_late_is_dropped_before_it_is_computed():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.0)
+        first = ask(line, 0)
+        await until(0.25)
+        with pytest.raises(Problem) as caught:
+            async with attended(stays, 0.5):
+                await line.answer([1])
+        assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the lane is still at work
+        assert (caught.value.status, caught.value.code) == (504, "deadline_passed")
+        await first
+        assert model.batches == [[0]]
+
+    play(story)
+
+
+def test_who_has_gone_is_dropped_before_it_is_computed():
+    async def story():
+        model = Model(1.0)
+        line = batcher(model, window=0.0)
+        first = ask(line, 0)
+
+        async def goes() -> dict[str, Any]:
+            await until(0.5)
+            return {"type": "http.disconnect"}
+
+        await until(0.25)
+        with pytest.raises(ClientDisconnect):
+            async with attended(goes, 30):
+                await line.answer([1])
+        assert asyncio.get_running_loop().time() == 0.5
+        await first
+        assert model.batches == [[0]]
+
+    play(story)
+
+
+def test_an_answer_in_time_leaves_no_watch_behind():
+    async def story():
+        line = batcher(Model(1.0))
+        async with attended(stays, 1.5):
+            assert await line.answer([1]) == [2]
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    play(story)
+
+
+def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
+    async def story():
+        with pytest.raises(TimeoutError):
+            async with attended(stays, 5), asyncio.timeout(1):
+                await asyncio.sleep(3)
+
+    play(story)
+
+
+def test_a_fault_of_the_work_goes_through():
+    async def story():
+        with pytest.raises(LineFull):
+            async with attended(stays, 5):
+                await batcher(Model(), capacity=0).answer([1])
+
+    play(story)

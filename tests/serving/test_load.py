@@ -1,0 +1,210 @@
+"""Many callers at once, through a real server: their own answers, quick refusals, and nothing lost at the end."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+
+from vitrail.classifier import Classifier
+from vitrail.golden import mosaic
+from vitrail.serving.door import Door
+from vitrail.serving.engine import Engine, batch_size, filled
+
+URL = "/v1/classify"
+
+
+def files(*pictures: bytes):
+    return [("image", ("picture", data, "application/octet-stream")) for data in pictures]
+
+
+def number(server, line: str) -> float:
+    """One number of /metrics."""
+    found = re.search(rf"^{re.escape(line)} (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def shares(prediction) -> dict[int, float]:
+    return {label["index"]: label["probability"] for label in prediction["labels"]}
+
+
+@pytest.fixture(scope="module")
+def heavy(encode) -> bytes:
+    """A small file of many pixels: it keeps a decoder busy for long enough to be seen waiting."""
+    return encode(size=(3000, 3000))
+
+
+@pytest.fixture(scope="module")
+def narrow(start, bentoml_serve, model_file) -> Iterator:
+    """A server with as short a line as there may be."""
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_QUEUE="32") as server:
+        yield server
+
+
+def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
+    """Callers send one to seven pictures, all at once; then each picture again, alone."""
+    requests = [[encode(seed=10 * caller + i) for i in range(1 + caller % 7)] for caller in range(40)]
+    pictures, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_pictures_count")
+    before = [number(server, line) for line in (pictures, batches)]
+    with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda sent: client.post(URL, files=files(*sent), params={"top_k": 10}), requests))
+        rises = [number(server, line) - old for line, old in zip((pictures, batches), before, strict=True)]
+        assert rises[0] == sum(map(len, requests))
+        assert rises[1] < rises[0]  # some were computed together
+        for sent, answer in zip(requests, answers, strict=True):
+            assert answer.status_code == 200
+            for picture, prediction in zip(sent, answer.json()["predictions"], strict=True):
+                alone = client.post(URL, files=files(picture), params={"top_k": 10}).json()["predictions"][0]
+                assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
+
+
+def test_callers_of_one_batch_get_their_own_rows(model_file):
+    """While the lane is held, callers gather; what they then get from one batch is what each gets alone."""
+    model = Classifier(model_file, "cpu")
+    canvases = [mosaic(4, seed, 8, 8) for seed in range(24)]
+    alone = [model.answer(canvas[None]) for canvas in canvases]
+
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = model
+        held = threading.Event()
+        engine.lane.submit(held.wait)
+        first = asyncio.create_task(engine.answer(canvases[:1]))
+        await asyncio.sleep(0)  # the first is on its way to the lane
+        others = [asyncio.create_task(engine.answer(canvases[i : i + 1])) for i in range(1, 20)]
+        several = asyncio.create_task(engine.answer(canvases[20:]))
+        while len(engine.batcher.waiting) < 23:
+            await asyncio.sleep(0)
+        held.set()
+        found = [*await asyncio.gather(first, *others), await several]
+        await engine.close()
+        for column in ("probabilities", "logits", "embedding"):
+            rows = np.concatenate([getattr(answers, column) for answers in found])
+            assert np.abs(rows - np.concatenate([getattr(answers, column) for answers in alone])).max() < 1e-6
+
+    asyncio.run(story())
+
+
+def test_only_the_buckets_sizes_where_each_size_has_its_plan(model_file):
+    model = Classifier(model_file, "cpu")
+    assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 3, 9]
+    model.provider = "CUDAExecutionProvider"
+    assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 4, 16]
+    batch = np.full([3, 2, 2, 3], 7, np.uint8)
+    assert filled(batch, 3) is batch
+    assert filled(batch, 4)[:3].tolist() == batch.tolist()
+    assert filled(batch, 4)[3].max() == 0
+
+
+def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
+    """A request that fills the line, and many more behind it: 200 or 503, and afterwards all is well."""
+    with httpx.Client(base_url=narrow.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
+        first = pool.submit(client.post, URL, files=files(*[heavy] * 32))
+        wait_until(lambda: number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 32)
+        answers = list(pool.map(lambda seed: client.post(URL, files=files(encode(seed=seed))), range(60)))
+        assert {answer.status_code for answer in answers} <= {200, 503}
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert refused
+        assert {(answer.json()["code"], answer.headers["retry-after"]) for answer in refused} == {("busy", "1")}
+        assert first.result().status_code == 200
+        assert number(narrow, 'vitrail_refused_total{reason="busy"}') == len(refused)
+        assert client.post(URL, files=files(*[encode()] * 32)).status_code == 200
+    assert number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 0
+    assert number(narrow, 'vitrail_waiting_pictures{stage="infer"}') == 0
+    assert httpx.get(f"{narrow.url}/readyz").status_code == 200
+
+
+def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
+    before = number(narrow, 'vitrail_stage_seconds_count{stage="decode"}')
+    request = httpx.Request("POST", narrow.url + URL, files=files(*[heavy] * 32))
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as wire:
+        wire.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        wait_until(lambda: number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 32)
+    wait_until(lambda: number(narrow, 'vitrail_refused_total{reason="gone"}') == 1)
+    assert number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 0
+    assert httpx.post(narrow.url + URL, files=files(encode())).status_code == 200  # there is room again
+    assert number(narrow, 'vitrail_stage_seconds_count{stage="decode"}') - before < 33
+
+
+def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode):
+    limits = {"VITRAIL_DEADLINE": "0.25", "VITRAIL_PROVIDER": "cpu"}
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), **limits) as server:
+        late = httpx.post(server.url + URL, files=files(*[heavy] * 32), timeout=30)
+        assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
+        assert late.json()["detail"].startswith("no answer within 0.25 seconds")
+        assert number(server, 'vitrail_refused_total{reason="late"}') == 1
+        wait_until(lambda: httpx.post(server.url + URL, files=files(encode())).status_code == 200)
+
+
+def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, model_file, heavy, encode):
+    """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
+    picture = encode()
+    head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    with (
+        start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as server,
+        ThreadPoolExecutor(2) as pool,
+        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire,
+    ):
+        wire.sendall(head.encode() + picture[:100])
+        running = [pool.submit(httpx.post, server.url + URL, files=files(*[heavy] * 12), timeout=30) for _ in range(2)]
+        wait_until(lambda: number(server, 'vitrail_waiting_pictures{stage="decode"}') == 24)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        state = httpx.get(f"{server.url}/readyz")
+        assert state.json() == {"ready": False, "provider": "CPUExecutionProvider", "reason": "the server is stopping"}
+        for _ in range(3):
+            refused = httpx.post(server.url + URL, files=files(picture))
+            assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+            assert refused.headers["retry-after"] == "1"
+        assert httpx.get(f"{server.url}/livez").status_code == 200
+        wire.sendall(picture[100:])
+        assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        for answer in running:
+            assert answer.result().status_code == 200
+            assert len(answer.result().json()["predictions"]) == 12
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.said()
+
+
+def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(model_file):
+    command = [sys.executable, "-m", "vitrail", "serve", str(model_file), "--provider", "cpu"]
+    environment = {**os.environ, "VITRAIL_QUEUE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    said = "vitrail: VITRAIL_QUEUE is '1'; it must be a whole number, at least 32\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+LIMITS = {"VITRAIL_DEADLINE": ["0", "-1", "nan", "inf", "soon"], "VITRAIL_QUEUE": ["31", "-64", "1e3", "many"]}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in LIMITS.items() for text in texts])
+def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, text):
+    monkeypatch.setenv(name, text)
+
+    async def story() -> None:
+        engine = Engine(Door())
+        await engine.load("")
+        assert engine.model is None
+        assert engine.reason is not None
+        assert engine.reason.startswith(f"{name} is {text!r}; it must be ")
+        await engine.close()
+
+    asyncio.run(story())
