@@ -23,9 +23,9 @@ from vitrail.errors import DataError, ModelError, ParityError
 from vitrail.export.abstention import fit_threshold, weigh_threshold
 from vitrail.export.calibration import calibration_error, fit_temperature
 from vitrail.export.explain import explain, write_explanation
-from vitrail.export.graph import OPSET, Graph, Opset, to_onnx
+from vitrail.export.graph import OPSET, Graph, Opset, set_temperature, to_onnx
 from vitrail.export.precision import Candidate, Choice, Scales, choose
-from vitrail.export.proof import BOUND, all_by_network, cpu_session, prove
+from vitrail.export.proof import BOUND, all_by_file, cpu_session, prove
 from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
@@ -41,6 +41,7 @@ TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
     "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},  # a last digit decides which way one rounds
     "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
 }
+UNFITTED = 2.0  # a temperature that no optimiser takes out of the graph, as it would 1
 LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
 
 
@@ -63,12 +64,11 @@ def export(
     source = source_of(origin, data_path)
     say("reading pictures")
     val, test = validation_pictures(origin, source), source.read("test", origin.input)
-    plain = Graph(network, origin.input, temperature=1.0).eval()
-    learnt_from = all_by_network(plain, val.images)
-    temperature = fit_temperature(learnt_from, val.labels)
-    graph = Graph(network, origin.input, temperature).eval()
     say("writing the graph")
-    model = to_onnx(graph, opset)
+    untempered = to_onnx(Graph(network, origin.input, UNFITTED).eval(), opset)
+    learnt_from = all_by_file(cpu_session(untempered), val.images)
+    temperature = fit_temperature(learnt_from, val.labels)
+    model, graph = set_temperature(untempered, temperature), Graph(network, origin.input, temperature).eval()
     say(f"proving it on {len(test):,} test pictures")
     full = Candidate("fp32", model, prove(graph, model, test.images))
     explanation = explain(graph, model, test.images, opset) if explained else None

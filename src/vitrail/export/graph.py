@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
+import onnx
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
@@ -21,17 +23,20 @@ from vitrail.models.input import Input
 # 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
 Opset = Literal[20, 23]
 OPSET: Opset = 23
+TEMPERATURE = "temperature"
 OUTPUTS = ("probabilities", "logits", "embedding")
 
 
 class Graph(nn.Module):
     """Input rule, network and temperature as one module."""
 
+    temperature: Tensor
+
     def __init__(self, network: nn.Module, rule: InputRule, temperature: float) -> None:
         super().__init__()
         self.input = Input(rule)
         self.network = network
-        self.temperature = temperature
+        self.register_buffer(TEMPERATURE, torch.tensor(float(temperature)), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 [N, H, W, 3] → probabilities [N, K], logits [N, K], embedding [N, D]."""
@@ -44,6 +49,15 @@ def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
     if graph.network.training:
         raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
     return trace(graph, graph.input.rule.size, OUTPUTS, opset)
+
+
+def set_temperature(model: bytes, temperature: float) -> bytes:
+    """The same graph at another temperature, which stands in it as a number of its own."""
+    content = onnx.load_from_string(model)
+    (number,) = (tensor for tensor in content.graph.initializer if tensor.name == TEMPERATURE)
+    number.CopyFrom(onnx.numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))
+    changed: bytes = content.SerializeToString()
+    return changed
 
 
 def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:

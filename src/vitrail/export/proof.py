@@ -17,7 +17,7 @@ BOUND = 1e-4  # of logits on canvases, times their deviation where that is above
 RESIZED = 10  # as many times the bound where the graph resizes
 BATCHES = (1, 2, 3, 7)
 BATCH = 16  # what a layer leaves still lies in the cache for the next
-RESIZED_PICTURES = 8
+RESIZED_PICTURES = 3
 
 Logits = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -42,7 +42,7 @@ def prove(graph: Graph, model: bytes, images: Images) -> Proof:
 def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
     """Answer all test canvases with the file; `ours` is what the network answered."""
     session = cpu_session(model)
-    theirs = np.concatenate([by_file(session, batch) for batch in batches(images)])
+    theirs = all_by_file(session, images)
     errors = np.abs(ours - theirs)
     resized = resized_error(graph, session, images)
     parity = Parity(
@@ -107,6 +107,10 @@ def all_by_network(graph: Graph, images: Images) -> Logits:
 def cpu_session(model: bytes) -> ort.InferenceSession:
     """A model that is no file yet, loaded as `Classifier` will load it."""
     return ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+
+
+def all_by_file(session: ort.InferenceSession, images: Images) -> Logits:
+    return np.concatenate([by_file(session, batch) for batch in batches(images)])
 
 
 def by_network(graph: Graph, images: Images) -> Logits:
