@@ -16,7 +16,7 @@ from vitrail.runtime import session_options
 BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1
 RESIZED = 10  # as many times the bound where the graph resizes
 BATCHES = (1, 2, 3, 7)
-BATCH = 16  # what a layer leaves still lies in the cache for the next
+BATCH = 8  # what a layer leaves still lies in the cache for the next
 RESIZED_PICTURES = 3
 
 Logits = NDArray[np.float32]
