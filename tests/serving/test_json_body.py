@@ -104,7 +104,7 @@ def test_another_encoding(client, data):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
 
 
-@pytest.mark.parametrize("text", ["A", "AA", "AA=A", "A-_A", "AAAA\\nAAAA", " AAAA", "AAAA=", "é", "\\ud800", "😀"])
+@pytest.mark.parametrize("text", ["A", "AA", "AA=A", "A-_A", "AAAA\\nAAAA", " AAAA", "é", "\\ud800", "😀"])
 def test_bad_base64(client, text):
     content = f'{{"images":[{GOOD},{{"b64":"{text}"}}]}}'
     answer = client.post("/v1/classify", content=content.encode(), headers=JSON)
