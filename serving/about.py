@@ -12,7 +12,7 @@ from vitrail.serving.engine import STOPPING, Engine
 from vitrail.serving.openapi import CLIENT_SCHEMA, DOCUMENT
 from vitrail.serving.watch import metrics
 
-# The page needs nothing from elsewhere, and may not be talked into fetching it.
+# The pages need nothing from elsewhere, and may not be talked into fetching it.
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,13 +24,18 @@ PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/docs": ("docs.html", "text/html"),
+    "/docs.css": ("docs.css", "text/css"),
+    "/docs.js": ("docs.js", "text/javascript"),
 }
 
 
 async def model(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     loaded = engine.ready()
-    return JSONResponse({**identity(loaded), "provider": loaded.provider, "card": asdict(loaded.card)})
+    evidence = engine.explainer and asdict(engine.explainer.card.evidence)
+    said = {"provider": loaded.provider, "card": asdict(loaded.card), "explanations": evidence}
+    return JSONResponse({**identity(loaded), **said})
 
 
 async def livez(request: Request) -> Response:

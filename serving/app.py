@@ -14,11 +14,15 @@ from vitrail.serving import about
 from vitrail.serving.body import BodyTooLarge, on_body_too_large
 from vitrail.serving.classify import classify
 from vitrail.serving.door import Door
+from vitrail.serving.embed import embed
 from vitrail.serving.engine import Engine
+from vitrail.serving.explain import explain
 from vitrail.serving.problems import HANDLERS
 
 ROUTES = [
     Route("/v1/classify", classify, methods=["POST"]),
+    Route("/v1/embed", embed, methods=["POST"]),
+    Route("/v1/explain", explain, methods=["POST"]),
     Route("/v1/model", about.model),
     Route("/livez", about.livez),
     Route("/readyz", about.readyz),

@@ -1,5 +1,6 @@
 """POST /v1/classify: pictures → labels."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def refuse(request: Request, faults: list[PictureError]) -> Response:
     problems = [picture_problem(fault) for fault in faults]
     if len(problems) == 1:
         return problem_response(request, problems[0])
-    whole = Problem(422, "no_good_picture", f"none of the {len(problems)} pictures can be classified")
+    whole = Problem(422, "no_good_picture", f"none of the {len(problems)} pictures can be shown to the model")
     return problem_response(request, whole, errors=[problem.document() for problem in problems])
 
 
@@ -67,12 +68,15 @@ def identity(model: Classifier) -> dict[str, Any]:
 def predictions(
     model: Classifier, canvases: list[Canvas | PictureError], rows: NDArray[np.float32], top_k: int, abstain: bool
 ) -> list[dict[str, Any]]:
-    """One entry a picture, in the order they came; `rows` [N, K] has one for each good picture."""
-    good = iter(rows)
+    """The labels of each picture; `rows` [N, K] has one for each good picture."""
+    return in_order(canvases, (prediction(model, row, top_k, abstain) for row in rows))
+
+
+def in_order(canvases: list[Canvas | PictureError], found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry a picture, as they came: what was found for the good ones, and the error of each bad one."""
+    good = iter(found)
     return [
-        {"error": picture_problem(canvas).document()}
-        if isinstance(canvas, PictureError)
-        else prediction(model, next(good), top_k, abstain)
+        {"error": picture_problem(canvas).document()} if isinstance(canvas, PictureError) else next(good)
         for canvas in canvases
     ]
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 from vitrail.classifier import Answers, Classifier
 from vitrail.errors import ModelError, PictureError, VitrailError
+from vitrail.explainer import Explainer
+from vitrail.explanation import explain_path
 from vitrail.golden import golden_pictures
 from vitrail.golden_check import check_golden
 from vitrail.runtime import PROVIDERS, load_faults, usable_cores
@@ -30,6 +32,7 @@ Canvas = NDArray[np.uint8]
 
 STOPPING = "the server is stopping"
 RETRY = {"retry-after": "1"}
+MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
 
@@ -52,12 +55,17 @@ class Engine:
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
         self.reason: str | None = "the model is loading"
+        self.explainer: Explainer | None = None
+        self.no_explainer = "the model is loading"
+        self.explaining = asyncio.Lock()
+        self.unexplained = 0
 
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
             self.deadline, self.batcher.capacity = settings.deadline(), settings.queue()
             model, self.batcher.largest = await run(self.lane, open_model)
+            self.explainer, self.no_explainer = await run(self.lane, open_explainer, model)
         except VitrailError as fault:
             self.reason = str(fault)
             log.error("not ready: %s", fault)
@@ -112,6 +120,26 @@ class Engine:
     async def infer(self, canvases: list[Canvas]) -> list[Answers]:
         return await run(self.lane, answers_of, self.loaded(), canvases)
 
+    def explains(self) -> Explainer:
+        """The explain file beside the model."""
+        if self.explainer is None:
+            raise Problem(404, "no_explain_graph", self.no_explainer)
+        return self.explainer
+
+    async def evidence(self, canvas: Canvas, index: int) -> NDArray[np.float32]:
+        """Where on the canvas the evidence [h, w] for the class of this index lies.
+
+        Only one picture at a time goes to the lane for this, so labels never wait for more than one explanation.
+        """
+        if self.unexplained >= MOST_EXPLAINED:
+            raise refused(503, "busy", f"{self.unexplained} pictures wait to be explained; try again in a moment")
+        self.unexplained += 1
+        try:
+            async with self.explaining:
+                return await run(self.lane, evidence_of, self.explains(), canvas, index)
+        finally:
+            self.unexplained -= 1
+
     async def close(self) -> None:
         await self.batcher.close()
         for pool in (self.decoders, self.lane):
@@ -133,6 +161,12 @@ def answers_of(model: Classifier, canvases: list[Canvas]) -> list[Answers]:
     with STAGES.labels("infer").time():
         answers = model.answer(filled(np.stack(canvases), batch_size(model, len(canvases))))
     return [Answers(*(column[i : i + 1] for column in vars(answers).values())) for i in range(len(canvases))]
+
+
+def evidence_of(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:
+    with STAGES.labels("explain").time():
+        evidence: NDArray[np.float32] = explainer.evidence(canvas[None])[0, index]
+    return evidence
 
 
 def batch_size(model: Classifier, count: int) -> int:
@@ -159,6 +193,22 @@ def open_model() -> tuple[Classifier, int]:
     except load_faults() as fault:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
     return model, largest
+
+
+def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
+    """The explain file beside the model, warm; or why there is none. Labels are served either way."""
+    path = explain_path(model.path)
+    if not path.is_file():
+        return None, "this model was exported without its explain file (`vitrail export --explain`)"
+    faults: tuple[type[Exception], ...] = (VitrailError, *load_faults())
+    try:
+        explainer = Explainer(model, path, settings.provider())
+        explainer.evidence(golden_pictures(model.card.input.size)[0][None])
+    except faults as fault:
+        reason = str(fault).splitlines()[0]
+        log.warning("nothing can be explained: %s", reason)
+        return None, reason
+    return explainer, ""
 
 
 def prove(model: Classifier) -> None:

@@ -1,11 +1,14 @@
-"""The encoded pictures in a request: parts of a multipart body, or the body itself."""
+"""The encoded pictures in a request: parts of a multipart body, members of a JSON one, or the body itself."""
 
 from collections.abc import AsyncGenerator
+from itertools import islice
+from typing import TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from vitrail.serving import json_in
 from vitrail.serving.body import MAX_BODY, read_body
 from vitrail.serving.problems import Problem
 
@@ -13,6 +16,8 @@ FIELD = "image"
 MAX_PICTURES = 32
 MAX_PARTS = 1000
 LONGEST_TYPE = 200  # a boundary has at most 70 characters
+
+T = TypeVar("T")
 
 
 class PartsInMemory(MultiPartParser):
@@ -24,19 +29,35 @@ class PartsInMemory(MultiPartParser):
 async def pictures_in(request: Request) -> list[bytes]:
     """Every picture of the request, in order; at least one. No value is ever taken for an address."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    multipart = kind == "multipart/form-data"
     raw = kind in ("", "application/octet-stream") or kind.startswith("image/")
-    if not (multipart or raw):
+    if not (raw or kind in ("multipart/form-data", "application/json")):
         raise Problem(
             415,
             "unsupported_media_type",
-            "send multipart/form-data with the field 'image', or the picture itself as image/…",
-            {"accept": "multipart/form-data, image/*"},
+            f"send multipart/form-data with the field 'image', application/json as {json_in.SHAPE}, "
+            "or the picture itself as image/…",
+            {"accept": "multipart/form-data, application/json, image/*"},
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported_encoding", "the body must not be compressed: pictures already are")
     body = await read_body(request)
-    return await parts(request, body) if multipart else [body]
+    if raw:
+        return [body]
+    return members(body) if kind == "application/json" else await parts(request, body)
+
+
+def members(body: bytes) -> list[bytes]:
+    """The pictures of a JSON body; of too many, one too many is read."""
+    pictures = list(islice(json_in.pictures(body), MAX_PICTURES + 1))
+    if not pictures:
+        raise Problem(422, "missing_image", "the list 'images' is empty")
+    return not_too_many(pictures)
+
+
+def not_too_many(pictures: list[T]) -> list[T]:
+    if len(pictures) > MAX_PICTURES:
+        raise Problem(413, "too_many_pictures", f"more than {MAX_PICTURES} pictures were sent in one request")
+    return pictures
 
 
 async def parts(request: Request, body: bytes) -> list[bytes]:
@@ -65,6 +86,4 @@ def chosen(items: list[tuple[str, UploadFile | str]]) -> list[UploadFile]:
     files = [value for _, value in items if isinstance(value, UploadFile)]
     if not files:
         raise Problem(422, "missing_image", "the form has no file field 'image'")
-    if len(files) > MAX_PICTURES:
-        raise Problem(413, "too_many_pictures", f"{len(files)} pictures were sent; at most {MAX_PICTURES} are taken")
-    return files
+    return not_too_many(files)

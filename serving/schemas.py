@@ -30,6 +30,9 @@ def several(items: Json) -> Json:
 
 
 IDENTITY: Json = {"name": TEXT, "sha256": SHA256}
+BASE64: Json = {"type": "string", "contentEncoding": "base64"}
+NUMBERS: Json = {"type": "array", "items": {"type": "number"}}
+KIND: Json = {"type": "string", "enum": ["exact", "approximate"]}
 FAULT: Json = {"type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "code": TEXT}
 PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -39,9 +42,23 @@ SCHEMAS: Json = {
         "oneOf": [record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}), record({"error": ref("Fault")})]
     },
     "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
+    "Embeddings": record({"model": record(IDENTITY), "predictions": several(ref("Embedding"))}),
+    "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Fault")})]},
+    "Explanation": record(
+        {"model": record(IDENTITY), "label": TEXT, "kind": KIND, "evidence": several(NUMBERS)},
+        {"overlay": {**BASE64, "contentMediaType": "image/png"}},
+    ),
+    "Explanations": record({"kind": KIND, "grid": several(WHOLE), "rule": TEXT}),
     "Fault": record(FAULT),
     "Problem": record({**FAULT, "request_id": TEXT}, {"errors": several(ref("Fault"))}),
-    "Model": record({**IDENTITY, "provider": TEXT, "card": {"type": "object"}}),
+    "Model": record(
+        {
+            **IDENTITY,
+            "provider": TEXT,
+            "card": {"type": "object"},
+            "explanations": {"oneOf": [ref("Explanations"), {"type": "null"}]},
+        }
+    ),
     "Live": record({"live": {"const": True}}),
     "Ready": record({"ready": TRUTH, "provider": TEXT_OR_NULL, "reason": TEXT_OR_NULL}),
 }

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from vitrail.cli import main
 from vitrail.golden import mosaic
 from vitrail.serving.openapi import DOCUMENT
 
@@ -117,9 +118,34 @@ def server(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[httpx.Client]:
-    """A client that holds every answer against the written contract."""
-    with httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [hold_to_contract]}) as one:
+    with careful_client(server) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def explained_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared network as a model file of its own, with its explain file beside it."""
+    path = tmp_path_factory.mktemp("explained") / "model.onnx"
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(path), "--explain"]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def explaining(start: Start, bentoml_serve: list[str], explained_file: Path) -> Iterator[Server]:
+    """The one server whose model has an explain file."""
+    with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), VITRAIL_PROVIDER="cpu") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def explaining_client(explaining: Server) -> Iterator[httpx.Client]:
+    with careful_client(explaining) as one:
+        yield one
+
+
+def careful_client(server: Server) -> httpx.Client:
+    """A client that holds every answer against the written contract."""
+    return httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [hold_to_contract]})
 
 
 def hold_to_contract(response: httpx.Response) -> None:
@@ -147,6 +173,8 @@ def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None
         return None if len(fitting) == 1 else f"{where} fits {len(fitting)} of the alternatives"
     if "const" in schema:
         return None if value == schema["const"] else f"{where} is not {schema['const']}"
+    if value not in schema.get("enum", [value]):
+        return f"{where} is none of {schema['enum']}"
     if kind_of(value) not in np.atleast_1d(schema["type"]):
         return f"{where} is {kind_of(value)}, not {schema['type']}"
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from vitrail.classifier import Classifier
+from vitrail.commands.bento import stage
+from vitrail.explainer import Explainer
 from vitrail.serving.naming import model_name
 
 
@@ -92,3 +94,11 @@ def test_store_puts_the_file_into_the_model_store_once(model_file, tmp_path):
     about = yaml.safe_load((stored.parent / "model.yaml").read_text())
     assert about["labels"]["sha256"] == model.sha256[:63]
     assert about["metadata"]["sha256"] == model.sha256
+
+
+def test_what_is_staged_has_the_explain_file_where_there_is_one(explained_file, model_file, tmp_path):
+    with_one, without = tmp_path / "with", tmp_path / "without"
+    stage(Classifier(explained_file, "cpu"), "cpu", with_one)
+    stage(Classifier(model_file, "cpu"), "cpu", without)
+    assert Explainer(Classifier(with_one / "model.onnx", "cpu"), provider="cpu").path == with_one / "model.explain.onnx"
+    assert [path.name for path in without.glob("*.onnx")] == ["model.onnx"]

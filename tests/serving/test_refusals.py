@@ -99,7 +99,6 @@ def test_the_largest_body_is_read(client, encode):
 @pytest.mark.parametrize(
     "content_type",
     [
-        "application/json",
         "text/plain",
         "application/vnd.bentoml+pickle",
         "application/x-www-form-urlencoded",
@@ -160,7 +159,7 @@ def test_no_address_is_ever_fetched(client):
         refused(client.post(URL, files={"image": ("u", address.encode(), "text/plain")}), 415, "unsupported_format")
         refused(client.post(URL, files={"image": (None, address.encode())}), 422, "not_a_file")
         refused(client.post(URL, data={"image": address}), 415, "unsupported_media_type")
-        refused(client.post(URL, json={"image": address}), 415, "unsupported_media_type")
+        refused(client.post(URL, json={"image": address}), 400, "bad_json")
         with pytest.raises(TimeoutError):
             trap.accept()
 

@@ -59,8 +59,8 @@ def store(model: "Classifier") -> str:
     import bentoml
     from bentoml.exceptions import NotFound
 
-    from vitrail.explanation import explain_path
     from vitrail.serving.naming import model_name
+    from vitrail.serving.settings import PACKED_MODEL
 
     card = model.card
     tag = f"{model_name(card)}:{model.sha256[:16]}"
@@ -71,11 +71,17 @@ def store(model: "Classifier") -> str:
     labels = {"dataset": card.dataset.name[:63], "precision": card.precision, "sha256": model.sha256[:63]}
     facts = {"sha256": model.sha256, "classes": list(card.classes), "test_accuracy": card.test_accuracy.value}
     with bentoml.models.create(tag, labels=labels, metadata=facts) as stored:
-        copyfile(model.path, stored.path_of("model.onnx"))
-        explanation = explain_path(model.path)
-        if explanation.is_file():
-            copyfile(explanation, stored.path_of("model.explain.onnx"))
+        copy_model(model.path, Path(stored.path_of(PACKED_MODEL)))
     return str(stored.tag)
+
+
+def copy_model(model: Path, copy: Path) -> None:
+    """Copy a model file, and its explain file where there is one."""
+    from vitrail.explanation import explain_path
+
+    copyfile(model, copy)
+    if explain_path(model).is_file():
+        copyfile(explain_path(model), explain_path(copy))
 
 
 def installed_runtime() -> str:
@@ -96,7 +102,7 @@ def stage(model: "Classifier", runtime: str, folder: Path) -> None:
     from vitrail.serving.settings import PACKED_MODEL
 
     copytree(Path(vitrail.__file__).parent, folder / "vitrail", ignore=ignore_patterns("__pycache__"))
-    copyfile(model.path, folder / PACKED_MODEL)
+    copy_model(model.path, folder / PACKED_MODEL)
     # What an installation would leave beside the package: `importlib.metadata` finds the version there.
     identity = folder / f"vitrail-{vitrail.__version__}.dist-info"
     identity.mkdir()

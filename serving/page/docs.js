@@ -1,0 +1,129 @@
+// The routes of docs.json, written out for people. Texts from the document are set as text, never as HTML.
+"use strict";
+
+const element = (id) => document.getElementById(id);
+
+function make(name, content = [], properties = {}) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...[content].flat());
+  return made;
+}
+
+const code = (text) => make("code", text);
+const block = (text) => make("pre", code(text), { tabIndex: 0 });
+
+// A schema as the JSON that fits it: members in order, texts for what each value is; `depth` is how far it is set in.
+function shape(schema, named, depth = 0) {
+  const deeper = "  ".repeat(depth + 1);
+  const end = "  ".repeat(depth);
+  if (schema.$ref) return shape(named[schema.$ref.split("/").pop()], named, depth);
+  if (schema.oneOf) return schema.oneOf.map((one) => shape(one, named, depth)).join(`\n${end}or `);
+  if ("const" in schema) return JSON.stringify(schema.const);
+  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
+  if (schema.type === "array") {
+    const item = shape(schema.items, named, depth);
+    return `[${item}, …]`;
+  }
+  if (!schema.properties) return kind(schema);
+  const members = Object.entries(schema.properties).map(([name, value]) => {
+    const maybe = schema.required.includes(name) ? "" : "?";
+    return `${deeper}"${name}"${maybe}: ${shape(value, named, depth + 1)}`;
+  });
+  return `{\n${members.join(",\n")}\n${end}}`;
+}
+
+function kind(schema) {
+  const types = [schema.type].flat().join(" or ");
+  if (schema.contentEncoding) return `${schema.contentEncoding} text`;
+  if (schema.contentMediaType) return "the bytes of a file";
+  const least = "minimum" in schema ? `, at least ${schema.minimum}` : "";
+  const most = "maximum" in schema ? `, at most ${schema.maximum}` : "";
+  const usual = "default" in schema ? `, else ${schema.default}` : "";
+  return types + least + most + usual;
+}
+
+function example(path, method, operation) {
+  const address = new URL(path.slice(1) || "./", location.href.replace(/[?#].*$/, "")).href;
+  return method === "get" ? `curl ${address}` : `curl -F image=@photo.jpg '${address}${question(operation)}'`;
+}
+
+function question({ operationId }) {
+  return { classify: "?top_k=3", explain: "?overlay=png" }[operationId] ?? "";
+}
+
+function pairs(title, rows) {
+  return rows.length ? [make("h3", title), make("dl", rows.flat())] : [];
+}
+
+function parameters(operation) {
+  return (operation.parameters ?? []).map(({ name, description, schema }) => [
+    make("dt", code(name)),
+    make("dd", [`${description} `, make("span", `(${schema.enum ? schema.enum.join(", ") : kind(schema)})`, { className: "kind" })]),
+  ]);
+}
+
+function bodies(operation, named) {
+  return Object.entries(operation.requestBody?.content ?? {}).map(([type, { schema }]) => [
+    make("dt", code(type)),
+    make("dd", schema.properties ? block(shape(schema, named)) : "the bytes of one picture"),
+  ]);
+}
+
+// Each answer with what it means; its shape too, but that of a problem only once, below all routes.
+function answers(operation, named) {
+  return Object.entries(operation.responses).map(([status, { description, content }]) => {
+    const [[type, { schema }]] = Object.entries(content);
+    const known = schema.$ref?.endsWith("/Problem") || !type.endsWith("json") || !(schema.$ref || schema.properties);
+    const shown = known ? [] : [block(shape(schema, named))];
+    return [
+      make("dt", status, { className: status < 400 ? "good" : "bad" }),
+      make("dd", [description, make("span", known && status < 400 ? ` (${type})` : "", { className: "kind" }), ...shown]),
+    ];
+  });
+}
+
+function route(path, method, operation, named) {
+  const body = pairs("Body", bodies(operation, named));
+  if (body.length) body.splice(1, 0, make("p", `${operation.requestBody.description}, in one of these forms`));
+  return make(
+    "section",
+    [
+      make("h2", [make("span", method.toUpperCase(), { className: "method" }), code(path)]),
+      make("p", make("strong", operation.summary)),
+      ...(operation.description ? [make("p", operation.description)] : []),
+      block(example(path, method, operation)),
+      ...pairs("Parameters", parameters(operation)),
+      ...body,
+      ...pairs("Answers", answers(operation, named)),
+    ],
+    { id: operation.operationId },
+  );
+}
+
+function problem(named) {
+  const text = "Wherever an answer above 399 shows no shape of its own, it is application/problem+json (RFC 9457):";
+  const parts = [make("h2", "Every error"), make("p", text), block(shape(named.Problem, named))];
+  return make("section", parts, { id: "errors" });
+}
+
+// Pages, styles and scripts are routes too, but nobody calls them: they stand in docs.json only.
+const isAsset = (path) => /\.(css|js)$|^\/$|^\/docs$/.test(path);
+
+async function start() {
+  const response = await fetch("docs.json");
+  const { info, paths, components } = await response.json();
+  element("about").textContent = `${info.version}. ${info.description}`;
+  for (const [path, methods] of Object.entries(paths).filter(([path]) => !isAsset(path))) {
+    for (const [method, operation] of Object.entries(methods)) {
+      element("contents").append(make("a", path, { href: `#${operation.operationId}` }));
+      element("routes").append(route(path, method, operation, components.schemas));
+    }
+  }
+  element("contents").append(make("a", "errors", { href: "#errors" }));
+  element("routes").append(problem(components.schemas));
+  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}
+
+start().catch((fault) => {
+  element("about").textContent = `docs.json cannot be shown: ${fault.message}`;
+});

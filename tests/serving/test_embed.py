@@ -1,0 +1,64 @@
+"""POST /v1/embed: the library's vectors, for one picture and for several."""
+
+import numpy as np
+import pytest
+
+from vitrail.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def vector(model_file):
+    model = Classifier(model_file, "cpu")
+    return lambda data: model.answer(model.fit(data)[None]).embedding[0]
+
+
+def test_one_picture_as_the_body(client, encode, vector, model_file):
+    picture = encode("JPEG")
+    answer = client.post("/v1/embed", content=picture, headers={"content-type": "image/jpeg"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["model"]["sha256"] == Classifier(model_file, "cpu").sha256
+    (prediction,) = body["predictions"]
+    assert np.std(prediction["embedding"]) > 0
+    assert prediction["embedding"] == pytest.approx(vector(picture).tolist(), abs=1e-5)
+
+
+def test_several_keep_their_order_and_a_bad_one_its_place(client, encode, vector):
+    good = [encode(seed=seed) for seed in (1, 2)]
+    sent = [b"no picture", good[0], encode("PNG")[:100], good[1]]
+    answer = client.post("/v1/embed", files=[("image", data) for data in sent])
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    assert [predictions[place]["error"]["code"] for place in (0, 2)] == ["unsupported_format", "corrupt_picture"]
+    for place, picture in zip((1, 3), good, strict=True):
+        assert predictions[place]["embedding"] == pytest.approx(vector(picture).tolist(), abs=1e-5)
+    assert predictions[1] != predictions[3]
+
+
+def test_refusals_are_those_of_classify(client, encode):
+    requests = [
+        {"content": b"no picture"},
+        {"content": encode()[:100]},
+        {"files": [("image", b""), ("image", b"BM")]},
+        {"files": [("image", encode())] * 33},
+        {"files": {"photo": encode()}},
+        {"content": b"{", "headers": {"content-type": "application/json"}},
+        {"content": encode(), "headers": {"content-type": "text/plain"}},
+        {"content": bytes(20_000_001)},
+    ]
+    codes = []
+    for request in requests:
+        answers = [client.post(route, **request) for route in ("/v1/embed", "/v1/classify")]
+        told = [{**answer.json(), "request_id": None} for answer in answers]
+        assert told[0] == told[1]
+        codes.append(told[0]["code"])
+    assert codes == [
+        "unsupported_format",
+        "corrupt_picture",
+        "no_good_picture",
+        "too_many_pictures",
+        "unknown_field",
+        "bad_json",
+        "unsupported_media_type",
+        "body_too_large",
+    ]

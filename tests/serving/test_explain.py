@@ -1,0 +1,281 @@
+"""POST /v1/explain: the library's evidence, drawn where it is asked for; and servers that have none to give."""
+
+import asyncio
+import io
+import json
+import shutil
+import threading
+from base64 import b64decode, b64encode
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.classifier import Classifier
+from vitrail.explainer import Explainer
+from vitrail.explanation import explain_path
+from vitrail.pictures.overlay import COLD, SIDE, WARM, draw_overlay
+from vitrail.serving import engine as module
+from vitrail.serving.door import Door
+from vitrail.serving.engine import MOST_EXPLAINED, Engine
+from vitrail.serving.problems import Problem
+
+URL = "/v1/explain"
+
+
+@pytest.fixture(scope="module")
+def explainer(explained_file):
+    return Explainer(Classifier(explained_file, "cpu"), provider="cpu")
+
+
+def same(evidence, explanation) -> bool:
+    return np.allclose(evidence, explanation.evidence, atol=1e-4) and np.std(evidence) > 0
+
+
+def test_the_evidence_for_a_label(explaining_client, encode, explainer):
+    for label in ("0", "7"):
+        answer = explaining_client.post(URL, params={"label": label}, files={"image": encode()})
+        assert answer.status_code == 200
+        body = answer.json()
+        assert set(body) == {"model", "label", "kind", "evidence"}
+        assert body["model"]["sha256"] == explainer.classifier.sha256
+        assert (body["label"], body["kind"]) == (label, "exact")
+        assert same(body["evidence"], explainer.explain(encode(), label))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_most_probable_label_unless_another_is_named(explaining_client, encode, explainer, seed):
+    picture = encode(seed=seed)
+    body = explaining_client.post(URL, content=picture).json()
+    (best,) = explainer.classifier.classify(picture, 1)
+    assert body["label"] == best.label
+    assert same(body["evidence"], explainer.explain(picture, best.label))
+
+
+def test_exact_evidence_adds_up_to_the_logit(explaining_client, encode, explainer):
+    body = explaining_client.post(URL, content=encode(), params={"label": "3"}).json()
+    model = explainer.classifier
+    assert np.mean(body["evidence"]) == pytest.approx(model.answer(model.fit(encode())[None]).logits[0, 3], abs=1e-4)
+
+
+def test_the_overlay_is_a_png_of_the_whole_canvas(explaining_client, encode, explainer):
+    body = explaining_client.post(URL, content=encode(), params={"overlay": "png", "label": "3"}).json()
+    drawing = Image.open(io.BytesIO(b64decode(body["overlay"])))
+    assert (drawing.format, drawing.mode, drawing.size) == ("PNG", "RGB", (SIDE, SIDE))
+    expected = draw_overlay(explainer.classifier.fit(encode()), explainer.explain(encode(), "3").evidence)
+    assert np.abs(np.array(drawing).astype(int) - np.array(expected).astype(int)).max() <= 1
+
+
+def test_json_too(explaining_client, encode):
+    form = explaining_client.post(URL, files={"image": encode()})
+    answer = explaining_client.post(URL, json={"images": [{"b64": b64encode(encode()).decode()}]})
+    assert answer.json() == form.json()
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"label": "cat"}, "unknown_label"),
+        ({"label": ""}, "unknown_label"),
+        ({"label": "x" * 5000}, "unknown_label"),
+        ({"overlay": "jpeg"}, "bad_overlay"),
+        ({"overlay": ""}, "bad_overlay"),
+        ({"overlay": "PNG"}, "bad_overlay"),
+    ],
+)
+def test_parameters_that_cannot_be_read(explaining_client, encode, params, code):
+    answer = explaining_client.post(URL, content=encode(), params=params)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert len(answer.content) < 1000
+
+
+def test_one_picture_at_a_time(explaining_client, encode):
+    answer = explaining_client.post(URL, files=[("image", encode()), ("image", encode())])
+    assert (answer.status_code, answer.json()["code"]) == (400, "one_picture")
+
+
+def test_a_bad_picture_is_told_as_elsewhere(explaining_client, encode):
+    for data, status, code in [(b"no", 415, "unsupported_format"), (encode()[:90], 422, "corrupt_picture")]:
+        answer = explaining_client.post(URL, content=data)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_labels_and_explanations_at_once(explaining_client, encode, explainer):
+    pictures = [encode(seed=seed) for seed in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        explained = pool.map(lambda data: explaining_client.post(URL, content=data, params={"label": "1"}), pictures)
+        labelled = pool.map(lambda data: explaining_client.post("/v1/classify", content=data), pictures)
+        answers = list(zip(pictures, explained, labelled, strict=True))
+    for picture, explanation, label in answers:
+        assert same(explanation.json()["evidence"], explainer.explain(picture, "1"))
+        assert label.json()["predictions"][0]["labels"][0]["label"] == explainer.classifier.classify(picture)[0].label
+
+
+def test_the_model_route_tells_what_is_explained(explaining_client, client, explainer):
+    told = explaining_client.get("/v1/model").json()["explanations"]
+    card = explainer.card.evidence
+    assert told == {"kind": "exact", "grid": list(card.grid), "rule": card.rule}
+    assert client.get("/v1/model").json()["explanations"] is None
+
+
+def test_its_time_is_counted(explaining_client, encode):
+    def count() -> float:
+        lines = explaining_client.get("/metrics").text.splitlines()
+        (found,) = [line for line in lines if line.startswith('vitrail_stage_seconds_count{stage="explain"}')]
+        return float(found.split()[1])
+
+    explaining_client.post(URL, content=encode())
+    before = count()
+    explaining_client.post(URL, content=encode())
+    assert count() == before + 1
+
+
+def test_without_an_explain_file(client, encode):
+    answer = client.post(URL, content=encode())
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_explain_graph")
+    assert "vitrail export --explain" in answer.json()["detail"]
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """An engine that has loaded this file, in this process; closed again when the test ends."""
+    engines = []
+
+    async def load(path) -> Engine:
+        monkeypatch.setenv("VITRAIL_MODEL", str(path))
+        monkeypatch.setenv("VITRAIL_PROVIDER", "cpu")
+        engine = Engine(Door())
+        await engine.load("here")
+        engines.append(engine)
+        return engine
+
+    yield load
+    for engine in engines:
+        asyncio.run(engine.close())
+
+
+def foreign(model, explained, folder):
+    shutil.copy(explain_path(explained), explain_path(folder / "model.onnx"))
+    return shutil.copy(model, folder / "model.onnx")
+
+
+def altered(explained, folder):
+    data = bytearray(explain_path(explained).read_bytes())
+    data[len(data) // 2] ^= 1
+    explain_path(folder / "model.onnx").write_bytes(data)
+    return shutil.copy(explained, folder / "model.onnx")
+
+
+def text(explained, folder):
+    explain_path(folder / "model.onnx").write_text(json.dumps({}))
+    return shutil.copy(explained, folder / "model.onnx")
+
+
+def test_an_explain_file_that_cannot_be_used_leaves_labels_alone(
+    loaded, model_file, explained_file, tmp_path, caplog, encode
+):
+    folders = [tmp_path / name for name in ("foreign", "altered", "text")]
+    for folder in folders:
+        folder.mkdir()
+    paths = [
+        foreign(model_file, explained_file, folders[0]),
+        altered(explained_file, folders[1]),
+        text(explained_file, folders[2]),
+    ]
+    for path, reason in zip(paths, ["explains another model file", "", "is not an ONNX file"], strict=True):
+        caplog.clear()
+        engine = asyncio.run(loaded(path))
+        assert engine.ready().path == path
+        with pytest.raises(Problem, match=reason) as caught:
+            engine.explains()
+        assert (caught.value.status, caught.value.code) == (404, "no_explain_graph")
+        (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert warning.getMessage() == f"nothing can be explained: {caught.value}"
+
+
+def test_labels_wait_for_one_explanation_at_most(loaded, explained_file, monkeypatch):
+    """While one of four explanations runs, nothing stands before the label in the lane's line."""
+    order: list[str] = []
+    may_end = threading.Event()
+    evidence_of, answers_of = module.evidence_of, module.answers_of
+
+    def explained(*args):
+        assert may_end.wait(30)
+        order.append("explanation")
+        return evidence_of(*args)
+
+    def labelled(*args):
+        order.append("label")
+        return answers_of(*args)
+
+    monkeypatch.setattr(module, "evidence_of", explained)
+    monkeypatch.setattr(module, "answers_of", labelled)
+
+    async def both() -> None:
+        engine = await loaded(explained_file)
+        canvas = np.zeros((8, 8, 3), np.uint8)
+        explaining = [asyncio.ensure_future(engine.evidence(canvas, 0)) for _ in range(4)]
+        await asyncio.sleep(0)
+        answering = asyncio.ensure_future(engine.answer([canvas]))
+        while not engine.lane._work_queue.qsize():
+            await asyncio.sleep(0.001)
+        may_end.set()
+        await asyncio.gather(answering, *explaining)
+
+    asyncio.run(both())
+    assert order == ["explanation", "label", "explanation", "explanation", "explanation"]
+
+
+def test_more_than_may_wait_are_refused(loaded, explained_file):
+    async def crowd() -> list[object]:
+        engine = await loaded(explained_file)
+        canvas = np.zeros((8, 8, 3), np.uint8)
+        asked = [engine.evidence(canvas, 0) for _ in range(MOST_EXPLAINED + 3)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert (await engine.evidence(canvas, 0)).shape == (4, 4)  # who comes later is served
+        return list(found)
+
+    found = asyncio.run(crowd())
+    refusals = [one for one in found if isinstance(one, Problem)]
+    assert [(one.status, one.code, one.headers) for one in refusals] == [(503, "busy", {"retry-after": "1"})] * 3
+    assert len(found) - len(refusals) == MOST_EXPLAINED
+
+
+def drawn(evidence, value=128, size=8):
+    canvas = np.full((size, size, 3), value, np.uint8)
+    return np.array(draw_overlay(canvas, np.array(evidence, np.float32))).astype(int)
+
+
+def test_an_overlay_is_warm_for_and_cold_against():
+    picture = drawn([[4, -4]])
+    left, right = picture[:, 0], picture[:, -1]
+    for found, colour in ((left, WARM), (right, COLD)):
+        assert np.abs(found - np.array(colour)).sum(1).max() < np.abs(picture[:, 112] - np.array(colour)).sum(1).min()
+    red, blue = left[0, 0] - left[0, 2], right[0, 2] - right[0, 0]
+    assert red > 100
+    assert blue > 100
+
+
+def test_an_overlay_has_its_zero_at_zero():
+    """No evidence, no tint; weak evidence for a label is not drawn as evidence against it."""
+    plain = drawn([[0, 0]])
+    assert (plain == plain[0, 0, 0]).all()
+    weak = drawn([[1, 10]])
+    assert (weak[:, :, 0] >= weak[:, :, 2]).all()
+    assert (weak[:, 0, 0] - weak[:, 0, 2] < weak[:, -1, 0] - weak[:, -1, 2]).all()
+
+
+def test_an_overlay_says_as_much_at_any_scale():
+    assert (drawn([[3, -1], [0, 2]]) == drawn([[0.003, -0.001], [0, 0.002]])).all()
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 224), (28, 224), (60, 240), (224, 224), (300, 300)])
+def test_an_overlay_is_large_enough_to_be_seen(size, side):
+    assert drawn([[1, 0], [0, -1]], size=size).shape == (side, side, 3)
+
+
+def test_pixels_stay_squares_below_an_overlay():
+    canvas = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = np.array(draw_overlay(canvas, np.zeros((4, 4), np.float32)))
+    assert (picture == picture[::28, ::28].repeat(28, 0).repeat(28, 1)).all()

@@ -1,0 +1,159 @@
+"""Pictures in a JSON body: the same answers as in a form; whatever is not of that shape is refused at once."""
+
+import json
+import socket
+from base64 import b64encode
+
+import pytest
+
+from vitrail.serving.json_in import pictures
+from vitrail.serving.pictures_in import MAX_PICTURES
+from vitrail.serving.problems import Problem
+
+ROUTES = ["/v1/classify", "/v1/embed"]
+JSON = {"content-type": "application/json"}
+
+
+def body(*encoded: bytes) -> dict:
+    return {"images": [{"b64": b64encode(data).decode()} for data in encoded]}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_answer_is_that_of_a_form(client, encode, route):
+    sent = [encode(), encode("JPEG", seed=2), b"no picture", encode("WEBP", seed=3)]
+    form = client.post(route, files=[("image", data) for data in sent])
+    answer = client.post(route, json=body(*sent))
+    assert answer.status_code == 200
+    assert answer.json() == form.json()
+    assert answer.json()["predictions"][2]["error"]["code"] == "unsupported_format"
+
+
+def test_as_many_as_a_form_may_have(client, encode):
+    answer = client.post("/v1/classify", json=body(*[encode()] * MAX_PICTURES))
+    assert len(answer.json()["predictions"]) == MAX_PICTURES
+    answer = client.post("/v1/classify", json=body(*[encode()] * (MAX_PICTURES + 1)))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_pictures")
+
+
+def test_other_spellings_of_the_same_json(client, encode):
+    text = json.dumps(body(encode()))
+    expected = client.post("/v1/classify", content=text, headers=JSON).json()
+    spaced = text.replace(":", " :\r\n\t").replace("[", " [ ").replace("}", " } ") + "\n"
+    escaped = text.replace("/", "\\/").replace("images", "im\\u0061ges")
+    for same in (spaced, escaped):
+        assert json.loads(same) == json.loads(text) != same
+        answer = client.post("/v1/classify", content=same, headers={"content-type": "Application/JSON; charset=utf-8"})
+        assert answer.json() == expected
+
+
+def many(members: int) -> str:
+    return ",".join(f'"k{number}":0' for number in range(members))
+
+
+GOOD = '{"b64":"AA=="}'
+NOT_THE_SHAPE = {
+    "nothing": "",
+    "null": "null",
+    "a number": "1e400",
+    "a text": '"image"',
+    "an empty object": "{}",
+    "a list": f"[{GOOD}]",
+    "another member": '{"image": []}',
+    "a member more": f'{{"images":[{GOOD}],"top_k":1}}',
+    "images twice": f'{{"images":[{GOOD}],"images":[{GOOD}]}}',
+    "images is an object": f'{{"images":{GOOD}}}',
+    "images is null": '{"images":null}',
+    "images is infinite": '{"images":1e400}',
+    "an item is a text": '{"images":["AA=="]}',
+    "an item has nothing": '{"images":[{}]}',
+    "an item has an address": '{"images":[{"url":"http://127.0.0.1/photo.png"}]}',
+    "an item has more": '{"images":[{"b64":"AA==","url":"http://127.0.0.1/photo.png"}]}',
+    "b64 twice": '{"images":[{"b64":"AA==","b64":"AA=="}]}',
+    "b64 is a number": '{"images":[{"b64":1}]}',
+    "b64 is not a number": '{"images":[{"b64":NaN}]}',
+    "b64 is true": '{"images":[{"b64":true}]}',
+    "b64 is a list": '{"images":[{"b64":["AA=="]}]}',
+    "a comma too many": f'{{"images":[{GOOD},]}}',
+    "another comma too many": f'{{"images":[{GOOD}],}}',
+    "cut short": f'{{"images":[{GOOD}',
+    "cut within a string": '{"images":[{"b64":"AA',
+    "a broken escape": '{"images":[{"b64":"\\x41"}]}',
+    "a bare new line": '{"images":[{"b64":"AA\n=="}]}',
+    "more behind it": f'{{"images":[{GOOD}]}}{{}}',
+    "a comment": f'{{"images":[{GOOD}]}} // one',
+    "depth": "[" * 100_000,
+    "depth below images": '{"images":' + "[" * 100_000,
+    "depth of objects": '{"images":[{"b64":' * 100_000,
+    "a million members": "{" + many(1_000_000) + "}",
+    "a million members behind": f'{{"images":[{GOOD}],{many(1_000_000)}}}',
+    "a million members in an item": f'{{"images":[{{"b64":"AA==",{many(1_000_000)}}}]}}',
+}
+
+
+@pytest.mark.parametrize("text", NOT_THE_SHAPE.values(), ids=NOT_THE_SHAPE.keys())
+def test_another_shape(client, text):
+    answer = client.post("/v1/classify", content=text, headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
+    assert '{"images": [{"b64": "…"}]}' in answer.json()["detail"]
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe{", b'\xef\xbb\xbf{"images":[]}', '{"images":[]}'.encode("utf-16")])
+def test_another_encoding(client, data):
+    answer = client.post("/v1/classify", content=data, headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
+
+
+@pytest.mark.parametrize("text", ["A", "AA", "AA=A", "A-_A", "AAAA\\nAAAA", " AAAA", "é", "\\ud800", "😀"])
+def test_bad_base64(client, text):
+    content = f'{{"images":[{GOOD},{{"b64":"{text}"}}]}}'
+    answer = client.post("/v1/classify", content=content.encode(), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_base64")
+    assert "images[1].b64" in answer.json()["detail"]
+
+
+def test_a_data_address_is_told_how_to_mend_it(client):
+    answer = client.post("/v1/classify", json={"images": [{"b64": "data:image/png;base64,AA=="}]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_base64")
+    assert "comma" in answer.json()["detail"]
+
+
+def test_no_picture_and_empty_pictures(client):
+    none = client.post("/v1/classify", json={"images": []})
+    assert (none.status_code, none.json()["code"]) == (422, "missing_image")
+    empty = client.post("/v1/classify", json=body(b""))
+    assert (empty.status_code, empty.json()["code"]) == (415, "unsupported_format")
+    empty = client.post("/v1/classify", json=body(b"", b""))
+    assert (empty.status_code, empty.json()["code"]) == (422, "no_good_picture")
+
+
+def test_the_limits_of_a_body_hold_for_json(client):
+    answer = client.post("/v1/classify", content=b'{"images":[' + bytes(20_000_000), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    answer = client.post("/v1/classify", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
+
+
+def test_no_address_is_fetched(client):
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.settimeout(0.3)
+        address = f"http://127.0.0.1:{trap.getsockname()[1]}/photo.png"
+        for sent, code in [
+            ({"images": [{"b64": address}]}, "bad_base64"),
+            ({"images": [{"url": address}]}, "bad_json"),
+            ({"images": [address]}, "bad_json"),
+        ]:
+            assert client.post("/v1/classify", json=sent).json()["code"] == code
+        with pytest.raises(TimeoutError):
+            trap.accept()
+
+
+def test_reading_ends_at_the_first_surprise():
+    """What comes behind it costs nothing: it is never looked at."""
+    before = f'{{"images":[{GOOD},{GOOD}'
+    for surprise in (",1", ',{"url"', "}", "]]"):
+        read = pictures((before + surprise + "[" * 1_000_000).encode())
+        assert [next(read), next(read)] == [b"\0", b"\0"]
+        with pytest.raises(Problem, match="the body must be JSON") as caught:
+            next(read)
+        assert len(str(caught.value)) < 300
