@@ -1,0 +1,64 @@
+"""gpsa: a gate between looking where and looking for what; it starts as a convolution (ConViT)."""
+
+from math import ceil, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
+from vitrail.vectors.grid import places_of
+
+GATE = 1.0  # before the sigmoid: at the start, positions weigh 0.73
+SHARPNESS = 1.0
+
+
+class Gpsa(SelfAttention):
+    """(1 − σ(λ)) softmax(q kᵀ / √d) + σ(λ) softmax(v · (δ₁, δ₂, ‖δ‖²)), λ and v learned for each head.
+
+    Vectors that are no places have no offsets: they look for what, and are looked for, by content alone.
+    """
+
+    def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
+        super().__init__(dim, num_heads, **others)
+        self.gate = nn.Parameter(torch.empty(self.num_heads))
+        self.looks = nn.Parameter(torch.empty(self.num_heads, 3))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Each head looks at another offset of a square around, and values pass as they are."""
+        nn.init.constant_(self.gate, GATE)
+        with torch.no_grad():
+            self.looks.copy_(centred_looks(self.num_heads))
+            if self.attn_dim == self.qkv.in_features:
+                self.qkv.weight[2 * self.attn_dim :].copy_(torch.eye(self.attn_dim))
+
+    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
+        content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
+        p, gate = self.prefix, self.gate.sigmoid()[:, None, None]
+        of_places = content[..., p:, :]
+        where = nn.functional.pad(self.where(among_places(seen, p)), (p, 0)).expand_as(of_places)
+        mixed = (1 - gate) * of_places + gate * where
+        return mixed if not p else torch.cat([content[..., :p, :], mixed], dim=-2)
+
+    def where(self, seen: Tensor | None) -> Tensor:
+        """How much places look at places for where they are, [heads, places, places]."""
+        places = places_of(self.grid, self.looks.device)
+        offsets = (places[None] - places[:, None]).to(self.looks.dtype)
+        features = torch.cat([offsets, offsets.square().sum(dim=-1, keepdim=True)], dim=-1)  # [N, N, 3]
+        return masked_softmax((features @ self.looks.T).permute(2, 0, 1), seen)
+
+
+def among_places(seen: Tensor | None, prefix: int) -> Tensor | None:
+    """A mask without the vectors that are no places."""
+    if seen is None or not prefix:
+        return seen
+    return seen[..., prefix:] if seen.shape[-2] == 1 else seen[..., prefix:, prefix:]
+
+
+def centred_looks(heads: int) -> Tensor:
+    """Scores −‖δ − Δ‖² of heads whose Δ fill a square around the query, as factors of (δ₁, δ₂, ‖δ‖²): [heads, 3]."""
+    side = ceil(sqrt(heads))
+    middle = (side - 1) / 2
+    centres = torch.cartesian_prod(torch.arange(side), torch.arange(side))[:heads].float() - middle
+    return SHARPNESS * torch.cat([2 * centres, -torch.ones(heads, 1)], dim=1)

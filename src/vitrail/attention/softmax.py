@@ -1,0 +1,24 @@
+"""softmax: every query sees every key; the attention of the Transformer, here only where positions reach into it."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
+
+
+class Softmax(SelfAttention):
+    """softmax(q kᵀ / √d) v; without positions of its own the network takes timm's class itself instead."""
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+        return sdpa(q, k, v, seen, self.full_bias(), self.attn_drop.p if self.training else 0.0)
+
+    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
+        return masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, bias: Tensor | None, dropout: float = 0.0) -> Tensor:
+    """torch's fused attention; `seen` and `bias` broadcast to [..., queries, keys]."""
+    mask = seen
+    if bias is not None:
+        mask = bias if seen is None else bias.masked_fill(~seen, float("-inf"))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)

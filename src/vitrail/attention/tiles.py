@@ -1,0 +1,62 @@
+"""Tiles with a margin: how windows over a grid are computed without computing what lies outside them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.vectors.grid import Grid
+
+TILE = 8  # queries a side, which share one block of keys: the tile and a margin around it
+
+
+def tiles(grid: Grid) -> Grid:
+    """How many tiles cover the grid."""
+    return -(-grid[0] // TILE), -(-grid[1] // TILE)
+
+
+def pairs_in_tiles(grid: Grid, reach: int) -> int:
+    """How many scores are computed; a whole grid has N²."""
+    down, across = tiles(grid)
+    return down * across * TILE**2 * (TILE + 2 * reach) ** 2
+
+
+def cut(x: Tensor, grid: Grid) -> Tensor:
+    """Places [B, heads, N, d] → tiles [B · tiles, heads, TILE², d]; the last ones filled up with zeros."""
+    return blocks(x, grid, 0)
+
+
+def blocks(x: Tensor, grid: Grid, margin: int) -> Tensor:
+    """The same with the margin around each tile: [B · tiles, heads, (TILE + 2 · margin)², d]."""
+    down, across = tiles(grid)
+    rows, columns = grid
+    side = TILE + 2 * margin
+    x = x.unflatten(2, grid)  # [B, heads, rows, columns, d]
+    fill = (0, 0, margin, margin + across * TILE - columns, margin, margin + down * TILE - rows)
+    x = F.pad(x, fill).unfold(2, side, TILE).unfold(3, side, TILE)  # [B, heads, down, across, d, side, side]
+    return x.permute(0, 2, 3, 1, 5, 6, 4).flatten(4, 5).flatten(0, 2)
+
+
+def joined(x: Tensor, grid: Grid) -> Tensor:
+    """Tiles [B · tiles, heads, TILE², d] → places [B, heads, N, d]: `cut` undone."""
+    down, across = tiles(grid)
+    x = x.unflatten(0, (-1, down, across)).unflatten(4, (TILE, TILE))  # [B, down, across, heads, TILE, TILE, d]
+    x = x.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3)  # [B, heads, down · TILE, across · TILE, d]
+    return x[:, :, : grid[0], : grid[1]].flatten(2, 3)
+
+
+def inside(grid: Grid, reach: int) -> Tensor:
+    """Which keys of its block a query of a tile may see, [tiles, TILE², block²]; what only fills up sees all."""
+    real = torch.ones(1, 1, grid[0] * grid[1], 1)
+    keys = blocks(real, grid, reach)[:, 0, :, 0] > 0  # [tiles, block²]
+    near = block_offsets(reach).abs().amax(dim=-1) <= reach  # [TILE², block²]
+    queries = cut(real, grid)[:, 0, :, 0] > 0  # [tiles, TILE²]
+    return (near & keys[:, None]) | ~queries[:, :, None]
+
+
+def block_offsets(reach: int) -> Tensor:
+    """From each query of a tile to each key of its block, [TILE², block², 2]."""
+    side = torch.arange(TILE)
+    block = torch.arange(-reach, TILE + reach)
+    queries = torch.cartesian_prod(side, side)
+    keys = torch.cartesian_prod(block, block)
+    return keys[None] - queries[:, None]

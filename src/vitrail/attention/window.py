@@ -1,0 +1,80 @@
+"""window: each place sees its neighbourhood on the grid and nothing else, and only that is computed."""
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
+from vitrail.attention.softmax import sdpa
+from vitrail.attention.tiles import block_offsets, blocks, cut, inside, joined, pairs_in_tiles, tiles
+from vitrail.vectors.grid import Grid, places_of
+
+
+class Window(SelfAttention):
+    """softmax over the (2 · reach + 1)² places around, at a cost that grows with N.
+
+    Vectors that are no places see all, and all see them.
+    """
+
+    options: ClassVar[dict[str, int]] = {"reach": 3}
+    allowed: Tensor  # [tiles, TILE², block²], or [N, N] where the grid is too small for tiles
+    offsets: Tensor  # [TILE², block², 2]
+
+    def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
+        super().__init__(dim, num_heads, **others)
+        self.reach = self.options["reach"]
+        self.step = self.options.get("step", 1)
+        self.tiled = self.step**2 * pairs_in_tiles(self.lattice, self.reach) < (self.grid[0] * self.grid[1]) ** 2
+        self.register_buffer("allowed", inside(self.lattice, self.reach) if self.tiled else self.near(), False)
+        self.register_buffer("offsets", block_offsets(self.reach) * self.step, False)
+
+    @property
+    def lattice(self) -> Grid:
+        """The grid that is cut into tiles: every `step`-th place."""
+        return -(-self.grid[0] // self.step), -(-self.grid[1] // self.step)
+
+    def near(self) -> Tensor:
+        """Which pairs of all vectors see each other, [N, N]."""
+        places = places_of(self.grid)
+        near = self.neighbours(places[None] - places[:, None])
+        return F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
+
+    def neighbours(self, offsets: Tensor) -> Tensor:
+        on_lattice = (offsets % self.step == 0).all(dim=-1)
+        return on_lattice & (offsets.abs().amax(dim=-1) <= self.reach * self.step)
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+        drop = self.attn_drop.p if self.training else 0.0
+        if not self.tiled:
+            allowed = self.allowed if seen is None else self.allowed & seen
+            return sdpa(q, k, v, allowed, self.full_bias(), drop)
+        seen = only_keys(seen)
+        p = self.prefix
+        found = self.in_tiles(q[:, :, p:], k, v, seen, drop)
+        return found if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), found], dim=2)
+
+    def in_tiles(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, drop: float) -> Tensor:
+        """Queries of places, keys and values of all vectors → what the places find, [B, heads, places, head_dim]."""
+        p, grid, reach = self.prefix, self.lattice, self.reach
+        count = tiles(grid)[0] * tiles(grid)[1]
+
+        def gathered(x: Tensor) -> Tensor:
+            """[B, heads, N, d] → [B · tiles, heads, prefix + block², d]"""
+            around = blocks(x[:, :, p:], grid, reach)
+            return torch.cat([x[:, :, :p].repeat_interleave(count, dim=0), around], dim=2) if p else around
+
+        mask = F.pad(self.allowed, (p, 0), value=True).repeat(len(q), 1, 1).unsqueeze(1)
+        if seen is not None:
+            all_seen = seen.expand(len(q), 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)  # [B, 1, N, 1]
+            mask = mask & (gathered(all_seen) > 0).transpose(2, 3)
+        bias = self.bias(self.offsets)
+        if bias is not None:
+            bias = F.pad(bias, (p, 0))
+        return joined(sdpa(cut(q, grid), gathered(k), gathered(v), mask, bias, drop), grid)
+
+    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
+        near = self.near().to(q.device)
+        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
+        return masked_softmax(scores, near if seen is None else near & seen)

@@ -1,0 +1,77 @@
+"""floater: positions that flow, the solution of a learned differential equation along rows and along columns."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitrail.vectors.grid import Grid
+from vitrail.vectors.positions.inside import Positions
+
+STEP = 0.1  # of time between one row or column and the next
+
+
+class Flow(nn.Module):
+    """h(t, p): how positions change on their way, for rows and for columns; one for all layers of a network."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.ModuleList(nn.Linear(width + 1, width) for _ in range(2))
+        self.outer = nn.ModuleList(nn.Linear(width + 1, width) for _ in range(2))
+
+    def along(self, axis: int, start: Tensor, places: int) -> Tensor:
+        """Positions [..., D] of the first place → those of all, [..., places, D], by Runge and Kutta's fourth order."""
+        found, p = [start], start
+        for place in range(places - 1):
+            t = place * STEP
+            first = self.change(axis, t, p)
+            second = self.change(axis, t + STEP / 2, p + STEP / 2 * first)
+            third = self.change(axis, t + STEP / 2, p + STEP / 2 * second)
+            fourth = self.change(axis, t + STEP, p + STEP * third)
+            p = p + STEP / 6 * (first + 2 * second + 2 * third + fourth)
+            found.append(p)
+        return torch.stack(found, dim=-2)
+
+    def change(self, axis: int, t: float, p: Tensor) -> Tensor:
+        hidden: Tensor = self.inner[axis](F.pad(p, (0, 1), value=t)).relu()
+        return self.outer[axis](F.pad(hidden, (0, 1), value=t))  # type: ignore[no-any-return]
+
+
+class Floater(Positions):
+    """Biases of queries, keys and values, each with a start of its own in every layer (2003.09229).
+
+    What a place gets is that of its row and that of its column. In eval mode the table is kept, for it is constant.
+    """
+
+    kept: Tensor | None
+
+    def __init__(self, grid: Grid, heads: int, head_dim: int, flow: Flow | None = None) -> None:
+        super().__init__(grid, heads, head_dim)
+        self.heads = heads
+        self.flow = flow or Flow(heads * head_dim)
+        self.starts = nn.Parameter(torch.zeros(2, 3, heads * head_dim))  # rows and columns; queries, keys and values
+        self.register_buffer("kept", None, persistent=False)
+        self.register_load_state_dict_post_hook(lambda module, _: module.forget())
+
+    def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
+        table = self.table() if self.kept is None else self.kept
+        table = F.pad(table, (0, 0, prefix, 0))  # [3, heads, prefix + N, head_dim]
+        return q + table[0], k + table[1], v + table[2]
+
+    def table(self) -> Tensor:
+        """What is added to queries, keys and values of each place, [3, heads, N, head_dim]."""
+        rows, columns = self.grid
+        of_rows = self.flow.along(0, self.starts[0], rows)  # [3, rows, D]
+        of_columns = self.flow.along(1, self.starts[1], columns)
+        both = of_rows[:, :, None] + of_columns[:, None]  # [3, rows, columns, D]
+        return both.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def train(self, mode: bool = True) -> "Floater":
+        super().train(mode)
+        self.forget()
+        if not mode:
+            with torch.no_grad():
+                self.kept = self.table()
+        return self
+
+    def forget(self) -> None:
+        self.kept = None

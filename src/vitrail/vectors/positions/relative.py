@@ -1,0 +1,34 @@
+"""relative: a learned number for every offset between two places and every head, added to their score."""
+
+import torch
+from timm.layers import resize_rel_pos_bias_table, trunc_normal_
+from torch import Tensor, nn
+
+from vitrail.vectors.grid import Grid
+from vitrail.vectors.positions.inside import Positions
+
+
+class Relative(Positions):
+    adds_to_scores = True
+
+    def __init__(self, grid: Grid, heads: int, head_dim: int) -> None:
+        super().__init__(grid, heads, head_dim)
+        self.table = nn.Parameter(torch.empty((2 * grid[0] - 1) * (2 * grid[1] - 1), heads))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        trunc_normal_(self.table, std=0.02)
+
+    def bias(self, offsets: Tensor) -> Tensor:
+        rows, columns = self.grid
+        # Offsets to keys beyond the edge occur in windows; what they get is masked.
+        row = offsets[..., 0].clamp(1 - rows, rows - 1) + rows - 1
+        column = offsets[..., 1].clamp(1 - columns, columns - 1) + columns - 1
+        return self.table[row * (2 * columns - 1) + column].movedim(-1, 0)
+
+
+def resampled(table: Tensor, old: Grid, new: Grid) -> Tensor:
+    """The table of a grid for another grid."""
+    shape = (2 * new[0] - 1) * (2 * new[1] - 1), table.shape[1]
+    found: Tensor = resize_rel_pos_bias_table(table, new_window_size=new, new_bias_shape=shape)
+    return found
