@@ -30,7 +30,7 @@ def kinds(model: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
 
 
-@pytest.mark.parametrize("pool", ["token", "avg", "max", "map"])
+@pytest.mark.parametrize("pool", ["token", "mean", "max", "map"])
 @pytest.mark.parametrize("opset", [20, 23])
 def test_the_answers_stay_in_every_batch(pool: str, opset: Opset) -> None:
     graph = graph_of(vit(pool))
@@ -42,7 +42,7 @@ def test_the_answers_stay_in_every_batch(pool: str, opset: Opset) -> None:
 
 def test_attention_is_one_operator_between_matrices() -> None:
     """One transpose brings channels first, one lays the patches in a row; none is left around attention."""
-    found = kinds(to_onnx(graph_of(vit("avg"))))
+    found = kinds(to_onnx(graph_of(vit("mean"))))
     assert (found["Attention"], found["Split"], found["Transpose"]) == (DEPTH, DEPTH, 2)
     assert found["Squeeze"] == 0
 

@@ -80,7 +80,12 @@ def fitted(
     mechanism: type[SelfAttention], grid: Grid, prefix: int, positions_of: Any = None, **options: int
 ) -> type[SelfAttention]:
     """The mechanism for one network's grid: a class, for timm makes the modules itself."""
-    settings: dict[str, Any] = {"grid": grid, "prefix": prefix, "options": {**mechanism.options, **options}}
+    settings: dict[str, Any] = {
+        "__module__": mechanism.__module__,
+        "grid": grid,
+        "prefix": prefix,
+        "options": {**mechanism.options, **options},
+    }
     if positions_of is not None:
         settings["positions_of"] = staticmethod(positions_of)
     return type(mechanism.__name__, (mechanism,), settings)

@@ -22,17 +22,17 @@ def pairs_in_tiles(grid: Grid, reach: int) -> int:
 
 def cut(x: Tensor, grid: Grid) -> Tensor:
     """Places [B, heads, N, d] → tiles [B · tiles, heads, TILE², d]; the last ones filled up with zeros."""
-    return blocks(x, grid, 0)
+    x = F.pad(x.unflatten(2, grid), (0, 0, 0, -grid[1] % TILE, 0, -grid[0] % TILE))
+    x = x.unflatten(2, (-1, TILE)).unflatten(4, (-1, TILE))  # [B, heads, down, TILE, across, TILE, d]
+    return x.permute(0, 2, 4, 1, 3, 5, 6).flatten(4, 5).flatten(0, 2)
 
 
 def blocks(x: Tensor, grid: Grid, margin: int) -> Tensor:
-    """The same with the margin around each tile: [B · tiles, heads, (TILE + 2 · margin)², d]."""
-    down, across = tiles(grid)
-    rows, columns = grid
+    """The same with a margin around each tile: [B · tiles, heads, (TILE + 2 · margin)², d]."""
     side = TILE + 2 * margin
-    x = x.unflatten(2, grid)  # [B, heads, rows, columns, d]
-    fill = (0, 0, margin, margin + across * TILE - columns, margin, margin + down * TILE - rows)
-    x = F.pad(x, fill).unfold(2, side, TILE).unfold(3, side, TILE)  # [B, heads, down, across, d, side, side]
+    bottom, right = margin + -grid[0] % TILE, margin + -grid[1] % TILE
+    x = F.pad(x.unflatten(2, grid), (0, 0, margin, right, margin, bottom))
+    x = x.unfold(2, side, TILE).unfold(3, side, TILE)  # [B, heads, down, across, d, side, side]
     return x.permute(0, 2, 3, 1, 5, 6, 4).flatten(4, 5).flatten(0, 2)
 
 

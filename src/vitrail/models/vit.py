@@ -1,21 +1,36 @@
-"""The Vision Transformer: timm's own, by name or by sizes that suit small pictures."""
+"""The Vision Transformer: timm's own, by name or by sizes that suit small pictures, and any of its parts exchanged."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import timm
+import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from vitrail.attention.choice import Chosen
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
-from vitrail.models.named import named, refuse_weights_without_name
+from vitrail.models.named import load_matching, named, refuse_unknown, refuse_weights_without_name
+from vitrail.models.parts import Parts
+from vitrail.vectors.grid import Grid
+from vitrail.vectors.pooling import Attentive
 
-Pool = Literal["token", "avg", "max", "map"]
+Pool = Literal["token", "mean", "max", "map", "attentive"]
+
+# The pools in timm's words; attentive is put in its place, and as it weighs the vectors they are normalised before.
+POOLS: dict[Pool, dict[str, Any]] = {
+    "token": {"global_pool": "token"},
+    "mean": {"global_pool": "avg"},
+    "max": {"global_pool": "max"},
+    "map": {"global_pool": "map"},
+    "attentive": {"global_pool": "avg", "fc_norm": False},
+}
 
 
 @dataclass(frozen=True)
 class ViT(Architecture):
-    """timm's VisionTransformer itself: its state-dict keys, its logits.
+    """timm's VisionTransformer itself: its state-dict keys, its logits; and where asked other parts in it.
 
     Args:
         name: any ViT of timm, such as vit_small_patch16_224; it then decides patch, width, depth, heads and pool.
@@ -27,19 +42,36 @@ class ViT(Architecture):
         pool: how the set of vectors becomes one.
         dropout: share of numbers dropped inside blocks while training.
         drop_path: share of blocks skipped while training, growing with depth.
+        attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; with settings as
+            {name: window, reach: 3}.
+        positions: none, learned, sincos2d, relative, quadratic, floater or rope.
+        head: linear, or cosine (trained with a margin), with settings as {name: cosine, margin: 0.2}.
+        block: transformer, or conformer with a convolution in each block.
+        norm: layer, or batch.
     """
 
     patch: int = 4
     width: int = 192
     depth: int = 6
     heads: int = 3
-    pool: Pool = "avg"
+    pool: Pool = "mean"
     dropout: float = 0.0
     drop_path: float = 0.0
+    attention: Chosen = "softmax"
+    positions: str = "learned"
+    head: Chosen = "linear"
+    block: Literal["transformer", "conformer"] = "transformer"
+    norm: Literal["layer", "batch"] = "layer"
+
+    def __post_init__(self) -> None:
+        self.parts().check()
+
+    def parts(self) -> Parts:
+        return Parts.chosen(self.attention, self.positions, self.head, self.block, self.norm)
 
     def build(self, classes: int, image_size: int) -> nn.Module:
         if self.name is not None:
-            return named(self.name, classes, self.pretrained, self.drop_path, img_size=image_size)
+            return self.build_named(self.name, classes, image_size)
         refuse_weights_without_name(self.pretrained)
         if image_size % self.patch:
             raise UsageError(
@@ -47,15 +79,43 @@ class ViT(Architecture):
             )
         if self.width % self.heads:
             raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose a width that they do")
-        return VisionTransformer(
+        side = image_size // self.patch
+        parts = self.parts()
+        network = VisionTransformer(
             img_size=image_size,
             patch_size=self.patch,
             num_classes=classes,
             embed_dim=self.width,
             depth=self.depth,
             num_heads=self.heads,
-            global_pool=self.pool,
             class_token=self.pool == "token",
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
+            **POOLS[self.pool],
+            **parts.arguments((side, side), prefix=int(self.pool == "token")),
         )
+        if self.pool == "attentive":
+            network.attn_pool = Attentive(self.width)
+        return parts.put_into(network)
+
+    def build_named(self, name: str, classes: int, image_size: int) -> nn.Module:
+        parts = self.parts()
+        if parts == Parts():
+            return named(name, classes, self.pretrained, self.drop_path, img_size=image_size)
+        grid, prefix = places_in(name, image_size)
+        arguments = parts.arguments(grid, prefix)
+        network = parts.put_into(named(name, classes, False, self.drop_path, img_size=image_size, **arguments))
+        if self.pretrained:
+            load_matching(network, named(name, classes, self.pretrained, self.drop_path, img_size=image_size))
+        return network
+
+
+def places_in(name: str, image_size: int) -> tuple[Grid, int]:
+    """The grid of a network of timm for pictures of this size, and how many vectors stand before its places."""
+    refuse_unknown(name)
+    with torch.device("meta"):  # no weights are made
+        network = timm.create_model(name, img_size=image_size)
+    if type(network) is not VisionTransformer:
+        raise UsageError(f"'{name}' is no plain Vision Transformer: its parts cannot be exchanged")
+    rows, columns = network.patch_embed.grid_size
+    return (rows, columns), network.num_prefix_tokens

@@ -1,0 +1,121 @@
+"""The parts of a Vision Transformer that can be exchanged: attention, positions, head, block and norm."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from vitrail.attention import MECHANISMS, fitted
+from vitrail.attention.choice import Chosen, Part, part, settled
+from vitrail.errors import UsageError
+from vitrail.models.batch_norm import BatchNorm
+from vitrail.models.conformer import conformer
+from vitrail.models.cosine import Cosine
+from vitrail.vectors.grid import Grid
+from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
+
+HEADS: dict[str, dict[str, int | float]] = {"linear": {}, "cosine": {"scale": 30.0, "margin": 0.35}}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was chosen; as it is by itself, timm's network stays untouched."""
+
+    attention: Part = field(default_factory=lambda: Part("softmax"))
+    positions: str = "learned"
+    head: Part = field(default_factory=lambda: Part("linear"))
+    block: str = "transformer"
+    norm: str = "layer"
+
+    @classmethod
+    def chosen(cls, attention: Chosen, positions: str, head: Chosen, block: str, norm: str) -> "Parts":
+        return cls(
+            part("attention", attention, MECHANISMS),
+            part("kind of positions", positions, NAMES).name,
+            part("head", head, HEADS),
+            block,
+            norm,
+        )
+
+    def check(self) -> None:
+        """Refuse what cannot be, as far as that is known without the size of the pictures."""
+        mechanism = MECHANISMS[self.attention.name]
+        for name, value in settled("attention", self.attention, mechanism.options).items():
+            if value < 1:
+                raise UsageError(f"{name} of the attention {self.attention.name} must be at least 1, not {value}")
+        settled("head", self.head, HEADS[self.head.name])
+        inside = INSIDE.get(self.positions)
+        if inside is not None and inside.adds_to_scores and not mechanism.scored:
+            raise UsageError(
+                f"{self.attention.name} attention scores no pairs, so {self.positions} positions have nothing to be "
+                f"added to: choose other positions ({', '.join(unscored())}), or other attention"
+            )
+        if self.attention.name == "linear" and self.positions == "rope":
+            raise UsageError("linear attention needs weights above zero, which turning by rope would undo")
+
+    def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
+        """What timm's VisionTransformer is told beside its sizes."""
+        self.check_grid(grid)
+        arguments: dict[str, Any] = {}
+        inside = positions_maker(self.positions)
+        if self.attention.name != "softmax" or inside is not None:
+            mechanism = MECHANISMS[self.attention.name]
+            settings: Any = settled("attention", self.attention, mechanism.options)
+            arguments["attn_layer"] = fitted(mechanism, grid, prefix, inside, **settings)
+        if self.positions not in ("learned", "sincos2d"):
+            arguments["pos_embed"] = "none"
+        if self.block == "conformer":
+            arguments["block_fn"] = conformer(grid, prefix)
+        if self.norm == "batch":
+            arguments["norm_layer"] = BatchNorm
+        return arguments
+
+    def check_grid(self, grid: Grid) -> None:
+        mechanism = MECHANISMS[self.attention.name]
+        settings = settled("attention", self.attention, mechanism.options)
+        if "reach" in settings:
+            span = 2 * settings["reach"] * settings.get("step", 1) + 1
+            if span > max(grid):
+                raise UsageError(
+                    f"a window of {span} places is larger than the {grid[0]}×{grid[1]} grid: choose a smaller reach, "
+                    "smaller patches, or softmax attention, which sees all places anyway"
+                )
+
+    def put_into(self, network: nn.Module) -> nn.Module:
+        """Exchange what timm has no argument for."""
+        if not isinstance(network, VisionTransformer):
+            return network
+        width = network.embed_dim
+        if self.positions == "sincos2d":
+            rows, columns = network.patch_embed.grid_size
+            before = 0 if network.no_embed_class else network.num_prefix_tokens
+            table = nn.functional.pad(sincos2d((rows, columns), width), (0, 0, before, 0))
+            del network.pos_embed
+            network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
+        if self.head.name == "cosine":
+            settings = settled("head", self.head, HEADS["cosine"])
+            network.head = Cosine(width, network.num_classes, **settings)
+        return network
+
+
+def unscored() -> list[str]:
+    return [name for name in NAMES if name not in INSIDE or not INSIDE[name].adds_to_scores]
+
+
+def positions_maker(name: str) -> Any:
+    """What makes the positions of each layer, or None where they do not act inside attention."""
+    if name != "floater":
+        return INSIDE.get(name)
+    return OneFlow()
+
+
+class OneFlow:
+    """Makes floaters that share what they learn of change, whatever layer they are in."""
+
+    def __init__(self) -> None:
+        self.flow: Flow | None = None
+
+    def __call__(self, grid: Grid, heads: int, head_dim: int) -> Floater:
+        self.flow = self.flow or Flow(heads * head_dim)
+        return Floater(grid, heads, head_dim, self.flow)
