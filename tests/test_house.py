@@ -37,6 +37,7 @@ NEVER = {
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "explainer": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
+    "attention": LIGHTNING | SERVER | RUNTIME | {"vitrail.training", "vitrail.models"},
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "data": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "export": LIGHTNING | SERVER | {"vitrail.training"},

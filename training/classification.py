@@ -16,6 +16,7 @@ from vitrail.card import InputRule, Resize
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin
+from vitrail.models.cosine import Cosine
 from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
 from vitrail.training.batches import Batch
@@ -50,7 +51,7 @@ class Classification(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.architecture = net
-        self.net = net.build(classes, image_size)
+        self.net: Any = net.build(classes, image_size)
         self.optimizer = optimizer
         self.decay = decay_of(optimizer)
         self.schedule = schedule or WarmupCosine()
@@ -69,7 +70,10 @@ class Classification(pl.LightningModule):
         pixels, target = self.input(batch[0]), batch[1]
         if self.mix is not None:
             pixels, target = self.mix(pixels, target)
-        loss = F.cross_entropy(self.net(pixels), target, label_smoothing=self.label_smoothing)
+        logits, head = self.net(pixels), self.net.get_classifier()
+        if isinstance(head, Cosine):
+            logits = head.with_margin(logits, target)
+        loss = F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 

@@ -53,8 +53,12 @@ NETWORKS = {
     "resnet": (lambda: CNN(name="resnet10t").build(10, 64), 64),
     "convnext": (lambda: CNN(name="convnext_atto").build(10, 64), 64),
     "token": (lambda: ViT(patch=2, width=32, depth=2, heads=4, pool="token").build(10, 8), 8),
+    "attentive": (lambda: ViT(patch=2, width=32, depth=2, heads=4, pool="attentive").build(10, 8), 8),
+    "relu": (lambda: ViT(patch=2, width=32, depth=2, heads=4, attention="relu").build(10, 8), 8),
+    "linear": (lambda: ViT(patch=2, width=32, depth=2, heads=4, attention="linear", block="conformer").build(10, 8), 8),
+    "cosine": (lambda: ViT(patch=2, width=32, depth=2, heads=4, head="cosine").build(10, 8), 8),
 }
-EXACT = [name for name in NETWORKS if name != "token"]
+EXACT = [name for name in NETWORKS if name not in ("token", "cosine")]
 
 
 def randomised(network: nn.Module) -> nn.Module:

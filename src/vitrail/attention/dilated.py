@@ -37,14 +37,16 @@ class Dilated(Window):
 
 def onto_lattices(x: Tensor, grid: Grid, step: int) -> Tensor:
     """Places [B, heads, N, d] → [B · step², heads, places of a lattice, d], filled up with zeros."""
-    x = F.pad(x.unflatten(2, grid), (0, 0, 0, -grid[1] % step, 0, -grid[0] % step))
-    x = x.unflatten(2, (-1, step)).unflatten(4, (-1, step))  # [B, heads, rows, step, columns, step, d]
+    x = F.pad(torch.unflatten(x, 2, grid), (0, 0, 0, -grid[1] % step, 0, -grid[0] % step))
+    x = torch.unflatten(torch.unflatten(x, 2, (-1, step)), 4, (-1, step))
+    # [B, heads, rows, step, columns, step, d]
     return x.permute(0, 3, 5, 1, 2, 4, 6).flatten(4, 5).flatten(0, 2)
 
 
 def off_lattices(x: Tensor, grid: Grid, step: int) -> Tensor:
     """`onto_lattices` undone."""
     columns = -(-grid[1] // step)
-    x = x.unflatten(0, (-1, step, step)).unflatten(4, (-1, columns))  # [B, step, step, heads, rows, columns, d]
+    x = torch.unflatten(torch.unflatten(x, 0, (-1, step, step)), 4, (-1, columns))
+    # [B, step, step, heads, rows, columns, d]
     x = x.permute(0, 3, 4, 1, 5, 2, 6).flatten(4, 5).flatten(2, 3)  # [B, heads, rows · step, columns · step, d]
     return x[:, :, : grid[0], : grid[1]].flatten(2, 3)

@@ -37,10 +37,10 @@ class ConvolutionAttention(nn.Module):
         down, across = self.margin
         keys = F.pad(pictures, (across, across, down, down)).flatten(2).transpose(1, 2)  # [B, M, in]
         mixed = self.weights(grid) @ keys.unsqueeze(1)  # [B, heads, N, in]
-        found = (mixed @ self.values).sum(dim=1)  # [B, N, out]
+        found: Tensor = (mixed @ self.values).sum(dim=1)  # [B, N, out]
         if self.bias is not None:
             found = found + self.bias
-        return found.transpose(1, 2).unflatten(2, grid)
+        return torch.unflatten(found.transpose(1, 2), 2, grid)
 
     def weights(self, grid: Grid) -> Tensor:
         """How much each place looks at each of the grid with its margin, [heads, N, M]."""

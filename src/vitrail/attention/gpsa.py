@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
 from vitrail.vectors.grid import places_of
 
-GATE = 1.0  # before the sigmoid: at the start, positions weigh 0.73
+BALANCE = 1.0  # before the sigmoid: at the start, positions weigh 0.73
 SHARPNESS = 1.0
 
 
@@ -21,13 +21,13 @@ class Gpsa(SelfAttention):
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
         super().__init__(dim, num_heads, **others)
-        self.gate = nn.Parameter(torch.empty(self.num_heads))
+        self.balance = nn.Parameter(torch.empty(self.num_heads))
         self.looks = nn.Parameter(torch.empty(self.num_heads, 3))
         self.init_weights()
 
     def init_weights(self) -> None:
         """Each head looks at another offset of a square around, and values pass as they are."""
-        nn.init.constant_(self.gate, GATE)
+        nn.init.constant_(self.balance, BALANCE)
         with torch.no_grad():
             self.looks.copy_(centred_looks(self.num_heads))
             if self.attn_dim == self.qkv.in_features:
@@ -35,7 +35,7 @@ class Gpsa(SelfAttention):
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
         content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
-        p, gate = self.prefix, self.gate.sigmoid()[:, None, None]
+        p, gate = self.prefix, self.balance.sigmoid()[:, None, None]
         of_places = content[..., p:, :]
         where = nn.functional.pad(self.where(among_places(seen, p)), (p, 0)).expand_as(of_places)
         mixed = (1 - gate) * of_places + gate * where

@@ -41,7 +41,8 @@ class Graph(SelfAttention):
     def of_neighbours(self, x: Tensor) -> Tensor:
         """[B, heads, N, d] → for each place the prefix and its neighbours, [B, heads, places, prefix + K, d]."""
         p, (places, most) = self.prefix, self.table.shape
-        around = x[:, :, p:].index_select(2, self.table.clamp(min=0).flatten()).unflatten(2, (places, most))
+        around = x[:, :, p:].index_select(2, self.table.clamp(min=0).flatten())
+        around = torch.unflatten(around, 2, (places, most))
         if not p:
             return around
         return torch.cat([x[:, :, None, :p].expand(-1, -1, places, -1, -1), around], dim=3)

@@ -33,7 +33,7 @@ class Inducing(SelfAttention):
         b = k.shape[0]
         found = sdpa(self.points.expand(b, -1, -1, -1), k, v, seen, None)  # [B, heads, points, head_dim]
         both = self.gathered(found.transpose(1, 2).flatten(2))  # [B, points, 2 · D]
-        keys, values = both.unflatten(2, (2, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+        keys, values = torch.unflatten(both, 2, (2, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
         return keys, values
 
     def weights(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -43,4 +43,5 @@ class Inducing(SelfAttention):
         keys, _ = self.gather(k, v, seen)
         reading = (q * self.scale @ keys.transpose(-2, -1)).softmax(dim=-1)  # [B, heads, N, points]
         writing = masked_softmax(self.points * self.scale @ k.transpose(-2, -1), seen)  # [B, heads, points, N]
-        return reading @ writing
+        weights: Tensor = reading @ writing
+        return weights

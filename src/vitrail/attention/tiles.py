@@ -22,8 +22,8 @@ def pairs_in_tiles(grid: Grid, reach: int) -> int:
 
 def cut(x: Tensor, grid: Grid) -> Tensor:
     """Places [B, heads, N, d] → tiles [B · tiles, heads, TILE², d]; the last ones filled up with zeros."""
-    x = F.pad(x.unflatten(2, grid), (0, 0, 0, -grid[1] % TILE, 0, -grid[0] % TILE))
-    x = x.unflatten(2, (-1, TILE)).unflatten(4, (-1, TILE))  # [B, heads, down, TILE, across, TILE, d]
+    x = F.pad(torch.unflatten(x, 2, grid), (0, 0, 0, -grid[1] % TILE, 0, -grid[0] % TILE))
+    x = torch.unflatten(torch.unflatten(x, 2, (-1, TILE)), 4, (-1, TILE))  # [B, heads, down, TILE, across, TILE, d]
     return x.permute(0, 2, 4, 1, 3, 5, 6).flatten(4, 5).flatten(0, 2)
 
 
@@ -31,7 +31,7 @@ def blocks(x: Tensor, grid: Grid, margin: int) -> Tensor:
     """The same with a margin around each tile: [B · tiles, heads, (TILE + 2 · margin)², d]."""
     side = TILE + 2 * margin
     bottom, right = margin + -grid[0] % TILE, margin + -grid[1] % TILE
-    x = F.pad(x.unflatten(2, grid), (0, 0, margin, right, margin, bottom))
+    x = F.pad(torch.unflatten(x, 2, grid), (0, 0, margin, right, margin, bottom))
     x = x.unfold(2, side, TILE).unfold(3, side, TILE)  # [B, heads, down, across, d, side, side]
     return x.permute(0, 2, 3, 1, 5, 6, 4).flatten(4, 5).flatten(0, 2)
 
@@ -39,7 +39,8 @@ def blocks(x: Tensor, grid: Grid, margin: int) -> Tensor:
 def joined(x: Tensor, grid: Grid) -> Tensor:
     """Tiles [B · tiles, heads, TILE², d] → places [B, heads, N, d]: `cut` undone."""
     down, across = tiles(grid)
-    x = x.unflatten(0, (-1, down, across)).unflatten(4, (TILE, TILE))  # [B, down, across, heads, TILE, TILE, d]
+    x = torch.unflatten(torch.unflatten(x, 0, (-1, down, across)), 4, (TILE, TILE))
+    # [B, down, across, heads, TILE, TILE, d]
     x = x.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3)  # [B, heads, down · TILE, across · TILE, d]
     return x[:, :, : grid[0], : grid[1]].flatten(2, 3)
 

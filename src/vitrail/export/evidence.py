@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitrail.explanation import Grid
 from vitrail.models.answer import logits_and_embedding
 from vitrail.models.small_cnn import SmallCNN
+from vitrail.vectors.pooling import Attentive
 
 MOST_CELLS = 14  # a side: each cell costs one more answer of the network
 CELLS_WITHOUT_PATCHES = 7
@@ -21,11 +22,12 @@ CELLS_WITHOUT_PATCHES = 7
 
 @dataclass(frozen=True)
 class MeanHead:
-    """A head that reads nothing but the mean over places: perhaps a norm, then one linear layer."""
+    """A head that reads nothing but the mean over places, all alike or weighed: perhaps a norm, then a linear layer."""
 
     norm: nn.LayerNorm | None
     linear: nn.Linear
     prefix: int | None  # tokens before the places; None where features are a map [N, D, h, w]
+    pool: Attentive | None = None  # how places are weighed
 
 
 def mean_head(network: nn.Module) -> MeanHead | None:
@@ -48,6 +50,9 @@ def mean_head(network: nn.Module) -> MeanHead | None:
 
 def mean_head_of_vit(network: VisionTransformer) -> MeanHead | None:
     prefix = network.num_prefix_tokens
+    pool: Any = network.attn_pool
+    if isinstance(pool, Attentive) and isinstance(network.fc_norm, nn.Identity):
+        return checked(None, network.head, prefix, pool)
     if network.attn_pool is not None or network.global_pool != "avg" or (prefix and network.pool_include_prefix):
         return None
     return checked(network.fc_norm, network.head, prefix)
@@ -58,11 +63,13 @@ def pools_mean(owner: Any) -> bool:
     return owner.global_pool.pool_type in ("avg", "fast", "fastavg")
 
 
-def checked(norm: nn.Module | None, linear: nn.Module, prefix: int | None) -> MeanHead | None:
+def checked(
+    norm: nn.Module | None, linear: nn.Module, prefix: int | None, pool: Attentive | None = None
+) -> MeanHead | None:
     if not isinstance(linear, nn.Linear):
         return None
     if norm is None or isinstance(norm, nn.Identity):
-        return MeanHead(None, linear, prefix)
+        return MeanHead(None, linear, prefix, pool)
     return MeanHead(norm, linear, prefix) if isinstance(norm, nn.LayerNorm) else None
 
 
@@ -76,6 +83,8 @@ def places(head: MeanHead, features: Tensor) -> Tensor:
 def exact_evidence(head: MeanHead, features: Tensor, grid: Grid) -> Tensor:
     """Features → evidence [N, K, h, w] whose mean over places equals the logits."""
     x = places(head, features)
+    if head.pool is not None:  # a place's share, times how many there are: as if all counted alike
+        x = x * head.pool.shares(x).unsqueeze(-1) * x.shape[1]
     if head.norm is not None:
         x = norm_of_the_mean(head.norm, x)
     return on_grid(head.linear(x), grid)

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import torch
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
@@ -69,7 +70,7 @@ class GridConvolution(nn.Module):
         gated = nn.functional.glu(self.widen(self.norm(x)), dim=-1)
         if seen is not None and seen.shape[-2] == 1:  # places that do not count are no neighbours either
             gated = gated * seen[..., self.prefix :].reshape(len(seen), -1, 1)
-        on_grid = gated.transpose(1, 2).unflatten(2, self.grid)  # [B, D, rows, columns]
+        on_grid = torch.unflatten(gated.transpose(1, 2), 2, self.grid)  # [B, D, rows, columns]
         found = nn.functional.silu(self.batch_norm(self.depthwise(on_grid)))
         found = self.project(found.flatten(2).transpose(1, 2))
         return nn.functional.pad(found, (0, 0, self.prefix, 0))

@@ -17,7 +17,8 @@ class Cosine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors [B, D] → logits [B, K]."""
-        return self.scale * F.normalize(x, dim=-1) @ F.normalize(self.weight, dim=-1).T
+        logits: Tensor = self.scale * F.normalize(x, dim=-1) @ F.normalize(self.weight, dim=-1).T
+        return logits
 
     def with_margin(self, logits: Tensor, target: Tensor) -> Tensor:
         """The logits that the loss is computed of; `target` holds labels [B], or shares of classes [B, K]."""

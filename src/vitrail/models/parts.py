@@ -95,7 +95,7 @@ class Parts:
             network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
         if self.head.name == "cosine":
             settings = settled("head", self.head, HEADS["cosine"])
-            network.head = Cosine(width, network.num_classes, **settings)
+            network.head = Cosine(width, network.num_classes, **settings)  # type: ignore[assignment]
         return network
 
 

@@ -95,7 +95,7 @@ class ViT(Architecture):
             **parts.arguments((side, side), prefix=int(self.pool == "token")),
         )
         if self.pool == "attentive":
-            network.attn_pool = Attentive(self.width)
+            network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
         return parts.put_into(network)
 
     def build_named(self, name: str, classes: int, image_size: int) -> nn.Module:

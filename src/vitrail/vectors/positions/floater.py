@@ -50,7 +50,7 @@ class Floater(Positions):
         self.flow = flow or Flow(heads * head_dim)
         self.starts = nn.Parameter(torch.zeros(2, 3, heads * head_dim))  # rows and columns; queries, keys and values
         self.register_buffer("kept", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module.forget())
+        self.register_load_state_dict_post_hook(lambda module, _: module.forget())  # type: ignore[no-untyped-call]
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
         table = self.table() if self.kept is None else self.kept
@@ -63,7 +63,7 @@ class Floater(Positions):
         of_rows = self.flow.along(0, self.starts[0], rows)  # [3, rows, D]
         of_columns = self.flow.along(1, self.starts[1], columns)
         both = of_rows[:, :, None] + of_columns[:, None]  # [3, rows, columns, D]
-        return both.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(both.flatten(1, 2), 2, (self.heads, -1)).transpose(1, 2)
 
     def train(self, mode: bool = True) -> "Floater":
         super().train(mode)
