@@ -6,20 +6,30 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import mean, stdev
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitrail.bench.rounds import one_turn
 from vitrail.card import InputRule
+from vitrail.errors import UsageError
+from vitrail.pictures.maps import draw_maps
 
+if TYPE_CHECKING:
+    from vitrail.models import ViT
+
+VARIED = ("attention", "positions", "pool", "head", "block", "norm")
 WARM_UP = 0.1  # of the steps
 WEIGHT_DECAY = 0.05
 ONNX_BATCH = 16
 ONNX_SECONDS = 0.5
 TEST_BATCH = 250
+
+
+Maps = list[list[list[list[float]]]]  # [layers][heads][rows][columns]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,19 @@ class Plan:
     depth: int = 4
     heads: int = 4
 
+    def architecture(self, form: str) -> "ViT":
+        from vitrail.models import ViT
+
+        parts: dict[str, Any] = {self.vary: parsed(form)}
+        return ViT(patch=self.patch, width=self.width, depth=self.depth, heads=self.heads, **parts)
+
+    def check(self) -> None:
+        """Refuse, before any fit, a form that cannot be built."""
+        if self.vary not in VARIED:
+            raise UsageError(f"'{self.vary}' is no part of the ViT; there is {', '.join(VARIED)}")
+        for form in self.forms:
+            self.architecture(form).build(2, self.size)
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -53,6 +76,7 @@ class Fit:
     images_per_second: float  # while training
     onnx_images_per_second: float
     parameters: int
+    maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test pictures
 
 
 def run(plan: Plan, workers: int, tell: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
@@ -74,7 +98,6 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
 
     from vitrail.data import open_source
     from vitrail.data.subsets import nested_subset
-    from vitrail.models import ViT
     from vitrail.models.cosine import Cosine
     from vitrail.models.input import Input
 
@@ -85,9 +108,7 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     labels = source.labels("train")
     chosen = None if plan.pictures is None else nested_subset(labels, plan.pictures, 0)
     train, test = source.read("train", rule, chosen), source.read("test", rule)
-    parts: dict[str, Any] = {plan.vary: parsed(form)}
-    sizes = {"patch": plan.patch, "width": plan.width, "depth": plan.depth, "heads": plan.heads}
-    network: Any = ViT(**sizes, **parts).build(len(source.classes), plan.size)
+    network: Any = plan.architecture(form).build(len(source.classes), plan.size)
     normalise = Input(rule)
     optimizer = torch.optim.AdamW(network.parameters(), plan.rate, weight_decay=WEIGHT_DECAY)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, plan.steps))
@@ -117,12 +138,21 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
         images_per_second=plan.steps * plan.batch / seconds,
         onnx_images_per_second=onnx_speed(network, rule, test.images[:ONNX_BATCH]),
         parameters=sum(weights.numel() for weights in network.parameters()),
+        maps=middle_maps(network, normalise, test.images[:TEST_BATCH]) if seed == plan.seeds[0] else None,
     )
 
 
 def parsed(form: str) -> Any:
-    """A name, or settings as JSON: {"name": "window", "reach": 3}."""
-    return json.loads(form) if form.startswith("{") else form
+    """A name, or a name with settings: "window reach=3" → {"name": "window", "reach": 3}."""
+    name, *settings = form.split()
+    if not settings:
+        return name
+    try:
+        return {"name": name} | {key: json.loads(value) for key, value in (each.split("=") for each in settings)}
+    except ValueError as fault:
+        raise UsageError(
+            f"'{form}' is no form: write a name, or a name with settings, such as 'window reach=3'"
+        ) from fault
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -169,6 +199,23 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
     return len(images) / one_turn(lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter)
 
 
+def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
+    import torch
+
+    from vitrail.export.attention_maps import attention_weights, attentions, captured
+
+    modules = attentions(network)
+    if not modules:
+        return None
+    rows, columns = network.patch_embed.grid_size
+    middle = network.num_prefix_tokens + rows // 2 * columns + columns // 2
+    with captured(modules) as inputs, torch.inference_mode():
+        network.forward_features(normalise(torch.from_numpy(images)))
+    layers = [attention_weights(module, x)[:, :, middle].mean(0) for module, x in zip(modules, inputs, strict=True)]
+    maps = torch.stack(layers)[:, :, network.num_prefix_tokens :].reshape(len(layers), -1, rows, columns)
+    return [[[[round(float(w), 5) for w in row] for row in head] for head in layer] for layer in maps]
+
+
 def table(fits: list[Fit]) -> str:
     """Rows of Markdown: accuracy as mean ± deviation over seeds, speeds as means."""
     rows = [
@@ -185,6 +232,15 @@ def table(fits: list[Fit]) -> str:
             f"| {mean(fit.onnx_images_per_second for fit in these):,.0f} | {these[0].parameters:,} |"
         )
     return "\n".join(rows)
+
+
+def draw(fits: list[Fit], folder: Path) -> None:
+    """One PNG a form: what the place in the middle looks at, a row of heads for each layer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for fit in fits:
+        if fit.maps is not None:
+            maps = np.array(fit.maps)
+            draw_maps(maps, (maps.shape[2] // 2, maps.shape[3] // 2)).save(folder / f"{fit.form.split()[0]}.png")
 
 
 def to_json(plan: Plan, fits: list[Fit]) -> str:
