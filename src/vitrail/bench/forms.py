@@ -211,7 +211,8 @@ def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
     middle = network.num_prefix_tokens + rows // 2 * columns + columns // 2
     with captured(modules) as inputs, torch.inference_mode():
         network.forward_features(normalise(torch.from_numpy(images)))
-    layers = [attention_weights(module, x)[:, :, middle].mean(0) for module, x in zip(modules, inputs, strict=True)]
+        weights = [attention_weights(module, x) for module, x in zip(modules, inputs, strict=True)]
+    layers = [layer[:, :, middle].mean(0) for layer in weights]  # [heads, N] each
     maps = torch.stack(layers)[:, :, network.num_prefix_tokens :].reshape(len(layers), -1, rows, columns)
     return [[[[round(float(w), 5) for w in row] for row in head] for head in layer] for layer in maps]
 

@@ -40,4 +40,5 @@ def one_map(weights: NDArray[np.float64], place: tuple[int, int]) -> Image.Image
 def mixed(low: Sequence[int], high: Sequence[int], share: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Colours between two, [h, w, 3]."""
     low_, high_ = np.array(low, float), np.array(high, float)
-    return np.rint(low_ + (high_ - low_) * share[..., None]).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(low_ + (high_ - low_) * share[..., None]).astype(np.uint8)
+    return colours
