@@ -18,7 +18,7 @@ class PictureData(pl.LightningDataModule):
     """Pictures from a folder of yours, or from a set that vitrail knows by name.
 
     Args:
-        path: a folder with one folder a class (or train, val and test folders of such), a folder of IDX files, or 'digits'.
+        path: a folder with one folder a class, or with train, val and test folders of such; IDX files; or 'digits'.
         size: side in pixels of the square canvas that every picture becomes.
         resize: how it becomes square: squash it, crop its centre, or pad it with black.
         pictures: use only so many labelled pictures, validation included; smaller choices lie within larger ones.

@@ -18,6 +18,12 @@ class Additive(SelfAttention):
         nn.init.normal_(self.score, std=self.head_dim**-0.5)
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        pairs = (q.unsqueeze(3) + k.unsqueeze(2)).tanh()  # [B, heads, N, N, head_dim]
-        scores = (pairs * self.score[:, None, None]).sum(dim=-1)
+        # One head after the other: all pairs of all heads at once would fall out of every cache.
+        of_heads = zip(q.unbind(1), k.unbind(1), self.score, strict=True)
+        scores = torch.stack([pair_scores(*head) for head in of_heads], dim=1)  # [B, heads, N, N]
         return masked_softmax(added(scores, self.full_bias()), seen)
+
+
+def pair_scores(q: Tensor, k: Tensor, score: Tensor) -> Tensor:
+    """wᵀ tanh(q + k) of all pairs of one head: [B, N, d] twice and w [d] → [B, N, N]."""
+    return (q.unsqueeze(2) + k.unsqueeze(1)).tanh() @ score

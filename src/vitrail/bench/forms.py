@@ -1,0 +1,247 @@
+"""What each form of a part is worth: short fits from scratch with everything else equal, several seeds."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from math import cos, pi
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitrail.bench.rounds import one_turn
+from vitrail.card import InputRule
+from vitrail.errors import UsageError
+from vitrail.pictures.maps import draw_maps
+
+if TYPE_CHECKING:
+    from vitrail.models import ViT
+
+VARIED = ("attention", "positions", "pool", "head", "block", "norm")
+WARM_UP = 0.1  # of the steps
+WEIGHT_DECAY = 0.05
+ONNX_BATCH = 16
+ONNX_SECONDS = 0.5
+TEST_BATCH = 250
+
+
+Maps = list[list[list[list[float]]]]  # [layers][heads][rows][columns]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all fits share, and which part differs."""
+
+    path: str
+    size: int
+    patch: int
+    pictures: int | None  # labelled ones that are used; None means all
+    steps: int
+    batch: int
+    rate: float
+    vary: str  # an argument of ViT
+    forms: tuple[str, ...]  # what it is set to, as YAML would have it
+    seeds: tuple[int, ...] = (0, 1, 2)
+    width: int = 64
+    depth: int = 4
+    heads: int = 4
+
+    def architecture(self, form: str) -> "ViT":
+        from vitrail.models import ViT
+
+        parts: dict[str, Any] = {self.vary: parsed(form)}
+        return ViT(patch=self.patch, width=self.width, depth=self.depth, heads=self.heads, **parts)
+
+    def check(self) -> None:
+        """Refuse, before any fit, a form that cannot be built."""
+        if self.vary not in VARIED:
+            raise UsageError(f"'{self.vary}' is no part of the ViT; there is {', '.join(VARIED)}")
+        for form in self.forms:
+            self.architecture(form).build(2, self.size)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit and what came of it."""
+
+    form: str
+    seed: int
+    accuracy: float  # of the test part
+    train_loss: float  # mean of the last tenth of all steps
+    seconds: float
+    images_per_second: float  # while training
+    onnx_images_per_second: float
+    parameters: int
+    maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test pictures
+
+
+def run(plan: Plan, workers: int, tell: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
+    """All fits, each on one thread; seeds of a form lie apart, so that a busy minute does not hit one form alone."""
+    jobs = [(form, seed) for seed in plan.seeds for form in plan.forms]
+    found: list[Fit] = []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(fit_one, plan, form, seed) for form, seed in jobs]):
+            found.append(done.result())
+            tell(found[-1])
+    return sorted(found, key=lambda fit: (plan.forms.index(fit.form), fit.seed))
+
+
+def fit_one(plan: Plan, form: str, seed: int) -> Fit:
+    """A ViT from scratch: AdamW, warm-up and half a cosine, no augmentation."""
+    import torch
+    import torch.nn.functional as F
+    from torch.nn.utils import clip_grad_norm_
+
+    from vitrail.data import open_source
+    from vitrail.data.subsets import nested_subset
+    from vitrail.models.cosine import Cosine
+    from vitrail.models.input import Input
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    rule = InputRule(plan.size, "squash")
+    source = open_source(plan.path, 0)
+    labels = source.labels("train")
+    chosen = None if plan.pictures is None else nested_subset(labels, plan.pictures, 0)
+    train, test = source.read("train", rule, chosen), source.read("test", rule)
+    network: Any = plan.architecture(form).build(len(source.classes), plan.size)
+    normalise = Input(rule)
+    optimizer = torch.optim.AdamW(network.parameters(), plan.rate, weight_decay=WEIGHT_DECAY)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, plan.steps))
+    images, answers = torch.from_numpy(train.images), torch.from_numpy(train.labels)
+    head = network.get_classifier()
+    losses = []
+    begin = perf_counter()
+    for batch in batches(len(images), plan.batch, plan.steps, seed):
+        logits, target = network(normalise(images[batch])), answers[batch]
+        if isinstance(head, Cosine):
+            logits = head.with_margin(logits, target)
+        loss = F.cross_entropy(logits, target)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+        losses.append(float(loss.detach()))
+    seconds = perf_counter() - begin
+    network.eval()
+    return Fit(
+        form=form,
+        seed=seed,
+        accuracy=accuracy(network, normalise, test.images, test.labels),
+        train_loss=mean(losses[-max(1, plan.steps // 10) :]),
+        seconds=seconds,
+        images_per_second=plan.steps * plan.batch / seconds,
+        onnx_images_per_second=onnx_speed(network, rule, test.images[:ONNX_BATCH]),
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        maps=middle_maps(network, normalise, test.images[:TEST_BATCH]) if seed == plan.seeds[0] else None,
+    )
+
+
+def parsed(form: str) -> Any:
+    """A name, or a name with settings: "window reach=3" → {"name": "window", "reach": 3}."""
+    name, *settings = form.split()
+    if not settings:
+        return name
+    try:
+        return {"name": name} | {key: json.loads(value) for key, value in (each.split("=") for each in settings)}
+    except ValueError as fault:
+        raise UsageError(
+            f"'{form}' is no form: write a name, or a name with settings, such as 'window reach=3'"
+        ) from fault
+
+
+def rate_at(step: int, steps: int) -> float:
+    rising = round(WARM_UP * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return (1 + cos(pi * min(1.0, (step - rising) / max(1, steps - rising)))) / 2
+
+
+def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[Any]:
+    """Indices of so many steps, in an order of their own in each pass over the pictures."""
+    import torch
+
+    random = np.random.default_rng(seed)
+    left = np.empty(0, np.int64)
+    for _ in range(steps):
+        while len(left) < batch:
+            left = np.concatenate([left, random.permutation(count)])
+        yield torch.from_numpy(left[:batch])
+        left = left[batch:]
+
+
+def accuracy(network: Any, normalise: Any, images: Any, labels: Any) -> float:
+    import torch
+
+    hits = 0
+    with torch.inference_mode():
+        for begin in range(0, len(images), TEST_BATCH):
+            part = slice(begin, begin + TEST_BATCH)
+            hits += int((network(normalise(torch.from_numpy(images[part]))).argmax(1).numpy() == labels[part]).sum())
+    return hits / len(labels)
+
+
+def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
+    """Pictures a second through the file that export would write, on one thread."""
+    import onnxruntime as ort
+
+    from vitrail.export.graph import Graph, to_onnx
+    from vitrail.runtime import session_options
+
+    session = ort.InferenceSession(
+        to_onnx(Graph(network, rule, 1.0).eval()), session_options(1), providers=["CPUExecutionProvider"]
+    )
+    return len(images) / one_turn(lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter)
+
+
+def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
+    import torch
+
+    from vitrail.export.attention_maps import attention_weights, attentions, captured
+
+    modules = attentions(network)
+    if not modules:
+        return None
+    rows, columns = network.patch_embed.grid_size
+    middle = network.num_prefix_tokens + rows // 2 * columns + columns // 2
+    with captured(modules) as inputs, torch.inference_mode():
+        network.forward_features(normalise(torch.from_numpy(images)))
+    layers = [attention_weights(module, x)[:, :, middle].mean(0) for module, x in zip(modules, inputs, strict=True)]
+    maps = torch.stack(layers)[:, :, network.num_prefix_tokens :].reshape(len(layers), -1, rows, columns)
+    return [[[[round(float(w), 5) for w in row] for row in head] for head in layer] for layer in maps]
+
+
+def table(fits: list[Fit]) -> str:
+    """Rows of Markdown: accuracy as mean ± deviation over seeds, speeds as means."""
+    rows = [
+        "| | accuracy | training loss | images/s, training | images/s, ONNX | parameters |",
+        "|---|---|---|---|---|---|",
+    ]
+    for form in dict.fromkeys(fit.form for fit in fits):
+        these = [fit for fit in fits if fit.form == form]
+        hits = [fit.accuracy for fit in these]
+        spread = f" ± {stdev(hits):.3f}" if len(hits) > 1 else ""
+        rows.append(
+            f"| {form} | {mean(hits):.3f}{spread} | {mean(fit.train_loss for fit in these):.3f} "
+            f"| {mean(fit.images_per_second for fit in these):,.0f} "
+            f"| {mean(fit.onnx_images_per_second for fit in these):,.0f} | {these[0].parameters:,} |"
+        )
+    return "\n".join(rows)
+
+
+def draw(fits: list[Fit], folder: Path) -> None:
+    """One PNG a form: what the place in the middle looks at, a row of heads for each layer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for fit in fits:
+        if fit.maps is not None:
+            maps = np.array(fit.maps)
+            draw_maps(maps, (maps.shape[2] // 2, maps.shape[3] // 2)).save(folder / f"{fit.form.split()[0]}.png")
+
+
+def to_json(plan: Plan, fits: list[Fit]) -> str:
+    return json.dumps({"plan": asdict(plan), "fits": [asdict(fit) for fit in fits]}, indent=1)
