@@ -89,7 +89,6 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
     ("architecture", "size", "reason"),
     [
         (ViT(patch=3), 32, "do not divide a picture"),
-        (ViT(heads=5), 32, "do not divide a width"),
         (ViT(name="vit_tny_patch16_224"), 32, "did you mean"),
         (ViT(name="resnet10t"), 32, "cannot be built this way"),
         (CNN(name="vit_tiny_patch16_224"), 32, "use vitrail.models.ViT"),
@@ -101,6 +100,20 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
 def test_impossible_networks_are_refused_with_the_reason(architecture: Architecture, size: int, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         architecture.build(5, size)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"heads": 5}, "do not divide a width"),
+        ({"heads": 0}, "heads must be at least 1, not 0"),
+        ({"patch": 0}, "patch must be at least 1, not 0"),
+        ({"depth": -1}, "depth must be at least 1, not -1"),
+    ],
+)
+def test_impossible_sizes_are_refused_when_they_are_read(sizes: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        ViT(**sizes)
 
 
 def test_a_weights_file_that_is_not_there_is_named() -> None:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from vitrail.errors import UsageError
 
-Chosen = str | dict[str, str | int | float]
+Chosen = str | dict[str, int | float | str]  # words of the command line become the first of these that they can be
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,10 @@ class Part:
 def part(kind: str, chosen: Chosen, known: Iterable[str]) -> Part:
     """What was chosen; a name that is not known is refused, with those that are."""
     given = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
-    name = given.pop("name", None)
     names = list(known)
+    if "name" not in given:
+        raise UsageError(f"which {kind}? {given} has no name; there is {', '.join(names)}")
+    name = given.pop("name")
     if not isinstance(name, str) or name not in names:
         near = get_close_matches(str(name), names, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
@@ -33,7 +35,8 @@ def settled(kind: str, chosen: Part, defaults: Mapping[str, int | float]) -> dic
         if name not in defaults:
             has = f"; it has {', '.join(defaults)}" if defaults else ", nor any other setting"
             raise UsageError(f"the {kind} {chosen.name} has no setting '{name}'{has}")
-        if isinstance(value, bool) or not isinstance(value, type(defaults[name])):
+        fitting = (int, float) if isinstance(defaults[name], float) else int
+        if isinstance(value, bool) or not isinstance(value, fitting):
             raise UsageError(
                 f"{name} of the {kind} {chosen.name} must be a number like {defaults[name]}, not {value!r}"
             )

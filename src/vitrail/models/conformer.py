@@ -60,7 +60,7 @@ class GridConvolution(nn.Module):
         self.prefix = prefix
         self.norm = norm_layer(dim)
         self.widen = nn.Linear(dim, 2 * dim)
-        self.depthwise = nn.Conv2d(dim, dim, KERNEL, padding=KERNEL // 2, groups=dim)
+        self.depthwise = nn.Conv2d(dim, dim, KERNEL, padding=KERNEL // 2, groups=dim, bias=False)
         self.batch_norm = nn.BatchNorm2d(dim)
         self.project = nn.Linear(dim, dim)
 

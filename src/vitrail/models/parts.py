@@ -1,6 +1,7 @@
 """The parts of a Vision Transformer that can be exchanged: attention, positions, head, block and norm."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
@@ -44,7 +45,11 @@ class Parts:
         for name, value in settled("attention", self.attention, mechanism.options).items():
             if value < 1:
                 raise UsageError(f"{name} of the attention {self.attention.name} must be at least 1, not {value}")
-        settled("head", self.head, HEADS[self.head.name])
+            if name == "neighbours" and value not in (4, 8):
+                raise UsageError(f"a place of a grid touches 4 others, or 8 with those at its corners, not {value}")
+        for name, value in settled("head", self.head, HEADS[self.head.name]).items():
+            if not (0 < value < inf or (name == "margin" and value == 0)):
+                raise UsageError(f"{name} of the head {self.head.name} must be above 0, not {value}")
         inside = INSIDE.get(self.positions)
         if inside is not None and inside.adds_to_scores and not mechanism.scored:
             raise UsageError(
@@ -53,6 +58,14 @@ class Parts:
             )
         if self.attention.name == "linear" and self.positions == "rope":
             raise UsageError("linear attention needs weights above zero, which turning by rope would undo")
+
+    def check_width(self, width: int, heads: int) -> None:
+        """Refuse widths that the positions cannot part as they have to."""
+        inside = positions_maker(self.positions)
+        if inside is not None:
+            inside((1, 1), heads, width // heads)
+        if self.positions == "sincos2d":
+            sincos2d((1, 1), width)
 
     def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
         """What timm's VisionTransformer is told beside its sizes."""

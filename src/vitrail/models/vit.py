@@ -64,7 +64,18 @@ class ViT(Architecture):
     norm: Literal["layer", "batch"] = "layer"
 
     def __post_init__(self) -> None:
-        self.parts().check()
+        parts = self.parts()
+        parts.check()
+        if self.name is None:
+            self.check_sizes()
+            parts.check_width(self.width, self.heads)
+
+    def check_sizes(self) -> None:
+        for size in ("patch", "width", "depth", "heads"):
+            if getattr(self, size) < 1:
+                raise UsageError(f"{size} must be at least 1, not {getattr(self, size)}")
+        if self.width % self.heads:
+            raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose a width that they do")
 
     def parts(self) -> Parts:
         return Parts.chosen(self.attention, self.positions, self.head, self.block, self.norm)
@@ -77,8 +88,6 @@ class ViT(Architecture):
             raise UsageError(
                 f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does"
             )
-        if self.width % self.heads:
-            raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose a width that they do")
         side = image_size // self.patch
         parts = self.parts()
         network = VisionTransformer(

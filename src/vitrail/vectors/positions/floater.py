@@ -53,7 +53,8 @@ class Floater(Positions):
         self.register_load_state_dict_post_hook(lambda module, _: module.forget())  # type: ignore[no-untyped-call]
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-        table = self.table() if self.kept is None else self.kept
+        # Lightning sets `training` back after validation without calling train(), and then the kept table is stale.
+        table = self.table() if self.training or self.kept is None else self.kept
         table = F.pad(table, (0, 0, prefix, 0))  # [3, heads, prefix + N, head_dim]
         return q + table[0], k + table[1], v + table[2]
 

@@ -1,0 +1,130 @@
+"""Convolution as attention: the same output, and why; by the converter, and by the parts that networks are made of."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vitrail.attention import MECHANISMS, fitted
+from vitrail.attention.from_convolution import SHARPNESS, conv_to_attention
+from vitrail.errors import UsageError
+from vitrail.vectors import patchify
+from vitrail.vectors.positions import Quadratic
+
+
+def convolution(kernel: int | tuple[int, int] = 3, **others: object) -> nn.Conv2d:
+    torch.manual_seed(0)
+    padding = others.pop("padding", "same")
+    return nn.Conv2d(3, 5, kernel, padding=padding, **others)  # type: ignore[arg-type]
+
+
+def pictures(*shape: int) -> torch.Tensor:
+    return torch.randn(2, 3, *(shape or (8, 8)), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (5, 11)])
+@pytest.mark.parametrize("others", [{}, {"bias": False}, {"padding": 1}])
+def test_nine_heads_are_a_convolution(others: dict, shape: tuple[int, int]) -> None:
+    conv = convolution(**others).double()
+    found = conv_to_attention(conv)(pictures(*shape).double())
+    torch.testing.assert_close(found, conv(pictures(*shape).double()), atol=1e-12, rtol=0)
+
+
+def test_in_single_precision_they_are_as_near_as_its_digits() -> None:
+    conv = convolution()
+    torch.testing.assert_close(conv_to_attention(conv)(pictures()), conv(pictures()), atol=4e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", [1, 5, (3, 5), (1, 7)])
+def test_kernels_of_any_odd_size_have_a_head_for_each_place(kernel: int | tuple[int, int]) -> None:
+    conv = convolution(kernel).double()
+    attention = conv_to_attention(conv)
+    assert len(attention.values) == conv.kernel_size[0] * conv.kernel_size[1]
+    expected = conv(pictures().double())
+    torch.testing.assert_close(attention(pictures().double()), expected, atol=1e-12, rtol=0)
+
+
+def test_each_head_looks_at_one_place() -> None:
+    weights = conv_to_attention(convolution().double()).weights((4, 4))  # [9, 16, 36]
+    places = weights.argmax(dim=-1)[:, 0]  # of the first query, on the grid with its margin
+    assert places.tolist() == [0, 1, 2, 6, 7, 8, 12, 13, 14]
+    assert weights.amax(dim=-1).min() > 1 - 1e-15
+
+
+def test_its_scores_are_quadratic_positions() -> None:
+    conv = convolution().double()
+    positions = Quadratic((4, 4), 9, 4).double()
+    with torch.no_grad():
+        positions.centre.copy_(torch.cartesian_prod(torch.arange(-1.0, 2), torch.arange(-1.0, 2)))
+        positions.sharpness.fill_(SHARPNESS)
+    offsets = torch.cartesian_prod(torch.arange(-3, 4), torch.arange(-3, 4))
+    looks = conv_to_attention(conv).looks
+    features = torch.cat([offsets.square().sum(1, keepdim=True), offsets], dim=1).double()
+    assert torch.equal(positions.bias(offsets), (features @ looks.T).T)
+
+
+def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_picture() -> None:
+    """The parts of a network: queries and keys at zero, values as they are, the kernel in the last projection."""
+    conv = convolution().double()
+    kind = fitted(MECHANISMS["softmax"], (8, 8), 0, Quadratic)
+    attention = kind(3, num_heads=9, attn_head_dim=3, dim_out=5).double()  # type: ignore[call-arg]
+    with torch.no_grad():
+        attention.qkv.weight.zero_()
+        attention.qkv.weight[2 * 27 :] = torch.eye(3).repeat(9, 1)
+        attention.proj.weight.copy_(conv.weight.flatten(2).transpose(1, 2).flatten(1))
+        attention.proj.bias.copy_(conv.bias)
+        attention.positions.centre.copy_(torch.cartesian_prod(torch.arange(-1.0, 2), torch.arange(-1.0, 2)))
+        attention.positions.sharpness.fill_(SHARPNESS)
+    found = attention(pictures().double().flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8))
+    expected = conv(pictures().double())
+    torch.testing.assert_close(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-12, rtol=0)
+    assert (found - expected).abs().max() > 0.1  # at the edge there are no zeros to look at
+
+
+def test_it_learns_as_the_convolution_would() -> None:
+    conv = convolution().double()
+    attention = conv_to_attention(conv)
+    conv(pictures().double()).square().sum().backward()
+    attention(pictures().double()).square().sum().backward()
+    assert conv.weight.grad is not None
+    assert attention.values.grad is not None
+    as_kernel = attention.values.grad.permute(2, 1, 0).unflatten(2, (3, 3))
+    torch.testing.assert_close(as_kernel, conv.weight.grad, atol=1e-10, rtol=0)
+
+
+def test_the_convolution_stays_as_it_was() -> None:
+    conv = convolution()
+    with torch.no_grad():
+        conv_to_attention(conv).values.zero_()
+    assert conv.weight.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"kernel": 2},
+        {"kernel": (3, 4)},
+        {"padding": 0},
+        {"padding": 2},
+        {"padding": 1, "stride": 2},
+        {"dilation": 2},
+        {"padding_mode": "circular"},
+    ],
+)
+def test_other_convolutions_are_refused(others: dict) -> None:
+    with pytest.raises(UsageError, match="only a convolution of odd kernel size"):
+        conv_to_attention(convolution(**others))
+
+
+def test_convolutions_in_groups_are_refused() -> None:
+    with pytest.raises(UsageError, match="one group"):
+        conv_to_attention(nn.Conv2d(4, 4, 3, padding=1, groups=2))
+
+
+def test_a_layer_on_overlapping_patches_is_a_convolution() -> None:
+    """The fully connected layer over a window of neighbours, the same for each place."""
+    conv = convolution().double()
+    windows = patchify(F.pad(pictures().double(), (1, 1, 1, 1)), patch=3, stride=1)
+    found = F.linear(windows.vectors, conv.weight.flatten(1), conv.bias)
+    expected = conv(pictures().double()).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)

@@ -1,0 +1,88 @@
+"""How far attention sees, what reaches it from afar, and that all its weights learn."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitrail.attention import SelfAttention
+from vitrail.models import ViT
+from vitrail.vectors.grid import places_of
+
+Made = Callable[..., SelfAttention]
+
+
+def seen_by_the_middle(attention: dict, side: int, depth: int) -> Tensor:
+    """Which places the middle vector behind all blocks depends on, [side, side], and offsets to them [side², 2]."""
+    torch.manual_seed(0)
+    architecture = ViT(patch=1, width=16, depth=depth, heads=2, positions="none", attention=attention)
+    blocks = architecture.build(3, side).blocks
+    x = torch.randn(1, side**2, 16, requires_grad=True)
+    middle = side // 2 * side + side // 2
+    (blocks(x)[0, middle] * torch.randn(16)).sum().backward()
+    assert x.grad is not None
+    return x.grad[0].abs().sum(dim=-1).reshape(side, side) > 0
+
+
+def around(side: int) -> Tensor:
+    return (places_of((side, side)) - side // 2).abs()
+
+
+@pytest.mark.parametrize(("reach", "depth", "side"), [(1, 1, 9), (1, 3, 9), (2, 2, 11), (3, 2, 24), (1, 4, 20)])
+def test_layers_of_a_window_see_depth_times_reach_and_no_further(reach: int, depth: int, side: int) -> None:
+    seen = seen_by_the_middle({"name": "window", "reach": reach}, side, depth)
+    assert torch.equal(seen.flatten(), around(side).amax(dim=1) <= reach * depth)
+
+
+@pytest.mark.parametrize(("depth", "side"), [(1, 13), (2, 13), (2, 32)])
+def test_layers_with_gaps_see_every_other_place_twice_as_far(depth: int, side: int) -> None:
+    seen = seen_by_the_middle({"name": "dilated", "reach": 1, "step": 2}, side, depth)
+    offsets = around(side)
+    assert torch.equal(seen.flatten(), (offsets.amax(dim=1) <= 2 * depth) & (offsets % 2 == 0).all(dim=1))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_layers_of_a_graph_see_as_many_edges_far(depth: int) -> None:
+    seen = seen_by_the_middle({"name": "graph", "neighbours": 4}, 9, depth)
+    assert torch.equal(seen.flatten(), around(9).sum(dim=1) <= depth)
+
+
+@pytest.mark.parametrize("name", ["softmax", "additive", "linear", "gpsa", "inducing"])
+def test_one_layer_of_the_others_sees_all(name: str) -> None:
+    """All but relu, in which about half of the keys count nothing."""
+    assert seen_by_the_middle({"name": name}, 5, 1).all()
+
+
+def test_what_is_far_reaches_attention_at_once_and_a_recurrent_network_not() -> None:
+    """How much the last of 128 vectors depends on the first, before any training."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 128, 32, requires_grad=True)
+    found = {}
+    for name, outputs in (
+        ("lstm", nn.LSTM(32, 32, batch_first=True)(x)[0]),
+        ("attention", ViT(patch=1, width=32, depth=1, heads=1).build(2, 8).blocks[0].attn(x)),
+    ):
+        (gradient,) = torch.autograd.grad(outputs[0, -1].sum(), x)
+        found[name] = gradient[0, 0].norm().item()
+    assert found["lstm"] < 1e-20
+    assert found["attention"] > 1e-5
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_every_weight_learns(pair: tuple[str, str], prefix: int, made: Made, vectors: Callable[..., Tensor]) -> None:
+    module = made(*pair, prefix=prefix).train()
+    module(vectors(30 + prefix)).square().sum().backward()
+    for name, weights in module.named_parameters():
+        assert weights.grad is not None, name
+        assert weights.grad.abs().max() > 1e-9, name
+
+
+@pytest.mark.parametrize("name", ["window", "dilated"])
+def test_every_weight_learns_through_tiles(name: str, made: Made, vectors: Callable[..., Tensor]) -> None:
+    module = made(name, "relative", (32, 32), 1).train()
+    assert module.tiled
+    module(vectors(1025, batch=1)).square().sum().backward()
+    for weight, found in module.named_parameters():
+        assert found.grad is not None, weight
+        assert found.grad.abs().max() > 1e-9, weight

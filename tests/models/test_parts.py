@@ -1,0 +1,378 @@
+"""A ViT with parts exchanged: the default is timm's to the last operator; all parts fit, or say why not."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from vitrail.attention import MECHANISMS, SelfAttention
+from vitrail.errors import UsageError
+from vitrail.models import Architecture, ViT
+from vitrail.models.answer import logits_and_embedding
+from vitrail.models.batch_norm import BatchNorm
+from vitrail.models.conformer import Conformer
+from vitrail.models.cosine import Cosine
+from vitrail.vectors.positions import NAMES, sincos2d
+
+SMALL: dict[str, Any] = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
+WINDOW = {"name": "window", "reach": 1}
+DILATED = {"name": "dilated", "reach": 1, "step": 1}
+SEEN_BY_NAME = {name: name for name in MECHANISMS} | {"window": WINDOW, "dilated": DILATED}
+
+VARIANTS: list[dict[str, Any]] = [
+    *({"attention": attention} for attention in SEEN_BY_NAME.values()),
+    *({"attention": attention, "pool": "token"} for attention in SEEN_BY_NAME.values()),
+    *({"positions": positions} for positions in NAMES),
+    *({"positions": positions, "pool": "token"} for positions in NAMES),
+    *({"pool": pool} for pool in ("token", "max", "map", "attentive")),
+    {"head": "cosine"},
+    {"block": "conformer"},
+    {"block": "conformer", "pool": "token", "attention": WINDOW},
+    {"norm": "batch"},
+    {"block": "conformer", "norm": "batch", "positions": "rope"},
+    {"pool": "attentive", "head": "cosine", "norm": "batch"},
+]
+
+
+OF_PLACES = tuple(f"blocks.1.{name}" for name in ("attn.positions", "attn.balance", "attn.looks", "convolution"))
+
+
+def said(variant: dict[str, Any]) -> str:
+    return "-".join(part if isinstance(part, str) else part["name"] for part in variant.values())
+
+
+def built(variant: dict[str, Any], seed: int = 0, size: int = 8) -> VisionTransformer:
+    torch.manual_seed(seed)
+    network = ViT(**SMALL | variant).build(5, size)
+    assert isinstance(network, VisionTransformer)
+    return network
+
+
+def pixels(size: int = 8, count: int = 3) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def operators(network: nn.Module, x: Tensor) -> list[str]:
+    """What runs, forward and backward, in its order."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        network(x).sum().backward()
+    return [event.name for event in profile.events()]
+
+
+@pytest.mark.parametrize(("pool", "theirs"), [("token", "token"), ("mean", "avg"), ("max", "max"), ("map", "map")])
+def test_the_default_is_timms_to_the_last_operator(pool: str, theirs: str) -> None:
+    ours = built({"pool": pool})
+    torch.manual_seed(0)
+    timms = VisionTransformer(
+        img_size=8,
+        patch_size=2,
+        num_classes=5,
+        embed_dim=16,
+        depth=2,
+        num_heads=2,
+        global_pool=theirs,  # type: ignore[arg-type]
+        class_token=pool == "token",
+    )
+    assert [(name, type(module)) for name, module in ours.named_modules()] == [
+        (name, type(module)) for name, module in timms.named_modules()
+    ]
+    assert list(ours.state_dict()) == list(timms.state_dict())
+    assert all(map(torch.equal, ours.state_dict().values(), timms.state_dict().values()))  # drawn alike, too
+    assert torch.equal(ours(pixels()), timms(pixels()))
+    operators(ours, pixels())  # the first backward allocates gradients
+    operators(timms, pixels())
+    assert operators(ours, pixels()) == operators(timms, pixels())
+
+
+def test_a_named_default_is_timms_to_the_last_operator() -> None:
+    torch.manual_seed(0)
+    ours = ViT(name="vit_tiny_patch16_224").build(5, 32).eval()
+    torch.manual_seed(0)
+    timms = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=32).eval()
+    assert list(ours.state_dict()) == list(timms.state_dict())
+    assert torch.equal(ours(pixels(32)), timms(pixels(32)))
+    assert operators(ours, pixels(32)) == operators(timms, pixels(32))
+
+
+def test_softmax_runs_torchs_fused_operator() -> None:
+    for positions in ("learned", "relative", "rope"):
+        assert "aten::scaled_dot_product_attention" in operators(built({"positions": positions}), pixels())
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=said)
+def test_every_weight_of_a_network_learns(variant: dict[str, Any]) -> None:
+    network = built(variant).train()
+    start = {name: weights.detach().clone() for name, weights in network.named_parameters()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    for _ in range(2):  # what starts at zero hides what is before it for one step
+        optimizer.zero_grad()
+        F.cross_entropy(network(pixels(count=8)), torch.arange(8) % 5).backward()
+        assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in network.parameters())
+        optimizer.step()
+    still = {name for name, weights in network.named_parameters() if torch.equal(weights, start[name])}
+    if variant.get("pool") == "token":  # the last block's class token knows no places, and nothing else of it is read
+        still = {name for name in still if not name.startswith(OF_PLACES)}
+    assert not still
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=said)
+def test_a_variant_comes_back_from_plain_data_and_its_weights_fit(variant: dict[str, Any]) -> None:
+    architecture = ViT(**SMALL | variant)
+    assert Architecture.from_plain(architecture.to_plain()) == architecture
+    network, again = built(variant).eval(), built(variant, seed=1)
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again.eval()(pixels()), network(pixels()), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=said)
+def test_one_picture_is_answered_alike_whatever_is_beside_it(variant: dict[str, Any]) -> None:
+    network = built(variant)
+    network.train()(pixels(count=8))  # statistics, where there are any
+    network.eval()
+    logits, embedding = logits_and_embedding(network, pixels())
+    assert logits.shape == (3, 5)
+    assert embedding.shape == (3, 16)
+    torch.testing.assert_close(network(pixels()), logits)
+    torch.testing.assert_close(network(pixels()[1:2]), logits[1:2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("positions", NAMES)
+@pytest.mark.parametrize("pool", ["mean", "token"])
+def test_only_without_positions_a_shuffled_picture_is_the_same(positions: str, pool: str) -> None:
+    network = built({"positions": positions, "pool": pool}).double()
+    with torch.no_grad():
+        for weights in (*network.parameters(), *(network.buffers() if positions == "sincos2d" else ())):
+            weights.mul_(5)  # as drawn, everything is small
+    network.eval()
+    x = pixels().double()
+    patches = F.unfold(x, 2, stride=2)  # [B, 12, 16]
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(2))
+    shuffled = F.fold(patches[..., order], 8, 2, stride=2)
+    difference = (network(shuffled) - network(x)).abs().max().item()
+    assert difference < 1e-12 if positions == "none" else difference > 1e-4
+
+
+def test_sincos2d_is_added_to_places_and_is_no_weight() -> None:
+    network = built({"positions": "sincos2d", "pool": "token"})
+    table = network.pos_embed
+    assert torch.equal(table[0, 0], torch.zeros(16))
+    assert torch.equal(table[0, 1:], sincos2d((4, 4), 16))
+    assert "pos_embed" not in network.state_dict()
+    assert not isinstance(table, nn.Parameter)
+
+
+def test_parts_go_where_they_belong() -> None:
+    network = built({"attention": WINDOW, "norm": "batch", "block": "conformer", "head": "cosine", "pool": "token"})
+    assert all(type(block).__mro__[1] is Conformer for block in network.blocks)
+    attentions = [block.attn for block in network.blocks]
+    assert {(a.grid, a.prefix, a.reach) for a in attentions} == {((4, 4), 1, 1)}
+    assert isinstance(network.norm, BatchNorm)
+    assert isinstance(network.head, Cosine)
+    assert not [module for module in network.modules() if isinstance(module, nn.LayerNorm)]
+
+
+def test_batch_norm_normalises_over_all_vectors_of_a_batch() -> None:
+    norm = BatchNorm(8)
+    x = 3 * torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0)) + 2
+    found = norm(x)
+    torch.testing.assert_close(found.mean(dim=(0, 1)), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.var(dim=(0, 1), correction=0), torch.ones(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(norm.eval()(x[:1]), norm(x)[:1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(norm(x[:, 0]), norm(x)[:, 0], atol=1e-6, rtol=0)
+
+
+def test_a_conformers_convolution_is_one_over_the_grid_and_leaves_class_tokens_alone() -> None:
+    block = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
+    inner = block.convolution
+    x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
+    found = inner(x)
+    assert torch.equal(found[:, 0], torch.zeros(2, 16))
+    value, gate = inner.widen(inner.norm(x[:, 1:])).chunk(2, dim=-1)
+    on_grid = (value * gate.sigmoid()).transpose(1, 2).reshape(2, 16, 4, 4)
+    convolved = F.conv2d(on_grid, inner.depthwise.weight, inner.depthwise.bias, padding=1, groups=16)
+    expected = inner.project(F.silu(inner.batch_norm(convolved)).flatten(2).transpose(1, 2))
+    torch.testing.assert_close(found[:, 1:], expected, atol=1e-6, rtol=0)
+
+
+def test_a_conformer_is_two_halves_of_an_mlp_around_attention_and_convolution() -> None:
+    block = built({"block": "conformer"}).blocks[0].eval()
+    x = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = x + block.before(block.norm1(x)) / 2
+    expected = expected + block.attn(block.norm2(expected))
+    expected = expected + block.convolution(expected)
+    expected = block.norm(expected + block.after(block.norm3(expected)) / 2)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_what_is_masked_changes_nothing_in_a_conformer() -> None:
+    block = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
+    x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
+    seen = torch.arange(17).expand(2, 1, 1, 17) < 12
+    other = x.clone()
+    other[:, 12:] = 7.0
+    torch.testing.assert_close(block(x, attn_mask=seen)[:, :12], block(other, attn_mask=seen)[:, :12])
+    assert (block(x)[:, :12] - block(other)[:, :12]).abs().max() > 1e-3
+
+
+def am_softmax(cosines: Tensor, labels: Tensor, s: float, m: float) -> Tensor:
+    """The loss as the paper writes it."""
+    total = torch.zeros((), dtype=cosines.dtype)
+    for row, label in zip(cosines, labels.tolist(), strict=True):
+        right = torch.exp(s * (row[label] - m))
+        others = sum(torch.exp(s * row[j]) for j in range(len(row)) if j != label)
+        total = total - torch.log(right / (right + others))
+    return total / len(labels)
+
+
+def test_cosine_with_its_margin_is_the_papers_loss() -> None:
+    torch.manual_seed(0)
+    head = Cosine(16, 5).double()
+    x, labels = torch.randn(6, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, 0])
+    cosines = torch.stack([F.cosine_similarity(x, w.expand(6, 16)) for w in head.weight], dim=1)
+    torch.testing.assert_close(head(x), 30 * cosines, atol=1e-12, rtol=0)
+    loss = F.cross_entropy(head.with_margin(head(x), labels), labels)
+    torch.testing.assert_close(loss, am_softmax(cosines, labels, 30.0, 0.35), atol=1e-12, rtol=0)
+
+
+def test_a_blend_of_two_classes_shares_the_margin() -> None:
+    head, logits = Cosine(4, 3, scale=10.0, margin=0.2), torch.zeros(1, 3)
+    assert head.with_margin(logits, torch.tensor([[0.25, 0.75, 0.0]])).tolist() == [[-0.5, -1.5, 0.0]]
+    assert head.with_margin(logits, torch.tensor([1])).tolist() == [[0.0, -2.0, 0.0]]
+
+
+def test_cosine_knows_directions_alone() -> None:
+    head = Cosine(16, 5)
+    x = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(head(x), head(7 * x))
+    assert torch.equal(head(torch.zeros(1, 16)), torch.zeros(1, 5))
+
+
+@pytest.mark.parametrize(
+    ("variant", "reason"),
+    [
+        (
+            {"attention": "softmaxx"},
+            r"no attention 'softmaxx' \(did you mean softmax\?\); there is softmax, additive, ",
+        ),
+        ({"attention": {"reach": 2}}, "which attention"),
+        ({"attention": {"name": "window", "width": 4}}, "has no setting 'width'; it has reach"),
+        ({"attention": {"name": "relu", "reach": 4}}, "has no setting 'reach', nor any other"),
+        ({"attention": {"name": "window", "reach": "far"}}, "must be a number like 3, not 'far'"),
+        ({"attention": {"name": "window", "reach": 1.5}}, "must be a number like 3, not 1.5"),
+        ({"attention": {"name": "window", "reach": True}}, "must be a number like 3, not True"),
+        ({"attention": {"name": "window", "reach": 0}}, "reach of the attention window must be at least 1"),
+        ({"attention": {"name": "inducing", "points": -1}}, "points of the attention inducing must be at least 1"),
+        ({"attention": {"name": "graph", "neighbours": 5}}, "touches 4 others, or 8"),
+        ({"positions": "sincos"}, r"no kind of positions 'sincos' \(did you mean sincos2d\?\); there is none, learned"),
+        ({"positions": "relative", "attention": "linear"}, "linear attention scores no pairs"),
+        (
+            {"positions": "quadratic", "attention": "inducing"},
+            r"other positions \(none, learned, sincos2d, floater, rope",
+        ),
+        ({"positions": "rope", "attention": "linear"}, "turning by rope would undo"),
+        ({"positions": "sincos2d", "width": 18}, "a width of 18 does not divide by 4"),
+        ({"positions": "rope", "width": 12}, "the 6 numbers of a head must divide by 4"),
+        ({"head": "round"}, "there is no head 'round'; there is linear, cosine"),
+        ({"head": {"name": "cosine", "scale": 0}}, "scale of the head cosine must be above 0"),
+        ({"head": {"name": "cosine", "margin": -0.1}}, "margin of the head cosine must be above 0"),
+        ({"head": {"name": "cosine", "scale": float("nan")}}, "must be above 0, not nan"),
+        ({"heads": 3}, "3 heads do not divide a width of 16"),
+    ],
+)
+def test_impossible_parts_are_refused_when_they_are_read(variant: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        ViT(**SMALL | variant)
+
+
+@pytest.mark.parametrize(
+    ("attention", "span"), [("window", 7), ({"name": "window", "reach": 2}, 5), ("dilated", 9)], ids=str
+)
+def test_a_window_larger_than_the_grid_is_refused_when_that_is_known(attention: Any, span: int) -> None:
+    with pytest.raises(UsageError, match=f"a window of {span} places is larger than the 4×4 grid"):
+        built({"attention": attention})
+    assert built({"attention": attention}, size=18)(pixels(18)).shape == (3, 5)
+
+
+def test_settings_may_be_whole_where_fractions_are_meant() -> None:
+    head = built({"head": {"name": "cosine", "scale": 20, "margin": 0}}).head
+    assert (head.scale, head.margin) == (20, 0)
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "vit_tiny.pth"
+    torch.save(timm.create_model("vit_tiny_patch16_224").state_dict(), path)
+    return path
+
+
+NAMED: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({"attention": "relu"}, [], []),
+    ({"attention": "linear"}, [], []),
+    ({"attention": WINDOW}, [], []),
+    ({"attention": DILATED}, [], []),
+    ({"attention": "graph"}, [], []),
+    ({"attention": "additive"}, ["attn.score"], []),
+    ({"attention": "gpsa"}, ["attn.balance", "attn.looks"], []),
+    ({"attention": "inducing"}, ["attn.gathered.bias", "attn.gathered.weight", "attn.points"], []),
+    ({"positions": "none"}, [], ["pos_embed"]),
+    ({"positions": "sincos2d"}, [], ["pos_embed"]),
+    ({"positions": "rope"}, [], ["pos_embed"]),
+    ({"positions": "relative"}, ["attn.positions.table"], ["pos_embed"]),
+    ({"positions": "quadratic"}, ["attn.positions.centre", "attn.positions.sharpness"], ["pos_embed"]),
+]
+
+
+@pytest.mark.parametrize(("variant", "new", "unused"), NAMED, ids=lambda value: str(value)[:40])
+def test_timms_weights_load_where_names_match_and_the_rest_is_said(
+    variant: dict[str, Any], new: list[str], unused: list[str], weights_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = torch.load(weights_file, weights_only=True)
+    with caplog.at_level(logging.WARNING, logger="vitrail"):
+        network = ViT(name="vit_tiny_patch16_224", pretrained=str(weights_file), **variant).build(3, 64)
+    loaded = network.state_dict()
+    expected_new = {f"blocks.{block}.{name}" for block in range(12) for name in new}
+    assert loaded.keys() - source.keys() == expected_new
+    for name, value in source.items():
+        if name not in ("pos_embed", "head.weight", "head.bias"):  # resampled for this picture, made for these classes
+            assert torch.equal(loaded[name], value), name
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("vitrail")]
+    if not new and not unused:
+        assert said == []
+        return
+    (line,) = said
+    assert line.startswith("of the pretrained weights: ")
+    assert ("they have no blocks.0.attn" in line) is bool(new)
+    assert (f"left unused {', '.join(unused)}" in line) is bool(unused)
+
+
+def test_what_a_cosine_head_and_a_conformer_cannot_take_is_said(
+    weights_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="vitrail"):
+        network = ViT(
+            name="vit_tiny_patch16_224", pretrained=str(weights_file), block="conformer", head="cosine"
+        ).build(3, 64)
+    (line,) = (record.getMessage() for record in caplog.records if record.name.startswith("vitrail"))
+    assert "they have no blocks.0.after.fc1.bias" in line
+    assert "left unused blocks.0.mlp.fc1.bias" in line
+    source = torch.load(weights_file, weights_only=True)
+    assert torch.equal(network.state_dict()["blocks.3.attn.qkv.weight"], source["blocks.3.attn.qkv.weight"])
+
+
+def test_parts_of_other_networks_than_plain_vits_are_not_exchanged() -> None:
+    with pytest.raises(UsageError, match="'swin_tiny_patch4_window7_224' is no plain Vision Transformer"):
+        ViT(name="swin_tiny_patch4_window7_224", attention="relu").build(3, 224)
+
+
+def test_a_named_network_tells_its_parts_the_grid() -> None:
+    network = ViT(name="vit_tiny_patch16_224", attention=WINDOW).build(3, 96)
+    attention = network.blocks[0].attn
+    assert isinstance(attention, SelfAttention)
+    assert (attention.grid, attention.prefix, attention.num_heads) == ((6, 6), 1, 3)
