@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from vitrail.serving.problems import MEDIA_TYPE, Document, Problem
+from vitrail.serving.problems import MEDIA_TYPE, Document, Problem, whole_document
 
 MAX_BODY = 20_000_000
 PATIENCE = 15.0  # seconds, and one more for each SLOWEST bytes that came
@@ -62,4 +62,4 @@ class Farewell(JSONResponse):
 
 async def on_body_too_large(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, BodyTooLarge)
-    return Farewell({**fault.document(), "request_id": request.state.request_id}, fault.status)
+    return Farewell(whole_document(request, fault), fault.status)
