@@ -48,8 +48,7 @@ def problem_response(request: Request, problem: Problem, **more: Any) -> Respons
 def whole_document(request: Request, problem: Problem) -> Document:
     """With the request's id for whoever reads the log; clients of the v2 protocol look for the text in `error`."""
     document = {**problem.document(), "request_id": request.state.request_id}
-    is_v2 = request.url.path == "/v2" or request.url.path.startswith("/v2/")
-    return {**document, "error": str(problem)} if is_v2 else document
+    return {**document, "error": str(problem)} if f"{request.url.path}/".startswith("/v2/") else document
 
 
 async def on_problem(request: Request, fault: Exception) -> Response:

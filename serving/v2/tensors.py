@@ -67,8 +67,7 @@ def read_numbers(reader: Reader) -> Numbers:
     if outline.endswith(b","):  # it stands behind the array
         del outline[-1]
         reader.at -= 1
-    reader.skip_space()
-    if not reader.text.startswith((",", "}"), reader.at):
+    if outline.count(b"[") != outline.count(b"]"):
         raise no_pixel(reader)
     return Numbers(bytes(values), bytes(outline))
 
