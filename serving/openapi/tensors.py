@@ -8,6 +8,7 @@ from vitrail.serving.v2.tensors import MAX_SIDE
 
 KIND = "ProtocolProblem"
 UNKNOWN = problems(KIND, _404="unknown_model or unknown_version: the server has one model, in one version, 1")
+JSON_AND_BYTES: Json = {**FILE, "description": "the same JSON without data, and behind it the bytes of each tensor"}
 LENGTH = "Inference-Header-Content-Length"
 
 
@@ -57,7 +58,10 @@ INFER: Json = {
         "requestBody": {
             "required": True,
             "description": f"At most {MAX_BODY:,} bytes",
-            "content": {**content("application/json", ref("Infer")), **content("application/octet-stream", FILE)},
+            "content": {
+                **content("application/json", ref("Infer")),
+                **content("application/octet-stream", JSON_AND_BYTES),
+            },
         },
         "responses": {
             "200": {
@@ -65,7 +69,7 @@ INFER: Json = {
                 f"binary_data_output, as bytes behind the JSON, whose length {LENGTH} then tells",
                 "content": {
                     **content("application/json", ref("Inferred")),
-                    **content("application/octet-stream", FILE),
+                    **content("application/octet-stream", JSON_AND_BYTES),
                 },
                 "headers": {LENGTH: {"description": "How many bytes are JSON, where others follow", "schema": WHOLE}},
             },
