@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from vitrail.serving.problems import MEDIA_TYPE, Document, Problem
 
 MAX_BODY = 20_000_000
-PATIENCE = 15.0  # seconds, and one more for each SLOWEST bytes that came
+PATIENCE = 12.0  # seconds, and one more for each SLOWEST bytes that came
 SLOWEST = 65_536
 
 
