@@ -1,4 +1,4 @@
-"""One connection: how long the head of a request may take, how large it may be, and what is said where it is no HTTP."""
+"""One connection: how long and how large the head of a request may be, and what is said where it is no HTTP."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from vitrail.serving import journal
 from vitrail.serving.problems import MEDIA_TYPE, Problem
 from vitrail.serving.watch import NO_ROUTE, REQUESTS
 
@@ -98,8 +99,10 @@ class Wire(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.is_idle():  # else the answer that is on its way would be mixed up with this one
+            request_id = uuid4().hex
             REQUESTS.labels(NO_ROUTE, str(problem.status)).inc()
-            self.transport.write(answer(problem))
+            journal.enter(request_id, "", "", NO_ROUTE, problem.status, 0)
+            self.transport.write(answer(problem, request_id))
         self.transport.close()
 
     def pause_writing(self) -> None:
@@ -122,9 +125,8 @@ def head_too_large() -> Problem:
     return Problem(431, "head_too_large", f"the first line and the headers are larger than {MAX_HEAD:,} bytes")
 
 
-def answer(problem: Problem) -> bytes:
+def answer(problem: Problem, request_id: str) -> bytes:
     """The problem as it goes over the wire, where no application is asked."""
-    request_id = uuid4().hex
     body = json.dumps({**problem.document(), "request_id": request_id}).encode()
     headers = {
         "content-type": MEDIA_TYPE,
