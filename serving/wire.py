@@ -25,6 +25,7 @@ class Wire(HttpToolsProtocol):
 
     clock: asyncio.TimerHandle | None = None
     unread: asyncio.TimerHandle | None = None
+    in_head = False
     head_bytes = 0
     is_over = False
 
@@ -34,7 +35,6 @@ class Wire(HttpToolsProtocol):
 
     def wind_up(self) -> None:
         self.stop_clock()
-        self.head_bytes = 0
         self.clock = self.loop.call_later(PATIENCE, self.too_slow)
 
     def stop_clock(self) -> None:
@@ -51,6 +51,7 @@ class Wire(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self.is_over:
             return
+        clock = self.clock
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade:
@@ -61,11 +62,11 @@ class Wire(HttpToolsProtocol):
         except HttpParserError as fault:
             self.refuse(fault.__context__ if isinstance(fault.__context__, Problem) else no_http())
             return
-        if self.clock is not None:
+        if self.in_head and self.clock is clock:  # still the same head
             self.head_bytes += len(data)
             if self.head_bytes > MAX_HEAD:
                 self.refuse(head_too_large())
-        elif self.is_idle():  # what came belongs to no request: the rest of a body that was refused, or empty lines
+        elif self.clock is None and self.is_idle():  # the rest of a body that nobody wants, or empty lines
             self.wind_up()
 
     def is_idle(self) -> bool:
@@ -73,9 +74,11 @@ class Wire(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.in_head, self.head_bytes = True, 0
         self.wind_up()
 
     def on_headers_complete(self) -> None:
+        self.in_head = False
         self.stop_clock()
         if len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers) > MAX_HEAD:
             raise head_too_large()  # it came in one piece
@@ -86,8 +89,9 @@ class Wire(HttpToolsProtocol):
 
     def too_slow(self) -> None:
         """Who has said something is told why this is the end."""
-        self.clock = None
-        if self.head_bytes:
+        if not self.is_idle():  # nothing is read while the request before is answered
+            self.wind_up()
+        elif self.in_head:
             self.refuse(Problem(408, "head_too_slow", f"the head of a request must come within {PATIENCE:g} seconds"))
         else:
             self.transport.close()

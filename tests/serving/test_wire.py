@@ -118,6 +118,13 @@ def test_requests_in_one_piece_are_answered_in_their_order(server):
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
 
 
+def test_a_body_that_nobody_wants_does_not_end_the_connection(server):
+    head = b"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 19000000\r\n\r\n"
+    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = said_to(server, head + bytes(19_000_000) + last)
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
+
+
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
 DRIPS = {
     "nothing": b"",
