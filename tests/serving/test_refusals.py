@@ -203,6 +203,17 @@ def test_file_names_mean_nothing(client, encode, name):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("name", [b"x" * 65_536, b"a\r\nb: c", b"a\rb", b';"' * 1_500, b'";' * 30_000])
+def test_names_that_are_no_header_cost_only_their_sender(server, client, encode, name):
+    """A parser of parameters may take the square of their length, so python-multipart's 4 KB for a header stay."""
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n' + encode() + b"\r\n"
+    before = sum(worker(server).cpu_times()[:2])
+    body = part * 100 + b"--x--\r\n"
+    answer = client.post(URL, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code in (400, 413, 422)
+    assert sum(worker(server).cpu_times()[:2]) - before < 1
+
+
 def test_no_address_is_ever_fetched(client):
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
