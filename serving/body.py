@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from vitrail.serving.door import Visit
-from vitrail.serving.problems import MEDIA_TYPE, Document, Problem
+from vitrail.serving.problems import MEDIA_TYPE, Document, Problem, whole_document
 from vitrail.serving.watch import refused
 
 MAX_BODY = 20_000_000
@@ -67,4 +67,4 @@ class Farewell(JSONResponse):
 
 async def on_body_too_large(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, BodyTooLarge)
-    return Farewell({**fault.document(), "request_id": request.state.request_id}, fault.status)
+    return Farewell(whole_document(request, fault), fault.status)

@@ -16,8 +16,8 @@ from vitrail.serving.problems import Problem
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
 STAGES = Histogram(
     "vitrail_stage_seconds",
-    "Seconds in each stage: decode, queue and explain for each picture, infer for each batch, "
-    "total from the body to the answer",
+    "Seconds in each stage: decode and explain for each picture, queue for each picture or array, "
+    "infer for each batch, total from the body to the answer",
     ["stage"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
