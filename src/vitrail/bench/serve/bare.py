@@ -6,7 +6,7 @@ Reads how many seconds to compute from each line of stdin, and answers each with
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -64,8 +64,8 @@ class Bare:
 
 
 @contextmanager
-def session_process(model: Path, pictures: list[str]) -> "Iterator[BareProcess]":
-    command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *pictures]
+def session_process(model: Path, pictures: Sequence[Path]) -> "Iterator[BareProcess]":
+    command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, pictures)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
         yield BareProcess(process.stdin, process.stdout)
