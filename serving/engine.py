@@ -181,6 +181,8 @@ def filled(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def joined(rows: Sequence[Answers]) -> Answers:
     """Rows that came back one by one, as one table again."""
+    if len(rows) == 1:
+        return rows[0]
     return Answers(*(np.concatenate(columns) for columns in zip(*(vars(row).values() for row in rows), strict=True)))
 
 
