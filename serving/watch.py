@@ -76,7 +76,7 @@ class Watch:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's own id where it is harmless in a log, else a new one: no secret, so the system is not asked for it."""
+    """The caller's own id where it is harmless in a log, else a new one; it is no secret."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if SAFE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
 

@@ -14,6 +14,7 @@ from vitrail.errors import UsageError, VitrailError
 KINDS = {
     "infer": "how fast one network answers: our file, other exporters' files, torch",
     "serve": "how our server bears load: beside its peers, overloaded, at its start and at rest",
+    "soak": "whether our server holds more and more while it serves for long",
 }
 
 INFER = """Measure how fast one network answers, computed in many ways with the same weights.
@@ -39,6 +40,13 @@ start     seconds to be ready beside a BentoML service without a model, and what
 Callers are a process of their own, on the same cores. All take turns in shuffled order, round by round; ratios are
 taken within a round. A server that answers otherwise than the file does is left out."""
 
+SOAK = """Keep our server under load for long, and look again and again at what it holds.
+
+  vitrail bench soak --model model.onnx
+  vitrail bench soak --model model.onnx --minutes 5 --stretch 10
+
+Ends with 1 where memory, open files or threads grow once the server has settled."""
+
 
 def main(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
@@ -47,7 +55,7 @@ def main(args: Sequence[str]) -> int:
     kind, *rest = args
     if kind not in KINDS:
         raise UsageError(f"there is nothing called '{kind}' to measure; there is {', '.join(KINDS)}")
-    return {"infer": infer, "serve": serve}[kind](rest)
+    return {"infer": infer, "serve": serve, "soak": soak}[kind](rest)
 
 
 def usage() -> str:
@@ -133,6 +141,31 @@ def serve(args: Sequence[str]) -> int:
         Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
     print(report_text(report))
     return 0
+
+
+def soak(args: Sequence[str]) -> int:
+    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
+        raise VitrailError("`vitrail bench soak` needs pip install 'vitrail[cpu,serve]'")
+    parser = config_parser("bench soak", SOAK)
+    parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long")
+    parser.add_argument("--stretch", type=float, default=20.0, help="seconds of load between two looks")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures")
+    parser.add_argument("--json", type=str | None, help="also write every look into this file")
+    options = read(parser, args)
+    if options.model is None:
+        raise UsageError("which model? vitrail bench soak --model model.onnx")
+    require_folder(options.json)
+
+    from vitrail.bench.serve.soak import soak, soak_text
+
+    found = soak(
+        options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
+    )
+    if options.json:
+        Path(options.json).write_text(json.dumps(asdict(found), indent=1) + "\n")
+    print(soak_text(found))
+    return 0 if found.flat else 1
 
 
 def require_folder(file: str | None) -> None:

@@ -14,7 +14,7 @@ class Batchable:
         self.model = Model()
         self.decoders = ThreadPoolExecutor(CORES)
 
-    @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=60_000)  # type: ignore[misc]
+    @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=60_000)
     def classify(self, image: list[Path]) -> list[dict[str, Any]]:
         canvases = self.decoders.map(lambda path: self.model.canvas(path.read_bytes()), image)
         return self.model.predictions(list(canvases))

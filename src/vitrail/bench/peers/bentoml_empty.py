@@ -5,6 +5,6 @@ import bentoml
 
 @bentoml.service
 class Empty:
-    @bentoml.api  # type: ignore[misc]
+    @bentoml.api
     def nothing(self) -> None:
         return None

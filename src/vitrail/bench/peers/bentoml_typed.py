@@ -12,6 +12,6 @@ class Typed:
     def __init__(self) -> None:
         self.model = Model()
 
-    @bentoml.api  # type: ignore[misc]
+    @bentoml.api
     def classify(self, image: Picture) -> dict[str, Any]:
         return {"predictions": self.model.predictions([self.model.fit(image)])}

@@ -8,7 +8,7 @@ from answering import CORES, PORT, Canvas, Model
 from fastapi import Request
 
 
-class Classify(litserve.LitAPI):  # type: ignore[misc]
+class Classify(litserve.LitAPI):
     """Decoded in `batch`, whose pool takes the pictures of a batch together; `decode_request` has them one by one."""
 
     def setup(self, device: Any) -> None:

@@ -11,7 +11,7 @@ from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 
-class Classify(MLModel):  # type: ignore[misc]
+class Classify(MLModel):
     async def load(self) -> bool:
         self.model = Model()
         self.threads = ThreadPoolExecutor(CORES)

@@ -67,7 +67,8 @@ class Bare:
 def session_process(model: Path, pictures: Sequence[Path]) -> "Iterator[BareProcess]":
     command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, pictures)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         yield BareProcess(process.stdin, process.stdout)
         process.stdin.close()
 

@@ -231,9 +231,7 @@ class Meter:
         return perf_counter(), cpu_seconds(self.server), process_time(), work_now().everybody or 0.0
 
     def read(self, samples: list[Sample]) -> Load:
-        seconds, server, client, everybody = (
-            now - then for now, then in zip(self.look(), self.begin, strict=True)
-        )
+        seconds, server, client, everybody = (now - then for now, then in zip(self.look(), self.begin, strict=True))
         return Load(seconds, server, client, everybody, list(samples))
 
 

@@ -22,7 +22,8 @@ def clouds(random: np.random.Generator, height: int, width: int) -> NDArray[np.u
     coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     soft = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
     grain = random.normal(0, 4, (height, width, 1)).astype(np.float32)
-    return np.clip(soft + grain, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(soft + grain, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:

@@ -10,7 +10,7 @@ PARTS = ("load", "overload", "start")
 
 @dataclass(frozen=True)
 class Plan:
-    """Parts: servers under load beside each other; ours under more load than it can bear; starts, and memory at rest."""
+    """Parts: servers under load beside each other; ours under more than it can bear; starts, and memory at rest."""
 
     model: str
     parts: tuple[str, ...] = PARTS

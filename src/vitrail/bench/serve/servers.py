@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -108,7 +108,9 @@ class Running:
     def predict(self, picture: bytes) -> Prediction:
         status, body = ask(self.port, "POST", self.server.path, *self.server.request(picture))
         if status != 200:
-            raise VitrailError(f"{self.server.name} answers with status {status}: {body[:200].decode(errors='replace')}")
+            raise VitrailError(
+                f"{self.server.name} answers with status {status}: {body[:200].decode(errors='replace')}"
+            )
         return self.server.reading(json.loads(body))
 
 
@@ -172,10 +174,8 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
         process.wait()
     for one in members:
-        try:
+        with suppress(ProcessLookupError):  # gone, as it should be
             os.kill(one, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # gone, as it should be
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from statistics import median
 
@@ -61,7 +62,7 @@ def measure_load(
     entrants: Sequence[Entrant], bare: BareProcess, connections: int, rounds: int, seconds: float, seed: int, tell: Tell
 ) -> Measured:
     steps: dict[str, Callable[[], Turn]] = {BARE: lambda: bare_turn(bare, seconds)}
-    steps |= {each.name: lambda each=each: turn(each, connections, seconds) for each in entrants}
+    steps |= {each.name: partial(turn, each, connections, seconds) for each in entrants}
     order, random = list(steps), Random(seed)
     turns: dict[str, list[Turn]] = {name: [] for name in steps}
     for done in range(rounds):
