@@ -1,6 +1,7 @@
 """A model.onnx in memory: classify, embed (onnxruntime; no torch)."""
 
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 
 import numpy as np
@@ -86,5 +87,6 @@ class Classifier:
         count = len(self.card.classes)
         if not 1 <= top_k <= count:
             raise UsageError(f"top_k must lie between 1 and {count}, the number of classes; it is {top_k}")
-        order = np.argsort(-probabilities, kind="stable")[:top_k]
-        return [Label(self.card.classes[i], int(i), float(probabilities[i])) for i in order]
+        numbers = probabilities.tolist()  # numpy would let go of the interpreter to sort a handful
+        order = nlargest(top_k, range(count), key=numbers.__getitem__)
+        return [Label(self.card.classes[i], i, numbers[i]) for i in order]
