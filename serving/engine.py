@@ -25,7 +25,7 @@ from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
 from vitrail.serving.door import Door
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import READY, REFUSED, STAGES, WAITING
+from vitrail.serving.watch import READY, STAGES, WAITING, refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,7 +33,6 @@ Canvas = NDArray[np.uint8]  # [size, size, 3]
 Block = NDArray[np.uint8]  # [n, size, size, 3]: canvases that came together
 
 STOPPING = "the server is stopping"
-RETRY = {"retry-after": "1"}
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
@@ -170,12 +169,6 @@ class Engine:
         await self.batcher.close()
         for pool in (self.decoders, self.lane):
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def refused(status: int, reason: str, detail: str) -> Problem:
-    """The answer to a request that is turned away, once it is counted."""
-    REFUSED.labels(reason).inc()
-    return Problem(status, reason, detail, RETRY)
 
 
 def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

@@ -9,12 +9,13 @@ from vitrail.classifier import Answers, Classifier
 from vitrail.errors import PictureError
 from vitrail.serving.body import read_body
 from vitrail.serving.caller import attended
-from vitrail.serving.engine import RETRY, STOPPING, Canvas, Engine, run
+from vitrail.serving.engine import STOPPING, Canvas, Engine, run
 from vitrail.serving.naming import model_name
 from vitrail.serving.problems import Problem, picture_problem
 from vitrail.serving.v2.answer import LENGTH_HEADER, VERSION, answer_response
 from vitrail.serving.v2.asked import INPUT, OUTPUTS, Asked, read_asked
 from vitrail.serving.v2.tensors import Data
+from vitrail.serving.watch import RETRY
 
 QUICKLY_READ = 16_384  # bytes of JSON that are read faster than handed to another thread
 KINDS = ("", "application/json", "application/octet-stream")
