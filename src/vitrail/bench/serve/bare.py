@@ -93,7 +93,8 @@ def main(model: str, *pictures: str) -> None:
     bare = Bare(Path(model), [Path(each).read_bytes() for each in pictures])
     batch = bare.best_batch()
     for line in sys.stdin:
-        print(json.dumps(asdict(bare.compute(batch, float(line)))), flush=True)
+        sys.stdout.write(json.dumps(asdict(bare.compute(batch, float(line)))) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

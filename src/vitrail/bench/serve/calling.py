@@ -39,7 +39,7 @@ def message(path: str, kind: str, body: bytes) -> bytes:
 
 
 def write_messages(messages: Sequence[bytes], folder: Path) -> list[str]:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number}.http" for number in range(len(messages))]
     for path, content in zip(paths, messages, strict=True):
         path.write_bytes(content)

@@ -1,7 +1,7 @@
 """`vitrail bench serve`: one model file behind many servers, measured in one run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +64,7 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
         if "load" in plan.parts:
             found |= load(plan, field, tell)
         if "overload" in plan.parts:
-            with entered([VITRAIL], field) as (entrants, _):
+            with entered([VITRAIL], replace(field, folder=field.folder / "overload")) as (entrants, _):
                 found["overload"] = measure_overload(entrants[0], plan.overload_seconds, plan.seed, tell)
         if "start" in plan.parts:
             found["start"] = measure_start(field, plan.rounds, plan.seed, tell)
