@@ -33,6 +33,7 @@ NEVER = {
     | LIBRARY
     | {"onnx", "vitrail.training", "vitrail.classifier", "vitrail.explainer", "vitrail.card"},
     "seal": CLOSED | {"numpy", "PIL"},
+    "tensorrt": CLOSED | {"numpy", "PIL"},
     "golden_check": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "explainer": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
