@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from vitrail import images
 from vitrail.classifier import Classifier
+from vitrail.serving import body, door, engine, pictures_in, settings, wire
 from vitrail.serving.app import ROUTES
 from vitrail.serving.naming import model_name
 from vitrail.serving.openapi import DOCUMENT
+from vitrail.serving.v2 import tensors
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()
@@ -101,7 +104,7 @@ def test_the_statuses_are_those_of_the_contract():
     operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
     written = {status for operation in operations for status in operation["responses"]}
     told = {row[0].strip() for row in rows("| status | code")}
-    assert told - {"405", "500"} == written - {"200"}  # those two come on any route, as the contract says at its head
+    assert told - {"405", "431", "500"} == written - {"200"}  # those come on any route, or before there is one
 
 
 def test_the_table_has_every_route():
@@ -118,6 +121,24 @@ def test_the_table_has_every_metric(explaining_client):
     assert {named(cells[0])[0].partition("{")[0] for cells in rows("| metric |")} == ours
 
 
+def test_the_limits_are_those_of_the_source():
+    told = {cells[0].strip(): cells[1] for cells in rows("| | limit |")}
+    for what, numbers in {
+        "a body": [body.MAX_BODY],
+        "a body's time": [body.PATIENCE, body.SLOWEST],
+        "the bodies of all callers together": [door.MOST_HELD],
+        "the first line and the headers": [wire.MAX_HEAD, wire.PATIENCE],
+        "a picture": [images.MAX_PIXELS, images.MAX_SIDE],
+        "pictures a request": [pictures_in.MAX_PICTURES],
+        "pictures that wait, for a decoder or for the model": [settings.QUEUE],
+        "pictures that wait to be explained": [engine.MOST_EXPLAINED],
+        "an answer's time, once the body is there": [settings.DEADLINE],
+    }.items():
+        for number in numbers:
+            assert f"{number:,.0f}" in told[what].split(), what
+    assert str(tensors.MAX_SIDE) in told["an array's side below `/v2`"]
+
+
 def test_every_setting_is_told():
-    settings = (ROOT / "serving/settings.py").read_text()
-    assert set(re.findall(r'"(VITRAIL_\w+)"', settings)) == set(re.findall(r"VITRAIL_\w+", PAGE))
+    source = (ROOT / "serving/settings.py").read_text()
+    assert set(re.findall(r'"(VITRAIL_\w+)"', source)) == set(re.findall(r"VITRAIL_\w+", PAGE))
