@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from vitrail.serving.classify import identity
 from vitrail.serving.engine import STOPPING, Engine
-from vitrail.serving.openapi import CLIENT_SCHEMA, DOCUMENT
+from vitrail.serving.openapi import DOCUMENT
+from vitrail.serving.openapi.bento import CLIENT_SCHEMA
 from vitrail.serving.watch import metrics
 
 # The pages need nothing from elsewhere, and may not be talked into fetching it.

@@ -18,12 +18,14 @@ from vitrail.serving.embed import embed
 from vitrail.serving.engine import Engine
 from vitrail.serving.explain import explain
 from vitrail.serving.problems import HANDLERS
+from vitrail.serving.v2 import routes as v2
 
 ROUTES = [
     Route("/v1/classify", classify, methods=["POST"]),
     Route("/v1/embed", embed, methods=["POST"]),
     Route("/v1/explain", explain, methods=["POST"]),
     Route("/v1/model", about.model),
+    *v2.ROUTES,
     Route("/livez", about.livez),
     Route("/readyz", about.readyz),
     Route("/metrics", about.numbers),

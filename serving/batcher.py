@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Generic, TypeVar
 
 from vitrail.errors import VitrailError
@@ -29,11 +29,17 @@ class BatchFailed(VitrailError):
     """The model failed on a batch; its cause says how."""
 
 
+def one(item: object) -> int:
+    """The size of what is not divided further."""
+    return 1
+
+
 @dataclass(frozen=True)
 class Entry(Generic[Item]):
-    """Something to compute, and since when it waits."""
+    """Something to compute, for how many it counts, and since when it waits."""
 
     item: Item
+    size: int
     since: float
 
 
@@ -65,6 +71,7 @@ class Batcher(Generic[Item, Row]):
     An idle lane takes what comes at once. While it works, others gather; when it is free again it takes all that
     wait, up to `largest`, once the first of them has waited for `window`. A caller who gives up (is
     cancelled: too late, or gone) leaves the line at that moment, so nothing is computed for nobody.
+    An item may stand for several, as `size` tells, but for no more than `largest`.
     """
 
     def __init__(
@@ -74,33 +81,37 @@ class Batcher(Generic[Item, Row]):
         window: float = WINDOW,
         largest: int = BUCKETS[-1],
         clock: Callable[[], float] = time.perf_counter,
+        size: Callable[[Item], int] = one,
     ) -> None:
         self.compute = compute
         self.capacity = capacity
         self.window = window
         self.largest = largest
         self.clock = clock
+        self.size = size
         self.waiting: OrderedDict[asyncio.Future[Row], Entry[Item]] = OrderedDict()
+        self.length = 0  # of the line: the sizes of all that wait
         self.closed = False
         self.lane: asyncio.Task[None] | None = None
         self.enough = asyncio.Event()  # as many wait as a batch can hold
 
     async def answer(self, items: Sequence[Item]) -> list[Row]:
         """The rows of these items, in their order; refused at once where not all of them have room to wait."""
-        if self.closed or len(self.waiting) + len(items) > self.capacity:
-            raise LineFull("the line is closed" if self.closed else f"{len(self.waiting)} are waiting already")
+        if self.closed or self.length + sum(map(self.size, items)) > self.capacity:
+            raise LineFull("the line is closed" if self.closed else f"{self.length} are waiting already")
         futures = self.queue(items)
         try:
             return await asyncio.gather(*futures)
         finally:  # where one of them failed, or the caller left, nobody waits for the others
             for future in futures:
-                self.waiting.pop(future, None)
+                self.leave(future)
 
     def queue(self, items: Sequence[Item]) -> list[asyncio.Future[Row]]:
         loop, now = asyncio.get_running_loop(), self.clock()
-        entries = {loop.create_future(): Entry(item, now) for item in items}
+        entries = {loop.create_future(): Entry(item, self.size(item), now) for item in items}
         self.waiting.update(entries)
-        if len(self.waiting) >= self.largest:
+        self.length += sum(entry.size for entry in entries.values())
+        if self.length >= self.largest:
             self.enough.set()
         if self.lane is None:
             self.lane = loop.create_task(self.work())
@@ -128,12 +139,24 @@ class Batcher(Generic[Item, Row]):
     def form(self) -> Batch[Row]:
         """The longest waiting, up to `largest`, on their way to the lane."""
         now = self.clock()
-        futures = list(islice(self.waiting, self.largest))
-        entries = [self.waiting.pop(future) for future in futures]
-        for entry in entries:
+        sizes = accumulate(entry.size for entry in self.waiting.values())
+        futures = [future for future, size in zip(self.waiting, takewhile(self.holds, sizes), strict=False)]
+        before = self.length
+        entries = [self.waiting[future] for future in futures]
+        for future, entry in zip(futures, entries, strict=True):
+            self.leave(future)
             STAGES.labels("queue").observe(now - entry.since)
-        BATCHES.observe(len(entries))
+        BATCHES.observe(before - self.length)
         return Batch(futures, asyncio.create_task(self.rows([entry.item for entry in entries])))
+
+    def holds(self, size: int) -> bool:
+        """Whether a batch may be so large."""
+        return size <= self.largest
+
+    def leave(self, future: asyncio.Future[Row]) -> None:
+        """Out of the line, where it still stands there."""
+        if entry := self.waiting.pop(future, None):
+            self.length -= entry.size
 
     async def rows(self, items: list[Item]) -> Sequence[Row]:
         rows = await self.compute(items)
@@ -143,7 +166,7 @@ class Batcher(Generic[Item, Row]):
 
     def rest_of_window(self) -> float:
         """Seconds for which the first in line should still wait for company: none if there is enough, or nobody."""
-        if not self.waiting or len(self.waiting) >= self.largest:
+        if not self.waiting or self.length >= self.largest:
             return 0.0
         return next(iter(self.waiting.values())).since + self.window - self.clock()
 

@@ -6,10 +6,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from vitrail.serving.problems import MEDIA_TYPE, Document, Problem
+from vitrail.serving.door import Visit
+from vitrail.serving.problems import MEDIA_TYPE, Document, Problem, whole_document
+from vitrail.serving.watch import refused
 
 MAX_BODY = 20_000_000
-PATIENCE = 15.0  # seconds, and one more for each SLOWEST bytes that came
+PATIENCE = 12.0  # seconds, and one more for each SLOWEST bytes that came
 SLOWEST = 65_536
 
 
@@ -25,6 +27,7 @@ async def read_body(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > MAX_BODY:
         raise BodyTooLarge
+    visit: Visit = request.state.visit
     body = bytearray()
     start = asyncio.get_running_loop().time()
     try:
@@ -33,6 +36,8 @@ async def read_body(request: Request) -> bytes:
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise BodyTooLarge
+                if not visit.bring(len(chunk)):
+                    raise refused(503, "busy", "the pictures of others fill the memory; try again in a moment")
                 clock.reschedule(start + PATIENCE + len(body) / SLOWEST)
     except TimeoutError:
         raise Problem(408, "body_too_slow", "the body came too slowly", {"connection": "close"}) from None
@@ -62,4 +67,4 @@ class Farewell(JSONResponse):
 
 async def on_body_too_large(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, BodyTooLarge)
-    return Farewell({**fault.document(), "request_id": request.state.request_id}, fault.status)
+    return Farewell(whole_document(request, fault), fault.status)

@@ -1,4 +1,4 @@
-"""Who is inside the server; and on SIGTERM, no one new let in until they have their answers."""
+"""Who is inside the server, and what they brought; and on SIGTERM, no one new let in until they have their answers."""
 
 import asyncio
 import signal
@@ -8,6 +8,24 @@ from types import FrameType
 
 PATIENCE = 20.0  # seconds that those inside may take; then the server ends as if nobody had asked for this
 LOOK = 0.05  # seconds between two looks at who is left
+MOST_HELD = 256_000_000  # bytes that all who are inside may have brought
+
+
+class Visit:
+    """One request inside, and how many bytes of its body are held."""
+
+    def __init__(self, door: "Door") -> None:
+        self.door = door
+        self.came_in_time = door.open
+        self.bytes = 0
+
+    def bring(self, size: int) -> bool:
+        """Whether there is room for so many bytes more; if so they are held until the visit ends."""
+        if self.door.held + size > MOST_HELD:
+            return False
+        self.door.held += size
+        self.bytes += size
+        return True
 
 
 class Door:
@@ -15,7 +33,18 @@ class Door:
 
     def __init__(self) -> None:
         self.open = True
-        self.inside: set[object] = set()
+        self.inside: set[Visit] = set()
+        self.held = 0
+
+    @contextmanager
+    def visit(self) -> Iterator[Visit]:
+        visit = Visit(self)
+        self.inside.add(visit)
+        try:
+            yield visit
+        finally:
+            self.inside.discard(visit)
+            self.held -= visit.bytes
 
     @contextmanager
     def shut_by(self, sign: signal.Signals) -> Iterator[None]:
@@ -46,7 +75,7 @@ class Door:
             for task in leaving:
                 task.cancel()
 
-    async def emptied(self, owed: set[object]) -> None:
+    async def emptied(self, owed: set[Visit]) -> None:
         """Wait for those who were inside; callers who come to a shut door are not waited for."""
         try:
             async with asyncio.timeout(PATIENCE):

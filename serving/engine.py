@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
+from itertools import accumulate
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -24,14 +25,14 @@ from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
 from vitrail.serving.door import Door
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import READY, REFUSED, STAGES, WAITING
+from vitrail.serving.watch import READY, STAGES, WAITING, refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Canvas = NDArray[np.uint8]
+Canvas = NDArray[np.uint8]  # [size, size, 3]
+Block = NDArray[np.uint8]  # [n, size, size, 3]: canvases that came together
 
 STOPPING = "the server is stopping"
-RETRY = {"retry-after": "1"}
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
@@ -48,9 +49,9 @@ class Engine:
         self.door = door
         self.deadline = settings.DEADLINE
         self.decoding = 0
-        self.batcher: Batcher[Canvas, Answers] = Batcher(self.infer, settings.QUEUE)
+        self.batcher: Batcher[Block, Answers] = Batcher(self.infer, settings.QUEUE, size=len)
         WAITING.labels("decode").set_function(lambda: self.decoding)
-        WAITING.labels("infer").set_function(lambda: len(self.batcher.waiting))
+        WAITING.labels("infer").set_function(lambda: self.batcher.length)
         self.decoders = ThreadPoolExecutor(usable_cores(), "decode")
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
@@ -59,6 +60,8 @@ class Engine:
         self.no_explainer = "the model is loading"
         self.explaining = asyncio.Lock()
         self.unexplained = 0
+        self.resizing = asyncio.Lock()
+        self.unsized = 0
 
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
@@ -88,7 +91,7 @@ class Engine:
         return self.model
 
     def require_room(self, pictures: int) -> None:
-        waiting = self.decoding + len(self.batcher.waiting)
+        waiting = self.decoding + self.batcher.length
         if waiting + pictures > self.batcher.capacity:
             raise refused(503, "busy", f"{waiting} pictures are waiting already; try again in a moment")
 
@@ -112,13 +115,35 @@ class Engine:
 
     async def answer(self, canvases: Sequence[Canvas]) -> Answers:
         """What the model says of uint8 [size, size, 3] canvases: a row for each, whatever batches they were in."""
+        return await self.answer_blocks([canvas[None] for canvas in canvases])
+
+    async def answer_array(self, pictures: NDArray[np.uint8]) -> Answers:
+        """What the model says of uint8 [N, H, W, 3]: canvases in the batches of all, others resized in the graph."""
+        size = self.loaded().card.input.size
+        if pictures.shape[1:3] != (size, size):
+            return await self.answer_alone(pictures)
+        step = self.batcher.largest
+        return await self.answer_blocks([pictures[start : start + step] for start in range(0, len(pictures), step)])
+
+    async def answer_blocks(self, blocks: list[Block]) -> Answers:
         try:
-            return joined(await self.batcher.answer(canvases))
+            return joined(await self.batcher.answer(blocks))
         except LineFull as fault:
             raise refused(503, "busy", f"{fault}; try again in a moment") from fault
 
-    async def infer(self, canvases: list[Canvas]) -> list[Answers]:
-        return await run(self.lane, answers_of, self.loaded(), canvases)
+    async def answer_alone(self, pictures: NDArray[np.uint8]) -> Answers:
+        """One [1, H, W, 3] after the other, one caller after the other: canvases wait for no more than one of them."""
+        if self.unsized + len(pictures) > self.batcher.capacity:
+            raise refused(503, "busy", f"{self.unsized} pictures wait to be resized; try again in a moment")
+        self.unsized += len(pictures)
+        try:
+            async with self.resizing:
+                return joined([(await self.infer([picture[None]]))[0] for picture in pictures])
+        finally:
+            self.unsized -= len(pictures)
+
+    async def infer(self, blocks: list[Block]) -> list[Answers]:
+        return await run(self.lane, answers_of, self.loaded(), blocks)
 
     def explains(self) -> Explainer:
         """The explain file beside the model."""
@@ -146,21 +171,20 @@ class Engine:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def refused(status: int, reason: str, detail: str) -> Problem:
-    """The answer to a request that is turned away, once it is counted."""
-    REFUSED.labels(reason).inc()
-    return Problem(status, reason, detail, RETRY)
-
-
 def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(pool, partial(work, *args, **kwargs))
 
 
-def answers_of(model: Classifier, canvases: list[Canvas]) -> list[Answers]:
-    """Canvases as one batch [N, size, size, 3] through the model; its answers, one row each."""
+def answers_of(model: Classifier, blocks: list[Block]) -> list[Answers]:
+    """Blocks as one batch [N, size, size, 3] through the model; the answers to each, a row a canvas."""
     with STAGES.labels("infer").time():
-        answers = model.answer(filled(np.stack(canvases), batch_size(model, len(canvases))))
-    return [Answers(*(column[i : i + 1] for column in vars(answers).values())) for i in range(len(canvases))]
+        batch = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        answers = model.answer(filled(batch, batch_size(model, len(batch))))
+    ends = list(accumulate(map(len, blocks)))
+    return [
+        Answers(*(column[end - len(block) : end] for column in vars(answers).values()))
+        for block, end in zip(blocks, ends, strict=True)
+    ]
 
 
 def evidence_of(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:
@@ -180,7 +204,9 @@ def filled(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def joined(rows: Sequence[Answers]) -> Answers:
-    """Rows that came back one by one, as one table again."""
+    """Rows that came back in parts, as one table again."""
+    if len(rows) == 1:
+        return rows[0]
     return Answers(*(np.concatenate(columns) for columns in zip(*(vars(row).values() for row in rows), strict=True)))
 
 

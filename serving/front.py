@@ -6,7 +6,9 @@ from starlette.types import ASGIApp
 
 from vitrail.serving.app import build_app
 from vitrail.serving.door import Door
+from vitrail.serving.journal import open_journal
 from vitrail.serving.watch import Watch
+from vitrail.serving.wire import speak_patiently
 
 
 class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class without types
@@ -21,6 +23,8 @@ class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class withou
     __slots__ = ()  # BentoML's class is slotted, and its subclasses must stay so
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        speak_patiently()
+        open_journal()
         bento: Starlette = super().to_asgi(is_main)
         door = Door()
         return Watch(build_app(lambda: bento.router.lifespan_context(bento), self.url or "", door), door)

@@ -41,9 +41,14 @@ def picture_problem(fault: PictureError) -> Problem:
 
 
 def problem_response(request: Request, problem: Problem, **more: Any) -> Response:
-    """The problem as a whole answer, with the request's id for whoever reads the log."""
-    document = {**problem.document(), "request_id": request.state.request_id, **more}
-    return JSONResponse(document, problem.status, problem.headers, MEDIA_TYPE)
+    """The problem as a whole answer."""
+    return JSONResponse({**whole_document(request, problem), **more}, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def whole_document(request: Request, problem: Problem) -> Document:
+    """With the request's id for whoever reads the log; clients of the v2 protocol look for the text in `error`."""
+    document = {**problem.document(), "request_id": request.state.request_id}
+    return {**document, "error": str(problem)} if f"{request.url.path}/".startswith("/v2/") else document
 
 
 async def on_problem(request: Request, fault: Exception) -> Response:

@@ -1,20 +1,23 @@
-"""The outermost layer: gives each request an id, and counts it once it is answered."""
+"""The outermost layer: gives each request an id, and counts and notes it once it is answered."""
 
 import re
-from uuid import uuid4
+from random import getrandbits
+from time import perf_counter
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vitrail.serving import journal
 from vitrail.serving.door import Door
+from vitrail.serving.problems import Problem
 
 # Made once a process, as prometheus_client wants it. Labels come from closed sets: a scan adds no series.
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
 STAGES = Histogram(
     "vitrail_stage_seconds",
-    "Seconds in each stage: decode, queue and explain for each picture, infer for each batch, "
-    "total from the body to the answer",
+    "Seconds in each stage: decode and explain for each picture, queue for each picture or array, "
+    "infer for each batch, total from the body to the answer",
     ["stage"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -26,10 +29,17 @@ READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in u
 NO_ROUTE = "none"
 CLIENT_GONE = 499  # nothing was answered, as nginx counts it
 REASONS = ("not_ready", "draining", "busy", "late", "gone")
+RETRY = {"retry-after": "1"}
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 for reason in REASONS:
     REFUSED.labels(reason)  # from the start, so that a first refusal shows as a rise
+
+
+def refused(status: int, reason: str, detail: str) -> Problem:
+    """The answer to a request that is turned away, once it is counted."""
+    REFUSED.labels(reason).inc()
+    return Problem(status, reason, detail, RETRY)
 
 
 def metrics() -> bytes:
@@ -53,10 +63,7 @@ class Watch:
             await self.app(scope, receive, send)
             return
         request_id = request_id_of(scope)
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
-        status = CLIENT_GONE
-        visit, came_in_time = object(), self.door.open
-        self.door.inside.add(visit)
+        status, start = CLIENT_GONE, perf_counter()
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -64,21 +71,28 @@ class Watch:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                if came_in_time and not self.door.open:
+                if visit.came_in_time and not self.door.open:
                     headers["connection"] = "close"  # or the next request would meet a connection that is ending
             await send(message)
 
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            self.door.inside.discard(visit)
-            REQUESTS.labels(route_of(scope), str(status)).inc()
+        with self.door.visit() as visit:
+            scope["state"] = {**scope.get("state", {}), "request_id": request_id, "visit": visit}
+            try:
+                await self.app(scope, receive, watched)
+            finally:
+                count(scope, request_id, status, perf_counter() - start)
+
+
+def count(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    route = route_of(scope)
+    REQUESTS.labels(route, str(status)).inc()
+    journal.enter(request_id, scope["method"], scope["path"], route, status, seconds)
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's own id where it is harmless in a log, else a new one."""
+    """The caller's own id where it is harmless in a log, else a new one; it is no secret."""
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if SAFE_ID.fullmatch(given) else uuid4().hex
+    return given if SAFE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
 def route_of(scope: Scope) -> str:

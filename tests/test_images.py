@@ -16,7 +16,7 @@ from PIL import Image
 
 from vitrail.card import InputRule
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
-from vitrail.images import decode, fit, open_picture, to_canvas
+from vitrail.images import MAX_SCANS, decode, fit, open_picture, see, to_canvas
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -44,6 +44,10 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def pixels(data: bytes) -> np.ndarray:
     return np.array(decode(data))
+
+
+def at_least(data: bytes, least: int | None) -> Image.Image:
+    return see(open_picture(data), None if least is None else (least, least)).pixels
 
 
 # Where the EXIF standard says that the stored row 0 and column 0 lie: the upright picture, as a camera stores it.
@@ -143,7 +147,7 @@ def test_cmyk_is_seen_in_its_colours(marked: bool, least: int | None) -> None:
         (length,) = struct.unpack(">H", data[marker + 2 : marker + 4])
         data = data[:marker] + data[marker + 2 + length :]
         assert b"Adobe" not in data
-    colour = np.array(decode(data, least))[8, 8].astype(int)
+    colour = np.array(at_least(data, least))[8, 8].astype(int)
     assert np.abs(colour - (204, 0, 0)).max() <= 3
 
 
@@ -197,6 +201,14 @@ def test_a_truncated_picture_is_corrupt(kind: str, share: float) -> None:
     data = encoded(noise, kind)
     with pytest.raises(CorruptPicture, match=f"{kind} picture is damaged"):
         decode(data[: int(share * len(data))])
+
+
+def test_a_palette_that_is_missing_is_corrupt() -> None:
+    data = encoded(Image.new("P", (4, 4)))
+    place = data.index(b"PLTE") - 4
+    (length,) = struct.unpack(">I", data[place : place + 4])
+    with pytest.raises(CorruptPicture):
+        decode(data[:place] + data[place + 12 + length :])
 
 
 def test_a_png_with_a_broken_checksum_is_corrupt() -> None:
@@ -260,7 +272,8 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(20_000, 20_000), (10_000, 10_000), (2**31 - 1, 2), (50_000_001, 1), (8_000, 7_000)]
+    ("width", "height"),
+    [(20_000, 20_000), (10_000, 10_000), (2**31 - 1, 2), (50_000_001, 1), (8_000, 7_000), (50_000_000, 1), (1, 65_536)],
 )
 def test_too_many_pixels_are_refused_from_the_header(width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
@@ -273,8 +286,9 @@ def test_too_many_pixels_are_refused_from_the_header(width: int, height: int, mo
             decode(png_that_claims(width, height))
 
 
-def test_exactly_the_limit_is_let_through() -> None:
-    assert open_picture(png_that_claims(8_000, 6_250)).size == (8_000, 6_250)
+@pytest.mark.parametrize("size", [(8_000, 6_250), (65_535, 762)])
+def test_exactly_the_limit_is_let_through(size: tuple[int, int]) -> None:
+    assert open_picture(png_that_claims(*size)).size == size
 
 
 def test_an_impossible_size_is_refused() -> None:
@@ -325,14 +339,144 @@ def test_decoding_at_a_smaller_scale_changes_little(size: int) -> None:
     rule = InputRule(size)
     scaled, full = fit(data, rule).astype(int), to_canvas(decode(data), rule).astype(int)
     assert np.abs(scaled - full).max() <= 4
-    assert decode(data, least=2 * size).width < 3264
+    assert at_least(data, 2 * size).width < 3264
 
 
 def test_a_jpeg_is_decoded_at_twice_the_canvas_or_more() -> None:
     """On noise each scale gives other numbers, so the canvas tells which one was decoded."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8))
     data, rule = encoded(noise, "JPEG"), InputRule(40)
-    assert [decode(data, least).width for least in (None, 160, 80, 40)] == [320, 160, 80, 40]
-    at = {least: to_canvas(decode(data, least), rule) for least in (None, 160, 80, 40)}
+    assert [at_least(data, least).width for least in (None, 160, 80, 40)] == [320, 160, 80, 40]
+    at = {least: to_canvas(at_least(data, least), rule) for least in (None, 160, 80, 40)}
     assert np.array_equal(fit(data, rule), at[80])
     assert not [least for least in (None, 160, 40) if np.array_equal(at[least], at[80])]
+
+
+@pytest.mark.parametrize(
+    ("resize", "decoded"), [("squash", (1024, 256)), ("crop", (1024, 256)), ("pad", (256, 64)), ("pad", (64, 256))]
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_how_small_a_jpeg_is_decoded_depends_on_what_becomes_of_its_sides(
+    resize: Any, decoded: tuple[int, int], orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as wide as high: squashed or cropped its height fills the canvas, padded only a quarter of it."""
+    upended = decoded[0] < decoded[1]
+    stored, exif = turned(smooth(512, 2048) if upended else smooth(2048, 512), orientation)
+    seen: list[tuple[int, int]] = []
+    resize_of = Image.Image.resize
+
+    def watched(picture: Image.Image, *arguments: Any) -> Image.Image:
+        seen.append(picture.size)
+        return resize_of(picture, *arguments)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    fit(encoded(stored, "JPEG", exif=exif), InputRule(120, resize))
+    assert seen == [(256, 256) if resize == "crop" else decoded]
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize(("width", "height"), [(641, 833), (1025, 769)])
+def test_edges_stay_in_place_though_sides_are_rounded_up(
+    orientation: int, resize: Any, width: int, height: int
+) -> None:
+    """A pixel more than eight divides: at an eighth the last one decoded holds one pixel's width of the picture."""
+    picture = smooth(width, height)
+    stored, exif = turned(picture, orientation)
+    rule = InputRule(40, resize)
+    found = fit(encoded(stored, "JPEG", quality=98, subsampling=0, exif=exif), rule).astype(int)
+    assert np.abs(found - to_canvas(picture, rule)).max() <= 6  # 11 or more, were they taken for whole
+
+
+@pytest.mark.parametrize(("width", "height"), [(3000, 8), (8, 3000), (65_534, 100), (100, 65_534)])
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_an_oblong_picture_is_decoded_without_a_square_around_it(width: int, height: int, resize: Any) -> None:
+    """The square of the widest would take 17 GB; red and blue halves are where they belong, a line wide at least."""
+    picture = Image.new("RGB", (width, height), RED)
+    picture.paste(BLUE, (width // 2, 0, width, height) if width > height else (0, height // 2, width, height))
+    canvas = fit(encoded(picture), InputRule(16, resize))
+    if width < height:
+        canvas = canvas.swapaxes(0, 1)
+    middle = canvas[7] if (canvas[8] == 0).all() else canvas[8]
+    assert (middle[:7] == RED).all()
+    assert (middle[9:] == BLUE).all()
+    filled = (canvas != 0).any(axis=(1, 2)).sum()
+    assert filled == (1 if resize == "pad" else 16)
+
+
+def test_the_bars_of_a_padded_picture_are_black_and_its_edges_are_not_darkened() -> None:
+    canvas = to_canvas(Image.new("RGB", (90, 50), "white"), InputRule(18, "pad"))
+    assert (canvas[4:14] == 255).all()
+    assert (canvas[:4] == 0).all()
+    assert (canvas[14:] == 0).all()
+
+
+def progressive_of(scans: int, side: int = 64) -> bytes:
+    """A grey JPEG that is drawn again and again, each time without saying anything."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    def coded(bits: str) -> bytes:
+        bits += "1" * (-len(bits) % 8)
+        return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)).replace(b"\xff", b"\xff\x00")
+
+    one_code = bytes([1] + [0] * 15)
+    tables = (
+        segment(0xDB, b"\x00" + bytes([1] * 64))
+        + segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + bytes([1, 0x11, 0]))
+        + segment(0xC4, b"\x00" + one_code + b"\x00")  # one word for "no change of brightness"…
+        + segment(0xC4, b"\x10" + one_code + b"\xe0")  # …and one for "nothing more in the next 2**14 blocks and more"
+    )
+    blocks = (side // 8) ** 2
+    first = segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + coded("0" * blocks)
+    again = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + coded("0" + "1" * 14)
+    return b"\xff\xd8" + tables + first + again * (scans - 1) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 bytes a scan: within an upload's limit, half a million of them would keep a core busy for an hour."""
+    assert (pixels(progressive_of(MAX_SCANS)) == 128).all()
+
+    def never(*_: object) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
+    with pytest.raises(PictureTooLarge, match="more than 100 scans"):
+        decode(progressive_of(MAX_SCANS + 1))
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"subsampling": 2}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_every_kind_of_jpeg_is_decoded_at_a_smaller_scale(mode: str, options: dict[str, Any]) -> None:
+    data = encoded(smooth(803, 607).convert(mode), "JPEG", quality=95, **options)
+    rule = InputRule(50)
+    assert at_least(data, 100).size == (201, 152)
+    assert np.abs(fit(data, rule).astype(int) - to_canvas(decode(data), rule)).max() <= 4
+
+
+def test_several_pictures_in_one_jpeg_file_are_the_first() -> None:
+    """As many phones write them: a multi-picture file, a small copy behind the photo."""
+    picture = smooth(640, 480)
+    data = encoded(picture, "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 48))])
+    assert at_least(data, 100).size == (160, 120)
+    assert np.abs(fit(data, InputRule(50)).astype(int) - to_canvas(picture, InputRule(50))).max() <= 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process held at its peak")
+@pytest.mark.parametrize(("mode", "most"), [("RGB", 5), ("RGBA", 9), ("L", 6), ("LA", 13), ("I;16", 9)])
+def test_few_copies_are_made_of_a_large_picture(mode: str, most: int, tmp_path: Path) -> None:
+    """The peak of a process of its own, in bytes a pixel; Pillow holds 4 of each RGB, RGBA or LA pixel."""
+    for side in (8, 2500):
+        Image.new(mode, (side, side)).save(tmp_path / f"{side}.png", compress_level=1)
+    code = (
+        "import re, sys\nfrom pathlib import Path\n"
+        "from vitrail.card import InputRule\nfrom vitrail.images import fit\n"
+        "peaks = []\n"
+        "for name in ('8.png', '2500.png'):\n"
+        "    fit(Path(sys.argv[1], name).read_bytes(), InputRule(8))\n"
+        "    peaks.append(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]))\n"
+        "print(1024 * (peaks[1] - peaks[0]) / 2500**2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert 1 < float(done.stdout) < most

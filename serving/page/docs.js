@@ -22,7 +22,7 @@ function shape(schema, named, depth = 0) {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (schema.type === "array") {
     const item = shape(schema.items, named, depth);
-    return `[${item}, …]`;
+    return schema.maxItems === 1 ? `[${item}]` : `[${item}, …]`;
   }
   if (!schema.properties) return kind(schema);
   const members = Object.entries(schema.properties).map(([name, value]) => {
@@ -42,9 +42,13 @@ function kind(schema) {
   return types + least + most + usual;
 }
 
-function example(path, method, operation) {
-  const address = new URL(path.slice(1) || "./", location.href.replace(/[?#].*$/, "")).href;
-  return method === "get" ? `curl ${address}` : `curl -F image=@photo.jpg '${address}${question(operation)}'`;
+const TENSOR = `'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["'$(base64 -w0 photo.jpg)'"]}]}'`;
+
+function example(path, method, operation, model) {
+  const address = location.href.replace(/[^/]*([?#].*)?$/, "") + path.slice(1).replace("{name}", model);
+  if (method === "get") return `curl ${address}`;
+  if (path.startsWith("/v2/")) return `echo ${TENSOR} | \\\n  curl --json @- ${address}`;
+  return `curl -F image=@photo.jpg '${address}${question(operation)}'`;
 }
 
 function question({ operationId }) {
@@ -65,7 +69,7 @@ function parameters(operation) {
 function bodies(operation, named) {
   return Object.entries(operation.requestBody?.content ?? {}).map(([type, { schema }]) => [
     make("dt", code(type)),
-    make("dd", schema.properties ? block(shape(schema, named)) : "the bytes of one picture"),
+    make("dd", schema.contentMediaType ? schema.description ?? "the bytes of one picture" : block(shape(schema, named))),
   ]);
 }
 
@@ -82,7 +86,7 @@ function answers(operation, named) {
   });
 }
 
-function route(path, method, operation, named) {
+function route(path, method, operation, named, model) {
   const body = pairs("Body", bodies(operation, named));
   if (body.length) body.splice(1, 0, make("p", `${operation.requestBody.description}, in one of these forms`));
   return make(
@@ -91,7 +95,7 @@ function route(path, method, operation, named) {
       make("h2", [make("span", method.toUpperCase(), { className: "method" }), code(path)]),
       make("p", make("strong", operation.summary)),
       ...(operation.description ? [make("p", operation.description)] : []),
-      block(example(path, method, operation)),
+      block(example(path, method, operation, model)),
       ...pairs("Parameters", parameters(operation)),
       ...body,
       ...pairs("Answers", answers(operation, named)),
@@ -101,22 +105,31 @@ function route(path, method, operation, named) {
 }
 
 function problem(named) {
-  const text = "Wherever an answer above 399 shows no shape of its own, it is application/problem+json (RFC 9457):";
+  const text =
+    "Wherever an answer above 399 shows no shape of its own, it is application/problem+json (RFC 9457); below /v2 " +
+    "its detail stands in the member error, too:";
   const parts = [make("h2", "Every error"), make("p", text), block(shape(named.Problem, named))];
   return make("section", parts, { id: "errors" });
 }
 
-// Pages, styles and scripts are routes too, but nobody calls them: they stand in docs.json only.
-const isAsset = (path) => /\.(css|js)$|^\/$|^\/docs$/.test(path);
+// Pages, styles and scripts are routes too, but nobody calls them: they stand in docs.json only. So do the paths
+// that name the model's one version.
+const isLeftOut = (path) => /\.(css|js)$|^\/$|^\/docs$|\/versions\//.test(path);
+
+async function modelName() {
+  const response = await fetch("v1/model");
+  return response.ok ? (await response.json()).name : "NAME";
+}
 
 async function start() {
   const response = await fetch("docs.json");
   const { info, paths, components } = await response.json();
+  const model = await modelName();
   element("about").textContent = `${info.version}. ${info.description}`;
-  for (const [path, methods] of Object.entries(paths).filter(([path]) => !isAsset(path))) {
+  for (const [path, methods] of Object.entries(paths).filter(([path]) => !isLeftOut(path))) {
     for (const [method, operation] of Object.entries(methods)) {
       element("contents").append(make("a", path, { href: `#${operation.operationId}` }));
-      element("routes").append(route(path, method, operation, components.schemas));
+      element("routes").append(route(path, method, operation, components.schemas, model));
     }
   }
   element("contents").append(make("a", "errors", { href: "#errors" }));

@@ -1,4 +1,4 @@
-// The page: one picture in, its labels out. Texts from the server are set as text, never as HTML.
+// The page: one picture in, its labels out, and where in it they were seen. Texts from the server are set as text, never as HTML.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -6,25 +6,57 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const LARGE = 20_000_000; // bytes: what the server reads
 const TINY = 64; // pixels: up to this, each is shown as a square
 
-let latest = 0; // the newest picture's number: slower answers to older ones are dropped
+let latest = 0; // the newest question's number: slower answers to older ones are dropped
+let explains = false; // whether the server has the model's explain file
 
 function say(text, bad = false) {
   element("message").textContent = text;
   element("message").classList.toggle("bad", bad);
   element("labels").replaceChildren();
+  element("evidence").hidden = true;
 }
 
-function show(labels) {
+function make(name, content, properties = {}) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...content);
+  return made;
+}
+
+// Labels are buttons where the server can tell what speaks for each.
+function show(labels, picture) {
   say("");
   for (const { label, probability } of labels) {
-    const row = document.createElement("li");
-    const name = document.createElement("span");
-    const share = document.createElement("output");
+    const parts = [make("span", [label]), make("output", [percent(probability)])];
+    const row = make(explains ? "button" : "div", parts, { className: "row" });
     row.style.setProperty("--share", percent(probability).replace(" ", ""));
-    name.textContent = label;
-    share.textContent = percent(probability);
-    row.append(name, share);
-    element("labels").append(row);
+    if (explains) row.addEventListener("click", () => explain(picture, label, row));
+    element("labels").append(make("li", [row]));
+  }
+  if (explains) explain(picture, labels[0].label, element("labels").querySelector("button"));
+}
+
+async function explain(picture, label, chosen) {
+  const mine = ++latest;
+  for (const row of element("labels").querySelectorAll("button")) row.ariaPressed = row === chosen;
+  element("evidence").classList.add("waiting");
+  const answer = await ask(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, picture);
+  if (mine !== latest) return;
+  element("evidence").hidden = !answer.overlay; // the labels stand, even where they cannot be explained
+  element("evidence").classList.remove("waiting");
+  element("overlay").src = `data:image/png;base64,${answer.overlay}`;
+  element("overlay").alt = `The picture, with the places that speak for ${label} and those against it`;
+  element("why").textContent = `Why ${label}?`;
+}
+
+// What the server says of a picture; its problem, or ours with reaching it, has a title.
+async function ask(address, picture) {
+  const body = new FormData();
+  body.append("image", picture, "picture");
+  try {
+    const response = await fetch(address, { method: "POST", body });
+    return await response.json();
+  } catch {
+    return { title: "No answer", detail: "the server cannot be reached." };
   }
 }
 
@@ -44,17 +76,11 @@ async function classify(picture) {
   preview(picture);
   if (picture.size > LARGE) return say("This picture is larger than 20 MB.", true);
   say("looking…");
-  const body = new FormData();
-  body.append("image", picture, "picture");
-  try {
-    const response = await fetch("v1/classify", { method: "POST", body });
-    const answer = await response.json();
-    if (mine !== latest) return;
-    if (response.ok) show(answer.predictions[0].labels);
-    else say(`${answer.title}: ${answer.detail}`, true);
-  } catch {
-    if (mine === latest) say("The server does not answer.", true);
-  }
+  const answer = await ask("v1/classify", picture);
+  await introduced;
+  if (mine !== latest) return;
+  if (answer.predictions) show(answer.predictions[0].labels, picture);
+  else say(`${answer.title}: ${answer.detail}`, true);
 }
 
 function take(files) {
@@ -67,8 +93,9 @@ async function introduce() {
   element("command").textContent = `curl -F image=@photo.jpg ${page}v1/classify`;
   try {
     const response = await fetch("v1/model");
-    const { card, provider, detail } = await response.json();
+    const { card, provider, explanations, detail } = await response.json();
     if (!response.ok) throw new Error(detail);
+    explains = explanations !== null;
     const where = provider.startsWith("CPU") ? "on the CPU" : "on the GPU";
     const accuracy = percent(card.test_accuracy.value);
     element("model").textContent = `${card.classes.length} classes, ${accuracy} right in its test, ${where}`;
@@ -92,4 +119,4 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   take(event.dataTransfer.files);
 });
-introduce();
+const introduced = introduce();

@@ -1,6 +1,7 @@
 """A model.onnx in memory: classify, embed (onnxruntime; no torch)."""
 
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from vitrail import images
 from vitrail.card import METADATA_KEY, Card
 from vitrail.errors import ModelError, UsageError
-from vitrail.runtime import Provider, open_session
+from vitrail.runtime import PROVIDERS, Provider, open_session
 from vitrail.seal import sealed_digest
+from vitrail.tensorrt import tensorrt_options
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,18 @@ class Classifier:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
-        self.session = open_session(self.path, provider, threads)
-        self.provider: str = self.session.get_providers()[0]
+        # TensorRT is told the canvas, which stands in the card: the file is read on the CPU first.
+        first: Provider = "cpu" if provider == "tensorrt" else provider
+        self.session = open_session(self.path, first, threads)
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise ModelError(f"{self.path} has no vitrail card: it was not written by `vitrail export`")
         self.card = Card.from_json(text)
         self.sha256 = sealed_digest(self.path)
+        if provider == "tensorrt":
+            told = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
+            self.session = open_session(self.path, provider, threads, told)
+        self.provider: str = self.session.get_providers()[0]
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
         """An encoded picture as this model's canvas, uint8 [size, size, 3]."""
@@ -57,7 +64,15 @@ class Classifier:
                 "the model takes uint8 pictures [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
                 f"these are {pictures.dtype} {list(pictures.shape)}"
             )
+        size = self.card.input.size
+        if self.takes_canvases_only and pictures.shape[1:3] != (size, size):
+            raise UsageError(f"on TensorRT the model takes canvases of {size}×{size} pixels alone")
         return Answers(*self.session.run(["probabilities", "logits", "embedding"], {"image": pictures}))
+
+    @property
+    def takes_canvases_only(self) -> bool:
+        """TensorRT's engine is built for one height and width."""
+        return self.provider == PROVIDERS["tensorrt"]
 
     def classify(self, data: bytes, top_k: int = 5) -> list[Label]:
         """The `top_k` most probable labels of one encoded picture."""
@@ -72,5 +87,6 @@ class Classifier:
         count = len(self.card.classes)
         if not 1 <= top_k <= count:
             raise UsageError(f"top_k must lie between 1 and {count}, the number of classes; it is {top_k}")
-        order = np.argsort(-probabilities, kind="stable")[:top_k]
-        return [Label(self.card.classes[i], int(i), float(probabilities[i])) for i in order]
+        numbers = probabilities.tolist()  # numpy would let go of the interpreter to sort a handful
+        order = nlargest(top_k, range(count), key=numbers.__getitem__)
+        return [Label(self.card.classes[i], i, numbers[i]) for i in order]

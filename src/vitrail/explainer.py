@@ -26,7 +26,8 @@ class Explainer:
         self.path = explain_path(classifier.path) if path is None else Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no explain file at {self.path}: `vitrail export --explain` writes it")
-        self.session = open_session(self.path, provider, threads)
+        # An engine of its own would take minutes to build, for a graph that is asked now and then.
+        self.session = open_session(self.path, "cuda" if provider == "tensorrt" else provider, threads)
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise ModelError(f"{self.path} has no explain card: it was not written by `vitrail export --explain`")

@@ -50,10 +50,12 @@ def check_golden(model: Classifier) -> GoldenCheck:
     card, golden = model.card, model.card.golden
     if golden.recipe != RECIPE:
         raise ModelError(f"golden recipe '{golden.recipe}' is unknown here; this vitrail draws '{RECIPE}'")
-    answers = [model.answer(picture[None]) for picture in golden_pictures(card.input.size)]
+    asked = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
+    answers = [model.answer(picture[None]) for picture in golden_pictures(card.input.size)[asked]]
     logits = np.concatenate([answer.logits for answer in answers])
     lengths = np.array([np.linalg.norm(answer.embedding) for answer in answers])
-    expected, expected_lengths = np.array(golden.logits, np.float32), np.array(golden.embedding_lengths, np.float32)
+    expected = np.array(golden.logits, np.float32)[asked]
+    expected_lengths = np.array(golden.embedding_lengths, np.float32)[asked]
     if logits.shape != expected.shape or lengths.shape != expected_lengths.shape or not np.isfinite(logits).all():
         raise ModelError(f"{model.path} answers the golden pictures with numbers that cannot be compared")
     tolerance = golden.tolerance.get(model.provider, max(golden.tolerance.values()))
@@ -61,10 +63,11 @@ def check_golden(model: Classifier) -> GoldenCheck:
     off = np.abs(logits - expected).max(axis=1)
     probabilities = np.concatenate([answer.probabilities for answer in answers])
     implied = softmax(logits.astype(float) / card.calibration.temperature)
+    canvases, resized = (off, []) if model.takes_canvases_only else (off[:-1], off[-1:])
     return GoldenCheck(
         (
-            Part("logits of canvases", float(off[:-1].max()), near),
-            Part("logits of a picture resized in the graph", float(off[-1]), near),
+            Part("logits of canvases", float(canvases.max()), near),
+            *(Part("logits of a picture resized in the graph", float(one), near) for one in resized),
             Part(
                 "embedding",
                 float(np.abs(lengths - expected_lengths).max() / max(expected_lengths.max(), 1e-6)),

@@ -3,6 +3,10 @@
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +16,23 @@ from vitrail.card import InputRule
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
 
 MAX_PIXELS = 50_000_000
+MAX_SIDE = 65_535  # the most that a JPEG or a GIF can say; Pillow needs 27 bytes a pixel for a line of 50 million
+MAX_SCANS = 100  # a progressive JPEG has ten or so; each goes over all pixels, though it may be 40 bytes long
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 # What Pillow's decoders raise for bytes that are not the picture they claim to be.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    AssertionError,  # of a palette that is missing
+    struct.error,
+)
 
 # How a picture is turned upright, by its EXIF orientation.
 TURNS = {
@@ -27,9 +44,30 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+LYING = (5, 6, 7, 8)  # stored on its side
+RIGHT_TO_LEFT = (2, 3, 6, 7)  # whose end is on the left of the upright picture…
+BOTTOM_TO_TOP = (3, 4, 7, 8)  # …and at its top
 
 # Pillow warns of pictures that are refused here anyway, and of EXIF blocks that are passed over.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+Sides = tuple[int, int]  # width and height
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An upright RGB picture, perhaps decoded at a smaller scale: both sides are then rounded up to whole pixels."""
+
+    pixels: Image.Image
+    size: Sides  # of the picture in the file, upright
+    scale: int = 1  # how many times as long its sides are there
+    corner: tuple[float, float] = (0, 0)  # where it begins in `pixels`, once what was rounded up was turned
+
+    def box(self, left: int, top: int, right: int, bottom: int) -> Box:
+        """A part of the picture in the file, as a part of `pixels`."""
+        x, y = self.corner
+        return (x + left / self.scale, y + top / self.scale, x + right / self.scale, y + bottom / self.scale)
 
 
 def sniff(data: bytes) -> str:
@@ -47,77 +85,121 @@ def sniff(data: bytes) -> str:
     raise UnsupportedFormat("this is not a picture that vitrail reads (JPEG, PNG, WebP, GIF or BMP)")
 
 
-def open_picture(data: bytes) -> Image.Image:
-    """Read the header alone; refuse what is too large before a pixel is decoded."""
-    kind = sniff(data)
+@contextmanager
+def faults_named(kind: str) -> Iterator[None]:
+    """What Pillow says of a picture that it does not decode, in words for whoever sent it."""
     try:
-        picture = Image.open(io.BytesIO(data), formats=(kind,))
+        yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:  # a warning, where those raise
         raise PictureTooLarge(f"the picture has more than {MAX_PIXELS:,} pixels") from fault
     except BROKEN as fault:
         raise CorruptPicture(f"the {kind} picture is damaged and does not decode") from fault
-    if picture.width * picture.height > MAX_PIXELS:
-        raise PictureTooLarge(
-            f"the picture is {picture.width}×{picture.height}; at most {MAX_PIXELS:,} pixels are decoded"
-        )
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Read the header alone; refuse what is too large before a pixel is decoded."""
+    kind = sniff(data)
+    with faults_named(kind):
+        picture = Image.open(io.BytesIO(data), formats=(kind,))
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise PictureTooLarge(f"the picture is {width}×{height}; at most {MAX_PIXELS:,} pixels are decoded")
+    if max(width, height) > MAX_SIDE:
+        raise PictureTooLarge(f"the picture is {width}×{height}; a side has at most {MAX_SIDE:,} pixels")
+    if kind == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:  # never inside coded pixels, where FF is escaped
+        raise PictureTooLarge(f"the JPEG picture is drawn in more than {MAX_SCANS} scans")
     return picture
 
 
-def decode(data: bytes, least: int | None = None) -> Image.Image:
-    """The picture as a person sees it: first frame, upright, RGB, transparency on white.
+def decode(data: bytes) -> Image.Image:
+    """The picture as a person sees it: first frame, upright, RGB, transparency on white."""
+    return see(open_picture(data)).pixels
 
-    With `least`, a JPEG may be decoded at a smaller scale that keeps both sides at least that long.
-    """
-    picture = open_picture(data)
-    try:
-        if least is not None and min(picture.size) > least:
-            picture.draft("RGB", (least, least))
+
+def see(picture: Image.Image, wanted: Sides | None = None) -> Seen:
+    """Decode what was opened; with `wanted`, a JPEG at the smallest scale that leaves its sides that long."""
+    width, height = picture.size
+    scale, rest = 1, (0.0, 0.0)
+    with faults_named(picture.format or ""):
+        if wanted is not None and (drafted := picture.draft("RGB", wanted)) is not None:
+            _, (_, _, across, down) = drafted
+            scale, rest = round(width / across), (picture.width - across, picture.height - down)
         picture.load()
-        return as_rgb(upright(picture))
-    except Image.DecompressionBombError as fault:
-        raise PictureTooLarge(f"the picture has more than {MAX_PIXELS:,} pixels") from fault
-    except BROKEN as fault:
-        raise CorruptPicture(f"the {picture.format} picture is damaged and does not decode") from fault
+        turn = orientation(picture)
+        pixels = as_rgb(picture.transpose(TURNS[turn]) if turn in TURNS else picture)
+    if turn in LYING:
+        width, height, rest = height, width, rest[::-1]
+    corner = (rest[0] if turn in RIGHT_TO_LEFT else 0, rest[1] if turn in BOTTOM_TO_TOP else 0)
+    return Seen(pixels, (width, height), scale, corner)
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; a broken EXIF block turns nothing, and does not spoil a good picture.
+def orientation(picture: Image.Image) -> int:
+    """As EXIF says it; a broken EXIF block turns nothing, and does not spoil a good picture.
 
     Not `ImageOps.exif_transpose`: it writes the EXIF block anew, and fails where another tag is odd.
     """
     try:
-        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except BROKEN:
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+        return 1
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """Any Pillow mode as RGB, with transparency laid on white."""
+    """Any Pillow mode as RGB, with transparency laid on white; as few copies as can be, of 50 million pixels."""
     if picture.mode.startswith("I"):  # 16-bit grey, which convert() would clip instead of scale
-        grey = np.asarray(picture).astype(np.int64) >> 8
-        return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+        grey = np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
     if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    return picture.convert("RGB")
-
-
-def to_canvas(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
-    """An RGB picture as the square canvas of the rule, uint8 [size, size, 3]."""
-    width, height = picture.size
-    if rule.resize == "crop":  # the central square
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side))
-    elif rule.resize == "pad":  # a black square around the whole picture
-        side = max(width, height)
-        square = Image.new("RGB", (side, side))
-        square.paste(picture, ((side - width) // 2, (side - height) // 2))
-        picture = square
-    return np.array(picture.resize((rule.size, rule.size), Image.Resampling.BILINEAR))
+        layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        ground = Image.new("RGB", picture.size, "white")
+        ground.paste(layer, mask=layer)
+        return ground
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def fit(data: bytes, rule: InputRule) -> NDArray[np.uint8]:
     """Encoded picture → the uint8 canvas [size, size, 3] that is measured and served."""
-    return to_canvas(decode(data, least=2 * rule.size), rule)
+    picture = open_picture(data)
+    across, down = inner_sides(picture.size, rule)
+    return place(see(picture, wanted=(2 * across, 2 * down)), rule)
+
+
+def to_canvas(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """An RGB picture as the square canvas of the rule, uint8 [size, size, 3]."""
+    return place(Seen(picture, picture.size), rule)
+
+
+def inner_sides(sides: Sides, rule: InputRule) -> Sides:
+    """What of the canvas the picture fills: all of it, but for the bars beside a padded one."""
+    if rule.resize != "pad":
+        return rule.size, rule.size
+    longest = max(sides)
+    across, down = (max(1, (2 * rule.size * side + longest) // (2 * longest)) for side in sides)  # to the nearest
+    return across, down
+
+
+def place(seen: Seen, rule: InputRule) -> NDArray[np.uint8]:
+    """The picture, or its central square, resized; where bars are left, they are black."""
+    width, height = seen.size
+    if rule.resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        width, height = left + side, top + side
+    else:
+        left, top = 0, 0
+    across, down = inner_sides(seen.size, rule)
+    inside = resized(seen.pixels, seen.box(left, top, width, height), (across, down))
+    if (across, down) == (rule.size, rule.size):
+        return np.array(inside)
+    canvas = Image.new("RGB", (rule.size, rule.size))
+    canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))
+    return np.array(canvas)
+
+
+def resized(pixels: Image.Image, box: Box, sides: Sides) -> Image.Image:
+    """What lies in the box, at another size; what lies outside has no say at its edges."""
+    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    if (left, top, right, bottom) != (0, 0, *pixels.size):
+        pixels = pixels.crop((left, top, right, bottom))
+    within = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return pixels.resize(sides, Image.Resampling.BILINEAR, within)

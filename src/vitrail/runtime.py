@@ -2,18 +2,21 @@
 
 import ctypes
 import os
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.tensorrt import LIBRARY, has_tensorrt
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-Provider = Literal["auto", "cpu", "cuda"]
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def require_one_onnxruntime() -> None:
@@ -37,7 +40,10 @@ def is_installed(name: str) -> bool:
 
 
 def choose_providers(provider: Provider) -> list[str]:
-    """onnxruntime's names for what was asked; `auto` takes the GPU where the wheel and the driver have one."""
+    """onnxruntime's names for what was asked; `auto` takes the GPU where the wheel and the driver have one.
+
+    TensorRT is for those who name it: its first start takes minutes. What it cannot do goes to CUDA.
+    """
     import onnxruntime as ort
 
     if provider not in get_args(Provider):
@@ -45,14 +51,23 @@ def choose_providers(provider: Provider) -> list[str]:
     available = ort.get_available_providers()
     cuda, cpu = PROVIDERS["cuda"], PROVIDERS["cpu"]
     has_gpu = cuda in available and has_nvidia_driver()
-    if provider == "cuda" and cuda not in available:
-        raise ProviderError("provider 'cuda' was asked for, but this onnxruntime has none: pip install 'vitrail[gpu]'")
-    if provider == "cuda" and not has_nvidia_driver():
-        raise ProviderError("provider 'cuda' was asked for, but this machine has no NVIDIA driver")
+    if provider in ("cuda", "tensorrt"):
+        require_gpu(provider, PROVIDERS[provider] in available)
     if provider == "cpu" or (provider == "auto" and not has_gpu):
         return [cpu]
     ort.preload_dlls()
-    return [cuda, cpu]
+    return [PROVIDERS["tensorrt"], cuda, cpu] if provider == "tensorrt" else [cuda, cpu]
+
+
+def require_gpu(provider: Provider, in_wheel: bool) -> None:
+    """What a GPU that was asked for by name needs; the first thing that is missing is told."""
+    asked = f"provider '{provider}' was asked for, but"
+    if not in_wheel:
+        raise ProviderError(f"{asked} this onnxruntime has none: pip install 'vitrail[gpu]'")
+    if not has_nvidia_driver():
+        raise ProviderError(f"{asked} this machine has no NVIDIA driver")
+    if provider == "tensorrt" and not has_tensorrt():
+        raise ProviderError(f"{asked} there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
 
 
 def has_nvidia_driver() -> bool:
@@ -64,13 +79,19 @@ def has_nvidia_driver() -> bool:
     return True
 
 
-def open_session(path: Path, provider: Provider = "auto", threads: int | None = None) -> "ort.InferenceSession":
-    """An ONNX file, loaded for what was asked; where onnxruntime silently takes another provider, an error."""
+def open_session(
+    path: Path, provider: Provider = "auto", threads: int | None = None, told: Mapping[str, str] | None = None
+) -> "ort.InferenceSession":
+    """An ONNX file, loaded for what was asked; where onnxruntime silently takes another provider, an error.
+
+    `told` are TensorRT's options.
+    """
     require_one_onnxruntime()
     import onnxruntime as ort
 
     try:
-        session = ort.InferenceSession(str(path), session_options(threads), providers=exact(choose_providers(provider)))
+        providers = exact(choose_providers(provider), told)
+        session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
     except load_faults() as fault:
         raise ModelError(
             f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
@@ -84,9 +105,12 @@ def open_session(path: Path, provider: Provider = "auto", threads: int | None = 
     return session
 
 
-def exact(providers: list[str]) -> list[tuple[str, dict[str, str]]]:
+def exact(providers: list[str], told: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, str]]]:
     """Without TF32, whose 10 bits of mantissa would be taken silently where the file says float32."""
-    return [(name, {"use_tf32": "0"} if name == PROVIDERS["cuda"] else {}) for name in providers]
+    if PROVIDERS["tensorrt"] in providers:
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # onnxruntime has no option for it there
+    options = {PROVIDERS["cuda"]: {"use_tf32": "0"}, PROVIDERS["tensorrt"]: dict(told or {})}
+    return [(name, options.get(name, {})) for name in providers]
 
 
 def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":
@@ -112,9 +136,8 @@ def load_faults() -> tuple[type[Exception], ...]:
 def usable_cores() -> int:
     """Cores this process may use: the scheduler's set, cut by the container's quota."""
     cores = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, period = quota.read_text().split()
+    if QUOTA.is_file():
+        limit, period = QUOTA.read_text().split()
         if limit != "max":
             cores = min(cores, ceil(int(limit) / int(period)))
     return max(1, cores)

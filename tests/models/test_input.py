@@ -29,10 +29,17 @@ def test_a_canvas_is_only_normalised(resize: Resize) -> None:
 
 
 @pytest.mark.parametrize("resize", get_args(Resize))
-@pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 50), (20, 31)])
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 50), (20, 31), (5, 300), (301, 1)])
 def test_other_sizes_are_resized_as_pillow_does(resize: Resize, height: int, width: int) -> None:
     picture = smooth_picture(height, width)
     rule = InputRule(24, resize, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     ours = 255 * Input(rule)(torch.from_numpy(picture)[None])[0].permute(1, 2, 0).numpy()
     theirs = to_canvas(Image.fromarray(picture), rule).astype(float)
     assert np.abs(ours - theirs).max() <= 1.5
+
+
+def test_an_oblong_picture_is_padded_without_a_square_around_it() -> None:
+    """The square of a line of a million pixels would take 12 TB."""
+    line = torch.full((1, 1, 1_000_000, 3), 255, dtype=torch.uint8)
+    canvas = Input(InputRule(8, "pad", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))(line)
+    assert canvas[0, 0].sum(dim=1).tolist() == pytest.approx([0, 0, 0, 8, 0, 0, 0, 0], abs=1e-3)

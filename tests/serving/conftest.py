@@ -152,16 +152,23 @@ def hold_to_contract(response: httpx.Response) -> None:
     """What is answered is what /docs.json says: this status for this route, of this kind and shape."""
     response.read()
     kind = response.headers["content-type"].partition(";")[0]
-    operation = DOCUMENT["paths"].get(response.request.url.path, {}).get(response.request.method.lower())
+    operation = path_item(response.request.url.path).get(response.request.method.lower())
     if operation is None:
         assert response.status_code in (404, 405)
-        written = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        name = "ProtocolProblem" if f"{response.request.url.path}/".startswith("/v2/") else "Problem"
+        written = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     else:
         written = operation["responses"][str(response.status_code)]["content"]
     assert kind in written
     if kind.endswith("json"):
         complaint = mismatch(response.json(), written[kind]["schema"])
         assert complaint is None, complaint
+
+
+def path_item(path: str) -> dict[str, Any]:
+    """What is written of this path, whose parts may be named in braces there."""
+    forms = {re.sub(r"\{\w+\}", "[^/]+", form): item for form, item in DOCUMENT["paths"].items()}
+    return next((item for form, item in forms.items() if re.fullmatch(form, path)), {})
 
 
 def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None:

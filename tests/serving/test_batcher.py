@@ -455,3 +455,32 @@ def test_a_fault_of_the_work_goes_through():
                 await batcher(Model(), capacity=0).answer([1])
 
     play(story)
+
+
+def test_items_that_stand_for_several_share_batches_whole():
+    """None is divided, none waits behind one that came later, and room is counted in what they stand for."""
+
+    async def story():
+        batches: list[list[str]] = []
+
+        async def model(items: list[str]) -> list[str]:
+            batches.append(items)
+            await asyncio.sleep(1)
+            return [item.upper() for item in items]
+
+        line = Batcher(model, 12, largest=4, clock=asyncio.get_running_loop().time, size=len)
+        working = asyncio.create_task(line.answer(["x"]))
+        await until(0.5)
+        asked = [asyncio.create_task(line.answer(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
+        await until(0.6)
+        assert line.length == 10
+        with pytest.raises(LineFull, match="10 are waiting"):
+            await line.answer(["fff"])
+        asked[-1].cancel()
+        await until(0.7)
+        assert line.length == 9
+        assert await asyncio.gather(working, *asked[:-1]) == [["X"], ["AA", "B"], ["CC"], ["DDDD"]]
+        assert batches == [["x"], ["aa", "b"], ["cc"], ["dddd"]]
+        assert line.length == 0
+
+    play(story)

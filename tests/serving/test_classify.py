@@ -1,12 +1,13 @@
 """POST /v1/classify: the same numbers as the library, for one picture and for several."""
 
+import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from bentoml import SyncHTTPClient
+from bentoml import AsyncHTTPClient, SyncHTTPClient
 from PIL import Image
 
 from vitrail.classifier import Classifier
@@ -124,6 +125,18 @@ def test_bentoml_client_classifies(server, classifier, encode, tmp_path):
         answer = bento.classify(image=paths)
     for path, prediction in zip(paths, answer["predictions"], strict=True):
         assert_same(prediction, classifier.classify(path.read_bytes()))
+
+
+async def classified(url, path):
+    async with AsyncHTTPClient(url) as bento:
+        return await bento.classify(image=[path])
+
+
+def test_bentoml_client_that_waits_for_nothing_classifies_too(server, classifier, encode, tmp_path):
+    path = tmp_path / "one.png"
+    path.write_bytes(encode())
+    answer = asyncio.run(classified(server.url, path))
+    assert_same(answer["predictions"][0], classifier.classify(path.read_bytes()))
 
 
 def test_abstaining_is_said_where_it_is_asked_for(client, classifier, encode):

@@ -131,6 +131,53 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
     assert httpx.get(f"{narrow.url}/readyz").status_code == 200
 
 
+def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
+    """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
+    picture, seconds = encode(size=(2000, 2000)), 4
+    limits = httpx.Limits(max_connections=None)
+
+    async def call(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post(narrow.url + URL, files=files(picture))
+
+    async def story() -> None:
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+            start = time.perf_counter()
+            assert {answer.status_code for answer in await asyncio.gather(*(call(client) for _ in range(30)))} == {200}
+            pause = (time.perf_counter() - start) / 30 / 2.5
+            calls = []
+            for _ in range(max(150, int(seconds / pause))):
+                calls.append(asyncio.create_task(call(client)))
+                await asyncio.sleep(pause)
+            answers = await asyncio.gather(*calls)
+            assert {answer.status_code for answer in answers} == {200, 503}
+            assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 503)
+            await asyncio.sleep(1)
+            for _ in range(3):  # idle, and then as many at once as may wait
+                again = await asyncio.gather(*(call(client) for _ in range(32)))
+                assert {answer.status_code for answer in again} == {200}
+                await asyncio.sleep(0.5)
+
+    asyncio.run(story())
+
+
+def test_a_bad_picture_among_many_harms_no_other(server, encode):
+    """In one request, and in requests that are computed together."""
+    good = [encode(seed=seed) for seed in range(31)]
+    bad = encode()[:60]
+    with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(32) as pool:
+        alone = [shares(client.post(URL, files=files(data)).json()["predictions"][0]) for data in good]
+        mixed = client.post(URL, files=files(*good[:17], bad, *good[17:]))
+        assert mixed.status_code == 200
+        found = mixed.json()["predictions"]
+        assert found.pop(17)["error"]["code"] == "corrupt_picture"
+        for one, expected in zip(found, alone, strict=True):
+            assert shares(one) == pytest.approx(expected, abs=1e-6)
+        answers = list(pool.map(lambda data: client.post(URL, files=files(data)), [*good, bad]))
+        assert answers.pop().json()["code"] == "corrupt_picture"
+        for answer, expected in zip(answers, alone, strict=True):
+            assert shares(answer.json()["predictions"][0]) == pytest.approx(expected, abs=1e-6)
+
+
 def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
     before = number(narrow, 'vitrail_stage_seconds_count{stage="decode"}')
     request = httpx.Request("POST", narrow.url + URL, files=files(*[heavy] * 32))

@@ -13,6 +13,8 @@ from vitrail.errors import UsageError, VitrailError
 
 KINDS = {
     "infer": "how fast one network answers: our file, other exporters' files, torch",
+    "serve": "how our server bears load: beside its peers, overloaded, at its start and at rest",
+    "soak": "whether our server holds more and more while it serves for long",
     "forms": "what each form of a part of the ViT is worth: short fits, several seeds",
 }
 
@@ -26,6 +28,26 @@ and torch.compile. Whose logits are not the network's is left out. All take turn
 ratios are taken within a round. Our file takes uint8 pictures and normalises them itself; to the others normalised
 pixels are handed, which favours them, unless the table says otherwise."""
 
+SERVE = """Measure how servers of one model file bear load, all on this machine's CPU.
+
+  vitrail bench serve --model model.onnx
+  vitrail bench serve --model model.onnx --parts load --connections 16,64 --json load.json
+
+load      our server and (after `make peers`) LitServe, FastAPI + onnxruntime, BentoML's own APIs and MLServer, with
+          the same file, options and pictures, and the bare onnxruntime session with the same decoding as the ceiling
+overload  our server at 80 % and 200 % of what it can bear, with callers who do not wait for each other
+start     seconds to be ready beside a BentoML service without a model, and what is held at rest
+
+Callers are a process of their own, on the same cores. All take turns in shuffled order, round by round; ratios are
+taken within a round. A server that answers otherwise than the file does is left out."""
+
+SOAK = """Keep our server under load for long, and look again and again at what it holds.
+
+  vitrail bench soak --model model.onnx
+  vitrail bench soak --model model.onnx --minutes 5 --stretch 10
+
+Ends with 1 where memory, open files or threads grow once the server has settled."""
+
 
 ATTENTION = "softmax,additive,relu,linear,window reach=1,dilated reach=1,graph,gpsa,inducing"
 
@@ -37,7 +59,7 @@ def main(args: Sequence[str]) -> int:
     kind, *rest = args
     if kind not in KINDS:
         raise UsageError(f"there is nothing called '{kind}' to measure; there is {', '.join(KINDS)}")
-    return {"infer": infer, "forms": forms}[kind](rest)
+    return {"infer": infer, "serve": serve, "soak": soak, "forms": forms}[kind](rest)
 
 
 def usage() -> str:
@@ -63,8 +85,7 @@ def infer(args: Sequence[str]) -> int:
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     options = read(parser, args)
     batches = sizes(options.batches if options.batches is not None else "64" if options.provider == "cuda" else "1,8")
-    if options.json and not Path(options.json).absolute().parent.is_dir():
-        raise UsageError(f"there is no folder for {options.json}")
+    require_folder(options.json)
 
     from vitrail.bench.infer import Plan, measure
     from vitrail.bench.table import report_text
@@ -86,61 +107,7 @@ def infer(args: Sequence[str]) -> int:
     print(report_text(report))
     return 0
 
-
-FORMS = """Fit a small ViT from scratch in each form of one of its parts, all else equal, and compare.
-
-  vitrail bench forms --data.path digits --data.size 8 --patch 1
-  vitrail bench forms --data.path fashion-mnist --data.size 28 --patch 4 --pictures 10000 --steps 800
-  vitrail bench forms --vary positions --forms none,learned,sincos2d,rope
-
-A form is a name, or a name with settings: 'window reach=2'. Each fit has one thread; --workers of them run at once."""
-
-
-def forms(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None or find_spec("torch") is None:
-        raise VitrailError("`vitrail bench forms` needs pip install 'vitrail[cpu,train,export]'")
-    parser = config_parser("bench forms", FORMS)
-    parser.add_argument("--data.path", type=str, default="digits", help="pictures, as `vitrail fit` takes them")
-    parser.add_argument("--data.size", type=int, default=8, help="side of the canvas in pixels")
-    parser.add_argument("--patch", type=int, default=1, help="side of a patch in pixels")
-    parser.add_argument("--pictures", type=int | None, help="use only so many pictures for training")
-    parser.add_argument("--steps", type=int, default=300, help="of each fit")
-    parser.add_argument("--batch", type=int, default=128, help="pictures a step")
-    parser.add_argument("--rate", type=float, default=0.002, help="the highest learning rate")
-    parser.add_argument("--vary", type=str, default="attention", help="which argument of the ViT differs")
-    parser.add_argument("--forms", type=str, default=ATTENTION, help="its forms, with commas between them")
-    parser.add_argument("--seeds", type=int, default=3, help="fits of each form")
-    parser.add_argument("--workers", type=int, default=1, help="fits at once")
-    parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
-    parser.add_argument("--maps", type=str | None, help="a folder for drawings of what the first fit of each looks at")
-    options = read(parser, args)
-
-    from vitrail.bench.forms import Plan, draw, run, table, to_json
-
-    plan = Plan(
-        path=options.data.path,
-        size=options.data.size,
-        patch=options.patch,
-        pictures=options.pictures,
-        steps=options.steps,
-        batch=options.batch,
-        rate=options.rate,
-        vary=options.vary,
-        forms=tuple(form.strip() for form in options.forms.split(",")),
-        seeds=tuple(range(options.seeds)),
-    )
-    plan.check()
-    fits = run(
-        plan,
-        options.workers,
-        lambda fit: print(f"{fit.form}, seed {fit.seed}: {fit.accuracy:.3f} in {fit.seconds:.0f} s", file=sys.stderr),
-    )
-    if options.json:
-        Path(options.json).write_text(to_json(plan, fits) + "\n")
-    if options.maps:
-        draw(fits, Path(options.maps))
-    print(table(fits))
-    return 0
+    return {"infer": infer, "serve": serve, "soak": soak, "forms": forms}[kind](rest)
 
 
 def sizes(words: Any) -> tuple[int, ...]:

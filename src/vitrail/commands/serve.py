@@ -21,6 +21,9 @@ The file of --config has the options' names for its keys (model, host, port, pro
 that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
 written contract of the routes at /docs.json.
 
+With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
+which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
+
 VITRAIL_QUEUE is how many pictures may wait (256; more are refused with 503), VITRAIL_DEADLINE after how many
 seconds an answer is worth nothing any more (30; then it is 504)."""
 
@@ -57,7 +60,7 @@ def read_options(args: Sequence[str]) -> Any:
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
-    parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes a GPU if it can")
+    parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can")
     return read(parser, args)
 
 

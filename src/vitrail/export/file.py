@@ -36,9 +36,14 @@ from vitrail.seal import seal
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 # Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
 TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
-    "fp32": {"CPUExecutionProvider": BOUND, "CUDAExecutionProvider": 10 * BOUND},
-    "fp16": {"CPUExecutionProvider": 0.02, "CUDAExecutionProvider": 0.02},
-    "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},  # a last digit decides which way one rounds
+    "fp32": {
+        "CPUExecutionProvider": BOUND,
+        "CUDAExecutionProvider": 10 * BOUND,
+        "TensorrtExecutionProvider": 10 * BOUND,
+    },
+    "fp16": dict.fromkeys(("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"), 0.02),
+    # A last digit decides which way one rounds.
+    "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
     "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
 }
 UNFITTED = 2.0  # a temperature that no optimiser takes out of the graph, as it would 1

@@ -23,24 +23,35 @@ class Input(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.permute(0, 3, 1, 2).float()  # [N, 3, H, W], 0…255
-        pixels = square(pixels, self.rule)
-        size = [self.rule.size, self.rule.size]
-        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+        pixels = letterboxed(pixels, self.rule.size) if self.rule.resize == "pad" else resized(pixels, self.rule)
         return (pixels - self.mean) / self.std
 
 
-def square(pixels: Tensor, rule: InputRule) -> Tensor:
-    """Cut or fill up to a square, as the rule says; squash leaves that to the resize."""
-    if rule.resize == "squash":
-        return pixels
-    height, width = pixels.shape[-2:]
-    # Sides are symbols while exporting: of all ways to cut, only padding by a negative amount accepts them,
-    # and of all numbers to halve only positive ones, since ONNX rounds towards zero and Python downwards.
+def resized(pixels: Tensor, rule: InputRule) -> Tensor:
+    """All of the picture, or its central square, onto all of the canvas."""
     if rule.resize == "crop":
+        height, width = pixels.shape[-2:]
         side = torch.sym_min(height, width)
+        # Sides are symbols while exporting: of all ways to cut, only padding by a negative amount accepts them,
+        # and of all numbers to halve only positive ones, since ONNX rounds towards zero and Python downwards.
         top, left = -((height - side) // 2), -((width - side) // 2)
-    else:
-        side = torch.sym_max(height, width)
-        top, left = (side - height) // 2, (side - width) // 2
-    edges: Any = (left, side - width - left, top, side - height - top)
+        pixels = padded(pixels, left, side - width - left, top, side - height - top)
+    return scaled(pixels, rule.size, rule.size)
+
+
+def letterboxed(pixels: Tensor, size: int) -> Tensor:
+    """The whole picture in the middle of a black canvas; no black square is made that is as large as the picture."""
+    height, width = pixels.shape[-2:]
+    longest = torch.sym_max(height, width)
+    down, across = (torch.sym_max(1, (2 * size * side + longest) // (2 * longest)) for side in (height, width))
+    top, left = (size - down) // 2, (size - across) // 2
+    return padded(scaled(pixels, down, across), left, size - across - left, top, size - down - top)
+
+
+def scaled(pixels: Tensor, height: Any, width: Any) -> Tensor:
+    return F.interpolate(pixels, [height, width], mode="bilinear", antialias=True, align_corners=False)
+
+
+def padded(pixels: Tensor, *edges: Any) -> Tensor:
+    """Black added to, or for negative numbers pixels cut from: left, right, top, bottom."""
     return F.pad(pixels, edges)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from vitrail.serving.v2.asked import INPUT, LONGEST_TEXT, OUTPUTS
+
 Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
@@ -36,6 +38,21 @@ KIND: Json = {"type": "string", "enum": ["exact", "approximate"]}
 FAULT: Json = {"type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "code": TEXT}
 PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 
+# Of the Open Inference Protocol, where all is JSON.
+PIXEL: Json = {"type": "integer", "minimum": 0, "maximum": 255}
+SIDES: Json = several({"type": "integer", "minimum": 0})
+OUTPUT: Json = {"type": "string", "enum": list(OUTPUTS)}
+PARAMETERS: Json = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+
+
+def tensor(name: Json, datatype: str, more: Json) -> Json:
+    return record({"name": name, "datatype": {"const": datatype}, "shape": SIDES, **more})
+
+
+def metadata(name: Json, datatype: str) -> Json:
+    return record({"name": name, "datatype": {"const": datatype}, "shape": several(WHOLE)})
+
+
 SCHEMAS: Json = {
     "Answer": record({"model": record(IDENTITY), "predictions": several(ref("Prediction"))}),
     "Prediction": {
@@ -51,6 +68,40 @@ SCHEMAS: Json = {
     "Explanations": record({"kind": KIND, "grid": several(WHOLE), "rule": TEXT}),
     "Fault": record(FAULT),
     "Problem": record({**FAULT, "request_id": TEXT}, {"errors": several(ref("Fault"))}),
+    "ProtocolProblem": record({**FAULT, "request_id": TEXT, "error": TEXT}),
+    "Infer": record(
+        {"inputs": {**several(ref("Input")), "minItems": 1, "maxItems": 1}},
+        {"outputs": several(ref("Output")), "parameters": PARAMETERS, "id": {**TEXT, "maxLength": LONGEST_TEXT}},
+    ),
+    "Input": {
+        "oneOf": [
+            tensor({"const": INPUT}, "UINT8", {"data": several(PIXEL)}),
+            tensor({"const": INPUT}, "BYTES", {"data": several(BASE64)}),
+        ]
+    },
+    "Output": record({"name": OUTPUT}, {"parameters": PARAMETERS}),
+    "Inferred": record(
+        {"model_name": TEXT, "model_version": TEXT, "outputs": several(ref("Tensor"))},
+        {"id": TEXT},
+    ),
+    "Tensor": {
+        "oneOf": [
+            tensor(OUTPUT, "FP32", {"data": NUMBERS}),
+            tensor(OUTPUT, "BYTES", {"data": several(TEXT)}),
+        ]
+    },
+    "ProtocolServer": record({"name": TEXT, "version": TEXT, "extensions": several(TEXT)}),
+    "ProtocolModel": record(
+        {
+            "name": TEXT,
+            "versions": several(TEXT),
+            "platform": TEXT,
+            "inputs": several(metadata({"const": INPUT}, "UINT8")),
+            "outputs": several(metadata(OUTPUT, "FP32")),
+        }
+    ),
+    "ProtocolReady": record({"ready": {"const": True}}),
+    "ProtocolModelReady": record({"name": TEXT, "ready": {"const": True}}),
     "Model": record(
         {
             **IDENTITY,

@@ -1,0 +1,44 @@
+"""The written contract of the routes, complete: OpenAPI 3.1."""
+
+from vitrail import __version__
+from vitrail.serving.openapi.parts import get, good, not_ready
+from vitrail.serving.openapi.pictures import CLASSIFY, EMBED, EXPLAIN
+from vitrail.serving.openapi.schemas import SCHEMAS, Json, ref
+from vitrail.serving.openapi.tensors import TENSORS
+
+DOCUMENT: Json = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "vitrail",
+        "version": __version__,
+        "description": "Labels pictures with one vitrail model. Every error is application/problem+json, whose member "
+        "code is what a program reads; another path is 404 not_found, another method 405 method_not_allowed.",
+    },
+    "paths": {
+        "/v1/classify": {"post": CLASSIFY},
+        "/v1/embed": {"post": EMBED},
+        "/v1/explain": {"post": EXPLAIN},
+        "/v1/model": get(
+            "model", "The model's card, file and provider", "application/json", ref("Model"), **not_ready()
+        ),
+        **TENSORS,
+        "/livez": get("livez", "The process answers", "application/json", ref("Live")),
+        "/readyz": get(
+            "readyz",
+            "The model is loaded and answers its golden pictures rightly, and the server is not stopping",
+            "application/json",
+            ref("Ready"),
+            **{"503": good("Not ready, with the reason", "application/json", ref("Ready"))},
+        ),
+        "/metrics": get("metrics", "Counters for Prometheus", "text/plain", {"type": "string"}),
+        "/docs": get("docs", "This document, for people", "text/html", {"type": "string"}),
+        "/docs.css": get("docs_style", "Its style", "text/css", {"type": "string"}),
+        "/docs.js": get("docs_script", "Its script", "text/javascript", {"type": "string"}),
+        "/docs.json": get("document", "This document", "application/json", {"type": "object"}),
+        "/schema.json": get("schema", "What BentoML's client reads", "application/json", {"type": "object"}),
+        "/": get("page", "A page to try the model", "text/html", {"type": "string"}),
+        "/page.css": get("page_style", "The page's style", "text/css", {"type": "string"}),
+        "/page.js": get("page_script", "The page's script", "text/javascript", {"type": "string"}),
+    },
+    "components": {"schemas": SCHEMAS},
+}

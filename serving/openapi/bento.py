@@ -1,0 +1,24 @@
+"""The contract in BentoML's form, for its own client alone."""
+
+from vitrail.serving.openapi.pictures import CLASSIFY
+from vitrail.serving.openapi.schemas import Json
+from vitrail.serving.pictures_in import FIELD
+
+# What `bentoml.SyncHTTPClient` builds its methods from: client.classify(image=[Path("photo.jpg")]).
+CLIENT_SCHEMA: Json = {
+    "name": "vitrail",
+    "type": "service",
+    "routes": [
+        {
+            "name": "classify",
+            "route": "/v1/classify",
+            "doc": CLASSIFY["summary"],
+            "input": {
+                "type": "object",
+                "properties": {FIELD: {"type": "array", "items": {"type": "file"}}},
+                "required": [FIELD],
+            },
+            "output": {"type": "object"},
+        }
+    ],
+}

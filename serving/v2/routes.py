@@ -1,0 +1,154 @@
+"""The routes below /v2: health, what there is, and answers to tensors."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from vitrail import __version__
+from vitrail.classifier import Answers, Classifier
+from vitrail.errors import PictureError
+from vitrail.serving.body import read_body
+from vitrail.serving.caller import attended
+from vitrail.serving.engine import STOPPING, Canvas, Engine, run
+from vitrail.serving.naming import model_name
+from vitrail.serving.problems import Problem, picture_problem
+from vitrail.serving.v2.answer import LENGTH_HEADER, VERSION, answer_response
+from vitrail.serving.v2.asked import INPUT, OUTPUTS, Asked, read_asked
+from vitrail.serving.v2.tensors import Data
+from vitrail.serving.watch import RETRY
+
+QUICKLY_READ = 16_384  # bytes of JSON that are read faster than handed to another thread
+KINDS = ("", "application/json", "application/octet-stream")
+EXTENSIONS = ["binary_tensor_data", "classification"]
+
+
+async def server(request: Request) -> Response:
+    return JSONResponse({"name": "vitrail", "version": __version__, "extensions": EXTENSIONS})
+
+
+async def live(request: Request) -> Response:
+    return JSONResponse({"live": True})
+
+
+async def ready(request: Request) -> Response:
+    require_ready(request)
+    return JSONResponse({"ready": True})
+
+
+async def model(request: Request) -> Response:
+    found = named(request)
+    outputs = {output.name: output.shape for output in found.session.get_outputs()}
+    return JSONResponse(
+        {
+            "name": model_name(found.card),
+            "versions": [VERSION],
+            "platform": "onnxruntime_onnx",
+            "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
+            "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, outputs[name][1]]} for name in OUTPUTS],
+        }
+    )
+
+
+async def model_ready(request: Request) -> Response:
+    return JSONResponse({"name": model_name(named(request).card), "ready": True})
+
+
+async def infer(request: Request) -> Response:
+    engine: Engine = request.app.state.engine
+    engine.ready()
+    found = named(request)
+    engine.require_room(1)  # before a body is read for nothing
+    require_kind(request)
+    length = length_of(request)
+    body = await read_body(request)
+    if length is not None and length > len(body):
+        raise bad_length(f"it says {length:,}, and the body has {len(body):,} bytes")
+    async with attended(request.receive, engine.deadline):
+        asked = await read(engine, body, length)
+        answers = await answers_to(engine, asked.pictures)
+    return answer_response(found, asked, answers)
+
+
+def require_ready(request: Request) -> Classifier:
+    """The model; asking for it is no request that is turned away, and is not counted as one."""
+    engine: Engine = request.app.state.engine
+    if not engine.door.open:
+        raise Problem(503, "draining", STOPPING, RETRY)
+    if engine.model is None:
+        raise Problem(503, "not_ready", f"not ready: {engine.reason}", RETRY)
+    return engine.model
+
+
+def named(request: Request) -> Classifier:
+    """The model that the address names; a server has one, in one version."""
+    found = require_ready(request)
+    name, version = request.path_params["name"], request.path_params.get("version", VERSION)
+    if name != (own := model_name(found.card)):
+        raise Problem(404, "unknown_model", f"there is no model {name[:80]!r} here; there is {own!r}")
+    if version != VERSION:
+        raise Problem(404, "unknown_version", f"there is no version {version[:80]!r} of {own}; there is {VERSION!r}")
+    return found
+
+
+def require_kind(request: Request) -> None:
+    """A body of tensors, not compressed."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in KINDS:
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            "send application/json, or application/octet-stream with the header Inference-Header-Content-Length",
+            {"accept": ", ".join(KINDS[1:])},
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "unsupported_encoding", "the body must not be compressed")
+
+
+def length_of(request: Request) -> int | None:
+    """How many bytes of the body are JSON, where tensors follow it."""
+    text = request.headers.get(LENGTH_HEADER)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise bad_length(f"{text[:80]!r} is no number of bytes")
+    return int(text)
+
+
+def bad_length(why: str) -> Problem:
+    return Problem(400, "bad_header_length", f"Inference-Header-Content-Length is how long the JSON is; {why}")
+
+
+async def read(engine: Engine, body: bytes, length: int | None) -> Asked:
+    """The request; where it takes long to read, others are answered meanwhile."""
+    if (len(body) if length is None else length) <= QUICKLY_READ:
+        return read_asked(body, length)
+    return await run(engine.decoders, read_asked, body, length)
+
+
+async def answers_to(engine: Engine, pictures: Data) -> Answers:
+    if not isinstance(pictures, list):
+        return await engine.answer_array(pictures)
+    return await engine.answer(good(await engine.canvases(pictures)))
+
+
+def good(canvases: list[Canvas | PictureError]) -> list[Canvas]:
+    """All of them; tensors have no place for the error of one, so it is the whole request's."""
+    kept = []
+    for number, canvas in enumerate(canvases):
+        if isinstance(canvas, PictureError):
+            problem = picture_problem(canvas)
+            raise Problem(problem.status, problem.code, f"picture {number}: {problem}")
+        kept.append(canvas)
+    return kept
+
+
+MODEL = "/v2/models/{name}"
+OF_VERSION = MODEL + "/versions/{version}"
+
+ROUTES = [
+    Route("/v2", server),
+    Route("/v2/health/live", live),
+    Route("/v2/health/ready", ready),
+    *(Route(path, model) for path in (MODEL, OF_VERSION)),
+    *(Route(f"{path}/ready", model_ready) for path in (MODEL, OF_VERSION)),
+    *(Route(f"{path}/infer", infer, methods=["POST"]) for path in (MODEL, OF_VERSION)),
+]

@@ -1,0 +1,101 @@
+"""The ceiling: the bare onnxruntime session with the same decoding, in a process of its own and without any server.
+
+Reads how many seconds to compute from each line of stdin, and answers each with a line of JSON.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import IO
+
+import numpy as np
+
+from vitrail.classifier import Classifier
+from vitrail.errors import VitrailError
+from vitrail.runtime import usable_cores
+
+NAME = "bare onnxruntime session"
+BATCHES = (1, 2, 4, 8, 16, 32)
+TRIAL = 0.5  # seconds that each batch size is tried for
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was computed, and what that took."""
+
+    batch: int
+    pictures: int
+    seconds: float
+    cpu: float
+
+
+class Bare:
+    """Decodes the next batch in threads while this one runs: all cores are busy, and nobody is served."""
+
+    def __init__(self, model: Path, pictures: list[bytes]) -> None:
+        self.model = Classifier(model, "cpu")
+        self.decoders = ThreadPoolExecutor(usable_cores())
+        self.pictures = cycle(pictures)
+
+    def compute(self, batch: int, seconds: float) -> Turn:
+        coming = self.decode(batch)
+        begin, cpu, done = perf_counter(), process_time(), 0
+        while perf_counter() - begin < seconds:
+            canvases = np.stack(list(coming))  # [batch, size, size, 3]
+            coming = self.decode(batch)
+            self.model.session.run(["probabilities"], {"image": canvases})
+            done += batch
+        return Turn(batch, done, perf_counter() - begin, process_time() - cpu)
+
+    def decode(self, batch: int) -> "Iterator[np.ndarray]":
+        return self.decoders.map(self.model.fit, list(islice(self.pictures, batch)))
+
+    def best_batch(self) -> int:
+        """The size at which most pictures a second are computed."""
+        turns = [self.compute(batch, TRIAL) for batch in BATCHES]
+        return max(turns, key=lambda turn: turn.pictures / turn.seconds).batch
+
+
+@contextmanager
+def session_process(model: Path, pictures: Sequence[Path]) -> "Iterator[BareProcess]":
+    command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, pictures)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield BareProcess(process.stdin, process.stdout)
+        process.stdin.close()
+
+
+@dataclass(frozen=True)
+class BareProcess:
+    """The other end of that process."""
+
+    orders: IO[str]
+    answers: IO[str]
+
+    def compute(self, seconds: float) -> Turn:
+        self.orders.write(f"{seconds}\n")
+        self.orders.flush()
+        line = self.answers.readline()
+        if not line:
+            raise VitrailError("the process with the bare session ended")
+        return Turn(**json.loads(line))
+
+
+def main(model: str, *pictures: str) -> None:
+    bare = Bare(Path(model), [Path(each).read_bytes() for each in pictures])
+    batch = bare.best_batch()
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(asdict(bare.compute(batch, float(line)))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,97 @@
+"""`vitrail bench serve`: one model file behind many servers, measured in one run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import Any, Literal
+
+from vitrail.bench.machine import Machine, installed_versions, this_machine
+from vitrail.bench.serve.bare import session_process
+from vitrail.bench.serve.entrants import Field, Missing, entered
+from vitrail.bench.serve.family import Held, held
+from vitrail.bench.serve.overload import Overload, measure_overload
+from vitrail.bench.serve.pictures import uploads
+from vitrail.bench.serve.plan import Plan
+from vitrail.bench.serve.servers import PEERS, VITRAIL
+from vitrail.bench.serve.start import REST, Start, measure_start
+from vitrail.bench.serve.under_load import Measured, measure_load
+from vitrail.classifier import Classifier
+
+PACKAGES = ("vitrail", "bentoml", "starlette", "uvicorn", "uvloop", "httptools", "pillow", "numpy", "onnxruntime",
+            "onnxruntime-gpu")  # fmt: skip
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model file, and what is uploaded to it."""
+
+    sha256: str
+    parameters: int
+    canvas: int
+    upload_bytes: int  # of all uploads, on average
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured, and everything needed to measure it again."""
+
+    plan: Plan
+    subject: Subject
+    machine: Machine
+    versions: dict[str, str]
+    date: str
+    absent: tuple[Missing, ...]
+    bare_batch: int | None
+    load: tuple[Measured, ...]
+    held: dict[str, Held]  # by each server, idle after the load
+    overload: Overload | None
+    start: Start | None
+    kind: Literal["serve"] = "serve"
+
+
+def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
+    """The parts that are asked for, all with the same file and the same uploads."""
+    model = Classifier(plan.model, "cpu")
+    pictures = uploads(model.card.input.size, plan.seed)
+    found: dict[str, Any] = {"absent": (), "bare_batch": None, "load": (), "held": {}, "overload": None, "start": None}
+    with TemporaryDirectory() as folder:
+        field = Field(Path(plan.model), pictures, Path(plan.peers), Path(folder))
+        if "load" in plan.parts:
+            found |= load(plan, field, tell)
+        if "overload" in plan.parts:
+            with entered([VITRAIL], replace(field, folder=field.folder / "overload")) as (entrants, _):
+                found["overload"] = measure_overload(entrants[0], plan.overload_seconds, plan.seed, tell)
+        if "start" in plan.parts:
+            found["start"] = measure_start(field, plan.rounds, plan.seed, tell)
+    return Report(
+        plan=plan,
+        subject=Subject(
+            model.sha256, model.card.parameters, model.card.input.size, sum(map(len, pictures)) // len(pictures)
+        ),
+        machine=this_machine(),
+        versions=installed_versions(PACKAGES),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        **found,
+    )
+
+
+def load(plan: Plan, field: Field, tell: Tell) -> dict[str, Any]:
+    tell("starting the servers")
+    files = []
+    for number, upload in enumerate(field.uploads):
+        files.append(field.folder / f"{number}.jpg")
+        files[-1].write_bytes(upload)
+    with entered([VITRAIL, *PEERS], field) as (entrants, absent), session_process(field.model, files) as bare:
+        bare_batch = bare.compute(plan.seconds).batch
+        measured = tuple(
+            measure_load(entrants, bare, connections, plan.rounds, plan.seconds, plan.seed, tell)
+            for connections in plan.connections
+        )
+        sleep(REST)
+        at_rest = {each.name: held(each.running.leader) for each in entrants}
+    return {"absent": tuple(absent), "bare_batch": bare_batch, "load": measured, "held": at_rest}

@@ -1,0 +1,32 @@
+"""What `vitrail bench serve` is to measure, and how long."""
+
+from dataclasses import dataclass
+
+from vitrail.bench.rounds import LEAST_ROUNDS
+from vitrail.errors import UsageError
+
+PARTS = ("load", "overload", "start")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parts: servers under load beside each other; ours under more than it can bear; starts, and memory at rest."""
+
+    model: str
+    parts: tuple[str, ...] = PARTS
+    connections: tuple[int, ...] = (1, 16, 64)
+    rounds: int = 7
+    seconds: float = 3.0
+    overload_seconds: float = 60.0
+    peers: str = ".peers"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.parts or not set(self.parts) <= set(PARTS):
+            raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
+        if self.rounds < LEAST_ROUNDS:
+            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        if not self.connections or min(self.connections) < 1:
+            raise UsageError("there is at least 1 connection")
+        if self.seconds <= 0 or self.overload_seconds <= 0:
+            raise UsageError("a measurement takes more than 0 seconds")

@@ -1,0 +1,62 @@
+"""Requests as the caller saw them, and the numbers made of them."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import NamedTuple
+
+OK = 200
+NOBODY = 0  # stands for a status where the connection failed
+WINDOW = 0.5  # seconds over which a server has to be well again
+WELL = 0.95  # of the requests in such a window
+
+
+class Sample(NamedTuple):
+    """One request: when it was due, seconds from the start; how long after that its answer was there; its status."""
+
+    due: float
+    seconds: float
+    status: int
+
+
+def quantile(numbers: Iterable[float], share: float) -> float:
+    """The smallest of the numbers that at least this share of them does not exceed."""
+    ordered = sorted(numbers)
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else float("nan")
+
+
+def answered(samples: Iterable[Sample]) -> list[Sample]:
+    return [each for each in samples if each.status == OK]
+
+
+def p(percent: int, samples: Iterable[Sample]) -> float:
+    """Milliseconds within which this percentage of the accepted requests had their answers."""
+    return 1000 * quantile((each.seconds for each in answered(samples)), percent / 100)
+
+
+def goodput(samples: Iterable[Sample], begin: float, end: float) -> float:
+    """Good answers a second that arrived between these moments, whenever they were asked for."""
+    return sum(begin <= each.due + each.seconds < end for each in answered(samples)) / (end - begin)
+
+
+def due_between(samples: Iterable[Sample], begin: float, end: float) -> list[Sample]:
+    return [each for each in samples if begin <= each.due < end]
+
+
+def statuses(samples: Iterable[Sample]) -> dict[int, int]:
+    """How many requests ended with each status."""
+    counts: dict[int, int] = {}
+    for each in samples:
+        counts[each.status] = counts.get(each.status, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def recovery(samples: Sequence[Sample], since: float, until: float, patience: float) -> float | None:
+    """Seconds from `since` to the end of the first window in which nearly all had a good answer within `patience`."""
+    begin = since
+    while begin + WINDOW <= until:
+        inside = due_between(samples, begin, begin + WINDOW)
+        good = sum(each.seconds <= patience for each in answered(inside))
+        if inside and good >= WELL * len(inside):
+            return begin + WINDOW - since
+        begin += WINDOW
+    return None

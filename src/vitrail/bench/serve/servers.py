@@ -1,0 +1,187 @@
+"""The servers that are measured: ours and its peers, each started as its own users start it."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from vitrail.bench.processes import SCRIPTS
+from vitrail.bench.serve.calling import ask, multipart
+from vitrail.bench.serve.family import family
+from vitrail.errors import VitrailError
+from vitrail.runtime import usable_cores
+
+OURS = "vitrail"
+PATIENCE = 120.0  # seconds to be ready, and again to end
+
+Prediction = dict[int, float]  # class index → probability
+Request = Callable[[bytes], tuple[str, bytes]]  # a picture → content type and body
+Reading = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one picture
+
+
+def of_object(answer: Any) -> Prediction:
+    return of_list(answer["predictions"])
+
+
+def of_list(answer: Any) -> Prediction:
+    (prediction,) = answer
+    return {label["index"]: label["probability"] for label in prediction["labels"]}
+
+
+def of_protocol(answer: Any) -> Prediction:
+    """Open Inference Protocol: the prediction as JSON in an output of type BYTES."""
+    return of_list([json.loads(answer["outputs"][0]["data"][0])])
+
+
+def in_protocol(picture: bytes) -> tuple[str, bytes]:
+    """Open Inference Protocol, JSON: all that MLServer takes. The picture as base64 in an input of type BYTES."""
+    data = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(picture).decode()]}
+    return "application/json", json.dumps({"inputs": [data | {"parameters": {"content_type": "base64"}}]}).encode()
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server and to ask it; in `command`, {python}, {model} and {port} are filled in."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: str | None = None  # a folder below `.peers`; None is our own
+    ready: str = "/readyz"
+    path: str = "/classify"
+    request: Request = multipart
+    reading: Reading = of_object
+
+    def python(self, peers: Path) -> Path:
+        """The interpreter that has this server, whether it is there or not."""
+        return peers.absolute() / self.environment / "bin" / "python" if self.environment else Path(sys.executable)
+
+
+def bentoml(name: str, service: str, environment: str | None = "bentoml", reading: Reading = of_object) -> Server:
+    command = ("{python}", "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", "{port}")
+    return Server(name, command, environment, reading=reading)
+
+
+VITRAIL = Server(
+    OURS,
+    ("{python}", "-m", "vitrail", "serve", "{model}", "--port", "{port}", "--provider", "cpu"),
+    path="/v1/classify",
+)
+PEERS = (
+    Server("LitServe", ("{python}", "litserve_server.py"), "litserve", ready="/health"),
+    Server("FastAPI + onnxruntime", ("{python}", "fastapi_server.py"), "fastapi", ready="/ready"),
+    bentoml("BentoML, typed API", "bentoml_typed:Typed"),
+    bentoml("BentoML, batchable API", "bentoml_batchable:Batchable", reading=of_list),
+    Server(
+        "MLServer",
+        ("{python}", "mlserver_server.py"),
+        "mlserver",
+        ready="/v2/health/ready",
+        path="/v2/models/classify/infer",
+        request=in_protocol,
+        reading=of_protocol,
+    ),
+)
+EMPTY = bentoml("BentoML, a service without a model", "bentoml_empty:Empty", environment=None)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    server: Server
+    port: int
+    leader: int
+    seconds_to_ready: float
+
+    def processes(self) -> list[int]:
+        return family(self.leader)
+
+    def predict(self, picture: bytes) -> Prediction:
+        status, body = ask(self.port, "POST", self.server.path, *self.server.request(picture))
+        if status != 200:
+            raise VitrailError(
+                f"{self.server.name} answers with status {status}: {body[:200].decode(errors='replace')}"
+            )
+        return self.server.reading(json.loads(body))
+
+
+@contextmanager
+def started(server: Server, model: Path, peers: Path, folder: Path) -> Iterator[Running]:
+    """The server, ready; ended with all its processes afterwards. Its log and its files go into `folder`."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"python": server.python(peers), "model": model.absolute(), "port": port}
+    with (folder / "log").open("wb") as log:
+        begin = perf_counter()
+        process = subprocess.Popen(
+            [word.format(**facts) for word in server.command],
+            cwd=SCRIPTS,
+            env=environment(server, model, port, folder),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until_ready(server, port, process, folder / "log")
+            yield Running(server, port, process.pid, perf_counter() - begin)
+        finally:
+            end(process)
+
+
+def environment(server: Server, model: Path, port: int, folder: Path) -> dict[str, str]:
+    """Ours without what steers servers; peers know neither our package nor where we found ours."""
+    dropped = ("VITRAIL_", "BENTOML_", "PEER_", *(("PYTHONPATH",) if server.environment else ()))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    facts = {"PEER_MODEL": str(model.absolute()), "PEER_PORT": str(port), "PEER_CORES": str(usable_cores())}
+    quiet = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | facts | quiet
+
+
+def wait_until_ready(server: Server, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = perf_counter() + PATIENCE
+    while perf_counter() < deadline:
+        if process.poll() is not None:
+            raise VitrailError(f"{server.name} ended at its start: {last_line(log)}")
+        try:
+            if ask(port, "GET", server.ready)[0] == 200:
+                return
+        except OSError:
+            pass  # not listening yet
+        sleep(0.02)
+    raise VitrailError(f"{server.name} was not ready within {PATIENCE:g} seconds: {last_line(log)}")
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask the leader; whoever of its family is then still there is killed."""
+    members = family(process.pid) if process.poll() is None else []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(PATIENCE / 4)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for one in members:
+        with suppress(ProcessLookupError):  # gone, as it should be
+            os.kill(one, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def missing(servers: Sequence[Server], peers: Path) -> list[Server]:
+    return [each for each in servers if not each.python(peers).is_file()]

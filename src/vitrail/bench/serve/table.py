@@ -1,0 +1,109 @@
+"""What was measured of servers, as tables that people read."""
+
+from collections.abc import Iterable
+
+from vitrail.bench.rounds import Typical
+from vitrail.bench.serve.bare import NAME as BARE
+from vitrail.bench.serve.family import Held
+from vitrail.bench.serve.measure import Report
+from vitrail.bench.serve.overload import Overload
+from vitrail.bench.serve.servers import OURS
+from vitrail.bench.serve.start import Start
+from vitrail.bench.serve.under_load import Measured, Result
+from vitrail.bench.table import aligned, with_interval
+
+HEAD = ("", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "rate ×", "p99 ×", "CPU ×")
+
+
+def report_text(report: Report) -> str:
+    parts = [head(report), *(load_text(measured, report.bare_batch) for measured in report.load)]
+    if report.load:
+        parts.append(foot(report))
+    if report.absent:
+        parts.append("\n".join(f"not measured: {each.name}: {each.reason}" for each in report.absent))
+    if report.overload:
+        parts.append(overload_text(report.overload))
+    if report.start:
+        parts.append(start_text(report.start))
+    return "\n\n".join(parts)
+
+
+def head(report: Report) -> str:
+    machine, subject = report.machine, report.subject
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return (
+        f"{report.plan.model}: {subject.parameters:,} parameters, canvas {subject.canvas}, "
+        f"uploads of {subject.upload_bytes:,} bytes\n"
+        f"{machine.cpu}, {machine.cores} cores for servers and callers together, {machine.memory_gib} GiB\n"
+        f"{report.date}\n"
+        f"{versions}"
+    )
+
+
+def load_text(measured: Measured, bare_batch: int | None) -> str:
+    rows = (load_row(result, bare_batch) for result in measured.results)
+    connections = f"{measured.connections} connection{'s' if measured.connections > 1 else ''}"
+    beside = f"while other programs held {measured.cores_of_others:.1f} cores"
+    return f"{connections}, {beside}\n{aligned([HEAD, *rows])}"
+
+
+def load_row(result: Result, bare_batch: int | None) -> tuple[str, ...]:
+    name = f"{BARE}, batches of {bare_batch}" if result.name == BARE else result.name
+    measured = (
+        f"{result.rate.value:.1f}",
+        milliseconds(result.p50_ms),
+        milliseconds(result.p99_ms),
+        f"{result.cpu_ms.value:.2f}",
+        str(result.failed),
+    )
+    ratios = (result.vitrail_is_times_as_fast, result.vitrail_takes_times_the_p99, result.vitrail_takes_times_the_cpu)
+    return (name, *measured, *("1" if result.name == OURS else ratio(each) for each in ratios))
+
+
+def milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def ratio(value: Typical | None) -> str:
+    return "" if value is None else with_interval(value)
+
+
+def foot(report: Report) -> str:
+    sure = report.load[0].results[0].rate.coverage
+    memory = aligned(rows_of_held(report.held.items()))
+    return (
+        f"Medians of {report.plan.rounds} rounds in which all take turns. The last three columns are {OURS}'s number "
+        f"over this one's, taken within a round; their intervals hold the median with {sure:.1%}.\n\n"
+        f"idle after the load\n{memory}"
+    )
+
+
+def rows_of_held(held: Iterable[tuple[str, Held]]) -> list[tuple[str, ...]]:
+    rows = [
+        (name, f"{each.memory / 1e6:.0f}", str(each.processes), str(each.threads), str(each.files))
+        for name, each in held
+    ]
+    return [("", "MB", "processes", "threads", "files"), *rows]
+
+
+def overload_text(found: Overload) -> str:
+    ends = ", ".join(f"{status or 'no answer'}: {count}" for status, count in found.statuses.items())
+    back = "not at all" if found.recovery_seconds is None else f"within {found.recovery_seconds:.1f} s"
+    return (
+        f"capacity {found.capacity:.1f} requests/s; calls at random moments\n"
+        f"at 80 %   p50 {found.busy_p50_ms:.1f} ms, p99 {found.busy_p99_ms:.1f} ms, {found.busy_failed} failed\n"
+        f"at 200 %  p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms of those accepted: "
+        f"{found.p99_times_the_busy:.2f} × the p99 at 80 %\n"
+        f"          {found.goodput:.1f} good answers/s: {found.goodput_share:.2f} of the capacity ({ends})\n"
+        f"recovered {back}"
+    )
+
+
+def start_text(found: Start) -> str:
+    more, rest = found.more_than_empty, found.at_rest
+    return (
+        f"ready after {found.vitrail_seconds.value:.2f} s, a BentoML service without a model after "
+        f"{found.empty_seconds.value:.2f} s: {more.value:.2f} [{more.low:.2f}, {more.high:.2f}] s more\n"
+        f"idle after 1,000 requests: {rest.memory / 1e6:.0f} MB in {rest.processes} processes, "
+        f"{rest.threads} threads, {rest.files} files"
+    )

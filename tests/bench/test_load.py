@@ -1,0 +1,108 @@
+"""The load generator, as a process, against a small server whose answers are counted."""
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from vitrail.bench.serve.calling import ask, message, multipart, run_load, write_messages
+from vitrail.bench.serve.load import Order, arrivals
+from vitrail.bench.serve.samples import statuses
+
+
+class Counting(ThreadingHTTPServer):
+    """Answers /good with 200, /full with 503, and hangs up on /gone."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        super().__init__(("127.0.0.1", 0), Answering)
+
+
+class Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Counting
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/gone":
+            self.close_connection = True
+            return
+        self.send_response(503 if self.path == "/full" else 200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def counting() -> Iterator[Counting]:
+    with Counting() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def order(server: Counting, folder: Path, paths: list[str], **how) -> Order:
+    messages = write_messages([message(path, "text/plain", path.encode()) for path in paths], folder / "messages")
+    return Order(server.server_port, messages, [os.getpid()], **how)
+
+
+def test_each_caller_waits_for_its_answer(counting: Counting, tmp_path: Path) -> None:
+    load = run_load(order(counting, tmp_path, ["/good"], callers=3, seconds=0.4))
+    assert statuses(load.samples).keys() == {200}
+    assert 0 <= len(counting.bodies) - len(load.samples) <= 3  # what was under way at the end
+    assert load.server_cpu > 0
+    assert all(each.seconds > 0 for each in load.samples)
+    busy = sum(each.seconds for each in load.samples)
+    assert busy <= 3 * (load.seconds + 0.1)  # three callers, one request each at a time
+
+
+def test_messages_are_sent_in_turn_and_failures_are_told_apart(counting: Counting, tmp_path: Path) -> None:
+    load = run_load(order(counting, tmp_path, ["/good", "/full", "/gone"], callers=1, seconds=0.4))
+    assert counting.bodies[:6] == [b"/good", b"/full", b"/gone"] * 2
+    counts = statuses(load.samples)
+    assert counts.keys() == {0, 200, 503}
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_calls_at_drawn_moments_all_come_however_slow_the_answers(counting: Counting, tmp_path: Path) -> None:
+    stages = [(50.0, 0.5), (200.0, 0.5)]
+    load = run_load(order(counting, tmp_path, ["/good"], stages=stages, seed=5))
+    due = list(arrivals(stages, Random(5)))
+    assert sorted(each.due for each in load.samples) == due
+    assert len(counting.bodies) == len(due)
+
+
+def test_nobody_there_is_a_failure_of_each_call(tmp_path: Path) -> None:
+    with Counting() as server:
+        nowhere = order(server, tmp_path, ["/good"], stages=[(40.0, 0.5)], seed=1)
+    samples = run_load(nowhere).samples
+    assert statuses(samples) == {0: len(list(arrivals([(40.0, 0.5)], Random(1))))}
+
+
+def test_arrivals_have_the_rate_of_their_stage() -> None:
+    moments = list(arrivals([(100.0, 50.0), (1000.0, 5.0)], Random(0)))
+    early = sum(moment < 50 for moment in moments)
+    assert moments == sorted(moments)
+    assert abs(early - 5000) < 300  # four deviations of 71
+    assert abs(len(moments) - early - 5000) < 300
+
+
+def test_the_form_is_read_as_a_file(counting: Counting) -> None:
+    kind, body = multipart(b"\xff\xd8picture")
+    assert ask(counting.server_port, "POST", "/good", kind, body) == (200, b"ok")
+    boundary = kind.partition("boundary=")[2]
+    head, _, rest = body.partition(b"\r\n\r\n")
+    assert head.startswith(b"--" + boundary.encode())
+    assert b'name="image"; filename=' in head
+    assert rest == b"\xff\xd8picture\r\n--" + boundary.encode() + b"--\r\n"

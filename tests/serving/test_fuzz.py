@@ -1,0 +1,95 @@
+"""Damaged pictures and odd requests through a real socket: 4xx or an answer, never 5xx."""
+
+import importlib.util
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+URL = "/v1/classify"
+seeded = settings(
+    max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def load_fuzzed():
+    spec = importlib.util.spec_from_file_location("fuzzed", Path(__file__).parents[1] / "fuzzed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pictures = load_fuzzed().pictures
+SENT = {
+    "raw": lambda data: {"content": data, "headers": {"content-type": "image/png"}},
+    "form": lambda data: {"files": [("image", ("a", data)), ("image", ("b", data[::-1]))]},
+    "json": lambda data: {"json": {"images": [{"b64": b64encode(data).decode()}]}},
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_broken(client):
+    yield
+    assert client.get("/readyz").status_code == 200
+    assert 'status="500"' not in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT.keys())
+def test_damaged_pictures(client, sent):
+    @seeded
+    @given(pictures())
+    def send(data):
+        answer = client.post(URL, **sent(data))
+        assert answer.status_code in (200, 413, 415, 422)
+
+    send()
+
+
+tokens = [
+    b"--x",
+    b"--x--",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"Content-Disposition: form-data; ",
+    b'name="image"',
+    b'; filename="',
+]
+tokens += [b'"', b";", b": ", b"Content-Type: ", b"image/png", b"\0", b"\xff", b"--", b"filename*=utf-8''%00", b"x"]
+
+
+def test_forms_that_nearly_are(client):
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+
+    @seeded
+    @given(st.lists(st.one_of(st.sampled_from(tokens), st.binary(max_size=4)), max_size=20).map(b"".join))
+    def send(body):
+        answer = client.post(URL, content=body, headers=headers)
+        assert answer.status_code in (400, 415, 422)
+
+    send()
+
+
+def test_content_types_that_nearly_are(client):
+    words = [
+        "multipart/form-data",
+        "application/json",
+        "image/png",
+        ";",
+        "boundary=",
+        "charset=",
+        "utf-16",
+        "x",
+        '"',
+        ",",
+    ]
+
+    @seeded
+    @given(st.lists(st.sampled_from(words), max_size=6).map("".join), st.binary(max_size=40))
+    def send(kind, body):
+        answer = client.post(URL, content=body, headers={"content-type": kind})
+        assert answer.status_code in (400, 415, 422)
+
+    send()

@@ -1,0 +1,144 @@
+"""docs/http.md: its commands run as they stand, its tables are those of the source."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from vitrail import images
+from vitrail.classifier import Classifier
+from vitrail.serving import body, door, engine, pictures_in, settings, wire
+from vitrail.serving.app import ROUTES
+from vitrail.serving.naming import model_name
+from vitrail.serving.openapi import DOCUMENT
+from vitrail.serving.v2 import tensors
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/http.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def rows(start: str) -> list[list[str]]:
+    """The cells of the table whose head starts so."""
+    table = PAGE[PAGE.index(start) :].split("\n\n")[0].splitlines()[2:]
+    return [line.strip("|").split(" | ") for line in table]
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where a reader would stand, with two pictures."""
+    folder = tmp_path_factory.mktemp("reader")
+    for name, picture in zip(("photo.jpg", "other.png"), load_sample_images().images, strict=True):
+        Image.fromarray(picture).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(explaining, explained_file):
+    """A command of the page, for the server of these tests and its model."""
+    name = model_name(Classifier(explained_file, "cpu").card)
+    return lambda text: text.replace("http://127.0.0.1:3000", explaining.url).replace(
+        "127.0.0.1:3000", explaining.url.removeprefix("http://")
+    ).replace("pets-cnn", name)  # fmt: skip
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command[-60:])
+def test_every_command_is_answered(here, folder, command):
+    checked = here(command).replace("curl ", "curl --fail-with-body --silent --show-error ")
+    done = subprocess.run(["bash", "-ec", checked], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    if "abstain" in command:
+        shown = json.loads(blocks("json")[0])
+        assert answer.keys() == shown.keys()
+        assert [prediction.keys() for prediction in answer["predictions"]] == [shown["predictions"][0].keys()] * 2
+
+
+@pytest.mark.parametrize("program", blocks("python"), ids=["triton", "bentoml"])
+def test_every_program_runs(here, folder, program):
+    environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True"}
+    done = subprocess.run(
+        [sys.executable, "-c", here(program)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_error_that_is_shown(explaining_client, folder):
+    picture = io.BytesIO((folder / "photo.jpg").read_bytes()[:5000])
+    answer = explaining_client.post("/v1/classify", files={"image": picture}).json()
+    shown = json.loads(blocks("json")[1])
+    assert {**answer, "request_id": "…"} == shown
+
+
+def test_the_table_has_every_error():
+    sources = [path.read_text() for path in Path(str(files("vitrail.serving"))).rglob("*.py")]
+    sources.append((ROOT / "src/vitrail/errors.py").read_text().replace('code = "bad_picture"', ""))
+    raised = (
+        r'(?:Problem|refused)\(\s*\d{3},\s+"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"|code = "(\w+)"|\d{3}: "(\w+)"'
+    )
+    codes = {code for text in sources for found in re.findall(raised, text) for code in found if code}
+    assert {code for _, cell, _ in rows("| status | code") for code in named(cell)} == codes
+
+
+def test_the_statuses_are_those_of_the_contract():
+    operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
+    written = {status for operation in operations for status in operation["responses"]}
+    told = {row[0].strip() for row in rows("| status | code")}
+    assert told - {"405", "431", "500"} == written - {"200"}  # those come on any route, or before there is one
+
+
+def test_the_table_has_every_route():
+    told = {path for cells in rows("| route |") for path in named(cells[0].replace("POST ", "").replace("GET ", ""))}
+    left_out = {route.path for route in ROUTES if re.search(r"\.(css|js)$", route.path)}
+    served = {"/v2/…" if route.path.startswith("/v2") else route.path for route in ROUTES} - left_out
+    assert told == served
+
+
+def test_the_table_has_every_metric(explaining_client):
+    counted = explaining_client.get("/metrics").text
+    ours = set(re.findall(r"^# TYPE (vitrail_\w+)", counted, re.MULTILINE))
+    ours = {name for name in ours if not name.endswith("_created")}
+    assert {named(cells[0])[0].partition("{")[0] for cells in rows("| metric |")} == ours
+
+
+def test_the_limits_are_those_of_the_source():
+    told = {cells[0].strip(): cells[1] for cells in rows("| | limit |")}
+    for what, numbers in {
+        "a body": [body.MAX_BODY],
+        "a body's time": [body.PATIENCE, body.SLOWEST],
+        "the bodies of all callers together": [door.MOST_HELD],
+        "the first line and the headers": [wire.MAX_HEAD, wire.PATIENCE],
+        "a picture": [images.MAX_PIXELS, images.MAX_SIDE],
+        "pictures a request": [pictures_in.MAX_PICTURES],
+        "pictures that wait, for a decoder or for the model": [settings.QUEUE],
+        "pictures that wait to be explained": [engine.MOST_EXPLAINED],
+        "an answer's time, once the body is there": [settings.DEADLINE],
+    }.items():
+        for number in numbers:
+            assert f"{number:,.0f}" in told[what].split(), what
+    assert str(tensors.MAX_SIDE) in told["an array's side below `/v2`"]
+
+
+def test_every_setting_is_told():
+    source = (ROOT / "serving/settings.py").read_text()
+    assert set(re.findall(r'"(VITRAIL_\w+)"', source)) == set(re.findall(r"VITRAIL_\w+", PAGE))

@@ -1,0 +1,60 @@
+"""The log: one line of JSON a request, which can be found by its id and cannot be forged."""
+
+import json
+import time
+
+import pytest
+
+from vitrail.serving.journal import LONGEST_PATH
+
+
+def lines(server) -> list[dict]:
+    return [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]
+
+
+def line_of(server, request_id: str) -> dict:
+    """The line of this request, once it is written: that comes after the answer."""
+    deadline = time.monotonic() + 20
+    while not (found := [line for line in lines(server) if line["request_id"] == request_id]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_each_request_has_its_line(server, client, encode):
+    answer = client.post("/v1/classify?top_k=3", files={"image": encode()}, headers={"x-request-id": "known.1"})
+    assert answer.status_code == 200
+    line = line_of(server, "known.1")
+    assert list(line) == ["time", "request_id", "method", "path", "route", "status", "seconds"]
+    assert (line["method"], line["path"], line["route"], line["status"]) == (
+        "POST",
+        "/v1/classify",
+        "/v1/classify",
+        200,
+    )
+    assert 0 < line["seconds"] < 30
+    problem = client.post("/v1/classify", content=b"no picture").json()
+    assert line_of(server, problem["request_id"])["status"] == 415
+
+
+@pytest.mark.parametrize(
+    "path", ["/a%0d%0a%7b%22status%22:200%7d", "/%00%1b[31m", "/%e2%80%a8", "/" + "x" * 60_000, "/%ff%fe"]
+)
+def test_a_path_stays_within_its_line(server, client, path):
+    before = len(server.said().splitlines())
+    request_id = client.get(path).json()["request_id"]
+    line = line_of(server, request_id)
+    assert (line["status"], line["route"]) == (404, "none")
+    assert len(line["path"]) <= LONGEST_PATH
+    assert len(server.said().splitlines()) == before + 1
+
+
+def test_probes_that_go_well_leave_no_line(server, client):
+    client.get("/nope")
+    before = len(lines(server))
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert client.get(path).status_code == 200
+    last = client.get("/nope").json()["request_id"]
+    line_of(server, last)
+    assert len(lines(server)) == before + 1

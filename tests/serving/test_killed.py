@@ -1,0 +1,79 @@
+"""`kill -9` of the worker under load: some callers lose their line, then a new worker is ready, or the server ends."""
+
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+URL = "/v1/classify"
+
+
+class Callers:
+    """Some who call again and again, and what became of each call."""
+
+    def __init__(self, server, picture: bytes, count: int = 8) -> None:
+        self.server, self.picture = server, picture
+        self.statuses: list[int | str] = []
+        self.end = threading.Event()
+        self.threads = [threading.Thread(target=self.call) for _ in range(count)]
+
+    def call(self) -> None:
+        while not self.end.is_set():
+            try:
+                answer = httpx.post(self.server.url + URL, files={"image": self.picture}, timeout=60)
+                self.statuses.append(answer.status_code)
+            except httpx.TransportError as fault:
+                self.statuses.append(type(fault).__name__)
+                time.sleep(0.05)
+
+    def __enter__(self) -> "Callers":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def own(start, bentoml_serve, model_file):
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as server:
+        yield server
+
+
+def test_a_killed_worker_is_replaced(own, encode):
+    with Callers(own, encode()) as callers:
+        wait_until(lambda: callers.statuses.count(200) > 20)
+        assert set(callers.statuses) == {200}
+        (worker,) = own.family()[1:]
+        worker.kill()
+        wait_until(lambda: own.process.poll() is None and worker not in own.family() and len(own.family()) == 2)
+        own.wait_until_ready()
+        lost = len(callers.statuses)
+        wait_until(lambda: callers.statuses[lost:].count(200) > 20)
+    assert set(callers.statuses) - {200, 503} <= {"ReadError", "RemoteProtocolError", "ConnectError", "WriteError"}
+    ready = own.said().index("ready on CPUExecutionProvider")
+    assert own.said().count("ready on CPUExecutionProvider", ready + 1) == 1
+    assert all(httpx.post(own.url + URL, content=encode()).status_code == 200 for _ in range(20))
+
+
+def test_in_a_container_the_server_ends_with_its_worker(start, bentoml_serve, model_file):
+    """There BentoML starts no other: whoever runs the container does, once it has ended."""
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "BENTOML_CONTAINERIZED": "true"}
+    with start(bentoml_serve, **environment) as server:
+        family = server.family()
+        family[1].kill()
+        assert server.process.wait(60) != 0
+        _, left = psutil.wait_procs(family[1:], timeout=30)
+        assert not left

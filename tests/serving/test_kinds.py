@@ -1,0 +1,96 @@
+"""Every kind of picture through a real socket: seen as a person sees it, which a plain PNG of that tells."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.golden import mosaic
+
+URL = "/v1/classify?top_k=10"
+GREY = Image.fromarray(mosaic(4, 3, 60, 80)).convert("L")
+COLOUR = Image.fromarray(mosaic(4, 3, 60, 80))
+FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (80, 60), "red")]}
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def clear() -> Image.Image:
+    """Half of it transparent, over a colour that nobody sees."""
+    picture = COLOUR.convert("RGBA")
+    picture.paste((1, 2, 3, 0), (0, 0, 40, 60))
+    return picture
+
+
+def on_white() -> Image.Image:
+    picture = COLOUR.copy()
+    picture.paste("white", (0, 0, 40, 60))
+    return picture
+
+
+def palette() -> Image.Image:
+    """Few colours, the first of them transparent."""
+    picture = COLOUR.quantize(8)
+    picture.putpalette([0, 0, 0, *picture.getpalette()[3:24]])
+    return picture
+
+
+def palette_on_white() -> Image.Image:
+    seen = np.array(palette().convert("RGB"))
+    seen[np.asarray(palette()) == 0] = 255
+    return Image.fromarray(seen)
+
+
+def sixteen_bits() -> Image.Image:
+    return Image.fromarray(np.asarray(GREY).astype(np.uint16) * 257)
+
+
+KINDS = {
+    "grey": (encoded(GREY), GREY),
+    "grey JPEG": (encoded(GREY, "JPEG", quality=95), GREY),
+    "one bit": (encoded(GREY.convert("1")), GREY.convert("1")),
+    "16 bits": (encoded(sixteen_bits()), GREY),
+    "grey and alpha": (encoded(clear().convert("LA")), on_white().convert("L")),
+    "alpha": (encoded(clear()), on_white()),
+    "palette": (encoded(COLOUR.quantize(8)), COLOUR.quantize(8)),
+    "palette and a clear colour": (encoded(palette(), transparency=0), palette_on_white()),
+    "CMYK": (encoded(COLOUR.convert("CMYK"), "JPEG", quality=95), COLOUR),
+    "progressive": (encoded(COLOUR, "JPEG", quality=95, progressive=True), COLOUR),
+    "WebP": (encoded(COLOUR, "WEBP", lossless=True), COLOUR),
+    "BMP": (encoded(COLOUR, "BMP"), COLOUR),
+    "animated GIF": (encoded(COLOUR.quantize(64), "GIF", **FRAMES), COLOUR.quantize(64)),
+    "animated WebP": (encoded(COLOUR, "WEBP", lossless=True, **FRAMES), COLOUR),
+    "APNG": (encoded(COLOUR, "PNG", **FRAMES), COLOUR),
+}
+
+
+def shares(client, data: bytes) -> np.ndarray:
+    """What the model holds each class for, in the order of the classes."""
+    answer = client.post(URL, content=data)
+    assert answer.status_code == 200
+    labels = sorted(answer.json()["predictions"][0]["labels"], key=lambda label: label["index"])
+    return np.array([label["probability"] for label in labels])
+
+
+@pytest.mark.parametrize(("sent", "seen"), KINDS.values(), ids=KINDS.keys())
+def test_a_picture_of_any_kind_is_seen_as_it_is(client, sent, seen):
+    assert np.abs(shares(client, sent) - shares(client, encoded(seen.convert("RGB")))).max() < 0.03
+
+
+OTHERWISE = {
+    "in grey": (COLOUR, GREY),
+    "without its transparency": (on_white(), clear()),
+    "the second frame": (COLOUR, FRAMES["append_images"][0]),
+    "the colours of its palette": (palette_on_white(), palette()),
+}
+
+
+@pytest.mark.parametrize(("seen", "missed"), OTHERWISE.values(), ids=OTHERWISE.keys())
+def test_seen_otherwise_it_would_be_another_answer(client, seen, missed):
+    apart = [shares(client, encoded(picture.convert("RGB"))) for picture in (seen, missed)]
+    assert np.abs(apart[0] - apart[1]).max() > 0.1

@@ -1,0 +1,246 @@
+"""The Open Inference Protocol: Triton's own client gets the library's numbers, in every form a tensor may have."""
+
+import json
+import struct
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from numpy.typing import NDArray
+
+import vitrail
+from vitrail.classifier import Answers, Classifier
+from vitrail.golden import golden_pictures, mosaic
+from vitrail.serving.naming import model_name
+
+OUTPUTS = ["probabilities", "logits", "embedding"]
+
+
+@pytest.fixture(scope="module")
+def classifier(model_file) -> Classifier:
+    return Classifier(model_file, "cpu")
+
+
+@pytest.fixture(scope="module")
+def name(classifier) -> str:
+    return model_name(classifier.card)
+
+
+@pytest.fixture(scope="module")
+def canvases() -> NDArray[np.uint8]:
+    return np.stack([mosaic(4, seed, 8, 8) for seed in range(7)])
+
+
+@pytest.fixture(scope="module")
+def tritons(server) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(server.url.removeprefix("http://"), concurrency=4) as one:
+        yield one
+
+
+def pixels(pictures: NDArray[np.uint8], binary: bool = True) -> triton.InferInput:
+    tensor = triton.InferInput("image", list(pictures.shape), "UINT8")
+    return tensor.set_data_from_numpy(pictures, binary_data=binary)
+
+
+def encoded(pictures: list[bytes], *shape: int) -> triton.InferInput:
+    tensor = triton.InferInput("image", list(shape or (len(pictures),)), "BYTES")
+    return tensor.set_data_from_numpy(np.array(pictures, object).reshape(tensor.shape()))
+
+
+def assert_same(result: triton.InferResult, expected: Answers) -> None:
+    for output in OUTPUTS:
+        np.testing.assert_allclose(result.as_numpy(output), getattr(expected, output), atol=1e-5)
+
+
+def test_health_and_metadata(tritons, name, classifier):
+    assert tritons.is_server_live()
+    assert tritons.is_server_ready()
+    assert tritons.is_model_ready(name)
+    assert tritons.is_model_ready(name, "1")
+    assert not tritons.is_model_ready(name, "2")
+    assert not tritons.is_model_ready("other")
+    said = tritons.get_server_metadata()
+    assert (said["name"], said["version"]) == ("vitrail", vitrail.__version__)
+    assert tritons.get_model_metadata(name) == tritons.get_model_metadata(name, "1")
+    said = tritons.get_model_metadata(name)
+    assert (said["name"], said["versions"]) == (name, ["1"])
+    assert said["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
+    sizes = {output["name"]: output["shape"] for output in said["outputs"]}
+    answers = classifier.answer(np.stack(golden_pictures(8)[:1]))
+    assert sizes == {output: [-1, getattr(answers, output).shape[1]] for output in OUTPUTS}
+
+
+@pytest.mark.parametrize("version", ["", "1"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_canvases(tritons, name, classifier, canvases, binary, version):
+    result = tritons.infer(name, [pixels(canvases, binary)], version, request_id="mine")
+    assert_same(result, classifier.answer(canvases))
+    said = result.get_response()
+    assert (said["model_name"], said["model_version"], said["id"]) == (name, "1", "mine")
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32])
+def test_any_number_of_canvases(tritons, name, classifier, count):
+    pictures = np.stack([mosaic(4, seed, 8, 8) for seed in range(count)])
+    assert_same(tritons.infer(name, [pixels(pictures)]), classifier.answer(pictures))
+
+
+def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifier):
+    """The same array has the same numbers as in a program that runs the file by itself."""
+    for height, width in [(9, 8), (1, 1), (60, 80), (4096, 2)]:
+        pictures = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
+        expected = [classifier.answer(picture[None]) for picture in pictures]
+        joined = Answers(*(np.concatenate([getattr(one, output) for one in expected]) for output in OUTPUTS))
+        assert_same(tritons.infer(name, [pixels(pictures)]), joined)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_encoded_pictures(tritons, name, classifier, encode, shape):
+    """As in /v1/classify: the measured way from file to canvas."""
+    sent = [encode("JPEG", seed=1), encode("PNG", seed=2), encode("WEBP", seed=3), encode("BMP", seed=4)]
+    expected = classifier.answer(np.stack([classifier.fit(picture) for picture in sent]))
+    assert_same(tritons.infer(name, [encoded(sent, *shape)]), expected)
+
+
+def test_encoded_pictures_in_json_are_base64(client, name, classifier, encode):
+    sent = [encode("JPEG", seed=1), encode("PNG", seed=2)]
+    data = [b64encode(picture).decode() for picture in sent]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": data}
+    answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]}).json()
+    found = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer["outputs"]}
+    expected = classifier.answer(np.stack([classifier.fit(picture) for picture in sent]))
+    np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-5)
+
+
+def test_outputs_are_chosen_each_in_its_form(tritons, name, classifier, canvases):
+    wanted = [triton.InferRequestedOutput("logits", binary_data=False), triton.InferRequestedOutput("embedding")]
+    result = tritons.infer(name, [pixels(canvases)], outputs=wanted)
+    expected = classifier.answer(canvases)
+    assert [output["name"] for output in result.get_response()["outputs"]] == ["logits", "embedding"]
+    assert "data" in result.get_output("logits")
+    assert result.get_output("embedding")["parameters"] == {"binary_data_size": expected.embedding.nbytes}
+    np.testing.assert_allclose(result.as_numpy("logits"), expected.logits, atol=1e-5)
+    np.testing.assert_allclose(result.as_numpy("embedding"), expected.embedding, atol=1e-5)
+    assert result.as_numpy("probabilities") is None
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_best_classes_instead_of_numbers(tritons, name, classifier, canvases, binary):
+    wanted = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
+    found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("probabilities")
+    assert found.shape == (len(canvases), 3)
+    for row, probabilities in zip(found, classifier.answer(canvases).probabilities, strict=True):
+        texts = [text.decode() if isinstance(text, bytes) else text for text in row]
+        parts = [text.split(":") for text in texts]
+        labels = classifier.labels(probabilities, 3)
+        assert [(label, int(index)) for _, index, label in parts] == [(one.label, one.index) for one in labels]
+        shares = [float(value) for value, _, _ in parts]
+        assert shares == pytest.approx([one.probability for one in labels], abs=2e-6)
+
+
+def test_more_classes_than_there_are_are_all(tritons, name, classifier, canvases):
+    wanted = triton.InferRequestedOutput("logits", class_count=1000)
+    found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("logits")
+    assert found.shape == (len(canvases), len(classifier.card.classes))
+
+
+def test_callers_at_once_get_their_own_answers(server, name, classifier):
+    """Arrays of many sizes, and pictures for /v1, in the same batches."""
+    arrays = [np.stack([mosaic(4, 10 * n + i, 8, 8) for i in range(1 + n % 5)]) for n in range(24)]
+    with httpx.Client(base_url=server.url, timeout=60) as shared, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda array: post_binary(shared, name, array), arrays))
+    for array, answer in zip(arrays, answers, strict=True):
+        head, behind = split(answer)
+        assert [output["name"] for output in head["outputs"]] == ["logits"]
+        logits = np.frombuffer(behind, "<f4").reshape(len(array), -1)
+        np.testing.assert_allclose(logits, classifier.answer(array).logits, atol=1e-5)
+
+
+def binary_body(pictures: NDArray[np.uint8], **changes) -> tuple[bytes, dict[str, str]]:
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(pictures.shape)}
+    tensor |= {"parameters": {"binary_data_size": pictures.nbytes}} | changes
+    wanted = [{"name": "logits", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": wanted}).encode()
+    kind = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
+    return head + pictures.tobytes(), kind
+
+
+def post_binary(client: httpx.Client, name: str, pictures: NDArray[np.uint8]) -> httpx.Response:
+    content, headers = binary_body(pictures)
+    return client.post(f"/v2/models/{name}/infer", content=content, headers=headers)
+
+
+def split(answer: httpx.Response) -> tuple[dict, bytes]:
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/octet-stream"
+    length = int(answer.headers["inference-header-content-length"])
+    return json.loads(answer.content[:length]), answer.content[length:]
+
+
+def test_nested_numbers_and_members_in_any_order(client, name, classifier, canvases):
+    """Programs in other languages sort members by name: the data come before what they are."""
+    expected = classifier.answer(canvases).probabilities
+    nested = {"data": canvases.tolist(), "datatype": "UINT8", "name": "image", "shape": list(canvases.shape)}
+    flat = {"shape": list(canvases.shape), "name": "image", "datatype": "UINT8", "data": canvases.ravel().tolist()}
+    for tensor in (nested, flat, {**nested, "data": flat["data"]}, {**flat, "data": nested["data"]}):
+        for indent in (None, 2):
+            text = json.dumps({"outputs": [{"name": "probabilities"}], "inputs": [tensor]}, indent=indent)
+            answer = client.post(f"/v2/models/{name}/infer", content=text, headers={"content-type": "application/json"})
+            (output,) = answer.json()["outputs"]
+            np.testing.assert_allclose(np.reshape(output["data"], output["shape"]), expected, atol=1e-6)
+
+
+def test_many_numbers_are_read_in_pieces(client, name, classifier):
+    """Whatever stands where one piece ends: a number, a comma, a bracket, a space."""
+    pictures = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
+    expected = np.concatenate([classifier.answer(picture[None]).logits for picture in pictures])
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(pictures.shape), "data": pictures.tolist()}
+    for separators in [(",", ":"), (", ", ": "), (",\n\t  ", ":")]:
+        text = json.dumps({"inputs": [tensor]}, separators=separators)
+        assert len(text) > 65_536
+        for shift in range(4):
+            content = " " * shift + text
+            answer = client.post(
+                f"/v2/models/{name}/infer", content=content, headers={"content-type": "application/json"}
+            )
+            logits = answer.json()["outputs"][1]
+            np.testing.assert_allclose(np.reshape(logits["data"], logits["shape"]), expected, atol=1e-5)
+
+
+def test_parameters_that_other_servers_know_are_passed_over(tritons, name, classifier, canvases):
+    result = tritons.infer(name, [pixels(canvases)], priority=3, timeout=1_000_000, parameters={"colour": "blue"})
+    assert_same(result, classifier.answer(canvases))
+
+
+def test_an_array_counts_as_its_pictures(client, name, canvases):
+    def pictures() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("vitrail_batch_pictures_sum "))
+
+    before = pictures()
+    split(post_binary(client, name, canvases))
+    assert pictures() == before + len(canvases)
+
+
+def element(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+def test_errors_reach_the_client_as_texts(tritons, name, canvases, encode):
+    """Triton's client shows the member `error`; one bad picture of several fails the request, and is named."""
+    for call, status, text in [
+        (lambda: tritons.infer("other", [pixels(canvases)]), "404", "there is no model 'other'"),
+        (lambda: tritons.infer(name, [pixels(canvases)], "2"), "404", "there is no version '2'"),
+        (lambda: tritons.get_model_metadata("other"), "404", "there is no model 'other'"),
+        (lambda: tritons.get_model_config(name), "404", "is not served here"),
+        (lambda: tritons.infer(name, [encoded([encode(), b"no"])]), "415", "picture 1: this is not a picture"),
+        (lambda: tritons.infer(name, [encoded([encode()[:90]])]), "422", "picture 0: the PNG picture is damaged"),
+        (lambda: tritons.infer(name, [pixels(canvases)], request_compression_algorithm="gzip"), "415", "compressed"),
+    ]:
+        with pytest.raises(triton.InferenceServerException, match=text) as caught:
+            call()
+        assert caught.value.status() == status

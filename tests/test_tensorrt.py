@@ -1,0 +1,54 @@
+"""TensorRT, as far as a machine without one can tell: what it is told, and where its engines lie."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitrail import tensorrt
+from vitrail.classifier import Classifier
+from vitrail.errors import UsageError
+from vitrail.golden_check import check_golden
+from vitrail.runtime import PROVIDERS
+from vitrail.serving.batcher import BUCKETS
+from vitrail.tensorrt import LARGEST_BATCH, engine_folder, has_tensorrt, tensorrt_options
+
+
+def test_one_engine_serves_every_batch_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert BUCKETS[-1] == LARGEST_BATCH
+    told = tensorrt_options("a" * 64, 224, half=False)
+    assert told["trt_profile_min_shapes"] == "image:1x224x224x3"
+    assert told["trt_profile_max_shapes"] == "image:32x224x224x3"
+    assert told["trt_engine_cache_path"] == str(engine_folder("a" * 64))
+    assert (told["trt_fp16_enable"], tensorrt_options("a" * 64, 224, half=True)["trt_fp16_enable"]) == ("0", "1")
+
+
+def test_an_engine_is_kept_for_its_model_versions_and_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tensorrt, "gpu_name", lambda: "NVIDIA H200")
+    first = engine_folder("a" * 64)
+    assert first.is_relative_to(tmp_path)
+    assert first.name.endswith("NVIDIA_H200")
+    assert engine_folder("b" * 64) != first
+    monkeypatch.setattr(tensorrt, "version_of", lambda package: "10.99")
+    assert engine_folder("a" * 64) != first
+
+
+def test_the_library_is_looked_for_in_its_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(tensorrt, "wheel_folders", lambda: [tmp_path])
+    monkeypatch.setattr(tensorrt, "loads", lambda name: asked.append(name) or name.startswith("/"))
+    assert has_tensorrt()
+    assert asked == ["libnvinfer.so.10", str(tmp_path / "libnvinfer.so.10")]
+
+
+def test_there_only_canvases_are_asked_and_checked(model_file: Path) -> None:
+    model = Classifier(model_file, "cpu")
+    parts = [part.name for part in check_golden(model).parts]
+    model.provider = PROVIDERS["tensorrt"]
+    with pytest.raises(UsageError, match="canvases of 8×8"):
+        model.answer(np.zeros([1, 9, 8, 3], np.uint8))
+    there = check_golden(model)
+    assert there.passed
+    assert [part.name for part in there.parts] == [name for name in parts if "resized" not in name]
