@@ -1,0 +1,71 @@
+"""vitrail bench decode: photos to canvases, beside decoding all of their pixels."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from vitrail.commands.bench.words import require_folder
+from vitrail.commands.parsing import config_parser, read
+from vitrail.errors import UsageError, VitrailError
+
+ABOUT = """Measure how fast photos of 12 megapixels become canvases, and what decoding them at a smaller scale changes.
+
+  vitrail bench decode --photos DIR
+  vitrail bench decode --photos DIR --cut views --seed 1
+  vitrail bench decode --photos DIR --model model.onnx --views 2000
+
+The first stores each photo of the folder as 4000×3000 JPEG and times `images.fit` beside decoding all pixels and the
+same resizing, on one core; both take turns in shuffled order, round by round, ratios are taken within a round.
+The second writes views cut from the photos, one folder a photo, to fit a model on which photo a view comes from.
+The third also asks such a model about other views of two megapixels or more, decoded both ways."""
+
+
+def main(args: Sequence[str]) -> int:
+    if find_spec("jsonargparse") is None:
+        raise VitrailError("`vitrail bench decode` needs pip install 'vitrail[cpu,serve]'")
+    parser = config_parser("bench decode", ABOUT)
+    parser.add_argument("--photos", type=str, help="a folder of photographs")
+    parser.add_argument("--model", type=str | None, help="a model.onnx that tells these photographs apart")
+    parser.add_argument("--views", type=int, default=2000, help="how many views are compared, or cut")
+    parser.add_argument("--cut", type=str | None, help="write the views into this new folder, and measure nothing")
+    parser.add_argument("--size", type=int, default=224, help="side of the canvas, where no model says it")
+    parser.add_argument("--quality", type=int, default=90, help="of the JPEG that a photo is stored as")
+    parser.add_argument("--rounds", type=int, default=7, help="how often both take their turn, at least 5")
+    parser.add_argument("--seed", type=int, default=0, help="of views and the order of turns")
+    parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
+    options = read(parser, args)
+    if options.photos is None:
+        raise UsageError("which photographs? vitrail bench decode --photos DIR")
+    require_folder(options.json)
+    if options.cut:
+        return cut(options.photos, options.views, options.seed, Path(options.cut))
+
+    from vitrail.bench.decode import Plan, measure, report_text
+
+    plan = Plan(
+        photos=options.photos,
+        model=options.model,
+        views=options.views,
+        size=options.size,
+        quality=options.quality,
+        rounds=options.rounds,
+        seed=options.seed,
+    )
+    report = measure(plan, lambda line: print(line, file=sys.stderr))
+    if options.json:
+        Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    print(report_text(report))
+    return 0
+
+
+def cut(photos: str, views: int, seed: int, folder: Path) -> int:
+    from vitrail.bench.photos import cut_views, find_photos, large_enough, write_views
+
+    if folder.exists():
+        raise UsageError(f"{folder} is there already: views are cut into a new folder")
+    count = write_views(cut_views(large_enough(find_photos(photos)), views, seed), folder)
+    print(f"{count:,} views in {folder}, one folder a photograph")
+    return 0

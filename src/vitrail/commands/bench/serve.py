@@ -1,0 +1,64 @@
+"""vitrail bench serve: servers of one model file under load."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from vitrail.commands.bench.words import require_folder, sizes
+from vitrail.commands.parsing import config_parser, read
+from vitrail.errors import UsageError, VitrailError
+
+ABOUT = """Measure how servers of one model file bear load, all on this machine's CPU.
+
+  vitrail bench serve --model model.onnx
+  vitrail bench serve --model model.onnx --parts load --connections 16,64 --json load.json
+
+load      our server and (after `make peers`) LitServe, FastAPI + onnxruntime, BentoML's own APIs and MLServer, with
+          the same file, options and pictures, and the bare onnxruntime session with the same decoding as the ceiling
+overload  our server at 80 % and 200 % of what it can bear, with callers who do not wait for each other
+start     seconds to be ready beside a BentoML service without a model, and what is held at rest
+
+Callers are a process of their own, on the same cores. All take turns in shuffled order, round by round; ratios are
+taken within a round. A server that answers otherwise than the file does is left out."""
+
+
+def main(args: Sequence[str]) -> int:
+    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
+        raise VitrailError("`vitrail bench serve` needs pip install 'vitrail[cpu,serve]'")
+    parser = config_parser("bench serve", ABOUT)
+    parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
+    parser.add_argument("--parts", type=str, default="load,overload,start", help="what to measure of these")
+    parser.add_argument("--connections", type=str | int | list[int], default="1,16,64", help="callers at once, in load")
+    parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long one turn takes")
+    parser.add_argument("--overload_seconds", type=float, default=60.0, help="how long 80 and 200 percent last each")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures, calls and the order of turns")
+    parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
+    parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
+    options = read(parser, args)
+    if options.model is None:
+        raise UsageError("which model? vitrail bench serve --model model.onnx")
+    require_folder(options.json)
+
+    from vitrail.bench.serve.measure import measure
+    from vitrail.bench.serve.plan import Plan
+    from vitrail.bench.serve.table import report_text
+
+    plan = Plan(
+        model=options.model,
+        parts=tuple(options.parts.split(",")),
+        connections=sizes(options.connections),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        overload_seconds=options.overload_seconds,
+        peers=options.peers,
+        seed=options.seed,
+    )
+    report = measure(plan, lambda line: print(line, file=sys.stderr))
+    if options.json:
+        Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    print(report_text(report))
+    return 0

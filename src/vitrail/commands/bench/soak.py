@@ -1,0 +1,44 @@
+"""vitrail bench soak: our server under load for long."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from vitrail.commands.bench.words import require_folder
+from vitrail.commands.parsing import config_parser, read
+from vitrail.errors import UsageError, VitrailError
+
+ABOUT = """Keep our server under load for long, and look again and again at what it holds.
+
+  vitrail bench soak --model model.onnx
+  vitrail bench soak --model model.onnx --minutes 5 --stretch 10
+
+Ends with 1 where memory, open files or threads grow once the server has settled."""
+
+
+def main(args: Sequence[str]) -> int:
+    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
+        raise VitrailError("`vitrail bench soak` needs pip install 'vitrail[cpu,serve]'")
+    parser = config_parser("bench soak", ABOUT)
+    parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long")
+    parser.add_argument("--stretch", type=float, default=20.0, help="seconds of load between two looks")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures")
+    parser.add_argument("--json", type=str | None, help="also write every look into this file")
+    options = read(parser, args)
+    if options.model is None:
+        raise UsageError("which model? vitrail bench soak --model model.onnx")
+    require_folder(options.json)
+
+    from vitrail.bench.serve.soak import soak, soak_text
+
+    found = soak(
+        options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
+    )
+    if options.json:
+        Path(options.json).write_text(json.dumps(asdict(found), indent=1) + "\n")
+    print(soak_text(found))
+    return 0 if found.flat else 1
