@@ -11,7 +11,10 @@ from typing import Any
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
-KINDS = {"infer": "how fast one network answers: our file, other exporters' files, torch"}
+KINDS = {
+    "infer": "how fast one network answers: our file, other exporters' files, torch",
+    "attention": "time and memory of every mechanism of attention against the number of vectors",
+}
 
 INFER = """Measure how fast one network answers, computed in many ways with the same weights.
 
@@ -31,6 +34,10 @@ def main(args: Sequence[str]) -> int:
     kind, *rest = args
     if kind not in KINDS:
         raise UsageError(f"there is nothing called '{kind}' to measure; there is {', '.join(KINDS)}")
+    if kind == "attention":
+        from vitrail.commands.bench_attention import attention
+
+        return attention(rest)
     return infer(rest)
 
 
