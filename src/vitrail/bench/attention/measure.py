@@ -62,6 +62,9 @@ class Measured:
         found = (each for each in self.results if (each.mechanism, each.vectors) == (mechanism, vectors))
         return next(found, None)
 
+    def growth_of(self, mechanism: str) -> Growth:
+        return next(each for each in self.growth if each.mechanism == mechanism)
+
 
 @dataclass(frozen=True)
 class Report:

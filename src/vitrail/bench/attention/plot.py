@@ -5,7 +5,7 @@ from pathlib import Path
 from vitrail.bench.attention.cases import title
 from vitrail.bench.attention.measure import Growth, Measured, Report, Result
 
-COLOURS = ("#181a20", "#c1440e", "#e0a030", "#3b7a57", "#1d4e89", "#4f9fd0", "#7b4b94", "#a0522d", "#d06090")
+COLOURS = ("#181a20", "#c1440e", "#e0a030", "#3b7a57", "#1d4e89", "#4f9fd0", "#7b4b94", "#8a8f99", "#d06090")
 
 
 def plot(report: Report, path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vitrail.bench.attention.cases import PARTS, title
-from vitrail.bench.attention.measure import Measured, Report
+from vitrail.bench.attention.measure import LeftOut, Measured, Report
 from vitrail.bench.attention.memory import MOST
 from vitrail.bench.attention.plan import REFERENCE
 from vitrail.bench.rounds import Typical
@@ -33,41 +33,48 @@ def head(report: Report) -> str:
 def part_text(measured: Measured, report: Report, drawn: Callable[[Rows], str]) -> str:
     others = measured.cores_of_others
     beside = "" if others is None else f", while other programs held {others:.1f} cores"
-    lines = [f"{measured.part}: {PARTS[measured.part]}{beside}", "", drawn(rows(measured, report))]
-    left_out = [
-        f"not measured: {each.mechanism} with {each.vectors:,} vectors, which might take "
-        f"{each.bytes / 2**30:,.1f} GiB (more than {MOST / 2**30:g})"
-        for each in measured.left_out
+    parts = [
+        f"{measured.part}: {PARTS[measured.part]}{beside}",
+        drawn(times(measured, report)),
+        drawn(memory(measured, report)),
     ]
-    return "\n".join([*lines, *([""] if left_out else []), *left_out])
+    if measured.left_out:
+        parts.append("\n".join(map(said_of, measured.left_out)))
+    return "\n\n".join(parts)
 
 
-def rows(measured: Measured, report: Report) -> Rows:
-    """One row a mechanism: milliseconds and MiB for every size, their slopes, and the ratio at the largest."""
-    sizes = [side * side for side in report.plan.sides]
-    heading = [
-        "",
-        *(f"ms, N={size}" for size in sizes),
-        "slope of time",
-        *(f"MiB, N={size}" for size in sizes),
-        "slope of memory",
-        f"× as fast as {REFERENCE}, N={sizes[-1]}",
-    ]
-    return [heading, *(row(mechanism, measured, sizes) for mechanism in report.plan.mechanisms)]
+def said_of(left_out: LeftOut) -> str:
+    needed = f"{left_out.bytes / 2**30:,.1f} GiB, more than {MOST / 2**30:g}"
+    return f"not measured: {left_out.mechanism} with {left_out.vectors:,} vectors, which might take {needed}"
 
 
-def row(mechanism: str, measured: Measured, sizes: Sequence[int]) -> list[str]:
-    results = [measured.result(mechanism, size) for size in sizes]
-    (growth,) = (each for each in measured.growth if each.mechanism == mechanism)
-    largest = results[-1]
-    return [
-        title(mechanism),
-        *(figure(each.milliseconds.value) if each else "" for each in results),
-        interval(growth.time),
-        *(figure(each.peak_bytes / 2**20) if each else "" for each in results),
-        "" if growth.memory is None else f"{growth.memory:.2f}",
-        "1" if mechanism == REFERENCE else interval(largest.times_as_fast) if largest else "",
-    ]
+def times(measured: Measured, report: Report) -> Rows:
+    """One row a mechanism: milliseconds for every size, the slope, and the ratio at the largest."""
+    sizes = sizes_of(report)
+    largest = sizes[-1]
+    table = [["", *(f"ms, N={size}" for size in sizes), "slope of time", f"× as fast as {REFERENCE}, N={largest}"]]
+    for mechanism in report.plan.mechanisms:
+        found = [measured.result(mechanism, size) for size in sizes]
+        ratio = "1" if mechanism == REFERENCE else interval(found[-1].times_as_fast if found[-1] else None)
+        milliseconds = (figure(each.milliseconds.value) if each else "" for each in found)
+        table.append([title(mechanism), *milliseconds, interval(measured.growth_of(mechanism).time), ratio])
+    return table
+
+
+def memory(measured: Measured, report: Report) -> Rows:
+    """One row a mechanism: the most MiB for every size, and the slope."""
+    sizes = sizes_of(report)
+    table = [["", *(f"MiB, N={size}" for size in sizes), "slope of memory"]]
+    for mechanism in report.plan.mechanisms:
+        found = (measured.result(mechanism, size) for size in sizes)
+        mebibytes = (figure(each.peak_bytes / 2**20) if each else "" for each in found)
+        growth = measured.growth_of(mechanism).memory
+        table.append([title(mechanism), *mebibytes, "" if growth is None else f"{growth:.2f}"])
+    return table
+
+
+def sizes_of(report: Report) -> list[int]:
+    return [side * side for side in report.plan.sides]
 
 
 def interval(found: Typical | None) -> str:
