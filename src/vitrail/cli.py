@@ -14,7 +14,7 @@ VERBS = {
     "export": "turn a checkpoint into one ONNX file that has proved itself",
     "classify": "label pictures with a model file",
     "verify": "check that a model file answers here as it did where it was made",
-    "inspect": "show what a model file says of itself, or a picture as its patches",
+    "inspect": "show what a model file says of itself, a picture as its patches, or what a model makes of it",
     "bench": "measure vitrail beside its peers, in one run on one machine",
     "serve": "serve a model file over HTTP",
     "bento": "pack a model file and its server into a Bento",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vitrail.classifier import Classifier
 from vitrail.errors import ModelError, UsageError
-from vitrail.explanation import METADATA_KEY, Explanation, ExplanationCard, explain_path
+from vitrail.explanation import METADATA_KEY, Explanation, ExplanationCard, Workings, explain_path
 from vitrail.runtime import Provider, open_session
 from vitrail.seal import sealed_digest
 
@@ -48,3 +48,9 @@ class Explainer:
         """uint8 [N, H, W, 3] → evidence [N, K, h, w] for every class."""
         evidence: NDArray[np.float32] = self.session.run(["evidence"], {"image": pictures})[0]
         return evidence
+
+    def workings(self, pictures: NDArray[np.uint8]) -> Workings:
+        """uint8 [N, H, W, 3] → evidence for every class and attention in every head, in one run."""
+        names = ["evidence"] if self.card.attention is None else ["evidence", "attention"]
+        found = self.session.run(names, {"image": pictures})
+        return Workings(found[0], found[1] if len(found) > 1 else None)

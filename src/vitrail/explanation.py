@@ -97,6 +97,14 @@ class Explanation:
     evidence: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Workings:
+    """All that the explain graph says of a batch; attention where the card has its axes."""
+
+    evidence: NDArray[np.float32]  # [N, K, h, w]
+    attention: NDArray[np.float32] | None  # [N, layers, heads, T, T]
+
+
 def explain_path(model: str | Path) -> Path:
     """Where the explanations of a model file are kept: beside it, model.onnx → model.explain.onnx."""
     path = Path(model)

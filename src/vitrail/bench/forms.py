@@ -240,7 +240,7 @@ def draw(fits: list[Fit], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for fit in fits:
         if fit.maps is not None:
-            maps = np.array(fit.maps)
+            maps = np.array(fit.maps, np.float32)
             draw_maps(maps, (maps.shape[2] // 2, maps.shape[3] // 2)).save(folder / f"{fit.form.split()[0]}.png")
 
 

@@ -1,4 +1,4 @@
-"""vitrail inspect: show what a model file says of itself, or a picture as its patches."""
+"""vitrail inspect: show what a model file says of itself, a picture as its patches, or what a model makes of it."""
 
 import os
 from collections.abc import Sequence
@@ -11,31 +11,51 @@ from vitrail.errors import UnsupportedFormat, UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
+SIZE, PATCH = 224, 16  # where nothing else is asked for
 LARGEST = 4096  # a side beyond this is a slip of the finger, and would take all the memory
+SHOWN = 3  # classes whose evidence is drawn
 
-ABOUT = """Show what a model file says of itself, or a picture as the patches that a ViT sees.
+ABOUT = """Show what a model file says of itself, a picture as the patches that a ViT sees, or what a model makes of it.
 
   vitrail inspect model.onnx
   vitrail inspect model.onnx --json
-  vitrail inspect photo.jpg --patch 16 --size 224 --output photo.patches.png"""
+  vitrail inspect photo.jpg --patch 16 --size 224 --output photo.patches.png
+  vitrail inspect photo.jpg --model model.onnx --output photo.inside.png
+
+With a model one page is drawn: the picture's patches, the evidence for the best classes, attention in every head of
+every layer, its rollout, and how far each head looks. All this is in the file that `vitrail export --explain` writes
+beside the model; where it is missing, only patches are drawn."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("inspect", ABOUT)
     parser.add_argument("file", type=Path, help="a model.onnx, or a picture")
     parser.add_argument("--json", action="store_true", help="model file: print its card as JSON")
-    parser.add_argument("--patch", type=int, default=16, help="picture: side of a patch in pixels")
-    parser.add_argument("--size", type=int, default=224, help="picture: side of the canvas in pixels")
-    parser.add_argument("--output", type=Path, help="picture: the PNG to write (default: NAME.patches.png)")
+    parser.add_argument("--model", type=Path, help="picture: a model.onnx, to see what it makes of the picture")
+    parser.add_argument("--patch", type=int, help=f"picture: side of a patch in pixels (default: {PATCH})")
+    parser.add_argument("--size", type=int, help=f"picture: side of the canvas in pixels (default: {SIZE})")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="picture: the PNG to write (default: NAME.patches.png, with a model NAME.inside.png)",
+    )
     options = parser.parse_args(args)
 
     if not options.file.is_file():
         raise UsageError(f"there is no file at {options.file}")
     data = options.file.read_bytes()
-    if is_picture(data):
-        show_patches(data, options.file, options.size, options.patch, options.output)
-    else:
+    if not is_picture(data):
+        if options.model is not None:
+            raise UsageError(f"{options.file} is no picture that a model could look at")
         show_card(options.file, options.json)
+    elif options.model is None or not explained(options.model):
+        size = SIZE if options.size is None else options.size
+        patch = PATCH if options.patch is None else options.patch
+        show_patches(data, options.file, size, patch, options.output)
+    elif options.size is not None or options.patch is not None:
+        raise UsageError("with --model, size and patch are the model's own: leave out --size and --patch")
+    else:
+        show_inside(data, options.file, options.model, options.output)
     return 0
 
 
@@ -62,6 +82,51 @@ def show_card(path: Path, as_json: bool) -> None:
     print(f"runs here on   {classifier.provider}")
 
 
+def explained(model: Path) -> bool:
+    """Whether an explain file lies beside the model; if not, says how to have one."""
+    from vitrail.explanation import explain_path
+
+    if not model.is_file():
+        raise UsageError(f"there is no model file at {model}")
+    beside = explain_path(model)
+    if not beside.is_file():
+        print(f"there is no {beside}, so only patches are drawn: `vitrail export --explain` writes it with the model")
+    return beside.is_file()
+
+
+def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> None:
+    from vitrail.classifier import Classifier
+    from vitrail.explainer import Explainer
+    from vitrail.pictures.inside import Answer, Inside, draw_inside
+
+    output = drawing_path(output, path, "inside")
+    explainer = Explainer(Classifier(model))
+    classifier, card = explainer.classifier, explainer.card
+    canvas = classifier.fit(data)
+    probabilities = classifier.answer(canvas[None]).probabilities[0]
+    labels = classifier.labels(probabilities, min(SHOWN, len(probabilities)))
+    found = explainer.workings(canvas[None])
+    inside = Inside(
+        name=path.name,
+        canvas=canvas,
+        answers=tuple(Answer(each.label, each.probability, found.evidence[0, each.index]) for each in labels),
+        kind=card.evidence.kind,
+        attention=None if found.attention is None else found.attention[0],
+        axes=card.attention,
+    )
+    write_png(draw_inside(inside), output)
+    axes = card.attention
+    seen = f"{axes.layers} layers of {axes.heads} heads" if axes else "no attention that could be told"
+    print(f"{labels[0].label} {labels[0].probability:.3f}, {card.evidence.kind} evidence, {seen}: {output}")
+
+
+def drawing_path(output: Path | None, path: Path, what: str) -> Path:
+    output = output or Path(f"{path.stem}.{what}.png")
+    if output.resolve() == path.resolve():
+        raise UsageError(f"{output} is the picture itself: give another --output")
+    return output
+
+
 def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | None) -> None:
     from vitrail.card import InputRule
     from vitrail.images import fit
@@ -69,9 +134,7 @@ def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | 
 
     if not 1 <= size <= LARGEST:
         raise UsageError(f"the canvas has a side of 1 to {LARGEST} pixels; --size is {size}")
-    output = output or Path(f"{path.stem}.patches.png")
-    if output.resolve() == path.resolve():
-        raise UsageError(f"{output} is the picture itself: give another --output")
+    output = drawing_path(output, path, "patches")
     write_png(draw_patches(fit(data, InputRule(size)), patch), output)
     grid = size // patch
     print(f"{grid * grid} vectors of {3 * patch * patch} numbers, grid {grid}×{grid}: {output}")

@@ -6,6 +6,7 @@ from importlib import import_module
 from vitrail.errors import UsageError
 
 KINDS = {
+    "attention": "time and memory of every mechanism of attention against the number of vectors",
     "decode": "how fast photos become canvases, beside decoding all of their pixels, and what that changes",
     "forms": "what each form of a part of the ViT is worth: short fits, several seeds",
     "infer": "how fast one network answers: our file, other exporters' files, torch",

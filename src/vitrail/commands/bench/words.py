@@ -16,4 +16,4 @@ def sizes(words: Any) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in (words if isinstance(words, list) else str(words).split(",")))
     except ValueError as fault:
-        raise UsageError(f"batch sizes are numbers with commas between them, not '{words}'") from fault
+        raise UsageError(f"several numbers are written with commas between them, not '{words}'") from fault

@@ -1,0 +1,154 @@
+"""`vitrail bench attention`: slopes and peaks of what is known, and the whole command on small grids."""
+
+import json
+import subprocess
+import sys
+from math import sqrt
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from vitrail.attention import MECHANISMS
+from vitrail.bench.attention import measure as module
+from vitrail.bench.attention.cases import PARTS, Case
+from vitrail.bench.attention.measure import LeftOut, measure_part, with_memory
+from vitrail.bench.attention.memory import at_most, highest, peak_bytes
+from vitrail.bench.attention.plan import Plan
+from vitrail.bench.attention.slopes import slope, slopes
+from vitrail.bench.attention.table import as_markdown, figure
+from vitrail.cli import main
+from vitrail.errors import UsageError
+
+SMALL = Plan(sides=(2, 4), mechanisms=("softmax", "linear"), rounds=5, seconds=0.001)
+
+
+def test_slopes_of_powers_are_their_exponents() -> None:
+    sizes = [16, 64, 256]
+    assert slope(sizes, [3.0 * size for size in sizes]) == pytest.approx(1)
+    assert slope(sizes, [0.1 * size**2 for size in sizes]) == pytest.approx(2)
+    assert slope(sizes, [7.0, 7.0, 7.0]) == pytest.approx(0)
+    rounds = [[1.0, 2.0], [2.0, 8.0]]  # a row a size, a column a round
+    assert slopes([10, 20], rounds) == pytest.approx([1, 2])
+
+
+def test_the_peak_is_the_most_held_at_once_in_order_of_time() -> None:
+    assert highest([]) == 0
+    assert highest([(3, -50), (1, 100), (2, 20), (4, 60)]) == 130
+    assert at_most(100, 16, 64) == 1600
+
+
+def test_memory_of_a_call_holds_at_least_gradients_and_scores() -> None:
+    relu = Case("mix", "relu", 16, 0)
+    vectors = 3 * 256 * 64 * 4  # bytes of queries, keys or values
+    scores = 3 * 256 * 256 * 4
+    assert 3 * vectors + scores <= peak_bytes(relu) <= 8 * (vectors + scores)
+    assert peak_bytes(relu) == peak_bytes(relu)
+    assert relu.inputs[0].grad is not None
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_step_goes_forward_and_backward(part: str, mechanism: str) -> None:
+    case = Case(part, mechanism, 4, 0)  # type: ignore[arg-type]
+    case.step()
+    first = [tensor.grad.clone() for tensor in case.inputs]  # type: ignore[union-attr]
+    case.step()
+    for tensor, gradient in zip(case.inputs, first, strict=True):
+        assert torch.equal(tensor.grad, gradient)  # each call makes its own, none is added up
+        assert gradient.abs().sum() > 0
+    assert (case.module.qkv.weight.grad is not None) == (part == "module")
+
+
+def test_the_mechanism_alone_is_attention_of_three_heads() -> None:
+    case = Case("mix", "softmax", 4, 0)
+    q, k, v = case.inputs
+    assert [tuple(each.shape) for each in case.inputs] == 3 * [(1, 3, 16, 64)]
+    expected = F.softmax(q @ k.transpose(-2, -1) / sqrt(64), dim=-1) @ v
+    torch.testing.assert_close(case.forward(), expected)
+
+
+def test_all_sizes_are_measured_and_compared_within_rounds() -> None:
+    measured = measure_part("mix", SMALL, lambda line: None)
+    assert [(each.mechanism, each.vectors) for each in measured.results] == [
+        ("softmax", 4), ("softmax", 16), ("linear", 4), ("linear", 16)
+    ]  # fmt: skip
+    assert {len(times) for times in measured.rounds.values()} == {5}
+    result, growth = measured.result("linear", 16), measured.growth_of("linear")
+    assert result is not None
+    assert result.times_as_fast is not None
+    ratios = [a / b for a, b in zip(measured.rounds["softmax 16"], measured.rounds["linear 16"], strict=True)]
+    assert (result.times_as_fast.low, result.times_as_fast.high) == pytest.approx((min(ratios), max(ratios)))
+    by_hand = slopes([4, 16], [measured.rounds["linear 4"], measured.rounds["linear 16"]])
+    assert growth.time is not None
+    assert growth.time.value == pytest.approx(sorted(by_hand)[2])
+    peaks = [each.peak_bytes for each in measured.results[2:]]
+    assert growth.memory == pytest.approx(slope([4, 16], peaks))
+
+
+def test_what_may_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    peak = peak_bytes(Case("mix", "additive", 4, 0))
+    monkeypatch.setattr(module, "MOST", 16 * peak - 1)
+    first, second = with_memory("mix", "additive", Plan(sides=(4, 8)))
+    assert isinstance(first, tuple)
+    assert second == LeftOut("additive", 64, 16 * peak)
+
+
+def test_without_softmax_nothing_is_compared_with_it() -> None:
+    plan = Plan(sides=(4,), mechanisms=("linear",), rounds=5, seconds=0.001)
+    measured = measure_part("mix", plan, lambda line: None)
+    assert measured.results[0].times_as_fast is None
+    assert measured.growth_of("linear").time is None  # one size has no slope
+
+
+def test_numbers_have_three_digits_and_tables_their_bars() -> None:
+    assert [figure(number) for number in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
+    assert as_markdown([["", "a"], ["b", "1"]]) == "|  | a |\n| --- | --- |\n| b | 1 |"
+
+
+def test_the_whole_command(tmp_path: Path) -> None:
+    """In a process of its own, as the profiler reads how much it may tell when torch is first imported."""
+    output, drawing = tmp_path / "out.json", tmp_path / "out.png"
+    words = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
+    files = ["--json", str(output), "--plot", str(drawing)]
+    done = subprocess.run(
+        [sys.executable, "-m", "vitrail", *words, "--seconds", "0.001", *files, "--markdown"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.splitlines()
+    assert all(line.startswith(("mix: ", "module: ")) for line in told), told
+    report = json.loads(output.read_text())
+    assert (report["kind"], report["width"], report["heads"]) == ("attention", 192, 3)
+    assert [measured["part"] for measured in report["measured"]] == ["mix", "module"]
+    lines = done.stdout.splitlines()
+    assert "|  | ms, N=4 | ms, N=16 | slope of time | × as fast as softmax, N=16 |" in lines
+    assert "|  | MiB, N=4 | MiB, N=16 | slope of memory |" in lines
+    assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 4
+    with Image.open(drawing) as image:
+        assert image.format == "PNG"
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    for change, reason in (
+        ({"mechanisms": ("sofmax",)}, "did you mean softmax"),
+        ({"rounds": 4}, "at least 5"),
+        ({"sides": ()}, "at least 1 place"),
+        ({"sides": (4, 4)}, "measured once"),
+        ({"seconds": 0.0}, "more than 0 seconds"),
+        ({"threads": 0}, "at least 1 thread"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            Plan(**change)  # type: ignore[arg-type]
+    assert Plan(sides=(8, 4)).sides == (4, 8)
+
+
+def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, reason in ((["--sides", "4,x"], "sides are numbers"), (["--plot", "no/such/a.png"], "no folder for")):
+        assert main(["bench", "attention", *words]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert reason in line

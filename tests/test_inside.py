@@ -1,0 +1,93 @@
+"""vitrail inspect photo.jpg --model: what a model makes of a picture, from files alone and without torch."""
+
+import io
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.card import InputRule
+from vitrail.classifier import Classifier
+from vitrail.cli import main
+from vitrail.data import Digits
+from vitrail.explainer import Explainer
+from vitrail.explanation import explain_path
+from vitrail.pictures.attention import mean_distance, rollout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ViT of the digits with its explanations, hardly trained."""
+    folder = tmp_path_factory.mktemp("inside")
+    sizes = {"width": 16, "depth": 2, "heads": 2}
+    options = [f"--model.net.init_args.{name}={value}" for name, value in sizes.items()]
+    steps = ["--trainer.max_steps=10", "--trainer.val_check_interval=10"]
+    checkpoint = folder / "run" / "checkpoints" / "best.ckpt"
+    with redirect_stdout(io.StringIO()):
+        assert main(["fit", "--config", "digits-vit", f"--run={folder / 'run'}", *options, *steps]) == 0
+        assert main(["export", "--checkpoint", str(checkpoint), "--output", f"{folder}/vit.onnx", "--explain"]) == 0
+    return folder / "vit.onnx"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "two.png"
+    Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
+    return path
+
+
+def test_one_run_tells_evidence_and_attention(model: Path) -> None:
+    explainer = Explainer(Classifier(model, "cpu"), provider="cpu")
+    digits = Digits().read("test", InputRule(8)).images[:3]
+    found = explainer.workings(digits)
+    np.testing.assert_array_equal(found.evidence, explainer.evidence(digits))
+    assert found.attention is not None
+    assert found.attention.shape == (3, 2, 2, 16, 16)
+    np.testing.assert_allclose(found.attention.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(rollout(found.attention[0]).sum(axis=-1), 1, atol=1e-5)
+    distances = mean_distance(found.attention[0], 0, (4, 4))
+    assert (distances > 0).all()
+    assert (distances < 18**0.5).all()  # from corner to corner
+
+
+def test_the_page_is_drawn_without_torch(model: Path, picture: Path) -> None:
+    code = (
+        "import sys\n"
+        "from vitrail.cli import main\n"
+        f"code = main(['inspect', {str(picture)!r}, '--model', {str(model)!r}])\n"
+        "print(code, [name for name in ('torch', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=picture.parent, capture_output=True, text=True, check=True)
+    said, last = done.stdout.splitlines()
+    (best,) = Classifier(model, "cpu").classify(picture.read_bytes(), 1)
+    assert said == f"{best.label} {best.probability:.3f}, exact evidence, 2 layers of 2 heads: two.inside.png"
+    assert last == "0 []"
+    with Image.open(picture.parent / "two.inside.png") as drawn:
+        assert (drawn.format, drawn.width) == ("PNG", 1440)
+
+
+def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
+    model_file: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    assert main(["inspect", "two.png", "--model", str(model_file), "--size", "8", "--patch", "2"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert str(explain_path(model_file)) in first
+    assert "`vitrail export --explain`" in first
+    assert second == "16 vectors of 12 numbers, grid 4×4: two.patches.png"
+
+
+def test_wrong_use_is_one_line(model: Path, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, reason in (
+        ([str(picture), "--model", "nowhere.onnx"], "there is no model file at nowhere.onnx"),
+        ([str(model), "--model", str(model)], "is no picture"),
+        ([str(picture), "--model", str(model), "--patch", "2"], "leave out --size and --patch"),
+        ([str(picture), "--model", str(model), "--output", str(picture)], "is the picture itself"),
+    ):
+        assert main(["inspect", *words]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert reason in line
