@@ -18,7 +18,7 @@ help:
 	@echo "make fmt         format the code"
 	@echo "make lint        ruff and mypy"
 	@echo "make check       lint and test"
-	@echo "make peers       what vitrail bench compares with, in environments of its own under .peers (5 GB)"
+	@echo "make peers       what vitrail bench compares with, in environments of its own under .peers (6 GB)"
 	@echo "make serve       serve MODEL=model.onnx on PORT=3000"
 
 $(READY): pyproject.toml constraints.txt
@@ -55,6 +55,6 @@ peers: $(patsubst src/vitrail/bench/peers/%.txt,.peers/%/.ready,$(wildcard src/v
 .peers/%/.ready: src/vitrail/bench/peers/%.txt
 	@[ -n "$(PYTHON)" ] || { echo "peers need Python 3.11 or newer; none was found"; exit 1; }
 	@[ -x .peers/$*/bin/python ] || $(PYTHON) -m venv .peers/$*
-	@echo "Installing into .peers/$* (a few minutes and 5 GB the first time)"
+	@echo "Installing into .peers/$* (a few minutes)"
 	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

@@ -66,7 +66,13 @@ class Bare:
 @contextmanager
 def session_process(model: Path, pictures: Sequence[Path]) -> "Iterator[BareProcess]":
     command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, pictures)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # as every server has one
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         yield BareProcess(process.stdin, process.stdout)

@@ -128,6 +128,8 @@ def started(server: Server, model: Path, peers: Path, folder: Path) -> Iterator[
             env=environment(server, model, port, folder),
             stdout=log,
             stderr=subprocess.STDOUT,
+            # Linux shares the cores among sessions first. BentoML's workers open one of their own; so all have one.
+            start_new_session=True,
         )
         try:
             wait_until_ready(server, port, process, folder / "log")
