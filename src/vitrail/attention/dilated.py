@@ -21,7 +21,7 @@ class Dilated(Window):
     def in_tiles(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, drop: float) -> Tensor:
         if seen is None:
             seen = q.new_ones(1, 1, 1, k.shape[2], dtype=torch.bool)
-        seen = seen.expand(len(q), 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)
+        seen = seen.expand(q.shape[0], 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)
         seen_there = self.on_lattices(seen, self.prefix).transpose(2, 3) > 0  # places that only fill up are zeros
         keys, values = self.on_lattices(k, self.prefix), self.on_lattices(v, self.prefix)
         found = super().in_tiles(self.on_lattices(q, 0), keys, values, seen_there, drop)

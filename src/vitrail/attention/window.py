@@ -65,9 +65,9 @@ class Window(SelfAttention):
             around = blocks(x[:, :, p:], grid, reach)
             return torch.cat([x[:, :, :p].repeat_interleave(count, dim=0), around], dim=2) if p else around
 
-        mask = F.pad(self.allowed, (p, 0), value=True).repeat(len(q), 1, 1).unsqueeze(1)
+        mask = F.pad(self.allowed, (p, 0), value=True).repeat(q.shape[0], 1, 1).unsqueeze(1)
         if seen is not None:
-            all_seen = seen.expand(len(q), 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)  # [B, 1, N, 1]
+            all_seen = seen.expand(q.shape[0], 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)  # [B, 1, N, 1]
             mask = mask & (gathered(all_seen) > 0).transpose(2, 3)
         bias = self.bias(self.offsets)
         if bias is not None:

@@ -69,7 +69,7 @@ class GridConvolution(nn.Module):
         x = x[:, self.prefix :]
         gated = nn.functional.glu(self.widen(self.norm(x)), dim=-1)
         if seen is not None and seen.shape[-2] == 1:  # places that do not count are no neighbours either
-            gated = gated * seen[..., self.prefix :].reshape(len(seen), -1, 1)
+            gated = gated * seen[..., self.prefix :].reshape(seen.shape[0], -1, 1)
         on_grid = torch.unflatten(gated.transpose(1, 2), 2, self.grid)  # [B, D, rows, columns]
         found = nn.functional.silu(self.batch_norm(self.depthwise(on_grid)))
         found = self.project(found.flatten(2).transpose(1, 2))

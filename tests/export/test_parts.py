@@ -1,0 +1,91 @@
+"""Every part of a ViT as ONNX: the file answers as the network does, in batches of 1, 3 and 8."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vitrail.card import InputRule
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.export.proof import by_file, by_network, cpu_session
+from vitrail.models import ViT
+
+WINDOW = {"name": "window", "reach": 1}
+DILATED = {"name": "dilated", "reach": 1, "step": 1}
+TINY: dict[str, Any] = {"patch": 2, "width": 16, "depth": 1, "heads": 2}
+
+# Each mechanism, position, pool, head, block and norm at least once, several a network to save exports.
+ALWAYS: list[dict[str, Any]] = [
+    {"attention": "softmax", "positions": "relative", "pool": "token"},
+    {"attention": "additive", "positions": "none", "pool": "max", "norm": "batch"},
+    {"attention": "relu", "positions": "quadratic", "pool": "map"},
+    {"attention": "linear", "positions": "floater", "pool": "attentive"},
+    {"attention": WINDOW, "positions": "rope", "pool": "token"},
+    {"attention": DILATED, "positions": "sincos2d", "pool": "mean"},
+    {"attention": "graph", "positions": "relative", "pool": "token", "head": "cosine"},
+    {"attention": "gpsa", "positions": "learned", "pool": "token"},
+    {"attention": "inducing", "block": "conformer", "pool": "token"},
+]
+TILED = [
+    {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},
+    {"attention": {"name": "dilated", "reach": 1, "step": 2}, "pool": "token", "positions": "quadratic", "patch": 1},
+]
+POSITIONS = ("none", "learned", "sincos2d", "relative", "quadratic", "floater", "rope")
+SCORED = ("softmax", "additive", "relu", WINDOW, DILATED, "graph", "gpsa")
+LONG: list[dict[str, Any]] = [
+    *({"attention": attention, "positions": positions} for attention in SCORED for positions in POSITIONS),
+    *({"attention": "linear", "positions": positions} for positions in ("none", "learned", "sincos2d", "floater")),
+    *({"attention": "inducing", "positions": positions} for positions in ("none", "learned", "floater", "rope")),
+    *({"block": "conformer", "attention": attention, "norm": "batch"} for attention in SCORED),
+    *({"pool": pool, "head": "cosine"} for pool in ("token", "mean", "max", "map", "attentive")),
+]
+
+
+def awake(variant: dict[str, Any], size: int, pictures: np.ndarray) -> Graph:
+    """A network none of whose weights is at zero, with statistics of these pictures."""
+    torch.manual_seed(0)
+    network = ViT(**TINY | variant).build(5, size)
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            if "norm" not in name:
+                weights.normal_(std=0.3)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.momentum = None
+        graph = Graph(network, InputRule(size), temperature=1.0)
+        graph.train()(torch.from_numpy(pictures))
+    return graph.eval()
+
+
+def refuse_differences(variant: dict[str, Any], size: int = 8) -> Graph:
+    pictures = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    graph = awake(variant, size, pictures)
+    session = cpu_session(to_onnx(graph))
+    for count in (1, 3, 8):
+        found, expected = by_file(session, pictures[:count]), by_network(graph, pictures[:count])
+        np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(expected.std())), rtol=0)
+    assert by_file(session, pictures).std(axis=0).max() > 0.01  # pictures do differ
+    return graph
+
+
+def said(variant: dict[str, Any]) -> str:
+    return "-".join(part if isinstance(part, str) else part["name"] for part in variant.values() if part != 1)
+
+
+@pytest.mark.parametrize("variant", ALWAYS, ids=said)
+def test_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+    refuse_differences(variant)
+
+
+@pytest.mark.parametrize("variant", TILED, ids=said)
+def test_tiles_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+    graph = refuse_differences(variant, size=24)
+    assert graph.network.blocks[0].attn.tiled
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("variant", LONG, ids=said)
+def test_all_pairs_of_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+    refuse_differences(variant)
