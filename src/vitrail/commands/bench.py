@@ -1,6 +1,7 @@
 """vitrail bench: measure vitrail beside its peers, in one run on one machine."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -136,6 +137,7 @@ def serve(args: Sequence[str]) -> int:
         peers=options.peers,
         seed=options.seed,
     )
+    end_servers_when_told_to_end()
     report = measure(plan, lambda line: print(line, file=sys.stderr))
     if options.json:
         Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
@@ -159,6 +161,7 @@ def soak(args: Sequence[str]) -> int:
 
     from vitrail.bench.serve.soak import soak, soak_text
 
+    end_servers_when_told_to_end()
     found = soak(
         options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
     )
@@ -166,6 +169,11 @@ def soak(args: Sequence[str]) -> int:
         Path(options.json).write_text(json.dumps(asdict(found), indent=1) + "\n")
     print(soak_text(found))
     return 0 if found.flat else 1
+
+
+def end_servers_when_told_to_end() -> None:
+    """Servers have sessions of their own, so nobody but us ends them; SIGTERM alone would leave them behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def require_folder(file: str | None) -> None:
