@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.words import require_folder, sizes
+from vitrail.commands.bench.words import end_servers_when_told_to_end, require_folder, sizes
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
@@ -57,6 +57,7 @@ def main(args: Sequence[str]) -> int:
         peers=options.peers,
         seed=options.seed,
     )
+    end_servers_when_told_to_end()
     report = measure(plan, lambda line: print(line, file=sys.stderr))
     if options.json:
         Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.words import require_folder
+from vitrail.commands.bench.words import end_servers_when_told_to_end, require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
@@ -35,6 +35,7 @@ def main(args: Sequence[str]) -> int:
 
     from vitrail.bench.serve.soak import soak, soak_text
 
+    end_servers_when_told_to_end()
     found = soak(
         options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
     )

@@ -1,5 +1,7 @@
-"""What kinds of measurement read alike from the command line."""
+"""What kinds of measurement share: how options are read, and how they end."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,3 +19,8 @@ def sizes(words: Any) -> tuple[int, ...]:
         return tuple(int(word) for word in (words if isinstance(words, list) else str(words).split(",")))
     except ValueError as fault:
         raise UsageError(f"several numbers are written with commas between them, not '{words}'") from fault
+
+
+def end_servers_when_told_to_end() -> None:
+    """Servers have sessions of their own, so nobody but us ends them; SIGTERM alone would leave them behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
