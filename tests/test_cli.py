@@ -86,7 +86,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["bench", "decode", "--photos", "none", "--quality", "100"], 2, "between 1 and 95"),
         (["bench", "infer", "--rounds", "few"], 2, '"rounds"'),
         (["bench", "infer", "--rounds", "3"], 2, "measure at least 5"),
-        (["bench", "infer", "--batches", "1,many"], 2, "batch sizes are numbers"),
+        (["bench", "infer", "--batches", "1,many"], 2, "several numbers are written"),
         (["bench", "infer", "--batches", "0"], 2, "at least 1 picture"),
         (["bench", "infer", "--size", "40", "--peers", "none"], 2, "do not divide a picture of 40"),
         (["bench", "infer", "--name", "vit_huge_patch99"], 2, "timm has no network"),
