@@ -148,7 +148,10 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 
 def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, reason in ((["--sides", "4,x"], "several numbers are written"), (["--plot", "no/such/a.png"], "no folder for")):
+    for words, reason in (
+        (["--sides", "4,x"], "several numbers are written"),
+        (["--plot", "no/such/a.png"], "no folder for"),
+    ):
         assert main(["bench", "attention", *words]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line
