@@ -13,7 +13,7 @@ from vitrail.export.proof import by_file, by_network, cpu_session
 from vitrail.models import ViT
 
 WINDOW = {"name": "window", "reach": 1}
-DILATED = {"name": "dilated", "reach": 1, "step": 1}
+DILATED = {"name": "dilated", "reach": 1, "step": 2}
 TINY: dict[str, Any] = {"patch": 2, "width": 16, "depth": 1, "heads": 2}
 
 # Each mechanism, position, pool, head, block and norm at least once, several a network to save exports.
@@ -23,7 +23,7 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": "relu", "positions": "quadratic", "pool": "map"},
     {"attention": "linear", "positions": "floater", "pool": "attentive"},
     {"attention": WINDOW, "positions": "rope", "pool": "token"},
-    {"attention": DILATED, "positions": "sincos2d", "pool": "mean"},
+    {"attention": DILATED, "positions": "sincos2d", "pool": "mean", "patch": 1},
     {"attention": "graph", "positions": "relative", "pool": "token", "head": "cosine"},
     {"attention": "gpsa", "positions": "learned", "pool": "token"},
     {"attention": "inducing", "block": "conformer", "pool": "token"},
@@ -33,9 +33,10 @@ TILED = [
     {"attention": {"name": "dilated", "reach": 1, "step": 2}, "pool": "token", "positions": "quadratic", "patch": 1},
 ]
 POSITIONS = ("none", "learned", "sincos2d", "relative", "quadratic", "floater", "rope")
-SCORED = ("softmax", "additive", "relu", WINDOW, DILATED, "graph", "gpsa")
+SCORED = ("softmax", "additive", "relu", WINDOW, "graph", "gpsa")
 LONG: list[dict[str, Any]] = [
     *({"attention": attention, "positions": positions} for attention in SCORED for positions in POSITIONS),
+    *({"attention": DILATED, "positions": positions, "patch": 1} for positions in POSITIONS),
     *({"attention": "linear", "positions": positions} for positions in ("none", "learned", "sincos2d", "floater")),
     *({"attention": "inducing", "positions": positions} for positions in ("none", "learned", "floater", "rope")),
     *({"block": "conformer", "attention": attention, "norm": "batch"} for attention in SCORED),
@@ -71,7 +72,7 @@ def refuse_differences(variant: dict[str, Any], size: int = 8) -> Graph:
 
 
 def said(variant: dict[str, Any]) -> str:
-    return "-".join(part if isinstance(part, str) else part["name"] for part in variant.values() if part != 1)
+    return "-".join(part["name"] if isinstance(part, dict) else str(part) for part in variant.values())
 
 
 @pytest.mark.parametrize("variant", ALWAYS, ids=said)
