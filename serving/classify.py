@@ -22,7 +22,7 @@ DEFAULT_TOP_K = 5
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    engine.require_room(1)  # before a body is read for nothing
+    engine.let_in()
     top_k, abstain = top_k_of(request, len(model.card.classes)), abstain_of(request)
     pictures = await pictures_in(request)
     async with attended(request.receive, engine.deadline):

@@ -24,6 +24,7 @@ from vitrail.runtime import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
 from vitrail.serving.door import Door
+from vitrail.serving.pace import Pace
 from vitrail.serving.problems import Problem
 from vitrail.serving.watch import READY, STAGES, WAITING, refused
 
@@ -42,17 +43,21 @@ class Engine:
     """One model, the threads that decode for it, and the one thread that runs it on all cores.
 
     Pictures wait in two places, for a decoder and for the lane, under one limit: what is let in to be decoded has
-    its place in the lane's line already, so no decoding is ever thrown away because that line is full.
+    its place in the lane's line already, so no decoding is ever thrown away because that line is full. The line is
+    full when those who wait will take longer than the next caller should wait, or when they are too many.
     """
 
     def __init__(self, door: Door) -> None:
         self.door = door
         self.deadline = settings.DEADLINE
+        self.longest_wait = settings.WAIT
         self.decoding = 0
+        self.decode_pace, self.infer_pace = Pace(), Pace()
         self.batcher: Batcher[Block, Answers] = Batcher(self.infer, settings.QUEUE, size=len)
         WAITING.labels("decode").set_function(lambda: self.decoding)
         WAITING.labels("infer").set_function(lambda: self.batcher.length)
-        self.decoders = ThreadPoolExecutor(usable_cores(), "decode")
+        self.decoder_count = usable_cores()
+        self.decoders = ThreadPoolExecutor(self.decoder_count, "decode")
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
         self.reason: str | None = "the model is loading"
@@ -66,7 +71,11 @@ class Engine:
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
-            self.deadline, self.batcher.capacity = settings.deadline(), settings.queue()
+            self.deadline, self.longest_wait, self.batcher.capacity = (
+                settings.deadline(),
+                settings.wait(),
+                settings.queue(),
+            )
             model, self.batcher.largest = await run(self.lane, open_model)
             self.explainer, self.no_explainer = await run(self.lane, open_explainer, model)
         except VitrailError as fault:
@@ -90,10 +99,24 @@ class Engine:
             raise refused(503, "not_ready", f"not ready: {self.reason}")
         return self.model
 
+    def let_in(self) -> None:
+        """Refuse who would wait too long, before a body is read for nothing; who is in is not sent away for that."""
+        self.require_room(1)
+        if self.expected_wait() > self.longest_wait:
+            raise self.busy()
+
     def require_room(self, pictures: int) -> None:
+        if self.decoding + self.batcher.length + pictures > self.batcher.capacity:
+            raise self.busy()
+
+    def busy(self) -> Problem:
         waiting = self.decoding + self.batcher.length
-        if waiting + pictures > self.batcher.capacity:
-            raise refused(503, "busy", f"{waiting} pictures are waiting already; try again in a moment")
+        return refused(503, "busy", f"{waiting} pictures are waiting already; try again in a moment")
+
+    def expected_wait(self) -> float:
+        """Seconds until all who wait now are through, at the pace of the latest: none where nobody waits."""
+        to_decode = self.decoding * self.decode_pace.seconds / self.decoder_count
+        return to_decode + (self.decoding + self.batcher.length) * self.infer_pace.seconds
 
     async def canvases(self, pictures: Sequence[bytes]) -> list[Canvas | PictureError]:
         """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room."""
@@ -101,11 +124,15 @@ class Engine:
         self.require_room(len(pictures))
 
         def canvas(data: bytes) -> Canvas | PictureError:
-            with STAGES.labels("decode").time():
-                try:
-                    return model.fit(data)
-                except PictureError as fault:
-                    return fault
+            start = perf_counter()
+            try:
+                return model.fit(data)
+            except PictureError as fault:
+                return fault
+            finally:
+                seconds = perf_counter() - start
+                STAGES.labels("decode").observe(seconds)
+                self.decode_pace.saw(seconds)
 
         self.decoding += len(pictures)
         try:  # cancelled, this takes what no thread has begun out of the decoders' line
@@ -143,7 +170,10 @@ class Engine:
             self.unsized -= len(pictures)
 
     async def infer(self, blocks: list[Block]) -> list[Answers]:
-        return await run(self.lane, answers_of, self.loaded(), blocks)
+        start = perf_counter()
+        answers = await run(self.lane, answers_of, self.loaded(), blocks)
+        self.infer_pace.saw(perf_counter() - start, sum(map(len, blocks)))
+        return answers
 
     def explains(self) -> Explainer:
         """The explain file beside the model."""

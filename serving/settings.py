@@ -14,8 +14,10 @@ MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
 DEADLINE_VARIABLE = "VITRAIL_DEADLINE"
 QUEUE_VARIABLE = "VITRAIL_QUEUE"
+WAIT_VARIABLE = "VITRAIL_WAIT"
 DEADLINE = 30.0
 QUEUE = 256
+WAIT = 0.5  # longer lines do not answer more, only later
 PACKED_MODEL = "model.onnx"
 
 
@@ -37,13 +39,22 @@ def provider() -> Provider:
 
 def deadline() -> float:
     """VITRAIL_DEADLINE: seconds after which a picture that was sent is worth no answer any more."""
-    text = os.environ.get(DEADLINE_VARIABLE) or str(DEADLINE)
+    return seconds_of(DEADLINE_VARIABLE, DEADLINE)
+
+
+def wait() -> float:
+    """VITRAIL_WAIT: seconds that the line may take; whoever comes when it would take longer is refused."""
+    return seconds_of(WAIT_VARIABLE, WAIT)
+
+
+def seconds_of(variable: str, otherwise: float) -> float:
+    text = os.environ.get(variable) or str(otherwise)
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not (isfinite(seconds) and seconds > 0):
-        raise UsageError(f"{DEADLINE_VARIABLE} is {text!r}; it must be a number of seconds above 0")
+        raise UsageError(f"{variable} is {text!r}; it must be a number of seconds above 0")
     return seconds
 
 

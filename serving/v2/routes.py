@@ -57,7 +57,7 @@ async def infer(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     engine.ready()
     found = named(request)
-    engine.require_room(1)  # before a body is read for nothing
+    engine.let_in()
     require_kind(request)
     length = length_of(request)
     body = await read_body(request)

@@ -131,11 +131,12 @@ def test_the_limits_are_those_of_the_source():
         "a picture": [images.MAX_PIXELS, images.MAX_SIDE],
         "pictures a request": [pictures_in.MAX_PICTURES],
         "pictures that wait, for a decoder or for the model": [settings.QUEUE],
+        "how long the line may take, at its present pace": [settings.WAIT],
         "pictures that wait to be explained": [engine.MOST_EXPLAINED],
         "an answer's time, once the body is there": [settings.DEADLINE],
     }.items():
         for number in numbers:
-            assert f"{number:,.0f}" in told[what].split(), what
+            assert f"{number:,.0f}" in told[what].split() or f"{number:g}" in told[what].split(), what
     assert str(tensors.MAX_SIDE) in told["an array's side below `/v2`"]
 
 

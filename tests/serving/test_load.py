@@ -20,6 +20,8 @@ from vitrail.classifier import Classifier
 from vitrail.golden import mosaic
 from vitrail.serving.door import Door
 from vitrail.serving.engine import Engine, batch_size, filled
+from vitrail.serving.pace import Pace
+from vitrail.serving.problems import Problem
 
 URL = "/v1/classify"
 
@@ -54,7 +56,8 @@ def heavy(encode) -> bytes:
 @pytest.fixture(scope="module")
 def narrow(start, bentoml_serve, model_file) -> Iterator:
     """A server with as short a line as there may be."""
-    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_QUEUE="32") as server:
+    limits = {"VITRAIL_QUEUE": "32", "VITRAIL_WAIT": "60"}
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", **limits) as server:
         yield server
 
 
@@ -206,7 +209,7 @@ def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, m
     picture = encode()
     head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
     with (
-        start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as server,
+        start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as server,
         ThreadPoolExecutor(2) as pool,
         socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire,
     ):
@@ -239,7 +242,11 @@ def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(model_file):
     assert (done.returncode, done.stderr) == (2, said)
 
 
-LIMITS = {"VITRAIL_DEADLINE": ["0", "-1", "nan", "inf", "soon"], "VITRAIL_QUEUE": ["31", "-64", "1e3", "many"]}
+LIMITS = {
+    "VITRAIL_DEADLINE": ["0", "-1", "nan", "inf", "soon"],
+    "VITRAIL_WAIT": ["0", "nan"],
+    "VITRAIL_QUEUE": ["31", "-64", "1e3", "many"],
+}
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in LIMITS.items() for text in texts])
@@ -255,3 +262,34 @@ def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, t
         await engine.close()
 
     asyncio.run(story())
+
+
+def test_the_line_is_full_when_it_would_take_too_long(model_file):
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = Classifier(model_file, "cpu")
+        engine.longest_wait = 0.5
+        engine.infer_pace.saw(0.2)
+        engine.decode_pace.saw(0.1)
+        engine.let_in()
+        engine.require_room(32)  # nobody waits, so there is room for all that a request may have
+        engine.decoding = 2
+        assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
+        engine.let_in()
+        engine.decoding = 3
+        engine.require_room(32)  # who is in stays in
+        with pytest.raises(Problem) as refused:
+            engine.let_in()
+        assert (refused.value.status, refused.value.code) == (503, "busy")
+        await engine.close()
+
+    asyncio.run(story())
+
+
+def test_the_pace_is_that_of_the_latest():
+    pace = Pace()
+    pace.saw(0.8, 8)
+    assert pace.seconds == pytest.approx(0.1)
+    for _ in range(60):
+        pace.saw(0.3)
+    assert pace.seconds == pytest.approx(0.3, rel=0.01)
