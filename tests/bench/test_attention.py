@@ -155,3 +155,9 @@ def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["bench", "attention", *words]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line
+
+
+def test_attention_without_positions_makes_no_offsets_of_all_pairs() -> None:
+    """Fused attention keeps no N² numbers, so four times the vectors hold four times the memory."""
+    small, large = (peak_bytes(Case("mix", "softmax", side, 0)) for side in (16, 32))
+    assert large < 4.5 * small

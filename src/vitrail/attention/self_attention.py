@@ -69,6 +69,8 @@ class SelfAttention(Attention):
 
     def full_bias(self) -> Tensor | None:
         """The same for all pairs of vectors, [heads, N, N]; pairs with a vector that is no place get nothing."""
+        if not self.positions.adds_to_scores:
+            return None  # before N² offsets are made for nothing
         places = places_of(self.grid, self.qkv.weight.device)
         bias = self.bias(places[None, :] - places[:, None])
         if bias is None or not self.prefix:
