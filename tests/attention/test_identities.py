@@ -101,6 +101,7 @@ def test_gpsa_starts_as_a_convolution() -> None:
     """Where only places count, each of nine heads looks at one of the nine offsets and passes values as they are."""
     module = MECHANISMS["gpsa"](36, num_heads=9)
     module.grid = (5, 5)  # type: ignore[misc]
+    assert torch.equal(module.balance, torch.ones(9))
     assert torch.equal(module.qkv.weight[72:], torch.eye(36))
     looked_at = module.where(None)[:, 12].argmax(dim=-1)  # from the middle of the grid
     assert looked_at.tolist() == [6, 7, 8, 11, 12, 13, 16, 17, 18]
