@@ -169,7 +169,11 @@ def as_rgb(picture: Image.Image) -> Image.Image:
 
 def fit(data: bytes, rule: InputRule) -> NDArray[np.uint8]:
     """Encoded picture → the uint8 canvas [size, size, 3] that is measured and served."""
-    picture = open_picture(data)
+    return fit_opened(open_picture(data), rule)
+
+
+def fit_opened(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """The same of a picture whose header has been read."""
     across, down = inner_sides(picture.size, rule)
     return place(see(picture, wanted=(2 * across, 2 * down)), rule)
 

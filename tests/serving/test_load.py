@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from vitrail.classifier import Classifier
+from vitrail.errors import PictureError
 from vitrail.golden import mosaic
+from vitrail.serving.batcher import BatchFailed
 from vitrail.serving.door import Door
 from vitrail.serving.engine import Engine, batch_size, filled
 from vitrail.serving.pace import Pace
@@ -293,3 +295,29 @@ def test_the_pace_is_that_of_the_latest():
     for _ in range(60):
         pace.saw(0.3)
     assert pace.seconds == pytest.approx(0.3, rel=0.01)
+
+
+def test_what_is_small_is_done_at_once(model_file, encode):
+    """A small picture needs no decoder, and a quick model no lane; large pictures and slow models do."""
+    model = Classifier(model_file, "cpu")
+    picture = encode()
+
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = model
+        engine.decoders.shutdown()
+        (canvas,) = await engine.canvases([picture])
+        assert (canvas == model.fit(picture)).all()
+        (fault,) = await engine.canvases([picture[:-200]])
+        assert isinstance(fault, PictureError)
+        engine.infer_pace.saw(1e-5)
+        engine.lane.shutdown()
+        found = await engine.answer([canvas])
+        assert found.logits == pytest.approx(model.answer(canvas[None]).logits, abs=1e-5)
+        engine.infer_pace.seconds = 1.0
+        with pytest.raises(BatchFailed, match="after shutdown"):
+            await engine.answer([canvas])
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            await engine.canvases([encode(size=(3000, 3000))])
+
+    asyncio.run(story())
