@@ -139,8 +139,12 @@ class Engine:
                 STAGES.labels("decode").observe(seconds)
                 self.decode_pace.saw(seconds)
 
+        begin = perf_counter()
         if len(pictures) == 1 and (small := opened_if_small(pictures[0])) is not None:
-            return [small if isinstance(small, PictureError) else canvas(small)]
+            if not isinstance(small, PictureError):
+                return [canvas(small)]
+            STAGES.labels("decode").observe(perf_counter() - begin)
+            return [small]
         self.decoding += len(pictures)
         try:  # cancelled, this takes what no thread has begun out of the decoders' line
             return await asyncio.gather(*(run(self.decoders, canvas, data) for data in pictures))

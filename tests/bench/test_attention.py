@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
 
@@ -157,6 +158,16 @@ def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert reason in line
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Each thread of torch's fused attention has memory of its own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_attention_without_positions_makes_no_offsets_of_all_pairs() -> None:
     """Fused attention keeps no N² numbers, so four times the vectors hold four times the memory."""
     small, large = (peak_bytes(Case("mix", "softmax", side, 0)) for side in (16, 32))
