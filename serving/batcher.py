@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, takewhile
 from typing import Generic, TypeVar
 
 from vitrail.errors import VitrailError
@@ -197,12 +197,15 @@ def largest_that_pays(seconds: Callable[[int], float]) -> int:
     What is gained is the price of a call, and on a GPU the cores that one picture leaves idle. On a CPU a large
     network gains nothing and soon leaves the caches: there batches would cost throughput, and the callers' patience.
     """
-    least = seconds(1)
-    for size, larger in pairwise(BUCKETS):
-        if least * larger > LONGEST_BATCH:
-            return size
-        each = seconds(larger) / larger
-        if each > GAIN * least:
-            return size
-        least = each
-    return BUCKETS[-1]
+    least, chosen, missed = seconds(1), 1, 0
+    for size in BUCKETS[1:]:
+        if least * size > LONGEST_BATCH:
+            break
+        each = seconds(size) / size
+        if each <= GAIN * least:
+            least, chosen, missed = each, size, 0
+        elif missed:  # twice in a row: once may be other programs' doing
+            break
+        else:
+            missed = 1
+    return chosen

@@ -112,7 +112,7 @@ def bentoml_serve() -> list[str]:
 @pytest.fixture(scope="session")
 def server(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator[Server]:
     """The server of most tests, started by BentoML's own command."""
-    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as started:
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as started:
         yield started
 
 
@@ -133,7 +133,7 @@ def explained_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def explaining(start: Start, bentoml_serve: list[str], explained_file: Path) -> Iterator[Server]:
     """The one server whose model has an explain file."""
-    with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), VITRAIL_PROVIDER="cpu") as started:
+    with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as started:
         yield started
 
 

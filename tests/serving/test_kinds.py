@@ -34,9 +34,9 @@ def on_white() -> Image.Image:
 
 
 def palette() -> Image.Image:
-    """Few colours, the first of them transparent."""
-    picture = COLOUR.quantize(8)
-    picture.putpalette([0, 0, 0, *picture.getpalette()[3:24]])
+    """Two colours, the first of them transparent."""
+    picture = COLOUR.quantize(2)
+    picture.putpalette([0, 0, 0, *picture.getpalette()[3:6]])
     return picture
 
 
