@@ -139,12 +139,8 @@ class Engine:
                 STAGES.labels("decode").observe(seconds)
                 self.decode_pace.saw(seconds)
 
-        begin = perf_counter()
         if len(pictures) == 1 and (small := opened_if_small(pictures[0])) is not None:
-            if not isinstance(small, PictureError):
-                return [canvas(small)]
-            STAGES.labels("decode").observe(perf_counter() - begin)
-            return [small]
+            return [canvas(small)]
         self.decoding += len(pictures)
         try:  # cancelled, this takes what no thread has begun out of the decoders' line
             return await asyncio.gather(*(run(self.decoders, canvas, data) for data in pictures))
@@ -183,12 +179,15 @@ class Engine:
 
     async def infer(self, blocks: list[Block]) -> list[Answers]:
         """One batch of canvases; by the lane, unless a small model answers sooner than the lane would be told."""
-        count, start = sum(map(len, blocks)), perf_counter()
-        if 0 < count * self.infer_pace.seconds < AT_ONCE:
-            answers = answers_of(self.loaded(), blocks)
-        else:
-            answers = await run(self.lane, answers_of, self.loaded(), blocks)
-        self.infer_pace.saw(perf_counter() - start, count)
+        if 0 < sum(map(len, blocks)) * self.infer_pace.seconds < AT_ONCE:
+            return self.paced(self.loaded(), blocks)
+        return await run(self.lane, self.paced, self.loaded(), blocks)
+
+    def paced(self, model: Classifier, blocks: list[Block]) -> list[Answers]:
+        """The answers, and how long they took; what else the lane had to do before is not their pace."""
+        start = perf_counter()
+        answers = answers_of(model, blocks)
+        self.infer_pace.saw(perf_counter() - start, sum(map(len, blocks)))
         return answers
 
     def explains(self) -> Explainer:
@@ -217,14 +216,14 @@ class Engine:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def opened_if_small(data: bytes) -> Image.Image | PictureError | None:
-    """A picture of few bytes and few pixels, which is decoded before a thread would have been told to; or its fault."""
+def opened_if_small(data: bytes) -> Image.Image | None:
+    """A picture of few bytes and few pixels, which is decoded before a thread would have been told to."""
     if len(data) > SMALL_FILE:
         return None
     try:
         picture = open_picture(data)
-    except PictureError as fault:
-        return fault
+    except PictureError:
+        return None  # whoever decodes it will say what is wrong
     return picture if picture.width * picture.height <= SMALL_PICTURE else None
 
 

@@ -288,6 +288,20 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
     asyncio.run(story())
 
 
+def test_what_else_the_lane_does_is_not_the_pace(model_file):
+    """An explanation may hold the lane for seconds; labels are not refused for that afterwards."""
+
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = Classifier(model_file, "cpu")
+        engine.lane.submit(time.sleep, 1.0)
+        await engine.answer([mosaic(4, 1, 8, 8)])
+        assert 0 < engine.infer_pace.seconds < 0.9
+        await engine.close()
+
+    asyncio.run(story())
+
+
 def test_the_pace_is_that_of_the_latest():
     pace = Pace()
     pace.saw(0.8, 8)

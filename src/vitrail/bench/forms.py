@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from math import cos, pi
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
@@ -111,7 +110,9 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     network: Any = plan.architecture(form).build(len(source.classes), plan.size)
     normalise = Input(rule)
     optimizer = torch.optim.AdamW(network.parameters(), plan.rate, weight_decay=WEIGHT_DECAY)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, plan.steps))
+    rates = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, plan.rate, plan.steps, pct_start=WARM_UP, cycle_momentum=False
+    )
     images, answers = torch.from_numpy(train.images), torch.from_numpy(train.labels)
     head = network.get_classifier()
     losses = []
@@ -153,13 +154,6 @@ def parsed(form: str) -> Any:
         raise UsageError(
             f"'{form}' is no form: write a name, or a name with settings, such as 'window reach=3'"
         ) from fault
-
-
-def rate_at(step: int, steps: int) -> float:
-    rising = round(WARM_UP * steps)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return (1 + cos(pi * min(1.0, (step - rising) / max(1, steps - rising)))) / 2
 
 
 def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[Any]:

@@ -1,13 +1,11 @@
 """vitrail bench attention: time and memory of every mechanism against the number of vectors."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.words import require_folder, sizes
+from vitrail.commands.bench.words import keep, require_folder, sizes
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
 
@@ -54,8 +52,7 @@ def main(args: Sequence[str]) -> int:
         **chosen,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    if options.json:
-        Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    keep(report, options.json)
     if options.plot:
         plot(report, Path(options.plot))
     print(report_text(report, options.markdown))

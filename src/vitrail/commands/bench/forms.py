@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from vitrail.commands.bench.words import require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
 
@@ -36,6 +37,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     parser.add_argument("--maps", type=str | None, help="a folder for drawings of what the first fit of each looks at")
     options = read(parser, args)
+    require_folder(options.json)
 
     from vitrail.bench.forms import Plan, draw, run, table, to_json
 

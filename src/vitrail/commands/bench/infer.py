@@ -1,13 +1,10 @@
 """vitrail bench infer: one network, computed in many ways with the same weights."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 
-from vitrail.commands.bench.words import require_folder, sizes
+from vitrail.commands.bench.words import keep, require_folder, sizes
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
 
@@ -57,7 +54,6 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    if options.json:
-        Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    keep(report, options.json)
     print(report_text(report))
     return 0

@@ -1,13 +1,10 @@
 """vitrail bench serve: servers of one model file under load."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 
-from vitrail.commands.bench.words import end_servers_when_told_to_end, require_folder, sizes
+from vitrail.commands.bench.words import end_servers_when_told_to_end, keep, require_folder, sizes
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
@@ -59,7 +56,6 @@ def main(args: Sequence[str]) -> int:
     )
     end_servers_when_told_to_end()
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    if options.json:
-        Path(options.json).write_text(json.dumps(asdict(report), indent=1) + "\n")
+    keep(report, options.json)
     print(report_text(report))
     return 0

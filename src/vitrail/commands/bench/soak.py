@@ -1,13 +1,10 @@
 """vitrail bench soak: our server under load for long."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 
-from vitrail.commands.bench.words import end_servers_when_told_to_end, require_folder
+from vitrail.commands.bench.words import end_servers_when_told_to_end, keep, require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
@@ -39,7 +36,6 @@ def main(args: Sequence[str]) -> int:
     found = soak(
         options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
     )
-    if options.json:
-        Path(options.json).write_text(json.dumps(asdict(found), indent=1) + "\n")
+    keep(found, options.json)
     print(soak_text(found))
     return 0 if found.flat else 1

@@ -1,11 +1,19 @@
 """What kinds of measurement share: how options are read, and how they end."""
 
+import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vitrail.errors import UsageError
+
+
+def keep(report: Any, file: str | None) -> None:
+    """Everything that was measured, as JSON."""
+    if file:
+        Path(file).write_text(json.dumps(asdict(report), indent=1) + "\n")
 
 
 def require_folder(file: str | None) -> None:
