@@ -34,7 +34,7 @@ Block = NDArray[np.uint8]  # [n, size, size, 3]: canvases that came together
 
 STOPPING = "the server is stopping"
 # What takes no longer than this is done where it is asked for: to hand it over would cost more, and others wait less.
-AT_ONCE = 0.002  # seconds for a batch
+AT_ONCE = 0.001  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
