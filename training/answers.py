@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -15,8 +16,8 @@ from vitrail.training.tasks import Goal
 def keep(run: Path, answers: Tensor, pictures: Pictures, goal: Goal) -> None:
     """predictions.npz: probabilities or values, labels, and names [N], so that runs compare picture by picture."""
     file = io.BytesIO()
-    kept = {goal.task.outputs[0]: answers.numpy(), "labels": pictures.labels, "names": np.array(pictures.names)}
-    np.savez_compressed(file, **kept)
+    kept: dict[str, Any] = {goal.task.outputs[0]: answers.numpy(), "labels": pictures.labels}
+    np.savez_compressed(file, **kept, names=np.array(pictures.names))
     write_atomically(run / "predictions.npz", file.getvalue())
 
 

@@ -34,7 +34,7 @@ IRRELEVANT = (
 
 
 class CommandLine(LightningCLI):
-    """Task, class count, picture size and resize rule come from the data; loggers and checkpoints go to the run directory."""
+    """Task, classes, size and resize rule come from the data; loggers and checkpoints go to the run directory."""
 
     model: Classification
     datamodule: PictureData

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrail.intervals import Share
 from vitrail.errors import UsageError
+from vitrail.intervals import Share
 from vitrail.training.cli import run
 from vitrail.training.measures import Measures
 

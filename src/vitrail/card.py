@@ -159,7 +159,9 @@ class Card:
                     "export the model again, or install the vitrail that wrote it"
                 )
             if parts.get("task", "classification") not in get_args(TaskName):
-                raise ModelError(f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer")
+                raise ModelError(
+                    f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer"
+                )
             golden = parts.pop("golden")
             return cls(
                 classes=tuple(parts.pop("classes")),

@@ -17,7 +17,6 @@ from vitrail.tasks import TASKS
 from vitrail.tasks.ranking import ranked
 from vitrail.tensorrt import tensorrt_options
 
-
 TOP_K = 5
 
 

@@ -38,7 +38,11 @@ class LabelSets(Goal):
         both, either = (said & meant).sum(dim=1), (said | meant).sum(dim=1)
         overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)  # nothing said and nothing there is right
         loss = F.binary_cross_entropy_with_logits(outputs, target.float())
-        return {"val_loss": loss, "val_accuracy": (said == meant).all(dim=1).float().mean(), "val_overlap": overlap.mean()}
+        return {
+            "val_loss": loss,
+            "val_accuracy": (said == meant).all(dim=1).float().mean(),
+            "val_overlap": overlap.mean(),
+        }
 
     def answers(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()

@@ -41,7 +41,9 @@ class DigitScenes:
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(b"".join(self._grey[part].tobytes() + self._maps[part].tobytes() for part in PARTS)).hexdigest()
+        return hashlib.sha256(
+            b"".join(self._grey[part].tobytes() + self._maps[part].tobytes() for part in PARTS)
+        ).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         if self.task == "labels":

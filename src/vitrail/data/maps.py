@@ -37,13 +37,15 @@ def read_map(file: Path, picture: bytes, classes: int) -> Image.Image:
         if found.format not in LOSSLESS:
             raise DataError(f"{file} is {found.format}, which blurs class numbers: save maps as PNG")
         if found.mode not in ("L", "P"):
-            raise DataError(f"{file} has pixels of mode {found.mode}: a map is grey, or has a palette, with 8 bits a pixel")
+            raise DataError(
+                f"{file} has pixels of mode {found.mode}: a map is grey, or has a palette, with 8 bits a pixel"
+            )
         places = Image.frombytes("L", found.size, found.tobytes())
     except (UnidentifiedImageError, OSError, SyntaxError) as fault:
         raise DataError(f"{file} does not decode") from fault
     if places.size != (sides := upright_sides(picture)):
         raise DataError(f"{file} is {places.width}×{places.height}, its picture {sides[0]}×{sides[1]}")
-    beyond = [number for number in np.unique(places) if number >= classes and number != UNTOLD]
+    beyond = [number for number in np.unique(np.asarray(places)) if number >= classes and number != UNTOLD]
     if beyond:
         raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({UNTOLD} is 'not told')")
     return places

@@ -9,4 +9,5 @@ def rarest_label(labels: NDArray[np.bool_]) -> NDArray[np.int64]:
     count = labels.sum(axis=0)
     order = np.argsort(count, kind="stable")  # the rarest first
     first = labels[:, order].argmax(axis=1)
-    return np.where(labels.any(axis=1), order[first], labels.shape[1])
+    rarest: NDArray[np.int64] = np.where(labels.any(axis=1), order[first], labels.shape[1])
+    return rarest

@@ -70,11 +70,15 @@ class Tabled(ABC):
 
     def _split(self, strata: NDArray[np.int64], seed: int) -> dict[Part, NDArray[np.int64]]:
         """As the table says; parts that it does not name are cut from those for training."""
-        given = {part: np.array([i for i, row in enumerate(self._rows) if row.part == part], np.int64) for part in PARTS}
+        given = {
+            part: np.array([i for i, row in enumerate(self._rows) if row.part == part], np.int64) for part in PARTS
+        }
         pile = given["train"] if any(row.part for row in self._rows) else np.arange(len(self._rows))
         wanted: list[Part] = [part for part in PARTS[1:] if not len(given[part])]
         if len(pile) < 1 + len(wanted):
-            raise DataError(f"{self.table} has {len(pile)} picture(s) to learn from; it needs at least {1 + len(wanted)}")
+            raise DataError(
+                f"{self.table} has {len(pile)} picture(s) to learn from; it needs at least {1 + len(wanted)}"
+            )
         if len(wanted) == 2:
             return {part: pile[some] for part, some in three_parts(strata[pile], seed).items()}
         for part in wanted:
@@ -131,7 +135,10 @@ class MapTable(Tabled):
 
     def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         self._maps = [self.path / row.cells[0] for row in self._rows]
-        refuse(self.table, [fault for row, file in zip(self._rows, self._maps, strict=True) if (fault := no_map(row, file))])
+        refuse(
+            self.table,
+            [fault for row, file in zip(self._rows, self._maps, strict=True) if (fault := no_map(row, file))],
+        )
         file = self.path / CLASSES_FILE
         if not file.is_file():
             raise DataError(f"{self.table} needs {file} beside it: the classes' names, one a line, in order")

@@ -61,7 +61,9 @@ def own_columns(table: Path, head: Sequence[str]) -> tuple[str, ...]:
     own = tuple(name for name in head if name not in (PICTURE, PART))
     wanted = OWN.get(TABLES[table.name])
     if PICTURE not in head or (own != (wanted,) if wanted else not own):
-        there = f"the columns '{PICTURE}' and '{wanted}'" if wanted else f"the column '{PICTURE}' and one for each value"
+        there = (
+            f"the columns '{PICTURE}' and '{wanted}'" if wanted else f"the column '{PICTURE}' and one for each value"
+        )
         raise DataError(f"{table} must have {there}, and may have '{PART}'; its first line is '{','.join(head)}'")
     if len(set(head)) < len(head) or "" in head:
         raise DataError(f"{table} has a column without a name, or two of one name: '{','.join(head)}'")

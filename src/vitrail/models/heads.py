@@ -70,7 +70,8 @@ class PlaceHead(nn.Linear):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """[B, prefix + h · w, D] → logits [B, h, w, K]."""
-        return super().forward(vectors[:, self.prefix :]).unflatten(1, self.grid)
+        rows, columns = self.grid
+        return super().forward(vectors[:, self.prefix :]).view(vectors.shape[0], rows, columns, self.out_features)
 
 
 def put_head(network: nn.Module, head: nn.Module) -> None:

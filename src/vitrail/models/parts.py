@@ -7,9 +7,9 @@ from typing import Any
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from vitrail.card import TaskName
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.attention.choice import Chosen, Part, part, settled
+from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.batch_norm import BatchNorm
 from vitrail.models.conformer import conformer
@@ -117,7 +117,8 @@ class Parts:
         if self.head.name == "cosine":
             put_head(network, Cosine(width, classes, **settings))
         elif self.head.name == "set":
-            put_head(network, SetHead(width, classes, network.blocks[0].attn.num_heads, **settings))
+            first: Any = network.blocks[0]
+            put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
         elif task == "places":
             rows, columns = network.patch_embed.grid_size
             refuse_uneven(network.patch_embed.img_size[0], (rows, columns))

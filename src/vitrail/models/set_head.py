@@ -27,7 +27,7 @@ class SetHead(nn.Module):
 
     def said(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Vectors [B, N, D], of which those count where the mask [B, N] is true → logits [B, Q, K + 1]."""
-        queries = self.queries.expand(len(vectors), -1, -1)
+        queries = self.queries.expand(vectors.shape[0], -1, -1)
         logits: Tensor = self.classes(
             self.decoder(queries, vectors, memory_key_padding_mask=None if mask is None else ~mask)
         )

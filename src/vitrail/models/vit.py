@@ -112,9 +112,7 @@ class ViT(Architecture):
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
         return parts.put_into(network, task)
 
-    def build_named(
-        self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]
-    ) -> nn.Module:
+    def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         parts = self.parts()
         if parts == Parts() and not pool:
             network = named(name, classes, self.pretrained, self.drop_path, img_size=image_size)

@@ -7,6 +7,7 @@ from vitrail.tasks.places import Places
 from vitrail.tasks.task import Measured, Task
 from vitrail.tasks.values import Values
 
-__all__ = ["TASKS", "Classification", "Labels", "Measured", "Places", "Task", "Values"]
+__all__ = ["CLASSIFICATION", "TASKS", "Classification", "Labels", "Measured", "Places", "Task", "Values"]
 
-TASKS: dict[TaskName, Task] = {task.name: task for task in (Classification(), Labels(), Values(), Places())}
+CLASSIFICATION = Classification()
+TASKS: dict[TaskName, Task] = {task.name: task for task in (CLASSIFICATION, Labels(), Values(), Places())}

@@ -17,7 +17,8 @@ class Classification(Labelled):
     ranks = True
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
-        return raw.argmax(axis=1)[:, None]
+        best: NDArray[np.int64] = raw.argmax(axis=1)[:, None]
+        return best
 
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
         return margin(raw)[:, None]

@@ -20,9 +20,13 @@ class Labels(Labelled):
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
         return (raw > 0).astype(np.int64)
 
+    def said(self, answers: Numbers) -> NDArray[np.int64]:
+        return (answers > 0.5).astype(np.int64)
+
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
-        """Yes has half the log-odds, no the other half with the opposite sign."""
-        return np.abs(raw.astype(float))
+        """As if yes had these log-odds, and no their opposite."""
+        apart: NDArray[np.float64] = 2 * np.abs(raw.astype(float))
+        return apart
 
     def probabilities(self, logits: Numbers) -> NDArray[np.float64]:
         odds: NDArray[np.float64] = np.exp(-np.logaddexp(0, -logits.astype(float)))

@@ -20,7 +20,8 @@ class Places(Labelled):
     name = "places"
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
-        return raw.argmax(axis=-1).reshape(len(raw), -1)
+        best: NDArray[np.int64] = raw.argmax(axis=-1).reshape(len(raw), -1)
+        return best
 
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
         return margin(raw).reshape(len(raw), -1)
@@ -115,4 +116,5 @@ def overlap(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 def mean_overlap(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Over the classes that were meant or said anywhere."""
     seen = (np.split(sums, 2, axis=-1)[1] > 0).sum(axis=-1)
-    return overlap(sums).sum(axis=-1) / np.maximum(seen, 1)
+    mean: NDArray[np.float64] = overlap(sums).sum(axis=-1) / np.maximum(seen, 1)
+    return mean

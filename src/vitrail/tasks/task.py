@@ -28,7 +28,9 @@ class Measured:
 
     def table(self) -> str:
         """As `vitrail test` prints it, 95 % intervals in brackets."""
-        width = max(len(name) for name in ["class", *(one.name for one in self.whole), *(name for name, _ in self.rows)])
+        width = max(
+            len(name) for name in ["class", *(one.name for one in self.whole), *(name for name, _ in self.rows)]
+        )
         head = [f"{one.name:<{width}}  {one}" for one in self.whole]
         if not self.rows:
             return "\n".join(head)
@@ -46,8 +48,12 @@ class Task(ABC):
     ranks: ClassVar[bool] = False  # whether an answer is a list of labels, of which so many may be asked for
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
-        """What is decided about each picture, [N, decisions]; there may be nothing to decide."""
+        """What is decided about each picture, [N, decisions], by `raw`; there may be nothing to decide."""
         return np.zeros((len(raw), 0), np.int64)
+
+    def said(self, answers: Numbers) -> NDArray[np.int64]:
+        """The same decisions, read from answers."""
+        return self.choices(answers)
 
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
         """How far apart the two logits lie between which it was decided, [N, decisions]."""

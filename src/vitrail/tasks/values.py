@@ -18,14 +18,8 @@ class Values(Task):
     raw = "values"
 
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        found = [errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names)]
-        deviations = targets.astype(float).std(axis=0)
-        rows = tuple(
-            (name, (*(one.value for one in ones), float(deviation)))
-            for name, ones, deviation in zip(names, found, deviations, strict=True)
-        )
-        whole = tuple(one for ones in found for one in ones)
-        return Measured(whole, ("MAE", "RMSE", "R²", "deviation"), rows)
+        found = (errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names))
+        return Measured(tuple(one for ones in found for one in ones))
 
     def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
         numbers = row["values"].tolist()
