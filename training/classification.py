@@ -53,6 +53,7 @@ class Classification(pl.LightningModule):
         self.architecture = net
         self.goal: Goal = GOALS[task](classes, label_smoothing, mixup)
         self.net: Any = net.build(classes, image_size, task)
+        self.goal.check(self.net)
         self.optimizer = optimizer
         self.decay = decay_of(optimizer)
         self.schedule = schedule or WarmupCosine()

@@ -19,10 +19,6 @@ class Share:
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
-    def estimate(self, name: str) -> "Estimate":
-        """The same without its counts."""
-        return Estimate(name, self.value, self.low, self.high)
-
 
 @dataclass(frozen=True)
 class Estimate:

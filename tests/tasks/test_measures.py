@@ -13,7 +13,7 @@ NAMES = ("ash", "birch", "cedar")
 
 
 def of(measured: Measured) -> dict[str, tuple[float, float, float]]:
-    return {one.name: (one.value, one.low, one.high) for one in measured.whole}
+    return {one.name: (one.value, one.low, one.high) for one in measured.others}
 
 
 def drawn_labels(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +27,7 @@ def test_labels_are_measured_as_scikit_learn_does() -> None:
     said = probabilities > 0.5
     measured = Labels().measure(probabilities, targets, NAMES)
     found = of(measured)
-    assert found["exact"][0] == pytest.approx((said == targets).all(axis=1).mean())
+    assert measured.accuracy.value == pytest.approx((said == targets).all(axis=1).mean())
     assert found["micro-F1"][0] == pytest.approx(f1_score(targets, said, average="micro"))
     assert found["macro-F1"][0] == pytest.approx(f1_score(targets, said, average="macro"))
     assert all(low < value < high for value, low, high in found.values())
@@ -73,7 +73,10 @@ def test_places_are_measured_where_they_are_known() -> None:
     said, meant = answers.argmax(-1).ravel(), maps[:, ::2, ::2].ravel()
     known = meant != UNTOLD
     found = of(measured := Places().measure(answers, maps, NAMES))
-    assert found["right"][0] == pytest.approx((said == meant)[known].mean())
+    right = measured.accuracy
+    assert right.value == pytest.approx((said == meant)[known].mean())
+    assert (right.hits, right.total) == ((said == meant)[known].sum(), known.sum())
+    assert right.low < right.value < right.high
     each = jaccard_score(meant[known], said[known], average=None)
     assert [row[0] for _, row in measured.rows] == pytest.approx(each.tolist())
     assert found["mean IoU"][0] == pytest.approx(each.mean())
@@ -99,7 +102,7 @@ def test_patches_lie_where_their_pixels_do() -> None:
 
 def test_the_table_is_for_people() -> None:
     lines = Labels().measure(*drawn_labels(), NAMES).table().splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["exact", "micro-F1", "macro-F1"]
+    assert [line.split()[0] for line in lines[:3]] == ["accuracy", "micro-F1", "macro-F1"]
     assert [line.split()[0] for line in lines[-3:]] == list(NAMES)
 
 

@@ -44,5 +44,5 @@ def test_places_that_are_not_known_say_nothing() -> None:
     np.testing.assert_allclose(task.log_likelihood(logits, maps), -expected, rtol=1e-5)
     sure, right = task.decisions(task.probabilities(logits), maps)
     assert len(sure) == len(right) == 8
-    accuracy = task.accuracy(task.probabilities(logits), maps)
+    accuracy = task.measure(task.probabilities(logits), maps, tuple("abcde")).accuracy
     assert (accuracy.hits, accuracy.total) == (right.sum(), 8)

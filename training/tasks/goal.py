@@ -45,7 +45,11 @@ class Goal(ABC):
         if label_smoothing and self.smooths:
             raise UsageError(f"label_smoothing spreads a target over classes, {self.smooths}: leave it out")
         self.classes = classes
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.mixup = label_smoothing, mixup
+
+    def check(self, net: Any) -> None:
+        """Refuse a network that cannot be taught this way."""
+        return
 
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         """Before training: what the network must know of the targets [N, …] that it will learn from."""

@@ -21,6 +21,10 @@ class LabelSets(Goal):
     task = Labels()
     smooths = "and each label here is a question of its own"
 
+    def check(self, net: Any) -> None:
+        if self.mixup and isinstance(net.get_classifier(), SetHead):
+            raise UsageError("mixup blends labels, and the head set matches whole labels with queries: leave it out")
+
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         head = net.get_classifier()
         if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):

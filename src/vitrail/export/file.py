@@ -85,6 +85,7 @@ def export(
     kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
     logits = kept.proof.logits
     answers = answers_of(task, logits, temperature)
+    measured = task.measure(answers, test.labels, origin.classes)
     card = Card(
         classes=origin.classes,
         input=origin.input,
@@ -93,7 +94,7 @@ def export(
         flops=count_flops(network, origin.input.size),
         dataset=dataset_of(origin, len(test)),
         seed=origin.seed,
-        test_accuracy=task.accuracy(answers, test.labels),
+        test_accuracy=measured.accuracy,
         parity=kept.proof.parity,
         whole=compare_whole(source, kept.model, answers, task, graph.units),
         calibration=calibration_of(task, temperature, len(val), logits, test.labels),
@@ -105,7 +106,7 @@ def export(
         versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=origin.task,
-        measures=task.measure(answers, test.labels, origin.classes).whole,
+        measures=measured.others,
         units=tuple(float(unit) for unit in graph.units) if task.raw == "values" else (),
     )
     write_file(Path(output), kept.model, card)
@@ -215,7 +216,7 @@ def refuse_too_large(network: nn.Module) -> None:
 
 def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations for one picture, a multiplication and an addition counted as two."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter:  # with gradients: it follows learned queries by these
         network(torch.zeros(1, 3, size, size))
     return int(counter.get_total_flops())
 

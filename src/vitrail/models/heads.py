@@ -12,7 +12,7 @@ from vitrail.errors import UsageError
 HEADS: dict[str, dict[str, int | float]] = {
     "linear": {},
     "cosine": {"scale": 30.0, "margin": 0.35},
-    "set": {"queries": 16, "layers": 2, "nothing": 0.1},
+    "set": {"queries": 16, "layers": 2, "nothing": 0.2},
 }
 TASKS_OF: dict[str, tuple[TaskName, ...]] = {
     "linear": ("classification", "labels", "values", "places"),

@@ -13,7 +13,7 @@ class SetHead(nn.Module):
     """
 
     def __init__(
-        self, width: int, classes: int, heads: int, queries: int = 16, layers: int = 2, nothing: float = 0.1
+        self, width: int, classes: int, heads: int, queries: int = 16, layers: int = 2, nothing: float = 0.2
     ) -> None:
         super().__init__()
         self.nothing = nothing  # what a query that is matched with nothing weighs in the loss

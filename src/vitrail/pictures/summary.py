@@ -1,7 +1,6 @@
 """A card as a person wants to read it."""
 
 from vitrail.card import Abstention, Calibration, Card, Precision, Whole
-from vitrail.intervals import Share
 
 SHOWN_CLASSES = 8
 
@@ -17,7 +16,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
     return [
         ("task", card.task),
         ("values" if card.units else "classes", class_list(card.classes)),
-        *accuracy(card.test_accuracy),
+        *accuracy(card),
         *((f"test {measure.name}", f"{measure}, 95 % interval") for measure in card.measures),
         ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
         ("architecture", architecture(card)),
@@ -40,8 +39,9 @@ def results(card: Card) -> list[str]:
     return [*right, *(f"{measure.name} {measure}" for measure in card.measures)]
 
 
-def accuracy(found: Share | None) -> list[tuple[str, str]]:
-    return [("test accuracy", f"{found} on {found.total:,} pictures, 95 % interval")] if found else []
+def accuracy(card: Card) -> list[tuple[str, str]]:
+    found, counted = card.test_accuracy, "places" if card.task == "places" else "pictures"
+    return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
 
 
 def whole_pictures(whole: Whole) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.intervals import Share, wilson
+from vitrail.intervals import wilson
 from vitrail.tasks.bootstrap import Bootstrap
 from vitrail.tasks.ranking import in_words, ranked
 from vitrail.tasks.task import Labelled, Measured, Numbers, Told
@@ -39,16 +39,12 @@ class Labels(Labelled):
         said = probabilities > 0.5
         return np.maximum(probabilities, 1 - probabilities).ravel(), (said == (targets > 0)).ravel()
 
-    def accuracy(self, answers: Numbers, targets: Numbers) -> Share:
-        """The share of pictures that got all of their labels and no other."""
-        return wilson(int(((answers > 0.5) == (targets > 0)).all(axis=1).sum()), len(targets))
-
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
+        """A picture is right that got all of its labels and no other."""
         said, meant = answers > 0.5, targets > 0
         each = np.concatenate([said & meant, said, meant], axis=1).astype(float)  # [N, 3 K]
         drawn = Bootstrap(each)
-        whole = (
-            self.accuracy(answers, targets).estimate("exact"),
+        others = (
             drawn.estimate("micro-F1", lambda sums: f1(np.stack([one.sum(-1) for one in thirds(sums)], axis=-1))),
             drawn.estimate("macro-F1", lambda sums: f1_of_each(sums).mean(axis=-1)),
         )
@@ -62,7 +58,8 @@ class Labels(Labelled):
             strict=True,
         )
         return Measured(
-            whole,
+            wilson(int((said == meant).all(axis=1).sum()), len(targets)),
+            others,
             ("precision", "recall", "F1", "AP", "pictures"),
             tuple((name, tuple(float(number) for number in row)) for name, row in zip(names, rows, strict=True)),
         )

@@ -44,13 +44,6 @@ class Places(Labelled):
         places = probabilities[known]
         return places.max(axis=1), places.argmax(axis=1) == classes
 
-    def accuracy(self, answers: Numbers, targets: Numbers) -> Share:
-        """The share of places that are right; its interval draws pictures, as places of one are no strangers."""
-        classes = classes_at(targets, answers)
-        known, right = (one.sum(axis=(1, 2)) for one in (classes != UNTOLD, answers.argmax(axis=-1) == classes))
-        found = Bootstrap(np.stack([right, known], axis=1).astype(float)).estimate("right", share)
-        return Share(int(right.sum()), int(known.sum()), found.value, found.low, found.high)
-
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
         classes, said = classes_at(targets, answers), answers.argmax(axis=-1)
         numbers = np.arange(len(names))
@@ -58,13 +51,10 @@ class Places(Labelled):
         told = (said[..., None] == numbers) & (classes != UNTOLD)[..., None]
         both, either, there = (one.sum(axis=(1, 2)).astype(float) for one in (meant & told, meant | told, meant))
         drawn = Bootstrap(np.concatenate([both, either], axis=1))  # [N, 2 K]
-        whole = (
-            self.accuracy(answers, targets).estimate("right"),
-            drawn.estimate("mean IoU", mean_overlap),
-        )
         columns = (overlap(drawn.seen), both.sum(axis=0) / np.maximum(there.sum(axis=0), 1), there.sum(axis=0))
         rows = tuple((name, tuple(float(one[i]) for one in columns)) for i, name in enumerate(names))
-        return Measured(whole, ("IoU", "recall", "places"), rows)
+        others = (drawn.estimate("mean IoU", mean_overlap),)
+        return Measured(right_places(classes, said), others, ("IoU", "recall", "places"), rows, "places")
 
     def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
         """The best label of each place and its probability, row by row."""
@@ -101,6 +91,13 @@ def known_places(answers: Numbers, maps: Numbers) -> tuple[NDArray[np.int64], ND
     """The classes [M] of the M places that have one, and which [N, h, w] these are."""
     classes = classes_at(maps, answers)
     return classes[classes != UNTOLD], classes != UNTOLD
+
+
+def right_places(classes: NDArray[np.int64], said: NDArray[np.int64]) -> Share:
+    """Of those that are known; the interval draws pictures, as the places of one are no strangers to each other."""
+    known, right = (one.sum(axis=(1, 2)) for one in (classes != UNTOLD, said == classes))
+    found = Bootstrap(np.stack([right, known], axis=1).astype(float)).estimate("right", share)
+    return Share(int(right.sum()), int(known.sum()), found.value, found.low, found.high)
 
 
 def share(sums: NDArray[np.float64]) -> NDArray[np.float64]:

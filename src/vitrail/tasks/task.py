@@ -17,26 +17,31 @@ Told = dict[str, Any]  # the answer to one picture, as JSON has it
 
 @dataclass(frozen=True)
 class Measured:
-    """How good answers are: a few numbers about all of them, and a row for each class or value."""
+    """How good answers are: the share of right ones, other numbers, and a row for each class or value."""
 
-    whole: tuple[Estimate, ...] = ()
+    accuracy: Share | None = None  # none where an answer is not right or wrong, but near or far
+    others: tuple[Estimate, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    counted: str = "pictures"  # what the accuracy is a share of
 
     def figures(self) -> dict[str, float]:
-        return {f"test_{one.name}": one.value for one in self.whole}
+        shares = {"test_accuracy": self.accuracy.value} if self.accuracy else {}
+        return shares | {f"test_{one.name}": one.value for one in self.others}
 
     def table(self) -> str:
         """As `vitrail test` prints it, 95 % intervals in brackets."""
         width = max(
-            len(name) for name in ["class", *(one.name for one in self.whole), *(name for name, _ in self.rows)]
+            len(name) for name in ("accuracy", *(one.name for one in self.others), *(name for name, _ in self.rows))
         )
-        head = [f"{one.name:<{width}}  {one}" for one in self.whole]
+        right = self.accuracy
+        lines = [f"{'accuracy':<{width}}  {right}   {right.hits} of {right.total} {self.counted}"] if right else []
+        lines += [f"{one.name:<{width}}  {one}" for one in self.others]
         if not self.rows:
-            return "\n".join(head)
+            return "\n".join(lines)
         columns = f"{'':<{width}}  " + "  ".join(f"{column:>9}" for column in self.columns)
         rows = [f"{name:<{width}}  " + "  ".join(f"{number:9.4g}" for number in row) for name, row in self.rows]
-        return "\n".join([*head, "", columns, *rows])
+        return "\n".join([*lines, "", columns, *rows])
 
 
 class Task(ABC):
@@ -62,10 +67,6 @@ class Task(ABC):
     def golden(self, raw: Numbers) -> Numbers:
         """Those numbers of each answer that a card keeps of golden pictures, [N, numbers]."""
         return raw.reshape(len(raw), -1)
-
-    def accuracy(self, answers: Numbers, targets: Numbers) -> Share | None:
-        """The share of right answers, where an answer is right or wrong."""
-        return None
 
     @abstractmethod
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:

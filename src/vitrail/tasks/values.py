@@ -19,7 +19,7 @@ class Values(Task):
 
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
         found = (errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names))
-        return Measured(tuple(one for ones in found for one in ones))
+        return Measured(others=tuple(one for ones in found for one in ones))
 
     def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
         numbers = row["values"].tolist()
