@@ -63,7 +63,7 @@ def test_every_network_answers_in_the_shape_of_its_task(
     torch.testing.assert_close(again(pixels(size)), answers, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["set", "values", "places", "places of a CNN", "places of a ResNet"])
+@pytest.mark.parametrize("name", ["set", "values", "places", "places of a CNN", "places of a ConvNeXt"])
 def test_every_weight_learns_something(name: str) -> None:
     architecture, task, size, _ = NETWORKS[name]
     network = built(architecture, task, size).train()

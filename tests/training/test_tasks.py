@@ -16,7 +16,7 @@ from vitrail.training.picture_data import PictureData
 from vitrail.training.tasks.places import PlaceClasses
 
 STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
-# A small CNN learns these scenes faster than a ViT does; what is tested is the task.
+# Of values and places a small CNN learns faster than a ViT; labels are learnt by the recipe's own set of queries.
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 
 
@@ -27,7 +27,7 @@ def fit(task: str, run: Path, *more: str) -> int:
 @pytest.fixture(scope="module", params=["labels", "values", "places"])
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     run = tmp_path_factory.mktemp("tasks") / request.param
-    assert fit(request.param, run, *SMALL) == 0
+    assert fit(request.param, run, *(() if request.param == "labels" else SMALL)) == 0
     return request.param, run / "checkpoints/best.ckpt"
 
 
@@ -69,14 +69,6 @@ def test_the_checkpoint_knows_its_task(fitted: tuple[str, Path]) -> None:
         head = network.get_classifier()
         np.testing.assert_allclose(head.mean, scenes.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(head.deviation, scenes.std(axis=0), rtol=1e-5)
-
-
-def test_the_set_head_learns_through_the_command(tmp_path: Path) -> None:
-    words = ["--data.pictures=200", "--trainer.max_steps=12", "--trainer.val_check_interval=4", "--model.net.depth=1"]
-    assert main(["fit", "--config", "digits-labels", f"--run={tmp_path / 'run'}", *words]) == 0
-    with (tmp_path / "run/metrics.csv").open() as file:
-        losses = [float(row["val_loss"]) for row in csv.DictReader(file) if row["val_loss"]]
-    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize(
