@@ -10,7 +10,7 @@ from itertools import accumulate, takewhile
 from typing import Generic, TypeVar
 
 from vitrail.errors import VitrailError
-from vitrail.serving.watch import BATCHES, STAGES
+from vitrail.serving.watch import BATCHES, STAGE
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -101,7 +101,7 @@ class Batcher(Generic[Item, Row]):
             raise LineFull("the line is closed" if self.closed else f"{self.length} are waiting already")
         futures = self.queue(items)
         try:
-            return await asyncio.gather(*futures)
+            return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
         finally:  # where one of them failed, or the caller left, nobody waits for the others
             for future in futures:
                 self.leave(future)
@@ -145,7 +145,7 @@ class Batcher(Generic[Item, Row]):
         entries = [self.waiting[future] for future in futures]
         for future, entry in zip(futures, entries, strict=True):
             self.leave(future)
-            STAGES.labels("queue").observe(now - entry.since)
+            STAGE["queue"].observe(now - entry.since)
         BATCHES.observe(before - self.length)
         return Batch(futures, asyncio.create_task(self.rows([entry.item for entry in entries])))
 

@@ -9,7 +9,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import REFUSED, STAGES
+from vitrail.serving.watch import REFUSED, STAGE
+
+FIRST_LOOK = 0.05  # seconds before anybody looks whether the caller is still there
 
 
 @asynccontextmanager
@@ -18,9 +20,11 @@ async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
 
     To be entered once the body has been read: the only thing that can still be received then is the end of the
     connection, so one pending `receive` watches for it at the price of a task, without asking again and again.
+    Most have their answer before it would begin.
     """
-    start = perf_counter()
+    loop, start = asyncio.get_running_loop(), perf_counter()
     gone = False
+    watching: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(seconds) as clock:
 
@@ -28,13 +32,19 @@ async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
                 nonlocal gone
                 await receive()
                 gone = True
-                clock.reschedule(asyncio.get_running_loop().time())
+                clock.reschedule(loop.time())
 
-            watching = asyncio.create_task(watch())
+            def begin() -> None:
+                nonlocal watching
+                watching = loop.create_task(watch())
+
+            later = loop.call_later(FIRST_LOOK, begin)
             try:
                 yield
             finally:
-                watching.cancel()
+                later.cancel()
+                if watching is not None:
+                    watching.cancel()
     except TimeoutError:
         if not clock.expired():
             raise
@@ -43,4 +53,4 @@ async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
             raise ClientDisconnect from None
         late = f"no answer within {seconds:g} seconds: the server has more to do than it can"
         raise Problem(504, "deadline_passed", late) from None
-    STAGES.labels("total").observe(perf_counter() - start)
+    STAGE["total"].observe(perf_counter() - start)

@@ -1,7 +1,7 @@
 """The model behind the routes: loaded, proved and warmed in the background, then asked off the event loop."""
 
 import asyncio
-import io
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.classifier import Answers, Classifier
-from vitrail.errors import ModelError, PictureError, VitrailError
+from vitrail.errors import PictureError, VitrailError
 from vitrail.explainer import Explainer
-from vitrail.explanation import explain_path
-from vitrail.golden import golden_pictures
-from vitrail.golden_check import check_golden
 from vitrail.images import fit_opened, open_picture
-from vitrail.runtime import PROVIDERS, load_faults, usable_cores
+from vitrail.runtime import PROVIDERS, usable_cores
 from vitrail.serving import settings
-from vitrail.serving.batcher import Batcher, LineFull, bucket, largest_that_pays
+from vitrail.serving.batcher import Batcher, LineFull, bucket
 from vitrail.serving.door import Door
+from vitrail.serving.opening import open_explainer, open_model, slower_than_hoped
 from vitrail.serving.pace import Pace
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import READY, STAGES, WAITING, refused
+from vitrail.serving.watch import READY, STAGE, WAITING, refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +34,7 @@ Block = NDArray[np.uint8]  # [n, size, size, 3]: canvases that came together
 
 STOPPING = "the server is stopping"
 # What takes no longer than this is done where it is asked for: to hand it over would cost more, and others wait less.
-AT_ONCE = 0.002  # seconds for a batch
+AT_ONCE = 0.001  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
@@ -87,6 +85,7 @@ class Engine:
             self.reason = str(fault)
             log.error("not ready: %s", fault)
             return
+        gc.freeze()  # all that is here now stays; looking through it for rubbish again and again would stop everybody
         self.model, self.reason = model, slower_than_hoped(model)
         READY.labels(model.provider).set(1)
         log.info("pictures are computed in batches of at most %d", self.batcher.largest)
@@ -136,7 +135,7 @@ class Engine:
                 return fault
             finally:
                 seconds = perf_counter() - start
-                STAGES.labels("decode").observe(seconds)
+                STAGE["decode"].observe(seconds)
                 self.decode_pace.saw(seconds)
 
         if len(pictures) == 1 and (small := opened_if_small(pictures[0])) is not None:
@@ -233,7 +232,7 @@ def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 def answers_of(model: Classifier, blocks: list[Block]) -> list[Answers]:
     """Blocks as one batch [N, size, size, 3] through the model; the answers to each, a row a canvas."""
-    with STAGES.labels("infer").time():
+    with STAGE["infer"].time():
         batch = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         answers = model.answer(filled(batch, batch_size(model, len(batch))))
     ends = list(accumulate(map(len, blocks)))
@@ -241,7 +240,7 @@ def answers_of(model: Classifier, blocks: list[Block]) -> list[Answers]:
 
 
 def evidence_of(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:
-    with STAGES.labels("explain").time():
+    with STAGE["explain"].time():
         evidence: NDArray[np.float32] = explainer.evidence(canvas[None])[0, index]
     return evidence
 
@@ -254,58 +253,3 @@ def batch_size(model: Classifier, count: int) -> int:
 def filled(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """The batch with black canvases after it, up to this size."""
     return np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)]) if len(batch) < size else batch
-
-
-def open_model() -> tuple[Classifier, int]:
-    """A model that has proved itself on this machine, and is warm; and how many pictures to give it at once."""
-    model = Classifier(settings.model_path(), settings.provider())
-    try:
-        prove(model)
-        largest = largest_that_pays(partial(fastest, model))
-    except load_faults() as fault:
-        raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
-    return model, largest
-
-
-def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
-    """The explain file beside the model, warm; or why there is none. Labels are served either way."""
-    path = explain_path(model.path)
-    if not path.is_file():
-        return None, "this model was exported without its explain file (`vitrail export --explain`)"
-    faults: tuple[type[Exception], ...] = (VitrailError, *load_faults())
-    try:
-        explainer = Explainer(model, path, settings.provider())
-        explainer.evidence(golden_pictures(model.card.input.size)[0][None])
-    except faults as fault:
-        reason = str(fault).splitlines()[0]
-        log.warning("nothing can be explained: %s", reason)
-        return None, reason
-    return explainer, ""
-
-
-def prove(model: Classifier) -> None:
-    """Check the model against its golden answers, then send one picture the whole way."""
-    check = check_golden(model)
-    if not check.passed:
-        raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
-    encoded = io.BytesIO()
-    Image.fromarray(golden_pictures(model.card.input.size)[0]).save(encoded, "PNG")
-    model.told(model.answer(model.fit(encoded.getvalue())[None]).row(0))
-
-
-def fastest(model: Classifier, size: int) -> float:
-    """Seconds for a batch of this size when nothing disturbs it; its plan is made on the way, not for a caller."""
-    batch = np.stack([golden_pictures(model.card.input.size)[-2]] * size)
-    times: list[float] = []
-    while len(times) < 3 or sum(times) < 0.02:
-        start = perf_counter()
-        model.answer(batch)
-        times.append(perf_counter() - start)
-    return min(times)
-
-
-def slower_than_hoped(model: Classifier) -> str | None:
-    """Why a GPU is not in use, where nobody asked for the CPU."""
-    if settings.provider() == "auto" and model.provider == PROVIDERS["cpu"]:
-        return "provider 'auto' found no GPU that onnxruntime can use"
-    return None

@@ -6,7 +6,6 @@ from starlette.types import ASGIApp
 
 from vitrail.serving.app import build_app
 from vitrail.serving.door import Door
-from vitrail.serving.journal import open_journal
 from vitrail.serving.watch import Watch
 from vitrail.serving.wire import speak_patiently
 
@@ -24,7 +23,6 @@ class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class withou
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         speak_patiently()
-        open_journal()
         bento: Starlette = super().to_asgi(is_main)
         door = Door()
         return Watch(build_app(lambda: bento.router.lifespan_context(bento), self.url or "", door), door)

@@ -2,25 +2,17 @@
 
 import json
 import logging
-import sys
 from datetime import UTC, datetime
 
 PROBES = {"/livez", "/readyz", "/metrics"}  # asked for all day long: only their failures are news
 LONGEST_PATH = 200
 
-journal = logging.getLogger("bentoml.requests")  # below BentoML's logger, so that its --quiet is obeyed
-
-
-def open_journal() -> None:
-    """Lines go out as they are, without the marks that BentoML puts before its own."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    journal.handlers, journal.propagate = [handler], False
+log = logging.getLogger("bentoml.requests")  # below BentoML's logger, so that its --quiet is obeyed
 
 
 def enter(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
     """Whatever a caller puts into a path stays within its string: JSON escapes all that could end a line."""
-    if not journal.isEnabledFor(logging.INFO) or (status == 200 and route in PROBES):
+    if not log.isEnabledFor(logging.INFO) or (status == 200 and route in PROBES):
         return
     line = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -31,4 +23,4 @@ def enter(request_id: str, method: str, path: str, route: str, status: int, seco
         "status": status,
         "seconds": round(seconds, 6),
     }
-    journal.info(json.dumps(line))
+    print(json.dumps(line), flush=True)

@@ -4,13 +4,17 @@ import re
 from random import getrandbits
 from time import perf_counter
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest, values
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrail.serving import journal
 from vitrail.serving.door import Door
 from vitrail.serving.problems import Problem
+
+# BentoML asks for every number to be written into a file, for the many workers that it may have. There is one here,
+# which tells its numbers itself.
+values.ValueClass = values.MutexValue
 
 # Made once a process, as prometheus_client wants it. Labels come from closed sets: a scan adds no series.
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
@@ -21,6 +25,7 @@ STAGES = Histogram(
     ["stage"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+STAGE = {name: STAGES.labels(name) for name in ("decode", "explain", "queue", "infer", "total")}
 BATCHES = Histogram("vitrail_batch_pictures", "Pictures computed together", buckets=(1, 2, 4, 8, 16, 32))
 WAITING = Gauge("vitrail_waiting_pictures", "Pictures taken in and not yet computed, by what they wait for", ["stage"])
 REFUSED = Counter("vitrail_refused", "Requests that were turned away or given up, by reason", ["reason"])
@@ -43,11 +48,7 @@ def refused(status: int, reason: str, detail: str) -> Problem:
 
 
 def metrics() -> bytes:
-    """All that this process has counted.
-
-    Read from the registry in memory, which BentoML shares: there is one worker, and the folder that BentoML
-    keeps for several is emptied whenever another server starts on the same machine.
-    """
+    """All that this process has counted, BentoML's numbers among it."""
     return generate_latest(REGISTRY)
 
 

@@ -13,12 +13,16 @@ from vitrail.training.runs import write_atomically
 from vitrail.training.tasks import Goal
 
 
-def keep(run: Path, answers: Tensor, pictures: Pictures, goal: Goal) -> None:
+def keep(run: Path, answers: Tensor, pictures: Pictures, output: str = "probabilities") -> None:
+    write_atomically(run / "predictions.npz", packed(answers, pictures, output))
+
+
+def packed(answers: Tensor, pictures: Pictures, output: str = "probabilities") -> bytes:
     """predictions.npz: probabilities or values, labels, and names [N], so that runs compare picture by picture."""
     file = io.BytesIO()
-    kept: dict[str, Any] = {goal.task.outputs[0]: answers.numpy(), "labels": pictures.labels}
+    kept: dict[str, Any] = {output: answers.numpy(), "labels": pictures.labels}
     np.savez_compressed(file, **kept, names=np.array(pictures.names))
-    write_atomically(run / "predictions.npz", file.getvalue())
+    return file.getvalue()
 
 
 def write_table(run: Path, answers: Tensor, pictures: Pictures, names: tuple[str, ...], goal: Goal) -> Path:

@@ -116,7 +116,7 @@ class CommandLine(LightningCLI):
         """What the test just run found; the answer to every picture goes to predictions.npz."""
         pictures = self.datamodule.part("test")
         answers, goal = torch.cat(self.model.answers), self.model.goal
-        keep(self.run_directory, answers, pictures, goal)
+        keep(self.run_directory, answers, pictures, goal.task.outputs[0])
         return goal.report(answers, pictures, self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:

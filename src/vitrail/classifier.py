@@ -40,19 +40,24 @@ class Answers:
 
     @property
     def probabilities(self) -> Table:
-        return self.columns["probabilities"]
+        return self.of("probabilities")
 
     @property
     def logits(self) -> Table:
-        return self.columns["logits"]
+        return self.of("logits")
 
     @property
     def values(self) -> Table:
-        return self.columns["values"]
+        return self.of("values")
 
     @property
     def embedding(self) -> Table:
-        return self.columns["embedding"]
+        return self.of("embedding")
+
+    def of(self, name: str) -> Table:
+        if name not in self.columns:
+            raise UsageError(f"this model answers with {', '.join(self.columns)}, and has no {name}")
+        return self.columns[name]
 
     def rows(self, begin: int, end: int) -> "Answers":
         return Answers({name: table[begin:end] for name, table in self.columns.items()})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
@@ -28,9 +29,15 @@ class Classify(MLModel):
         return InferenceResponse(model_name=self.name, outputs=[answer])
 
 
+def free_port() -> int:
+    """For gRPC, which MLServer cannot leave out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
 async def main() -> None:
     settings = Settings(
-        host="127.0.0.1", http_port=PORT, grpc_port=PORT + 1, metrics_endpoint=None, parallel_workers=0, debug=False
+        host="127.0.0.1", http_port=PORT, grpc_port=free_port(), metrics_endpoint=None, parallel_workers=0, debug=False
     )
     model = ModelSettings(name="classify", implementation=Classify, max_batch_size=32, max_batch_time=0.002)
     await MLServer(settings).start([model])
