@@ -207,5 +207,5 @@ def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> Non
         return
     with pytest.raises(UsageError, match=f"this model answers with {task}, not with labels"):
         model.classify(file.getvalue())
-    with pytest.raises(UsageError, match="this model answers with .*, and has no "):
+    with pytest.raises(UsageError, match=r"this model answers with .*, and has no "):
         _ = getattr(model.answer(scenes(task).images[:1]), "logits" if task == "values" else "values")
