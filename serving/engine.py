@@ -37,6 +37,7 @@ STOPPING = "the server is stopping"
 AT_ONCE = 0.001  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
+SHORT_LINE = 8  # pictures that may wait however long a slow model takes for them: callers come in little crowds
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
@@ -47,7 +48,7 @@ class Engine:
 
     Pictures wait in two places, for a decoder and for the lane, under one limit: what is let in to be decoded has
     its place in the lane's line already, so no decoding is ever thrown away because that line is full. The line is
-    full when those who wait will take longer than the next caller should wait, or when they are too many.
+    full when those who wait will take longer than the next caller should wait, unless they are few; or are too many.
     """
 
     def __init__(self, door: Door) -> None:
@@ -106,21 +107,24 @@ class Engine:
     def let_in(self) -> None:
         """Refuse who would wait too long, before a body is read for nothing; who is in is not sent away for that."""
         self.require_room(1)
-        if self.expected_wait() > self.longest_wait:
+        if self.waiting() >= SHORT_LINE and self.expected_wait() > self.longest_wait:
             raise self.busy()
 
     def require_room(self, pictures: int) -> None:
-        if self.decoding + self.batcher.length + pictures > self.batcher.capacity:
+        if self.waiting() + pictures > self.batcher.capacity:
             raise self.busy()
 
+    def waiting(self) -> int:
+        """Pictures that are inside and not yet computed, but for those that the lane has."""
+        return self.decoding + self.batcher.length
+
     def busy(self) -> Problem:
-        waiting = self.decoding + self.batcher.length
-        return refused(503, "busy", f"{waiting} pictures are waiting already; try again in a moment")
+        return refused(503, "busy", f"{self.waiting()} pictures are waiting already; try again in a moment")
 
     def expected_wait(self) -> float:
         """Seconds until all who wait now are through, at the pace of the latest: none where nobody waits."""
         to_decode = self.decoding * self.decode_pace.seconds / self.decoder_count
-        return to_decode + (self.decoding + self.batcher.length) * self.infer_pace.seconds
+        return to_decode + self.waiting() * self.infer_pace.seconds
 
     async def canvases(self, pictures: Sequence[bytes]) -> list[Canvas | PictureError]:
         """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room."""

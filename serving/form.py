@@ -36,6 +36,7 @@ class Form:
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self.ended = False
 
     def on_part_begin(self) -> None:
         if len(self.parts) == MAX_PARTS:
@@ -65,6 +66,9 @@ class Form:
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self.parts[-1].pieces.append(data[start:end])
 
+    def on_end(self) -> None:
+        self.ended = True
+
     def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self.on_part_begin,
@@ -73,6 +77,7 @@ class Form:
             "on_header_end": self.on_header_end,
             "on_headers_finished": self.on_headers_finished,
             "on_part_data": self.on_part_data,
+            "on_end": self.on_end,
         }
 
 
@@ -87,9 +92,10 @@ def parts_of(body: bytes, content_type: str) -> list[Part]:
     try:
         parser = MultipartParser(options[b"boundary"], form.callbacks())
         parser.write(body)
-        parser.finalize()
     except FormParserError as fault:
         raise bad(str(fault)) from fault
+    if not form.ended:
+        raise bad("it breaks off before its last boundary")
     return form.parts
 
 

@@ -131,7 +131,7 @@ def test_the_limits_are_those_of_the_source():
         "a picture": [images.MAX_PIXELS, images.MAX_SIDE],
         "pictures a request": [pictures_in.MAX_PICTURES],
         "pictures that wait, for a decoder or for the model": [settings.QUEUE],
-        "how long the line may take, at its present pace": [settings.WAIT],
+        "how long the line may take, at its present pace": [settings.WAIT, engine.SHORT_LINE],
         "pictures that wait to be explained": [engine.MOST_EXPLAINED],
         "an answer's time, once the body is there": [settings.DEADLINE],
     }.items():

@@ -21,7 +21,7 @@ from vitrail.errors import PictureError
 from vitrail.golden import mosaic
 from vitrail.serving.batcher import BatchFailed
 from vitrail.serving.door import Door
-from vitrail.serving.engine import Engine, batch_size, filled
+from vitrail.serving.engine import SHORT_LINE, Engine, batch_size, filled
 from vitrail.serving.pace import Pace
 from vitrail.serving.problems import Problem
 
@@ -278,7 +278,10 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
         engine.decoding = 2
         assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
         engine.let_in()
-        engine.decoding = 3
+        engine.decoding = SHORT_LINE - 1
+        assert engine.expected_wait() > engine.longest_wait
+        engine.let_in()  # however slow the model, a few may wait
+        engine.decoding = SHORT_LINE
         engine.require_room(32)  # who is in stays in
         with pytest.raises(Problem) as refused:
             engine.let_in()

@@ -1,0 +1,72 @@
+"""Forms read in place: what Starlette's parser finds in them, and no more."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartParser
+
+from vitrail.serving.form import MAX_PARTS, parts_of
+from vitrail.serving.problems import Problem
+
+TYPE = "multipart/form-data; boundary=b0undary"
+names = st.text(st.characters(codec="utf-8", exclude_characters='"\\\r\n;=', exclude_categories=["Cc"]), max_size=20)
+contents = st.binary(max_size=200) | st.sampled_from(
+    [b"\r\n--b0undar", b"--b0undary", b"\r\n\r\n", b"\r\n--b0undary--x"[:12]]
+)
+
+
+def body_of(parts: list[tuple[str, str | None, bytes]]) -> bytes:
+    pieces = []
+    for name, filename, content in parts:
+        file = "" if filename is None else f'; filename="{filename}"'
+        head = f'--b0undary\r\nContent-Disposition: form-data; name="{name}"{file}\r\nContent-Type: image/png\r\n\r\n'
+        pieces += [head.encode(), content, b"\r\n"]
+    return b"".join([*pieces, b"--b0undary--\r\n"])
+
+
+def by_starlette(body: bytes) -> list[tuple[str, bool, bytes]]:
+    async def read() -> list[tuple[str, bool, bytes]]:
+        async def stream():
+            yield body
+
+        form = await MultiPartParser(Headers({"content-type": TYPE}), stream()).parse()
+        return [
+            (name, True, await value.read()) if isinstance(value, UploadFile) else (name, False, value.encode())
+            for name, value in form.multi_items()
+        ]
+
+    return asyncio.run(read())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(names, st.none() | names, contents), min_size=1, max_size=5))
+def test_finds_what_starlette_finds(parts):
+    body = body_of([(name, file, content if file is not None else b"text") for name, file, content in parts])
+    found = [(part.name, part.is_file, part.content) for part in parts_of(body, TYPE)]
+    assert found == by_starlette(body)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 10, 40])
+def test_a_body_that_breaks_off_is_refused(cut):
+    body = body_of([("image", "a.png", b"content")])
+    with pytest.raises(Problem) as caught:
+        parts_of(body[: -cut - 2], TYPE)
+    assert (caught.value.status, caught.value.code) == (400, "bad_multipart")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "why"),
+    [
+        (b"", "multipart/form-data", "names no boundary"),
+        (b"", f"multipart/form-data; boundary={'x' * 200}", "boundary is too long"),
+        (b'--b0undary\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n--b0undary--\r\n', TYPE, "no name"),
+        (body_of([("image", "a", b"x")] * (MAX_PARTS + 1)), TYPE, f"more than {MAX_PARTS} parts"),
+        (b"no form at all", TYPE, "cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_said(body, kind, why):
+    with pytest.raises(Problem, match=why):
+        parts_of(body, kind)

@@ -1,0 +1,35 @@
+"""From a file to a model that may be asked: how many cores a network gets."""
+
+import pytest
+
+from vitrail.classifier import Classifier
+from vitrail.serving import opening
+
+SECONDS = {  # for batches of 1 and of 32
+    "shared work is slower": ({1: 0.0003, 32: 0.0040}, {1: 0.0001, 32: 0.0030}, True),
+    "it pays in large batches": ({1: 0.0003, 32: 0.0020}, {1: 0.0001, 32: 0.0030}, False),
+    "it pays for one picture": ({1: 0.0020, 32: 0.0040}, {1: 0.0030, 32: 0.0030}, False),
+    "the network is not tiny": ({1: 0.0200, 32: 0.6000}, {1: 0.0100, 32: 0.3000}, False),
+}
+
+
+@pytest.mark.parametrize(("shared", "alone", "taken"), SECONDS.values(), ids=SECONDS)
+def test_a_network_gets_one_core_where_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
+    """Times are made up: the rule is tested, not this machine."""
+    model = Classifier(model_file, "cpu")
+    monkeypatch.setattr(opening, "usable_cores", lambda: 2)
+    monkeypatch.setattr(opening, "fastest", lambda asked, size: (shared if asked is model else alone)[size])
+    chosen = opening.on_one_core_if_as_fast(model)
+    assert (chosen is not model) == taken
+    assert chosen.session.get_session_options().intra_op_num_threads == (1 if taken else model_threads(model))
+
+
+def model_threads(model: Classifier) -> int:
+    return model.session.get_session_options().intra_op_num_threads
+
+
+def test_one_core_is_not_compared_with_itself(model_file, monkeypatch):
+    model = Classifier(model_file, "cpu")
+    monkeypatch.setattr(opening, "usable_cores", lambda: 1)
+    monkeypatch.setattr(opening, "fastest", lambda asked, size: pytest.fail("nothing is to be measured"))
+    assert opening.on_one_core_if_as_fast(model) is model
