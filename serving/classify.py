@@ -1,6 +1,6 @@
-"""POST /v1/classify: pictures → labels."""
+"""POST /v1/classify: pictures → labels, values, or a label for each place, as the model's task is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ from vitrail.serving.naming import model_name
 from vitrail.serving.pictures_in import pictures_in
 from vitrail.serving.problems import Problem, picture_problem, problem_response
 
-DEFAULT_TOP_K = 5
+Row = Mapping[str, NDArray[np.float32]]  # of one picture, from each output
 
 
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
     engine.let_in()
-    top_k, abstain = top_k_of(request, len(model.card.classes)), abstain_of(request)
+    top_k, abstain = top_k_of(request, model), abstain_of(request, model)
     pictures = await pictures_in(request)
     async with attended(request.receive, engine.deadline):
         canvases = await engine.canvases(pictures)
@@ -31,23 +31,30 @@ async def classify(request: Request) -> Response:
         if len(faults) == len(canvases):
             return refuse(request, faults)
         good = [canvas for canvas in canvases if not isinstance(canvas, PictureError)]
-        rows = (await engine.answer(good)).probabilities
+        answers = await engine.answer(good)
+    rows = (answers.row(index) for index in range(len(good)))
     return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k, abstain)})
 
 
-def top_k_of(request: Request, classes: int) -> int:
-    text = request.query_params.get("top_k")
+def top_k_of(request: Request, model: Classifier) -> int:
+    text, classes = request.query_params.get("top_k"), len(model.card.classes)
     if text is None:
-        return min(DEFAULT_TOP_K, classes)
+        return model.top_k
+    if not model.task.ranks:
+        raise Problem(400, "bad_top_k", f"top_k is for labels of a picture; this model answers with {model.card.task}")
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= classes):
         raise Problem(400, "bad_top_k", f"top_k must be a whole number from 1 to {classes}, the number of classes")
     return int(text)
 
 
-def abstain_of(request: Request) -> bool:
+def abstain_of(request: Request, model: Classifier) -> bool:
     text = request.query_params.get("abstain", "false")
     if text not in ("true", "false"):
         raise Problem(400, "bad_abstain", "abstain must be true or false")
+    if text == "true" and model.card.abstention is None:
+        raise Problem(
+            400, "bad_abstain", f"abstain is for one label a picture; this model answers with {model.card.task}"
+        )
     return text == "true"
 
 
@@ -66,9 +73,9 @@ def identity(model: Classifier) -> dict[str, Any]:
 
 
 def predictions(
-    model: Classifier, canvases: list[Canvas | PictureError], rows: NDArray[np.float32], top_k: int, abstain: bool
+    model: Classifier, canvases: list[Canvas | PictureError], rows: Iterable[Row], top_k: int, abstain: bool
 ) -> list[dict[str, Any]]:
-    """The labels of each picture; `rows` [N, K] has one for each good picture."""
+    """The answer to each picture; there is a row for each good one."""
     return in_order(canvases, (prediction(model, row, top_k, abstain) for row in rows))
 
 
@@ -81,7 +88,7 @@ def in_order(canvases: list[Canvas | PictureError], found: Iterable[dict[str, An
     ]
 
 
-def prediction(model: Classifier, row: NDArray[np.float32], top_k: int, abstain: bool) -> dict[str, Any]:
-    """The labels; and where it was asked for, whether they are too unsure to be given at all."""
-    labels = {"labels": [vars(label) for label in model.labels(row, top_k)]}
-    return {**labels, "none_of_these": model.none_of_these(row)} if abstain else labels
+def prediction(model: Classifier, row: Row, top_k: int, abstain: bool) -> dict[str, Any]:
+    """The answer; and where it was asked for, whether it is too unsure to be given at all."""
+    told = model.told(row, top_k)
+    return {**told, "none_of_these": model.none_of_these(row["probabilities"])} if abstain else told

@@ -164,7 +164,7 @@ class Engine:
 
     async def answer_blocks(self, blocks: list[Block]) -> Answers:
         try:
-            return joined(await self.batcher.answer(blocks))
+            return Answers.joined(await self.batcher.answer(blocks))
         except LineFull as fault:
             raise refused(503, "busy", f"{fault}; try again in a moment") from fault
 
@@ -176,7 +176,7 @@ class Engine:
         try:
             async with self.resizing:
                 model = self.loaded()
-                return joined([(await run(self.lane, answers_of, model, [each[None]]))[0] for each in pictures])
+                return Answers.joined([(await run(self.lane, answers_of, model, [each[None]]))[0] for each in pictures])
         finally:
             self.unsized -= len(pictures)
 
@@ -240,10 +240,7 @@ def answers_of(model: Classifier, blocks: list[Block]) -> list[Answers]:
         batch = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         answers = model.answer(filled(batch, batch_size(model, len(batch))))
     ends = list(accumulate(map(len, blocks)))
-    return [
-        Answers(*(column[end - len(block) : end] for column in vars(answers).values()))
-        for block, end in zip(blocks, ends, strict=True)
-    ]
+    return [answers.rows(end - len(block), end) for block, end in zip(blocks, ends, strict=True)]
 
 
 def evidence_of(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:
@@ -260,10 +257,3 @@ def batch_size(model: Classifier, count: int) -> int:
 def filled(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """The batch with black canvases after it, up to this size."""
     return np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)]) if len(batch) < size else batch
-
-
-def joined(rows: Sequence[Answers]) -> Answers:
-    """Rows that came back in parts, as one table again."""
-    if len(rows) == 1:
-        return rows[0]
-    return Answers(*(np.concatenate(columns) for columns in zip(*(vars(row).values() for row in rows), strict=True)))

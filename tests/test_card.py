@@ -7,7 +7,7 @@ import pytest
 
 from vitrail.card import FORMAT, Abstention, Calibration, Card, Dataset, Golden, InputRule, Parity, Precision, Whole
 from vitrail.errors import ModelError, UsageError
-from vitrail.intervals import wilson
+from vitrail.intervals import Estimate, wilson
 
 CARD = Card(
     classes=("chat", "chien", "oiseau"),
@@ -30,6 +30,8 @@ CARD = Card(
     created="2026-01-01T00:00:00+00:00",
 )
 
+BY_THEMSELVES = {"task", "measures", "units"}  # cards of older files say nothing of these
+
 
 def test_a_card_comes_back_as_it_went_in() -> None:
     assert Card.from_json(CARD.to_json()) == CARD
@@ -44,12 +46,30 @@ def test_the_json_has_the_names_that_other_programs_read() -> None:
     assert (plain["task"], plain["format"]) == ("classification", FORMAT)
 
 
+def test_a_card_that_is_older_than_other_tasks_is_of_one_label_a_picture() -> None:
+    plain = {name: part for name, part in json.loads(CARD.to_json()).items() if name not in BY_THEMSELVES}
+    del plain["whole"]["max_value_difference"]
+    assert Card.from_json(json.dumps(plain)) == CARD
+
+
+def test_a_card_of_values_comes_back_without_what_labels_have() -> None:
+    measured = (Estimate("MAE of height", 0.5, 0.4, 0.6),)
+    values = replace(CARD, task="values", test_accuracy=None, calibration=None, abstention=None)
+    values = replace(values, measures=measured, units=(1.5, 2.5, 3.5), whole=Whole(20, 0, None, 0.02))
+    assert Card.from_json(values.to_json()) == values
+
+
+def test_a_card_of_a_task_that_is_not_known_says_so() -> None:
+    with pytest.raises(ModelError, match="task is 'boxes', which this vitrail does not know"):
+        Card.from_json(CARD.to_json().replace('"classification"', '"boxes"'))
+
+
 def test_a_card_of_another_format_says_so() -> None:
     with pytest.raises(ModelError, match=r"format 2.*reads format 1"):
         Card.from_json(replace(CARD, format=2).to_json())
 
 
-@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part != "task"])
+@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in BY_THEMSELVES])
 def test_a_missing_part_is_refused(part: str) -> None:
     plain = json.loads(CARD.to_json())
     del plain[part]

@@ -45,7 +45,8 @@ def test_help_is_light() -> None:
 
 def test_help_of_the_trained_verbs_lists_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
-    assert "recipes: digits-cnn, digits-vit, pictures-cnn, " in capsys.readouterr().out
+    named = "digits-cnn, digits-labels, digits-places, digits-values, digits-vit, pictures-cnn, "
+    assert f"recipes: {named}" in capsys.readouterr().out
 
 
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ NEVER = {
     "golden": CLOSED,
     "images": CLOSED,
     "pictures": CLOSED,
+    "tasks": CLOSED,
     "configs": CLOSED,
     "runtime": TORCH
     | LIGHTNING
@@ -71,6 +72,7 @@ OTHERS = {
     "golden": {"numpy", "PIL"},
     "images": {"numpy", "PIL"},
     "pictures": {"numpy", "PIL"},
+    "tasks": {"numpy"},
     "runtime": {"onnxruntime"},
     "classifier": {"numpy", "PIL", "onnxruntime"},
 }

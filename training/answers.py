@@ -3,30 +3,35 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from vitrail.data import Pictures
 from vitrail.training.runs import write_atomically
+from vitrail.training.tasks import Goal
 
 
-def keep(run: Path, probabilities: Tensor, pictures: Pictures) -> None:
-    """predictions.npz: probabilities [N, K], labels [N] and names [N], so that runs compare picture by picture."""
+def keep(run: Path, answers: Tensor, pictures: Pictures, output: str = "probabilities") -> None:
+    write_atomically(run / "predictions.npz", packed(answers, pictures, output))
+
+
+def packed(answers: Tensor, pictures: Pictures, output: str = "probabilities") -> bytes:
+    """predictions.npz: probabilities or values, labels, and names [N], so that runs compare picture by picture."""
     file = io.BytesIO()
-    names = np.array(pictures.names)
-    np.savez_compressed(file, probabilities=probabilities.numpy(), labels=pictures.labels, names=names)
-    write_atomically(run / "predictions.npz", file.getvalue())
+    kept: dict[str, Any] = {output: answers.numpy(), "labels": pictures.labels}
+    np.savez_compressed(file, **kept, names=np.array(pictures.names))
+    return file.getvalue()
 
 
-def write_table(run: Path, probabilities: Tensor, pictures: Pictures, classes: tuple[str, ...]) -> Path:
-    """predictions.csv: a picture's name, its class, the class that it is given, and how probable that is."""
+def write_table(run: Path, answers: Tensor, pictures: Pictures, names: tuple[str, ...], goal: Goal) -> Path:
+    """predictions.csv: each picture's name, what it shows and what was said of it."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["picture", "class", "predicted", "probability"])
-    for name, label, row in zip(pictures.names, pictures.labels, probabilities, strict=True):
-        best = int(row.argmax())
-        table.writerow([name, classes[label], classes[best], f"{float(row[best]):.6f}"])
+    table.writerow(["picture", *goal.columns(names)])
+    for name, target, answer in zip(pictures.names, pictures.labels, answers, strict=True):
+        table.writerow([name, *goal.cells(answer, target, names)])
     path = run / "predictions.csv"
     write_atomically(path, file.getvalue().encode())
     return path

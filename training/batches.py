@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Sampler
 
 from vitrail.data import Pictures
 
-Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], labels [B]
+Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], and what each shows [B, …]
 
 
 class Canvases(Dataset[Batch]):

@@ -16,11 +16,11 @@ from vitrail.errors import UsageError
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.answers import keep, write_table
 from vitrail.training.classification import Classification
-from vitrail.training.measures import Measures, as_table, measure
 from vitrail.training.picture_data import PictureData
 from vitrail.training.progress import progress
 from vitrail.training.recipes import FLAGS, values_of, with_recipes
 from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
+from vitrail.training.tasks.goal import Report
 
 # Lightning's advice that does not apply: canvases need no workers, short runs log seldom, the run directory is ours.
 IRRELEVANT = (
@@ -34,7 +34,7 @@ IRRELEVANT = (
 
 
 class CommandLine(LightningCLI):
-    """Class count, picture size and resize rule come from the data; loggers and checkpoints go to the run directory."""
+    """Task, classes, size and resize rule come from the data; loggers and checkpoints go to the run directory."""
 
     model: Classification
     datamodule: PictureData
@@ -42,6 +42,7 @@ class CommandLine(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run", type=str | None, default=None, help="the run directory (default: runs/NAME)")
         parser.link_arguments("data.class_count", "model.classes", apply_on="instantiate")
+        parser.link_arguments("data.task", "model.task", apply_on="instantiate")
         parser.link_arguments("data.size", "model.image_size")
         parser.link_arguments("data.resize", "model.resize")
 
@@ -68,7 +69,9 @@ class CommandLine(LightningCLI):
         self.run_directory = self.find_run(options)
         trains = self.verb == "fit"
         given = options["trainer"]["callbacks"] or []
-        kwargs["callbacks"] = [*given, progress(), *(checkpoints(self.run_directory) if trains else [])]
+        watched = self.model.goal.watched
+        kept = checkpoints(self.run_directory, watched.figure, watched.mode) if trains else []
+        kwargs["callbacks"] = [*given, progress(), *kept]
         kwargs["logger"] = loggers(self.run_directory) if trains else False
         kwargs["val_check_interval"] = validated_once(options["trainer"])
         try:
@@ -107,19 +110,19 @@ class CommandLine(LightningCLI):
             print(f"{name} {float(value):.4f}")
 
     def after_test(self) -> None:
-        print(as_table(self.keep_answers()))
+        print(self.keep_answers().table())
 
-    def keep_answers(self) -> Measures:
+    def keep_answers(self) -> Report:
         """What the test just run found; the answer to every picture goes to predictions.npz."""
         pictures = self.datamodule.part("test")
-        probabilities = torch.cat(self.model.answers)
-        keep(self.run_directory, probabilities, pictures)
-        return measure(probabilities, torch.from_numpy(pictures.labels), self.datamodule.classes)
+        answers, goal = torch.cat(self.model.answers), self.model.goal
+        keep(self.run_directory, answers, pictures, goal.task.outputs[0])
+        return goal.report(answers, pictures, self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:
         answers: Any = self.trainer.predict(**kwargs)
         data = self.datamodule
-        print(write_table(self.run_directory, torch.cat(answers), data.part("test"), data.classes))
+        print(write_table(self.run_directory, torch.cat(answers), data.part("test"), data.classes, self.model.goal))
 
 
 def validated_once(options: Any) -> int | float | None:

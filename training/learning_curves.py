@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitrail.errors import UsageError
 from vitrail.intervals import Share
 from vitrail.training.cli import run
+from vitrail.training.measures import Measures
 
 COLOURS = ("#1d4e89", "#c1440e", "#3b7a57", "#7b4b94")
 
@@ -25,7 +27,10 @@ def learn(recipe: str, pictures: int, folder: Path) -> Point:
     directory = folder / f"{recipe}-{pictures}"
     done = run("fit", ["--config", recipe, f"--data.pictures={pictures}", f"--run={directory}"])
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
-    return Point(recipe, pictures, done.keep_answers().top1, done.best)
+    found = done.keep_answers()
+    if not isinstance(found, Measures):
+        raise UsageError(f"learning curves are of accuracy, and '{recipe}' has {done.datamodule.task}: choose another")
+    return Point(recipe, pictures, found.top1, done.best)
 
 
 def table(points: Iterable[Point]) -> str:

@@ -38,6 +38,9 @@ class Measures:
     def figures(self) -> dict[str, float]:
         return {"test_top1": self.top1.value, f"test_top{self.top_k}": self.top5.value, "test_macro_f1": self.macro_f1}
 
+    def table(self) -> str:
+        return as_table(self)
+
 
 def measure(probabilities: Tensor, labels: Tensor, names: tuple[str, ...]) -> Measures:
     """Probabilities [N, K] and labels [N] → all measures; top-5 becomes top-K where K is below five."""

@@ -5,8 +5,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
+from torchvision.tv_tensors import Mask
 
-from vitrail.card import InputRule, Resize
+from vitrail.card import InputRule, Resize, TaskName
 from vitrail.data import Part, Pictures, open_source
 from vitrail.data.subsets import nested_subset, sizes_for
 from vitrail.errors import UsageError
@@ -18,7 +19,8 @@ class PictureData(pl.LightningDataModule):
     """Pictures from a folder of yours, or from a set that vitrail knows by name.
 
     Args:
-        path: a folder with one folder a class, or with train, val and test folders of such; IDX files; or 'digits'.
+        path: a folder with one folder a class, or with train, val and test folders of such; with labels.csv, values.csv
+            or maps.csv and the pictures that it names; IDX files; 'digits'; or 'digit-scenes-labels', -values, -places.
         size: side in pixels of the square canvas that every picture becomes.
         resize: how it becomes square: squash it, crop its centre, or pad it with black.
         pictures: use only so many labelled pictures, validation included; smaller choices lie within larger ones.
@@ -44,6 +46,7 @@ class PictureData(pl.LightningDataModule):
         self.rule = InputRule(size, resize)
         self.augment = augment or []
         self.source = open_source(path, seed)
+        self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
         self.chosen = self._choose(pictures)
@@ -85,24 +88,38 @@ class PictureData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches on the device; each step draws from a seed of its own."""
-        image, label = batch
+        image, target = batch
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
-            changed = torch.stack([self._change(picture) for picture in image.permute(0, 3, 1, 2)])
-        return changed.permute(0, 2, 3, 1), label
+            pictures = image.permute(0, 3, 1, 2)
+            if self.task == "places":
+                pairs = [self._change_both(*pair) for pair in zip(pictures, target, strict=True)]
+                target = torch.stack([places for _, places in pairs])
+                changed = torch.stack([picture for picture, _ in pairs])
+            else:
+                changed = torch.stack([self._change(picture) for picture in pictures])
+        return changed.permute(0, 2, 3, 1), target
 
     def _change(self, picture: Tensor) -> Tensor:
         for transform in self.augment:
             picture = transform(picture)
         return picture
 
+    def _change_both(self, picture: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """What moves the picture moves its map [size, size], too."""
+        # Where a transform leaves a gap it puts 0; one more, 255 ("not told") is 0.
+        mask: Tensor = Mask(places + 1)
+        for transform in self.augment:
+            picture, mask = transform(picture, mask)
+        return picture, mask.as_subclass(Tensor) - 1
+
     def _choose(self, count: int | None) -> dict[Part, np.ndarray]:
         if count is None:
             return {}
         train, val = self.source.labels("train"), self.source.labels("val")
-        sizes = sizes_for(count, self.class_count, len(val))
+        sizes = sizes_for(count, len(np.unique(train)), len(val))
         return {
             "train": nested_subset(train, sizes[0], self.seed),
             "val": nested_subset(val, sizes[1], self.seed),

@@ -31,11 +31,11 @@ def run_of_checkpoint(checkpoint: str | Path) -> Path:
     return folder.parent if folder.name == "checkpoints" else folder
 
 
-def checkpoints(run: Path) -> list[Callback]:
-    """`best` by validation accuracy, and `last` for taking a run up again."""
+def checkpoints(run: Path, figure: str = "val_accuracy", mode: str = "max") -> list[Callback]:
+    """`best` by a figure of validation, and `last` for taking a run up again."""
     folder = run / "checkpoints"
     return [
-        ModelCheckpoint(folder, filename="best", monitor="val_accuracy", mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, filename="best", monitor=figure, mode=mode, enable_version_counter=False),
         ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
     ]
 

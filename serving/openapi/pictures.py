@@ -51,23 +51,28 @@ def post(name: str, summary: str, description: str, parameters: list[Json], most
 CLASSIFY = post(
     "classify",
     "Label one picture, or several",
-    f"{PICTURE}{EACH}Pictures of many callers are computed together, and answered as if each were alone; more than "
-    "may wait are refused at once.",
+    f"{PICTURE}{EACH}What is answered depends on the task that stands in the model's card: labels (one of which a "
+    "picture has, or several at once), values, or a label for each place, row by row. Pictures of many callers are "
+    "computed together, and answered as if each were alone; more than may wait are refused at once.",
     [
         query(
             "top_k",
-            "How many labels a picture, at most the number of classes; 5, or all if there are fewer",
+            "How many labels a picture, at most the number of classes; 5, or all if there are fewer, or if a picture "
+            "may have several; refused where the model does not answer with labels of the picture",
             {"type": "integer", "minimum": 1},
         ),
         query(
             "abstain",
-            "Say also whether the answer is too unsure, by the model's own threshold, to be any class",
+            "Say also whether the answer is too unsure, by the model's own threshold, to be any class; refused where a "
+            "picture has not one label",
             {"type": "boolean", "default": False},
         ),
     ],
     MAX_PICTURES,
     {
-        "200": good("The labels of each picture, the most probable first", "application/json", ref("Answer")),
+        "200": good(
+            "The answer to each picture; labels with the most probable first", "application/json", ref("Answer")
+        ),
         **problems(_400="bad_top_k or bad_abstain; bad_multipart, bad_json or bad_base64: the body cannot be read"),
     },
 )

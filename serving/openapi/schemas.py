@@ -56,8 +56,15 @@ def metadata(name: Json, datatype: str) -> Json:
 SCHEMAS: Json = {
     "Answer": record({"model": record(IDENTITY), "predictions": several(ref("Prediction"))}),
     "Prediction": {
-        "oneOf": [record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}), record({"error": ref("Fault")})]
+        "oneOf": [
+            record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}),
+            record({"values": several(ref("Value"))}),
+            record({"places": ref("Places")}),
+            record({"error": ref("Fault")}),
+        ]
     },
+    "Value": record({"name": TEXT, "value": {"type": "number"}}),
+    "Places": record({"labels": several(several(TEXT)), "probabilities": several(several(PROBABILITY))}),
     "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
     "Embeddings": record({"model": record(IDENTITY), "predictions": several(ref("Embedding"))}),
     "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Fault")})]},

@@ -35,6 +35,27 @@ function show(labels, picture) {
   if (explains) explain(picture, labels[0].label, element("labels").querySelector("button"));
 }
 
+// Values, or of each label the share of places that it takes: nothing to ask further about.
+function showFacts(facts) {
+  say("");
+  for (const [name, text] of facts) {
+    const parts = [make("span", [name]), make("output", [text])];
+    element("labels").append(make("li", [make("div", parts, { className: "row" })]));
+  }
+}
+
+function shares({ labels }) {
+  const counts = new Map();
+  for (const label of labels.flat()) counts.set(label, (counts.get(label) || 0) + 1);
+  const order = [...counts].sort((one, other) => other[1] - one[1]);
+  return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of places`]);
+}
+
+function showPrediction({ labels, values, places }, picture) {
+  if (labels) show(labels, picture);
+  else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(places));
+}
+
 async function explain(picture, label, chosen) {
   const mine = ++latest;
   for (const row of element("labels").querySelectorAll("button")) row.ariaPressed = row === chosen;
@@ -79,7 +100,7 @@ async function classify(picture) {
   const answer = await ask("v1/classify", picture);
   await introduced;
   if (mine !== latest) return;
-  if (answer.predictions) show(answer.predictions[0].labels, picture);
+  if (answer.predictions) showPrediction(answer.predictions[0], picture);
   else say(`${answer.title}: ${answer.detail}`, true);
 }
 
@@ -97,8 +118,9 @@ async function introduce() {
     if (!response.ok) throw new Error(detail);
     explains = explanations !== null;
     const where = provider.startsWith("CPU") ? "on the CPU" : "on the GPU";
-    const accuracy = percent(card.test_accuracy.value);
-    element("model").textContent = `${card.classes.length} classes, ${accuracy} right in its test, ${where}`;
+    const what = `${card.classes.length} ${card.task === "values" ? "values" : "classes"}`;
+    const right = card.test_accuracy ? `, ${percent(card.test_accuracy.value)} right in its test` : "";
+    element("model").textContent = `${what}${right}, ${where}`;
   } catch (fault) {
     element("model").textContent = fault.message;
   }

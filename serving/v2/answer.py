@@ -22,7 +22,7 @@ def answer_response(model: Classifier, asked: Asked, answers: Answers) -> Respon
     head: Json = {"model_name": model_name(model.card), "model_version": VERSION}
     if asked.id is not None:
         head["id"] = asked.id
-    found = [tensor(model, output, getattr(answers, output.name)) for output in asked.outputs]
+    found = [tensor(model, output, answers.columns[output.name]) for output in asked.outputs]
     answer = JSONResponse({**head, "outputs": [told for told, _ in found]})
     behind = [data for _, data in found if data is not None]
     if not behind:
@@ -32,7 +32,7 @@ def answer_response(model: Classifier, asked: Asked, answers: Answers) -> Respon
 
 
 def tensor(model: Classifier, output: Output, table: NDArray[np.float32]) -> tuple[Json, bytes | None]:
-    """An output as it stands in the JSON, and its bytes where they follow behind; `table` is [N, columns]."""
+    """An output as it stands in the JSON, and its bytes where they follow behind; `table` is [N, …]."""
     texts: list[str] = []
     told: Json = {"name": output.name, "datatype": "FP32", "shape": list(table.shape)}
     if output.classes:

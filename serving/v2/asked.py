@@ -21,9 +21,8 @@ from vitrail.serving.v2.tensors import (
 )
 
 INPUT = "image"
-OUTPUTS = ("probabilities", "logits", "embedding")
+OUTPUTS = ("probabilities", "logits", "values", "embedding")  # of models of any task
 DATATYPES = ("UINT8", "BYTES")
-SCORES = OUTPUTS[:2]  # one number a class
 FORM = (
     'of the form {"inputs": [{"name": "image", "datatype": "UINT8" or "BYTES", "shape": […], "data": […]}]}, '
     "and may have id, parameters and outputs"
@@ -68,7 +67,15 @@ class Tensor:
     data: Numbers | list[str] | None = None
 
 
-def read_asked(body: bytes, length: int | None) -> Asked:
+@dataclass(frozen=True)
+class Offered:
+    """What the model answers with: its outputs, and those of them with one number a class."""
+
+    outputs: tuple[str, ...]
+    scores: tuple[str, ...]
+
+
+def read_asked(body: bytes, length: int | None, offered: Offered) -> Asked:
     """The request in a body whose first `length` bytes are JSON; all of it where that is not said."""
     reader = reader_of(body if length is None else body[:length], FORM)
     behind = memoryview(body)[len(body) if length is None else length :]
@@ -84,12 +91,12 @@ def read_asked(body: bytes, length: int | None) -> Asked:
         elif member == "inputs":
             inputs = read_inputs(reader)
         else:
-            outputs = read_outputs(reader)
+            outputs = read_outputs(reader, offered)
     reader.expect_end()
     if not inputs:
         raise BadTensor(f"there is no input; the model has one, {INPUT!r}")
     binary = truth(parameters, "binary_data_output") or False
-    wanted = outputs or [Output(known) for known in OUTPUTS]
+    wanted = outputs or [Output(known) for known in offered.outputs]
     settled = tuple(output if output.binary is not None else replace(output, binary=binary) for output in wanted)
     return Asked(pictures_of(inputs[0], behind), settled, name)
 
@@ -163,29 +170,30 @@ def read_shape(reader: Reader) -> Shape:
     return tuple(sides)
 
 
-def read_outputs(reader: Reader) -> list[Output]:
+def read_outputs(reader: Reader, offered: Offered) -> list[Output]:
     outputs: list[Output] = []
     for _ in reader.items():
-        output = read_output(reader)
+        output = read_output(reader, offered)
         if output.name in [other.name for other in outputs]:
             raise bad_output(f"the output {output.name!r} is asked for twice")
         outputs.append(output)
     return outputs
 
 
-def read_output(reader: Reader) -> Output:
+def read_output(reader: Reader, offered: Offered) -> Output:
     name, parameters = "", Parameters()
     for member in reader.members(len(OUTPUT), OUTPUT):
         if member == "name":
             name = short(reader)
         else:
             parameters = read_parameters(reader)
-    if name not in OUTPUTS:
-        raise bad_output(f"the output {name[:80]!r} is unknown; there are {', '.join(OUTPUTS)}")
+    if name not in offered.outputs:
+        raise bad_output(f"the output {name[:80]!r} is unknown; there are {', '.join(offered.outputs)}")
     no_shared_memory(parameters)
     classes = count(parameters, "classification", 1)
-    if classes and name not in SCORES:
-        raise bad_output(f"{name} has no classes; classification is for {' and '.join(SCORES)}")
+    if classes and name not in offered.scores:
+        able = f"it is for {' and '.join(offered.scores)}" if offered.scores else "no output of this model can have it"
+        raise bad_output(f"{name} has no classification; {able}")
     return Output(name, truth(parameters, "binary_data"), classes)
 
 

@@ -13,7 +13,7 @@ from vitrail.serving.engine import STOPPING, Canvas, Engine, run
 from vitrail.serving.naming import model_name
 from vitrail.serving.problems import Problem, picture_problem
 from vitrail.serving.v2.answer import LENGTH_HEADER, VERSION, answer_response
-from vitrail.serving.v2.asked import INPUT, OUTPUTS, Asked, read_asked
+from vitrail.serving.v2.asked import INPUT, Asked, Offered, read_asked
 from vitrail.serving.v2.tensors import Data
 from vitrail.serving.watch import RETRY
 
@@ -44,7 +44,9 @@ async def model(request: Request) -> Response:
             "versions": [VERSION],
             "platform": "onnxruntime_onnx",
             "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
-            "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, outputs[name][1]]} for name in OUTPUTS],
+            "outputs": [
+                {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]} for name in found.task.outputs
+            ],
         }
     )
 
@@ -64,7 +66,7 @@ async def infer(request: Request) -> Response:
     if length is not None and length > len(body):
         raise bad_length(f"it says {length:,}, and the body has {len(body):,} bytes")
     async with attended(request.receive, engine.deadline):
-        asked = await read(engine, body, length)
+        asked = await read(engine, body, length, offered_by(found))
         answers = await answers_to(engine, asked.pictures)
     return answer_response(found, asked, answers)
 
@@ -117,11 +119,17 @@ def bad_length(why: str) -> Problem:
     return Problem(400, "bad_header_length", f"Inference-Header-Content-Length is how long the JSON is; {why}")
 
 
-async def read(engine: Engine, body: bytes, length: int | None) -> Asked:
+def offered_by(model: Classifier) -> Offered:
+    """Classes can be told of an output that has one number for each."""
+    outputs = model.task.outputs
+    return Offered(outputs, outputs[:2] if model.task.ranks else ())
+
+
+async def read(engine: Engine, body: bytes, length: int | None, offered: Offered) -> Asked:
     """The request; where it takes long to read, others are answered meanwhile."""
     if (len(body) if length is None else length) <= QUICKLY_READ:
-        return read_asked(body, length)
-    return await run(engine.decoders, read_asked, body, length)
+        return read_asked(body, length, offered)
+    return await run(engine.decoders, read_asked, body, length, offered)
 
 
 async def answers_to(engine: Engine, pictures: Data) -> Answers:

@@ -1,16 +1,19 @@
 """What a model file says about itself: classes, input rule, provenance, measured accuracy."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.intervals import Share
+from vitrail.intervals import Estimate, Share
 
 METADATA_KEY = "vitrail"
 FORMAT = 1
 
 Resize = Literal["squash", "crop", "pad"]
+# One label a picture; several; numbers; a label for each place of a grid.
+TaskName = Literal["classification", "labels", "values", "places"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Parity:
-    """How closely the file answers as the network did, on real test pictures."""
+    """How closely the file answers as the network did, on real test pictures; values count in `units`."""
 
     pictures: int
     max_logit_error: float
@@ -62,7 +65,8 @@ class Whole:
 
     pictures: int
     flips: int
-    max_probability_difference: float
+    max_probability_difference: float | None
+    max_value_difference: float | None = None  # in `units`
 
 
 @dataclass(frozen=True)
@@ -125,18 +129,20 @@ class Card:
     flops: int
     dataset: Dataset
     seed: int
-    test_accuracy: Share
+    test_accuracy: Share | None  # none where an answer is not right or wrong, but near or far
     parity: Parity
     whole: Whole
-    calibration: Calibration
-    abstention: Abstention
+    calibration: Calibration | None  # none where there are no probabilities
+    abstention: Abstention | None  # none where the answer is not one label
     precision: PrecisionKind
     precisions: tuple[Precision, ...]  # all that were weighed
     averaged_weights: bool  # of training steps, in place of the last step's
     golden: Golden
     versions: dict[str, str]
     created: str
-    task: Literal["classification"] = "classification"
+    task: TaskName = "classification"
+    measures: tuple[Estimate, ...] = ()  # on test pictures, beside their accuracy
+    units: tuple[float, ...] = ()  # each value's deviation on training pictures, in which errors are counted
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
@@ -152,20 +158,20 @@ class Card:
                     f"the card has format {parts['format']}, this vitrail reads format {FORMAT}: "
                     "export the model again, or install the vitrail that wrote it"
                 )
-            golden, abstention = parts.pop("golden"), parts.pop("abstention")
+            if parts.get("task", "classification") not in get_args(TaskName):
+                raise ModelError(
+                    f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer"
+                )
+            golden = parts.pop("golden")
             return cls(
                 classes=tuple(parts.pop("classes")),
                 input=InputRule(**parts.pop("input")),
                 dataset=Dataset(**parts.pop("dataset")),
-                test_accuracy=Share(**parts.pop("test_accuracy")),
+                test_accuracy=none_or(Share, parts.pop("test_accuracy")),
                 parity=Parity(**parts.pop("parity")),
                 whole=Whole(**parts.pop("whole")),
-                calibration=Calibration(**parts.pop("calibration")),
-                abstention=Abstention(
-                    threshold=abstention["threshold"],
-                    answered=Share(**abstention["answered"]),
-                    accuracy_answered=Share(**abstention["accuracy_answered"]),
-                ),
+                calibration=none_or(Calibration, parts.pop("calibration")),
+                abstention=none_or(abstention_of, parts.pop("abstention")),
                 precisions=tuple(
                     Precision(**{**weighed, "accuracy": Share(**weighed["accuracy"])})
                     for weighed in parts.pop("precisions")
@@ -176,7 +182,21 @@ class Card:
                     embedding_lengths=tuple(golden["embedding_lengths"]),
                     tolerance=golden["tolerance"],
                 ),
+                measures=tuple(Estimate(**measure) for measure in parts.pop("measures", ())),
+                units=tuple(parts.pop("units", ())),
                 **parts,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             raise ModelError(f"the model's card cannot be read ({fault}): export the model again") from fault
+
+
+Part = TypeVar("Part")
+
+
+def none_or(read: Callable[..., Part], plain: dict[str, Any] | None) -> Part | None:
+    """A part that some tasks have no use for."""
+    return None if plain is None else read(**plain)
+
+
+def abstention_of(threshold: float, answered: dict[str, Any], accuracy_answered: dict[str, Any]) -> Abstention:
+    return Abstention(threshold, Share(**answered), Share(**accuracy_answered))

@@ -1,8 +1,9 @@
 """A model.onnx in memory: classify, embed (onnxruntime; no torch)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,11 @@ from vitrail.card import METADATA_KEY, Card
 from vitrail.errors import ModelError, UsageError
 from vitrail.runtime import PROVIDERS, Provider, open_session
 from vitrail.seal import sealed_digest
+from vitrail.tasks import TASKS
+from vitrail.tasks.ranking import ranked
 from vitrail.tensorrt import tensorrt_options
+
+TOP_K = 5
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,48 @@ class Label:
     probability: float
 
 
+Table = NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Answers:
-    """What the graph says of a batch: one row a picture."""
+    """What the graph says of a batch, by the names of its outputs: one row a picture."""
 
-    probabilities: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    embedding: NDArray[np.float32]
+    columns: Mapping[str, Table]
+
+    @property
+    def probabilities(self) -> Table:
+        return self.of("probabilities")
+
+    @property
+    def logits(self) -> Table:
+        return self.of("logits")
+
+    @property
+    def values(self) -> Table:
+        return self.of("values")
+
+    @property
+    def embedding(self) -> Table:
+        return self.of("embedding")
+
+    def of(self, name: str) -> Table:
+        if name not in self.columns:
+            raise UsageError(f"this model answers with {', '.join(self.columns)}, and has no {name}")
+        return self.columns[name]
+
+    def rows(self, begin: int, end: int) -> "Answers":
+        return Answers({name: table[begin:end] for name, table in self.columns.items()})
+
+    def row(self, index: int) -> dict[str, Table]:
+        return {name: table[index] for name, table in self.columns.items()}
+
+    @staticmethod
+    def joined(parts: Sequence["Answers"]) -> "Answers":
+        """Rows that came in parts, as one table."""
+        if len(parts) == 1:
+            return parts[0]
+        return Answers({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
 
 
 class Classifier:
@@ -47,6 +87,7 @@ class Classifier:
         if text is None:
             raise ModelError(f"{self.path} has no vitrail card: it was not written by `vitrail export`")
         self.card = Card.from_json(text)
+        self.task = TASKS[self.card.task]
         self.sha256 = sealed_digest(self.path)
         if provider == "tensorrt":
             told = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
@@ -67,26 +108,36 @@ class Classifier:
         size = self.card.input.size
         if self.takes_canvases_only and pictures.shape[1:3] != (size, size):
             raise UsageError(f"on TensorRT the model takes canvases of {size}×{size} pixels alone")
-        return Answers(*self.session.run(["probabilities", "logits", "embedding"], {"image": pictures}))
+        outputs = self.task.outputs
+        return Answers(dict(zip(outputs, self.session.run(outputs, {"image": pictures}), strict=True)))
 
     @property
     def takes_canvases_only(self) -> bool:
         """TensorRT's engine is built for one height and width."""
         return self.provider == PROVIDERS["tensorrt"]
 
-    def classify(self, data: bytes, top_k: int = 5) -> list[Label]:
-        """The `top_k` most probable labels of one encoded picture."""
+    def classify(self, data: bytes, top_k: int = TOP_K) -> list[Label]:
+        """The `top_k` most probable labels of one encoded picture, of a model whose answer is labels."""
+        if not self.task.ranks:
+            raise UsageError(f"this model answers with {self.card.task}, not with labels: see `Classifier.told`")
         return self.labels(self.answer(self.fit(data)[None]).probabilities[0], top_k)
 
     def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
+        if self.card.abstention is None:
+            raise UsageError("this model has no threshold for 'none of these': its answer is not one label a picture")
         return float(probabilities.max()) < self.card.abstention.threshold
 
     def labels(self, probabilities: NDArray[np.float32], top_k: int) -> list[Label]:
         """One row of probabilities as its `top_k` labels, the most probable first."""
+        return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
+
+    def told(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
+        """The answer to one picture, whatever the task; `top_k` is for labels."""
+        return self.task.told(row, self.card.classes, self.top_k if top_k is None else top_k)
+
+    @property
+    def top_k(self) -> int:
+        """How many labels are told where nobody asks for more or fewer: of several, each may be one."""
         count = len(self.card.classes)
-        if not 1 <= top_k <= count:
-            raise UsageError(f"top_k must lie between 1 and {count}, the number of classes; it is {top_k}")
-        numbers = probabilities.tolist()  # numpy would let go of the interpreter to sort a handful
-        order = nlargest(top_k, range(count), key=numbers.__getitem__)
-        return [Label(self.card.classes[i], i, numbers[i]) for i in order]
+        return min(TOP_K, count) if self.card.task == "classification" else count

@@ -1,4 +1,4 @@
-"""How sure a measured share is: Wilson's interval."""
+"""How sure a measured number is; of a share, Wilson's interval."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -18,6 +18,19 @@ class Share:
 
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number of any kind, with the 95 % interval around it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 def wilson(hits: int, total: int) -> Share:

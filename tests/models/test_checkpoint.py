@@ -34,6 +34,11 @@ def test_a_checkpoint_of_another_format_says_what_to_do(content: dict, tmp_path:
         read_checkpoint(saved(content, tmp_path))
 
 
+def test_a_checkpoint_that_is_older_than_other_tasks_is_of_one_label_a_picture(content: dict, tmp_path: Path) -> None:
+    del content["vitrail"]["task"]
+    assert read_checkpoint(saved(content, tmp_path))[1].task == "classification"
+
+
 def test_weights_that_do_not_fit_the_network_are_refused(content: dict, tmp_path: Path) -> None:
     content["vitrail"]["classes"] = ["cat", "dog"]
     with pytest.raises(ModelError, match="do not fit the network"):

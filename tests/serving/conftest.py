@@ -143,6 +143,11 @@ def explaining_client(explaining: Server) -> Iterator[httpx.Client]:
         yield one
 
 
+@pytest.fixture(scope="session")
+def careful() -> Callable[[Server], httpx.Client]:
+    return careful_client
+
+
 def careful_client(server: Server) -> httpx.Client:
     """A client that holds every answer against the written contract."""
     return httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [hold_to_contract]})

@@ -12,8 +12,10 @@ from vitrail.classifier import Classifier
 from vitrail.serving.naming import model_name
 from vitrail.serving.problems import Problem
 from vitrail.serving.v2 import tensors
-from vitrail.serving.v2.asked import read_asked
+from vitrail.serving.v2.asked import Offered, read_asked
 from vitrail.serving.v2.tensors import BadTensor, nested
+
+OFFERED = Offered(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
 
 LENGTH = "inference-header-content-length"
 JSON = {"content-type": "application/json"}
@@ -264,9 +266,9 @@ def test_reading_ends_at_the_first_surprise():
     """What stands behind it is never looked at: else it would be complained of, too."""
     for start in ('{"x":', '{"inputs":[{"x":', '{"parameters":{"x":{'):
         with pytest.raises(Problem, match="the body must be JSON") as first:
-            read_asked(start.encode(), None)
+            read_asked(start.encode(), None, OFFERED)
         with pytest.raises(Problem) as caught:
-            read_asked((start + "]" * 1_000_000).encode(), None)
+            read_asked((start + "]" * 1_000_000).encode(), None, OFFERED)
         assert str(caught.value) == str(first.value)
 
 
@@ -276,7 +278,7 @@ def test_many_numbers_never_hold_up_other_threads(monkeypatch):
     monkeypatch.setattr(tensors.json, "loads", lambda text: pieces.append(len(text)) or [7] * text.count(b"7"))
     body = b'{"inputs":[{"data":[' + b"7," * 1_000_000 + b"7]}]}"
     with pytest.raises(BadTensor, match="name"):
-        read_asked(body, None)
+        read_asked(body, None, OFFERED)
     assert sum(pieces) >= 2_000_000
     assert max(pieces) <= tensors.PIECE + 2
 

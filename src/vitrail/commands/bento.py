@@ -69,7 +69,9 @@ def store(model: "Classifier") -> str:
     except NotFound:
         pass
     labels = {"dataset": card.dataset.name[:63], "precision": card.precision, "sha256": model.sha256[:63]}
-    facts = {"sha256": model.sha256, "classes": list(card.classes), "test_accuracy": card.test_accuracy.value}
+    facts: dict[str, Any] = {"sha256": model.sha256, "task": card.task, "classes": list(card.classes)}
+    if card.test_accuracy is not None:
+        facts["test_accuracy"] = card.test_accuracy.value
     with bentoml.models.create(tag, labels=labels, metadata=facts) as stored:
         copy_model(model.path, Path(stored.path_of(PACKED_MODEL)))
     return str(stored.tag)

@@ -1,14 +1,13 @@
-"""vitrail classify: label pictures with a model file."""
+"""vitrail classify: answer pictures with a model file."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from vitrail.commands.parsing import Parser
 from vitrail.errors import PictureError, UsageError
 
-ABOUT = """Label pictures with a model file written by `vitrail export`.
+ABOUT = """Answer pictures with a model file written by `vitrail export`: labels, values, or a label for each place.
 
   vitrail classify model.onnx photo.jpg another.png
   vitrail classify model.onnx photo.jpg --top-k 3 --json
@@ -29,22 +28,25 @@ def main(args: Sequence[str]) -> int:
     from vitrail.classifier import Classifier
 
     classifier = Classifier(options.model, options.provider)
-    top_k = options.top_k if options.top_k is not None else min(5, len(classifier.card.classes))
+    if options.top_k is not None and not classifier.task.ranks:
+        raise UsageError(f"--top-k is for labels of a picture; this model answers with {classifier.card.task}")
+    if options.abstain and classifier.card.abstention is None:
+        raise UsageError(f"--abstain is for one label a picture; this model answers with {classifier.card.task}")
     failed = False
     for path, data in zip(options.pictures, read_pictures(options.pictures), strict=True):
         try:
-            probabilities = classifier.answer(classifier.fit(data)[None]).probabilities[0]
+            row = classifier.answer(classifier.fit(data)[None]).row(0)
         except PictureError as fault:
             failed = True
             print(json.dumps({"picture": str(path), "error": str(fault)}) if options.json else f"{path}: {fault}")
             continue
-        labels = classifier.labels(probabilities, top_k)
-        none = options.abstain and classifier.none_of_these(probabilities)
+        told = classifier.told(row, options.top_k)
+        none = options.abstain and classifier.none_of_these(row["probabilities"])
         if options.json:
-            answer = {"picture": str(path), "labels": [asdict(label) for label in labels]}
+            answer = {"picture": str(path), **told}
             print(json.dumps({**answer, "none_of_these": none} if options.abstain else answer))
         else:
-            said = ", ".join(f"{label.label} {label.probability:.3f}" for label in labels)
+            said = classifier.task.words(told)
             print(f"{path}: none of these ({said})" if none else f"{path}: {said}")
     return 1 if failed else 0
 

@@ -38,7 +38,7 @@ def main(args: Sequence[str]) -> int:
     options = read(parser, args)
 
     from vitrail.export import export
-    from vitrail.pictures.summary import weighing
+    from vitrail.pictures.summary import results, weighing
 
     card = export(
         options.checkpoint,
@@ -52,10 +52,10 @@ def main(args: Sequence[str]) -> int:
     )
     parity = card.parity
     print(
-        f"{options.output}: {len(card.classes)} classes, {card.parameters:,} parameters, "
-        f"test accuracy {card.test_accuracy}\n"
-        f"proved on {parity.pictures} pictures: largest logit difference {parity.max_logit_error:.2e}, "
-        f"{parity.flips} answers changed"
+        f"{options.output}: {len(card.classes)} {'values' if card.units else 'classes'}, "
+        f"{card.parameters:,} parameters, {', '.join(results(card))}\n"
+        f"proved on {parity.pictures} pictures: largest {'value' if card.units else 'logit'} difference "
+        f"{parity.max_logit_error:.2e}{' deviations' if card.units else f', {parity.flips} answers changed'}"
     )
     for weighed in card.precisions:
         print(f"{weighed.kind:<12}  {weighing(weighed)}")

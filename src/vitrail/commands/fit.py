@@ -12,7 +12,8 @@ Train a network from a YAML recipe, shipped or your own; any value can be set on
   vitrail fit --config digits-vit --data.pictures 300 --trainer.max_steps 400 --run runs/few
   vitrail fit --config digits-vit --print_config > my_recipe.yaml
 
-my_pictures holds one folder a class, or train, val and test folders of such.
+my_pictures holds one folder a class, or train, val and test folders of such. With labels.csv in it (several labels a
+picture), values.csv or maps.csv that is what is learnt; digits-labels, digits-values and digits-places are examples.
 Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
 --ckpt_path runs/NAME/checkpoints/last.ckpt goes on where a run stopped.
 """

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from vitrail.commands.pages import shown
 
 PAGE = """
-Measure a checkpoint on the test pictures: top-1 and top-5, macro-F1, each class, with 95 % intervals.
+Measure a checkpoint on the test pictures: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels
+F1 and average precision, of values MAE, RMSE and R², of places the share that is right and IoU.
 
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 

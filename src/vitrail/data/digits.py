@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vitrail.card import InputRule
+from vitrail.card import InputRule, TaskName
 from vitrail.data.source import Part, Pictures
 from vitrail.data.subsets import three_parts
 from vitrail.images import to_canvas
@@ -17,6 +17,7 @@ class Digits:
     """Ten classes; `seed` decides which fifth is the test part and which validates."""
 
     name = "digits"
+    task: TaskName = "classification"
     classes = tuple(str(digit) for digit in range(10))
 
     def __init__(self, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.card import InputRule
+from vitrail.card import InputRule, TaskName
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
 from vitrail.errors import DataError, PictureError
@@ -24,6 +24,8 @@ NAMED_FAULTS = 5
 
 class Folders:
     """A folder with `train`, and perhaps `val` and `test`, in it; or with one folder a class."""
+
+    task: TaskName = "classification"
 
     def __init__(self, path: str | Path, seed: int = 0) -> None:
         self.path = Path(path)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrail.card import InputRule
+from vitrail.card import InputRule, TaskName
 from vitrail.data.source import Part, Pictures
 from vitrail.data.subsets import VAL_SHARE, held_out
 from vitrail.errors import DataError
@@ -26,6 +26,8 @@ UNSIGNED_BYTES = 8  # the type of the numbers, third byte of a file
 
 class Idx:
     """Grey pictures with numbered classes; `seed` decides which fifth of those for training validates."""
+
+    task: TaskName = "classification"
 
     def __init__(self, path: str | Path, seed: int = 0) -> None:
         self.path = Path(path)

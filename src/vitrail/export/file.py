@@ -6,20 +6,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitrail.card import METADATA_KEY, Calibration, Card, Dataset, Golden, PrecisionKind
+from vitrail.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind, TaskName
 from vitrail.classifier import Classifier
 from vitrail.data import Pictures, Source, open_source
 from vitrail.data.subsets import nested_subset
-from vitrail.errors import DataError, ModelError, ParityError
+from vitrail.errors import DataError, ModelError, ParityError, UsageError
 from vitrail.export.abstention import fit_threshold, weigh_threshold
 from vitrail.export.calibration import calibration_error, fit_temperature
 from vitrail.export.explain import explain, write_explanation
@@ -29,9 +29,10 @@ from vitrail.export.proof import BOUND, all_by_file, cpu_session, prove
 from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
-from vitrail.intervals import wilson
 from vitrail.models.checkpoint import Origin, read_checkpoint
 from vitrail.seal import seal
+from vitrail.tasks import TASKS, Task
+from vitrail.tasks.task import Labelled
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 # Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
@@ -65,20 +66,26 @@ def export(
     With `explained`, a second file beside it: see `vitrail.export.explain`.
     """
     network, origin = read_checkpoint(checkpoint)
+    task = TASKS[origin.task]
     refuse_too_large(network)
+    refuse_for_task(origin.task, precision, explained)
     source = source_of(origin, data_path)
     say("reading pictures")
     val, test = validation_pictures(origin, source), source.read("test", origin.input)
     say("writing the graph")
-    untempered = to_onnx(Graph(network, origin.input, UNFITTED).eval(), opset)
-    learnt_from = all_by_file(cpu_session(untempered), val.images)
-    temperature = fit_temperature(learnt_from, val.labels)
-    model, graph = set_temperature(untempered, temperature), Graph(network, origin.input, temperature).eval()
+    model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
+    learnt_from = all_by_file(cpu_session(model), val.images)
+    temperature = fit_temperature(learnt_from, val.labels, task) if isinstance(task, Labelled) else None
+    if temperature is not None:
+        model = set_temperature(model, temperature)
+    graph = Graph(network, origin.input, temperature or UNFITTED, origin.task).eval()
     say(f"proving it on {len(test):,} test pictures")
     full = Candidate("fp32", model, prove(graph, model, test.images))
     explanation = explain(graph, model, test.images, opset) if explained else None
     kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
-    logits, threshold = kept.proof.logits, fit_threshold(learnt_from, val.labels, temperature)
+    logits = kept.proof.logits
+    answers = answers_of(task, logits, temperature)
+    measured = task.measure(answers, test.labels, origin.classes)
     card = Card(
         classes=origin.classes,
         input=origin.input,
@@ -87,22 +94,20 @@ def export(
         flops=count_flops(network, origin.input.size),
         dataset=dataset_of(origin, len(test)),
         seed=origin.seed,
-        test_accuracy=wilson(int((logits.argmax(1) == test.labels).sum()), len(test)),
+        test_accuracy=measured.accuracy,
         parity=kept.proof.parity,
-        whole=compare_whole(source, kept.model, softmax(logits.astype(float) / temperature, axis=1)),
-        calibration=Calibration(
-            temperature=temperature,
-            pictures=len(val),
-            error_before=calibration_error(logits, test.labels, 1.0),
-            error_after=calibration_error(logits, test.labels, temperature),
-        ),
-        abstention=weigh_threshold(threshold, logits, test.labels, temperature),
+        whole=compare_whole(source, kept.model, answers, task, graph.units),
+        calibration=calibration_of(task, temperature, len(val), logits, test.labels),
+        abstention=abstention_of(origin.task, temperature, learnt_from, val.labels, logits, test.labels),
         precision=kept.kind,
         precisions=weighed,
         averaged_weights=origin.averaged,
         golden=golden_answers(kept, graph),
         versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=origin.task,
+        measures=measured.others,
+        units=tuple(float(unit) for unit in graph.units) if task.raw == "values" else (),
     )
     write_file(Path(output), kept.model, card)
     if explanation is not None:
@@ -110,9 +115,53 @@ def export(
     return card
 
 
+def refuse_for_task(task: TaskName, precision: Choice, explained: bool) -> None:
+    """What is not there for every task yet, said before any work."""
+    if precision != "fp32" and task != "classification":
+        raise UsageError(
+            f"--precision {precision} is weighed by right answers lost, one label a picture; this model answers with "
+            f"{task}: leave it out"
+        )
+    if explained and task not in ("classification", "labels"):
+        raise UsageError(f"--explain tells what speaks for a label of the picture; this model answers with {task}")
+
+
+def answers_of(task: Task, raw: NDArray[np.float32], temperature: float | None) -> NDArray[Any]:
+    """What stands in the file's first output."""
+    if isinstance(task, Labelled) and temperature is not None:
+        return task.probabilities(raw.astype(float) / temperature)
+    return raw
+
+
+def calibration_of(
+    task: Task, temperature: float | None, pictures: int, logits: NDArray[np.float32], targets: NDArray[Any]
+) -> Calibration | None:
+    """How much better probabilities of test pictures are for the temperature, where there are any."""
+    if not isinstance(task, Labelled) or temperature is None:
+        return None
+    before, after = (calibration_error(logits, targets, one, task) for one in (1.0, temperature))
+    return Calibration(temperature, pictures, before, after)
+
+
+def abstention_of(
+    task: TaskName,
+    temperature: float | None,
+    val_logits: NDArray[np.float32],
+    val_labels: NDArray[Any],
+    logits: NDArray[np.float32],
+    labels: NDArray[Any],
+) -> Abstention | None:
+    """Only one label a picture can be refused as a whole."""
+    if task != "classification" or temperature is None:
+        return None
+    return weigh_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
+
+
 def source_of(origin: Origin, data_path: str | None) -> Source:
     """Where the checkpoint's pictures are; another set of classes is refused."""
     source = open_source(data_path or origin.learnt.path, origin.learnt.seed)
+    if source.task != origin.task:
+        raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
     if source.classes != origin.classes:
         raise DataError(
             f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are"
@@ -139,16 +188,17 @@ def golden_answers(kept: Candidate, graph: Graph) -> Golden:
         answers = [answer_by_network(graph, picture) for picture in pictures]
     else:
         session = cpu_session(kept.model)
-        answers = [session.run(["logits", "embedding"], {"image": picture}) for picture in pictures]
-    logits = tuple(tuple(float(number) for number in row[0]) for row, _ in answers)
+        answers = [session.run([graph.task.raw, "embedding"], {"image": picture}) for picture in pictures]
+    raw = graph.task.golden(np.concatenate([row for row, _ in answers]))
+    logits = tuple(tuple(float(number) for number in row) for row in raw)
     lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)
     return Golden(RECIPE, logits, lengths, TOLERANCE[kept.kind])
 
 
 def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     with torch.inference_mode():
-        _, logits, embedding = graph(torch.from_numpy(picture))
-    return logits.numpy(), embedding.numpy()
+        outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(picture)), strict=True))
+    return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -166,7 +216,7 @@ def refuse_too_large(network: nn.Module) -> None:
 
 def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations for one picture, a multiplication and an addition counted as two."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter:  # with gradients: it follows learned queries by these
         network(torch.zeros(1, 3, size, size))
     return int(counter.get_total_flops())
 

@@ -1,4 +1,4 @@
-"""The graph that is exported: pictures of any size in, probabilities, logits and embedding out."""
+"""The graph that is exported: pictures of any size in, the outputs of its task out."""
 
 import logging
 import warnings
@@ -10,21 +10,24 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.onnx import OnnxExporterError
 
-from vitrail.card import InputRule
+from vitrail.card import InputRule, TaskName
 from vitrail.errors import ModelError
 from vitrail.export.tidy import tidy
 from vitrail.models.answer import logits_and_embedding
+from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
+from vitrail.tasks import TASKS, Classification
 
 # 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
 Opset = Literal[20, 23]
 OPSET: Opset = 23
 TEMPERATURE = "temperature"
-OUTPUTS = ("probabilities", "logits", "embedding")
+OUTPUTS = Classification.outputs
 
 
 class Graph(nn.Module):
@@ -32,23 +35,36 @@ class Graph(nn.Module):
 
     temperature: Tensor
 
-    def __init__(self, network: nn.Module, rule: InputRule, temperature: float) -> None:
+    def __init__(
+        self, network: nn.Module, rule: InputRule, temperature: float, task: TaskName = "classification"
+    ) -> None:
         super().__init__()
         self.input = Input(rule)
-        self.network = network
+        self.network: Any = network
+        self.task = TASKS[task]
         self.register_buffer(TEMPERATURE, torch.tensor(float(temperature)), persistent=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 [N, H, W, 3] → probabilities [N, K], logits [N, K], embedding [N, D]."""
-        logits, embedding = logits_and_embedding(self.network, self.input(image))
-        return (logits / self.temperature).softmax(dim=1), logits, embedding
+    @property
+    def units(self) -> NDArray[np.float32]:
+        """In which the network's own answers are compared: logits as they are, each value by its deviation."""
+        head = self.network.get_classifier()
+        return head.deviation.numpy() if isinstance(head, ValueHead) else np.ones(1, np.float32)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [N, H, W, 3] → probabilities and logits, [N, K] or [N, h, w, K], or values [N, K]; embedding [N, D]."""
+        raw, embedding = logits_and_embedding(self.network, self.input(image))
+        if self.task.raw == "values":
+            return raw, embedding
+        tempered = raw / self.temperature
+        probabilities = tempered.sigmoid() if self.task.name == "labels" else tempered.softmax(dim=-1)
+        return probabilities, raw, embedding
 
 
 def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
     """The graph as ONNX with batch, height and width left open."""
     if graph.network.training:
         raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
-    return trace(graph, graph.input.rule.size, OUTPUTS, opset)
+    return trace(graph, graph.input.rule.size, graph.task.outputs, opset)
 
 
 def set_temperature(model: bytes, temperature: float) -> bytes:
@@ -63,7 +79,8 @@ def set_temperature(model: bytes, temperature: float) -> bytes:
 def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
     """A module from `image` to these outputs as ONNX, traced on pictures that are no canvases."""
     example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for room in ("torch.onnx", "onnxscript"):
+        logging.getLogger(room).setLevel(logging.ERROR)
     try:
         model = run_exporter(graph, example, outputs, opset)
     except OnnxExporterError:  # torch cannot always take its fused attention apart, BEiT's for one

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from vitrail.card import Parity
 from vitrail.errors import ParityError
-from vitrail.export.graph import OUTPUTS, Graph
+from vitrail.export.graph import Graph
 from vitrail.runtime import session_options
+from vitrail.tasks import CLASSIFICATION, Task
 
-BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1
+BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1; of values, in their units
 RESIZED = 10  # as many times the bound where the graph resizes
 BATCHES = (1, 2, 3, 7)
 BATCH = 8  # what a layer leaves still lies in the cache for the next
@@ -28,8 +29,9 @@ class Proof:
     """What the network and the file answered to the test pictures, and how far they are from each other."""
 
     parity: Parity
-    expected: Logits
+    expected: Logits  # or values
     logits: Logits
+    task: Task = CLASSIFICATION
 
 
 def prove(graph: Graph, model: bytes, images: Images) -> Proof:
@@ -43,17 +45,17 @@ def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
     """Answer all test canvases with the file; `ours` is what the network answered."""
     session = cpu_session(model)
     theirs = all_by_file(session, images)
-    errors = np.abs(ours - theirs)
+    errors = np.abs(ours - theirs) / graph.units
     resized = resized_error(graph, session, images)
     parity = Parity(
         pictures=len(images),
-        max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours)),
+        max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph.units)),
         mean_logit_error=float(errors.mean()),
-        logit_sd=float(ours.std()),
-        flips=int((ours.argmax(1) != theirs.argmax(1)).sum()),
+        logit_sd=float((ours / graph.units).std()),
+        flips=int((graph.task.choices(ours) != graph.task.choices(theirs)).any(axis=1).sum()),
         resized_max_logit_error=resized,
     )
-    return Proof(parity, ours, theirs)
+    return Proof(parity, ours, theirs, graph.task)
 
 
 def refuse_differences(proof: Proof) -> None:
@@ -74,10 +76,10 @@ def refuse_differences(proof: Proof) -> None:
 
 
 def clear_flips(proof: Proof, bound: float) -> int:
-    """Labels that differ where the network's two best logits are too far apart for rounding to swap them."""
-    best = np.sort(proof.expected, axis=1)
-    clear = best[:, -1] - best[:, -2] > 2 * bound
-    return int((clear & (proof.expected.argmax(1) != proof.logits.argmax(1))).sum())
+    """Pictures with labels that differ where the network's logits are too far apart for rounding to swap them."""
+    task = proof.task
+    clear = task.clearness(proof.expected) > 2 * bound
+    return int((clear & (task.choices(proof.expected) != task.choices(proof.logits))).any(axis=1).sum())
 
 
 def batches(images: Images) -> Iterator[Images]:
@@ -85,10 +87,12 @@ def batches(images: Images) -> Iterator[Images]:
         yield images[begin : begin + BATCH]
 
 
-def in_small_batches(session: ort.InferenceSession, images: Images, expected: Logits) -> float:
+def in_small_batches(
+    session: ort.InferenceSession, images: Images, expected: Logits, units: NDArray[np.float32]
+) -> float:
     """The largest logit error in batches of 1, 2, 3 and 7: no batch size is taken on trust."""
     chosen = [np.arange(size) % len(images) for size in BATCHES]  # few pictures come more than once
-    return float(max(np.abs(by_file(session, images[few]) - expected[few]).max() for few in chosen))
+    return float(max((np.abs(by_file(session, images[few]) - expected[few]) / units).max() for few in chosen))
 
 
 def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -> float:
@@ -96,8 +100,8 @@ def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -
     several = images[:RESIZED_PICTURES]
     tall = several.repeat(3, axis=1).repeat(2, axis=2)
     shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
-    errors = [np.abs(by_network(graph, shape) - by_file(session, shape)).max() for shape in shapes]
-    return float(max(errors))
+    errors = [np.abs(by_network(graph, shape) - by_file(session, shape)) / graph.units for shape in shapes]
+    return float(max(error.max() for error in errors))
 
 
 def all_by_network(graph: Graph, images: Images) -> Logits:
@@ -114,11 +118,16 @@ def all_by_file(session: ort.InferenceSession, images: Images) -> Logits:
 
 
 def by_network(graph: Graph, images: Images) -> Logits:
+    task = graph.task
     with torch.inference_mode():
-        logits: Logits = graph(torch.from_numpy(images))[1].numpy()
+        logits: Logits = graph(torch.from_numpy(images))[task.outputs.index(task.raw)].numpy()
     return logits
 
 
 def by_file(session: ort.InferenceSession, images: Images) -> Logits:
-    logits: Logits = session.run(list(OUTPUTS), {"image": images})[1]
+    """Logits, or values where a file has these."""
+    outputs = [output.name for output in session.get_outputs()]
+    logits: Logits = session.run(outputs, {"image": images})[
+        outputs.index("values" if "values" in outputs else "logits")
+    ]
     return logits

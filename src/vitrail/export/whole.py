@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -10,23 +11,31 @@ from numpy.typing import NDArray
 from vitrail.card import Whole
 from vitrail.data import Source
 from vitrail.export.proof import BATCH, cpu_session
+from vitrail.tasks import Task
 
 Picture = NDArray[np.uint8]
+Answers = NDArray[Any]
 
 PICTURES = 200  # at most: a large photo takes half a second in the graph
 PIXELS = 1_000_000  # at most, answered at once: a photo's floats fill more than a cache
 
 
-def compare_whole(source: Source, model: bytes, measured: NDArray[np.float64]) -> Whole:
-    """Answer test pictures, evenly chosen, as they are; `measured` [N, K] are the probabilities of their canvases."""
+def compare_whole(source: Source, model: bytes, measured: Answers, task: Task, units: Answers) -> Whole:
+    """Answer test pictures, evenly chosen, as they are; `measured` [N, …] is what was answered of their canvases.
+
+    Answers are probabilities, or values, which are compared in their `units`.
+    """
     session = cpu_session(model)
     chosen = np.unique(np.linspace(0, len(measured) - 1, min(PICTURES, len(measured))).round().astype(int))
     pictures = (source.whole("test", int(i)) for i in chosen)
-    whole = np.concatenate([answer(session, batch) for batch in batches(pictures)])
+    whole = np.concatenate([answer(session, batch, task.outputs[0]) for batch in batches(pictures)])
+    apart = float((np.abs(measured[chosen] - whole) / units).max())
+    valued = task.raw == "values"
     return Whole(
         pictures=len(chosen),
-        flips=int((measured[chosen].argmax(1) != whole.argmax(1)).sum()),
-        max_probability_difference=float(np.abs(measured[chosen] - whole).max()),
+        flips=int((task.said(measured[chosen]) != task.said(whole)).any(axis=1).sum()),
+        max_probability_difference=None if valued else apart,
+        max_value_difference=apart if valued else None,
     )
 
 
@@ -38,6 +47,6 @@ def batches(pictures: Iterable[Picture]) -> Iterator[Picture]:
             yield np.stack(batch)
 
 
-def answer(session: ort.InferenceSession, batch: Picture) -> NDArray[np.float32]:
-    probabilities: NDArray[np.float32] = session.run(["probabilities"], {"image": batch})[0]
-    return probabilities
+def answer(session: ort.InferenceSession, batch: Picture, output: str) -> Answers:
+    answers: Answers = session.run([output], {"image": batch})[0]
+    return answers

@@ -6,10 +6,13 @@ from torch import Tensor, nn
 
 
 def logits_and_embedding(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """timm's networks and ours share these calls: logits [N, K] and embedding [N, D], D the head's input."""
+    """timm's networks and ours share these calls: logits [N, K] and embedding [N, D], D the head's input.
+
+    Where the head reads all vectors the embedding is their mean; for each place there are logits [N, h, w, K].
+    """
     features = network.forward_features(pixels)
-    embedding = network.forward_head(features, pre_logits=True)
+    read = network.forward_head(features, pre_logits=True)  # [N, D], or vectors [N, …, D]
     head = network.get_classifier()
-    if isinstance(head, nn.Module):
-        return head(embedding), embedding
-    return network.forward_head(features), embedding  # several heads, whose answers are averaged
+    # Several heads are no module; their answers are averaged.
+    logits = head(read) if isinstance(head, nn.Module) else network.forward_head(features)
+    return logits, read if read.ndim == 2 else read.flatten(1, -2).mean(dim=1)

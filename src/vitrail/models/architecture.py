@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from vitrail.card import TaskName
 from vitrail.errors import ModelError
 
 ROOM = "vitrail.models"
@@ -25,8 +26,11 @@ class Architecture(ABC):
     pretrained: bool | str = False
 
     @abstractmethod
-    def build(self, classes: int, image_size: int) -> nn.Module:
-        """A network from pixels [B, 3, image_size, image_size] to logits [B, classes]."""
+    def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
+        """A network from pixels [B, 3, image_size, image_size] to logits [B, classes].
+
+        For `values` it answers with so many of them, [B, classes]; for `places` with logits [B, h, w, classes].
+        """
 
     def to_plain(self) -> dict[str, Any]:
         """The same two keys that choose an architecture in YAML."""

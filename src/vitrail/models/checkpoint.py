@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitrail.card import InputRule
+from vitrail.card import InputRule, TaskName
 from vitrail.errors import ModelError
 from vitrail.models.architecture import Architecture
 
@@ -43,6 +43,7 @@ class Origin:
     classes: tuple[str, ...]
     learnt: Learnt
     seed: int
+    task: TaskName = "classification"
     averaged: bool = False  # whether the weights beside it are averages over training steps
 
     def to_plain(self) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class Origin:
             "classes": list(self.classes),
             "learnt": asdict(self.learnt),
             "seed": self.seed,
+            "task": self.task,
         }
 
     @classmethod
@@ -68,6 +70,7 @@ class Origin:
             classes=tuple(plain["classes"]),
             learnt=Learnt(**plain["learnt"]),
             seed=plain["seed"],
+            task=plain.get("task", "classification"),
         )
 
 
@@ -89,7 +92,7 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
 def read_checkpoint(path: str | Path) -> tuple[nn.Module, Origin]:
     """The network of a checkpoint, in eval mode, and where it came from."""
     origin, weights = load_checkpoint(path)
-    network = origin.architecture.untrained().build(len(origin.classes), origin.input.size)
+    network = origin.architecture.untrained().build(len(origin.classes), origin.input.size, origin.task)
     try:
         network.load_state_dict(weights)
     except RuntimeError as fault:

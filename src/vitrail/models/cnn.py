@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
+from vitrail.models.heads import put_values, refuse_uneven
 from vitrail.models.named import named, refuse_weights_without_name
+from vitrail.models.on_grid import OnGrid
 from vitrail.models.small_cnn import SmallCNN
 
 
@@ -29,13 +32,24 @@ class CNN(Architecture):
     blocks: int = 2
     drop_path: float = 0.0
 
-    def build(self, classes: int, image_size: int) -> nn.Module:
+    def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
+        pooled = task != "places"
         if self.name is not None:
-            network = named(self.name, classes, self.pretrained, self.drop_path)
+            arguments = {} if pooled else {"global_pool": ""}
+            network = named(self.name, classes if pooled else 0, self.pretrained, self.drop_path, **arguments)
             if isinstance(network, VisionTransformer):
                 raise UsageError(f"timm's '{self.name}' is a Vision Transformer: use vitrail.models.ViT")
-            return network
+            network = network if pooled else OnGrid(network, classes, image_size)
+        else:
+            network = self.build_small(classes, image_size, pooled)
+        return put_values(network) if task == "values" else network
+
+    def build_small(self, classes: int, image_size: int, pooled: bool) -> nn.Module:
         refuse_weights_without_name(self.pretrained)
-        if image_size < 2 ** (self.stages - 1):
+        shrunk = 2 ** (self.stages - 1)
+        if image_size < shrunk:
             raise UsageError(f"{self.stages} stages shrink a picture of {image_size} to nothing: choose fewer stages")
-        return SmallCNN(classes, self.width, self.stages, self.blocks)
+        if not pooled:
+            side = -(-image_size // shrunk)
+            refuse_uneven(image_size, (side, side))
+        return SmallCNN(classes, self.width, self.stages, self.blocks, pooled)

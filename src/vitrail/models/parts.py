@@ -9,14 +9,15 @@ from torch import nn
 
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.attention.choice import Chosen, Part, part, settled
+from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.batch_norm import BatchNorm
 from vitrail.models.conformer import conformer
 from vitrail.models.cosine import Cosine
+from vitrail.models.heads import HEADS, PlaceHead, put_head, put_values, reads_vectors, refuse_uneven, refuse_unfit
+from vitrail.models.set_head import SetHead
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
-
-HEADS: dict[str, dict[str, int | float]] = {"linear": {}, "cosine": {"scale": 30.0, "margin": 0.35}}
 
 
 @dataclass(frozen=True)
@@ -95,21 +96,42 @@ class Parts:
                     "smaller patches, or softmax attention, which sees all places anyway"
                 )
 
-    def put_into(self, network: nn.Module) -> nn.Module:
+    def check_task(self, task: TaskName, pool: str) -> None:
+        """Refuse a head that the data have no use for, and a pool that has nothing to pool."""
+        refuse_unfit(self.head.name, task)
+        if reads_vectors(self.head.name, task) and pool != "mean":
+            reader = "each place has an answer of its own" if task == "places" else "the head set reads all vectors"
+            raise UsageError(f"{reader}, so the pool '{pool}' would have nothing to do: leave it out")
+
+    def put_into(self, network: nn.Module, task: TaskName = "classification") -> nn.Module:
         """Exchange what timm has no argument for."""
-        if not isinstance(network, VisionTransformer):
-            return network
-        width = network.embed_dim
-        if self.positions == "sincos2d":
-            rows, columns = network.patch_embed.grid_size
-            before = 0 if network.no_embed_class else network.num_prefix_tokens
-            table = nn.functional.pad(sincos2d((rows, columns), width), (0, 0, before, 0))
-            del network.pos_embed
-            network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
+        if isinstance(network, VisionTransformer):
+            if self.positions == "sincos2d":
+                put_sincos2d(network)
+            self.exchange_head(network, task)
+        return put_values(network) if task == "values" else network
+
+    def exchange_head(self, network: VisionTransformer, task: TaskName) -> None:
+        settings: Any = settled("head", self.head, HEADS[self.head.name])
+        width, classes = network.embed_dim, network.num_classes
         if self.head.name == "cosine":
-            settings = settled("head", self.head, HEADS["cosine"])
-            network.head = Cosine(width, network.num_classes, **settings)  # type: ignore[assignment]
-        return network
+            put_head(network, Cosine(width, classes, **settings))
+        elif self.head.name == "set":
+            first: Any = network.blocks[0]
+            put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
+        elif task == "places":
+            rows, columns = network.patch_embed.grid_size
+            refuse_uneven(network.patch_embed.img_size[0], (rows, columns))
+            put_head(network, PlaceHead(width, classes, (rows, columns), network.num_prefix_tokens))
+
+
+def put_sincos2d(network: VisionTransformer) -> None:
+    """A table that is no weight, in the place of learned positions."""
+    rows, columns = network.patch_embed.grid_size
+    before = 0 if network.no_embed_class else network.num_prefix_tokens
+    table = nn.functional.pad(sincos2d((rows, columns), network.embed_dim), (0, 0, before, 0))
+    del network.pos_embed
+    network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
 
 
 def unscored() -> list[str]:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 class SmallCNN(nn.Module):
     """Stages of timm's residual blocks, each half as high and wide and twice as deep as the one before."""
 
-    def __init__(self, classes: int, width: int, stages: int, blocks: int) -> None:
+    def __init__(self, classes: int, width: int, stages: int, blocks: int, pooled: bool = True) -> None:
         super().__init__()
+        self.pooled = pooled  # else each place of the last map has an answer of its own
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         layers: list[nn.Module] = []
         channels = width
@@ -25,8 +26,8 @@ class SmallCNN(nn.Module):
         return features
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        pooled = features.mean(dim=(2, 3))  # [B, C]
-        return pooled if pre_logits else self.head(pooled)
+        read = features.mean(dim=(2, 3)) if self.pooled else features.movedim(1, -1)  # [B, C] or [B, h, w, C]
+        return read if pre_logits else self.head(read)
 
     def get_classifier(self) -> nn.Module:
         return self.head

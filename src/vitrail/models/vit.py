@@ -9,8 +9,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from vitrail.attention.choice import Chosen
+from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
+from vitrail.models.heads import reads_vectors
 from vitrail.models.named import load_matching, named, refuse_unknown, refuse_weights_without_name
 from vitrail.models.parts import Parts
 from vitrail.vectors.grid import Grid
@@ -45,7 +47,8 @@ class ViT(Architecture):
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; with settings as
             {name: window, reach: 3}.
         positions: none, learned, sincos2d, relative, quadratic, floater or rope.
-        head: linear, or cosine (trained with a margin), with settings as {name: cosine, margin: 0.2}.
+        head: linear; cosine (one label a picture, trained with a margin); or set (several labels a picture, found by
+            queries); with settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
     """
@@ -80,16 +83,18 @@ class ViT(Architecture):
     def parts(self) -> Parts:
         return Parts.chosen(self.attention, self.positions, self.head, self.block, self.norm)
 
-    def build(self, classes: int, image_size: int) -> nn.Module:
+    def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
+        parts = self.parts()
+        parts.check_task(task, self.pool)
+        vectors = reads_vectors(parts.head.name, task)
         if self.name is not None:
-            return self.build_named(self.name, classes, image_size)
+            return self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
         refuse_weights_without_name(self.pretrained)
         if image_size % self.patch:
             raise UsageError(
                 f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does"
             )
         side = image_size // self.patch
-        parts = self.parts()
         network = VisionTransformer(
             img_size=image_size,
             patch_size=self.patch,
@@ -100,22 +105,25 @@ class ViT(Architecture):
             class_token=self.pool == "token",
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
-            **POOLS[self.pool],
+            **({"global_pool": ""} if vectors else POOLS[self.pool]),
             **parts.arguments((side, side), prefix=int(self.pool == "token")),
         )
         if self.pool == "attentive":
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
-        return parts.put_into(network)
+        return parts.put_into(network, task)
 
-    def build_named(self, name: str, classes: int, image_size: int) -> nn.Module:
+    def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         parts = self.parts()
-        if parts == Parts():
-            return named(name, classes, self.pretrained, self.drop_path, img_size=image_size)
+        if parts == Parts() and not pool:
+            network = named(name, classes, self.pretrained, self.drop_path, img_size=image_size)
+            return parts.put_into(network, task)
         grid, prefix = places_in(name, image_size)
         arguments = parts.arguments(grid, prefix)
-        network = parts.put_into(named(name, classes, False, self.drop_path, img_size=image_size, **arguments))
+        network = named(name, classes, False, self.drop_path, img_size=image_size, **pool, **arguments)
+        network = parts.put_into(network, task)
         if self.pretrained:
-            load_matching(network, named(name, classes, self.pretrained, self.drop_path, img_size=image_size))
+            source = named(name, classes, self.pretrained, self.drop_path, img_size=image_size, **pool)
+            load_matching(network, source)
         return network
 
 

@@ -1,6 +1,6 @@
 """A card as a person wants to read it."""
 
-from vitrail.card import Card, Parity, Precision
+from vitrail.card import Abstention, Calibration, Card, Precision, Whole
 
 SHOWN_CLASSES = 8
 
@@ -15,45 +15,63 @@ def facts(card: Card) -> list[tuple[str, str]]:
     dataset = card.dataset
     return [
         ("task", card.task),
-        ("classes", class_list(card.classes)),
-        ("test accuracy", f"{card.test_accuracy} on {card.test_accuracy.total:,} pictures, 95 % interval"),
+        ("values" if card.units else "classes", class_list(card.classes)),
+        *accuracy(card),
+        *((f"test {measure.name}", f"{measure}, 95 % interval") for measure in card.measures),
         ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
         ("architecture", architecture(card)),
         ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
         ("learnt from", f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate"),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
-        ("parity", agreement(card.parity)),
-        ("resized", whole_pictures(card)),
-        ("calibration", calibration(card)),
-        ("abstention", abstention(card)),
+        ("parity", agreement(card)),
+        ("resized", whole_pictures(card.whole)),
+        *calibration(card.calibration),
+        *abstention(card.abstention),
         ("precision", precision(card)),
         *((f"  {weighed.kind}", weighing(weighed)) for weighed in card.precisions),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
 
 
-def whole_pictures(card: Card) -> str:
-    whole = card.whole
+def results(card: Card) -> list[str]:
+    """What test pictures say of the model, each in a few words."""
+    right = [f"test accuracy {card.test_accuracy}"] if card.test_accuracy else []
+    return [*right, *(f"{measure.name} {measure}" for measure in card.measures)]
+
+
+def accuracy(card: Card) -> list[tuple[str, str]]:
+    found, counted = card.test_accuracy, "places" if card.task == "places" else "pictures"
+    return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
+
+
+def whole_pictures(whole: Whole) -> str:
+    by_graph = "by the graph instead of before it: "
+    if whole.max_probability_difference is None:
+        return f"{by_graph}values of {whole.pictures:,} pictures within {whole.max_value_difference:.3f} deviations"
     return (
-        f"by the graph instead of before it: {whole.flips} of {whole.pictures:,} labels changed, "
+        f"{by_graph}{whole.flips} of {whole.pictures:,} labels changed, "
         f"probabilities within {whole.max_probability_difference:.3f}"
     )
 
 
-def calibration(card: Card) -> str:
-    found = card.calibration
-    return (
+def calibration(found: Calibration | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    fact = (
         f"temperature {found.temperature:.3f} from {found.pictures:,} pictures: "
         f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
     )
+    return [("calibration", fact)]
 
 
-def abstention(card: Card) -> str:
-    found = card.abstention
-    return (
+def abstention(found: Abstention | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    fact = (
         f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test pictures answered, "
         f"{found.accuracy_answered} of them rightly"
     )
+    return [("abstention", fact)]
 
 
 def precision(card: Card) -> str:
@@ -75,8 +93,13 @@ def class_list(classes: tuple[str, ...]) -> str:
     return f"{len(classes)}: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def agreement(parity: Parity) -> str:
+def agreement(card: Card) -> str:
     """How closely the file answers as the network did."""
+    parity = card.parity
+    if card.units:
+        return (
+            f"values within {parity.max_logit_error:.1e} deviations of the network's, on {parity.pictures:,} pictures"
+        )
     within = f"logits within {parity.max_logit_error:.1e} of the network's"
     return f"{within}, {parity.flips} labels changed, on {parity.pictures:,} pictures"
 

@@ -1,0 +1,58 @@
+"""Maps: pictures whose grey values are classes, fitted to the canvas as their pictures are, but never blended."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from vitrail.card import InputRule
+from vitrail.errors import DataError
+from vitrail.images import LYING, inner_sides, open_picture, orientation
+from vitrail.tasks.places import UNTOLD
+
+LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
+
+
+def map_canvas(places: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """A map as uint8 [size, size]; where the canvas has bars, nothing is told."""
+    width, height = places.size
+    box = (0, 0, width, height)
+    if rule.resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        box = (left, top, left + side, top + side)
+    across, down = inner_sides(places.size, rule)
+    inside = places.resize((across, down), Image.Resampling.NEAREST, box)
+    canvas = Image.new("L", (rule.size, rule.size), UNTOLD)
+    canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))
+    return np.array(canvas)
+
+
+def read_map(file: Path, picture: bytes, classes: int) -> Image.Image:
+    """The map of a picture; one that cannot be is refused with the reason."""
+    try:
+        found = Image.open(io.BytesIO(file.read_bytes()))
+        if found.format not in LOSSLESS:
+            raise DataError(f"{file} is {found.format}, which blurs class numbers: save maps as PNG")
+        if found.mode not in ("L", "P"):
+            raise DataError(
+                f"{file} has pixels of mode {found.mode}: a map is grey, or has a palette, with 8 bits a pixel"
+            )
+        places = Image.frombytes("L", found.size, found.tobytes())
+    except (UnidentifiedImageError, OSError, SyntaxError) as fault:
+        raise DataError(f"{file} does not decode") from fault
+    if places.size != (sides := upright_sides(picture)):
+        raise DataError(f"{file} is {places.width}×{places.height}, its picture {sides[0]}×{sides[1]}")
+    beyond = [number for number in np.unique(np.asarray(places)) if number >= classes and number != UNTOLD]
+    if beyond:
+        raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({UNTOLD} is 'not told')")
+    return places
+
+
+def upright_sides(picture: bytes) -> tuple[int, int]:
+    """Width and height as a person sees the picture."""
+    opened = open_picture(picture)
+    width, height = opened.size
+    return (height, width) if orientation(opened) in LYING else (width, height)

@@ -1,0 +1,124 @@
+"""A table of pictures: labels.csv, values.csv or maps.csv, read with all its faults named at once."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from vitrail.card import TaskName
+from vitrail.data.source import PARTS
+from vitrail.errors import DataError
+from vitrail.images import EXTENSIONS
+
+TABLES: dict[str, TaskName] = {"labels.csv": "labels", "values.csv": "values", "maps.csv": "places"}
+PICTURE, PART = "picture", "part"
+OWN: dict[TaskName, str] = {"labels": "labels", "places": "map"}  # the column beside these; values have any
+NAMED_FAULTS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture of a table: its file, its part where that is said, and what its own columns hold."""
+
+    number: int  # of the line in the file
+    file: Path
+    part: str  # or empty, where vitrail may choose
+    cells: tuple[str, ...]
+
+
+def find_table(folder: Path) -> Path | None:
+    """The table of a folder; two of them would be two tasks."""
+    found = [folder / name for name in TABLES if (folder / name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{folder} has {' and '.join(file.name for file in found)}: keep the one that is to be learnt")
+    return found[0] if found else None
+
+
+def read_table(table: Path) -> tuple[tuple[str, ...], list[Row]]:
+    """The names of a table's own columns, and its rows."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            head = [name.strip() for name in next(lines, [])]
+            cells = [(lines.line_num, line) for line in lines if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{table} cannot be read as a CSV file in UTF-8: {fault}") from fault
+    columns = own_columns(table, head)
+    if not cells:
+        raise DataError(f"{table} has no pictures in it")
+    uneven = [f"line {number} has {len(line)} cells" for number, line in cells if len(line) != len(head)]
+    refuse(table, [f"{fault}, the first line {len(head)}" for fault in uneven])
+    rows = [row_of(table, number, dict(zip(head, line, strict=True)), columns) for number, line in cells]
+    refuse(table, [*(fault for row in rows for fault in faults_of(table, row)), *twice(table, rows)])
+    if len({row.part == "" for row in rows}) > 1:
+        raise DataError(f"{table}: the column 'part' is filled in some rows and empty in others")
+    return columns, rows
+
+
+def own_columns(table: Path, head: Sequence[str]) -> tuple[str, ...]:
+    """The columns beside `picture` and `part`; those of labels and maps have a name that is given."""
+    own = tuple(name for name in head if name not in (PICTURE, PART))
+    wanted = OWN.get(TABLES[table.name])
+    if PICTURE not in head or (own != (wanted,) if wanted else not own):
+        there = (
+            f"the columns '{PICTURE}' and '{wanted}'" if wanted else f"the column '{PICTURE}' and one for each value"
+        )
+        raise DataError(f"{table} must have {there}, and may have '{PART}'; its first line is '{','.join(head)}'")
+    if len(set(head)) < len(head) or "" in head:
+        raise DataError(f"{table} has a column without a name, or two of one name: '{','.join(head)}'")
+    return own
+
+
+def row_of(table: Path, number: int, cells: dict[str, str], columns: Sequence[str]) -> Row:
+    file = table.parent / cells[PICTURE].strip()
+    return Row(number, file, cells.get(PART, "").strip(), tuple(cells[column].strip() for column in columns))
+
+
+def faults_of(table: Path, row: Row) -> Iterator[str]:
+    name = row.file.relative_to(table.parent) if row.file.is_relative_to(table.parent) else row.file
+    if not row.file.is_file():
+        yield f"line {row.number}: there is no picture '{name}'"
+    elif row.file.suffix.lower() not in EXTENSIONS:
+        yield f"line {row.number}: '{name}' is no kind of picture that is read here"
+    if row.part not in ("", *PARTS):
+        yield f"line {row.number}: the part '{row.part}' is unknown; there is {', '.join(PARTS)}"
+
+
+def twice(table: Path, rows: Iterable[Row]) -> list[str]:
+    first: dict[Path, int] = {}
+    return [
+        f"line {row.number}: '{row.file.name}' stands in line {first[row.file]} already"
+        for row in rows
+        if first.setdefault(row.file, row.number) != row.number
+    ]
+
+
+def refuse(table: Path, faults: list[str]) -> None:
+    """One error that names the first of the faults, and says how many there are."""
+    if faults:
+        more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+        raise DataError(f"{table}: {'; '.join(faults[:NAMED_FAULTS])}{more}")
+
+
+def labels_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The labels of each picture, which stand in one cell with ';' between them."""
+    return [tuple(label for text in row.cells[0].split(";") if (label := text.strip())) for row in rows]
+
+
+def values_of(table: Path, columns: Sequence[str], rows: Sequence[Row]) -> list[list[float]]:
+    """The numbers of each picture."""
+    faults: list[str] = []
+
+    def number(row: Row, column: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not isfinite(value):
+            faults.append(f"line {row.number}: '{text}' in the column '{column}' is no number")
+        return value
+
+    found = [[number(row, *cell) for cell in zip(columns, row.cells, strict=True)] for row in rows]
+    refuse(table, faults)
+    return found

@@ -1,0 +1,40 @@
+"""A CNN of timm that answers for each place of its last map, in place of their mean."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitrail.errors import UsageError
+from vitrail.models.heads import refuse_uneven
+
+
+class OnGrid(nn.Module):
+    """`backbone` has neither pool nor classifier: its map goes to a linear layer, place by place."""
+
+    def __init__(self, backbone: Any, classes: int, image_size: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pretrained_cfg = backbone.pretrained_cfg
+        self.head = nn.Linear(backbone.head_hidden_size, classes)
+        with torch.no_grad():
+            found = backbone.eval()(torch.zeros(1, 3, image_size, image_size))
+        backbone.train()
+        if found.ndim != 4 or found.shape[1] != self.head.in_features:
+            raise UsageError(f"{type(backbone).__name__} keeps no map of places: choose another network, or a ViT")
+        refuse_uneven(image_size, (found.shape[2], found.shape[3]))
+
+    def forward_features(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.backbone.forward_features(pixels)  # [B, D, h, w]
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        vectors: Tensor = self.backbone.forward_head(features).movedim(1, -1)  # [B, h, w, D]
+        return vectors if pre_logits else self.head(vectors)
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] → logits [B, h, w, K]."""
+        return self.forward_head(self.forward_features(pixels))

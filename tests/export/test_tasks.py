@@ -1,0 +1,211 @@
+"""Model files of every task: the network's own numbers, a card that says what was measured, and the commands."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from vitrail.card import InputRule, TaskName
+from vitrail.classifier import Classifier
+from vitrail.cli import main
+from vitrail.data import DigitScenes
+from vitrail.errors import UsageError
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.export.proof import by_file, by_network, cpu_session
+from vitrail.golden_check import check_golden
+from vitrail.models import CNN, Architecture, ViT
+from vitrail.tasks import TASKS
+from vitrail.tasks.places import patch_classes
+
+SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
+CNN_SMALL = CNN(width=4, stages=2, blocks=1)
+NETWORKS: list[tuple[Architecture, TaskName]] = [
+    (ViT(**SMALL, head="set"), "labels"),
+    (ViT(**SMALL, head="set", attention={"name": "window", "reach": 1}), "labels"),
+    (ViT(**SMALL, pool="attentive"), "labels"),
+    (CNN_SMALL, "labels"),
+    (ViT(**SMALL), "values"),
+    (CNN_SMALL, "values"),
+    (ViT(**SMALL), "places"),
+    (CNN_SMALL, "places"),
+    (CNN(name="resnet10t"), "places"),
+]
+
+
+@pytest.mark.parametrize(("architecture", "task"), NETWORKS, ids=lambda value: str(value)[:60])
+def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Architecture, task: TaskName) -> None:
+    torch.manual_seed(0)
+    size = 32
+    graph = Graph(architecture.build(5, size, task), InputRule(size), 1.5, task).eval()
+    content = to_onnx(graph)
+    session = cpu_session(content)
+    assert [output.name for output in session.get_outputs()] == list(TASKS[task].outputs)
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 40, 36, 3), np.uint8)
+    canvases = pictures[:, :size, :size]
+    for batch in (canvases[:1], canvases[:3], canvases, pictures[:3]):
+        np.testing.assert_allclose(by_file(session, batch), by_network(graph, batch), atol=1e-5)
+    assert by_file(session, canvases).std(axis=0).max() > 1e-3  # pictures do differ
+    if task != "values":
+        probabilities, logits, _ = session.run(None, {"image": canvases})
+        np.testing.assert_allclose(probabilities, TASKS[task].probabilities(logits / 1.5), atol=1e-6)
+
+
+@pytest.fixture(scope="module", params=["labels", "values", "places"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A network that has learnt for a moment, as a model file."""
+    folder, task = tmp_path_factory.mktemp("exported"), request.param
+    few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.pictures=300", "--model.net.depth=1"]
+    assert main(["fit", "--config", f"digits-{task}", f"--run={folder / task}", *few]) == 0
+    path = folder / f"{task}.onnx"
+    assert main(["export", f"--checkpoint={folder / task / 'checkpoints/best.ckpt'}", f"--output={path}"]) == 0
+    return task, path
+
+
+def scenes(task: str) -> Any:
+    return DigitScenes(task).read("test", InputRule(24), np.arange(1000))  # type: ignore[arg-type]
+
+
+def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
+    task, path = exported
+    model, pictures = Classifier(path, "cpu"), scenes(task)
+    card, answers = model.card, model.answer(pictures.images)
+    assert (card.task, card.classes) == (task, DigitScenes(task).classes)  # type: ignore[arg-type]
+    if task == "labels":
+        right = ((answers.probabilities > 0.5) == pictures.labels).all(axis=1)
+        assert (card.test_accuracy.hits, card.test_accuracy.total) == (right.sum(), 1000)
+        assert [measure.name for measure in card.measures] == ["micro-F1", "macro-F1"]
+    elif task == "places":
+        meant = patch_classes(pictures.labels, answers.logits.shape[1:3], 11)
+        assert card.test_accuracy.hits == (answers.logits.argmax(-1) == meant).sum()
+        assert card.test_accuracy.total == (meant != 255).sum()
+        assert answers.probabilities.shape == (1000, 6, 6, 11)
+    else:
+        errors = np.abs(answers.values - pictures.labels).mean(axis=0)
+        assert [measure.value for measure in card.measures[::3]] == pytest.approx(errors.tolist(), rel=1e-4)
+        assert (card.test_accuracy, card.calibration) == (None, None)
+        train = DigitScenes("values").labels("train")
+        assert len(card.units) == 2
+        assert len(train) > card.dataset.train
+    assert card.abstention is None
+    assert card.whole.flips == 0
+    assert answers.embedding.shape == (1000, 64)
+
+
+def test_the_temperature_makes_validation_pictures_more_probable(exported: tuple[str, Path]) -> None:
+    task, path = exported
+    found = Classifier(path, "cpu").card.calibration
+    if task == "values":
+        assert found is None
+        return
+    assert 0.05 < found.temperature < 20
+    assert found.error_after < max(0.05, found.error_before)
+
+
+def test_golden_answers_are_checked_part_by_part(
+    exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, path = exported
+    assert main(["verify", str(path), "--provider", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{TASKS[task].raw} of canvases" in printed  # type: ignore[index]
+    assert ("probabilities" in printed) is (task != "values")
+    model = Classifier(path, "cpu")
+    weights = onnx.load(path)
+    largest = max((one for one in weights.graph.initializer if one.data_type == 1), key=lambda one: len(one.raw_data))
+    changed = onnx.numpy_helper.to_array(largest) * np.float32(1.05)
+    largest.CopyFrom(onnx.numpy_helper.from_array(changed, largest.name))
+    model.session = cpu_session(weights.SerializeToString())
+    assert not check_golden(model).passed
+
+
+def test_classify_says_it_in_words_and_in_json(
+    exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, path = exported
+    picture = tmp_path / "scene.png"
+    Image.fromarray(DigitScenes(task).whole("test", 3)).save(picture)  # type: ignore[arg-type]
+    model = Classifier(path, "cpu")
+    row = model.answer(model.fit(picture.read_bytes())[None]).row(0)
+    assert main(["classify", str(path), str(picture), "--json", "--provider", "cpu"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(["classify", str(path), str(picture), "--provider", "cpu"]) == 0
+    words = capsys.readouterr().out.removeprefix(f"{picture}: ").strip()
+    if task == "labels":
+        assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
+        assert words.startswith(f"{told['labels'][0]['label']} {row['probabilities'].max():.3f}, ")
+    elif task == "values":
+        assert told["values"] == [
+            {"name": name, "value": pytest.approx(float(value))}
+            for name, value in zip(("digits", "sum"), row["values"], strict=True)
+        ]
+        assert words == ", ".join(f"{one['name']} {one['value']:.4g}" for one in told["values"])
+    else:
+        best = row["probabilities"].argmax(-1)
+        assert told["places"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
+        np.testing.assert_allclose(told["places"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+        assert "nothing" in words
+    refused = ["--abstain"] if task == "labels" else ["--top-k", "2"]
+    assert main(["classify", str(path), str(picture), *refused]) == 2
+    assert f"this model answers with {task}" in capsys.readouterr().err
+
+
+def test_inspect_prints_the_card_of_every_task(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    task, path = exported
+    assert main(["inspect", str(path)]) == 0
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["task"].strip() == task
+    assert ("calibration" in lines) is (task != "values")
+
+
+@pytest.mark.parametrize("words", [["--precision", "int8"], ["--precision", "auto"]])
+def test_fewer_bits_are_for_one_label_a_picture(
+    words: list[str], exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, path = exported
+    checkpoint = path.parent / task / "checkpoints/best.ckpt"
+    assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path / 'model.onnx'}", *words]) == 2
+    assert f"this model answers with {task}: leave it out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_explained_and_the_rest_is_refused(
+    exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, path = exported
+    checkpoint, output = path.parent / task / "checkpoints/best.ckpt", tmp_path / "model.onnx"
+    code = main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"])
+    if task == "labels":
+        assert code == 0
+        assert (tmp_path / "model.explain.onnx").is_file()
+        return
+    assert code == 2
+    assert (
+        f"--explain tells what speaks for a label of the picture; this model answers with {task}"
+        in capsys.readouterr().err
+    )
+
+
+def test_data_of_another_task_are_refused(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    task, path = exported
+    checkpoint = path.parent / task / "checkpoints/best.ckpt"
+    assert main(["export", f"--checkpoint={checkpoint}", "--data.path=digits"]) == 1
+    assert f"digits has classification to learn, and the checkpoint has learnt {task}" in capsys.readouterr().err
+
+
+def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> None:
+    task, path = exported
+    model, file = Classifier(path, "cpu"), BytesIO()
+    Image.fromarray(DigitScenes(task).whole("test", 0)).save(file, "PNG")  # type: ignore[arg-type]
+    if task == "labels":
+        assert len(model.classify(file.getvalue(), 3)) == 3
+        return
+    with pytest.raises(UsageError, match=f"this model answers with {task}, not with labels"):
+        model.classify(file.getvalue())
+    with pytest.raises(UsageError, match=r"this model answers with .*, and has no "):
+        _ = getattr(model.answer(scenes(task).images[:1]), "logits" if task == "values" else "values")

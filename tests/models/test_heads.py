@@ -1,0 +1,128 @@
+"""Heads for each task: what fits what, answers in the data's units, and a label for each place of any network."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vitrail.card import TaskName
+from vitrail.errors import UsageError
+from vitrail.models import CNN, Architecture, ViT
+from vitrail.models.answer import logits_and_embedding
+from vitrail.models.heads import ValueHead
+
+SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
+
+
+def pixels(size: int = 16) -> Tensor:
+    return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def built(architecture: Architecture, task: TaskName, size: int = 16) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return architecture.build(5, size, task).eval()
+
+
+NETWORKS = {
+    "set": (ViT(**SMALL, head="set"), "labels", 16, (5,)),
+    "set with its settings": (ViT(**SMALL, head={"name": "set", "queries": 3, "layers": 1}), "labels", 16, (5,)),
+    "labels": (ViT(**SMALL, pool="token"), "labels", 16, (5,)),
+    "labels of a CNN": (CNN(width=4, stages=2, blocks=1), "labels", 16, (5,)),
+    "values": (ViT(**SMALL, pool="attentive"), "values", 16, (5,)),
+    "values of a CNN": (CNN(width=4, stages=2, blocks=1), "values", 16, (5,)),
+    "values of a network by name": (CNN(name="convnext_atto"), "values", 64, (5,)),
+    "values of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "values", 32, (5,)),
+    "places": (ViT(**SMALL), "places", 16, (4, 4, 5)),
+    "places with parts": (
+        ViT(**SMALL, attention="linear", positions="sincos2d", norm="batch"),
+        "places",
+        16,
+        (4, 4, 5),
+    ),
+    "places of a CNN": (CNN(width=4, stages=2, blocks=1), "places", 16, (8, 8, 5)),
+    "places of a ResNet": (CNN(name="resnet10t"), "places", 64, (2, 2, 5)),
+    "places of a ConvNeXt": (CNN(name="convnext_atto"), "places", 64, (2, 2, 5)),
+    "places of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "places", 48, (3, 3, 5)),
+    "a set of a ViT by name": (ViT(name="vit_tiny_patch16_224", head="set"), "labels", 32, (5,)),
+}
+
+
+@pytest.mark.parametrize(("architecture", "task", "size", "shape"), NETWORKS.values(), ids=NETWORKS.keys())
+def test_every_network_answers_in_the_shape_of_its_task(
+    architecture: Architecture, task: TaskName, size: int, shape: tuple[int, ...]
+) -> None:
+    network = built(architecture, task, size)
+    answers, embedding = logits_and_embedding(network, pixels(size))
+    assert answers.shape == (3, *shape)
+    assert embedding.ndim == 2
+    torch.testing.assert_close(network(pixels(size)), answers, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(pixels(size)[1:2]), answers[1:2], atol=1e-5, rtol=0)
+    again = Architecture.from_plain(architecture.to_plain()).build(5, size, task).eval()
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again(pixels(size)), answers, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["set", "values", "places", "places of a CNN", "places of a ConvNeXt"])
+def test_every_weight_learns_something(name: str) -> None:
+    architecture, task, size, _ = NETWORKS[name]
+    network = built(architecture, task, size).train()
+    (network(pixels(size)) ** 2).sum().backward()
+    still = [name for name, weights in network.named_parameters() if weights.grad is None or not weights.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", ["places", "places of a CNN", "places of a ResNet", "places of a ViT by name"])
+def test_places_lie_where_their_pixels_do(name: str) -> None:
+    """What changes in one corner moves the answer of that corner more than that of the opposite one."""
+    architecture, task, size, _ = NETWORKS[name]
+    network = built(architecture, task, size)
+    other = pixels(size)
+    other[..., : size // 4, -size // 4 :] += 3.0
+    moved = (network(other) - network(pixels(size))).abs().amax(dim=(0, 3))  # [h, w]
+    assert moved[0, -1] > 2 * moved[-1, 0]
+
+
+def test_values_are_in_the_units_of_the_data() -> None:
+    head = ValueHead(16, 2)
+    head.mean.copy_(torch.tensor([1e4, -2.0]))
+    head.deviation.copy_(torch.tensor([100.0, 1e-3]))
+    x = torch.randn(3, 16)
+    values = head(x)
+    torch.testing.assert_close(
+        head.standard(values), torch.nn.functional.linear(x, head.weight, head.bias), atol=1e-3, rtol=0
+    )
+    assert {"mean", "deviation"} <= head.state_dict().keys()
+
+
+IMPOSSIBLE: list[tuple[Architecture, TaskName, str]] = [
+    (
+        ViT(**SMALL, head="set"),
+        "classification",
+        "the head set tells several labels a picture, and these data have one",
+    ),
+    (ViT(**SMALL, head="set"), "values", "choose linear"),
+    (ViT(**SMALL, head="cosine"), "labels", "these data have several labels a picture: choose linear, set"),
+    (ViT(**SMALL, head="cosine"), "places", "the head cosine tells one label a picture"),
+    (
+        ViT(**SMALL, pool="token"),
+        "places",
+        "each place has an answer of its own, so the pool 'token' would have nothing",
+    ),
+    (ViT(**SMALL, pool="map", head="set"), "labels", "the head set reads all vectors, so the pool 'map'"),
+    (CNN(width=4, stages=3, blocks=1), "places", "a grid of 5×5 places does not divide a picture of 18"),
+]
+
+
+@pytest.mark.parametrize(("architecture", "task", "reason"), IMPOSSIBLE, ids=lambda value: str(value)[-40:])
+def test_what_cannot_be_is_refused_when_the_network_is_asked_for(
+    architecture: Architecture, task: TaskName, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        built(architecture, task, 18 if "stages" in repr(architecture) else 16)
+
+
+@pytest.mark.parametrize("settings", [{"queries": 0}, {"nothing": -1.0}, {"layers": 1.5}, {"depth": 3}])
+def test_settings_of_a_set_head_are_read_with_care(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="the head set"):
+        ViT(**SMALL, head={"name": "set", **settings})

@@ -1,0 +1,100 @@
+"""The set head: its log-odds are those of "any query says so", to the last digit and at both ends."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from vitrail.models.set_head import SetHead, log_odds_of_any, log_odds_of_each
+from vitrail.training.tasks.labels import matched, set_loss
+
+VECTORS = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(0))
+
+
+def head(queries: int = 5) -> SetHead:
+    torch.manual_seed(0)
+    return SetHead(16, 4, heads=4, queries=queries).eval()
+
+
+def by_definition(logits: torch.Tensor) -> torch.Tensor:
+    """log P / (1 - P) with P(c) = 1 - Π (1 - p_q(c)), in float64."""
+    none = (1 - logits.double().softmax(-1)[..., :-1]).prod(dim=1)
+    return torch.log((1 - none) / none)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3, 5, 8, 16])
+def test_a_picture_has_a_label_if_any_query_says_so(queries: int) -> None:
+    logits = 3 * torch.randn(4, queries, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = log_odds_of_any(log_odds_of_each(logits))
+    torch.testing.assert_close(found, by_definition(logits), atol=1e-12, rtol=1e-12)
+
+
+def test_log_odds_are_exact_where_probabilities_are_nought_or_one() -> None:
+    sure = torch.tensor(
+        [[[60.0, 0.0, 0.0], [0.0, 0.0, 50.0]]]
+    )  # the first query is sure of class 0, the other of nothing
+    found = log_odds_of_any(log_odds_of_each(sure))[0].double()
+    assert found[0].item() == pytest.approx(60 - np.log(2), abs=1e-4)  # against two others with logit 0
+    both = np.log(np.exp(-60.0) + np.exp(-50.0))
+    assert found[1].item() == pytest.approx(both, abs=1e-4)
+    never = torch.tensor([[[-90.0, -90.0, 30.0]] * 16])
+    assert log_odds_of_any(log_odds_of_each(never))[0, 0].item() == pytest.approx(np.log(16) - 120, abs=1e-3)
+
+
+def test_queries_in_another_order_change_nothing() -> None:
+    one = head()
+    before = one(VECTORS)
+    with torch.no_grad():
+        one.queries.copy_(one.queries[torch.tensor([3, 0, 4, 1, 2])])
+    torch.testing.assert_close(one(VECTORS), before, atol=1e-5, rtol=0)
+
+
+def test_a_picture_is_a_set_of_vectors() -> None:
+    torch.testing.assert_close(head()(VECTORS[:, torch.randperm(9)]), head()(VECTORS), atol=1e-5, rtol=0)
+
+
+def test_what_is_masked_has_no_say_and_no_picture_hurts_another() -> None:
+    mask = torch.arange(9).expand(3, 9) < torch.tensor([[9], [5], [9]])
+    other = VECTORS.clone()
+    other[1, 5:] = 7.0
+    found = head()(other, mask)
+    torch.testing.assert_close(found, head()(VECTORS, mask))
+    torch.testing.assert_close(found[1:2], head()(VECTORS[1:2, :5]), atol=1e-5, rtol=0)
+    assert (head()(other) - head()(VECTORS))[1].abs().max() > 1e-3
+
+
+def test_a_picture_whose_vectors_are_all_masked_gives_numbers() -> None:
+    mask = torch.ones(3, 9, dtype=torch.bool)
+    mask[1] = False
+    found = head()(VECTORS, mask)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[[0, 2]], head()(VECTORS)[[0, 2]], atol=1e-5, rtol=0)
+
+
+def test_every_weight_learns() -> None:
+    one = head().train()
+    set_loss(one.said(VECTORS), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]]), one.nothing).backward()
+    assert all(weights.grad is not None and weights.grad.abs().max() > 0 for weights in one.parameters())
+
+
+def test_the_matching_is_the_best_of_all() -> None:
+    random = torch.Generator().manual_seed(4)
+    for _ in range(20):
+        logits, labels = torch.randn(5, 7, generator=random), torch.randperm(6, generator=random)[:3]
+        queries, order = matched(logits, labels)
+        probabilities = logits.softmax(-1)[:, labels].numpy()
+        best = max(sum(probabilities[q, i] for i, q in enumerate(chosen)) for chosen in permutations(range(5), 3))
+        assert probabilities[queries, order].sum() == pytest.approx(best, abs=1e-6)
+
+
+def test_the_loss_is_that_of_the_best_matching() -> None:
+    random = torch.Generator().manual_seed(5)
+    logits = torch.randn(2, 3, 5, generator=random)
+    target = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 0]])
+    losses = -logits.log_softmax(-1)
+    chances = logits[0].softmax(-1)
+    first, second = max(permutations(range(3), 2), key=lambda pair: (chances[pair[0], 0] + chances[pair[1], 3]).item())
+    (third,) = {0, 1, 2} - {first, second}
+    weighed = losses[0, first, 0] + losses[0, second, 3] + 0.25 * (losses[0, third, 4] + losses[1, :, 4].sum())
+    torch.testing.assert_close(set_loss(logits, target, nothing=0.25), weighed / (2 + 0.25 * 4))

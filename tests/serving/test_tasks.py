@@ -1,0 +1,115 @@
+"""Servers of models of every task, over real sockets, each held against the written contract."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitrail.classifier import Classifier
+from vitrail.cli import main
+from vitrail.data import DigitScenes
+from vitrail.serving.naming import model_name
+
+URL = "/v1/classify"
+
+
+def png(task: str, index: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(DigitScenes(task).whole("test", index)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module", params=["labels", "values", "places"])
+def model(request, tmp_path_factory) -> Path:
+    folder, task = tmp_path_factory.mktemp("tasks"), request.param
+    few = ["--trainer.max_steps=20", "--trainer.val_check_interval=20", "--data.pictures=200", "--model.net.depth=1"]
+    assert main(["fit", "--config", f"digits-{task}", f"--run={folder / task}", *few]) == 0
+    path = folder / f"{task}.onnx"
+    assert main(["export", f"--checkpoint={folder / task / 'checkpoints/best.ckpt'}", f"--output={path}"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def asked(model, start, bentoml_serve, careful) -> Iterator[tuple[httpx.Client, Classifier]]:
+    settings = {"VITRAIL_MODEL": str(model), "VITRAIL_PROVIDER": "cpu", "VITRAIL_WAIT": "60"}
+    with start(bentoml_serve, **settings) as server, careful(server) as client:
+        yield client, Classifier(model, "cpu")
+
+
+def test_every_task_is_answered_in_its_own_words(asked) -> None:
+    client, classifier = asked
+    task = classifier.card.task
+    pictures = [png(task, 0), b"no picture", png(task, 1)]
+    answer = client.post(URL, files=[("image", ("picture", data)) for data in pictures])
+    assert answer.status_code == 200
+    first, bad, last = answer.json()["predictions"]
+    assert bad["error"]["code"] == "unsupported_format"
+    for told, data in ((first, pictures[0]), (last, pictures[2])):
+        row = classifier.answer(classifier.fit(data)[None]).row(0)
+        if task == "labels":
+            assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
+            found = [label["probability"] for label in told["labels"]]
+            np.testing.assert_allclose(found, np.sort(row["probabilities"])[::-1], atol=1e-6)
+        elif task == "values":
+            assert [one["name"] for one in told["values"]] == ["digits", "sum"]
+            np.testing.assert_allclose([one["value"] for one in told["values"]], row["values"], rtol=1e-5)
+        else:
+            best = row["probabilities"].argmax(-1)
+            assert told["places"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
+            np.testing.assert_allclose(told["places"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+
+
+def test_top_k_is_for_labels(asked) -> None:
+    client, classifier = asked
+    answer = client.post(f"{URL}?top_k=2", content=png(classifier.card.task, 0))
+    if classifier.card.task == "labels":
+        assert len(answer.json()["predictions"][0]["labels"]) == 2
+        assert client.post(f"{URL}?top_k=11", content=b"").json()["code"] == "bad_top_k"
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_top_k")
+        assert answer.json()["detail"].endswith(f"this model answers with {classifier.card.task}")
+
+
+def test_only_one_label_a_picture_can_be_refused(asked) -> None:
+    client, classifier = asked
+    answer = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_abstain")
+
+
+def test_tensors_are_those_of_the_file(asked) -> None:
+    client, classifier = asked
+    task = classifier.card.task
+    address = f"/v2/models/{model_name(classifier.card)}"
+    outputs = client.get(address).json()["outputs"]
+    sides = {"labels": [10], "values": [2], "places": [6, 6, 11]}[task]
+    expected = {name: [-1, 64] if name == "embedding" else [-1, *sides] for name in classifier.task.outputs}
+    assert {output["name"]: output["shape"] for output in outputs} == expected
+    canvases = np.stack([DigitScenes(task).whole("test", i) for i in range(3)])
+    image = {"name": "image", "datatype": "UINT8", "shape": list(canvases.shape), "data": canvases.ravel().tolist()}
+    answered = client.post(f"{address}/infer", json={"inputs": [image]}).json()["outputs"]
+    answers = classifier.answer(canvases).columns
+    assert [output["name"] for output in answered] == list(answers)
+    for output in answered:
+        found = np.array(output["data"]).reshape(output["shape"])
+        np.testing.assert_allclose(found, answers[output["name"]], rtol=1e-4, atol=1e-5)
+    wanted = {"name": classifier.task.outputs[0], "parameters": {"classification": 2}}
+    best = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [wanted]})
+    assert best.status_code == (200 if task == "labels" else 400)
+    other = {"name": "logits" if task == "values" else "values"}
+    refused = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [other]})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
+
+
+def test_what_is_of_any_task_goes_on(asked) -> None:
+    client, classifier = asked
+    task = classifier.card.task
+    vector = client.post("/v1/embed", content=png(task, 0)).json()["predictions"][0]["embedding"]
+    expected = classifier.answer(classifier.fit(png(task, 0))[None]).embedding[0]
+    np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-5)
+    assert client.get("/v1/model").json()["card"]["task"] == task
+    assert client.post("/v1/explain", content=png(task, 0)).json()["code"] == "no_explain_graph"
+    assert client.get("/").status_code == 200

@@ -1,0 +1,115 @@
+"""What is measured of labels, values and places, against scikit-learn on the same answers."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score, mean_absolute_error, r2_score
+
+from vitrail.tasks import Labels, Places, Values
+from vitrail.tasks.places import UNTOLD, patch_classes
+from vitrail.tasks.task import Measured
+
+NAMES = ("ash", "birch", "cedar")
+
+
+def of(measured: Measured) -> dict[str, tuple[float, float, float]]:
+    return {one.name: (one.value, one.low, one.high) for one in measured.others}
+
+
+def drawn_labels(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    targets = (random.random((count, 3)) < (0.5, 0.2, 0.05)).astype(np.uint8)
+    return 1 / (1 + np.exp(-(random.normal(size=(count, 3)) + 2 * targets - 1))), targets
+
+
+def test_labels_are_measured_as_scikit_learn_does() -> None:
+    probabilities, targets = drawn_labels()
+    said = probabilities > 0.5
+    measured = Labels().measure(probabilities, targets, NAMES)
+    found = of(measured)
+    assert measured.accuracy.value == pytest.approx((said == targets).all(axis=1).mean())
+    assert found["micro-F1"][0] == pytest.approx(f1_score(targets, said, average="micro"))
+    assert found["macro-F1"][0] == pytest.approx(f1_score(targets, said, average="macro"))
+    assert all(low < value < high for value, low, high in found.values())
+    precision = [row[measured.columns.index("AP")] for _, row in measured.rows]
+    assert precision == pytest.approx([average_precision_score(targets[:, i], probabilities[:, i]) for i in range(3)])
+    assert [row[-1] for _, row in measured.rows] == targets.sum(axis=0).tolist()
+
+
+def test_pictures_of_one_score_have_no_order() -> None:
+    answers, targets = np.full((4, 1), 0.5), np.array([[1], [0], [0], [1]])
+    measured = Labels().measure(answers, targets, ("ash",))
+    assert measured.rows[0][1][3] == 0.5
+
+
+def test_intervals_narrow_with_more_pictures() -> None:
+    probabilities, targets = drawn_labels()
+    few, many = (
+        of(Labels().measure(np.tile(probabilities, (times, 1)), np.tile(targets, (times, 1)), NAMES))["micro-F1"]
+        for times in (1, 16)
+    )
+    assert many[0] == pytest.approx(few[0])
+    assert many[2] - many[1] == pytest.approx((few[2] - few[1]) / 4, rel=0.2)
+
+
+def test_values_are_measured_as_scikit_learn_does_whatever_their_size() -> None:
+    random = np.random.default_rng(1)
+    targets = random.normal((0, 1e4), (2, 1e-2), (300, 2))
+    answers = targets + random.normal(0, (0.5, 5e-3), (300, 2))
+    found = of(Values().measure(answers, targets, ("height", "weight")))
+    for i, name in enumerate(("height", "weight")):
+        assert found[f"MAE of {name}"][0] == pytest.approx(mean_absolute_error(targets[:, i], answers[:, i]), rel=1e-6)
+        assert found[f"R² of {name}"][0] == pytest.approx(r2_score(targets[:, i], answers[:, i]), rel=1e-4)
+        value, low, high = found[f"RMSE of {name}"]
+        assert value == pytest.approx(np.sqrt(np.mean((answers - targets)[:, i] ** 2)), rel=1e-6)
+        assert low < value < high
+
+
+def test_places_are_measured_where_they_are_known() -> None:
+    random = np.random.default_rng(2)
+    maps = random.integers(0, 3, (40, 4, 4)).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)  # a grid of 4 × 4
+    maps[:, :2, :4] = UNTOLD
+    answers = random.random((40, 4, 4, 3)) + 0.5 * np.eye(4)[maps[:, ::2, ::2] % 4][..., :3]
+    said, meant = answers.argmax(-1).ravel(), maps[:, ::2, ::2].ravel()
+    known = meant != UNTOLD
+    found = of(measured := Places().measure(answers, maps, NAMES))
+    right = measured.accuracy
+    assert right.value == pytest.approx((said == meant)[known].mean())
+    assert (right.hits, right.total) == ((said == meant)[known].sum(), known.sum())
+    assert right.low < right.value < right.high
+    each = jaccard_score(meant[known], said[known], average=None)
+    assert [row[0] for _, row in measured.rows] == pytest.approx(each.tolist())
+    assert found["mean IoU"][0] == pytest.approx(each.mean())
+    assert [row[2] for _, row in measured.rows] == np.bincount(meant[known]).tolist()
+
+
+def test_a_class_that_is_nowhere_does_not_spoil_the_mean() -> None:
+    maps, answers = np.zeros((2, 2, 2), np.uint8), np.tile(np.array([0.9, 0.05, 0.05]), (2, 2, 2, 1))
+    assert of(Places().measure(answers, maps, NAMES))["mean IoU"] == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_a_patch_has_the_class_of_more_than_half_of_its_pixels(kind) -> None:
+    patches = [[0, 0, 0, 1], [0, 0, 1, 1], [2, 2, 2, 2], [UNTOLD, UNTOLD, UNTOLD, 1], [1, 1, 1, UNTOLD], [0, 1, 2, 2]]
+    maps = np.array(patches, np.uint8).reshape(6, 2, 2)
+    assert patch_classes(kind(maps), (1, 1), 3).ravel().tolist() == [0, UNTOLD, 2, UNTOLD, 1, UNTOLD]
+
+
+def test_patches_lie_where_their_pixels_do() -> None:
+    maps = np.arange(6, dtype=np.uint8).reshape(1, 2, 3).repeat(6, axis=1).repeat(4, axis=2)
+    assert np.array_equal(patch_classes(maps, (2, 3), 6)[0], np.arange(6).reshape(2, 3))
+
+
+def test_the_table_is_for_people() -> None:
+    lines = Labels().measure(*drawn_labels(), NAMES).table().splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["accuracy", "micro-F1", "macro-F1"]
+    assert [line.split()[0] for line in lines[-3:]] == list(NAMES)
+
+
+def test_a_large_grid_leaves_sixteen_places_in_the_card_a_small_one_all() -> None:
+    large, small = np.random.default_rng(0).random((2, 9, 9, 3)), np.random.default_rng(0).random((2, 3, 4, 3))
+    assert Places().golden(small).tolist() == small.reshape(2, -1).tolist()
+    kept = Places().golden(large)
+    assert kept.shape == (2, 48)
+    assert np.array_equal(kept[:, :3], large[:, 0, 0])
+    assert np.array_equal(kept[:, -3:], large[:, -1, -1])

@@ -1,0 +1,48 @@
+"""Probabilities, decisions and likelihoods of each task, against their definitions and torch."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from vitrail.tasks import Labels, Places
+from vitrail.tasks.places import UNTOLD
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_labels_are_judged_one_by_one() -> None:
+    task, logits = Labels(), RANDOM.normal(size=(20, 4)).astype(np.float32)
+    targets = (RANDOM.random((20, 4)) < 0.3).astype(np.uint8)
+    expected = F.binary_cross_entropy_with_logits(
+        torch.from_numpy(logits), torch.from_numpy(targets).float(), reduction="sum"
+    )
+    np.testing.assert_allclose(task.log_likelihood(logits, targets), -expected, rtol=1e-5)
+    probabilities = task.probabilities(logits)
+    np.testing.assert_allclose(probabilities, torch.from_numpy(logits).sigmoid(), atol=1e-6)
+    assert np.array_equal(task.choices(logits), task.said(probabilities))
+    sure, right = task.decisions(probabilities, targets)
+    assert (sure.min(), len(sure)) >= (0.5, 80)
+    assert right.mean() == ((logits > 0) == targets).mean()
+
+
+def test_no_log_odds_are_too_large() -> None:
+    logits = np.array([[-1e4, -100.0, 100.0, 1e4]], np.float32)
+    assert Labels().probabilities(logits)[0, [0, 3]].tolist() == [0.0, 1.0]
+    assert np.isfinite(Labels().log_likelihood(logits, np.array([[1, 0, 1, 0]])))
+
+
+def test_places_that_are_not_known_say_nothing() -> None:
+    task, logits = Places(), RANDOM.normal(size=(3, 2, 2, 5)).astype(np.float32)
+    maps = RANDOM.integers(0, 5, (3, 2, 2)).astype(np.uint8)
+    maps[0] = UNTOLD
+    expected = F.cross_entropy(
+        torch.from_numpy(logits).flatten(0, 2),
+        torch.from_numpy(maps).flatten().long(),
+        ignore_index=UNTOLD,
+        reduction="sum",
+    )
+    np.testing.assert_allclose(task.log_likelihood(logits, maps), -expected, rtol=1e-5)
+    sure, right = task.decisions(task.probabilities(logits), maps)
+    assert len(sure) == len(right) == 8
+    accuracy = task.measure(task.probabilities(logits), maps, tuple("abcde")).accuracy
+    assert (accuracy.hits, accuracy.total) == (right.sum(), 8)

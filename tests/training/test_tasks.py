@@ -1,0 +1,141 @@
+"""Each task through the command: a short fit on scenes of digits that must learn, its measures, and wrong use."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import RandomHorizontalFlip, RandomRotation
+
+from vitrail.cli import main
+from vitrail.data import DigitScenes
+from vitrail.models.checkpoint import read_checkpoint
+from vitrail.tasks.places import UNTOLD
+from vitrail.training.picture_data import PictureData
+from vitrail.training.tasks.places import PlaceClasses
+
+STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
+# Of values and places a small CNN learns faster than a ViT; labels are learnt by the recipe's own set of queries.
+SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
+
+
+def fit(task: str, run: Path, *more: str) -> int:
+    return main(["fit", "--config", f"digits-{task}", f"--run={run}", *STEPS, *more])
+
+
+@pytest.fixture(scope="module", params=["labels", "values", "places"])
+def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    run = tmp_path_factory.mktemp("tasks") / request.param
+    assert fit(request.param, run, *(() if request.param == "labels" else SMALL)) == 0
+    return request.param, run / "checkpoints/best.ckpt"
+
+
+# (accuracy or the like, what it must beat): a network that learnt nothing stays far below each.
+LEAST = {"labels": ("micro-F1", 0.6), "values": ("R² of digits", 0.8), "places": ("mean IoU", 0.35)}
+
+
+def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    task, checkpoint = fitted
+    assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
+    figure, least = LEAST[task]
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(figure))
+    assert float(line.removeprefix(figure).split()[0]) > least
+    kept = np.load(checkpoint.parent.parent / "predictions.npz")
+    answers = kept["values" if task == "values" else "probabilities"]
+    assert len(answers) == len(kept["labels"]) == len(kept["names"]) == 1000
+
+
+def test_predict_writes_what_was_said_beside_what_is(fitted: tuple[str, Path]) -> None:
+    task, checkpoint = fitted
+    assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
+    with (checkpoint.parent.parent / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1000
+    columns = {
+        "labels": ["labels", "predicted"],
+        "values": ["digits", "digits predicted", "sum", "sum predicted"],
+        "places": ["right", "known"],
+    }
+    assert list(rows[0]) == ["picture", *columns[task]]
+
+
+def test_the_checkpoint_knows_its_task(fitted: tuple[str, Path]) -> None:
+    task, checkpoint = fitted
+    network, origin = read_checkpoint(checkpoint)
+    assert (origin.task, origin.learnt.name) == (task, f"digit-scenes-{task}")
+    if task == "values":
+        scenes = DigitScenes("values").read("train", origin.input).labels
+        head = network.get_classifier()
+        np.testing.assert_allclose(head.mean, scenes.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(head.deviation, scenes.std(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "reason"),
+    [
+        ("values", ["--model.mixup=0.2"], "of a blend no value is known"),
+        ("places", ["--model.mixup=0.2"], "a place of a blend has no single class"),
+        ("values", ["--model.label_smoothing=0.1"], "there are no classes here"),
+        ("labels", ["--model.label_smoothing=0.1"], "each label here is a question of its own"),
+        ("labels", ["--model.mixup=0.2"], "the head set matches whole labels"),
+        ("values", ["--model.net.head=set"], "the head set tells several labels a picture"),
+        ("labels", ["--model.net.head=cosine"], "these data have several labels a picture: choose linear, set"),
+        ("places", ["--model.net.pool=token"], "the pool 'token' would have nothing to do"),
+        ("labels", ["--model.net.head={name: set, queries: 3}"], "a picture has 4 labels, and the head set 3 queries"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(
+    task: str, words: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(task, tmp_path / "run", *words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+
+
+def test_blends_of_pictures_have_both_labels_in_part(tmp_path: Path) -> None:
+    words = ["--model.mixup=0.4", "--model.net.head=linear", "--data.pictures=100", "--model.net.depth=1"]
+    assert fit("labels", tmp_path / "run", *words, "--trainer.max_steps=3") == 0
+
+
+class Training:
+    """As much of a trainer as augmentation asks for."""
+
+    training, global_step = True, 0
+
+
+def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    data = PictureData("digit-scenes-places", size=24, augment=[transform])
+    data.trainer = Training()  # type: ignore[assignment]
+    pictures = data.source.read("test", data.rule, np.arange(8))
+    images, maps = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
+    changed = data.on_after_batch_transfer((images, maps), 0)
+    return pictures.images, pictures.labels, changed[0].numpy(), changed[1].numpy()
+
+
+def test_maps_move_with_their_pictures() -> None:
+    images, maps, flipped, moved = augmented(RandomHorizontalFlip(p=1.0))
+    assert np.array_equal(flipped, images[:, :, ::-1])
+    assert np.array_equal(moved, maps[:, :, ::-1])
+
+
+def test_where_a_transform_leaves_gaps_nothing_is_told() -> None:
+    _, maps, _, moved = augmented(RandomRotation((45, 45)))
+    assert (moved[:, 0, 0] == UNTOLD).all()
+    assert set(np.unique(moved)) <= {*np.unique(maps).tolist(), UNTOLD}
+
+
+def test_a_batch_without_any_known_place_has_no_loss() -> None:
+    goal, logits = PlaceClasses(3, 0.0, 0.0), torch.randn(2, 2, 2, 3, requires_grad=True)
+    figures = goal.validation(None, logits, torch.full((2, 4, 4), UNTOLD, dtype=torch.uint8))
+    figures["val_loss"].backward()
+    assert figures["val_loss"].item() == figures["val_accuracy"].item() == 0.0
+    assert not logits.grad.any()
+
+
+def test_places_learn_from_those_that_are_known() -> None:
+    logits, maps = torch.randn(2, 2, 2, 3), torch.zeros(2, 4, 4, dtype=torch.uint8)
+    maps[:, :2, :2] = UNTOLD
+    loss = PlaceClasses(3, 0.0, 0.0).entropy(logits, maps)
+    known = -logits.log_softmax(-1)[..., 0].flatten(1)[:, 1:]
+    torch.testing.assert_close(loss, known.mean())
