@@ -50,4 +50,3 @@ def network_of(contender: Contender, classes: int, size: int) -> nn.Module:
 def parameters_and_flops(contender: Contender, classes: int, size: int) -> tuple[int, int]:
     network = network_of(contender, classes, size)
     return count_parameters(network), count_flops(network, size)
-

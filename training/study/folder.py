@@ -58,8 +58,8 @@ def keep(folder: Path, done: Done) -> None:
     assert done.result is not None
     assert done.timing is not None
     place = run_folder(folder, done.job)
-    for name, content in done.files.items():
-        write_atomically(place / name, content)
+    for name, file in done.files.items():
+        write_atomically(place / name, file)
     content = {
         "job": asdict(done.job),
         "result": asdict(done.result),

@@ -78,4 +78,3 @@ def tries(contenders: Iterable[tuple[str, float]], sizes: Iterable[int], factors
         for factor in factors
         for seed in seeds
     ]
-

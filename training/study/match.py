@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 from vitrail.card import InputRule
 from vitrail.errors import UsageError
@@ -34,21 +33,22 @@ def settle_widths(plan: Plan, classes: int, rule: InputRule) -> tuple[tuple[Cont
     settled: list[Contender] = []
     matched: dict[str, Matched] = {}
     for contender in plan.contenders:
-        if contender.match and contender.match_to:
-            cost = costs(contender.match, classes, rule, plan.threads)
-            wanted = cost(plan.contender(contender.match_to))
-            width, reached = nearest_width(contender, cost, wanted)
-            contender = contender.with_width(width)
-            matched[contender.name] = Matched(contender.match, contender.match_to, width, wanted, reached)
-        settled.append(contender)
+        if contender.match is None or contender.match_to is None:
+            settled.append(contender)
+            continue
+        cost = costs(contender.match, classes, rule, plan.threads)
+        wanted = cost(plan.contender(contender.match_to))
+        width, reached = nearest_width(contender, cost, wanted)
+        settled.append(contender.with_width(width))
+        matched[contender.name] = Matched(contender.match, contender.match_to, width, wanted, reached)
     return tuple(settled), matched
 
 
 def costs(measure: Measure, classes: int, rule: InputRule, threads: int) -> Cost:
     if measure == "latency":
         return lambda contender: milliseconds(contender, classes, rule, threads)
-    place = get_args(Measure).index(measure)  # flops 0, parameters 1
-    return lambda contender: float(parameters_and_flops(contender, classes, rule.size)[1 - place])
+    place = ("parameters", "flops").index(measure)
+    return lambda contender: float(parameters_and_flops(contender, classes, rule.size)[place])
 
 
 def nearest_width(contender: Contender, cost: Cost, wanted: float) -> tuple[int, float]:

@@ -1,13 +1,13 @@
 """How far a study is and how long it still takes: a live bar on a terminal, plain lines anywhere else."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vitrail.training.study.jobs import Done, Job
+from vitrail.training.study.jobs import Done
 
 
 class Show(Protocol):
@@ -77,17 +77,16 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def seconds_left(waiting: Sequence[Job], done: Sequence[Done], workers: int) -> float | None:
-    """By runs of the same contender and size where there are some, else of the same contender, else of all."""
+def seconds_left(ahead: Mapping[tuple[str, int], int], done: Iterable[Done], workers: int) -> float | None:
+    """Runs ahead by contender and size, at the pace of those alike, else of the same contender, else of all."""
     known = [(one.job, one.timing.seconds) for one in done if one.timing]
     if not known:
         return None
 
-    def expected(job: Job) -> float:
-        same = [seconds for other, seconds in known if other.contender == job.contender]
-        alike = [
-            seconds for other, seconds in known if (other.contender, other.size) == (job.contender, job.size)
-        ]
-        return fmean(alike or same or [seconds for _, seconds in known])
+    def expected(contender: str, size: int) -> float:
+        same = [(job, seconds) for job, seconds in known if job.contender == contender]
+        alike = [(job, seconds) for job, seconds in same if job.size == size]
+        return fmean(seconds for _, seconds in alike or same or known)
 
-    return sum(map(expected, waiting)) / max(1, min(workers, len(waiting)))
+    total = sum(count * expected(*place) for place, count in ahead.items())
+    return total / max(1, min(workers, sum(ahead.values())))

@@ -28,7 +28,9 @@ def grown(asked: Geometric, most: int) -> tuple[int, ...]:
     """Geometric sizes, rounded; fewer than asked for where rounding makes two of them one."""
     largest = most if asked.largest is None else asked.largest
     if largest <= asked.smallest:
-        raise DataError(f"sizes cannot grow from {asked.smallest:,} to the {largest:,} labelled pictures that there are")
+        raise DataError(
+            f"sizes cannot grow from {asked.smallest:,} to the {largest:,} labelled pictures that there are"
+        )
     steps = np.geomspace(asked.smallest, largest, asked.count)
     return tuple(sorted({round(float(step)) for step in steps}))
 

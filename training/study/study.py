@@ -79,9 +79,7 @@ def executor(asked: Asked, settled: Settled, workers: int) -> AbstractContextMan
 
 def latencies(settled: Settled) -> dict[str, float]:
     classes, threads = len(settled.classes), settled.plan.threads
-    return {
-        contender.name: milliseconds(contender, classes, settled.rule, threads) for contender in settled.contenders
-    }
+    return {contender.name: milliseconds(contender, classes, settled.rule, threads) for contender in settled.contenders}
 
 
 def refuse_failures(course: Course) -> None:

@@ -162,6 +162,6 @@ def share(wrong: Tensor) -> float:
 
 def answers(model: Classification, pictures: Pictures, batch_size: int) -> Tensor:
     """Logits [N, K] of canvases, in the batches in which `vitrail test` answers them."""
-    canvases = Canvases(pictures).images.split(batch_size)
+    canvases = torch.split(Canvases(pictures).images, batch_size)
     with torch.inference_mode():
         return torch.cat([model(batch.to(model.device)).cpu() for batch in canvases])

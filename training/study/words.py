@@ -109,9 +109,17 @@ def plan_of(options: Plain) -> Plan:
         data=data,
         contenders=crossed(contenders, options["augmentations"]),
         sizes=Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
-        **{key: tuple(options[key]) for key in ("seeds", "rate_factors", "rate_seeds")},
-        **{key: options[key] for key in ("mode", "steps", "validate_every", "epochs", "patience")},
-        **{key: options[key] for key in ("gradient_clip", "threads", "device")},
+        seeds=tuple(options["seeds"]),
+        mode=options["mode"],
+        steps=options["steps"],
+        validate_every=options["validate_every"],
+        epochs=options["epochs"],
+        patience=options["patience"],
+        gradient_clip=options["gradient_clip"],
+        rate_factors=tuple(options["rate_factors"]),
+        rate_seeds=tuple(options["rate_seeds"]),
+        threads=options["threads"],
+        device=options["device"],
     )
 
 

@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter, time
 
 import torch
@@ -12,11 +14,23 @@ from vitrail.training.cli import hush
 from vitrail.training.study.energy import joules_now
 from vitrail.training.study.jobs import Done, Job, Timing
 from vitrail.training.study.kept import Kept
+from vitrail.training.study.plan import Plan
 from vitrail.training.study.settled import Settled
 from vitrail.training.study.train import train
 
 # What a run may fail with, by its configuration, its pictures or its machine. Anything else is a defect of ours.
 FAULTS = (VitrailError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError, MemoryError)
+
+
+@contextmanager
+def threads_of(plan: Plan) -> Iterator[None]:
+    """As many as the plan says, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Worker:
@@ -28,15 +42,12 @@ class Worker:
 
     def run(self, job: Job) -> Done:
         hush()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.settled.plan.threads)
-        try:
-            return self.attempt(job)
-        except FAULTS as fault:
-            lines = str(fault).strip().splitlines() or [type(fault).__name__]
-            return Done(job, fault=lines[0])
-        finally:
-            torch.set_num_threads(threads)
+        with threads_of(self.settled.plan):
+            try:
+                return self.attempt(job)
+            except FAULTS as fault:
+                lines = str(fault).strip().splitlines() or [type(fault).__name__]
+                return Done(job, fault=lines[0])
 
     def attempt(self, job: Job) -> Done:
         source = self.opened()

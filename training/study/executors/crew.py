@@ -1,4 +1,4 @@
-"""A crew of long-lived workers: hands out jobs, and replaces who dies; a run that lost its worker is tried once more."""
+"""A crew of long-lived workers: hands out jobs, replaces who dies, and tries a run that lost its worker once more."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
