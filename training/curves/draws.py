@@ -20,8 +20,9 @@ def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.r
     missing = outcomes.runs() == 0
     shares[missing] = 0
     errors = drawn_pictures(shares.reshape(-1, outcomes.pictures), count, random).reshape(count, *missing.shape)
-    seeds = spread.drawn(count, random)[:, None, None] / np.sqrt(np.maximum(outcomes.runs(), 1))
-    odds = np.log(errors / (1 - errors)) + seeds * random.standard_normal(errors.shape)
+    seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs(), 1))
+    slope = measured_errors(outcomes) * (1 - measured_errors(outcomes))  # of the error against its log-odds
+    odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
     errors = 1 / (1 + np.exp(-odds))
     errors[:, missing] = np.nan
     return np.asarray(errors)
