@@ -16,11 +16,9 @@ CHUNK = 256  # draws at a time, so that the weights of many test pictures fit in
 
 def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
     """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
-    shares = outcomes.shares()
-    missing = outcomes.runs() == 0
-    shares[missing] = 0
-    errors = drawn_pictures(shares.reshape(-1, outcomes.pictures), count, random).reshape(count, *missing.shape)
-    seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs(), 1))
+    missing = outcomes.runs == 0
+    errors = drawn_pictures(np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures), count, random).reshape(count, *missing.shape)
+    seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
     slope = measured_errors(outcomes) * (1 - measured_errors(outcomes))  # of the error against its log-odds
     odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
     errors = 1 / (1 + np.exp(-odds))
@@ -42,4 +40,4 @@ def drawn_pictures(shares: Floats, count: int, random: np.random.Generator) -> F
 
 def measured_errors(outcomes: Outcomes) -> Floats:
     """The mean of those draws, [C, S]: the share of mistakes, half a mistake and half a hit added."""
-    return np.asarray((outcomes.shares().sum(axis=2) + 0.5) / (outcomes.pictures + 1))
+    return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.pictures + 1))

@@ -15,6 +15,7 @@ from vitrail.training.curves.outcomes import Floats, Outcomes
 
 KAPPAS = np.geomspace(0.002, 0.8, 72)
 GAMMAS = np.array([0.25, 0.5, 0.75, 1.0, 1.25])
+NEGLIGIBLE = 1e-5  # of the most probable point: such points are left out
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,25 @@ def seed_spread(outcomes: Outcomes) -> SeedSpread:
     """Prior: κ even over all positive values, γ even over its grid."""
     between, within, error = cells(outcomes)
     sigma = (KAPPAS[:, None, None, None] * 0.1 * (error / 0.1) ** GAMMAS[:, None, None]).reshape(-1, *error.shape)
-    several = outcomes.runs() >= 2
-    free = outcomes.runs()[several] - 1
+    several = outcomes.runs >= 2
+    free = outcomes.runs[several] - 1
     variance = sigma[:, several] ** 2 + within[several]  # [P, cells]
     chance = -0.5 * (free * (np.log(variance) + between[several] / variance)).sum(axis=1)
     chance += np.repeat(np.log(KAPPAS), len(GAMMAS))  # points lie evenly in log κ
     probability = np.exp(chance - chance.max())
-    return SeedSpread(probability / probability.sum(), sigma)
+    likely = probability > NEGLIGIBLE
+    return SeedSpread(probability[likely] / probability[likely].sum(), sigma[likely])
 
 
 def cells(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
     """Of each cell: variance between runs' errors, the part that pictures answered by chance explain, mean error."""
     count = outcomes.pictures
-    runs = outcomes.runs()
+    runs = outcomes.runs
     error = outcomes.wrong.mean(axis=3)  # [C, S, R]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (error * outcomes.done).sum(axis=2) / runs
         between = (((error - mean[:, :, None]) * outcomes.done) ** 2).sum(axis=2) / (runs - 1)
-        share = outcomes.shares()
+        share = outcomes.shares
         within = (share * (1 - share)).mean(axis=2) * runs / (runs - 1) / count
     # A cell without a mistake, or with nothing but mistakes, still has an error between 0 and 1.
     return between, within, (mean * count + 0.5) / (count + 1)
