@@ -12,11 +12,15 @@ from vitrail.training.runs import write_atomically
 
 
 def keep(run: Path, probabilities: Tensor, pictures: Pictures) -> None:
+    write_atomically(run / "predictions.npz", packed(probabilities, pictures))
+
+
+def packed(probabilities: Tensor, pictures: Pictures) -> bytes:
     """predictions.npz: probabilities [N, K], labels [N] and names [N], so that runs compare picture by picture."""
     file = io.BytesIO()
     names = np.array(pictures.names)
     np.savez_compressed(file, probabilities=probabilities.numpy(), labels=pictures.labels, names=names)
-    write_atomically(run / "predictions.npz", file.getvalue())
+    return file.getvalue()
 
 
 def write_table(run: Path, probabilities: Tensor, pictures: Pictures, classes: tuple[str, ...]) -> Path:

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.card import METADATA_KEY, Calibration, Card, Dataset, Golden, PrecisionKind
 from vitrail.classifier import Classifier
@@ -31,6 +30,7 @@ from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
 from vitrail.intervals import wilson
 from vitrail.models.checkpoint import Origin, read_checkpoint
+from vitrail.models.cost import count_flops, count_parameters
 from vitrail.seal import seal
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
@@ -151,10 +151,6 @@ def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray
     return logits.numpy(), embedding.numpy()
 
 
-def count_parameters(network: nn.Module) -> int:
-    return sum(weights.numel() for weights in network.parameters())
-
-
 def refuse_too_large(network: nn.Module) -> None:
     """One protobuf message, and so one ONNX file, holds 2 GB."""
     weight = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
@@ -162,13 +158,6 @@ def refuse_too_large(network: nn.Module) -> None:
         raise ModelError(
             f"the network's weights take {weight / 1e9:.1f} GB, and one ONNX file holds 2 GB: choose a smaller network"
         )
-
-
-def count_flops(network: nn.Module, size: int) -> int:
-    """Floating-point operations for one picture, a multiplication and an addition counted as two."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 3, size, size))
-    return int(counter.get_total_flops())
 
 
 def write_file(output: Path, model: bytes, card: Card) -> None:
