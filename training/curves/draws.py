@@ -17,7 +17,9 @@ CHUNK = 256  # draws at a time, so that the weights of many test pictures fit in
 def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
     """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
     missing = outcomes.runs == 0
-    errors = drawn_pictures(np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures), count, random).reshape(count, *missing.shape)
+    errors = drawn_pictures(np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures), count, random).reshape(
+        count, *missing.shape
+    )
     seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
     slope = measured_errors(outcomes) * (1 - measured_errors(outcomes))  # of the error against its log-odds
     odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
