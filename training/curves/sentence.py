@@ -57,15 +57,14 @@ def change(both: Pair, forecast: Forecast) -> str:
         return f"up to {end} pictures, nobody is foretold to be surely ahead"
     leader, other = (both.first, both.second)[:: 1 if found.leader == 0 else -1]
     if found.kind == "between" and found.low is not None and found.high is not None:
-        where = f"between {about(found.low)} and {about(found.high)} pictures"
-        return f"{leader} overtakes {other} {where}" + ("" if found.point is None else f", near {about(found.point)}")
+        verb = "overtakes" if found.high <= forecast.sizes[-1] else "is foretold to overtake"
+        near = "" if found.point is None else f", near {about(found.point)}"
+        return f"{leader} {verb} {other} between {about(found.low)} and {about(found.high)} pictures{near}"
     if found.kind == "beyond" and found.low is not None:
-        likely = (
-            "not foretold up to" if found.point is None else f"most likely near {about(found.point)}, foretold up to"
-        )
-        return f"{other} overtakes {leader} beyond {about(found.low)} pictures if at all ({likely} {end})"
+        likely = "not foretold" if found.point is None else f"most likely near {about(found.point)}, foretold"
+        return f"{other} overtakes {leader} beyond {about(found.low)} pictures if at all ({likely} up to {end})"
     if found.kind == "before" and found.high is not None:
-        return f"{leader} is surely ahead from {about(found.high)} pictures up to {end}"
+        return f"{leader} is surely ahead from {about(found.high)} pictures on, up to {end}"
     return f"{leader} stays ahead of {other} from {about(forecast.grid[0])} up to {end} pictures"
 
 
@@ -81,14 +80,15 @@ def wanted(best: Contender, forecast: Forecast) -> str:
 
 
 def takes(name: str, need: Needed, largest: int, end: float) -> str:
-    goal = f"{need.accuracy:.3%}".replace("0%", "%").replace("0%", "%").replace(".0%", "%").replace("%", " %")
+    goal = f"{100 * need.accuracy:g} % right"
     if need.pictures is None:
         luck = "" if need.low is None else f" (with luck from {about(need.low)})"
-        return f"{goal} right is not within reach of {name} with up to {about(end)} pictures{luck}"
-    more = max(need.pictures - largest, 0)
-    low = about(max(need.low or largest, largest))
-    high = "no number within reach" if need.high is None else about(need.high)
-    return f"{goal} right would take {name} about {about(more)} pictures more ({low} to {high} in all)"
+        return f"{goal} is not within reach of {name} with up to {about(end)} pictures{luck}"
+    if need.pictures <= largest:
+        return f"{goal} is about what {name} reaches now"
+    low = "none" if need.low is None or need.low <= largest else about(need.low - largest)
+    high = "beyond reach" if need.high is None else about(max(need.high - largest, 0))
+    return f"{goal} would take {name} about {about(need.pictures - largest)} pictures more ({low} to {high})"
 
 
 def right(error: float) -> str:
