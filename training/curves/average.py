@@ -1,4 +1,4 @@
-"""The averaged curve of one contender: each law counts as much as it foretold the largest size from the smaller ones."""
+"""One contender's averaged curve: a law counts as much as it foretold the largest size from the smaller ones."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,7 @@
 """Where one curve overtakes the other, as a set: all sizes at which the 90 % interval of their gap still holds zero.
 
-At the true crossing the gap is zero, and its interval holds zero nine times in ten: so often the set holds the crossing.
+At the true crossing the gap is zero, and its interval holds zero nine times in ten: so often the set holds the
+crossing.
 """
 
 from dataclasses import dataclass

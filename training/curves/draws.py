@@ -1,9 +1,9 @@
 """Errors as another study might have measured them: other test pictures for all runs alike, and other seeds.
 
-Pictures are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree on
-stays in. Two half pictures, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep an
-error away from 0 and 1, and with runs that agree on everything the draws are exactly Beta(wrong + ½, right + ½).
-Seeds then move each mean on the scale of log-odds (see `spread`).
+Pictures are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree
+on stays in. Two half pictures, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep
+an error away from 0 and 1, and with runs that agree on everything the draws are exactly Beta(wrong + ½, right + ½).
+Seeds then move each mean, by a step in log-odds so that it stays between 0 and 1.
 """
 
 import numpy as np
@@ -17,9 +17,11 @@ CHUNK = 256  # draws at a time, so that the weights of many test pictures fit in
 def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
     """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
     missing = outcomes.runs == 0
-    errors = drawn_pictures(np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures), count, random).reshape(count, *missing.shape)
+    shares = np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures)
+    errors = drawn_pictures(shares, count, random).reshape(count, *missing.shape)
     seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
-    slope = measured_errors(outcomes) * (1 - measured_errors(outcomes))  # of the error against its log-odds
+    measured = measured_errors(outcomes)
+    slope = measured * (1 - measured)  # of the error against its log-odds
     odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
     errors = 1 / (1 + np.exp(-odds))
     errors[:, missing] = np.nan

@@ -30,7 +30,10 @@ class NextPictures:
 
 
 def needed(accuracy: float, sizes: Floats, curve: Floats, low: Floats, high: Floats) -> Needed:
-    """From an averaged error curve and its band, all [N], at sizes [N]; no curve rises, so draws need not be looked at."""
+    """From an averaged error curve and its band, all [N], at sizes [N].
+
+    No curve rises: where the band's edge falls below the error, that share of the draws has done so.
+    """
     error = 1 - accuracy
     return Needed(accuracy, reached(sizes, curve, error), reached(sizes, low, error), reached(sizes, high, error))
 

@@ -43,12 +43,12 @@ class Outcomes:
 
     @property
     def pictures(self) -> int:
-        return self.wrong.shape[3]
+        return int(self.wrong.shape[3])
 
     @cached_property
     def runs(self) -> NDArray[np.int64]:
         """How many seeds there are of each contender and size, [C, S]."""
-        return self.done.sum(axis=2)
+        return np.asarray(self.done.sum(axis=2), np.int64)
 
     @cached_property
     def shares(self) -> Floats:

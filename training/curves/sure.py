@@ -1,15 +1,15 @@
 """When a study may stop early: a look after each block of seeds, with the looks paid for.
 
-The question is who is ahead at the largest size. A full study of R seeds answers it when the probability that a contender
-is truly ahead of each other one is `sure` (0.95, say), else with 'undecided'. Looking more often at the same bound would
-err more often, so each look may only spend what is due of 1 − sure: (information so far / of the full study)². More
-seeds lessen the scatter that comes from seeds, not that from test pictures: where pictures weigh most, the first look
-knows almost as much as the last and may spend almost all. A study also stops where the rest is unlikely to name anybody.
+The question is who is ahead at the largest size. A full study of R seeds answers it when a contender is truly ahead of
+each other one with the probability `sure` (0.95, say), else with 'undecided'. Looking more often at the same bound
+would err more often, so each look may only spend what is due of 1 − sure: (information so far / of the full study)².
+More seeds lessen the scatter that comes from seeds, not that from test pictures: where pictures weigh most, the first
+look knows almost as much as the last and may spend almost all. A study also stops where the rest is unlikely to name
+anybody.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -109,7 +109,7 @@ def bounds(information: tuple[float, ...], error: float) -> tuple[float, ...]:
     found = []
     for index in range(len(information)):
         spend = due[index] - (PATHS - going.sum()) / PATHS
-        count = int(round(spend * PATHS))
+        count = round(spend * PATHS)
         values = np.sort(walk[going, index])
         edge = float(values[-count]) if count > 0 else np.inf
         going &= walk[:, index] < edge

@@ -53,7 +53,7 @@ class Pair:
         return np.stack([self.first(sizes), self.second(sizes)])
 
     def crossing(self) -> float | None:
-        """Where the second overtakes, or is overtaken, between the smallest size and the reach; they do so only once."""
+        """Where they change places between the smallest size and the end of reach; they do so once at most."""
         sizes = np.geomspace(SIZES[0], REACH * SIZES[-1], 20_001)
         gap = np.subtract(*self.truth(sizes))
         turn = np.flatnonzero(np.diff(np.sign(gap)))

@@ -32,10 +32,10 @@ def choose(tried: Mapping[Job, Result]) -> Chosen:
 
 
 def means(results: Iterable[Result]) -> tuple[float, float]:
-    """Validation error and loss, averaged; rounded, as sums in another order differ in the last bit."""
+    """Validation error and loss, averaged; a run that diverged has lost."""
     pairs = np.array([(result.val_error, result.val_loss) for result in results])  # [seeds, 2]
-    error, loss = pairs.mean(axis=0)
-    return round(float(error), 9), round(float(loss), 9)
+    error, loss = np.nan_to_num(pairs.mean(axis=0), nan=np.inf)
+    return float(error), float(loss)
 
 
 def rate_at(size: int, chosen: Mapping[int, float]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitrail.card import InputRule
 from vitrail.data import Source
+from vitrail.training.study.building import network_of
 from vitrail.training.study.match import Matched, settle_widths
 from vitrail.training.study.plan import Contender, Geometric, Plain, Plan
 from vitrail.training.study.rates import tuned_sizes
@@ -62,6 +63,8 @@ def settle(plan: Plan, source: Source) -> Settled:
     sizes = settle_sizes(plan.sizes, source)
     rule = InputRule(plan.data["size"], plan.data["resize"])
     contenders, matched = settle_widths(plan, len(source.classes), rule)
+    for contender in contenders:  # what cannot be built is told before anything has run
+        network_of(contender, len(source.classes), rule.size)
     return Settled(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched)
 
 

@@ -38,7 +38,7 @@ def study(asked: Asked, sure: Sure | None = None) -> Course:
     finally:
         write_results(asked.folder / "results.csv", course.reported())
         shown.close()
-    write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled))
+    write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled, course))
     refuse_failures(course)
     return course
 
@@ -77,9 +77,11 @@ def executor(asked: Asked, settled: Settled, workers: int) -> AbstractContextMan
     return pool(settled, workers, torch.cuda.device_count() if settled.plan.device != "cpu" else 0)
 
 
-def latencies(settled: Settled) -> dict[str, float]:
+def latencies(settled: Settled, course: Course) -> dict[str, float]:
+    """Of every contender that has a run to show."""
     classes, threads = len(settled.classes), settled.plan.threads
-    return {contender.name: milliseconds(contender, classes, settled.rule, threads) for contender in settled.contenders}
+    shown = {done.job.contender for done in course.reported()}
+    return {name: milliseconds(settled.contender(name), classes, settled.rule, threads) for name in sorted(shown)}
 
 
 def refuse_failures(course: Course) -> None:

@@ -1,10 +1,12 @@
 """From YAML and command-line words to a plan: every contender has the options of `model` in a recipe of `fit`."""
 
+import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import dumps, loads
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -19,6 +21,9 @@ from vitrail.training.study.plan import Contender, Device, Geometric, Measure, M
 
 GIVEN = {"classes", "image_size", "resize"}  # follow from the pictures
 PREFIX = "--contenders."
+ADDRESS = re.compile(r"auto|(ray://)?\S+:\d{1,5}")
+ALONE = ("mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
+LISTED = ("seeds", "rate_factors", "rate_seeds")
 Executor = Literal["here", "pool", "ray"]
 
 
@@ -48,7 +53,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
             f"{PREFIX}{name}.match", type=Measure | None, help="choose its width so that it costs as much as another"
         )
         parser.add_argument(f"{PREFIX}{name}.match_to", type=str | None, help="that other (default: the first)")
-    parser.add_argument("--sizes", type=list[int] | Geometric, help="labelled pictures, validation included")
+    parser.add_argument("--sizes", type=list[int] | Geometric | None, help="labelled pictures, validation included")
     parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="of the runs that are reported")
     parser.add_argument("--mode", type=Mode, default="equal-steps", help="what all runs share: steps, or epochs")
     parser.add_argument("--steps", type=int, default=300, help="equal-steps: of every run; its best validation counts")
@@ -79,10 +84,14 @@ def read_words(words: Sequence[str]) -> Asked:
     words = [f"{flag}={value}" if value else flag for flag, value in with_study_recipes(words)]
     parser = study_parser(contender_names(words))
     try:
-        options: dict[str, Any] = parser.parse_args(words).as_dict()
+        options: Plain = loads(dumps(parser.parse_args(words).as_dict(), default=str))
     except ArgumentError as fault:
         raise UsageError.of_parser(fault, parser.prog) from fault
     plan = plan_of(options)
+    if not ADDRESS.fullmatch(options["address"]):
+        raise UsageError(f"a Ray cluster's address is HOST:PORT or auto, not '{options['address']}'")
+    if options["workers"] is not None and options["workers"] < 1:
+        raise UsageError(f"at least 1 run at a time, not {options['workers']}")
     return Asked(
         plan=plan,
         folder=Path(options["folder"] or f"runs/study-{plan.name}"),
@@ -104,29 +113,24 @@ def plan_of(options: Plain) -> Plan:
     first = next(iter(asked), None)
     contenders = [contender(name, told, augment, first) for name, told in asked.items()]
     sizes = options["sizes"]
+    alone: Plain = {key: options[key] for key in ALONE}
+    listed: Plain = {key: tuple(options[key]) for key in LISTED}
     return Plan(
         name=options["name"],
         data=data,
         contenders=crossed(contenders, options["augmentations"]),
         sizes=Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
-        seeds=tuple(options["seeds"]),
-        mode=options["mode"],
-        steps=options["steps"],
-        validate_every=options["validate_every"],
-        epochs=options["epochs"],
-        patience=options["patience"],
-        gradient_clip=options["gradient_clip"],
-        rate_factors=tuple(options["rate_factors"]),
-        rate_seeds=tuple(options["rate_seeds"]),
-        threads=options["threads"],
-        device=options["device"],
+        **alone,
+        **listed,
     )
 
 
 def contender(name: str, told: Plain, augment: tuple[Plain, ...], first: str | None) -> Contender:
-    model = {key: value for key, value in told.items() if key not in ("match", "match_to")}
-    if model.get("net") is None:
+    model: Plain = {key: value for key, value in told.items() if key not in ("match", "match_to")}
+    if model["net"] is None:
         raise UsageError(f"the contender '{name}' has no network: give it a `net`")
+    if not isinstance(model["optimizer"], dict) or not model["optimizer"]["init_args"].get("lr"):
+        raise UsageError(f"the optimizer of '{name}' has no learning rate `lr`, of which others could be tried")
     match: Measure | None = told["match"]
     return Contender(name, model, augment, match, match and (told["match_to"] or first))
 

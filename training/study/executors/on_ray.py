@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import time
 from typing import Any
 
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import VitrailError
 from vitrail.training.study.executors import Work
 from vitrail.training.study.executors.crew import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
@@ -36,12 +36,12 @@ def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float
 
 def connected(address: str) -> Any:
     """The ray module, connected; Ray itself would try an address where nobody is for minutes."""
+    if address != AUTO:
+        require_somebody(address)
     try:
         import ray
     except ModuleNotFoundError as fault:
-        raise VitrailError("`--executor ray` needs pip install 'vitrail[train,export,ray]'") from fault
-    if address != AUTO:
-        require_somebody(address)
+        raise VitrailError("`--executor ray` needs pip install 'vitrail[cpu,train,export,ray]'") from fault
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True)
@@ -52,9 +52,7 @@ def connected(address: str) -> Any:
 
 
 def require_somebody(address: str) -> None:
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not (colon and host and port.isdigit()):
-        raise UsageError(f"a Ray cluster's address is HOST:PORT or auto, not '{address}'")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except OSError as fault:
