@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from vitrail.errors import DataError, UsageError
-from vitrail.training.curves.forecast import forecast
 from vitrail.training.curves.findings import Forecast
+from vitrail.training.curves.forecast import forecast
 from vitrail.training.study.folder import PREDICTIONS, RESULT
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.outcomes import outcomes_of

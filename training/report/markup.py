@@ -8,13 +8,18 @@ def text(words: str) -> str:
 
 
 def element(name: str, /, *content: str, **attributes: str | float | None) -> str:
-    """Content is markup already; `for_` and `class_` stand for the words that Python keeps, _ for -."""
+    """Content is markup already; `class_` stands for the word that Python keeps, _ for -."""
+    return f"{void(name, **attributes)}{''.join(content)}</{name}>"
+
+
+def void(name: str, /, **attributes: str | float | None) -> str:
+    """An element that can have no content."""
     told = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(number(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return f"<{name}{told}>{''.join(content)}</{name}>"
+    return f"<{name}{told}>"
 
 
 def number(value: str | float) -> str:

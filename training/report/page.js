@@ -27,7 +27,8 @@ function numbers(row) {
   if (!row) return ["not known"];
   const which = view() === "error" ? 0 : 1;
   const seeds = row.seeds ? [make("small", [`seeds: ${row.seeds.map((one) => one[which]).join(", ")}`])] : [];
-  return [row[view()], ...seeds];
+  const note = row.note ? [make("small", [row.note])] : [];
+  return [row[view()], ...seeds, ...note];
 }
 
 function show(index) {
@@ -37,7 +38,13 @@ function show(index) {
     shown(place) ? [make("dt", [names[place]], `c${place}`), make("dd", numbers(row))] : [],
   );
   const what = view() === "error" ? "test error" : "test accuracy";
-  readout.replaceChildren(make("p", [make("strong", [stop.title])]), make("small", [what]), make("dl", lines));
+  const leads = stop.pairs.filter((pair) => pair && pair.of.every((name) => shown(names.indexOf(name))));
+  readout.replaceChildren(
+    make("p", [make("strong", [stop.title])]),
+    make("small", [what]),
+    make("dl", lines),
+    ...leads.map((pair) => make("p", [pair.words])),
+  );
   readout.hidden = false;
   place(stop.place);
 }

@@ -9,6 +9,7 @@ class Link:
 
     text: str
     run: str
+    on_page: bool = True  # its row is
 
 
 Cell = str | tuple[Link, ...]

@@ -4,8 +4,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from vitrail.training.curves.findings import Contender, Forecast
-from vitrail.training.report.chart import extent
 from vitrail.training.report.found import Found
+from vitrail.training.report.frame import extent
 from vitrail.training.report.looks import Look, look
 from vitrail.training.report.scale import error_axis, pictures_axis
 

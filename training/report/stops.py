@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from vitrail.training.curves.findings import Contender
+from vitrail.training.curves.findings import Contender, Pair
 from vitrail.training.curves.sentence import about
+from vitrail.training.report.back_test import off
 from vitrail.training.report.found import Found
 from vitrail.training.report.scale import pictures_axis
-from vitrail.training.report.sections.ahead import beyond
-from vitrail.training.report.words import bare, count, decimals, percent_range
+from vitrail.training.report.sections.ahead import beyond, leader, sureness
+from vitrail.training.report.words import bare, chance, count, decimals, percent_range
 
 Plain = dict[str, Any]
 
@@ -23,6 +24,7 @@ def stops(found: Found) -> list[Plain]:
             "title": title(pictures, forecast.sizes),
             "key": pictures in keys,
             "measured": pictures in forecast.sizes,
+            "pairs": [lead(pair, index, pictures) for pair in forecast.pairs],
             "rows": [row(found, one, index) for one in forecast.contenders],
         }
         for index, pictures in enumerate(forecast.grid)
@@ -45,7 +47,24 @@ def row(found: Found, one: Contender, index: int) -> Plain | None:
         return both(point.error, point.low, point.high) | {"seeds": [seed(error) for error in errors]}
     if one.curve is None:
         return None
-    return both(one.curve.error[index], one.curve.low[index], one.curve.high[index])
+    return both(one.curve.error[index], one.curve.low[index], one.curve.high[index]) | note(one, pictures)
+
+
+def note(one: Contender, pictures: float) -> Plain:
+    return {"note": f"back-test: {off(one)}"} if pictures > one.points[-1].pictures else {}
+
+
+def lead(pair: Pair, index: int, pictures: float) -> Plain | None:
+    """Who of two is ahead here, and how surely: as measured where both were, else as foretold."""
+    point = next((one for one in pair.measured if one.pictures == pictures), None)
+    if point is not None:
+        gap, first_ahead = point.gap, point.first_ahead
+    elif pair.gap:
+        gap, first_ahead = pair.gap[index], pair.first_ahead[index]
+    else:
+        return None
+    words = f"{leader(pair, gap)} ahead, {chance(sureness(first_ahead, gap))} sure"
+    return {"of": [pair.first, pair.second], "words": words}
 
 
 def both(error: float, low: float, high: float) -> Plain:

@@ -1,6 +1,7 @@
 """The report as sections, in the order in which questions come: who, how many, what was seen, at what cost, and how."""
 
 from vitrail.training.curves.sentence import sentence
+from vitrail.training.report.back_test import told as back_test
 from vitrail.training.report.found import Found
 from vitrail.training.report.parts import Curves, Section, Story
 from vitrail.training.report.sections.ahead import ahead
@@ -22,7 +23,7 @@ CURVES = (
 def tell(found: Found) -> Story:
     decision = sentence(found.forecast)
     sections = [
-        Section("curves", "Learning curves", (Curves(CURVES),)),
+        Section("curves", "Learning curves", (Curves(f"{CURVES} {back_test(found.forecast)}"),)),
         ahead(found.forecast),
         needs(found.forecast),
         beforehand(found.expected, decision),
@@ -45,6 +46,6 @@ def ground(found: Found) -> str:
     sizes, seeds = forecast.sizes, {done.job.seed for done in found.reported}
     return (
         f"{plural(len(found.reported), 'training run')}: {plural(len(sizes), 'size')} from {count(sizes[0])} to "
-        f"{count(sizes[-1])} labelled pictures, {plural(len(seeds), 'seed')} each; {count(forecast.test_pictures)} test "
-        "pictures that no run learnt from."
+        f"{count(sizes[-1])} labelled pictures, {plural(len(seeds), 'seed')} each; {count(forecast.test_pictures)} "
+        f"test pictures that no run learnt from. {back_test(forecast)}"
     )

@@ -16,13 +16,15 @@ def percent_range(share: float, low: float, high: float) -> str:
 
 
 def points_range(gap: float, low: float, high: float) -> str:
-    """A difference of shares, in points; a minus is a real one."""
-    return f"{signed(gap)} ({signed(low)} to {signed(high)})"
+    """A difference of shares in points and its interval; a wide one needs fewer digits."""
+    digits = 1 if high - low >= 0.015 else 2
+    return f"{points(gap, digits)} ({points(low, digits)} to {points(high, digits)})"
 
 
-def signed(gap: float) -> str:
-    text = f"{100 * gap:.2f}" if abs(gap) < 0.0995 else f"{100 * gap:.1f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
+def points(gap: float, digits: int = 1) -> str:
+    """A minus is a real one, and nothing has none."""
+    text = f"{100 * gap:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
 
 
 def bare(share: float, digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from vitrail.training.curves.findings import Forecast, Pair
 from vitrail.training.curves.sentence import about, change
+from vitrail.training.report.back_test import told as back_test
 from vitrail.training.report.parts import Block, Row, Section, Table
 from vitrail.training.report.words import chance, count, points_range, significance
 
@@ -15,6 +16,7 @@ def ahead(forecast: Forecast) -> Section:
     ]
     for pair in forecast.pairs:
         blocks += [table(pair, forecast), crossing(pair, forecast)]
+    blocks.append(back_test(forecast))
     return Section("ahead", "Who is ahead, and how surely", tuple(blocks))
 
 

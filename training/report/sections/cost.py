@@ -30,13 +30,13 @@ def cost(found: Found) -> Section:
 
 def matched(found: Found) -> dict[str, str]:
     return {
-        name: f"width {one.width}, so that it has {one.reached:,.4g} {UNITS[one.by]} beside {one.wanted:,.4g} of "
-        f"{one.to} ({one.reached / one.wanted - 1:+.1%})".replace("%", " %").replace("-", "−")
+        name: f"width {one.width}, so that it has {quantity(one.reached, UNITS[one.by])} beside "
+        f"{quantity(one.wanted, UNITS[one.by])} of {one.to}"
         for name, one in found.settled.matched.items()
     }
 
 
-UNITS = {"flops": "FLOPs", "parameters": "parameters", "latency": "milliseconds of latency"}
+UNITS = {"flops": "FLOPs", "parameters": "parameters", "latency": "ms of latency"}
 
 
 def each(found: Found) -> list[Result | None]:

@@ -9,7 +9,7 @@ def losses(found: Found) -> Section:
     blocks: list[Block] = []
     if found.unused_seeds:
         seeds = listed([str(seed) for seed in found.unused_seeds])
-        blocks.append(f"No run has the planned seed {seeds}: the study was stopped before, by `--until-sure` or by hand.")
+        blocks.append(f"No run has the planned seed {seeds}: `--until-sure`, or somebody, stopped the study before.")
     if found.lost:
         blocks.append(f"{plural(len(found.lost), 'run is', 'runs are')} not part of any number here.")
         rows = tuple(Row((one.run, one.why)) for one in found.lost)

@@ -5,7 +5,7 @@ from statistics import fmean
 from vitrail.training.curves.findings import Point
 from vitrail.training.report.found import Found
 from vitrail.training.report.parts import Link, Row, Section, Table
-from vitrail.training.report.words import bare, count, decimals, percent, percent_range, rate, seconds
+from vitrail.training.report.words import bare, count, decimals, percent, percent_range, points, rate, seconds
 from vitrail.training.study.jobs import Done
 
 
@@ -33,7 +33,7 @@ def size_row(point: Point, runs: list[Done]) -> Row:
         (
             count(point.pictures),
             percent_range(point.error, point.low, point.high),
-            f"{100 * point.seed_spread:.2f}",
+            points(point.seed_spread, 2),
             percent(fmean(result.train_error for result in results)),
             percent(fmean(result.calibration_error for result in results)),
             seeds,
@@ -54,7 +54,7 @@ def run_row(done: Done) -> Row:
     assert timing is not None
     return Row(
         (
-            (Link(done.job.name, done.job.name),),
+            (Link(done.job.name, done.job.name, on_page=False),),
             count(result.train_pictures),
             count(result.val_pictures),
             rate(done.job.rate),

@@ -40,8 +40,8 @@ def facts(found: Found) -> list[tuple[str, str]]:
 
 def length(plan: Plan) -> str:
     if plan.mode == "equal-steps":
-        return f"{count(plan.steps)} steps, all taken; the best of a validation every {count(plan.validate_every)} counts"
-    return f"at most {plural(plan.epochs, 'epoch')}; {plural(plan.patience, 'epoch')} without a gain end it, the best counts"
+        return f"{count(plan.steps)} steps, all taken; validated every {count(plan.validate_every)}, the best counts"
+    return f"{plural(plan.epochs, 'epoch')} at most, {count(plan.patience)} without a gain end it; the best counts"
 
 
 def network(contender: Contender) -> str:

@@ -6,7 +6,7 @@ from vitrail.training.curves.findings import Contender, Curve, Forecast
 from vitrail.training.curves.needed import NEXT, Needed
 from vitrail.training.curves.sentence import about
 from vitrail.training.report.parts import Block, Row, Section, Table
-from vitrail.training.report.words import count, percent, percent_range, points_range
+from vitrail.training.report.words import count, percent, percent_range, points, points_range
 
 
 def needs(forecast: Forecast) -> Section:
@@ -27,22 +27,18 @@ def table(forecast: Forecast) -> Table:
     contenders, sizes = forecast.contenders, forecast.sizes
     targets = next((one.curve.needed for one in contenders if one.curve), ())
     rows = [
-        Row((goal(need.accuracy), *each(contenders, wanted(i, forecast))))
+        Row((f"Pictures for {100 * need.accuracy:g} % right", *each(contenders, wanted(i, forecast))))
         for i, need in enumerate(targets)
     ]
     rows.append(Row((f"The next {count(NEXT)} bring, points", *each(contenders, next_pictures))))
     rows.append(Row((f"Back-test: {count(sizes[-1])} pictures foretold", *(tested(one)[0] for one in contenders))))
     rows.append(Row(("Back-test: measured there", *(tested(one)[1] for one in contenders))))
     rows.append(Row(("Back-test: off by, points", *(tested(one)[2] for one in contenders))))
-    return Table("Labelled pictures for a wanted accuracy", ("Question", *(one.name for one in contenders)), tuple(rows))
+    return Table("What more labelled pictures bring", ("Question", *(one.name for one in contenders)), tuple(rows))
 
 
 def each(contenders: tuple[Contender, ...], word: Callable[[Curve], str]) -> list[str]:
     return [word(one.curve) if one.curve else "no forecast" for one in contenders]
-
-
-def goal(accuracy: float) -> str:
-    return f"{100 * accuracy:g} % right"
 
 
 def wanted(index: int, forecast: Forecast) -> Callable[[Curve], str]:
@@ -74,7 +70,7 @@ def tested(one: Contender) -> tuple[str, str, str]:
     if found is None:
         return "no back-test", "–", "–"
     told = percent_range(found.foretold, found.low, found.high)
-    return f"{told} error", f"{percent(found.measured)} error", f"{100 * found.off:.2f}"
+    return f"{told} error", f"{percent(found.measured)} error", points(found.off)
 
 
 def laws(forecast: Forecast) -> Table:

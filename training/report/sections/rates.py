@@ -1,10 +1,7 @@
 """Which learning rates were tried, and which were chosen."""
 
-from itertools import groupby
-from statistics import fmean
-
 from vitrail.training.report.found import Found
-from vitrail.training.report.parts import Link, Row, Section, Table
+from vitrail.training.report.parts import Cell, Link, Row, Section, Table
 from vitrail.training.report.words import count, listed, percent, rate
 from vitrail.training.study.jobs import Done
 from vitrail.training.study.rates import choose
@@ -17,7 +14,7 @@ def rates(found: Found) -> Section:
     plan = found.settled.plan
     said = (
         f"Chosen on validation pictures, with seeds that are not reported ({listed(list(map(str, plan.rate_seeds)))}); "
-        "between these sizes, rates are interpolated. Seeds lead to their runs."
+        "between these sizes, rates are interpolated. Errors lead to their runs."
     )
     return Section("rates", "Learning rates", (said, *(table(found, name) for name in found.names)))
 
@@ -25,15 +22,16 @@ def rates(found: Found) -> Section:
 def table(found: Found, name: str) -> Table:
     trials = [done for done in found.trials if done.job.contender == name]
     chosen = choose({done.job: done.result for done in trials if done.result}).get(name, {})
-    head = ("Pictures", "Rate", "Validation error", "Choice", "Seeds")
+    tried = sorted({done.job.rate for done in trials})
+    head = ("Pictures", "Chosen", *(f"with {rate(value)}" for value in tried))
     rows = [
-        trial_row(size, value, chosen.get(size) == value, list(runs))
-        for (size, value), runs in groupby(trials, key=lambda done: (done.job.size, done.job.rate))
+        Row((count(size), rate(chosen[size]), *(errors(trials, size, value) for value in tried)))
+        for size in sorted(chosen)
     ]
-    return Table(name, head, tuple(rows))
+    return Table(f"{name}: validation error with every rate", head, tuple(rows))
 
 
-def trial_row(size: int, value: float, taken: bool, runs: list[Done]) -> Row:
-    error = fmean(done.result.val_error for done in runs if done.result)
-    seeds = tuple(Link(str(done.job.seed), done.job.name) for done in runs)
-    return Row((count(size), rate(value), percent(error), "chosen" if taken else "", seeds))
+def errors(trials: list[Done], size: int, value: float) -> Cell:
+    """Of every seed that tried this rate."""
+    runs = [done for done in trials if (done.job.size, done.job.rate) == (size, value)]
+    return tuple(Link(percent(done.result.val_error), done.job.name, on_page=False) for done in runs if done.result)
