@@ -6,15 +6,20 @@ from vitrail.training.report.words import count, listed, points
 
 def told(forecast: Forecast) -> str:
     """Of all contenders, in one sentence."""
-    tested = [f"{one.name} {off(one)}" for one in forecast.contenders if one.back_test]
+    tested = [one for one in forecast.contenders if one.back_test]
     if not tested:
         return "No back-test: there are too few sizes to hide one, so nothing says how good forecasts are here."
-    return f"Back-test, the largest size hidden and foretold from the others: {listed(tested)}."
+    offs = [f"{one.name} off by {off(one)} points{where(one, forecast)}" for one in tested]
+    common = f" at {count(forecast.sizes[-1])} pictures" if not any(where(one, forecast) for one in tested) else ""
+    return f"Back-test, the largest size hidden and foretold from the others: {listed(offs)}{common}."
 
 
 def off(one: Contender) -> str:
-    """By how much, and where."""
-    found = one.back_test
-    if found is None:
-        return "without a back-test"
-    return f"off by {points(found.off)} points at {count(found.pictures)} pictures"
+    return points(one.back_test.off) if one.back_test else "unknown"
+
+
+def where(one: Contender, forecast: Forecast) -> str:
+    """Told where a contender's largest size is not that of the study."""
+    if one.back_test is None or one.back_test.pictures == forecast.sizes[-1]:
+        return ""
+    return f" at {count(one.back_test.pictures)} pictures"

@@ -12,9 +12,9 @@ VIEWS: tuple[tuple[View, str], ...] = (("error", "Error, log scale"), ("accuracy
 def figure(caption: str, found: Found) -> str:
     """Which drawing is seen is a matter of the style sheet: all of this works without a script."""
     drawings = [draw(found, view, shape) for view, _ in VIEWS for shape in (WIDE, NARROW)]
+    plot = element("div", *drawings, class_="plot", id="plot")
     readout = element("div", class_="readout", id="readout", hidden="hidden", aria_live="polite")
-    plot = element("div", *drawings, readout, class_="plot", id="plot")
-    return element("figure", choices(found), plot, element("figcaption", text(caption)))
+    return element("figure", choices(found), plot, readout, element("figcaption", text(caption)))
 
 
 def choices(found: Found) -> str:

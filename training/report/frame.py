@@ -47,11 +47,11 @@ class Frame:
 def frame(found: Found, view: View, shape: Shape) -> Frame:
     forecast = found.forecast
     longest = max(len(short(name)) for name in found.names)
-    left, right = 54.0, shape.width - (LETTER * longest + 16 if shape.named else 12)
+    left, right = 54.0, shape.width - (LETTER * longest + 16 if shape.named else 22)
     low, high = extent(found)
     across = pictures_axis(forecast.sizes, forecast.grid[-1], LABEL / (right - left))
     up = error_axis(low, high) if view == "error" else accuracy_axis(0.0, high)
-    return Frame(left, right, 26.0, shape.height - 44, across, up)
+    return Frame(left, right, 30.0, shape.height - 44, across, up)
 
 
 def extent(found: Found) -> tuple[float, float]:

@@ -1,10 +1,12 @@
 """Elements of HTML and SVG as text; whatever comes from outside goes through `text` or an attribute, and is escaped."""
 
+import re
 from html import escape
 
 
 def text(words: str) -> str:
-    return escape(words)
+    """A number and its % stay on one line."""
+    return re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", escape(words))
 
 
 def element(name: str, /, *content: str, **attributes: str | float | None) -> str:

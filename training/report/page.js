@@ -34,39 +34,38 @@ function numbers(row) {
 function show(index) {
   at = index;
   const stop = stops[index];
-  const lines = stop.rows.flatMap((row, place) =>
-    shown(place) ? [make("dt", [names[place]], `c${place}`), make("dd", numbers(row))] : [],
-  );
   const what = view() === "error" ? "test error" : "test accuracy";
+  const columns = stop.rows.flatMap((row, place) =>
+    shown(place) ? [make("div", [make("dt", [names[place]]), make("dd", numbers(row))], `c${place}`)] : [],
+  );
   const leads = stop.pairs.filter((pair) => pair && pair.of.every((name) => shown(names.indexOf(name))));
   readout.replaceChildren(
-    make("p", [make("strong", [stop.title])]),
-    make("small", [what]),
-    make("dl", lines),
+    make("p", [make("strong", [stop.title]), ` · ${what}`]),
+    make("dl", columns),
     ...leads.map((pair) => make("p", [pair.words])),
   );
-  readout.hidden = false;
-  place(stop.place);
+  mark(stop.place);
 }
 
-// The line over the size, and the numbers on the side where there is more room.
-function place(share) {
+// A line over the size.
+function mark(share) {
+  unmark();
   const svg = drawing();
   const [left, right] = [Number(svg.dataset.left), Number(svg.dataset.right)];
-  const across = left + share * (right - left);
-  for (const line of plot.querySelectorAll(".cross")) line.setAttribute("visibility", "hidden");
   const cross = svg.querySelector(".cross");
-  for (const end of ["x1", "x2"]) cross.setAttribute(end, across * svg.viewBox.baseVal.width);
+  const across = (left + share * (right - left)) * svg.viewBox.baseVal.width;
+  for (const end of ["x1", "x2"]) cross.setAttribute(end, across);
   cross.setAttribute("visibility", "visible");
-  const width = plot.clientWidth;
-  const beside = across > 0.5 ? across * width - readout.offsetWidth - 14 : across * width + 14;
-  readout.style.left = `${Math.max(0, Math.min(beside, width - readout.offsetWidth))}px`;
 }
 
-function hide() {
-  at = -1;
-  readout.hidden = true;
+function unmark() {
   for (const line of plot.querySelectorAll(".cross")) line.setAttribute("visibility", "hidden");
+}
+
+function rest() {
+  at = -1;
+  unmark();
+  readout.replaceChildren(make("p", ["Point at the curves, or use the arrow keys on them, to read their numbers here."]));
 }
 
 function nearest(share) {
@@ -79,7 +78,7 @@ function point(event) {
   const box = svg.getBoundingClientRect();
   const [left, right] = [Number(svg.dataset.left), Number(svg.dataset.right)];
   const share = ((event.clientX - box.left) / box.width - left) / (right - left);
-  if (share < -0.05 || share > 1.05) hide();
+  if (share < -0.05 || share > 1.05) rest();
   else show(nearest(share));
 }
 
@@ -88,7 +87,7 @@ function step(event) {
   const after = keys.find((index) => index > at);
   const before = keys.findLast((index) => index < at);
   const next = { ArrowRight: after ?? keys.at(-1), ArrowLeft: before ?? keys[0], Home: keys[0], End: keys.at(-1) }[event.key];
-  if (event.key === "Escape") hide();
+  if (event.key === "Escape") rest();
   if (next === undefined) return;
   event.preventDefault();
   show(next);
@@ -96,13 +95,15 @@ function step(event) {
 
 plot.addEventListener("pointermove", point);
 plot.addEventListener("pointerdown", point);
-plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
+plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && rest());
 plot.addEventListener("keydown", step);
-plot.addEventListener("blur", hide);
+plot.addEventListener("blur", rest);
 for (const input of document.querySelectorAll(".choices input")) {
   input.addEventListener("change", () => at >= 0 && show(at));
 }
 addEventListener("resize", () => at >= 0 && show(at));
+readout.hidden = false;
+rest();
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
 
 // A link into a folded table opens it.

@@ -47,7 +47,8 @@ def error_axis(low: float, high: float) -> Axis:
     def place(error: float) -> float:
         return max(log10(max(error, low) / low) / span, 0.0)
 
-    marks = [unit * 10.0**power for power in range(-6, 1) for unit in ((1, 2, 5) if span > 0.7 else range(1, 10))]
+    units = (1, 2, 5) if span > 1.3 else (1, 2, 3, 5, 7) if span > 0.6 else range(1, 10)
+    marks = [unit * 10.0**power for power in range(-6, 1) for unit in units]
     ticks = [mark for mark in marks if low * 0.999 <= mark <= high * 1.001]
     return Axis(place, tuple((mark, share_word(mark)) for mark in ticks))
 

@@ -51,7 +51,10 @@ def row(found: Found, one: Contender, index: int) -> Plain | None:
 
 
 def note(one: Contender, pictures: float) -> Plain:
-    return {"note": f"back-test: {off(one)}"} if pictures > one.points[-1].pictures else {}
+    """Beside whatever is foretold."""
+    if pictures <= one.points[-1].pictures:
+        return {}
+    return {"note": f"back-test: {off(one)} points off" if one.back_test else "without a back-test"}
 
 
 def lead(pair: Pair, index: int, pictures: float) -> Plain | None:

@@ -48,6 +48,7 @@ class Reader(HTMLParser):
             self._caption = self.texts[tag][-1]
 
     def handle_data(self, data: str) -> None:
+        data = data.replace("\N{NO-BREAK SPACE}", " ")
         for tag in set(self._open):
             self.texts[tag][-1] += data
         if {"th", "td"} & set(self._open):

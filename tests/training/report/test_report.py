@@ -76,7 +76,7 @@ def test_needs_and_the_back_test_are_those_of_the_forecast(read: Reader, found: 
         assert numbers(gain)[0] == pytest.approx(100 * one.curve.next_pictures.gain, abs=0.051)
         off = 100 * one.back_test.off
         assert numbers(rows["Back-test: off by, points"][place])[0] == pytest.approx(off, abs=0.051)
-        said = f"{one.name} off by {off:.1f} points at 4,000 pictures"
+        said = f"{one.name} off by {off:.1f} points"
         assert sum(said in text for text in [*read.texts["p"], *read.texts["figcaption"]]) >= 3
 
 
