@@ -2,14 +2,13 @@
 
 from vitrail.training.report.found import Found
 from vitrail.training.report.parts import Block, Row, Section, Table
-from vitrail.training.report.words import listed, plural
+from vitrail.training.report.words import count, listed, plural
 
 
 def losses(found: Found) -> Section:
     blocks: list[Block] = []
     if found.unused_seeds:
-        seeds = listed([str(seed) for seed in found.unused_seeds])
-        blocks.append(f"No run has the planned seed {seeds}: `--until-sure`, or somebody, stopped the study before.")
+        blocks.append(unused(found))
     if found.lost:
         blocks.append(f"{plural(len(found.lost), 'run is', 'runs are')} not part of any number here.")
         rows = tuple(Row((one.run, one.why)) for one in found.lost)
@@ -17,3 +16,14 @@ def losses(found: Found) -> Section:
     if not blocks:
         blocks.append(f"Nothing: all {plural(len(found.reported) + len(found.trials), 'run')} of the plan are here.")
     return Section("failed", "What failed", tuple(blocks))
+
+
+def unused(found: Found) -> str:
+    """What stopping early has saved."""
+    plan, seeds = found.settled.plan, found.unused_seeds
+    each = len(found.names) * len(found.settled.sizes)
+    return (
+        f"No run has the planned {'seed' if len(seeds) == 1 else 'seeds'} {listed([str(seed) for seed in seeds])}: "
+        f"`--until-sure`, or somebody, stopped the study before. That saved {count(each * len(seeds))} of "
+        f"{count(each * len(plan.seeds))} reported runs."
+    )
