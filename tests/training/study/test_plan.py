@@ -114,7 +114,7 @@ def test_without_augmentations_names_stay() -> None:
         (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
         (["--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
         (["--mode=equal-money"], 2, "mode"),
-        (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT or auto, not 'nowhere'"),
+        (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),
     ],
 )
