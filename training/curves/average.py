@@ -1,4 +1,4 @@
-"""The averaged curve of one contender: each law counts as much as it foretold the largest size from the smaller ones."""
+"""One contender's averaged curve: a law counts as much as it foretold the largest size from the smaller ones."""
 
 from dataclasses import dataclass
 
@@ -37,12 +37,18 @@ class Averaged:
 
     def measured(self, sizes: Floats) -> Floats:
         """The averaged curve at sizes [N], [N]."""
-        return np.asarray(sum(w * one.at(sizes / self.largest)[0] for w, one in zip(self.weights, self.fits, strict=True)))
+        curves = [one.of(np.zeros(1, np.int64)).at(sizes / self.largest)[0] for one in self.fits]
+        return np.asarray(self.weights @ np.stack(curves))
 
     def draws(self, sizes: Floats) -> Floats:
         """Curves as they may as well be, [D, N]: of each draw one law, as often as its weight says."""
-        curves = np.stack([one.at(sizes / self.largest)[1:] for one in self.fits])  # [L, D, N]
-        return np.asarray(curves[deal(self.weights, curves.shape[1]), np.arange(curves.shape[1])])
+        count = len(self.fits[0].choice) - 1
+        law = deal(self.weights, count)
+        curves = np.empty((count, len(sizes)))
+        for index, one in enumerate(self.fits):
+            rows = np.flatnonzero(law == index)
+            curves[rows] = one.of(rows + 1).at(sizes / self.largest)
+        return curves
 
 
 def deal(weights: Floats, count: int) -> NDArray[np.int64]:

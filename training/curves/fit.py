@@ -19,9 +19,13 @@ class Fits:
     level: Floats  # [D]: of a logarithmic law, else 0
     coefficients: Floats  # [D, 2]
 
+    def of(self, rows: NDArray[np.int64]) -> "Fits":
+        """The fits of some of the curves."""
+        return Fits(self.law, self.grid, self.choice[rows], self.level[rows], self.coefficients[rows])
+
     def at(self, x: Floats) -> Floats:
         """Errors at x [N], never above 1: [D, N]."""
-        shapes = self.law.shapes(x, self.grid)[self.choice]  # [D, 2, N]
+        shapes = self.law.shapes(x, self.grid[self.choice])  # [D, 2, N]
         value = np.einsum("dk,dkn->dn", self.coefficients, shapes) + self.level[:, None]
         return np.asarray(np.minimum(np.exp(value) if self.law.logarithmic else value, 1.0))
 

@@ -1,6 +1,7 @@
 """What a study measured: for every run, which test pictures it got wrong."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,17 +43,19 @@ class Outcomes:
 
     @property
     def pictures(self) -> int:
-        return self.wrong.shape[3]
+        return int(self.wrong.shape[3])
 
+    @cached_property
     def runs(self) -> NDArray[np.int64]:
         """How many seeds there are of each contender and size, [C, S]."""
-        return self.done.sum(axis=2)
+        return np.asarray(self.done.sum(axis=2), np.int64)
 
+    @cached_property
     def shares(self) -> Floats:
         """How large a share of the seeds got each picture wrong, [C, S, T]; NaN where there is no run."""
         hits = np.einsum("csrt,csr->cst", self.wrong, self.done, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            return np.asarray(hits / self.runs()[:, :, None])
+            return np.asarray(hits / self.runs[:, :, None])
 
     def without_last_size(self) -> "Outcomes":
         return Outcomes(self.contenders, self.sizes[:-1], self.seeds, self.wrong[:, :-1], self.done[:, :-1])

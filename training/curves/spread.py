@@ -1,8 +1,10 @@
-"""How far runs that differ only by their seed lie apart, pooled over sizes and contenders.
+"""How far runs that differ only by their seed lie apart, told by all sizes and contenders together.
 
 Run r of a cell errs on a share e_r of the test pictures. Two runs differ by their seeds, and because each picture is
 answered by chance: E[var e_r] = σ² + w, with w the mean over pictures of p(1−p), divided by their number. Three seeds
-say little about σ, so all cells speak together: σ = κ·e(1−e), which is to say that κ is a spread of log-odds.
+say little about one cell's σ, so all cells speak about one rule, σ = κ·(e/0.1)^γ·0.1. What they leave open stays open:
+κ and γ have a posterior on a grid, and whoever needs a σ takes it from there. That is the small-sample correction: with
+one known γ and no w, the mean of a cell would follow Student's t.
 """
 
 from dataclasses import dataclass
@@ -11,58 +13,50 @@ import numpy as np
 
 from vitrail.training.curves.outcomes import Floats, Outcomes
 
+KAPPAS = np.geomspace(0.002, 0.8, 72)
+GAMMAS = np.array([0.25, 0.5, 0.75, 1.0, 1.25])
+NEGLIGIBLE = 1e-5  # of the most probable point: such points are left out
+
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """κ² = max(0, between − within), and how many degrees of freedom stand behind `between`."""
+    """The posterior of κ and γ; σ of one run for every point of it."""
 
-    between: float
-    within: float
-    freedom: float
-
-    @property
-    def variance(self) -> float:
-        return max(0.0, self.between - self.within)
+    probability: Floats  # [P]
+    sigma: Floats  # [P, C, S]
 
     def drawn(self, count: int, random: np.random.Generator) -> Floats:
-        """κ as it may as well be, [D]: `between` is known as well as its degrees of freedom allow."""
-        if self.freedom == 0:
-            return np.zeros(count)
-        between = self.between * self.freedom / random.chisquare(self.freedom, count)
-        return np.asarray(np.sqrt(np.maximum(0.0, between - self.within)))
+        """σ as it may as well be, [D, C, S]."""
+        return self.sigma[random.choice(len(self.probability), count, p=self.probability)]
+
+    def typical(self) -> Floats:
+        """The root of the mean σ², [C, S]."""
+        return np.asarray(np.sqrt(np.einsum("p,pcs->cs", self.probability, self.sigma**2)))
 
 
 def seed_spread(outcomes: Outcomes) -> SeedSpread:
-    """Cells are weighted by how much each tells about κ; the weights need κ, hence two rounds."""
-    runs = outcomes.runs()
-    several = runs >= 2
-    if not several.any():
-        return SeedSpread(0.0, 0.0, 0.0)
-    runs = runs[several]
-    between, within, error = (part[several] for part in cells(outcomes))
-    scale = (error * (1 - error)) ** 2
-    variance = 0.0
-    for _ in range(2):
-        expected = variance * scale + np.maximum(within, 1e-12)
-        weight = (runs - 1) * scale / expected**2
-        weight /= (weight * scale).sum()
-        variance = max(0.0, float((weight * (between - within)).sum()))
-    expected = variance * scale + within
-    # Satterthwaite: the degrees of freedom of a chi-square with this mean and variance.
-    freedom = (weight * expected).sum() ** 2 / (weight**2 * expected**2 / (runs - 1)).sum()
-    return SeedSpread(float((weight * between).sum()), float((weight * within).sum()), float(freedom))
+    """Prior: κ even over all positive values, γ even over its grid."""
+    between, within, error = cells(outcomes)
+    sigma = (KAPPAS[:, None, None, None] * 0.1 * (error / 0.1) ** GAMMAS[:, None, None]).reshape(-1, *error.shape)
+    several = outcomes.runs >= 2
+    free = outcomes.runs[several] - 1
+    variance = sigma[:, several] ** 2 + within[several]  # [P, cells]
+    chance = -0.5 * (free * (np.log(variance) + between[several] / variance)).sum(axis=1)
+    chance += np.repeat(np.log(KAPPAS), len(GAMMAS))  # points lie evenly in log κ
+    probability = np.exp(chance - chance.max())
+    likely = probability > NEGLIGIBLE
+    return SeedSpread(probability[likely] / probability[likely].sum(), sigma[likely])
 
 
 def cells(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
     """Of each cell: variance between runs' errors, the part that pictures answered by chance explain, mean error."""
     count = outcomes.pictures
-    runs = outcomes.runs()
-    done = outcomes.done
+    runs = outcomes.runs
     error = outcomes.wrong.mean(axis=3)  # [C, S, R]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (error * done).sum(axis=2) / runs
-        between = (((error - mean[:, :, None]) * done) ** 2).sum(axis=2) / (runs - 1)
-        share = outcomes.shares()
+        mean = (error * outcomes.done).sum(axis=2) / runs
+        between = (((error - mean[:, :, None]) * outcomes.done) ** 2).sum(axis=2) / (runs - 1)
+        share = outcomes.shares
         within = (share * (1 - share)).mean(axis=2) * runs / (runs - 1) / count
     # A cell without a mistake, or with nothing but mistakes, still has an error between 0 and 1.
     return between, within, (mean * count + 0.5) / (count + 1)
