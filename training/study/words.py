@@ -90,6 +90,8 @@ def read_words(words: Sequence[str]) -> Asked:
     plan = plan_of(options)
     if not ADDRESS.fullmatch(options["address"]):
         raise UsageError(f"a Ray cluster's address is HOST:PORT, not '{options['address']}'")
+    if options["until_sure"] is not None and not 0.5 < options["until_sure"] < 1:
+        raise UsageError(f"sure is a probability between 0.5 and 1, such as 0.95, not {options['until_sure']}")
     if options["workers"] is not None and options["workers"] < 1:
         raise UsageError(f"at least 1 run at a time, not {options['workers']}")
     return Asked(

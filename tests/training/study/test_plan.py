@@ -116,6 +116,8 @@ def test_without_augmentations_names_stay() -> None:
         (["--mode=equal-money"], 2, "mode"),
         (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),
+        (["--until-sure=95"], 2, "between 0.5 and 1"),
+        (["--workers=0"], 2, "at least 1 run at a time"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(
