@@ -22,7 +22,7 @@ def lawful(law: Law, choice: int, u: float, v: float, level: float = 0.0) -> Fit
     [
         (lawful(POW3, 30, 0.03, 0.05), {"c": 0.03, "a": 0.05, "b": np.geomspace(0.05, 3.2, 61)[30]}),
         (lawful(POW4, 4 * 25 + 12, 0.02, 0.06), {"c": 0.02, "a": 0.06, "d": 0.05, "b": np.geomspace(0.1, 6.4, 25)[12]}),
-        (lawful(MMF4, 6 * 17 + 8, 0.01, 0.03), {"c": 0.01, "a": 0.03, "d": np.geomspace(0.4, 4.8, 17)[8]}),
+        (lawful(MMF4, 6 * 21 + 8, 0.01, 0.03), {"c": 0.01, "a": 0.03, "d": np.geomspace(0.4, 4.8, 21)[8]}),
         (lawful(PIECEWISE, 6, 0.3, 0.9, np.log(0.1)), {"a": 0.1, "b": 0.3, "d": 0.9, "k": X[0] ** 0.5}),
     ],
     ids=lambda given: given.law.name if isinstance(given, Fits) else "",
