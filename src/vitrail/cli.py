@@ -11,7 +11,7 @@ VERBS = {
     "validate": "measure a checkpoint on the validation pictures",
     "test": "measure a checkpoint on the test pictures: top-1, top-5, macro-F1, each class",
     "predict": "write a checkpoint's answer to every test picture into a table",
-    "study": "train contenders on growing subsets: which model does this much data deserve?",
+    "study": "find out which model this much data deserves",
     "export": "turn a checkpoint into one ONNX file that has proved itself",
     "classify": "label pictures with a model file",
     "verify": "check that a model file answers here as it did where it was made",

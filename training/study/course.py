@@ -9,7 +9,7 @@ from vitrail.training.study.executors import Work
 from vitrail.training.study.folder import finished, keep
 from vitrail.training.study.jobs import Done, Job, Result, tries
 from vitrail.training.study.outcomes import outcomes_of
-from vitrail.training.study.progress import Show, seconds_left
+from vitrail.training.study.progress import Show, seconds_left, span
 from vitrail.training.study.rates import Chosen, choose, rate_at
 from vitrail.training.study.settled import Settled
 
@@ -34,9 +34,15 @@ class Course:
         for number, block in enumerate(blocks, 1):
             self.through(block, work)
             if sure is not None and number < len(blocks) and sure(self.outcomes()):
-                saved = sum(map(len, blocks[number:]))
-                self.show.say(f"sure enough after {number} of {len(blocks)} seeds: {saved} runs saved")
+                self.show.say(f"enough is known after {number} of {len(blocks)} seeds: {self.saved(blocks[number:])}")
                 break
+
+    def saved(self, blocks: Sequence[Sequence[Job]]) -> str:
+        """What need not be run, and about how long that would have taken."""
+        runs = [job for block in blocks for job in block]
+        ahead = Counter((job.contender, job.size) for job in runs)
+        seconds = seconds_left(ahead, self.runs.values(), self.workers)
+        return f"{len(runs)} runs saved" + ("" if seconds is None else f", about {span(seconds)}")
 
     def choose_rates(self, work: Work) -> Chosen:
         """Rates at the tuned sizes; a contender of which a trial failed has none, and does not go on."""

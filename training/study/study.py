@@ -8,6 +8,7 @@ import torch
 from vitrail.data import open_source
 from vitrail.errors import VitrailError
 from vitrail.runtime import usable_cores
+from vitrail.training.curves.sure import look
 from vitrail.training.runs import environment, write_json
 from vitrail.training.study.course import Course, Sure
 from vitrail.training.study.executors import Work
@@ -25,7 +26,7 @@ from vitrail.training.study.words import Asked
 NAMED = 5  # failed runs, at most
 
 
-def study(asked: Asked, sure: Sure | None = None) -> Course:
+def study(asked: Asked) -> Course:
     """Run it to its end. What failed is told when all the rest is there."""
     settled = settled_in(asked.folder, asked.plan)
     shown = show()
@@ -34,13 +35,21 @@ def study(asked: Asked, sure: Sure | None = None) -> Course:
     introduce(settled, asked.folder, shown)
     try:
         with executor(asked, settled, workers) as work:
-            course.go(work, sure)
+            course.go(work, sure_of(asked))
     finally:
         write_results(asked.folder / "results.csv", course.reported())
         shown.close()
     write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled, course))
     refuse_failures(course)
     return course
+
+
+def sure_of(asked: Asked) -> Sure | None:
+    """A look after every seed, where one is asked for; a study may stop at it."""
+    if asked.until_sure is None:
+        return None
+    planned, wanted = len(asked.plan.seeds), asked.until_sure
+    return lambda outcomes: look(outcomes, planned, wanted).stop
 
 
 def settled_in(folder: Path, plan: Plan) -> Settled:

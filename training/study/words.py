@@ -21,7 +21,7 @@ from vitrail.training.study.plan import Contender, Device, Geometric, Measure, M
 
 GIVEN = {"classes", "image_size", "resize"}  # follow from the pictures
 PREFIX = "--contenders."
-ADDRESS = re.compile(r"auto|(ray://)?\S+:\d{1,5}")
+ADDRESS = re.compile(r"\S+:\d{1,5}")
 ALONE = ("mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
 LISTED = ("seeds", "rate_factors", "rate_seeds")
 Executor = Literal["here", "pool", "ray"]
@@ -72,7 +72,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--device", type=Device, default="auto", help="where runs compute")
     parser.add_argument("--executor", type=Executor, default="pool", help="this process, a pool of such, or Ray")
     parser.add_argument("--workers", type=int | None, help="runs at a time (default: as many as there are cores)")
-    parser.add_argument("--address", type=str, default="auto", help="of the head of a Ray cluster")
+    parser.add_argument("--address", type=str, default="127.0.0.1:6379", help="of the head of a Ray cluster")
     parser.add_argument("--gpu_share", type=float, default=1.0, help="Ray: how much of a GPU a run takes")
     parser.add_argument("--dry-run", action="store_true", help="print what would run, how long and at what cost")
     parser.add_argument("--until-sure", type=float | None, help="stop when the answer is as sure as this, such as 0.95")
@@ -89,7 +89,9 @@ def read_words(words: Sequence[str]) -> Asked:
         raise UsageError.of_parser(fault, parser.prog) from fault
     plan = plan_of(options)
     if not ADDRESS.fullmatch(options["address"]):
-        raise UsageError(f"a Ray cluster's address is HOST:PORT or auto, not '{options['address']}'")
+        raise UsageError(f"a Ray cluster's address is HOST:PORT, not '{options['address']}'")
+    if options["until_sure"] is not None and not 0.5 < options["until_sure"] < 1:
+        raise UsageError(f"sure is a probability between 0.5 and 1, such as 0.95, not {options['until_sure']}")
     if options["workers"] is not None and options["workers"] < 1:
         raise UsageError(f"at least 1 run at a time, not {options['workers']}")
     return Asked(

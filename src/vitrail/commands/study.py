@@ -1,4 +1,4 @@
-"""vitrail study: which model does this much data deserve?"""
+"""vitrail study: find out which model this much data deserves."""
 
 from collections.abc import Sequence
 

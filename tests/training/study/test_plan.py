@@ -114,8 +114,10 @@ def test_without_augmentations_names_stay() -> None:
         (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
         (["--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
         (["--mode=equal-money"], 2, "mode"),
-        (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT or auto, not 'nowhere'"),
+        (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),
+        (["--until-sure=95"], 2, "between 0.5 and 1"),
+        (["--workers=0"], 2, "at least 1 run at a time"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(

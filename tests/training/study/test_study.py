@@ -18,6 +18,8 @@ from PIL import Image
 from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.data import Digits
+from vitrail.training.curves.outcomes import Outcomes
+from vitrail.training.curves.sure import Look
 from vitrail.training.study.folder import planned_before
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.outcomes import outcomes_of
@@ -167,6 +169,37 @@ def test_a_folder_of_another_plan_is_refused(
     (line,) = capsys.readouterr().err.splitlines()
     assert "holds a study of another plan" in line
     assert reason in line
+
+
+def test_a_study_stops_when_it_is_told_that_enough_is_known(
+    whole: Path, plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked after every seed with all that is known so far; what is run is what the whole study runs."""
+    seen: list[Outcomes] = []
+
+    def pretended(outcomes: Outcomes, planned: int, sure: float) -> Look:
+        seen.append(outcomes)
+        stop = (planned, sure) == (3, 0.9) and len(outcomes.seeds) == 2
+        return Look(stop, None, 0.5, 1.0, len(outcomes.seeds), planned)
+
+    monkeypatch.setattr("vitrail.training.study.study.look", pretended)
+    folder = tmp_path / "sure"
+    words = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
+    assert main([*words, "--until-sure=0.9"]) == 0
+    assert [outcomes.seeds for outcomes in seen] == [(0,), (0, 1)]
+    assert all(outcomes.done.all() for outcomes in seen)
+    table = [row for row in rows(whole / "results.csv") if row["seed"] != "2"]
+    assert rows(folder / "results.csv") == table
+    assert "enough is known after 2 of 3 seeds: 4 runs saved" in capsys.readouterr().out
+    assert main(words) == 0
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def test_the_look_itself_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
+    words = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure=0.95"]
+    assert main(["study", *words]) == 0
+    seeds = {row["seed"] for row in rows(tmp_path / "study" / "results.csv")}
+    assert {"0", "1"} <= seeds
 
 
 def test_a_folder_with_something_else_is_left_alone(plan_file: Path, tmp_path: Path) -> None:

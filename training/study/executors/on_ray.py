@@ -1,7 +1,8 @@
 """Workers on a Ray cluster: one actor each, on any node that has vitrail and the pictures."""
 
-import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import time
@@ -14,8 +15,8 @@ from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.settled import Settled
 from vitrail.training.study.worker import Worker
 
-PATIENCE = 5.0  # seconds for a head to answer
-AUTO = "auto"
+PATIENCE = 5.0  # seconds for somebody to answer
+LONGER_PATIENCE = 30.0  # for a cluster to say how it is; Python imports Ray first
 
 
 @contextmanager
@@ -36,27 +37,40 @@ def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float
 
 def connected(address: str) -> Any:
     """The ray module, connected; Ray itself would try an address where nobody is for minutes."""
-    if address != AUTO:
-        require_somebody(address)
+    require_somebody(address)
     try:
         import ray
     except ModuleNotFoundError as fault:
         raise VitrailError("`--executor ray` needs pip install 'vitrail[cpu,train,export,ray]'") from fault
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    require_cluster(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as fault:
-        reason = str(fault).strip().splitlines()[0]
-        raise VitrailError(f"there is no Ray cluster at '{address}' that could be joined: {reason}") from fault
+        raise VitrailError(f"the Ray cluster at {address} cannot be joined: {first_line(str(fault))}") from fault
     return ray
 
 
 def require_somebody(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except OSError as fault:
         raise VitrailError(f"nobody answers at {address}, where the Ray cluster should be: {fault}") from fault
+
+
+def require_cluster(address: str) -> None:
+    """Whoever answers must be the head of a cluster; asked from a process that can be given up."""
+    asked = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=LONGER_PATIENCE, check=False)
+    except subprocess.TimeoutExpired as fault:
+        raise VitrailError(f"somebody listens at {address}, but does not answer as a Ray cluster does") from fault
+    if found.returncode:
+        raise VitrailError(f"the Ray cluster at {address} is not well: {first_line(found.stderr or found.stdout)}")
+
+
+def first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "it does not say why")
 
 
 def uses_gpus(ray: Any, settled: Settled) -> bool:
