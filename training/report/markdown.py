@@ -43,7 +43,7 @@ def line(cells: tuple[Cell, ...]) -> str:
 def cell(one: Cell) -> str:
     if isinstance(one, str):
         return plain(one)
-    return ", ".join(f"[{plain(link.text)}](runs/{link.run}/result.json)" for link in one)
+    return ", ".join(f"[{plain(link.text)}]({link.file})" for link in one)
 
 
 def plain(text: str) -> str:

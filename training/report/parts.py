@@ -1,6 +1,7 @@
 """What a report is made of, before it is HTML or Markdown: both say the same words."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -10,6 +11,11 @@ class Link:
     text: str
     run: str
     on_page: bool = True  # its row is
+
+    @property
+    def file(self) -> str:
+        """Its address, seen from the report."""
+        return f"runs/{quote(self.run)}/result.json"
 
 
 Cell = str | tuple[Link, ...]

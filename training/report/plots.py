@@ -12,8 +12,6 @@ from vitrail.training.report.scale import error_axis, pictures_axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SETTINGS = {"svg.hashsalt": "vitrail", "text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}
-
 
 def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
     """Test error on two logarithmic axes; neither the date nor chance is in the file."""
@@ -21,9 +19,10 @@ def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
     from matplotlib.figure import Figure
 
     forecast = found.forecast
-    with rc_context(SETTINGS):
+    with rc_context({"svg.hashsalt": "vitrail", "text.parse_math": False}):
         figure = Figure(figsize=(7.6, 4.6), layout="constrained")
         axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
         low, high = extent(found)
         axes.set(xscale="log", yscale="log", xlabel="labelled pictures", ylabel="test error, 90 % intervals")
         axes.set(xlim=(0.93 * forecast.sizes[0], 1.02 * forecast.grid[-1]), ylim=(low, high))

@@ -33,7 +33,7 @@ def cell(one: Cell) -> str:
 
 
 def address(link: Link) -> str:
-    return f"#run-{link.run}" if link.on_page else f"runs/{link.run}/result.json"
+    return f"#run-{link.run}" if link.on_page else link.file
 
 
 def is_number(one: Cell) -> bool:

@@ -18,6 +18,7 @@ READOUT = "document.getElementById('readout').textContent"
 RESTING = f"{READOUT}.startsWith('Point at the curves')"
 DRAWING = "[...document.querySelectorAll('.plot svg')].find(one => getComputedStyle(one).display !== 'none')"
 POINT = """(() => {
+  document.getElementById('plot').scrollIntoView({ block: 'center' });
   const box = [...DRAWING.querySelectorAll('.c1 .mean')].at(-1).getBoundingClientRect();
   const where = { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, bubbles: true };
   document.elementFromPoint(where.clientX, where.clientY).dispatchEvent(new PointerEvent('pointermove', where));
@@ -43,7 +44,6 @@ def test_pointing_at_a_size_tells_its_numbers(visit, crossing: Path, found: Foun
 
     async def story(tab: Tab) -> None:
         assert await tab.value(RESTING)
-        await tab.value("document.getElementById('plot').scrollIntoView({ block: 'center' })")
         await tab.value(POINT)
         told = await tab.value(READOUT)
         assert told.startswith("4,000 pictures, measured")
@@ -127,7 +127,7 @@ def test_without_scripts_the_curves_are_there(visit, crossing: Path) -> None:
     async def story(tab: Tab) -> None:
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         await tab.call("Page.reload")
-        await tab.until(f"document.readyState === 'complete' && {DRAWING}.querySelector('.mean title') !== null")
+        await tab.until(f"document.readyState === 'complete' && {DRAWING}.querySelector('title') !== null")
         title = await tab.value(f"{DRAWING}.querySelector('.c0 .mean').parentNode.querySelector('title').textContent")
         assert title.startswith("ViT, 100 pictures, 3 seeds: test error ")
 
