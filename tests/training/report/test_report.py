@@ -264,3 +264,15 @@ def test_two_sizes_give_no_curve_but_a_report(tmp_path: Path) -> None:
     read = Reader((folder / "report.html").read_text())
     assert any(text.startswith("No forecast of ViT: ") for text in read.texts["p"])
     assert any(text.startswith("No back-test") for text in read.texts["p"])
+
+
+def test_a_contender_without_any_run_leaves_the_other_its_report(tmp_path: Path) -> None:
+    whole = outcomes_of(pair("never crossing, POW3"), pictures=100)
+    done = np.ones_like(whole.done)
+    done[1] = False
+    folder = write_study(tmp_path, replace(whole, done=done))
+    report(folder)
+    read = Reader((folder / "report.html").read_text())
+    assert read.texts["p"][0] == sentence(read_study(folder).forecast)
+    assert len(read.tables["Runs without a result"]) == 1 + 15
+    assert read.tables["CNN"] == [read.tables["ViT"][0]]

@@ -24,14 +24,14 @@ def needs(forecast: Forecast) -> Section:
 
 
 def table(forecast: Forecast) -> Table:
-    contenders, sizes = forecast.contenders, forecast.sizes
+    contenders = forecast.contenders
     targets = next((one.curve.needed for one in contenders if one.curve), ())
     rows = [
         Row((f"Pictures for {100 * need.accuracy:g} % right", *each(contenders, wanted(i, forecast))))
         for i, need in enumerate(targets)
     ]
     rows.append(Row((f"The next {count(NEXT)} bring, points", *each(contenders, next_pictures))))
-    rows.append(Row((f"Back-test: {count(sizes[-1])} pictures foretold", *(tested(one)[0] for one in contenders))))
+    rows.append(Row(("Back-test: largest size foretold", *(tested(one)[0] for one in contenders))))
     rows.append(Row(("Back-test: measured there", *(tested(one)[1] for one in contenders))))
     rows.append(Row(("Back-test: off by, points", *(tested(one)[2] for one in contenders))))
     return Table("What more labelled pictures bring", ("Question", *(one.name for one in contenders)), tuple(rows))
@@ -70,7 +70,7 @@ def tested(one: Contender) -> tuple[str, str, str]:
     if found is None:
         return "no back-test", "–", "–"
     told = percent_range(found.foretold, found.low, found.high)
-    return f"{told} error", f"{percent(found.measured)} error", points(found.off)
+    return f"{told} error at {count(found.pictures)}", f"{percent(found.measured)} error", points(found.off)
 
 
 def laws(forecast: Forecast) -> Table:
