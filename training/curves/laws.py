@@ -79,7 +79,7 @@ MMF4 = Law(
     ("m", "d"),
     ("c", "a"),
     sigmoid,
-    lambda first: mesh(np.geomspace(first / 3, 10.0, 16), np.geomspace(0.3, 4.8, 13)),
+    lambda first: mesh(np.geomspace(first, 3.0, 30), np.geomspace(0.4, 4.8, 21)),
     fewest=4,
 )
 PIECEWISE = Law(

@@ -19,7 +19,7 @@ from vitrail.training.curves.outcomes import Floats, Outcomes
 from vitrail.training.curves.spread import SeedSpread, cells, seed_spread
 
 FUTILE = 0.05  # of naming anybody in the end: below it, going on is not worth its price
-PATHS = 40_000  # random walks from which bounds are read
+PATHS = 200_000  # random walks from which bounds are read
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Duel:
         looks = range(min(first, seeds), planned + 1)
         weigh = self.now.probability
         last = weigh @ self.variance(seeds, planned)
-        information = [round(float(last / (weigh @ self.variance(seeds, count))), 2) for count in looks]
-        return bounds(tuple(information), 1 - sure)[seeds - looks[0]]
+        information = [float(last / (weigh @ self.variance(seeds, count))) for count in looks]
+        return bounds(tuple(round(50 * one) / 50 for one in information), 1 - sure)[seeds - looks[0]]
 
     def chance_of_a_leader(self, seeds: int, planned: int, sure: float) -> float:
         """How probable it is that the full study will name either of the two."""
