@@ -57,7 +57,7 @@ def test_on_the_family(count: int) -> None:
 
 def test_one_seed_is_no_reason_to_stop() -> None:
     one = study(PAIRS[0], 3, 400, np.random.default_rng(0)).first_seeds(1)
-    assert look(one, 3) == Look(False, None, 0.5, 1.0, 1, 3)
+    assert look(one, 3) == Look(False, None, 0.5, 1.0, 10, 30)
 
 
 def test_before_the_largest_size_is_run_nothing_stops() -> None:
