@@ -58,35 +58,35 @@ def fit(law: Law, x: Floats, errors: Floats, variance: Floats) -> Fits:
 
 def least_squares(shapes: Floats, curves: Floats, weight: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Of [G, 2, S] shapes the pair nearest to each of curves [D, S], and its coefficients [D, 2], both ≥ 0."""
-    u, v = shapes[:, 0], shapes[:, 1]  # [G, S]
-    own = (u * u) @ weight, (u * v) @ weight, (v * v) @ weight  # [G] each
-    weighted = curves * weight
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(curves), BLOCK)]
-    choice = np.concatenate([gains(*own, weighted[one] @ u.T, weighted[one] @ v.T).argmax(axis=1) for one in blocks])
-    tu, tv = (weighted * u[choice]).sum(axis=1), (weighted * v[choice]).sum(axis=1)  # [D]
-    return choice, coefficients(*(one[choice] for one in own), tu, tv)
+    weighted = shapes * np.sqrt(weight)
+    length = np.sqrt((weighted**2).sum(axis=2))  # [G, 2]
+    unit = weighted / length[:, :, None]
+    u, v = unit[:, 0], unit[:, 1]  # [G, S]
+    cosine = (u * v).sum(axis=1)
+    target = curves * np.sqrt(weight)
+    blocks = [target[start : start + BLOCK] for start in range(0, len(curves), BLOCK)]
+    choice = np.concatenate([gains(one @ u.T, one @ v.T, cosine).argmax(axis=1) for one in blocks])
+    along_u, along_v = (target * u[choice]).sum(axis=1), (target * v[choice]).sum(axis=1)  # [D]
+    return choice, coefficients(along_u, along_v, cosine[choice]) / length[choice]
 
 
-def gains(uu: Floats, uv: Floats, vv: Floats, tu: Floats, tv: Floats) -> Floats:
-    """What each pair takes off the sum of squares, [D, G], from inner products of its shapes, and with the curves."""
-    both_u, both_v = vv * tu - uv * tv, uu * tv - uv * tu
-    both = (both_u * tu + both_v * tv) / determinant(uu, uv, vv)
-    alone = np.maximum(np.maximum(tu, 0) ** 2 / uu, np.maximum(tv, 0) ** 2 / vv)
-    return np.where((both_u >= 0) & (both_v >= 0), both, alone)
+def gains(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
+    """What two unit vectors take off a sum of squares, from inner products with the target and with each other."""
+    both_u, both_v = along_u - cosine * along_v, along_v - cosine * along_u
+    both = (both_u * along_u + both_v * along_v) / apart(cosine)
+    alone = np.maximum(np.maximum(along_u, along_v), 0) ** 2
+    return np.where(np.minimum(both_u, both_v) >= 0, both, alone)
 
 
-def coefficients(uu: Floats, uv: Floats, vv: Floats, tu: Floats, tv: Floats) -> Floats:
-    """The coefficients of one pair for each curve, [D, 2]; where one would be negative, the better shape alone."""
-    apart = determinant(uu, uv, vv)
-    both = np.stack([(vv * tu - uv * tv) / apart, (uu * tv - uv * tu) / apart], axis=1)
-    alone_u, alone_v = np.maximum(tu, 0) / uu, np.maximum(tv, 0) / vv
-    first = alone_u * tu >= alone_v * tv
-    alone = np.stack([np.where(first, alone_u, 0), np.where(first, 0, alone_v)], axis=1)
-    inside = (both >= 0).all(axis=1) & np.isfinite(apart)
-    return np.where(inside[:, None], both, alone)
+def coefficients(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
+    """The coefficients that do so, [D, 2]; where one of them would be negative, the better vector alone."""
+    both = np.stack([along_u - cosine * along_v, along_v - cosine * along_u], axis=1)
+    inside = (both.min(axis=1) >= 0) & np.isfinite(apart(cosine))
+    first = along_u >= along_v
+    alone = np.maximum(np.stack([np.where(first, along_u, 0), np.where(first, 0, along_v)], axis=1), 0)
+    return np.where(inside[:, None], both / apart(cosine)[:, None], alone)
 
 
-def determinant(uu: Floats, uv: Floats, vv: Floats) -> Floats:
-    """Infinite where two shapes are as good as one: then they take nothing off together."""
-    apart = uu * vv - uv**2
-    return np.where(apart > 1e-12 * uu * vv, apart, np.inf)
+def apart(cosine: Floats) -> Floats:
+    """sin² of the angle; infinite where two vectors are as good as one, for then they take nothing off together."""
+    return np.where(1 - cosine**2 > 1e-12, 1 - cosine**2, np.inf)

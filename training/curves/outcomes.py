@@ -57,8 +57,8 @@ class Outcomes:
         with np.errstate(invalid="ignore"):
             return np.asarray(hits / self.runs[:, :, None])
 
-    def without_last_size(self) -> "Outcomes":
-        return Outcomes(self.contenders, self.sizes[:-1], self.seeds, self.wrong[:, :-1], self.done[:, :-1])
+    def first_sizes(self, count: int) -> "Outcomes":
+        return Outcomes(self.contenders, self.sizes[:count], self.seeds, self.wrong[:, :count], self.done[:, :count])
 
     def first_seeds(self, count: int) -> "Outcomes":
         return Outcomes(

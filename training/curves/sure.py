@@ -1,4 +1,4 @@
-"""When a study may stop early: a look after each block of seeds, with the looks paid for.
+"""When a study that grows seed by seed may stop: a look after each block of runs, with the looks paid for.
 
 The question is who is ahead at the largest size. A full study of R seeds answers it when a contender is truly ahead of
 each other one with the probability `sure` (0.95, say), else with 'undecided'. Looking more often at the same bound
@@ -18,8 +18,9 @@ from vitrail.training.curves.difference import Gap, gap
 from vitrail.training.curves.outcomes import Floats, Outcomes
 from vitrail.training.curves.spread import SeedSpread, cells, seed_spread
 
+FIRST = 2  # seeds: with one, nothing is known of how far seeds lie apart
 FUTILE = 0.05  # of naming anybody in the end: below it, going on is not worth its price
-PATHS = 40_000  # random walks from which bounds are read
+PATHS = 200_000  # random walks from which bounds are read
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,34 @@ class Look:
     leader: str | None  # surely ahead of each other contender at the largest size; None where nobody is
     probability: float  # that the one with the fewest mistakes is ahead of the one nearest to it
     needed: float  # what that probability had to reach at this look
-    seeds: int
+    made: int  # runs
     planned: int
 
     @property
     def saved(self) -> float:
         """The share of the planned runs that need not be made."""
-        return 1 - self.seeds / self.planned if self.stop else 0.0
+        return 1 - self.made / self.planned if self.stop else 0.0
 
 
-def look(outcomes: Outcomes, planned: int, sure: float = 0.95, first: int = 2) -> Look:
-    """Look at a study of `planned` seeds after those that all contenders have at the largest size.
+def look(outcomes: Outcomes, planned: int, sure: float = 0.95) -> Look:
+    """Look at a study of `planned` seeds after so many as all contenders have at the largest size.
 
-    Looks are made after `first` seeds and after each further one.
+    The first look is made after two seeds, then one after each further seed.
     """
     seeds = int(outcomes.runs[:, -1].min())
-    if seeds < 2:
-        return Look(False, None, 0.5, 1.0, seeds, planned)
+    made, runs = int(outcomes.runs.sum()), planned * outcomes.runs.size
+    if seeds < FIRST or len(outcomes.contenders) < 2:
+        return Look(False, None, 0.5, 1.0, made, runs)
     spread = seed_spread(outcomes)
     leader = int(np.nanargmin(outcomes.shares[:, -1].mean(axis=1)))
     duels = [duel(outcomes, spread, leader, other) for other in range(len(outcomes.contenders)) if other != leader]
     hardest = min(duels, key=lambda one: one.now.first_ahead)
-    bound = hardest.bound(seeds, planned, sure, first)
+    bound = hardest.bound(seeds, planned, sure)
     probability = hardest.now.first_ahead
     won = probability >= bound
     hopeless = hardest.chance_of_a_leader(seeds, planned, sure) < FUTILE
     name = outcomes.contenders[leader] if won else None
-    return Look(won or hopeless or seeds >= planned, name, probability, bound, seeds, planned)
+    return Look(won or hopeless or seeds >= planned, name, probability, bound, made, runs)
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ class Duel:
         """The variance of the gap, [P], once there are `later` seeds instead of `seeds`."""
         return np.maximum(self.now.scatter**2 - self.between * (1 / seeds - 1 / later), 1e-12)
 
-    def bound(self, seeds: int, planned: int, sure: float, first: int) -> float:
+    def bound(self, seeds: int, planned: int, sure: float) -> float:
         """What the probability of being ahead must reach at this look."""
-        looks = range(min(first, seeds), planned + 1)
+        looks = range(FIRST, planned + 1)
         weigh = self.now.probability
         last = weigh @ self.variance(seeds, planned)
-        information = [round(float(last / (weigh @ self.variance(seeds, count))), 2) for count in looks]
-        return bounds(tuple(information), 1 - sure)[seeds - looks[0]]
+        information = [float(last / (weigh @ self.variance(seeds, count))) for count in looks]
+        return bounds(tuple(round(50 * one) / 50 for one in information), 1 - sure)[seeds - FIRST]
 
     def chance_of_a_leader(self, seeds: int, planned: int, sure: float) -> float:
         """How probable it is that the full study will name either of the two."""

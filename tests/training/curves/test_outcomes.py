@@ -28,6 +28,12 @@ def test_a_size_without_runs_has_no_share() -> None:
     assert np.isnan(outcomes(done=np.array([[[True, True], [False, False]]])).shares[0, 1]).all()
 
 
+def test_the_first_sizes_are_the_small_ones() -> None:
+    first = outcomes().first_sizes(1)
+    assert first.sizes == (10,)
+    assert first.shares.tolist() == [[[1, 0.5, 0, 0.5]]]
+
+
 def test_the_first_seeds_are_those_in_front() -> None:
     first = outcomes().first_seeds(1)
     assert first.seeds == (0,)

@@ -18,7 +18,7 @@ def test_one_look_needs_what_was_asked_for() -> None:
 
 
 def test_two_looks_together_err_as_often_as_one() -> None:
-    """Half the information first: a quarter of 5 % may be spent, and the rest at the end, the two being correlated √½."""
+    """Half the information first: a quarter of 5 % may be spent, the rest at the end; the two are correlated √½."""
     first, last = bounds((0.5, 1.0), 0.05)
     assert first == pytest.approx(1 - 0.05 / 4, abs=1e-3)
     both_below = multivariate_normal([0, 0], [[1, 0.5**0.5], [0.5**0.5, 1]]).cdf(norm.ppf([first, last]))
@@ -57,7 +57,7 @@ def test_on_the_family(count: int) -> None:
 
 def test_one_seed_is_no_reason_to_stop() -> None:
     one = study(PAIRS[0], 3, 400, np.random.default_rng(0)).first_seeds(1)
-    assert look(one, 3) == Look(False, None, 0.5, 1.0, 1, 3)
+    assert look(one, 3) == Look(False, None, 0.5, 1.0, 10, 30)
 
 
 def test_before_the_largest_size_is_run_nothing_stops() -> None:
@@ -68,11 +68,13 @@ def test_before_the_largest_size_is_run_nothing_stops() -> None:
 
 
 def test_a_hopeless_tie_is_left() -> None:
-    """Two that answer alike, seed for seed: many more seeds would not part them."""
-    tie = study(Pair("", pow3(0.1, 1, 0.5), pow3(0.1, 1, 0.5), seed_spread=0.0), 2, 400, np.random.default_rng(0))
-    same = Outcomes(tie.contenders, tie.sizes, tie.seeds, tie.wrong[[0, 0]])
-    found = look(same, 3)
-    assert (found.stop, found.leader) == (True, None)
+    """Of two that are equal, some studies stop at the first look and name nobody; nor would these have in the end."""
+    tie = Pair("", pow3(0.1, 1, 0.5), pow3(0.1, 1, 0.5))
+    random = np.random.default_rng(0)
+    found = [looks(tie, 3, 400, random) for _ in range(60)]
+    left = [full for full, early in found if early.saved and early.leader is None]
+    assert len(left) >= 15
+    assert sum(full is None for full in left) >= 0.9 * len(left)
 
 
 def test_the_leader_must_beat_every_other() -> None:
