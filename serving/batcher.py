@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 WINDOW = 0.002  # seconds that the first of the next batch waits for company
-LONGEST_BATCH = 0.25  # seconds: whoever comes next waits for it
+LONGEST_BATCH = 0.1  # seconds: whoever comes next waits for it
 GAIN = 0.97  # of the time a picture, at most, where a larger batch is to be worth its callers' longer wait
 
 

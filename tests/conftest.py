@@ -1,10 +1,14 @@
 """What many tests share: one small trained network, and the model file made from it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .chromium import Tab
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +56,20 @@ def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]
         return path
 
     return edit
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Callable[[str, Callable[["Tab"], Awaitable[None]]], None]:
+    """Open an address in Chromium, and let a story happen there."""
+    import asyncio
+
+    from .chromium import opened
+
+    def visited(url: str, story: Callable[["Tab"], Awaitable[None]]) -> None:
+        async def told() -> None:
+            async with opened(url, tmp_path / "profile") as tab:
+                await story(tab)
+
+        asyncio.run(told())
+
+    return visited

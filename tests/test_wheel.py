@@ -30,7 +30,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_carries_every_room_and_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
-    for name in ("training/cli.py", "serving/page/index.html", "configs/digits-vit.yaml", "py.typed", "cli.py"):
+    for name in (
+        "training/cli.py",
+        "serving/page/index.html",
+        "configs/digits-vit.yaml",
+        "configs/study/digits.yaml",
+        "py.typed",
+        "cli.py",
+    ):
         assert f"vitrail/{name}" in names
     assert not [name for name in names if not name.startswith(("vitrail/", "vitrail-"))]
 

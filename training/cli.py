@@ -144,12 +144,17 @@ def with_config_of_run(verb: str, words: Sequence[str]) -> list[str]:
     return ["--config", str(config), *words] if config.is_file() else list(words)
 
 
-def run(verb: str, words: Sequence[str]) -> CommandLine:
-    """Run one verb of the Lightning CLI to its end."""
+def hush() -> None:
+    """Lightning speaks only of what its reader can mend."""
     for room in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(room).setLevel(logging.WARNING)
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message)
+
+
+def run(verb: str, words: Sequence[str]) -> CommandLine:
+    """Run one verb of the Lightning CLI to its end."""
+    hush()
     strict = {"exit_on_error": False}
     try:
         return CommandLine(

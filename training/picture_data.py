@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Sampler
 from torchvision.tv_tensors import Mask
 
 from vitrail.card import InputRule, Resize, TaskName
-from vitrail.data import Part, Pictures, open_source
+from vitrail.data import Part, Pictures, Source, open_source
 from vitrail.data.subsets import nested_subset, sizes_for
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import Learnt
@@ -27,6 +27,7 @@ class PictureData(pl.LightningDataModule):
         batch_size: pictures a step.
         augment: torchvision v2 transforms, applied to each training picture anew.
         seed: decides how a pile is split and which pictures a subset holds.
+        draw: which of many subsets of so many pictures; the split stays as it is.
     """
 
     def __init__(
@@ -38,19 +39,23 @@ class PictureData(pl.LightningDataModule):
         batch_size: int = 128,
         augment: list[nn.Module] | None = None,
         seed: int = 0,
+        draw: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise UsageError(f"a batch holds at least one picture, not {batch_size}")
-        self.path, self.seed, self.batch_size = path, seed, batch_size
+        self.path, self.seed, self.draw, self.batch_size = path, seed, draw, batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
-        self.source = open_source(path, seed)
+        self.source = self.open(path, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
         self.chosen = self._choose(pictures)
         self._read: dict[Part, Pictures] = {}
+
+    def open(self, path: str, seed: int) -> Source:
+        return open_source(path, seed)
 
     def part(self, part: Part) -> Pictures:
         """The pictures of one part, decoded when first asked for."""
@@ -121,8 +126,8 @@ class PictureData(pl.LightningDataModule):
         train, val = self.source.labels("train"), self.source.labels("val")
         sizes = sizes_for(count, len(np.unique(train)), len(val))
         return {
-            "train": nested_subset(train, sizes[0], self.seed),
-            "val": nested_subset(val, sizes[1], self.seed),
+            "train": nested_subset(train, sizes[0], self.seed + self.draw),
+            "val": nested_subset(val, sizes[1], self.seed + self.draw),
         }
 
     def _loader(self, part: Part, order: Sampler[int] | None = None, drop_last: bool = False) -> DataLoader[Batch]:

@@ -9,17 +9,18 @@ from vitrail.errors import UsageError
 FLAGS = ("--config", "-c")
 
 
-def recipes() -> dict[str, str]:
-    """Every shipped recipe: its name and where its file lies."""
-    found = (entry for entry in files("vitrail.configs").iterdir() if entry.name.endswith(".yaml"))
+def recipes(room: str = "") -> dict[str, str]:
+    """Every shipped recipe of a room of configs: its name and where its file lies."""
+    folder = files("vitrail.configs").joinpath(room) if room else files("vitrail.configs")
+    found = (entry for entry in folder.iterdir() if entry.name.endswith(".yaml"))
     return {entry.name.removesuffix(".yaml"): str(entry) for entry in sorted(found, key=lambda entry: entry.name)}
 
 
-def find_recipe(name: str) -> str:
+def find_recipe(name: str, room: str = "") -> str:
     """A file of this name where there is one, else the shipped recipe called so."""
     if Path(name).is_file():
         return name
-    known = recipes()
+    known = recipes(room)
     if name not in known:
         raise UsageError(f"there is no configuration '{name}': give a YAML file, or a recipe: {', '.join(known)}")
     return known[name]

@@ -11,6 +11,7 @@ VERBS = {
     "validate": "measure a checkpoint on the validation pictures",
     "test": "measure a checkpoint on the test pictures: top-1, top-5, macro-F1, each class",
     "predict": "write a checkpoint's answer to every test picture into a table",
+    "study": "find out which model this much data deserves",
     "export": "turn a checkpoint into one ONNX file that has proved itself",
     "classify": "label pictures with a model file",
     "verify": "check that a model file answers here as it did where it was made",
@@ -25,7 +26,7 @@ EXTRAS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "train"),
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
-    **dict.fromkeys(("export", "bench"), "cpu,train,export"),
+    **dict.fromkeys(("study", "export", "bench"), "cpu,train,export"),
     "demo": "cpu,train,export,serve",
 }
 

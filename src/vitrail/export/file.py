@@ -13,7 +13,6 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind, TaskName
 from vitrail.classifier import Classifier
@@ -30,6 +29,7 @@ from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
 from vitrail.models.checkpoint import Origin, read_checkpoint
+from vitrail.models.cost import count_flops, count_parameters
 from vitrail.seal import seal
 from vitrail.tasks import TASKS, Task
 from vitrail.tasks.task import Labelled
@@ -201,10 +201,6 @@ def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray
     return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
 
 
-def count_parameters(network: nn.Module) -> int:
-    return sum(weights.numel() for weights in network.parameters())
-
-
 def refuse_too_large(network: nn.Module) -> None:
     """One protobuf message, and so one ONNX file, holds 2 GB."""
     weight = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
@@ -212,13 +208,6 @@ def refuse_too_large(network: nn.Module) -> None:
         raise ModelError(
             f"the network's weights take {weight / 1e9:.1f} GB, and one ONNX file holds 2 GB: choose a smaller network"
         )
-
-
-def count_flops(network: nn.Module, size: int) -> int:
-    """Floating-point operations for one picture, a multiplication and an addition counted as two."""
-    with FlopCounterMode(display=False) as counter:  # with gradients: it follows learned queries by these
-        network(torch.zeros(1, 3, size, size))
-    return int(counter.get_total_flops())
 
 
 def write_file(output: Path, model: bytes, card: Card) -> None:

@@ -19,7 +19,8 @@ class Architecture(ABC):
 
     Args:
         name: a network of timm; it then decides all sizes by itself.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
+            the path of another run's checkpoint.
     """
 
     name: str | None = None

@@ -9,9 +9,10 @@ from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
 from vitrail.models.heads import put_values, refuse_uneven
-from vitrail.models.named import named, refuse_weights_without_name
+from vitrail.models.named import named
 from vitrail.models.on_grid import OnGrid
 from vitrail.models.small_cnn import SmallCNN
+from vitrail.models.warm_start import start_from
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class CNN(Architecture):
 
     Args:
         name: any CNN of timm, such as resnet50 or convnext_tiny; it then decides width, stages and blocks.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
+            the path of another run's checkpoint.
         width: channels of the first stage; each further stage doubles them.
         stages: how many stages; each after the first halves the picture's sides.
         blocks: residual blocks a stage.
@@ -41,11 +43,10 @@ class CNN(Architecture):
                 raise UsageError(f"timm's '{self.name}' is a Vision Transformer: use vitrail.models.ViT")
             network = network if pooled else OnGrid(network, classes, image_size)
         else:
-            network = self.build_small(classes, image_size, pooled)
+            network = start_from(self.build_small(classes, image_size, pooled), self.pretrained)
         return put_values(network) if task == "values" else network
 
     def build_small(self, classes: int, image_size: int, pooled: bool) -> nn.Module:
-        refuse_weights_without_name(self.pretrained)
         shrunk = 2 ** (self.stages - 1)
         if image_size < shrunk:
             raise UsageError(f"{self.stages} stages shrink a picture of {image_size} to nothing: choose fewer stages")

@@ -1,12 +1,13 @@
 """Networks of timm by name, with weights by name or from a file when asked."""
 
 import logging
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 from vitrail.errors import ModelError, UsageError
 
@@ -41,9 +42,9 @@ def refuse_unknown(name: str) -> None:
         raise UsageError(f"timm has no network '{name}'" + (f"; did you mean {', '.join(near)}?" if near else ""))
 
 
-def load_matching(network: nn.Module, source: nn.Module) -> None:
+def load_matching(network: nn.Module, there: Mapping[str, Tensor]) -> None:
     """Take over all weights that have the same name and shape, and say which the network has to learn itself."""
-    here, there = network.state_dict(), source.state_dict()
+    here = network.state_dict()
     fitting = {name for name, value in there.items() if name in here and here[name].shape == value.shape}
     network.load_state_dict({name: there[name] for name in fitting}, strict=False)
     said = [told("they have no", sorted(here.keys() - fitting)), told("left unused", sorted(there.keys() - fitting))]
@@ -56,12 +57,6 @@ def told(what: str, names: list[str]) -> str:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{what} {', '.join(names[:3])}{more}"
-
-
-def refuse_weights_without_name(pretrained: bool | str) -> None:
-    """Weights fit one architecture; sizes of one's own have none."""
-    if pretrained:
-        raise UsageError("pretrained weights belong to a network of timm: give its name too")
 
 
 Three = tuple[float, float, float]

@@ -13,8 +13,9 @@ from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
 from vitrail.models.heads import reads_vectors
-from vitrail.models.named import load_matching, named, refuse_unknown, refuse_weights_without_name
+from vitrail.models.named import load_matching, named, refuse_unknown
 from vitrail.models.parts import Parts
+from vitrail.models.warm_start import start_from
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.pooling import Attentive
 
@@ -36,7 +37,8 @@ class ViT(Architecture):
 
     Args:
         name: any ViT of timm, such as vit_small_patch16_224; it then decides patch, width, depth, heads and pool.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
+            the path of another run's checkpoint.
         patch: side of a patch in pixels.
         width: length of the vectors.
         depth: how many blocks of attention.
@@ -89,7 +91,6 @@ class ViT(Architecture):
         vectors = reads_vectors(parts.head.name, task)
         if self.name is not None:
             return self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
-        refuse_weights_without_name(self.pretrained)
         if image_size % self.patch:
             raise UsageError(
                 f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does"
@@ -110,7 +111,7 @@ class ViT(Architecture):
         )
         if self.pool == "attentive":
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
-        return parts.put_into(network, task)
+        return start_from(parts.put_into(network, task), self.pretrained)
 
     def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         parts = self.parts()
@@ -123,7 +124,7 @@ class ViT(Architecture):
         network = parts.put_into(network, task)
         if self.pretrained:
             source = named(name, classes, self.pretrained, self.drop_path, img_size=image_size, **pool)
-            load_matching(network, source)
+            load_matching(network, source.state_dict())
         return network
 
 

@@ -1,0 +1,16 @@
+"""What a network costs: its parameters, and its operations for one picture."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(weights.numel() for weights in network.parameters())
+
+
+def count_flops(network: nn.Module, size: int) -> int:
+    """Floating-point operations for one picture, a multiplication and an addition counted as two."""
+    with FlopCounterMode(display=False) as counter:  # with gradients: it follows learned queries by these
+        network(torch.zeros(1, 3, size, size))
+    return int(counter.get_total_flops())

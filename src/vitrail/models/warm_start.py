@@ -1,0 +1,45 @@
+"""Weights to start from: another run's checkpoint, made with pictures of any size, for any classes."""
+
+from typing import Any
+
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from vitrail.errors import UsageError
+from vitrail.models.checkpoint import read_checkpoint
+from vitrail.models.named import load_matching
+from vitrail.vectors.positions.relative import Relative, resampled
+
+
+def start_from(network: nn.Module, pretrained: bool | str) -> nn.Module:
+    """Take over what fits of a checkpoint of `vitrail fit`, and say what did not."""
+    if pretrained is True:
+        raise UsageError("pretrained weights have a name in timm: give it too, or a checkpoint of a run of yours")
+    if pretrained:
+        source, _ = read_checkpoint(str(pretrained))
+        load_matching(network, source.state_dict() | tables_for(network, source))
+    return network
+
+
+def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
+    """The tables of positions of one network for the grid of another: what lies between places is interpolated."""
+    tables: dict[str, Tensor] = {}
+    made = dict(source.named_modules())
+    for name, module in network.named_modules():
+        there = made.get(name)
+        if isinstance(module, Relative) and isinstance(there, Relative) and module.grid != there.grid:
+            tables[f"{name}.table"] = resampled(there.table.detach(), there.grid, module.grid)
+    if isinstance(network, VisionTransformer) and isinstance(source, VisionTransformer):
+        tables |= learned_places(network, source)
+    return tables
+
+
+def learned_places(network: Any, source: Any) -> dict[str, Tensor]:
+    here, there = network.patch_embed.grid_size, source.patch_embed.grid_size
+    learned = isinstance(network.pos_embed, nn.Parameter) and isinstance(source.pos_embed, nn.Parameter)
+    if not learned or here == there or network.embed_dim != source.embed_dim:
+        return {}
+    before = 0 if source.no_embed_class else source.num_prefix_tokens
+    table = source.pos_embed.detach()
+    return {"pos_embed": resample_abs_pos_embed(table, list(here), list(there), num_prefix_tokens=before)}

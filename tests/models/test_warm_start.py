@@ -1,0 +1,70 @@
+"""Starting from another run: same answers at the same size, tables of positions resampled at another."""
+
+import pytest
+import torch
+from timm.layers import resample_abs_pos_embed
+
+from vitrail.card import InputRule
+from vitrail.errors import ModelError, UsageError
+from vitrail.models import CNN, ViT
+from vitrail.models.checkpoint import KEY, Learnt, Origin
+from vitrail.vectors.positions.relative import resampled
+
+SIZES = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
+
+
+def kept(folder, architecture, size: int, classes: int = 3):
+    """A checkpoint with random weights, as `vitrail fit` writes it."""
+    torch.manual_seed(1)
+    network = architecture.build(classes, size)
+    names = tuple("abcdefgh"[:classes])
+    origin = Origin(architecture, InputRule(size), names, Learnt("digits", 0, "digits", "f", 9, 3), 0)
+    weights = {f"net.{name}": value for name, value in network.state_dict().items()}
+    path = folder / "best.ckpt"
+    torch.save({KEY: origin.to_plain(), "state_dict": weights}, path)
+    return path, network.eval()
+
+
+@pytest.mark.parametrize(
+    "made", [ViT(**SIZES), ViT(**SIZES, positions="relative", pool="token"), CNN(width=8, stages=2)]
+)
+def test_at_the_same_size_it_is_the_same_network(tmp_path, made):
+    path, source = kept(tmp_path, made, 8)
+    network = type(made)(**{**vars(made), "pretrained": str(path)}).build(3, 8).eval()
+    pixels = torch.randn(2, 3, 8, 8)
+    assert torch.equal(network(pixels), source(pixels))
+
+
+def test_learned_places_are_resampled(tmp_path, caplog):
+    path, source = kept(tmp_path, ViT(**SIZES, pool="token"), 8)
+    network = ViT(**SIZES, pool="token", pretrained=str(path)).build(3, 16)
+    assert torch.equal(network.pos_embed, resample_abs_pos_embed(source.pos_embed, [8, 8], [4, 4], num_prefix_tokens=1))
+    assert torch.equal(network.blocks[1].mlp.fc1.weight, source.blocks[1].mlp.fc1.weight)
+    assert not caplog.records  # all of it fitted
+
+
+def test_tables_of_offsets_are_resampled(tmp_path):
+    path, source = kept(tmp_path, ViT(**SIZES, positions="relative"), 8)
+    network = ViT(**SIZES, positions="relative", pretrained=str(path)).build(3, 12)
+    for here, there in zip(network.blocks, source.blocks, strict=True):
+        table = here.attn.positions.table
+        assert table.shape == (11 * 11, 2)
+        assert torch.equal(table, resampled(there.attn.positions.table, (4, 4), (6, 6)))
+
+
+def test_what_does_not_fit_is_said(tmp_path, caplog):
+    path, source = kept(tmp_path, ViT(**SIZES), 8)
+    network = ViT(**SIZES, pretrained=str(path)).build(5, 8)
+    assert network.head.weight.shape == (5, 16)
+    assert "head.bias, head.weight" in caplog.text
+    assert torch.equal(network.pos_embed, source.pos_embed)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "text.ckpt").write_text("no weights")
+    with pytest.raises(ModelError, match="no checkpoint at"):
+        ViT(**SIZES, pretrained=str(tmp_path / "none.ckpt")).build(3, 8)
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        ViT(**SIZES, pretrained=str(tmp_path / "text.ckpt")).build(3, 8)
+    with pytest.raises(UsageError, match="have a name in timm"):
+        ViT(**SIZES, pretrained=True).build(3, 8)

@@ -1,0 +1,127 @@
+"""The whole forecast: what curves.json will hold, and studies in which something is missing."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from vitrail.training.curves.findings import Forecast
+from vitrail.training.curves.forecast import forecast
+from vitrail.training.curves.outcomes import Outcomes
+from vitrail.training.curves.synthetic import PAIRS, SIZES, study
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Outcomes:
+    return study(PAIRS[0], 3, 1000, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def whole(outcomes: Outcomes) -> Forecast:
+    return forecast(outcomes, targets=(0.9, 0.95), draws=500)
+
+
+def without(outcomes: Outcomes, *where: tuple) -> Outcomes:
+    done = outcomes.done.copy()
+    for place in where:
+        done[place] = False
+    return Outcomes(outcomes.contenders, outcomes.sizes, outcomes.seeds, outcomes.wrong, done)
+
+
+def test_it_is_plain_data(whole: Forecast) -> None:
+    told = json.loads(json.dumps(asdict(whole), allow_nan=False))
+    assert told["contenders"][0]["curve"]["laws"][0]["name"] == "POW3"
+    assert set(told["pairs"][0]["crossing"]) == {"kind", "leader", "low", "high", "point"}
+
+
+def test_the_same_outcomes_and_seed_give_the_same(outcomes: Outcomes, whole: Forecast) -> None:
+    assert forecast(outcomes, targets=(0.9, 0.95), draws=500) == whole
+    assert forecast(outcomes, targets=(0.9, 0.95), draws=500, seed=1) != whole
+
+
+def test_points_are_what_was_measured(outcomes: Outcomes, whole: Forecast) -> None:
+    for index, contender in enumerate(whole.contenders):
+        assert [one.pictures for one in contender.points] == list(SIZES)
+        assert [one.error for one in contender.points] == pytest.approx(outcomes.wrong[index].mean(axis=(1, 2)))
+        assert all(one.low < one.error < one.high for one in contender.points)
+
+
+def test_the_grid_holds_all_sizes_and_ends_where_reach_does(whole: Forecast) -> None:
+    assert set(SIZES) <= set(whole.grid)
+    assert whole.grid[-1] == pytest.approx(4 * SIZES[-1])
+    for contender in whole.contenders:
+        assert contender.curve is not None
+        assert len(contender.curve.error) == len(whole.grid) == len(whole.pairs[0].gap)
+        assert sum(law.weight for law in contender.curve.laws) == pytest.approx(1)
+
+
+def test_what_is_needed_and_gained_agrees_with_the_curve(whole: Forecast) -> None:
+    curve = whole.contenders[0].curve
+    assert curve is not None
+    assert curve.next_pictures is not None
+    here, there = np.interp(np.log([4000, 5000]), np.log(whole.grid), curve.error)
+    assert curve.next_pictures.gain == pytest.approx(here - there, rel=0.05)
+    assert curve.next_pictures.low <= curve.next_pictures.gain <= curve.next_pictures.high
+    assert curve.needed[0].pictures is not None
+    assert np.interp(np.log(curve.needed[0].pictures), np.log(whole.grid), curve.error) == pytest.approx(0.1, rel=0.01)
+
+
+def test_the_back_test_hides_the_largest_size(outcomes: Outcomes, whole: Forecast) -> None:
+    """Other answers at the largest size change what was measured there, not what was foretold of it."""
+    wrong = outcomes.wrong.copy()
+    wrong[0, -1] = outcomes.wrong[0, -2]
+    other = forecast(replace(outcomes, wrong=wrong), draws=500).contenders[0].back_test
+    test = whole.contenders[0].back_test
+    assert test is not None
+    assert other is not None
+    assert test.pictures == 4000
+    assert test.foretold == pytest.approx(other.foretold, rel=0.1)
+    assert other.measured > 1.3 * test.measured
+    assert test.off == pytest.approx(abs(test.foretold - test.measured))
+
+
+def test_a_missing_run_leaves_the_rest(outcomes: Outcomes, whole: Forecast) -> None:
+    found = forecast(without(outcomes, (0, 2, 1)), draws=500)
+    assert [one.seeds for one in found.contenders[0].points] == [3, 3, 2, 3, 3]
+    assert found.contenders[0].points[2].error == pytest.approx(outcomes.wrong[0, 2, [0, 2]].mean())
+    assert found.pairs[0].crossing.kind == whole.pairs[0].crossing.kind == "between"
+
+
+def test_a_missing_size_is_left_out(outcomes: Outcomes) -> None:
+    found = forecast(without(outcomes, (0, 2)), draws=500)
+    assert [one.pictures for one in found.contenders[0].points] == [100, 250, 1600, 4000]
+    assert [one.pictures for one in found.pairs[0].measured] == [100, 250, 1600, 4000]
+    assert found.contenders[0].curve is not None
+
+
+def test_reach_is_that_of_the_contender_who_got_least_far(outcomes: Outcomes) -> None:
+    found = forecast(without(outcomes, (0, 4)), draws=500)
+    assert found.grid[-1] == pytest.approx(4 * 1600)
+    json.dumps(asdict(found), allow_nan=False)
+
+
+def test_two_sizes_make_no_curve(outcomes: Outcomes) -> None:
+    found = forecast(without(outcomes, (0, 2), (0, 3), (0, 4)), draws=500)
+    assert found.contenders[0].curve is None
+    assert found.contenders[0].ill_behaved == "a curve needs runs at 3 sizes or more; it has 2"
+    assert found.contenders[1].curve is not None
+    assert found.pairs[0].crossing.kind == "refused"
+    assert len(found.pairs[0].measured) == 2
+
+
+def test_an_ill_behaved_curve_is_refused_and_its_points_stay(outcomes: Outcomes) -> None:
+    wrong = outcomes.wrong.copy()
+    wrong[1, 3] = outcomes.wrong[1, 0]
+    found = forecast(replace(outcomes, wrong=wrong), draws=500)
+    assert "it errs more with 1600 pictures" in str(found.contenders[1].ill_behaved)
+    assert found.contenders[1].curve is None
+    assert len(found.contenders[1].points) == len(found.pairs[0].measured) == 5
+    assert found.pairs[0].crossing.kind == "refused"
+
+
+def test_three_contenders_make_three_pairs(outcomes: Outcomes) -> None:
+    wrong = np.concatenate([outcomes.wrong, outcomes.wrong[:1]])
+    found = forecast(Outcomes(("a", "b", "c"), SIZES, (0, 1, 2), wrong), draws=200)
+    assert [(one.first, one.second) for one in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert found.pairs[1].crossing.kind == "undecided"  # one and the same

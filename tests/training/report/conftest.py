@@ -1,0 +1,23 @@
+"""Reports of synthetic studies: written once, read by many tests."""
+
+from pathlib import Path
+
+import pytest
+
+from vitrail.training.report.found import Found, read_study
+from vitrail.training.report.report import report
+
+from .folders import outcomes_of, pair, write_study
+
+
+@pytest.fixture(scope="session")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study whose contenders change places at about 540 pictures, with its report."""
+    folder = write_study(tmp_path_factory.mktemp("crossing"), outcomes_of(pair("crossing inside, POW3 and POW3")))
+    report(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def found(crossing: Path) -> Found:
+    return read_study(crossing)

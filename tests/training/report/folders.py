@@ -1,0 +1,113 @@
+"""Folders of studies that never ran: curves of known truth, written as a study writes its runs."""
+
+from collections.abc import Collection
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.training.curves.outcomes import Outcomes
+from vitrail.training.curves.synthetic import PAIRS, Pair, study
+from vitrail.training.runs import write_json
+from vitrail.training.study.folder import keep, keep_plan
+from vitrail.training.study.jobs import Done, Job, Result, Timing
+from vitrail.training.study.match import Matched
+from vitrail.training.study.plan import Contender, Plain, Plan
+from vitrail.training.study.settled import Settled
+from vitrail.training.study.tables import write_results, write_timings
+
+CLASSES = tuple("0123456789")
+RATE = 0.002
+FACTORS = (0.5, 1.0, 2.0)
+TRIED = 1000  # the seed that tries rates
+VERSIONS = {"python": "3.11.7", "vitrail": "0.1.0", "torch": "2.15.0"}
+
+
+def pair(name: str) -> Pair:
+    return next(one for one in PAIRS if one.name.startswith(name))
+
+
+def outcomes_of(one: Pair, seeds: int = 3, pictures: int = 400) -> Outcomes:
+    return study(one, seeds, pictures, np.random.default_rng(7))
+
+
+def write_study(
+    folder: Path, outcomes: Outcomes, names: tuple[str, ...] = ("ViT", "CNN"), missing: Collection[str] = ()
+) -> Path:
+    """The whole folder; runs named in `missing` are left out."""
+    settled = settled_for(outcomes, names)
+    keep_plan(folder, settled)
+    write_json(folder / "environment.json", {"versions": VERSIONS, "processor": "a slow one", "cores": 2, "gpus": []})
+    done = [run(outcomes, settled, place) for place in np.ndindex(outcomes.done.shape) if outcomes.done[place]]
+    trials = [trial(name, size, factor) for name in names for size in settled.tuned_sizes for factor in FACTORS]
+    kept = [one for one in (*done, *trials) if one.job.name not in missing]
+    for one in kept:
+        keep(folder, one)
+    write_results(folder / "results.csv", [one for one in kept if not one.job.tries])
+    write_timings(folder / "timings.csv", kept, dict(zip(names, (0.14, 0.086, 0.2), strict=False)))
+    return folder
+
+
+def settled_for(outcomes: Outcomes, names: tuple[str, ...]) -> Settled:
+    contenders = tuple(contender(name) for name in names)
+    data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
+    plan = Plan(
+        "synthetic", data, contenders, outcomes.sizes, outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
+    )
+    matched = {names[1]: Matched("flops", names[0], 40, 6_579_456.0, 6_693_440.0)}
+    return Settled(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
+
+
+def contender(name: str) -> Contender:
+    net = {"class_path": f"vitrail.models.{name}", "init_args": {"width": 40}}
+    return Contender(name, {"net": net, "optimizer": {"init_args": {"lr": RATE}}})
+
+
+def run(outcomes: Outcomes, settled: Settled, place: tuple[int, ...]) -> Done:
+    """The reported run at [contender, size, seed], with answers as the outcomes have them."""
+    wrong = outcomes.wrong[place]
+    name, size, seed = settled.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
+    return Done(
+        Job(name, size, seed, RATE),
+        result(size, float(wrong.mean()), parameters=1000 * (place[0] + 1)),
+        timing(1.0 + size / 1000),
+        {"predictions.npz": predictions(wrong), "log.txt": b"learnt\n"},
+    )
+
+
+def trial(name: str, size: int, factor: float) -> Done:
+    """The middle rate is the best."""
+    job = Job(name, size, TRIED, RATE * factor, tries=True)
+    error = 0.1 + 0.05 * abs(FACTORS.index(factor) - 1)
+    return Done(job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))})
+
+
+def result(size: int, error: float, parameters: int) -> Result:
+    return Result(
+        train_pictures=size - size // 5,
+        val_pictures=size // 5,
+        steps=300,
+        best_step=270,
+        train_error=error / 4,
+        val_error=error,
+        val_loss=4 * error,
+        test_error=error,
+        test_loss=4 * error,
+        calibration_error=0.0321,
+        parameters=parameters,
+        flops=6_693_440,
+    )
+
+
+def timing(seconds: float) -> Timing:
+    return Timing(seconds, 0.9 * seconds, 3000.0, 0.0, None, "worker-1")
+
+
+def predictions(wrong: NDArray[np.bool_]) -> bytes:
+    """Sure answers, right or one class beside it."""
+    labels = np.arange(len(wrong)) % len(CLASSES)
+    answered = np.eye(len(CLASSES), dtype=np.float32)[(labels + wrong) % len(CLASSES)]
+    file = BytesIO()
+    np.savez(file, probabilities=answered, labels=labels)
+    return file.getvalue()

@@ -1,0 +1,52 @@
+"""What tests of the study share: a small plan of the digits that runs in seconds, as a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLAN = """
+name: small
+data: {path: digits, size: 8, batch_size: 64}
+sizes: [30, 60]
+seeds: [0, 1, 2]
+steps: 4
+validate_every: 2
+rate_factors: [1, 3]
+rate_seeds: [9]
+device: cpu
+contenders:
+  ViT:
+    net:
+      class_path: vitrail.models.ViT
+      init_args: {patch: 4, width: 16, depth: 1, heads: 2}
+    optimizer:
+      class_path: torch.optim.AdamW
+      init_args: {lr: 0.002, weight_decay: 0.05}
+    mixup: 0.4
+  CNN:
+    net:
+      class_path: vitrail.models.CNN
+      init_args: {width: 4, stages: 2, blocks: 1}
+    optimizer:
+      class_path: torch.optim.AdamW
+      init_args: {lr: 0.002, weight_decay: 0.05}
+"""
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(PLAN)
+    return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As runs of a study have it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,49 @@
+"""Pictures kept between runs: each is decoded once, and is the picture that its source would have given."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.card import InputRule
+from vitrail.data import Digits, Part, Pictures
+from vitrail.training.study.kept import Kept
+
+RULE = InputRule(8)
+
+
+class Counting(Digits):
+    """Remembers which pictures were decoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoded: list[int] = []
+
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+        assert chosen is not None
+        self.decoded += chosen.tolist()
+        return super().read(part, rule, chosen)
+
+
+def test_no_picture_is_decoded_twice_and_each_is_itself() -> None:
+    source = Counting()
+    kept = Kept(source)
+    for chosen in ([5, 9, 2], [2, 5], [1, 9, 30], [], [30, 1]):
+        indices = np.array(chosen, np.int64)
+        here, there = kept.read("train", RULE, indices), Digits().read("train", RULE, np.array([*chosen, 0]))
+        assert np.array_equal(here.images, there.images[:-1])
+        assert np.array_equal(here.labels, there.labels[:-1])
+        assert here.names == there.names[:-1]
+    assert source.decoded == [5, 9, 2, 1, 30]
+
+
+def test_parts_and_rules_are_kept_apart() -> None:
+    kept = Kept(Digits())
+    first = np.array([0])
+    assert kept.read("train", RULE, first).names != kept.read("val", RULE, first).names
+    assert kept.read("train", InputRule(4), first).images.shape == (1, 4, 4, 3)
+    assert kept.read("train", RULE, first).images.shape == (1, 8, 8, 3)
+
+
+def test_a_whole_part_is_the_whole_part() -> None:
+    pictures = Kept(Digits()).read("test", RULE)
+    assert np.array_equal(pictures.labels, Digits().labels("test"))
+    assert Kept(Digits()).fingerprint == Digits().fingerprint

@@ -1,0 +1,151 @@
+"""Plans: read from YAML and words, settled for the pictures, known again; and every way in which one is wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vitrail.cli import main
+from vitrail.data import Digits
+from vitrail.errors import UsageError
+from vitrail.training.study.plan import Contender, Geometric, Plan, crossed
+from vitrail.training.study.settled import Settled, differences, settle
+from vitrail.training.study.words import names_in_file, read_words
+
+
+def plan_in(file: Path, *words: str) -> Plan:
+    return read_words(["--config", str(file), *words]).plan
+
+
+def test_a_plan_is_read_with_its_overrides(plan_file: Path) -> None:
+    asked = read_words(
+        [
+            f"--config={plan_file}",
+            "--contenders.ViT.net.init_args.depth=2",
+            "--contenders.CNN.optimizer.init_args.lr=0.01",
+            "--sizes={smallest: 20, count: 3}",
+            "--folder=there",
+            "--executor=here",
+        ]
+    )
+    assert asked.plan.contender("ViT").model["net"]["init_args"]["depth"] == 2
+    assert asked.plan.contender("CNN").rate == 0.01
+    assert asked.plan.sizes == Geometric(20, None, 3)
+    assert (asked.folder, asked.executor, asked.until_sure) == (Path("there"), "here", None)
+
+
+def test_a_contender_may_come_from_words_alone(plan_file: Path) -> None:
+    plan = plan_in(plan_file, "--contenders.Wide.net=vitrail.models.CNN", "--contenders.Wide.net.width=99")
+    assert [contender.name for contender in plan.contenders] == ["ViT", "CNN", "Wide"]
+    assert plan.contender("Wide").model["net"]["init_args"]["width"] == 99
+
+
+def test_a_settled_plan_comes_back_from_its_file(plan_file: Path) -> None:
+    settled = settle(plan_in(plan_file, "--contenders.CNN.match=parameters"), Digits())
+    plain = json.loads(json.dumps(settled.to_plain()))
+    assert Settled.from_plain(plain) == settled
+    assert settled.sizes == (30, 60)
+    assert settled.matched["CNN"].to == "ViT"
+    assert settled.fingerprint == Digits().fingerprint
+
+
+def test_the_hash_of_a_plan_changes_with_the_plan(plan_file: Path) -> None:
+    settled = settle(plan_in(plan_file), Digits())
+    same, other = settle(plan_in(plan_file), Digits()), replace(settled, plan=replace(settled.plan, steps=8))
+    assert settled.to_plain()["hash"] == same.to_plain()["hash"] != other.to_plain()["hash"]
+
+
+def test_differences_are_named_by_their_place() -> None:
+    there = {"steps": 3, "contenders": [{"name": "A", "lr": 1}], "seeds": [0, 1]}
+    here = {"steps": 4, "contenders": [{"name": "A", "lr": 2}], "seeds": [0, 1, 2]}
+    assert list(differences(there, here)) == [
+        "steps is 3 there and 4 here",
+        "contenders.A.lr is 1 there and 2 here",
+        "seeds is [0, 1] there and [0, 1, 2] here",
+    ]
+
+
+def test_augmentations_are_crossed_with_contenders(plan_file: Path) -> None:
+    flip = "torchvision.transforms.v2.RandomHorizontalFlip"
+    plan = plan_in(
+        plan_file,
+        "--contenders.CNN.match=flops",
+        f"--augmentations={{plain: [], flips: [{{class_path: {flip}, init_args: {{p: 0.3}}}}]}}",
+    )
+    assert [contender.name for contender in plan.contenders] == ["ViT+plain", "ViT+flips", "CNN+plain", "CNN+flips"]
+    assert plan.contender("CNN+flips").match_to == "ViT+flips"
+    assert plan.contender("CNN+flips").augment == ({"class_path": flip, "init_args": {"p": 0.3}},)
+    assert plan.contender("ViT+plain").augment == ()
+
+
+def test_without_augmentations_names_stay() -> None:
+    contenders = (Contender("A", {}), Contender("B", {}))
+    assert crossed(contenders, {}) == contenders
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled pictures to learn from"),
+        (["--sizes=[15, 60]"], 1, "15 pictures are too few for 10 classes"),
+        (["--sizes=[30, 30]"], 2, "size 30 is given twice"),
+        (["--sizes=[30]"], 2, "at least 2 sizes"),
+        (["--sizes={smallest: 60, largest: 30}"], 2, "not 60 to 30"),
+        (["--sizes={smallest: 60, largest: 90, count: 1}"], 2, "at least 2 sizes"),
+        (["--sizes=null"], 2, "how many pictures?"),
+        (["--seeds=[0, 1, 1]"], 2, "seed 1 is given twice"),
+        (["--seeds=[0, 1]"], 2, "give at least 3"),
+        (["--rate_seeds=[2]"], 2, "seed 2 is reported and chooses learning rates"),
+        (["--rate_seeds=[]"], 2, "seeds of their own"),
+        (["--rate_factors=[0, 1]"], 2, "factors above 0"),
+        (["--rate_factors=[1, 1]"], 2, "rate factor 1.0 is given twice"),
+        (["--validate_every=3"], 2, "let `validate_every` divide `steps`"),
+        (["--steps=0"], 2, "steps must be at least 1"),
+        (["--threads=0"], 2, "threads must be at least 1"),
+        (["--name=a/b"], 2, "'a/b' cannot name a folder"),
+        (["--contenders.vit.net=vitrail.models.CNN"], 2, "contender vit is given twice"),
+        (["--contenders.Other.mixup=1"], 2, "net"),
+        (["--contenders.CNN.match=beauty"], 2, "match"),
+        (["--contenders.CNN.match=flops", "--contenders.CNN.match_to=Nobody"], 2, "whom shall 'CNN' match?"),
+        (["--contenders.ViT.match=flops"], 2, "whom shall 'ViT' match?"),
+        (["--contenders.CNN.match=flops", "--contenders.CNN.net.name=resnet18"], 2, "whose width is fixed"),
+        (["--contenders.ViT.net.init_args.patch=3"], 2, "patches of 3 do not divide"),
+        (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
+        (["--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
+        (["--mode=equal-money"], 2, "mode"),
+        (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
+        (["--steps=many"], 2, "steps"),
+        (["--until-sure=95"], 2, "between 0.5 and 1"),
+        (["--workers=0"], 2, "at least 1 run at a time"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    words: list[str],
+    code: int,
+    reason: str,
+    plan_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", f"--config={plan_file}", *words]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("vitrail: ")
+    assert reason in line
+    assert list(tmp_path.iterdir()) == [plan_file]
+
+
+def test_two_contenders_of_one_name_in_a_file_are_seen(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("contenders:\n  A: {net: vitrail.models.ViT}\n  A: {net: vitrail.models.CNN}\n")
+    with pytest.raises(UsageError, match="two contenders called 'A'"):
+        names_in_file(file)
+
+
+def test_what_is_no_yaml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("contenders: [1, {")
+    with pytest.raises(UsageError, match=r"bad\.yaml is no YAML file"):
+        names_in_file(file)

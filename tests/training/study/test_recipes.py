@@ -1,0 +1,43 @@
+"""Shipped studies: each is found by name, says what it is and what was expected of it, and is read in full."""
+
+from pathlib import Path
+
+import pytest
+
+from vitrail.cli import main
+from vitrail.training.recipes import find_recipe, recipes
+from vitrail.training.study.plan import Geometric
+from vitrail.training.study.words import read_words
+
+NAMES = sorted(recipes("study"))
+
+
+def test_the_two_studies_are_shipped() -> None:
+    assert {"digits", "fashion-mnist"} <= set(NAMES)
+    assert not set(NAMES) & set(recipes())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_study_opens_with_command_hardware_time_and_what_was_expected(name: str) -> None:
+    head = [line for line in Path(find_recipe(name, "study")).read_text().splitlines() if line.startswith("#")]
+    assert head[0].startswith(f"# vitrail study --config {name}")
+    assert [line.split(":")[0] for line in head[1:4]] == ["# hardware", "# time", "# expected, written before the run"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_study_is_a_fair_one(name: str) -> None:
+    plan = read_words(["--config", name]).plan
+    assert plan.name == name
+    assert plan.contender("CNN").match == "flops"
+    assert len(plan.seeds) >= 3
+    assert plan.threads == 1
+
+
+def test_the_digits_study_is_of_the_promised_size() -> None:
+    plan = read_words(["--config", "digits"]).plan
+    assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 300)
+
+
+def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "--help"]) == 0
+    assert "recipes: digits, fashion-mnist" in capsys.readouterr().out

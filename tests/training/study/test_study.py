@@ -1,0 +1,306 @@
+"""Whole studies through the command: everybody computes the same, stopped ones go on, what fails fails alone."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from vitrail.card import InputRule
+from vitrail.cli import main
+from vitrail.data import Digits
+from vitrail.training.curves.outcomes import Outcomes
+from vitrail.training.curves.sure import Look
+from vitrail.training.study.folder import planned_before
+from vitrail.training.study.jobs import Job
+from vitrail.training.study.outcomes import outcomes_of
+
+from .conftest import PLAN
+
+DEADLINE = 300  # seconds, on a machine where others are at work
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study run from its beginning to its end, in this process."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "small.yaml").write_text(PLAN)
+    assert main(["study", f"--config={place / 'small.yaml'}", f"--folder={place / 'study'}", "--executor=here"]) == 0
+    return place / "study"
+
+
+@pytest.fixture
+def again(whole: Path, tmp_path: Path, plan_file: Path) -> Callable[..., int]:
+    """The same command on a copy of that study."""
+    shutil.copytree(whole, tmp_path / "study")
+
+    def run(*words: str) -> int:
+        return main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", *words])
+
+    return run
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_study_leaves_what_it_promises(whole: Path) -> None:
+    runs = sorted(folder.name for folder in (whole / "runs").iterdir())
+    reported = [f"{name}-{size}-s{seed}" for name in ("CNN", "ViT") for size in (30, 60) for seed in (0, 1, 2)]
+    trials = [
+        f"{name}-{size}-s9-tune-{rate}" for name in ("CNN", "ViT") for size in (30, 60) for rate in (0.002, 0.006)
+    ]
+    assert runs == sorted([*reported, *trials])
+    for name in reported:
+        assert {"result.json", "predictions.npz", "log.txt"} <= {
+            file.name for file in (whole / "runs" / name).iterdir()
+        }
+    table = rows(whole / "results.csv")
+    assert [(row["contender"], int(row["size"]), int(row["seed"])) for row in table] == [
+        (name, size, seed) for name in ("CNN", "ViT") for size in (30, 60) for seed in (0, 1, 2)
+    ]
+    timings = rows(whole / "timings.csv")
+    assert [row["what"] for row in timings] == ["reported"] * 12 + ["tries a rate"] * 8 + ["exported"] * 2
+    assert all(float(row["latency_milliseconds"]) > 0 for row in timings[-2:])
+    assert json.loads((whole / "plan.json").read_text())["sizes"] == [30, 60]
+
+
+def test_every_figure_follows_from_its_runs_predictions(whole: Path) -> None:
+    for row in rows(whole / "results.csv"):
+        with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as kept:
+            assert np.array_equal(kept["labels"], Digits().labels("test"))
+            wrong = kept["probabilities"].argmax(1) != kept["labels"]
+        assert float(row["test_error"]) == pytest.approx(wrong.mean(), rel=1e-5)
+        assert int(row["train_pictures"]) + int(row["val_pictures"]) == int(row["size"])
+
+
+def test_reported_rates_are_those_that_validated_best(whole: Path) -> None:
+    tried: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    for path in (whole / "runs").glob("*-tune-*/result.json"):
+        content = json.loads(path.read_text())
+        job, result = content["job"], content["result"]
+        score = (result["val_error"], result["val_loss"], job["rate"])
+        tried.setdefault((job["contender"], job["size"]), []).append(score)
+    for row in rows(whole / "results.csv"):
+        assert float(row["rate"]) == min(tried[row["contender"], int(row["size"])])[2]
+
+
+def test_the_statistics_get_every_runs_wrong_answers(whole: Path, plan_file: Path) -> None:
+    from vitrail.training.study.words import read_words
+
+    settled = planned_before(whole, read_words([f"--config={plan_file}"]).plan, Digits().fingerprint)
+    assert settled is not None
+    table = [row for row in rows(whole / "results.csv") if row["seed"] != "1"]
+    jobs = [Job(row["contender"], int(row["size"]), int(row["seed"]), float(row["rate"])) for row in table]
+    missing = next(job for job in jobs if job.contender == "CNN" and job.size == 60 and job.seed == 2)
+    outcomes = outcomes_of(settled, whole, [job for job in jobs if job != missing])
+    assert (outcomes.contenders, outcomes.sizes, outcomes.seeds) == (("ViT", "CNN"), (30, 60), (0, 2))
+    assert outcomes.wrong.shape == (2, 2, 2, 359)
+    assert outcomes.done.sum() == 7
+    assert not outcomes.done[1, 1, 1]
+    for row in table:
+        place = (outcomes.contenders.index(row["contender"]), outcomes.sizes.index(int(row["size"])),
+                 outcomes.seeds.index(int(row["seed"])))  # fmt: skip
+        if outcomes.done[place]:
+            assert outcomes.wrong[place].mean() == pytest.approx(float(row["test_error"]), rel=1e-5)
+
+
+def test_a_pool_finds_the_same_as_one_process(whole: Path, plan_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pooled"
+    assert main(["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=2"]) == 0
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    for place in (whole / "runs").iterdir():
+        assert (folder / "runs" / place.name / "predictions.npz").read_bytes() == (
+            place / "predictions.npz"
+        ).read_bytes()
+    assert len({row["worker"] for row in rows(folder / "timings.csv") if row["worker"]}) == 2
+
+
+def test_a_finished_study_computes_nothing_again(
+    again: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "study" / "runs").rglob("*")}
+    assert again() == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "study" / "runs").rglob("*")} == before
+    assert "test error" not in capsys.readouterr().out
+
+
+def test_what_is_damaged_is_named_and_done_again(
+    again: Callable[..., int], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "study" / "runs"
+    (runs / "CNN-30-s0" / "result.json").write_text('{"job": ')
+    (runs / "CNN-30-s1" / "result.json").write_text("[1]")
+    predictions = runs / "ViT-60-s2" / "predictions.npz"
+    predictions.write_bytes(predictions.read_bytes()[:-7])
+    (runs / "ViT-60-s1" / "log.txt").unlink()
+    shutil.copy(runs / "CNN-60-s1" / "result.json", runs / "CNN-60-s0" / "result.json")
+    shutil.rmtree(runs / "ViT-30-s1")
+    assert again() == 0
+    printed = capsys.readouterr().out
+    for named in ("CNN-30-s0/result.json", "CNN-30-s1/result.json", "ViT-60-s2/predictions.npz", "CNN-60-s0/"):
+        assert named in printed
+    assert printed.count("test error") == 6
+    assert (tmp_path / "study/results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--steps=8"], "plan.steps is 4 there and 8 here"),
+        (["--contenders.CNN.net.init_args.width=5"], "plan.contenders.CNN.model.net.init_args.width is 4 there"),
+        (["--data.seed=3"], "plan.data.seed is 0 there and 3 here"),
+    ],
+)
+def test_a_folder_of_another_plan_is_refused(
+    words: list[str], reason: str, again: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert again(*words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds a study of another plan" in line
+    assert reason in line
+
+
+def test_a_study_stops_when_it_is_told_that_enough_is_known(
+    whole: Path, plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked after every seed with all that is known so far; what is run is what the whole study runs."""
+    seen: list[Outcomes] = []
+
+    def pretended(outcomes: Outcomes, planned: int, sure: float) -> Look:
+        seen.append(outcomes)
+        stop = (planned, sure) == (3, 0.9) and len(outcomes.seeds) == 2
+        return Look(stop, None, 0.5, 1.0, len(outcomes.seeds), planned)
+
+    monkeypatch.setattr("vitrail.training.study.study.look", pretended)
+    folder = tmp_path / "sure"
+    words = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
+    assert main([*words, "--until-sure=0.9"]) == 0
+    assert [outcomes.seeds for outcomes in seen] == [(0,), (0, 1)]
+    assert all(outcomes.done.all() for outcomes in seen)
+    table = [row for row in rows(whole / "results.csv") if row["seed"] != "2"]
+    assert rows(folder / "results.csv") == table
+    assert "enough is known after 2 of 3 seeds: 4 runs saved" in capsys.readouterr().out
+    assert main(words) == 0
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def test_the_look_itself_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
+    words = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure=0.95"]
+    assert main(["study", *words]) == 0
+    seeds = {row["seed"] for row in rows(tmp_path / "study" / "results.csv")}
+    assert {"0", "1"} <= seeds
+
+
+def test_a_folder_with_something_else_is_left_alone(plan_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    assert main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'mine'}"]) == 2
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_or_altered_plan_is_refused(
+    again: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "study" / "plan.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({**plain, "sizes": [30, 50]}))
+    assert again() == 1
+    path.write_text("{")
+    assert again() == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "was changed by hand" in first
+    assert "is damaged" in second
+
+
+def test_a_study_that_is_killed_goes_on_where_it_was(whole: Path, plan_file: Path, tmp_path: Path) -> None:
+    """Killed without warning in the middle: workers end too, and the whole comes out the same."""
+    folder = tmp_path / "killed"
+    words = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=1"]
+    study = subprocess.Popen([sys.executable, "-m", "vitrail", *words], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: any((folder / "runs").glob("*/result.json")), study)
+        workers = psutil.Process(study.pid).children(recursive=True)
+    finally:
+        study.send_signal(signal.SIGKILL)
+        study.wait(timeout=30)
+    _, alive = psutil.wait_procs(workers, timeout=DEADLINE)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+    there = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/result.json")}
+    assert there
+    assert main([*words[:3], "--executor=here"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not happened():
+        assert process.poll() is None, "it ended before"
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture that does not decode, in the larger subsets only."""
+    pictures, folder = tmp_path / "pictures", tmp_path / "study"
+    digits = Digits().read("train", InputRule(8))
+    for index in np.concatenate([np.flatnonzero(digits.labels == label)[:30] for label in (0, 1)]):
+        place = pictures / str(digits.labels[index])
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[index]).save(place / f"{index}.png")
+    words = [
+        f"--data.path={pictures}",
+        "--sizes=[6, 40]",
+        "--rate_factors=[1]",
+        f"--folder={folder}",
+        "--executor=here",
+    ]
+    broken = broken_picture(pictures)
+    assert main(["study", f"--config={plan_file}", *words]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert "6 of 12 runs failed, the others are kept" in line
+    assert str(broken) in line
+    assert [int(row["size"]) for row in rows(folder / "results.csv")] == [6] * 6
+    assert printed.out.count("failed: ") == 6
+
+
+def broken_picture(pictures: Path) -> Path:
+    """Spoils a picture that each seed's subset of 40 holds, and none of 6."""
+    from vitrail.training.picture_data import PictureData
+
+    def names(size: int, seed: int) -> set[Path]:
+        data = PictureData(str(pictures), 8, pictures=size, draw=seed)
+        return {pictures / name for part in ("train", "val") for name in data.part(part).names}
+
+    large = set.intersection(*(names(40, seed) for seed in range(3)))
+    small = set.union(*(names(6, seed) for seed in range(3)))
+    chosen = min(large - small)
+    chosen.write_bytes(chosen.read_bytes()[:40])
+    return chosen
+
+
+def test_a_dry_run_tells_and_writes_nothing(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", f"--config={plan_file}", "--dry-run", "--workers=2", "--contenders.CNN.match=flops"]) == 0
+    matched, head, *sizes, last = capsys.readouterr().out.splitlines()
+    assert matched.startswith("CNN matched: width ")
+    assert head.split() == ["pictures", "runs", "of", "each", "ViT", "CNN"]
+    assert [line.split()[:2] for line in sizes] == [["30", "5"], ["60", "5"]]
+    assert last.startswith("20 runs, ")
+    assert "with 2 at a time" in last
+    assert "core-hours" in last
+    assert list(tmp_path.iterdir()) == [plan_file]

@@ -1,0 +1,105 @@
+"""A run of a study is a run of `vitrail fit`: the same weights, the same answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from vitrail.cli import main
+from vitrail.data import Digits
+from vitrail.models.checkpoint import load_checkpoint
+from vitrail.training.study.jobs import Job
+from vitrail.training.study.plan import Plain
+from vitrail.training.study.settled import Settled, settle
+from vitrail.training.study.train import train
+from vitrail.training.study.words import read_words
+
+FLIP = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
+
+
+def settled_plan(file: Path, *words: str) -> Settled:
+    return settle(read_words([f"--config={file}", *words]).plan, Digits())
+
+
+def recipe(settled: Settled, job: Job, mode: Plain) -> Plain:
+    """The same run in the words of `vitrail fit`."""
+    contender, data = settled.contender(job.contender), settled.plan.data
+    optimizer = contender.model["optimizer"]
+    own_rate = {**optimizer, "init_args": {**optimizer["init_args"], "lr": job.rate}}
+    return {
+        "seed_everything": job.seed,
+        "trainer": {"accelerator": "cpu", "gradient_clip_val": 1.0, **mode},
+        "model": {**contender.model, "optimizer": own_rate},
+        "data": {**data, "pictures": job.size, "draw": job.seed, "augment": [FLIP]},
+    }
+
+
+STEPS: Plain = {"max_steps": 12, "val_check_interval": 3, "check_val_every_n_epoch": None}
+
+
+@pytest.mark.parametrize("contender", ["ViT", "CNN"])
+def test_a_run_is_the_run_of_fit(contender: str, plan_file: Path, tmp_path: Path, one_thread: None) -> None:
+    """With chance at work everywhere: initial weights, order, augmentation, mixup."""
+    flips = f"--augmentations={{flips: [{FLIP}]}}"
+    settled = settled_plan(plan_file, "--sizes=[60, 300]", "--steps=12", "--validate_every=3", flips)
+    job = Job(f"{contender}+flips", 300, seed=1, rate=0.005)
+    ours = train(settled, job, Digits())
+
+    config = tmp_path / "fit.yaml"
+    config.write_text(yaml.safe_dump(recipe(settled, job, STEPS)))
+    run = tmp_path / "run"
+    assert main(["fit", f"--config={config}", f"--run={run}"]) == 0
+    assert main(["test", f"--ckpt_path={run / 'checkpoints/best.ckpt'}"]) == 0
+
+    (tmp_path / "best.ckpt").write_bytes(ours.files["best.ckpt"])
+    here, there = load_checkpoint(tmp_path / "best.ckpt"), load_checkpoint(run / "checkpoints/best.ckpt")
+    assert here[0] == there[0]
+    assert here[1].keys() == there[1].keys()
+    assert all(torch.equal(here[1][key], there[1][key]) for key in here[1])
+
+    (tmp_path / "predictions.npz").write_bytes(ours.files["predictions.npz"])
+    with np.load(tmp_path / "predictions.npz") as mine, np.load(run / "predictions.npz") as fits:
+        assert np.array_equal(mine["probabilities"], fits["probabilities"])
+        assert np.array_equal(mine["names"], fits["names"])
+        wrong = mine["probabilities"].argmax(1) != mine["labels"]
+    assert ours.result.test_error == wrong.mean()
+    assert ours.result.steps == 12
+    assert (ours.result.train_pictures, ours.result.val_pictures) == (240, 60)
+    assert ours.pictures_seen == 12 * 64
+
+
+def test_figures_are_those_of_the_best_validation(plan_file: Path, one_thread: None) -> None:
+    settled = settled_plan(plan_file, "--steps=12", "--validate_every=3")
+    found = train(settled, Job("CNN", 60, 0, 0.005), Digits())
+    log = [line.split() for line in found.files["log.txt"].decode().splitlines()]
+    best = max(log, key=lambda words: (float(words[3]), -int(words[1])))
+    assert [int(words[1]) for words in log] == [3, 6, 9, 12]
+    assert found.result.best_step == int(best[1])
+    assert found.result.val_error == pytest.approx(1 - float(best[3]), abs=1e-4)
+    assert found.result.val_loss == pytest.approx(float(best[5]), abs=1e-4)
+    assert "best.ckpt" in found.files  # 60 is this plan's largest size
+    assert "best.ckpt" not in train(settled, Job("CNN", 30, 0, 0.005), Digits()).files
+
+
+def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thread: None) -> None:
+    from vitrail.export.calibration import calibration_error
+
+    settled = settled_plan(plan_file, "--steps=12", "--validate_every=3")
+    found = train(settled, Job("CNN", 60, 0, 0.005), Digits())
+    path = plan_file.with_name("predictions.npz")
+    path.write_bytes(found.files["predictions.npz"])
+    with np.load(path) as kept:
+        expected = calibration_error(np.log(kept["probabilities"]), kept["labels"], 1.0)
+    assert found.result.calibration_error == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_epochs_ends_early_without_a_gain(plan_file: Path, one_thread: None) -> None:
+    """A rate much too high soon gains nothing."""
+    words = ["--mode=equal-epochs", "--epochs=30", "--patience=2", "--contenders.CNN.optimizer.init_args.lr=1"]
+    settled = settled_plan(plan_file, "--sizes=[60, 300]", *words)
+    found = train(settled, Job("CNN", 300, 0, 1.0), Digits())
+    steps_an_epoch = 240 // 64
+    assert found.result.steps % steps_an_epoch == 0
+    assert 3 * steps_an_epoch <= found.result.steps < 30 * steps_an_epoch

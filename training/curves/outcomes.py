@@ -1,0 +1,66 @@
+"""What a study measured: for every run, which test pictures it got wrong."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.errors import DataError
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Answers of all runs to the same test pictures, in the same order everywhere.
+
+    A run that is missing is False in `done`; what `wrong` says of it is not looked at.
+    """
+
+    contenders: tuple[str, ...]
+    sizes: tuple[int, ...]  # ascending, labelled pictures
+    seeds: tuple[int, ...]
+    wrong: Flags  # [contender, size, seed, test picture]
+    done: Flags = field(default_factory=lambda: np.ones(0, np.bool_))  # [contender, size, seed]; all, if not given
+
+    def __post_init__(self) -> None:
+        grid = (len(self.contenders), len(self.sizes), len(self.seeds))
+        if self.done.size == 0:
+            object.__setattr__(self, "done", np.ones(grid, np.bool_))
+        if self.wrong.ndim != 4 or self.wrong.shape[:3] != grid or self.done.shape != grid:
+            raise DataError(
+                f"{grid} contenders, sizes and seeds were named, but answers are {self.wrong.shape} "
+                f"and marks of finished runs {self.done.shape}"
+            )
+        if self.wrong.shape[3] == 0:
+            raise DataError("a study needs test pictures")
+        if list(self.sizes) != sorted({size for size in self.sizes if size > 0}):
+            raise DataError(f"sizes must be positive, ascending and different: {self.sizes}")
+        if len(set(self.contenders)) < len(self.contenders) or len(set(self.seeds)) < len(self.seeds):
+            raise DataError(f"contenders and seeds must be different: {self.contenders}, {self.seeds}")
+
+    @property
+    def pictures(self) -> int:
+        return int(self.wrong.shape[3])
+
+    @cached_property
+    def runs(self) -> NDArray[np.int64]:
+        """How many seeds there are of each contender and size, [C, S]."""
+        return np.asarray(self.done.sum(axis=2), np.int64)
+
+    @cached_property
+    def shares(self) -> Floats:
+        """How large a share of the seeds got each picture wrong, [C, S, T]; NaN where there is no run."""
+        hits = np.einsum("csrt,csr->cst", self.wrong, self.done, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(hits / self.runs[:, :, None])
+
+    def first_sizes(self, count: int) -> "Outcomes":
+        return Outcomes(self.contenders, self.sizes[:count], self.seeds, self.wrong[:, :count], self.done[:, :count])
+
+    def first_seeds(self, count: int) -> "Outcomes":
+        return Outcomes(
+            self.contenders, self.sizes, self.seeds[:count], self.wrong[:, :, :count], self.done[:, :, :count]
+        )

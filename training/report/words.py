@@ -1,0 +1,86 @@
+"""Numbers as people read them: no more digits than are known, and their units."""
+
+from math import floor, log10
+
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def percent(share: float) -> str:
+    return f"{bare(share, decimals(share))} %"
+
+
+def percent_range(share: float, low: float, high: float) -> str:
+    """A share and its interval, all with the digits of the share."""
+    digits = decimals(share)
+    return f"{bare(share, digits)} % ({bare(low, digits)} to {bare(high, digits)})"
+
+
+def points_range(gap: float, low: float, high: float) -> str:
+    """A difference of shares in points and its interval; a wide one needs fewer digits."""
+    digits = 1 if high - low >= 0.015 else 2
+    return f"{points(gap, digits)} ({points(low, digits)} to {points(high, digits)})"
+
+
+def points(gap: float, digits: int = 1) -> str:
+    """A minus is a real one, and nothing has none."""
+    text = f"{100 * gap:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+
+def bare(share: float, digits: int) -> str:
+    return f"{100 * share:.{digits}f}"
+
+
+def decimals(share: float) -> int:
+    """One, but two where the first would say too little."""
+    return 1 if 0.00995 <= share <= 0.99005 else 2
+
+
+def chance(probability: float) -> str:
+    """Never surer than it is."""
+    if probability > 0.99:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.01 else f"{floor(100 * probability + 1e-9)} %"
+
+
+def significance(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def significant(number: float, digits: int = 3) -> str:
+    """So many digits that count, never as a power of ten."""
+    if number == 0:
+        return "0"
+    return f"{number:,.{max(digits - 1 - floor(log10(abs(number))), 0)}f}"
+
+
+def quantity(number: float, unit: str) -> str:
+    """With k, M, G or T."""
+    for factor, prefix in PREFIXES:
+        if abs(number) >= factor:
+            return f"{significant(number / factor)} {prefix}{unit}"
+    return f"{significant(number)} {unit}".rstrip()
+
+
+def seconds(value: float) -> str:
+    if value < 90:
+        return f"{significant(value, 2)} s"
+    return f"{significant(value / 60, 2)} min" if value < 5400 else f"{significant(value / 3600, 2)} h"
+
+
+def rate(value: float) -> str:
+    """A learning rate."""
+    return f"{value:.2g}"
+
+
+def listed(words: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,33 @@
+"""How long an exported model takes for one picture: what whoever serves it waits for."""
+
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from vitrail.card import InputRule
+from vitrail.export.graph import Graph, to_onnx
+from vitrail.runtime import session_options
+from vitrail.training.study.building import network_of
+from vitrail.training.study.plan import Contender
+
+SECONDS = 0.5
+LEAST_CALLS = 30
+
+
+def milliseconds(contender: Contender, classes: int, rule: InputRule, threads: int) -> float:
+    """The median call of onnxruntime's CPU provider with one canvas; weights do not matter to it."""
+    graph = Graph(network_of(contender, classes, rule.size), rule, 1.0).eval()
+    with torch.random.fork_rng(devices=[]):
+        model = to_onnx(graph)
+    session = ort.InferenceSession(model, session_options(threads), providers=["CPUExecutionProvider"])
+    canvas = np.zeros((1, rule.size, rule.size, 3), np.uint8)
+    times: list[float] = []
+    end = perf_counter() + SECONDS
+    while len(times) < LEAST_CALLS or perf_counter() < end:
+        begin = perf_counter()
+        session.run(["probabilities"], {"image": canvas})
+        times.append(perf_counter() - begin)
+    return 1000 * median(times)

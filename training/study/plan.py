@@ -1,0 +1,164 @@
+"""What a study compares, as plain data: contenders, sizes, seeds, and how long each run learns."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from vitrail.errors import UsageError
+
+Plain = dict[str, Any]
+Mode = Literal["equal-steps", "equal-epochs"]
+Measure = Literal["flops", "parameters", "latency"]
+Device = Literal["auto", "cpu", "gpu"]
+
+LEAST_SEEDS = 3
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # names become names of folders
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that takes part.
+
+    `model` is what stands under `model` in a recipe of `vitrail fit`, `augment` what stands under `data.augment`. With
+    `match` its width is chosen so that it costs as much as the contender `match_to`.
+    """
+
+    name: str
+    model: Plain
+    augment: tuple[Plain, ...] = ()
+    match: Measure | None = None
+    match_to: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that its optimizer is given; what is tried are multiples of it."""
+        return float(self.model["optimizer"]["init_args"]["lr"])
+
+    def with_width(self, width: int) -> "Contender":
+        net = self.model["net"]
+        wider = {**net, "init_args": {**net["init_args"], "width": width}}
+        return replace(self, model={**self.model, "net": wider})
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """Sizes that grow by the same factor, from the smallest to the largest; without a largest, to all there is."""
+
+    smallest: int
+    largest: int | None = None
+    count: int = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole study; its results follow from this, the pictures and the versions of the packages alone."""
+
+    name: str
+    data: Plain
+    contenders: tuple[Contender, ...]
+    sizes: tuple[int, ...] | Geometric
+    seeds: tuple[int, ...] = (0, 1, 2)
+    mode: Mode = "equal-steps"
+    steps: int = 300
+    validate_every: int = 30
+    epochs: int = 100
+    patience: int = 10
+    gradient_clip: float | None = 1.0
+    rate_factors: tuple[float, ...] = (1 / 3, 1.0, 3.0)
+    rate_seeds: tuple[int, ...] = (1000, 1001)
+    threads: int = 1
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        for one in (self.name, *(contender.name for contender in self.contenders)):
+            if not NAME.fullmatch(one):
+                raise UsageError(f"'{one}' cannot name a folder: use letters, digits and . _ + -")
+        if len(self.contenders) < 2:
+            raise UsageError("a study compares at least two contenders: name them under `contenders`")
+        refuse_repeated("contender", (contender.name.lower() for contender in self.contenders))
+        self._check_sizes()
+        self._check_seeds()
+        self._check_length()
+        for contender in self.contenders:
+            check_match(contender, self.contenders)
+
+    def contender(self, name: str) -> Contender:
+        return next(contender for contender in self.contenders if contender.name == name)
+
+    def _check_sizes(self) -> None:
+        if isinstance(self.sizes, Geometric):
+            last = self.sizes.largest
+            if self.sizes.smallest < 1 or (last is not None and last <= self.sizes.smallest):
+                raise UsageError(f"sizes grow from a smallest to a larger one, not {self.sizes.smallest} to {last}")
+            if self.sizes.count < 2:
+                raise UsageError(f"a curve has at least 2 sizes, not {self.sizes.count}")
+            return
+        if len(self.sizes) < 2:
+            raise UsageError(f"a curve has at least 2 sizes, not {len(self.sizes)}")
+        refuse_repeated("size", self.sizes)
+        object.__setattr__(self, "sizes", tuple(sorted(self.sizes)))
+
+    def _check_seeds(self) -> None:
+        refuse_repeated("seed", self.seeds)
+        if len(self.seeds) < LEAST_SEEDS:
+            raise UsageError(f"{len(self.seeds)} seed(s) do not tell chance from skill: give at least {LEAST_SEEDS}")
+        shared = sorted(set(self.seeds) & set(self.rate_seeds))
+        if shared:
+            raise UsageError(
+                f"seed {shared[0]} is reported and chooses learning rates: a choice would flatter its own result, "
+                "so give `rate_seeds` others"
+            )
+        if len(self.rate_factors) > 1 and not self.rate_seeds:
+            raise UsageError("learning rates are tried with seeds of their own: give `rate_seeds`, or one rate factor")
+
+    def _check_length(self) -> None:
+        for name in ("steps", "validate_every", "epochs", "patience", "threads"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.mode == "equal-steps" and self.steps % self.validate_every:
+            raise UsageError(
+                f"{self.steps} steps do not end with a validation where every {self.validate_every} steps are "
+                "validated: let `validate_every` divide `steps`"
+            )
+        if not self.rate_factors or min(self.rate_factors) <= 0:
+            raise UsageError("learning rates are multiplied by factors above 0: give `rate_factors` at least one")
+        refuse_repeated("rate factor", self.rate_factors)
+
+
+def check_match(contender: Contender, everybody: Iterable[Contender]) -> None:
+    """A contender may match another one that has its own width."""
+    if contender.match is None:
+        return
+    known = {other.name: other for other in everybody}
+    other = known.get(contender.match_to or "")
+    if other is None or other.name == contender.name:
+        raise UsageError(f"whom shall '{contender.name}' match? name another contender as its `match_to`")
+    if other.match is not None:
+        raise UsageError(f"'{contender.name}' cannot match '{other.name}', which itself matches another contender")
+    if contender.model["net"]["init_args"].get("name") is not None:
+        raise UsageError(f"'{contender.name}' is a network of timm, whose width is fixed: it can match nobody")
+
+
+def refuse_repeated(what: str, values: Iterable[Any]) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise UsageError(f"{what} {value} is given twice")
+        seen.add(value)
+
+
+def crossed(contenders: Iterable[Contender], augmentations: dict[str, list[Plain]]) -> tuple[Contender, ...]:
+    """Every contender with every augmentation, called after both; those that match follow their own augmentation."""
+    if not augmentations:
+        return tuple(contenders)
+    return tuple(
+        replace(
+            contender,
+            name=f"{contender.name}+{name}",
+            augment=tuple(transforms),
+            match_to=contender.match_to and f"{contender.match_to}+{name}",
+        )
+        for contender in contenders
+        for name, transforms in augmentations.items()
+    )
