@@ -103,6 +103,7 @@ FAULTS = {
         ["picture,a", "1.png,1", "2.png,2"],
         "has 2 picture(s) to learn from; it needs at least 3",
     ),
+    "another folder": ("labels.csv", ["picture,labels", "/x.png,oak"], "'/x.png' is not named from the table's own"),
     "no picture by its name": (
         "labels.csv",
         ["picture,labels", "labels.csv,oak"],

@@ -76,11 +76,12 @@ def row_of(table: Path, number: int, cells: dict[str, str], columns: Sequence[st
 
 
 def faults_of(table: Path, row: Row) -> Iterator[str]:
-    name = row.file.relative_to(table.parent) if row.file.is_relative_to(table.parent) else row.file
-    if not row.file.is_file():
-        yield f"line {row.number}: there is no picture '{name}'"
+    if not row.file.is_relative_to(table.parent):
+        yield f"line {row.number}: '{row.file}' is not named from the table's own folder"
+    elif not row.file.is_file():
+        yield f"line {row.number}: there is no picture '{row.file.relative_to(table.parent)}'"
     elif row.file.suffix.lower() not in EXTENSIONS:
-        yield f"line {row.number}: '{name}' is no kind of picture that is read here"
+        yield f"line {row.number}: '{row.file.name}' is no kind of picture that is read here"
     if row.part not in ("", *PARTS):
         yield f"line {row.number}: the part '{row.part}' is unknown; there is {', '.join(PARTS)}"
 
