@@ -2,7 +2,8 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -130,9 +131,10 @@ def trainer_of(settled: Settled, callbacks: list[Callback], steps: int | None) -
 
 def checkpoint(trainer: pl.Trainer) -> bytes:
     """The best weights as `vitrail export` reads them, without what only a run taken up again would need."""
-    file = BytesIO()
-    torch.save(trainer._checkpoint_connector.dump_checkpoint(weights_only=True), file)
-    return file.getvalue()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "best.ckpt"
+        trainer.save_checkpoint(path, weights_only=True)
+        return path.read_bytes()
 
 
 def measured(model: Classification, data: KeptPictures, best: Best, logits: Tensor, steps: int) -> Result:
