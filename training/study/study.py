@@ -1,4 +1,4 @@
-"""A whole study: settle the plan, run what is missing, write the tables, say what failed."""
+"""A whole study: settle the plan, run what is missing, write tables and report, say what failed."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +9,7 @@ from vitrail.data import open_source
 from vitrail.errors import VitrailError
 from vitrail.runtime import usable_cores
 from vitrail.training.curves.sure import look
+from vitrail.training.report.report import report
 from vitrail.training.runs import environment, write_json
 from vitrail.training.study.course import Course, Sure
 from vitrail.training.study.executors import Work
@@ -40,6 +41,8 @@ def study(asked: Asked) -> Course:
         write_results(asked.folder / "results.csv", course.reported())
         shown.close()
     write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled, course))
+    if course.reported():
+        report(asked.folder)
     refuse_failures(course)
     return course
 

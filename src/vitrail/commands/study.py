@@ -1,8 +1,10 @@
 """vitrail study: find out which model this much data deserves."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vitrail.commands.pages import shown
+from vitrail.errors import UsageError
 
 PAGE = """
 Train contenders on growing subsets of the pictures, several seeds each, and compare them fairly.
@@ -12,8 +14,9 @@ Train contenders on growing subsets of the pictures, several seeds each, and com
   vitrail study --config fashion-mnist --workers 4 --contenders.ViT.net.init_args.depth 6
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
 
-Results go to runs/study-NAME: plan.json, a folder for every run, results.csv (what plan and seeds determine) and
-timings.csv (what the machine does). The same command again goes on where the study stopped.
+Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
+and seeds determine) and timings.csv (what the machine does). The same command again goes on where the study stopped;
+`vitrail study --report runs/study-NAME` writes the report anew and runs nothing.
 --dry-run prints what would run, and after a few steps of each how long it would take. --until-sure 0.95 stops early.
 """
 
@@ -21,6 +24,8 @@ timings.csv (what the machine does). The same command again goes on where the st
 def main(args: Sequence[str]) -> int:
     if shown(args, "study", PAGE, "study"):
         return 0
+    if args and args[0] == "--report":
+        return report_anew(args[1:])
     from vitrail.training.study.words import read_words
 
     asked = read_words(args)
@@ -32,5 +37,15 @@ def main(args: Sequence[str]) -> int:
     from vitrail.training.study.study import study
 
     study(asked)
-    print(f"results: {asked.folder / 'results.csv'}")
+    print(f"report: {asked.folder / 'report.html'}")
+    return 0
+
+
+def report_anew(args: Sequence[str]) -> int:
+    """The report of a study that lies there."""
+    if len(args) != 1:
+        raise UsageError("say whose report is to be written: vitrail study --report runs/study-NAME")
+    from vitrail.training.report.report import report
+
+    print(f"report: {report(Path(args[0]))}")
     return 0
