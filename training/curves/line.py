@@ -49,12 +49,13 @@ def band(draws: Floats) -> tuple[Floats, Floats]:
 
 def described(one: Line, outcomes: Outcomes, sigma: Floats, grid: Floats, targets: tuple[float, ...]) -> Contender:
     """The line in plain numbers; `sigma` [C, S] is how far runs of different seeds lie apart."""
+    measured = points(one, outcomes, sigma)
     return Contender(
         outcomes.contenders[one.index],
-        points(one, outcomes, sigma),
+        measured,
         one.ill_behaved,
         drawn_curve(one, grid, targets),
-        back_test(one),
+        back_test(one, measured),
     )
 
 
@@ -104,11 +105,11 @@ def next_pictures(curve: Averaged, end: float) -> NextPictures | None:
     return NextPictures(NEXT, float(here - there), float(low[0]), float(high[0]))
 
 
-def back_test(one: Line) -> BackTest | None:
+def back_test(one: Line, measured: tuple[Point, ...]) -> BackTest | None:
     """All laws count alike here: their weights were learnt from the very size that is hidden."""
     if one.averaged is None or one.averaged.hidden is None:
         return None
-    foretold, truth = one.averaged.hidden.foretold, float(one.errors[0, -1])
+    foretold, truth = one.averaged.hidden.foretold, measured[-1].error
     count, laws = foretold[1:].shape
     dealt = foretold[1:][np.arange(count), deal(np.full(laws, 1 / laws), count)]
     low, high = band(dealt[:, None])

@@ -26,6 +26,7 @@ from vitrail.training.study.outcomes import outcomes_of
 
 from .conftest import PLAN
 
+REPORT = {"report.html", "report.md", "curves.json", "learning_curves.png", "learning_curves.svg"}
 DEADLINE = 300  # seconds, on a machine where others are at work
 
 
@@ -73,6 +74,18 @@ def test_a_study_leaves_what_it_promises(whole: Path) -> None:
     assert [row["what"] for row in timings] == ["reported"] * 12 + ["tries a rate"] * 8 + ["exported"] * 2
     assert all(float(row["latency_milliseconds"]) > 0 for row in timings[-2:])
     assert json.loads((whole / "plan.json").read_text())["sizes"] == [30, 60]
+    assert REPORT <= {file.name for file in whole.iterdir()}
+
+
+def test_the_report_is_written_anew_and_is_the_same(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(whole, folder)
+    for name in REPORT:
+        (folder / name).unlink()
+    assert main(["study", "--report", str(folder)]) == 0
+    for name in REPORT:
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    assert main(["study", "--report"]) == 2
 
 
 def test_every_figure_follows_from_its_runs_predictions(whole: Path) -> None:
