@@ -11,7 +11,7 @@ def percent(share: float) -> str:
 
 def percent_range(share: float, low: float, high: float) -> str:
     """A share and its interval, all with the digits of the share."""
-    digits = decimals(share)
+    digits = decimals(share) or 1
     return f"{bare(share, digits)} % ({bare(low, digits)} to {bare(high, digits)})"
 
 
@@ -32,7 +32,9 @@ def bare(share: float, digits: int) -> str:
 
 
 def decimals(share: float) -> int:
-    """One, but two where the first would say too little."""
+    """One, but two where the first would say too little, and none for all or nothing."""
+    if share in (0, 1):
+        return 0
     return 1 if 0.00995 <= share <= 0.99005 else 2
 
 

@@ -276,3 +276,13 @@ def test_a_contender_without_any_run_leaves_the_other_its_report(tmp_path: Path)
     assert read.texts["p"][0] == sentence(read_study(folder).forecast)
     assert len(read.tables["Runs without a result"]) == 1 + 15
     assert read.tables["CNN"] == [read.tables["ViT"][0]]
+
+
+def test_a_best_rate_at_the_end_of_what_was_tried_is_told(found: Found) -> None:
+    def told(one: Found) -> str:
+        return markdown(tell(one))
+
+    assert "rate that was tried" not in told(found)
+    fewer = tuple(done for done in found.trials if done.job.rate != 0.001)
+    assert "With 100, 630 and 4,000 pictures CNN learns best with the lowest rate" in told(replace(found, trials=fewer))
+    assert "not tried but given: 0.002 (ViT) and 0.002 (CNN)" in told(replace(found, trials=()))
