@@ -83,6 +83,9 @@ def read_words(words: Sequence[str]) -> Asked:
     """The plan that is asked for; whatever is wrong with it is one line."""
     words = [f"{flag}={value}" if value else flag for flag, value in with_study_recipes(words)]
     parser = study_parser(contender_names(words))
+    if "--help=all" in words:
+        parser.print_help()
+        parser.exit()
     try:
         options: Plain = loads(dumps(parser.parse_args(words).as_dict(), default=str))
     except ArgumentError as fault:

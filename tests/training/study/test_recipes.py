@@ -38,6 +38,13 @@ def test_the_digits_study_is_of_the_promised_size() -> None:
     assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 300)
 
 
+def test_all_options_are_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "--config=digits", "--help=all"]) == 0
+    printed = capsys.readouterr().out
+    for option in ("--contenders.ViT.net", "--contenders.CNN.match_to", "--data.path", "--rate_factors"):
+        assert option in printed
+
+
 def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "--help"]) == 0
     assert "recipes: digits, fashion-mnist" in capsys.readouterr().out
