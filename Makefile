@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes and 5 GB the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[$(RUNTIME),train,export,serve,dev]'
+		--constraint constraints.txt --editable '.[$(RUNTIME),train,export,serve,ray,dev]'
 	@touch $@
 
 demo: $(READY)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
 
 PROBES = {"/livez", "/readyz", "/metrics"}  # asked for all day long: only their failures are news
@@ -23,4 +24,5 @@ def enter(request_id: str, method: str, path: str, route: str, status: int, seco
         "status": status,
         "seconds": round(seconds, 6),
     }
-    print(json.dumps(line), flush=True)
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

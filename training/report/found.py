@@ -10,7 +10,7 @@ from pathlib import Path
 from vitrail.errors import DataError, UsageError
 from vitrail.training.curves.findings import Forecast
 from vitrail.training.curves.forecast import forecast
-from vitrail.training.study.folder import PREDICTIONS, RESULT
+from vitrail.training.study.folder import FAILED, PREDICTIONS, RESULT
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.outcomes import outcomes_of
 from vitrail.training.study.plan import Plain
@@ -64,7 +64,7 @@ def read_study(folder: Path) -> Found:
         expected=str(plain["plan"].get("expected") or "").strip(),
         reported=reported,
         trials=tuple(done for done in runs if done.job.tries),
-        lost=tuple(lost(settled, runs, read_faults(folder / "failed.json") | broken, seeds)),
+        lost=tuple(lost(settled, runs, read_faults(folder / FAILED) | broken, seeds)),
         unused_seeds=tuple(seed for seed in settled.plan.seeds if seed not in seeds),
         latencies=read_latencies(folder / "timings.csv"),
         environment=read_plain(folder / "environment.json"),

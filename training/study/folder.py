@@ -19,6 +19,7 @@ from vitrail.training.study.settled import Settled, differences, hash_of
 NAMED = 5  # differences told of, at most
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
+FAILED = "failed.json"  # why runs have no result: their names and what was wrong
 
 
 def planned_before(folder: Path, plan: Plan, fingerprint: str) -> Settled | None:

@@ -16,7 +16,7 @@ from vitrail.training.study.executors import Work
 from vitrail.training.study.executors.here import here
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
-from vitrail.training.study.folder import keep_plan, planned_before
+from vitrail.training.study.folder import FAILED, keep_plan, planned_before
 from vitrail.training.study.latency import milliseconds
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import Show, show
@@ -41,6 +41,7 @@ def study(asked: Asked) -> Course:
         write_results(asked.folder / "results.csv", course.reported())
         shown.close()
     write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled, course))
+    write_json(asked.folder / FAILED, {done.job.name: done.fault for done in course.failed})
     if course.reported():
         report(asked.folder)
     refuse_failures(course)
