@@ -1,5 +1,6 @@
 """Workers on a Ray cluster: one actor each, on any node that has vitrail and the pictures."""
 
+import logging
 import socket
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def connected(address: str) -> Any:
         raise VitrailError("`--executor ray` needs pip install 'vitrail[cpu,train,export,ray]'") from fault
     require_cluster(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
         raise VitrailError(f"the Ray cluster at {address} cannot be joined: {first_line(str(fault))}") from fault
     return ray
