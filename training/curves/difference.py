@@ -30,7 +30,7 @@ class Gap:
     def quantile(self, share: float) -> float:
         """Where `below` reaches a share, by halving."""
         low, high = self.mean - 8 * self.scatter.max(), self.mean + 8 * self.scatter.max()
-        for _ in range(50):
+        for _ in range(32):
             middle = (low + high) / 2
             low, high = (middle, high) if self.below(middle) < share else (low, middle)
         return float(middle)

@@ -18,10 +18,14 @@ def pair(outcomes: Outcomes, spread: SeedSpread, first: Line, second: Line, grid
         return Pair(*names, measured, (), (), (), (), Crossing("refused"))
     apart = one.draws(grid) - other.draws(grid)
     low, high = band(apart)
-    inside = grid <= outcomes.sizes[-1]
     mean = one.measured(grid) - other.measured(grid)
-    told = distinct(measured) and beyond_chance(mean[inside], apart[:, inside])
-    found = crossing(grid, mean, low, high) if told else Crossing("undecided")
+    if distinct(measured):
+        # A lead that is not beyond chance anywhere is none, so that interval is taken to hold zero everywhere.
+        first_leads, second_leads = beyond_chance(-mean, -apart), beyond_chance(mean, apart)
+        upper, lower = high if first_leads else np.maximum(high, 0), low if second_leads else np.minimum(low, 0)
+        found = crossing(grid, mean, lower, upper)
+    else:
+        found = Crossing("undecided")
     return Pair(
         *names,
         measured,
@@ -51,14 +55,14 @@ def size_gaps(outcomes: Outcomes, spread: SeedSpread, first: int, second: int) -
     )
 
 
-def beyond_chance(mean: Floats, apart: Floats) -> bool:
-    """Whether the gap [N] is anywhere larger than the largest of chance gaps, of draws [D, N], in nine of ten draws.
+def beyond_chance(lead: Floats, draws: Floats) -> bool:
+    """Whether a lead [N] is anywhere larger than the largest of chance leads, of draws [D, N], in 19 of 20 draws.
 
     The interval of each size by itself would name a leader of two equal curves too often: there are many sizes.
     """
-    scatter = apart.std(axis=0)
-    chance = np.abs((apart - apart.mean(axis=0)) / scatter).max(axis=1)
-    return bool(np.abs(mean / scatter).max() > np.quantile(chance, 0.9))
+    scatter = draws.std(axis=0)
+    chance = ((draws - draws.mean(axis=0)) / scatter).max(axis=1)
+    return bool((lead / scatter).max() > np.quantile(chance, HIGH))
 
 
 def distinct(measured: tuple[SizeGap, ...]) -> bool:

@@ -14,7 +14,7 @@ from vitrail.training.curves.findings import Forecast
 from vitrail.training.curves.forecast import forecast
 from vitrail.training.curves.synthetic import PAIRS, SIZES, Pair, study
 
-DRAWS = 200  # of each forecast: enough to average over many studies
+DRAWS = 160  # of each forecast: enough to average over many studies
 
 
 @dataclass(frozen=True)

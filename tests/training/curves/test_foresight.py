@@ -42,7 +42,7 @@ def test_on_the_family(count: int) -> None:
         saved += [early.saved for _, early in found]
     assert np.mean(equal) >= 0.95
     assert np.mean(wrong) <= 0.06
-    assert np.mean(saved) > 0.1  # of a fifth, which is what the largest of five sizes takes in runs
+    assert np.mean(np.array(saved) > 0) >= 0.25  # of the studies are spared their largest size
 
 
 def test_three_sizes_are_too_few_to_look_ahead() -> None:
