@@ -37,7 +37,7 @@ STOPPING = "the server is stopping"
 AT_ONCE = 0.001  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
-SHORT_LINE = 12  # pictures that may wait however long a slow model takes for them: callers come in little crowds
+SHORT_LINE = 8  # pictures that may wait however long a slow model takes for them: callers come in little crowds
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
