@@ -44,7 +44,7 @@ log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's se
 
 
 class Engine:
-    """One model, the threads that decode for it, and the one thread that runs it on all cores.
+    """One model, the threads that decode for it, and the one thread that runs it, on as many cores as pay.
 
     Pictures wait in two places, for a decoder and for the lane, under one limit: what is let in to be decoded has
     its place in the lane's line already, so no decoding is ever thrown away because that line is full. The line is
