@@ -20,13 +20,14 @@ async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
 
     To be entered once the body has been read: the only thing that can still be received then is the end of the
     connection, so one pending `receive` watches for it at the price of a task, without asking again and again.
-    Most have their answer before it would begin.
+    Most have their answer before it would begin, and before anybody looks at the clock.
     """
     loop, start = asyncio.get_running_loop(), perf_counter()
+    deadline = loop.time() + seconds
     gone = False
     watching: asyncio.Task[None] | None = None
     try:
-        async with asyncio.timeout(seconds) as clock:
+        async with asyncio.timeout(None) as clock:
 
             async def watch() -> None:
                 nonlocal gone
@@ -36,9 +37,10 @@ async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
 
             def begin() -> None:
                 nonlocal watching
+                clock.reschedule(deadline)
                 watching = loop.create_task(watch())
 
-            later = loop.call_later(FIRST_LOOK, begin)
+            later = loop.call_later(min(FIRST_LOOK, seconds), begin)
             try:
                 yield
             finally:

@@ -22,7 +22,7 @@ Row = Mapping[str, NDArray[np.float32]]  # of one picture, from each output
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    engine.let_in()
+    await engine.let_in()
     top_k, abstain = top_k_of(request, model), abstain_of(request, model)
     pictures = await pictures_in(request)
     async with attended(request.receive, engine.deadline):

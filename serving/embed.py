@@ -13,7 +13,7 @@ from vitrail.serving.pictures_in import pictures_in
 async def embed(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    engine.let_in()
+    await engine.let_in()
     pictures = await pictures_in(request)
     async with attended(request.receive, engine.deadline):
         canvases = await engine.canvases(pictures)

@@ -22,7 +22,7 @@ from vitrail.serving.problems import Problem, picture_problem
 async def explain(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model, explainer = engine.ready(), engine.explains()
-    engine.let_in()
+    await engine.let_in()
     index, drawn = label_of(request, model), overlay_of(request)
     pictures = await pictures_in(request)
     if len(pictures) > 1:

@@ -17,7 +17,7 @@ QUEUE_VARIABLE = "VITRAIL_QUEUE"
 WAIT_VARIABLE = "VITRAIL_WAIT"
 DEADLINE = 30.0
 QUEUE = 256
-WAIT = 0.3  # longer lines do not answer more, only later
+WAIT = 0.25  # longer lines do not answer more, only later
 PACKED_MODEL = "model.onnx"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any, cast
 from uuid import uuid4
 
 from httptools import HttpParserError, HttpParserUpgrade
@@ -30,7 +31,7 @@ class Wire(HttpToolsProtocol):
     is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, InOnePiece(transport, self.loop)))
         self.wind_up()
 
     def wind_up(self) -> None:
@@ -119,6 +120,34 @@ class Wire(HttpToolsProtocol):
         if self.unread is not None:
             self.unread.cancel()
             self.unread = None
+
+
+class InOnePiece:
+    """A transport that sends an answer's head with its body; alone, if the body does not come in the same turn."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport, self.loop = transport, loop
+        self.held = b""
+
+    def write(self, data: bytes) -> None:
+        if self.held:
+            self.held += data
+            self.send()
+        else:
+            self.held = data
+            self.loop.call_soon(self.send)
+
+    def send(self) -> None:
+        if self.held:
+            held, self.held = self.held, b""
+            self.transport.write(held)
+
+    def close(self) -> None:
+        self.send()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
 
 
 def no_http() -> Problem:

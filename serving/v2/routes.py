@@ -59,7 +59,7 @@ async def infer(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     engine.ready()
     found = named(request)
-    engine.let_in()
+    await engine.let_in()
     require_kind(request)
     length = length_of(request)
     body = await read_body(request)

@@ -273,18 +273,18 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
         engine.longest_wait = 0.5
         engine.infer_pace.saw(0.2)
         engine.decode_pace.saw(0.1)
-        engine.let_in()
+        await engine.let_in()
         engine.require_room(32)  # nobody waits, so there is room for all that a request may have
         engine.decoding = 2
         assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
-        engine.let_in()
+        await engine.let_in()
         engine.decoding = SHORT_LINE - 1
         assert engine.expected_wait() > engine.longest_wait
-        engine.let_in()  # however slow the model, a few may wait
+        await engine.let_in()  # however slow the model, a few may wait
         engine.decoding = SHORT_LINE
         engine.require_room(32)  # who is in stays in
         with pytest.raises(Problem) as refused:
-            engine.let_in()
+            await engine.let_in()
         assert (refused.value.status, refused.value.code) == (503, "busy")
         await engine.close()
 

@@ -48,6 +48,16 @@ def problem_of(answer: bytes) -> tuple[int, str]:
     return problem["status"], problem["code"]
 
 
+def test_an_answer_is_one_piece(server) -> None:
+    """Its head is not sent before its body: that would cost both sides a second look."""
+    with connected(server) as wire:
+        for _ in range(5):
+            wire.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = wire.recv(65536).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}".encode() in head
+            assert body
+
+
 NO_HTTP = {
     "binary": bytes(range(256)),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),

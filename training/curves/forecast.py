@@ -40,7 +40,7 @@ def forecast(
 
 
 def grid_of(outcomes: Outcomes, reach: float) -> Floats:
-    """All sizes, and steps between and beyond, as far as every contender's largest size lets look."""
+    """All sizes, and steps between and beyond, as far as each contender's largest size lets look, if it has runs."""
     sizes = np.array(outcomes.sizes, float)
-    ends = [sizes[runs > 0].max(initial=sizes[0]) for runs in outcomes.runs]
-    return np.union1d(np.geomspace(sizes[0], max(reach * min(ends), sizes[-1]), STEPS), sizes)
+    ends = [sizes[runs > 0].max() for runs in outcomes.runs if runs.any()]
+    return np.union1d(np.geomspace(sizes[0], max(reach * min(ends, default=0.0), sizes[-1]), STEPS), sizes)

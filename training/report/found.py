@@ -31,7 +31,6 @@ class Found:
 
     settled: Settled
     hash: str
-    expected: str  # written into the plan before anything ran
     reported: tuple[Done, ...]
     trials: tuple[Done, ...]  # of learning rates
     lost: tuple[Lost, ...]
@@ -61,7 +60,6 @@ def read_study(folder: Path) -> Found:
     return Found(
         settled=settled,
         hash=plain["hash"],
-        expected=str(plain["plan"].get("expected") or "").strip(),
         reported=reported,
         trials=tuple(done for done in runs if done.job.tries),
         lost=tuple(lost(settled, runs, read_faults(folder / FAILED) | broken, seeds)),

@@ -26,7 +26,7 @@ def tell(found: Found) -> Story:
         Section("curves", "Learning curves", (Curves(f"{CURVES} {back_test(found.forecast)}"),)),
         ahead(found.forecast),
         needs(found.forecast),
-        beforehand(found.expected, decision),
+        beforehand(found.settled.plan.expected, decision),
         measured(found),
         cost(found),
         rates(found),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.study.executors import Work
+from vitrail.training.study.executors import Workers
 from vitrail.training.study.folder import finished, keep
 from vitrail.training.study.jobs import Done, Job, Result, tries
 from vitrail.training.study.outcomes import outcomes_of
@@ -20,38 +20,39 @@ Sure = Callable[[Outcomes], bool]
 class Course:
     """One call's way through a study: what is there already is kept, what fails is remembered."""
 
-    def __init__(self, settled: Settled, folder: Path, show: Show, workers: int) -> None:
-        self.settled, self.folder, self.show, self.workers = settled, folder, show, workers
+    def __init__(self, settled: Settled, folder: Path, show: Show) -> None:
+        self.settled, self.folder, self.show = settled, folder, show
         self.runs: dict[Job, Done] = {}
         self.failed: list[Done] = []
         self.ahead = Counter(all_runs(settled))
         self.total, self.count = self.ahead.total(), 0
 
-    def go(self, work: Work, sure: Sure | None = None) -> None:
+    def go(self, workers: Workers, sure: Sure | None = None) -> None:
         """All runs; with `sure`, seed by seed, until it says that the answer is."""
-        chosen = self.choose_rates(work)
+        chosen = self.choose_rates(workers)
         blocks = self.blocks(chosen, by_seed=sure is not None)
         for number, block in enumerate(blocks, 1):
-            self.through(block, work)
+            self.through(block, workers)
             if sure is not None and number < len(blocks) and sure(self.outcomes()):
-                self.show.say(f"enough is known after {number} of {len(blocks)} seeds: {self.saved(blocks[number:])}")
+                saved = self.saved(blocks[number:], workers)
+                self.show.say(f"enough is known after {number} of {len(blocks)} seeds: {saved}")
                 break
 
-    def saved(self, blocks: Sequence[Sequence[Job]]) -> str:
+    def saved(self, blocks: Sequence[Sequence[Job]], workers: Workers) -> str:
         """What need not be run, and about how long that would have taken."""
         runs = [job for block in blocks for job in block]
         ahead = Counter((job.contender, job.size) for job in runs)
-        seconds = seconds_left(ahead, self.runs.values(), self.workers)
+        seconds = seconds_left(ahead, self.runs.values(), workers.size)
         return f"{len(runs)} runs saved" + ("" if seconds is None else f", about {span(seconds)}")
 
-    def choose_rates(self, work: Work) -> Chosen:
+    def choose_rates(self, workers: Workers) -> Chosen:
         """Rates at the tuned sizes; a contender of which a trial failed has none, and does not go on."""
         settled = self.settled
         own = {one.name: {settled.sizes[0]: one.rate * settled.plan.rate_factors[0]} for one in settled.contenders}
         if not settled.rates_are_tried:
             return own
         jobs = jobs_for_rates(settled)
-        self.through(jobs, work)
+        self.through(jobs, workers)
         lost = {job.contender for job in jobs if job not in self.runs}
         tried: dict[Job, Result] = {
             job: done.result for job in jobs if job.contender not in lost and (done := self.runs[job]).result
@@ -72,7 +73,7 @@ class Course:
         ]
         return blocks if by_seed else [[job for block in blocks for job in block]]
 
-    def through(self, jobs: Sequence[Job], work: Work) -> None:
+    def through(self, jobs: Sequence[Job], workers: Workers) -> None:
         """Every job that no earlier call has finished."""
         there = {job: done for job in jobs if (done := finished(self.folder, job, self.show.say))}
         self.runs |= there
@@ -80,14 +81,14 @@ class Course:
             self.passed(job)
         if there:
             self.show.say(f"{len(there)} runs are there already")
-        for done in work([job for job in jobs if job not in there]):
+        for done in workers.work([job for job in jobs if job not in there]):
             self.passed(done.job)
             if done.result is None:
                 self.failed.append(done)
             else:
                 keep(self.folder, done)
                 self.runs[done.job] = done
-            left = seconds_left(self.ahead, self.runs.values(), self.workers)
+            left = seconds_left(self.ahead, self.runs.values(), workers.size)
             self.show.done(done, self.count, self.total, left)
 
     def passed(self, job: Job) -> None:

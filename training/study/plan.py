@@ -58,6 +58,7 @@ class Plan:
     data: Plain
     contenders: tuple[Contender, ...]
     sizes: tuple[int, ...] | Geometric
+    expected: str = ""  # in words, to stand beside what comes out
     seeds: tuple[int, ...] = (0, 1, 2)
     mode: Mode = "equal-steps"
     steps: int = 300

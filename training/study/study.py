@@ -12,7 +12,7 @@ from vitrail.training.curves.sure import look
 from vitrail.training.report.report import report
 from vitrail.training.runs import environment, write_json
 from vitrail.training.study.course import Course, Sure
-from vitrail.training.study.executors import Work
+from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.here import here
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
@@ -31,12 +31,11 @@ def study(asked: Asked) -> Course:
     """Run it to its end. What failed is told when all the rest is there."""
     settled = settled_in(asked.folder, asked.plan)
     shown = show()
-    workers = workers_of(asked)
-    course = Course(settled, asked.folder, shown, workers)
+    course = Course(settled, asked.folder, shown)
     introduce(settled, asked.folder, shown)
     try:
-        with executor(asked, settled, workers) as work:
-            course.go(work, sure_of(asked))
+        with executor(asked, settled) as workers:
+            course.go(workers, sure_of(asked))
     finally:
         write_results(asked.folder / "results.csv", course.reported())
         shown.close()
@@ -82,12 +81,12 @@ def workers_of(asked: Asked) -> int:
     return asked.workers or gpus or max(1, usable_cores() // asked.plan.threads)
 
 
-def executor(asked: Asked, settled: Settled, workers: int) -> AbstractContextManager[Work]:
+def executor(asked: Asked, settled: Settled) -> AbstractContextManager[Workers]:
     if asked.executor == "here":
         return here(settled)
     if asked.executor == "ray":
         return on_ray(settled, asked.address, asked.workers, asked.gpu_share)
-    return pool(settled, workers, torch.cuda.device_count() if settled.plan.device != "cpu" else 0)
+    return pool(settled, workers_of(asked), torch.cuda.device_count() if settled.plan.device != "cpu" else 0)
 
 
 def latencies(settled: Settled, course: Course) -> dict[str, float]:

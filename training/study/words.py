@@ -22,7 +22,7 @@ from vitrail.training.study.plan import Contender, Device, Geometric, Measure, M
 GIVEN = {"classes", "image_size", "resize"}  # follow from the pictures
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
-ALONE = ("mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
+ALONE = ("expected", "mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
 LISTED = ("seeds", "rate_factors", "rate_seeds")
 Executor = Literal["here", "pool", "ray"]
 
@@ -46,6 +46,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser = config_parser("study", "Which model does this much data deserve?")
     parser.add_argument("--name", type=str, default="study", help="of the study, and of its folder")
     parser.add_argument("--folder", type=str | None, help="where results go (default: runs/study-NAME)")
+    parser.add_argument("--expected", type=str, default="", help="what you expect: stands beside what comes out")
     parser.add_class_arguments(PictureData, "data", skip={"pictures", "draw"})
     for name in names:
         parser.add_class_arguments(Classification, f"contenders.{name}", skip=GIVEN)

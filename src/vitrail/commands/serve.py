@@ -24,7 +24,7 @@ written contract of the routes at /docs.json.
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
-VITRAIL_WAIT is how many seconds the line may take (0.3; who comes then is refused with 503), VITRAIL_QUEUE how
+VITRAIL_WAIT is how many seconds the line may take (0.25; who comes then is refused with 503), VITRAIL_QUEUE how
 many pictures may be in it (256), VITRAIL_DEADLINE after how many seconds an answer is worth nothing any more
 (30; then it is 504)."""
 

@@ -10,7 +10,7 @@ PAGE = """
 Train contenders on growing subsets of the pictures, several seeds each, and compare them fairly.
 
   vitrail study --config digits
-  vitrail study --config digits --data.path my_pictures --data.size 64 --contenders.ViT.net.init_args.patch 8 --dry-run
+  vitrail study --config pictures --data.path my_pictures --dry-run
   vitrail study --config fashion-mnist --workers 4 --contenders.ViT.net.init_args.depth 6
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
 

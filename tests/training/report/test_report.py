@@ -160,6 +160,7 @@ def renamed(found: Found, old: str, new: str) -> Found:
     ]
     settled = replace(
         found.settled,
+        plan=replace(found.settled.plan, expected=HOSTILE),
         source=HOSTILE,
         contenders=tuple(replace(one, name=told(one.name)) for one in found.settled.contenders),
     )
@@ -169,7 +170,6 @@ def renamed(found: Found, old: str, new: str) -> Found:
         reported=runs[0],
         trials=runs[1],
         forecast=replace(forecast, contenders=contenders, pairs=pairs),
-        expected=HOSTILE,
         environment={**found.environment, "processor": HOSTILE},
     )
 
@@ -188,7 +188,8 @@ def test_hostile_names_are_words_and_nothing_else(found: Found) -> None:
 
 
 def test_what_was_expected_stands_beside_what_came_out(found: Found) -> None:
-    story = tell(replace(found, expected="The CNN wins.\nAt every size."))
+    plan = replace(found.settled.plan, expected="The CNN wins.\nAt every size.\n")
+    story = tell(replace(found, settled=replace(found.settled, plan=plan)))
     read = Reader(page(story, found))
     assert read.texts["blockquote"] == ["The CNN wins.At every size.", sentence(found.forecast)]
     assert "> The CNN wins.  \n> At every size." in markdown(story)

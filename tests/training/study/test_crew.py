@@ -104,8 +104,8 @@ def test_a_killed_process_costs_only_its_run_and_none_is_left_behind(plan_file: 
     jobs = [Job("CNN", size, seed, 0.005) for seed in range(3) for size in (30, 60)]
     seen: list[Done] = []
     processes: dict[int, psutil.Process] = {}
-    with pool(settled, 2) as work:
-        for done in work(jobs):
+    with pool(settled, 2) as workers:
+        for done in workers.work(jobs):
             if not seen:
                 os.kill(next(child.pid for child in active_children() if child.pid), signal.SIGKILL)
             seen.append(done)

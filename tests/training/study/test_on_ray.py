@@ -112,8 +112,9 @@ def test_an_actor_that_dies_costs_only_its_run(cluster: str, plan_file: Path) ->
     settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
     jobs = [Job("CNN", size, seed, 0.005) for seed in range(3) for size in (30, 60)]
     seen: list[Done] = []
-    with on_ray(settled, cluster, None, 1.0) as work:
-        for done in work(jobs):
+    with on_ray(settled, cluster, None, 1.0) as workers:
+        assert workers.size == 2
+        for done in workers.work(jobs):
             if not seen and done.timing:
                 os.kill(int(done.timing.worker.rpartition("-")[2]), signal.SIGKILL)
             seen.append(done)

@@ -4,7 +4,7 @@ from vitrail.training.report.parts import Quote, Section
 
 
 def beforehand(expected: str, decision: str) -> Section | None:
-    if not expected:
+    if not expected.strip():
         return None
     return Section(
         "expected",

@@ -1,9 +1,18 @@
-"""Who runs the jobs: each executor is a context that gives a function from jobs to an iterator of finished ones."""
+"""Who runs the jobs: each executor is a context that gives workers, who take jobs and give back finished ones."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from vitrail.training.study.jobs import Done, Job
 
-Work = Callable[[Iterable[Job]], Iterator[Done]]
 
-__all__ = ["Done", "Job", "Work"]
+class Workers(Protocol):
+    """They run `size` jobs at a time."""
+
+    @property
+    def size(self) -> int: ...
+
+    def work(self, jobs: Iterable[Job]) -> Iterator[Done]: ...
+
+
+__all__ = ["Done", "Job", "Workers"]

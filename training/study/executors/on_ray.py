@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from vitrail.errors import VitrailError
-from vitrail.training.study.executors import Work
+from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.crew import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.settled import Settled
@@ -21,7 +21,7 @@ LONGER_PATIENCE = 30.0  # for a cluster to say how it is; Python imports Ray fir
 
 
 @contextmanager
-def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float) -> Iterator[Work]:
+def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float) -> Iterator[Workers]:
     """As many runs at a time as asked for, else as the cluster has cores, or shares of GPUs, for."""
     ray = connected(address)
     try:
@@ -29,7 +29,7 @@ def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float
         room = room_for(ray, needs)
         crew = Crew(lambda: Actor(ray, settled, needs), ready, min(workers or room, room))
         try:
-            yield crew.work
+            yield crew
         finally:
             crew.dismiss()
     finally:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from time import time
 
-from vitrail.training.study.executors import Work
+from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.crew import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.settled import Settled
@@ -17,7 +17,7 @@ PATIENCE = 10  # seconds for a worker to end by itself
 
 
 @contextmanager
-def pool(settled: Settled, workers: int, gpus: int = 0) -> Iterator[Work]:
+def pool(settled: Settled, workers: int, gpus: int = 0) -> Iterator[Workers]:
     """`workers` runs at a time; on several GPUs they take turns."""
     hired = 0
 
@@ -28,7 +28,7 @@ def pool(settled: Settled, workers: int, gpus: int = 0) -> Iterator[Work]:
 
     crew = Crew(hire, ready, workers)
     try:
-        yield crew.work
+        yield crew
     finally:
         crew.dismiss()
 

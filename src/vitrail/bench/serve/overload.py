@@ -1,25 +1,40 @@
 """Our server under twice the load that it can bear: who is let in is served in time, and when that ends, all are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from statistics import mean
 
 from vitrail.bench.serve.calling import run_load
 from vitrail.bench.serve.entrants import Entrant
 from vitrail.bench.serve.load import Order
-from vitrail.bench.serve.samples import answered, due_between, goodput, p, recovery, statuses
+from vitrail.bench.serve.samples import Sample, answered, due_between, goodput, p, quantile, recovery, statuses
+from vitrail.intervals import Estimate
 
 CALLERS = 16  # who find out the capacity
+CAPACITY = 15.0  # seconds that this takes
 BUSY = 0.8  # of the capacity
 TOO_MUCH = 2.0
+ROUNDS = 6  # of both
+SETTLING = 0.1  # of a round's calm part: connections are made, or the crowd before leaves
 AFTERWARDS = 15.0  # seconds at 80 % again, in which the server recovers
+DRAWS = 500  # of rounds, for the intervals
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Round:
+    """What callers saw while there was enough room, and then while there was not."""
+
+    busy: list[Sample]
+    over: list[Sample]
+    goodput: float
+
+
+@dataclass(frozen=True)
 class Overload:
-    """Requests a second, milliseconds, and how those of the overload ended by status."""
+    """Requests a second, milliseconds, and how those of the overload ended by status; intervals are over rounds."""
 
     capacity: float
     busy_p50_ms: float
@@ -27,48 +42,69 @@ class Overload:
     busy_failed: int
     p50_ms: float
     p99_ms: float
-    p99_times_the_busy: float
+    p99_times_the_busy: Estimate
     goodput: float
-    goodput_share: float
+    goodput_share: Estimate
     statuses: dict[int, int]
     recovery_seconds: float | None
 
 
 def measure_overload(entrant: Entrant, seconds: float, seed: int, tell: Tell) -> Overload:
-    """Capacity from callers who wait; calls at random moments, 80 % of it, 200 %, 80 % again; and capacity once more.
+    """Capacity from callers who wait; calls at random moments, 80 % of it and 200 % in turn; and capacity once more.
 
     What was answered is held against the mean of both capacities: a machine is not as fast now as it was then.
     """
     tell("overload: capacity")
-    before = capacity_of(entrant, seconds / 4)
-    stages = [(BUSY * before, seconds), (TOO_MUCH * before, seconds), (BUSY * before, AFTERWARDS)]
-    tell(f"overload: {2 * seconds + AFTERWARDS:.0f} seconds around {before:.0f} requests a second")
+    before, each = capacity_of(entrant), seconds / ROUNDS
+    stages = [(BUSY * before, each), (TOO_MUCH * before, each)] * ROUNDS + [(BUSY * before, AFTERWARDS)]
+    until = 2 * seconds + AFTERWARDS
+    tell(f"overload: {until:.0f} seconds around {before:.0f} requests a second")
     order = Order(entrant.running.port, entrant.messages, entrant.running.processes(), stages=stages, seed=seed)
     samples = run_load(order).samples
-    busy = due_between(samples, seconds / 10, seconds)  # without its beginning, where connections are made
-    over = due_between(samples, seconds, 2 * seconds)
-    good = goodput(samples, seconds, 2 * seconds)
-    busy_p99, over_p99 = p(99, busy), p(99, over)
-    until = 2 * seconds + AFTERWARDS
     tell("overload: capacity once more")
-    capacity = mean((before, capacity_of(entrant, seconds / 4)))
+    capacity = mean((before, capacity_of(entrant)))
+    rounds = [one_round(samples, 2 * each * number, each) for number in range(ROUNDS)]
+    busy, over = pooled(rounds)
     return Overload(
         capacity=capacity,
         busy_p50_ms=p(50, busy),
-        busy_p99_ms=busy_p99,
+        busy_p99_ms=p(99, busy),
         busy_failed=len(busy) - len(answered(busy)),
         p50_ms=p(50, over),
-        p99_ms=over_p99,
-        p99_times_the_busy=over_p99 / busy_p99,
-        goodput=good,
-        goodput_share=good / capacity,
+        p99_ms=p(99, over),
+        p99_times_the_busy=estimate("p99", p99_ratio, rounds, seed),
+        goodput=mean(one.goodput for one in rounds),
+        goodput_share=estimate("goodput", lambda some: mean(one.goodput for one in some) / capacity, rounds, seed),
         statuses=statuses(over),
-        recovery_seconds=recovery(samples, 2 * seconds, until, 2 * busy_p99 / 1000),
+        recovery_seconds=recovery(samples, 2 * seconds, until, 2 * p(99, busy) / 1000),
     )
 
 
-def capacity_of(entrant: Entrant, seconds: float) -> float:
+def one_round(samples: Sequence[Sample], begin: float, seconds: float) -> Round:
+    turn, end = begin + seconds, begin + 2 * seconds
+    busy = due_between(samples, begin + SETTLING * seconds, turn)
+    return Round(busy, due_between(samples, turn, end), goodput(samples, turn, end))
+
+
+def pooled(rounds: Sequence[Round]) -> tuple[list[Sample], list[Sample]]:
+    """All calls while there was room, and all while there was not."""
+    return [call for one in rounds for call in one.busy], [call for one in rounds for call in one.over]
+
+
+def p99_ratio(rounds: Sequence[Round]) -> float:
+    busy, over = pooled(rounds)
+    return p(99, over) / p(99, busy)
+
+
+def estimate(name: str, number: Callable[[Sequence[Round]], float], rounds: Sequence[Round], seed: int) -> Estimate:
+    """A number of all rounds, and how far it moves when other rounds of their kind had been seen."""
+    random = Random(seed)
+    drawn = [number(random.choices(rounds, k=len(rounds))) for _ in range(DRAWS)]
+    return Estimate(name, number(rounds), quantile(drawn, 0.025), quantile(drawn, 0.975))
+
+
+def capacity_of(entrant: Entrant) -> float:
     running = entrant.running
-    order = Order(running.port, entrant.messages, running.processes(), CALLERS, warm_up=2.0, seconds=seconds)
+    order = Order(running.port, entrant.messages, running.processes(), CALLERS, warm_up=2.0, seconds=CAPACITY)
     load = run_load(order)
     return len(answered(load.samples)) / load.seconds

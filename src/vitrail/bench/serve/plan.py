@@ -17,7 +17,7 @@ class Plan:
     connections: tuple[int, ...] = (1, 16, 64)
     rounds: int = 7
     seconds: float = 3.0
-    overload_seconds: float = 60.0
+    overload_seconds: float = 120.0
     peers: str = ".peers"
     seed: int = 0
 

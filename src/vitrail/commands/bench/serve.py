@@ -31,7 +31,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--connections", type=str | int | list[int], default="1,16,64", help="callers at once, in load")
     parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one turn takes")
-    parser.add_argument("--overload_seconds", type=float, default=60.0, help="how long 80 and 200 percent last each")
+    parser.add_argument("--overload_seconds", type=float, default=120.0, help="how long 80 and 200 percent last each")
     parser.add_argument("--seed", type=int, default=0, help="of pictures, calls and the order of turns")
     parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")

@@ -1,0 +1,37 @@
+"""The studies that are kept in docs: nothing large, every link of their pages leads somewhere, the README agrees."""
+
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+KEPT = sorted(path.parent for path in (ROOT / "docs/studies").glob("*/curves.json"))
+LARGEST = 1_500_000  # bytes of a study
+
+
+def test_the_readme_has_the_tables_that_follow_from_the_studies() -> None:
+    spec = spec_from_file_location("keep", ROOT / "docs/studies/keep.py")
+    assert spec is not None
+    assert spec.loader is not None
+    keep = module_from_spec(spec)
+    spec.loader.exec_module(keep)
+    readme = (ROOT / "README.md").read_text()
+    assert keep.readme_with_tables(readme) == readme
+    for folder in KEPT:
+        assert f"docs/studies/{folder.name}/report.md" in readme
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+def test_a_kept_study_is_small_and_its_links_lead_somewhere(folder: Path) -> None:
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LARGEST
+    text = (folder / "report.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len([link for link in links if link.startswith("runs/")]) > 20
+    for link in links:
+        assert (folder / unquote(link)).is_file(), link
+    page = (folder / "report.html").read_text()
+    for link in re.findall(r'href="([^"#][^"]*)"', page):
+        assert link == "data:," or (folder / unquote(link)).is_file(), link
