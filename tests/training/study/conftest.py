@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .nodes import two_nodes
+
 PLAN = """
 name: small
 data: {path: digits, size: 8, batch_size: 64}
@@ -39,6 +41,13 @@ def plan_file(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(PLAN)
     return path
+
+
+@pytest.fixture(scope="package")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster of two nodes with a core each."""
+    with two_nodes(tmp_path_factory.mktemp("ray")) as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def plot(report: Report, path: Path) -> None:
     from matplotlib import pyplot
 
     measured = report.measured[0]
-    figure, both = pyplot.subplots(1, 2, figsize=(12, 5.4), layout="constrained")
+    figure, both = pyplot.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
     sizes = [side * side for side in report.plan.sides]
     for axes, label, value in zip(both, ("milliseconds", "MiB at the most"), (milliseconds, mebibytes), strict=True):
         for growth, colour in zip(measured.growth, COLOURS, strict=False):
@@ -28,7 +28,7 @@ def plot(report: Report, path: Path) -> None:
         axes.xaxis.set_minor_formatter("")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8, title="slope", loc="upper left")
+        axes.legend(frameon=False, fontsize=8, title="slope", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle("Forward and backward of attention alone, width 192, 3 heads")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
