@@ -53,7 +53,7 @@ def settled_for(outcomes: Outcomes, names: tuple[str, ...]) -> Settled:
     contenders = tuple(contender(name) for name in names)
     data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
     plan = Plan(
-        "synthetic", data, contenders, outcomes.sizes, outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
+        "synthetic", data, contenders, outcomes.sizes, seeds=outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
     )
     matched = {names[1]: Matched("flops", names[0], 40, 6_579_456.0, 6_693_440.0)}
     return Settled(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
