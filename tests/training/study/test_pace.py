@@ -15,7 +15,7 @@ from vitrail.training.study.jobs import Job
 from vitrail.training.study.settled import settle
 from vitrail.training.study.words import read_words
 
-ROUNDS = 5
+ROUNDS = 3
 RATE = 0.002
 
 
