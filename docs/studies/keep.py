@@ -6,7 +6,7 @@ python docs/studies/keep.py runs/study-digits
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,11 @@ def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
     return [f"{pair['second']} ahead by, points", *(measured.get(size, "") for size in sizes)]
 
 
-def main(studies: Iterator[str]) -> None:
+def main(studies: Sequence[str]) -> None:
     for study in studies:
         keep(Path(study))
     write_atomically(README, readme_with_tables(README.read_text()).encode())
 
 
 if __name__ == "__main__":
-    main(iter(sys.argv[1:]))
+    main(sys.argv[1:])

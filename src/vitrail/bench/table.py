@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from vitrail.bench.contenders import GraphFile
 from vitrail.bench.infer import OURS, Measured, Report
 from vitrail.bench.rounds import Typical
+from vitrail.intervals import Estimate
 
 HEAD = ("", "images/s", "ms a batch", f"{OURS} is × as fast", "max |Δlogit|", "MB", "nodes", "opset", "takes")
 
@@ -54,7 +55,7 @@ def of_file(file: GraphFile | None) -> tuple[str, str, str]:
     return (f"{file.bytes / 1e6:.1f}", str(file.nodes), str(file.opset)) if file else ("", "", "")
 
 
-def with_interval(ratio: Typical) -> str:
+def with_interval(ratio: Typical | Estimate) -> str:
     return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
 
 

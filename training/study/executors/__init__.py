@@ -13,6 +13,3 @@ class Workers(Protocol):
     def size(self) -> int: ...
 
     def work(self, jobs: Iterable[Job]) -> Iterator[Done]: ...
-
-
-__all__ = ["Done", "Job", "Workers"]

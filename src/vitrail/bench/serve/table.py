@@ -11,7 +11,6 @@ from vitrail.bench.serve.servers import OURS
 from vitrail.bench.serve.start import Start
 from vitrail.bench.serve.under_load import Measured, Result
 from vitrail.bench.table import aligned, with_interval
-from vitrail.intervals import Estimate
 
 HEAD = ("", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "rate ×", "p99 ×", "CPU ×")
 
@@ -94,14 +93,10 @@ def overload_text(found: Overload) -> str:
         f"capacity {found.capacity:.1f} requests/s; calls at random moments\n"
         f"at 80 %   p50 {found.busy_p50_ms:.1f} ms, p99 {found.busy_p99_ms:.1f} ms, {found.busy_failed} failed\n"
         f"at 200 %  p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms of those accepted: "
-        f"{told(found.p99_times_the_busy)} × the p99 at 80 %\n"
-        f"          {found.goodput:.1f} good answers/s: {told(found.goodput_share)} of the capacity ({ends})\n"
+        f"{with_interval(found.p99_times_the_busy)} × the p99 at 80 %\n"
+        f"          {found.goodput:.1f} good answers/s: {with_interval(found.goodput_share)} of the capacity ({ends})\n"
         f"recovered {back}"
     )
-
-
-def told(found: Estimate) -> str:
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def start_text(found: Start) -> str:
