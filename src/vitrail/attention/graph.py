@@ -1,5 +1,7 @@
 """graph: each vector sees the neighbours that a graph gives it, itself among them."""
 
+from collections.abc import Iterator
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -31,39 +33,56 @@ class Graph(SelfAttention):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         p, drop = self.prefix, self.attn_drop.p if self.training else 0.0
         seen = only_keys(seen)
-        keys, values = self.of_neighbours(k), self.of_neighbours(v)  # [B, heads, places, prefix + K, head_dim]
-        scores = (q[:, :, p:].unsqueeze(3) * self.scale * keys).sum(dim=-1)  # [B, heads, places, prefix + K]
-        scores = added(scores, self.neighbour_bias())
-        weights = self.dropped(masked_softmax(scores, self.reachable(seen, k.shape[2])))
-        found = (weights.unsqueeze(-1) * values).sum(dim=-2)
+        weights = self.dropped(masked_softmax(self.scores(q, k), self.reachable(seen, k.shape[2])))
+        found = self.found(weights, v)
         return found if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), found], dim=2)
 
-    def of_neighbours(self, x: Tensor) -> Tensor:
-        """[B, heads, N, d] → for each place the prefix and its neighbours, [B, heads, places, prefix + K, d]."""
-        p, (places, most) = self.prefix, self.table.shape
-        around = x[:, :, p:].index_select(2, self.table.clamp(min=0).flatten())
-        around = torch.unflatten(around, 2, (places, most))
-        if not p:
-            return around
-        return torch.cat([x[:, :, None, :p].expand(-1, -1, places, -1, -1), around], dim=3)
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """Of each place with the prefix and its neighbours, [places, B, heads, prefix + K]."""
+        p, q = self.prefix, q * self.scale
+        mine = places_first(q[:, :, p:])
+        scores = torch.stack([(mine * keys).sum(dim=-1) for keys in self.neighbours(k)], dim=-1)
+        scores = added(scores, self.neighbour_bias())
+        return scores if not p else torch.cat([places_first(q[:, :, p:] @ k[:, :, :p].mT), scores], dim=-1)
+
+    def found(self, weights: Tensor, v: Tensor) -> Tensor:
+        """What each place takes of the prefix and its neighbours, [B, heads, places, d]."""
+        p = self.prefix
+        shares = weights[..., p:].unsqueeze(-1).unbind(dim=-2)
+        found = reduce(torch.add, (share * values for share, values in zip(shares, self.neighbours(v), strict=True)))
+        found = found.permute(1, 2, 0, 3)
+        return found if not p else found + weights[..., :p].permute(1, 2, 0, 3) @ v[:, :, :p]
+
+    def neighbours(self, x: Tensor) -> Iterator[Tensor]:
+        """Each place's first neighbour, then its second, …: what all hold together need not be in memory at once."""
+        places = places_first(x[:, :, self.prefix :])
+        return (places.index_select(0, one) for one in self.table.clamp(min=0).unbind(dim=1))
 
     def reachable(self, seen: Tensor | None, vectors: int) -> Tensor:
-        """Which of those a place sees: all but NOBODY, and but what is masked."""
-        there = F.pad(self.table != NOBODY, (self.prefix, 0), value=True)
+        """Which of those a place sees, [places, 1 or B, 1, prefix + K]: all but NOBODY, and but what is masked."""
+        there = F.pad(self.table != NOBODY, (self.prefix, 0), value=True)[:, None, None]
         if seen is None:
             return there
-        keys = seen.expand(-1, -1, 1, vectors).transpose(2, 3)  # [B, 1, N, 1]
-        return there & self.of_neighbours(keys.to(torch.int8)).squeeze(-1).bool()
+        keys = seen.expand(-1, -1, 1, vectors)
+        first = keys[..., : self.prefix].expand(-1, -1, len(self.table), -1)
+        around = keys[:, :, 0, self.prefix + self.table.clamp(min=0)]  # [B, 1, places, K]
+        return there & places_first(torch.cat([first, around], dim=-1))
 
     def neighbour_bias(self) -> Tensor | None:
+        """What positions add to the scores of neighbours, [places, 1, heads, K]."""
         places = places_of(self.grid, self.table.device)
         bias = self.bias(places[self.table.clamp(min=0)] - places[:, None])  # [heads, places, K]
-        return bias if bias is None else F.pad(bias, (self.prefix, 0))
+        return bias if bias is None else bias.transpose(0, 1).unsqueeze(1)
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
         scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
         near = F.pad(adjacency(self.table), (self.prefix, 0, self.prefix, 0), value=True)
         return masked_softmax(scores, near if seen is None else near & seen)
+
+
+def places_first(x: Tensor) -> Tensor:
+    """[B, heads, places, d] → [places, B, heads, d], so that a neighbour is one piece of memory."""
+    return x.permute(2, 0, 1, 3).contiguous()
 
 
 def touching(grid: Grid, neighbours: int) -> Tensor:
