@@ -1,16 +1,18 @@
 """A dry run: the grid, and after a few steps of each contender and size how long all would take, and what it costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
 import torch
 
-from vitrail.data import open_source
+from vitrail.data import Source, open_source
+from vitrail.data.subsets import sizes_for
 from vitrail.training.cli import hush
 from vitrail.training.study.folder import planned_before
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.kept import Kept
+from vitrail.training.study.kept import Few, Kept
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import span
 from vitrail.training.study.settled import Settled, settle
@@ -20,52 +22,73 @@ from vitrail.training.study.words import Asked
 from vitrail.training.study.worker import threads_of
 
 FEW, MORE = 4, 16  # steps of two short runs: their difference is the pace, without what every run does once
+LOOK = 600  # pictures are enough to see what one costs
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of one run at one size: each step, each validation, and what is done once."""
+    """Seconds: of each step, of each picture that is validated or answered in the end, and of what is done once."""
 
     step: float
-    check: float
+    validated: float
+    answered: float
     once: float
 
-    def run(self, plan: Plan, train_pictures: int) -> float:
-        """Of a whole run; with equal epochs at most, as it may stop early."""
+    def run(self, plan: Plan, train: int, val: int, test: int) -> float:
+        """Of a whole run with so many pictures; with equal epochs at most, as it may stop early."""
         if plan.mode == "equal-steps":
             steps, checks = plan.steps, plan.steps // plan.validate_every
         else:
-            steps, checks = plan.epochs * max(1, train_pictures // plan.data["batch_size"]), plan.epochs
-        return self.once + steps * self.step + checks * self.check
+            steps, checks = plan.epochs * max(1, train // plan.data["batch_size"]), plan.epochs
+        return self.once + steps * self.step + checks * val * self.validated + (train + test) * self.answered
 
 
 def dry_run(asked: Asked) -> None:
     """Print everything; nothing is written."""
     hush()
     plan = asked.plan
-    source = Kept(open_source(plan.data["path"], plan.data["seed"]))
+    source = open_source(plan.data["path"], plan.data["seed"])
     settled = planned_before(asked.folder, plan, source.fingerprint) or settle(plan, source)
     with threads_of(plan):
-        seconds = {
-            (contender.name, size): seconds_of(settled, contender.name, size, source)
-            for contender in settled.contenders
-            for size in settled.sizes
-        }
+        seconds = seconds_of(settled, source)
     print(report(settled, seconds, workers_of(asked)))
 
 
-def seconds_of(settled: Settled, contender: str, size: int, source: Kept) -> float:
-    """What a run would take here, by two short ones."""
+def seconds_of(settled: Settled, source: Source) -> dict[tuple[str, int], float]:
+    """What a run of each contender at each size would take here; nobody waits until all pictures are decoded."""
+    plan, classes = settled.plan, len(settled.classes)
+    most = max(LOOK, 2 * classes, 2 * plan.data["batch_size"])
+    few = Kept(Few(source, most))
+    names = [contender.name for contender in settled.contenders]
+    paces = {(name, size): pace(settled, name, size, few) for name in names for size in looked_at(settled.sizes, most)}
+    val, test = (len(source.labels(part)) for part in ("val", "test"))
+    return {
+        (name, size): paces[name, min(size, most)].run(plan, *sizes_for(size, classes, val), test)
+        for name in names
+        for size in settled.sizes
+    }
+
+
+def looked_at(sizes: Iterable[int], most: int) -> list[int]:
+    return sorted({min(size, most) for size in sizes})
+
+
+def pace(settled: Settled, contender: str, size: int, source: Source) -> Pace:
+    """By two short runs."""
     job = Job(contender, size, settled.plan.seeds[0], settled.contender(contender).rate)
     train(settled, job, source, steps=1)  # what is compiled and decoded once is not a run's own
     begin = perf_counter()
     few = train(settled, job, source, steps=FEW)
-    around = perf_counter() - begin - few.training_seconds
+    passed = perf_counter() - begin
     more = train(settled, job, source, steps=MORE)
     step = max((more.training_seconds - few.training_seconds) / (MORE - FEW), 0.0)
     check = median([*few.check_seconds, *more.check_seconds])
-    once = max(few.training_seconds - FEW * step - check, 0.0) + around
-    return Pace(step, check, once).run(settled.plan, few.result.train_pictures)
+    return Pace(
+        step=step,
+        validated=check / few.result.val_pictures,
+        answered=few.answering_seconds / (few.result.train_pictures + len(source.labels("test"))),
+        once=max(passed - few.answering_seconds - FEW * step - check, 0.0),
+    )
 
 
 def report(settled: Settled, seconds: dict[tuple[str, int], float], workers: int) -> str:

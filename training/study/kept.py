@@ -1,4 +1,4 @@
-"""Pictures decoded once and kept: runs of one worker share them, since subsets are nested."""
+"""Pictures decoded once and kept: runs of one worker share them, since subsets are nested; and few of many."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from vitrail.card import InputRule
 from vitrail.data import Part, Pictures, Source
+from vitrail.data.subsets import nested_subset
 from vitrail.training.picture_data import PictureData
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 class Kept:
@@ -39,6 +42,33 @@ class Kept:
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return self.source.whole(part, index)
+
+
+class Few:
+    """Of every part of a source so many pictures at most, each class in its share."""
+
+    def __init__(self, source: Source, most: int) -> None:
+        self.source, self.name, self.classes = source, source.name, source.classes
+        self.task = source.task
+        self.places = {part: few_of(source.labels(part), most) for part in PARTS}
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
+
+    def labels(self, part: Part) -> NDArray[np.int64]:
+        return self.source.labels(part)[self.places[part]]
+
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+        places = self.places[part]
+        return self.source.read(part, rule, places if chosen is None else places[chosen])
+
+    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+        return self.source.whole(part, int(self.places[part][index]))
+
+
+def few_of(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    return nested_subset(labels, min(most, len(labels)), seed=0)
 
 
 def joined(one: Pictures, other: Pictures) -> Pictures:

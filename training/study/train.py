@@ -34,6 +34,7 @@ class Trained:
     result: Result
     files: Files
     training_seconds: float
+    answering_seconds: float
     pictures_seen: int
     step_seconds: tuple[float, ...]
     check_seconds: tuple[float, ...]
@@ -98,11 +99,12 @@ def train(settled: Settled, job: Job, source: Source, steps: int | None = None) 
     if job.size == settled.sizes[-1] and not job.tries:
         files["best.ckpt"] = checkpoint(trainer)
     model.to(trainer.strategy.root_device).eval()
-    test = data.part("test")
-    logits = answers(model, test, data.batch_size)
-    files["predictions.npz"] = packed(logits.softmax(1), test)
-    result = measured(model, data, best, logits, taken)
-    return Trained(result, files, seconds, clock.pictures, tuple(clock.steps), tuple(clock.checks))
+    begin = perf_counter()
+    logits, learnt = (answers(model, data.part(part), data.batch_size) for part in ("test", "train"))
+    answering = perf_counter() - begin
+    files["predictions.npz"] = packed(logits.softmax(1), data.part("test"))
+    result = measured(model, data, best, logits, learnt, taken)
+    return Trained(result, files, seconds, answering, clock.pictures, tuple(clock.steps), tuple(clock.checks))
 
 
 def trainer_of(settled: Settled, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
@@ -137,17 +139,18 @@ def checkpoint(trainer: pl.Trainer) -> bytes:
         return path.read_bytes()
 
 
-def measured(model: Classification, data: KeptPictures, best: Best, logits: Tensor, steps: int) -> Result:
-    """All figures of a run; `logits` [N, K] are its answers to the test pictures."""
-    train, labels = data.part("train"), torch.from_numpy(data.part("test").labels)
-    learnt = answers(model, train, data.batch_size).argmax(1) == torch.from_numpy(train.labels)
+def measured(
+    model: Classification, data: KeptPictures, best: Best, logits: Tensor, learnt: Tensor, steps: int
+) -> Result:
+    """All figures of a run; `logits` [N, K] are its answers to the test pictures, `learnt` to those it trained on."""
+    labels, taught = (torch.from_numpy(data.part(part).labels) for part in ("test", "train"))
     bins = multiclass_calibration_error(logits.softmax(1), labels, len(data.classes), n_bins=BINS)
     return Result(
         train_pictures=data.count("train"),
         val_pictures=data.count("val"),
         steps=steps,
         best_step=best.step,
-        train_error=share(~learnt),
+        train_error=share(learnt.argmax(1) != taught),
         val_error=1 - best.accuracy,
         val_loss=best.loss,
         test_error=share(logits.argmax(1) != labels),

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from vitrail.card import InputRule
 from vitrail.data import Digits, Part, Pictures
-from vitrail.training.study.kept import Kept
+from vitrail.training.study.kept import PARTS, Few, Kept
 
 RULE = InputRule(8)
 
@@ -47,3 +47,15 @@ def test_a_whole_part_is_the_whole_part() -> None:
     pictures = Kept(Digits()).read("test", RULE)
     assert np.array_equal(pictures.labels, Digits().labels("test"))
     assert Kept(Digits()).fingerprint == Digits().fingerprint
+
+
+def test_few_of_many_are_some_of_each_class_and_each_is_itself() -> None:
+    few, whole = Few(Digits(), 30), Digits()
+    for part in PARTS:
+        labels, places = few.labels(part), few.places[part]
+        assert len(labels) == 30
+        assert set(labels) == set(range(10))
+        assert np.array_equal(few.read(part, RULE).names, whole.read(part, RULE, places).names)
+        assert few.read(part, RULE, np.array([3])).names == whole.read(part, RULE, places[[3]]).names
+        assert np.array_equal(few.whole(part, 3), whole.whole(part, int(places[3])))
+    assert Few(whole, 10**6).read("test", RULE).names == whole.read("test", RULE).names

@@ -302,18 +302,3 @@ def broken_picture(pictures: Path) -> Path:
     chosen = min(large - small)
     chosen.write_bytes(chosen.read_bytes()[:40])
     return chosen
-
-
-def test_a_dry_run_tells_and_writes_nothing(
-    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["study", f"--config={plan_file}", "--dry-run", "--workers=2", "--contenders.CNN.match=flops"]) == 0
-    matched, head, *sizes, last = capsys.readouterr().out.splitlines()
-    assert matched.startswith("CNN matched: width ")
-    assert head.split() == ["pictures", "runs", "of", "each", "ViT", "CNN"]
-    assert [line.split()[:2] for line in sizes] == [["30", "5"], ["60", "5"]]
-    assert last.startswith("20 runs, ")
-    assert "with 2 at a time" in last
-    assert "core-hours" in last
-    assert list(tmp_path.iterdir()) == [plan_file]
