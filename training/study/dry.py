@@ -16,7 +16,7 @@ from vitrail.training.study.kept import Few, Kept
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import span
 from vitrail.training.study.settled import Settled, settle
-from vitrail.training.study.study import workers_of
+from vitrail.training.study.study import executor
 from vitrail.training.study.train import train
 from vitrail.training.study.words import Asked
 from vitrail.training.study.worker import threads_of
@@ -49,9 +49,11 @@ def dry_run(asked: Asked) -> None:
     plan = asked.plan
     source = open_source(plan.data["path"], plan.data["seed"])
     settled = planned_before(asked.folder, plan, source.fingerprint) or settle(plan, source)
+    with executor(asked, settled) as workers:  # nobody is hired before there is work
+        at_a_time = workers.size
     with threads_of(plan):
         seconds = seconds_of(settled, source)
-    print(report(settled, seconds, workers_of(asked)))
+    print(report(settled, seconds, at_a_time))
 
 
 def seconds_of(settled: Settled, source: Source) -> dict[tuple[str, int], float]:

@@ -35,6 +35,11 @@ def test_a_dry_run_tells_and_writes_nothing(
     assert list(tmp_path.iterdir()) == [plan_file]
 
 
+def test_it_counts_the_workers_of_the_executor(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", f"--config={plan_file}", "--dry-run", "--executor=here"]) == 0
+    assert "with 1 at a time" in capsys.readouterr().out
+
+
 def test_it_reckons_with_every_step_and_every_picture_that_a_run_answers(plan_file: Path) -> None:
     pace = Pace(step=1.0, validated=0.1, answered=0.01, once=3.0)
     steps = plan_in(plan_file, "--mode=equal-steps", "--steps=20", "--validate_every=5")

@@ -52,10 +52,11 @@ def test_an_actor_that_dies_costs_only_its_run(cluster: str, plan_file: Path) ->
 
 
 @needs_ray
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_a_run_that_no_node_has_room_for_is_refused(
-    cluster: str, plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: str, plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    words = ["--executor=ray", f"--address={cluster}", "--threads=64"]
+    words = ["--executor=ray", f"--address={cluster}", "--threads=64", *more]
     assert main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'study'}", *words]) == 1
     assert "the Ray cluster has 2 cores" in capsys.readouterr().err
 
