@@ -38,7 +38,7 @@ AT_ONCE = 0.002  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
 SHORT_LINE = 8  # pictures that may wait however long a slow model takes for them: callers come in little crowds
-REST = 0.1  # seconds until a caller is refused: sixteen who came back at once cost two fifths of the throughput
+REST = 0.1  # seconds until a caller is refused: those who come back at once would cost half of the throughput
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
