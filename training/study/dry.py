@@ -1,6 +1,5 @@
 """A dry run: the grid, and after a few steps of each contender and size how long all would take, and what it costs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -51,28 +50,37 @@ def dry_run(asked: Asked) -> None:
     settled = planned_before(asked.folder, plan, source.fingerprint) or settle(plan, source)
     with executor(asked, settled) as workers:  # nobody is hired before there is work
         at_a_time = workers.size
+    few = Few(source, max(LOOK, 2 * len(settled.classes), 2 * plan.data["batch_size"]))
     with threads_of(plan):
-        seconds = seconds_of(settled, source)
-    print(report(settled, seconds, at_a_time))
+        decoding = decoding_of(settled, source, few)
+        seconds = seconds_of(settled, source, few)
+    print(report(settled, seconds, decoding, at_a_time))
 
 
-def seconds_of(settled: Settled, source: Source) -> dict[tuple[str, int], float]:
+def decoding_of(settled: Settled, source: Source, few: Few) -> float:
+    """What every worker spends on decoding, once: as for each of a few pictures, for all that the runs use."""
+    begin = perf_counter()
+    looked_at = len(few.read("test", settled.rule))
+    each = (perf_counter() - begin) / looked_at
+    return each * (settled.sizes[-1] + len(source.labels("test")))
+
+
+def seconds_of(settled: Settled, source: Source, few: Few) -> dict[tuple[str, int], float]:
     """What a run of each contender at each size would take here; nobody waits until all pictures are decoded."""
-    plan, classes = settled.plan, len(settled.classes)
-    most = max(LOOK, 2 * classes, 2 * plan.data["batch_size"])
-    few = Kept(Few(source, most))
+    plan, classes, most = settled.plan, len(settled.classes), few.most
+    kept = Kept(few)
     names = [contender.name for contender in settled.contenders]
-    paces = {(name, size): pace(settled, name, size, few) for name in names for size in looked_at(settled.sizes, most)}
+    paces = {
+        (name, size): pace(settled, name, size, kept)
+        for name in names
+        for size in {min(size, most) for size in settled.sizes}
+    }
     val, test = (len(source.labels(part)) for part in ("val", "test"))
     return {
         (name, size): paces[name, min(size, most)].run(plan, *sizes_for(size, classes, val), test)
         for name in names
         for size in settled.sizes
     }
-
-
-def looked_at(sizes: Iterable[int], most: int) -> list[int]:
-    return sorted({min(size, most) for size in sizes})
 
 
 def pace(settled: Settled, contender: str, size: int, source: Source) -> Pace:
@@ -93,7 +101,7 @@ def pace(settled: Settled, contender: str, size: int, source: Source) -> Pace:
     )
 
 
-def report(settled: Settled, seconds: dict[tuple[str, int], float], workers: int) -> str:
+def report(settled: Settled, seconds: dict[tuple[str, int], float], decoding: float, workers: int) -> str:
     """The grid with seconds a run, how many runs that makes, and the whole."""
     plan = settled.plan
     trials = len(plan.rate_factors) * len(plan.rate_seeds) if settled.rates_are_tried else 0
@@ -108,11 +116,12 @@ def report(settled: Settled, seconds: dict[tuple[str, int], float], workers: int
     total = sum(seconds[name, size] * runs[size] for name, size in seconds)
     count = sum(runs.values()) * len(names)
     device = "GPU" if torch.cuda.is_available() and plan.device != "cpu" else "core"
-    hours = total / 3600 * (plan.threads if device == "core" else 1)
+    hours = (total + workers * decoding) / 3600 * (plan.threads if device == "core" else 1)
     most = "at most " if plan.mode == "equal-epochs" else ""
     last = (
-        f"{count} runs, {most}{span(total)} one after the other, about {span(total / workers)} with {workers} at a "
-        f"time (start-up excluded); cost: {most}{hours:.2f} {device}-hours"
+        f"{count} runs, {most}{span(total + decoding)} one after the other, about {span(total / workers + decoding)} "
+        f"with {workers} at a time; of that {span(decoding)} to decode the pictures, which each worker does once; "
+        f"cost: {most}{hours:.2f} {device}-hours"
     )
     matched = [f"{name} matched: {matched}" for name, matched in settled.matched.items()]
     return "\n".join([*matched, head, *rows, last])

@@ -49,7 +49,7 @@ class Few:
 
     def __init__(self, source: Source, most: int) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
-        self.task = source.task
+        self.task, self.most = source.task, most
         self.places = {part: few_of(source.labels(part), most) for part in PARTS}
 
     @property

@@ -10,7 +10,8 @@ from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.data import Digits, Part, Pictures
 from vitrail.training.study import dry
-from vitrail.training.study.dry import Pace, seconds_of
+from vitrail.training.study.dry import Pace, decoding_of, seconds_of
+from vitrail.training.study.kept import Few
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.settled import settle
 from vitrail.training.study.words import read_words
@@ -59,12 +60,14 @@ class Counting(Digits):
         return found
 
 
-def test_it_looks_at_few_pictures(plan_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry, "LOOK", 40)
+def test_it_looks_at_few_pictures(plan_file: Path) -> None:
     source = Counting()
-    settled = settle(plan_in(plan_file, "--sizes=[30, 1400]", "--data.batch_size=8"), source)
-    seconds = seconds_of(settled, source)
-    assert source.decoded <= 3 * 40
+    settled = settle(plan_in(plan_file, "--sizes=[30, 1400]"), source)
+    few = Few(source, 40)
+    assert decoding_of(settled, source, few) > 0
+    assert source.decoded == 40
+    seconds = seconds_of(settled, source, few)
+    assert source.decoded <= 40 + 3 * 40
     assert {key for key, value in seconds.items() if value > 0} == {
         (name, size) for name in ("ViT", "CNN") for size in (30, 1400)
     }
@@ -74,6 +77,5 @@ def test_a_larger_size_costs_its_pictures(plan_file: Path, monkeypatch: pytest.M
     monkeypatch.setattr(dry, "pace", lambda *_: Pace(step=0.0, validated=0.0, answered=1.0, once=0.0))
     source = Digits()
     settled = settle(plan_in(plan_file, "--sizes=[30, 1400]"), source)
-    test = len(source.labels("test"))
-    assert seconds_of(settled, source)["CNN", 1400] == 1120 + test
-    assert seconds_of(settled, source)["CNN", 30] == 20 + test
+    seconds, test = seconds_of(settled, source, Few(source, 40)), len(source.labels("test"))
+    assert (seconds["CNN", 30], seconds["CNN", 1400]) == (20 + test, 1120 + test)
