@@ -3,10 +3,16 @@
 import re
 from html import escape
 
+TOGETHER = re.compile(
+    r"(?<=\d) (?=%)"  # 93 %
+    r"|(?<=&[gl]t;) (?=\d)|(?<=≤) (?=\d)"  # > 99
+    r"|(?<=\d) (?=to [\d.,−]+\))|(?<=\d to) (?=[\d.,−]+\))"  # (4.2 to 7.9)
+)
+
 
 def text(words: str) -> str:
-    """A number and its % stay on one line."""
-    return re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", escape(words))
+    """A number stays on one line with its %, its sign, and the other end of its interval."""
+    return TOGETHER.sub("\N{NO-BREAK SPACE}", escape(words))
 
 
 def element(name: str, /, *content: str, **attributes: str | float | None) -> str:
