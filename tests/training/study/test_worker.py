@@ -1,0 +1,50 @@
+"""Workers stay alive for many runs: no run may leave its pictures in memory."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitrail.data import Digits
+from vitrail.training.study import train
+from vitrail.training.study.jobs import Job
+from vitrail.training.study.kept import KeptPictures
+from vitrail.training.study.settled import settle
+from vitrail.training.study.words import read_words
+from vitrail.training.study.worker import Worker
+
+
+@pytest.fixture
+def nobody_sweeps() -> Iterator[None]:
+    """Python itself might do it at any time."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("faults", [False, True], ids=["finished", "failed"])
+def test_a_run_leaves_no_pictures_behind(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch, nobody_sweeps: None, faults: bool
+) -> None:
+    made: list[weakref.ref[KeptPictures]] = []
+
+    class Remembered(KeptPictures):
+        def __init__(self, *words: Any, **settings: Any) -> None:
+            super().__init__(*words, **settings)
+            made.append(weakref.ref(self))
+
+    def fail(*_: Any) -> None:
+        raise ValueError("no figures")
+
+    monkeypatch.setattr(train, "KeptPictures", Remembered)
+    if faults:
+        monkeypatch.setattr(train, "measured", fail)
+    settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
+    worker = Worker(settled)
+    done = [worker.run(Job("ViT", 60, seed, 0.005)) for seed in range(2)]
+    assert [one.fault for one in done] == ["no figures" if faults else None] * 2
+    assert [one() for one in made] == [None, None]
