@@ -50,14 +50,15 @@ def dry_run(asked: Asked) -> None:
     settled = planned_before(asked.folder, plan, source.fingerprint) or settle(plan, source)
     with executor(asked, settled) as workers:  # nobody is hired before there is work
         at_a_time = workers.size
-    few = Few(source, max(LOOK, 2 * len(settled.classes), 2 * plan.data["batch_size"]))
+    most = max(LOOK, 2 * len(settled.classes), 2 * plan.data["batch_size"])
+    few = Kept(Few(source, most))
     with threads_of(plan):
         decoding = decoding_of(settled, source, few)
-        seconds = seconds_of(settled, source, few)
+        seconds = seconds_of(settled, source, few, most)
     print(report(settled, seconds, decoding, at_a_time))
 
 
-def decoding_of(settled: Settled, source: Source, few: Few) -> float:
+def decoding_of(settled: Settled, source: Source, few: Kept) -> float:
     """What every worker spends on decoding, once: as for each of a few pictures, for all that the runs use."""
     begin = perf_counter()
     looked_at = len(few.read("test", settled.rule))
@@ -65,13 +66,12 @@ def decoding_of(settled: Settled, source: Source, few: Few) -> float:
     return each * (settled.sizes[-1] + len(source.labels("test")))
 
 
-def seconds_of(settled: Settled, source: Source, few: Few) -> dict[tuple[str, int], float]:
+def seconds_of(settled: Settled, source: Source, few: Kept, most: int) -> dict[tuple[str, int], float]:
     """What a run of each contender at each size would take here; nobody waits until all pictures are decoded."""
-    plan, classes, most = settled.plan, len(settled.classes), few.most
-    kept = Kept(few)
+    plan, classes = settled.plan, len(settled.classes)
     names = [contender.name for contender in settled.contenders]
     paces = {
-        (name, size): pace(settled, name, size, kept)
+        (name, size): pace(settled, name, size, few)
         for name in names
         for size in {min(size, most) for size in settled.sizes}
     }

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from vitrail.card import InputRule
 from vitrail.data import Part, Pictures, Source
+from vitrail.data.source import PARTS
 from vitrail.data.subsets import nested_subset
 from vitrail.training.picture_data import PictureData
-
-PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 class Kept:
@@ -49,7 +48,7 @@ class Few:
 
     def __init__(self, source: Source, most: int) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
-        self.task, self.most = source.task, most
+        self.task = source.task
         self.places = {part: few_of(source.labels(part), most) for part in PARTS}
 
     @property

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitrail.data import Pictures, Source
+from vitrail.data.source import PARTS
 from vitrail.models.cost import count_flops, count_parameters
 from vitrail.training.answers import packed
 from vitrail.training.batches import Canvases
@@ -88,7 +89,7 @@ def train(settled: Settled, job: Job, source: Source, steps: int | None = None) 
     data = KeptPictures(source, **plan.data, pictures=job.size, draw=job.seed, augment=augment)
     best, clock = Best(), Clock()
     trainer = trainer_of(settled, [best, clock], steps)
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         data.part(part)  # decoded before the clock starts
     begin = perf_counter()
     trainer.fit(model, datamodule=data)

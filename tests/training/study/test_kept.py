@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from vitrail.card import InputRule
 from vitrail.data import Digits, Part, Pictures
-from vitrail.training.study.kept import PARTS, Few, Kept
+from vitrail.data.source import PARTS
+from vitrail.training.study.kept import Few, Kept
 
 RULE = InputRule(8)
 
