@@ -22,13 +22,14 @@ from vitrail.serving.watch import NO_ROUTE, REQUESTS, refused
 
 PATIENCE = 10.0  # seconds for the head of a request, and for a caller to take what is written
 LINGER = 2.0  # seconds in which a refused caller may read the answer, before the connection is cut
+MAX_DROPPED = 1_000_000  # bytes that a refused caller may still send meanwhile
 MAX_HEAD = 65_536  # bytes of the first line and all headers
 MAX_FRAMING = 65_536  # bytes of chunk sizes, chunk extensions and trailers…
 FRAMING_A_BYTE = 8  # …and so many more for each byte of the body: one-byte chunks need five
 MAX_IGNORED = 4 * MAX_BODY  # bytes of a body that are dropped because the request already has its answer
 SLICE = 4096  # bytes parsed in one turn of the event loop, where each of them may cost a callback
 SPARE_FILES = 16  # for everything else that the process opens
-MOST_REFUSED = 8  # connections over the limit that may read why they are refused; the next are closed at once
+MOST_REFUSED = 8  # connections over the limit that may linger; the next are closed at once
 
 EMPTY_LINES = re.compile(rb"[\r\n]{1,%d}" % SLICE)  # before a request they are passed over
 OFFERS = (b"upgrade", b"http2-settings")  # headers that offer another protocol for this connection
@@ -75,23 +76,23 @@ class Wire(HttpToolsProtocol):
     body_bytes = 0
     body_length = 0  # as Content-Length announces it; 0 for a chunked body
     framing_bytes = 0
+    dropped_bytes = 0  # since nothing is parsed any more
     unparsed = b""
     is_over = False  # nothing more on this connection is parsed
     last_words = b""  # an answer that is written once the requests before it have theirs
 
     flow: ReadAhead
+    transport: "InOnePiece"  # type: ignore[assignment]  # a transport in all but its class
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast(asyncio.Transport, InOnePiece(transport, self.loop)))
-        self.flow = ReadAhead(self.transport)
+        self.flow = ReadAhead(cast(asyncio.Transport, self.transport))
         excess = len(self.connections) - self.most_connections
         if excess <= 0:
             self.start_clock()
-        elif excess <= MOST_REFUSED:
-            self.refuse(refused(503, "busy", "the server has as many connections as it takes; try again in a moment"))
-        else:
-            self.is_over = True
-            self.transport.close()
+            return
+        full = refused(503, "busy", "the server has as many connections as it takes; try again in a moment")
+        self.refuse(full, lingers=excess <= MOST_REFUSED)
 
     def start_clock(self) -> None:
         self.stop_clock()
@@ -111,6 +112,9 @@ class Wire(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         if self.is_over:
+            self.dropped_bytes += len(data)
+            if self.dropped_bytes > MAX_DROPPED:
+                self.transport.abort()
             return
         if self.unparsed:  # received before reading could be paused
             self.unparsed += data
@@ -233,7 +237,7 @@ class Wire(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self.last_words and self.is_idle():
+        if self.is_over and self.is_idle():
             self.end_with(self.last_words)
         elif self.unparsed:
             self.loop.call_soon(self.parse_rest)
@@ -250,7 +254,7 @@ class Wire(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def refuse(self, problem: Problem) -> None:
+    def refuse(self, problem: Problem, lingers: bool = True) -> None:
         """Answer and close: what follows on this connection cannot be parsed.
 
         A request whose body is at fault may be with its route already, which then answers in its own time. The
@@ -260,6 +264,7 @@ class Wire(HttpToolsProtocol):
         self.is_over, self.unparsed = True, b""
         if self.transport.is_closing():
             return
+        self.transport.lingers = lingers
         if self.phase is Phase.BODY and self.is_idle():
             self.end_with(b"")  # it has its answer
         elif self.phase is Phase.BODY:
@@ -278,16 +283,12 @@ class Wire(HttpToolsProtocol):
                 self.flow.hold()
 
     def end_with(self, words: bytes) -> None:
-        """Write, and end our side; what the caller still sends is dropped for a moment.
-
-        To close at once would reset a connection with unread bytes, and the answer would be lost with it.
-        """
+        """Write, and close; what the caller still sends meanwhile is dropped."""
         self._unset_keepalive_if_required()
         self.flow.is_held = False
         self.flow.resume_reading()
         self.transport.write(words)
-        self.transport.write_eof()
-        self.loop.call_later(LINGER, self.transport.abort)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """More is written than the caller takes: that, too, has an end."""
@@ -302,11 +303,18 @@ class Wire(HttpToolsProtocol):
 
 
 class InOnePiece:
-    """A transport that sends an answer's head with its body; alone, if the body does not come in the same turn."""
+    """A transport that sends an answer's head with its body; alone, if the body does not come in the same turn.
+
+    One that lingers ends its own side first: to close at once would reset a connection with unread bytes, and the
+    answer would be lost with it.
+    """
+
+    lingers = False
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport, self.loop = transport, loop
         self.held = b""
+        self.end: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes) -> None:
         if self.held:
@@ -323,11 +331,11 @@ class InOnePiece:
 
     def close(self) -> None:
         self.send()
-        self.transport.close()
-
-    def write_eof(self) -> None:
-        self.send()
-        self.transport.write_eof()
+        if not self.lingers:
+            self.transport.close()
+        elif self.end is None:
+            self.transport.write_eof()
+            self.end = self.loop.call_later(LINGER, self.transport.abort)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)

@@ -30,7 +30,7 @@ def pictures(most: int) -> Json:
 def post(name: str, summary: str, description: str, parameters: list[Json], most: int, answers: Json) -> Json:
     """A path that takes pictures; what every such path may refuse stands here, once."""
     refusals = problems(
-        _400="bad_multipart, bad_json or bad_base64: the body cannot be read",
+        _400="bad_multipart, bad_json or bad_base64: the body cannot be read; bad_http: its chunks",
         _408="body_too_slow",
         _413="body_too_large, picture_too_large (in pixels) or too_many_pictures",
         _415="unsupported_format: not a picture that is read here; unsupported_media_type, unsupported_encoding: "
@@ -73,7 +73,10 @@ CLASSIFY = post(
         "200": good(
             "The answer to each picture; labels with the most probable first", "application/json", ref("Answer")
         ),
-        **problems(_400="bad_top_k or bad_abstain; bad_multipart, bad_json or bad_base64: the body cannot be read"),
+        **problems(
+            _400="bad_top_k or bad_abstain; bad_multipart, bad_json or bad_base64: the body cannot be read; "
+            "bad_http: its chunks cannot"
+        ),
     },
 )
 
@@ -101,7 +104,7 @@ EXPLAIN = post(
         "200": good("The evidence, row by row", "application/json", ref("Explanation")),
         **problems(
             _400="unknown_label, bad_overlay; one_picture: several were sent; bad_multipart, bad_json or bad_base64: "
-            "the body cannot be read",
+            "the body cannot be read; bad_http: its chunks",
             _404="no_explain_graph: the server has no explain file for its model; the detail says why",
         ),
     },

@@ -75,7 +75,8 @@ INFER: Json = {
             },
             **problems(
                 KIND,
-                _400="bad_json, bad_header_length: the body cannot be read; bad_tensor: the input's name, datatype, "
+                _400="bad_json, bad_header_length: the body cannot be read; bad_http: its chunks; "
+                "bad_tensor: the input's name, datatype, "
                 "shape or data; bad_base64; bad_output, bad_parameter, no_shared_memory: what is asked for",
                 _408="body_too_slow",
                 _413="body_too_large, picture_too_large (in pixels) or too_many_pictures",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vitrail.serving.form import MAX_PARTS, parts_of
+from vitrail.serving.form import MAX_PARTS, parameters_of, parts_of
 from vitrail.serving.problems import Problem
 
 TYPE = "multipart/form-data; boundary=b0undary"
@@ -85,3 +85,31 @@ def test_a_body_that_breaks_off_is_refused(cut):
 def test_what_is_wrong_is_said(body, kind, why):
     with pytest.raises(Problem, match=why):
         parts_of(body, kind)
+
+
+@pytest.mark.parametrize("size", [4096, 65_536])
+def test_what_else_stands_in_the_head_of_a_part_is_ignored(size):
+    """A file name or a header of 64 KB costs its sender nothing."""
+    body = body_of([("image", "a" * size, b"content")])
+    long_header = b"\r\nX-Comment: " + b"c" * size
+    assert by_us(body) == [("image", True, b"content")]
+    assert by_us(body.replace(b"\r\nContent-Type", long_header + b"\r\nContent-Type")) == by_us(body)
+    assert by_us(body.replace(b"\r\nContent-Type", b"\r\nX: y" * 12 + b"\r\nContent-Type")) == by_us(body)
+
+
+DISPOSITIONS = [
+    (b'form-data; name="image"; filename="a.png"', {b"name": b"image", b"filename": b"a.png"}),
+    (b"form-data;name=image ;FileName=a.png", {b"name": b"image", b"filename": b"a.png"}),
+    (b'form-data; name="a;b=\\"c\\\\"; filename=""', {b"name": b'a;b="c\\', b"filename": b""}),
+    (b"form-data; ; x; =y; name=image", {b"name": b"image"}),
+    (b'form-data; name="image"; filename="open', {b"name": b"image", b"filename": b'"open'}),
+    (b"form-data" + b";" * 65_536, {}),
+    (b"form-data; name=" + b'";' * 32_768, {b"name": b";"}),
+    (b"form-data; a=" + b"\\" * 65_536, {b"a": b"\\" * 65_536}),
+    (b"form-data; " + b" " * 65_536 + b"name=image", {b"name": b"image"}),
+]
+
+
+@pytest.mark.parametrize(("disposition", "expected"), DISPOSITIONS, ids=range(len(DISPOSITIONS)))
+def test_parameters_are_read_as_they_are_quoted(disposition, expected):
+    assert parameters_of(disposition) == expected

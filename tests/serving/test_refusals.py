@@ -1,5 +1,6 @@
 """What a caller does wrong costs nobody else: each mistake has its 4xx, and the server goes on."""
 
+import re
 import socket
 import struct
 import threading
@@ -19,7 +20,8 @@ def nothing_is_broken(client):
     """After every refusal the server is ready, and has counted no failure of its own."""
     yield
     assert client.get("/readyz").status_code == 200
-    assert 'status="5' not in client.get("/metrics").text.replace('route="/readyz",status="503"', "")
+    expected = ('route="/readyz",status="503"', 'route="none",status="501"')
+    assert 'status="5' not in re.sub("|".join(expected), "", client.get("/metrics").text)
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> None:
@@ -139,8 +141,13 @@ def test_other_content_types(client, encode, content_type):
 
 
 def test_compressed_bodies(client, encode):
-    headers = {"content-type": "image/png", "content-encoding": "gzip"}
-    refused(client.post(URL, content=encode(), headers=headers), 415, "unsupported_encoding")
+    kind = ("content-type", "image/png")
+    for codings in (["gzip"], ["identity", "gzip"], ["identity, br"]):
+        headers = [kind, *(("content-encoding", coding) for coding in codings)]
+        refused(client.post(URL, content=encode(), headers=headers), 415, "unsupported_encoding")
+    for codings in (["identity"], ["Identity", ""]):
+        headers = [kind, *(("content-encoding", coding) for coding in codings)]
+        assert client.post(URL, content=encode(), headers=headers).status_code == 200
 
 
 def test_forms_without_a_picture(client, encode):
@@ -193,7 +200,7 @@ def test_too_many_parts(client):
     refused(client.post(URL, files=[("image", b"x")] * 1001), 400, "bad_multipart")
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "a\r\nb: c", "nul\0", "x" * 4_000, "日本.png", ""])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a\r\nb: c", "nul\0", "x" * 65_536, "日本.png", ""])
 def test_file_names_mean_nothing(client, encode, name):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name.encode().replace(
         b"\r\n", b"%0D%0A"
@@ -203,9 +210,9 @@ def test_file_names_mean_nothing(client, encode, name):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("name", [b"x" * 65_536, b"a\r\nb: c", b"a\rb", b';"' * 1_500, b'";' * 30_000])
+@pytest.mark.parametrize("name", [b"x" * 65_536, b"a\r\nb: c", b"a\rb", b';"' * 1_500, b'";' * 30_000, b";" * 65_536])
 def test_names_that_are_no_header_cost_only_their_sender(server, client, encode, name):
-    """A parser of parameters may take the square of their length, so python-multipart's 4 KB for a header stay."""
+    """A parser of parameters may take the square of their length."""
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n' + encode() + b"\r\n"
     before = sum(worker(server).cpu_times()[:2])
     body = part * 100 + b"--x--\r\n"

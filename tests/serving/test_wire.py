@@ -1,12 +1,14 @@
 """Connections, byte by byte: heads that are slow, large or no HTTP end soon, and cost the other callers nothing."""
 
 import json
+import re
 import selectors
 import socket
 import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -67,6 +69,21 @@ def segments(wire: socket.socket) -> int:
     return int(count)
 
 
+POST = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def chunked(body: bytes, size: int = 1000, extension: bytes = b"", trailers: bytes = b"") -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    chunks = b"".join(b"%x%s\r\n%s\r\n" % (len(piece), extension, piece) for piece in pieces)
+    return CHUNKED + chunks + b"0\r\n" + trailers + b"\r\n"
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+
+
 NO_HTTP = {
     "binary": bytes(range(256)),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
@@ -76,6 +93,20 @@ NO_HTTP = {
     "no number": b"POST /v1/classify HTTP/1.1\r\nContent-Length: many\r\n\r\n",
     "two lengths": b"POST /v1/classify HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "no host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    "one line": b"GET /\r\n",
+    "HTTP/0.9": b"GET / HTTP/0.9\r\nHost: localhost\r\n\r\n",
+    "HTTP/3.0": b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n",
+    "tunnel": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST /v1/classify HTTP/1.0\r\n" + CHUNKED + b"0\r\n\r\n",
+    "chunked is not last": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "chunk size": POST + CHUNKED + b"xyz\r\n",
+    "huge chunk": POST + CHUNKED + b"f" * 20 + b"\r\n",
+    "chunk that ends late": POST + CHUNKED + b"1\r\nxyz\r\n0\r\n\r\n",
+    "lines without CR": POST + CHUNKED + b"5\nhello\n0\n\n",
+    "a length in the trailers": POST + CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n",
+    "a coding in the trailers": POST + CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
     "folded header": b"GET /livez HTTP/1.1\r\nHost: localhost\r\nA: b\r\n\0: c\r\n\r\n",
 }
 
@@ -85,6 +116,91 @@ def test_what_is_no_http_is_a_problem_like_any_other(server, client, request_):
     assert problem_of(said_to(server, request_)) == (400, "bad_http")
     assert "Invalid HTTP request" not in server.said()
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"x-chunked"])
+def test_an_unknown_transfer_coding_is_not_implemented(server, coding):
+    request = POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
+    assert problem_of(said_to(server, request)) == (501, "unsupported_transfer_coding")
+
+
+def test_what_is_no_http_is_answered_after_the_requests_before_it(server):
+    answer = said_to(server, LAST.replace(b"Connection: close\r\n", b"") * 2 + b"NONSENSE\r\n\r\n")
+    assert statuses(answer) == [200, 200, 400]
+    assert problem_of(b"HTTP/1.1 400" + answer.partition(b"HTTP/1.1 400")[2]) == (400, "bad_http")
+
+
+def test_chunks_extensions_and_trailers_of_an_honest_caller_change_nothing(server, client, encode):
+    image = encode(size=(8, 8))
+    plain = client.post("/v1/classify", content=image).content
+    for framed in (
+        chunked(image, 1),
+        chunked(image, extension=b';name="value"'),
+        chunked(image, trailers=b"Digest: x\r\nHost: other\r\n"),
+    ):
+        assert plain in said_to(server, POST + framed + LAST)
+
+
+ENDLESS = {
+    "trailers": (b"0\r\n", b"A: b\r\n" * 10_000),
+    "a trailer": (b"0\r\nA: ", b"x" * 100_000),
+    "an extension": (b"1;a=", b"x" * 100_000),
+    "extensions": (b"", (b"1;a=" + b"b" * 100 + b"\r\nx\r\n") * 1000),
+}
+
+
+@pytest.mark.parametrize("framing", ENDLESS.values(), ids=ENDLESS.keys())
+def test_endless_framing_is_refused(server, framing):
+    """Long before it fills memory: a few hundred kilobytes are all that is taken."""
+    start, more = framing
+    before = server.family()[-1].memory_info().rss
+    sent = 0
+    with connected(server) as wire:
+        wire.sendall(POST + CHUNKED + start)
+        wire.settimeout(0.5)
+        try:
+            while sent < 100_000_000:
+                sent += wire.send(more)
+        except OSError:  # the server reads no more, or has closed
+            pass
+    assert sent < 50_000_000
+    assert server.family()[-1].memory_info().rss - before < 20_000_000
+    with connected(server) as wire:
+        wire.sendall(POST + CHUNKED + start + more + more)
+        assert problem_of(all_of(wire)) == (431, "framing_too_large")
+
+
+def test_one_request_is_read_ahead_and_no_more(server, encode):
+    """However many come in one piece, all are answered in their order."""
+    image = encode(size=(8, 8))
+    requests = [b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(300)]
+    requests[100:100] = [POST + b"Content-Length: %d\r\n\r\n%s" % (len(image), image)]
+    requests[200:200] = [POST + chunked(image, 50)]
+    answer = said_to(server, b"".join([*requests, LAST]))
+    assert statuses(answer) == [404] * 100 + [200] + [404] * 99 + [200] + [404] * 101 + [200]
+    assert re.findall(rb"GET /(\d+) is not served", answer) == [b"%d" % number for number in range(300)]
+
+
+def test_connections_are_bounded_by_the_files_that_may_be_open(start, bentoml_serve, model_file):
+    """One that is over the bound is told so or closed, and costs the others nothing."""
+    few = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *bentoml_serve]
+    with start(few, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as own, ExitStack() as stack:
+        wires = [stack.enter_context(connected(own)) for _ in range(120)]
+        answers = []
+        for wire in wires:
+            try:
+                wire.sendall(LAST)
+                answers.append(all_of(wire))
+            except OSError:
+                answers.append(b"")
+        served = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200")]
+        refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
+        assert 8 <= len(served) <= 40
+        assert len(refused) >= 8
+        assert problem_of(refused[0]) == (503, "busy")
+        assert b"retry-after: 1" in refused[0]
+        assert "Traceback" not in own.said()
+        assert httpx.get(f"{own.url}/readyz").status_code == 200
 
 
 HEADS = {
@@ -118,16 +234,30 @@ def test_a_head_that_is_just_small_enough_is_read(client):
     assert client.get("/livez", headers={"a": "x" * (MAX_HEAD - 1000)}).status_code == 200
 
 
-def test_another_protocol_is_not_spoken_and_what_follows_is_not_read(server):
-    """Else the body of such a request would be taken for a request of its own."""
-    upgrade = (
-        b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
-    )
-    for kind in (b"websocket", b"h2c"):
-        answer = said_to(server, b"GET /livez HTTP/1.1\r\n" + upgrade % kind + b"\r\nGET /docs HTTP/1.1\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert answer.count(b"HTTP/1.1") == 1
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+
+
+@pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
+def test_an_offer_of_another_protocol_is_declined_and_the_next_request_answered(server, offer):
+    answer = said_to(server, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n" + LAST)
+    assert statuses(answer) == [200, 200]
     assert "upgrade" not in server.said().lower()
+
+
+@pytest.mark.parametrize("piece", [1, 100, 10_000_000])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_a_request_that_offers_h2c_keeps_its_body(server, client, encode, is_chunked, piece):
+    """As Java's client sends every first request."""
+    image = encode(size=(8, 8))
+    framed = chunked(image) if is_chunked else b"Content-Length: %d\r\n\r\n%s" % (len(image), image)
+    request = POST + b"Content-Type: image/png\r\n" + OFFER + framed + LAST
+    with connected(server) as wire:
+        for start in range(0, len(request), piece):
+            wire.sendall(request[start : start + piece])
+        answer = all_of(wire)
+    assert statuses(answer) == [200, 200]
+    assert client.post("/v1/classify", content=image).content in answer
 
 
 def test_requests_in_one_piece_are_answered_in_their_order(server):

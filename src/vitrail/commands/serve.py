@@ -17,9 +17,14 @@ ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-
   vitrail serve model.onnx --port 8080 --provider cpu
   vitrail serve --config serve.yaml --port 8080
 
-The file of --config has the options' names for its keys (model, host, port, provider); of an option
+The file of --config has the options' names for its keys (model, host, port, provider, …); of an option
 that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
 written contract of the routes at /docs.json.
+
+Listening on loopback, the server answers only to loopback's names, so that no web page can reach it under a
+name of its own; behind a proxy, --allow-host api.example.com names what stands in Host. Elsewhere it answers
+to any name until some are named. Pages of other sites may call it only from --allow-origin https://example.com.
+Both take several with commas between them, and * for any.
 
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
@@ -41,7 +46,14 @@ def main(args: Sequence[str]) -> int:
     from vitrail.classifier import Classifier
     from vitrail.serving import settings
 
-    settings.deadline(), settings.queue()
+    for variable, given in (
+        (settings.HOSTS_VARIABLE, options.allow_host),
+        (settings.ORIGINS_VARIABLE, options.allow_origin),
+    ):
+        if given is not None:
+            os.environ[variable] = given if isinstance(given, str) else ",".join(given)
+    settings.deadline(), settings.queue(), settings.connections()
+    settings.allowed_hosts(), settings.allowed_origins()
     Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
@@ -62,6 +74,8 @@ def read_options(args: Sequence[str]) -> Any:
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
     parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can")
+    parser.add_argument("--allow-host", type=str | list[str] | None, help="names to answer to beside loopback's")
+    parser.add_argument("--allow-origin", type=str | list[str] | None, help="sites whose pages may call (CORS)")
     return read(parser, args)
 
 
