@@ -13,5 +13,7 @@ class Vitrail:
     def prepare_parent() -> None:
         """Called once in the parent of the worker, before it starts one."""
         from vitrail.serving.arbiter import replace_workers_at_once
+        from vitrail.serving.log_writer import log_without_waiting
 
+        log_without_waiting()
         replace_workers_at_once()
