@@ -5,21 +5,26 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from vitrail.serving import about
+from vitrail.errors import UsageError
+from vitrail.serving import about, settings
 from vitrail.serving.body import BodyTooLarge, on_body_too_large
 from vitrail.serving.classify import classify
 from vitrail.serving.door import Door
 from vitrail.serving.embed import embed
 from vitrail.serving.engine import Engine
 from vitrail.serving.explain import explain
+from vitrail.serving.hosts import HostGuard, hosts_at
 from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.problems import HANDLERS
 from vitrail.serving.v2 import routes as v2
+from vitrail.serving.wire import limit_connections
 
 ROUTES = [
     Route("/v1/classify", classify, methods=["POST"]),
@@ -42,6 +47,8 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine = app.state.engine = Engine(door)
+        with suppress(UsageError):  # of which the engine says that it is not ready
+            limit_connections(settings.connections())
         async with inner_life():
             loading = asyncio.create_task(engine.load(address))
             following = asyncio.create_task(end_with(os.getppid()))
@@ -54,9 +61,31 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
 
     # The parser warns of each malformed body; a caller's mistake goes to the caller, not into our log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    app = Starlette(routes=ROUTES, exception_handlers={**HANDLERS, BodyTooLarge: on_body_too_large}, lifespan=lifespan)
+    app = Starlette(
+        routes=ROUTES,
+        middleware=guards(address),
+        exception_handlers={**HANDLERS, BodyTooLarge: on_body_too_large},
+        lifespan=lifespan,
+    )
     app.router.redirect_slashes = False  # another path is another path: 404
     return app
+
+
+def guards(address: str) -> list[Middleware]:
+    """Which requests reach the routes: outermost the names to answer to, then CORS for the sites that may call."""
+    try:
+        names, origins = settings.allowed_hosts(), settings.allowed_origins()
+    except UsageError:  # nothing is allowed; the engine reports the fault as the reason why it is not ready
+        names, origins = (), ()
+    guard = Middleware(HostGuard, hosts=hosts_at(address, names), origins=origins)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+    return [guard, cors] if origins else [guard]
 
 
 async def end_with(parent: int) -> None:

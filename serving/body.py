@@ -22,6 +22,12 @@ class BodyTooLarge(Problem):
         super().__init__(413, "body_too_large", f"the body is larger than {MAX_BODY:,} bytes")
 
 
+def is_compressed(request: Request) -> bool:
+    """Whether any Content-Encoding, of as many as were sent, says so."""
+    codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    return any(coding.strip() not in ("", "identity") for coding in codings)
+
+
 async def read_body(request: Request) -> bytes:
     """The whole body, or a problem as soon as it is known to be too large or too slow."""
     announced = request.headers.get("content-length", "")
@@ -39,6 +45,8 @@ async def read_body(request: Request) -> bytes:
                 if not visit.bring(len(chunk)):
                     raise refused(503, "busy", "the pictures of others fill the memory; try again in a moment")
                 clock.reschedule(start + PATIENCE + len(body) / SLOWEST)
+                if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
+                    raise problem
     except TimeoutError:
         raise Problem(408, "body_too_slow", "the body came too slowly", {"connection": "close"}) from None
     return bytes(body)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 1000
 LONGEST_TYPE = 200  # a boundary has at most 70 characters
+LONGEST_HEADER = 65_536 + 1024  # bytes: a file name of 64 KB, and what stands around it
+MOST_HEADERS = 100
 
 
 @dataclass
@@ -90,7 +92,9 @@ def parts_of(body: bytes, content_type: str) -> list[Part]:
         raise bad("its content type names no boundary")
     form = Form()
     try:
-        parser = MultipartParser(options[b"boundary"], form.callbacks())
+        parser = MultipartParser(
+            options[b"boundary"], form.callbacks(), max_header_count=MOST_HEADERS, max_header_size=LONGEST_HEADER
+        )
         parser.write(body)
     except FormParserError as fault:
         raise bad(str(fault)) from fault

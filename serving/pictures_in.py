@@ -6,7 +6,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from vitrail.serving import json_in
-from vitrail.serving.body import read_body
+from vitrail.serving.body import is_compressed, read_body
 from vitrail.serving.form import Part, parts_of
 from vitrail.serving.problems import Problem
 
@@ -28,7 +28,7 @@ async def pictures_in(request: Request) -> list[bytes]:
             "or the picture itself as image/…",
             {"accept": "multipart/form-data, application/json, image/*"},
         )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if is_compressed(request):
         raise Problem(415, "unsupported_encoding", "the body must not be compressed: pictures already are")
     body = await read_body(request)
     if raw:

@@ -1,6 +1,7 @@
 """Which model to serve, where, and within which limits: the environment first, then the file that a Bento carries."""
 
 import os
+import re
 from math import isfinite
 from pathlib import Path
 from typing import cast
@@ -15,10 +16,16 @@ PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
 DEADLINE_VARIABLE = "VITRAIL_DEADLINE"
 QUEUE_VARIABLE = "VITRAIL_QUEUE"
 WAIT_VARIABLE = "VITRAIL_WAIT"
+HOSTS_VARIABLE = "VITRAIL_ALLOW_HOST"
+ORIGINS_VARIABLE = "VITRAIL_ALLOW_ORIGIN"
+CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
 DEADLINE = 30.0
 QUEUE = 256
+CONNECTIONS = 1000
 WAIT = 0.25  # longer lines do not answer more, only later
 PACKED_MODEL = "model.onnx"
+HOST_PATTERN = r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"  # without a port: whichever it is, it is ours
+ORIGIN_PATTERN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,]+"
 
 
 def model_path() -> Path:
@@ -60,7 +67,34 @@ def seconds_of(variable: str, otherwise: float) -> float:
 
 def queue() -> int:
     """VITRAIL_QUEUE: how many pictures may wait; at least as many as one request may have."""
-    text = os.environ.get(QUEUE_VARIABLE) or str(QUEUE)
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= MAX_PICTURES):
-        raise UsageError(f"{QUEUE_VARIABLE} is {text!r}; it must be a whole number, at least {MAX_PICTURES}")
+    return count_of(QUEUE_VARIABLE, QUEUE, MAX_PICTURES)
+
+
+def connections() -> int:
+    """VITRAIL_CONNECTIONS: how many connections may be open at once; those over it are refused."""
+    return count_of(CONNECTIONS_VARIABLE, CONNECTIONS, 1)
+
+
+def count_of(variable: str, otherwise: int, least: int) -> int:
+    text = os.environ.get(variable) or str(otherwise)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{variable} is {text!r}; it must be a whole number, at least {least}")
     return int(text)
+
+
+def allowed_hosts() -> tuple[str, ...]:
+    """VITRAIL_ALLOW_HOST: names to answer to beside those of the loopback interface, with commas between them."""
+    return names_of(HOSTS_VARIABLE, HOST_PATTERN, "names such as vitrail.example.com, *.example.com or *")
+
+
+def allowed_origins() -> tuple[str, ...]:
+    """VITRAIL_ALLOW_ORIGIN: the sites whose pages may call this server, with commas between them."""
+    return names_of(ORIGINS_VARIABLE, ORIGIN_PATTERN, "origins such as https://www.example.com, or *")
+
+
+def names_of(variable: str, pattern: str, form: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in os.environ.get(variable, "").split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(pattern, name):
+            raise UsageError(f"{variable} has {name!r}; it takes {form}, with commas between them")
+    return names

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from vitrail import __version__
 from vitrail.classifier import Answers, Classifier
 from vitrail.errors import PictureError
-from vitrail.serving.body import read_body
+from vitrail.serving.body import is_compressed, read_body
 from vitrail.serving.caller import attended
 from vitrail.serving.engine import STOPPING, Canvas, Engine, run
 from vitrail.serving.naming import model_name
@@ -101,7 +101,7 @@ def require_kind(request: Request) -> None:
             "send application/json, or application/octet-stream with the header Inference-Header-Content-Length",
             {"accept": ", ".join(KINDS[1:])},
         )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if is_compressed(request):
         raise Problem(415, "unsupported_encoding", "the body must not be compressed")
 
 

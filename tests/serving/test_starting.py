@@ -40,7 +40,7 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
 
 def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
     picture = encode()
-    head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    head = f"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire:
             wire.sendall(head.encode() + picture[:100])

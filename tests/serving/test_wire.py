@@ -55,7 +55,7 @@ def test_an_answer_is_one_piece(server) -> None:
     """Its head is not sent before its body: that would cost both sides a second look."""
     with connected(server) as wire:
         for number in range(1, 6):
-            wire.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            wire.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head, _, body = wire.recv(65536).partition(b"\r\n\r\n")
             assert f"content-length: {len(body)}".encode() in head
             assert segments(wire) == number
@@ -72,11 +72,11 @@ NO_HTTP = {
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "method": b"CLASSIFY /v1/classify HTTP/1.1\r\n\r\n",
-    "target": b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target": b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no number": b"POST /v1/classify HTTP/1.1\r\nContent-Length: many\r\n\r\n",
     "two lengths": b"POST /v1/classify HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "folded header": b"GET /livez HTTP/1.1\r\nHost: x\r\nA: b\r\n\0: c\r\n\r\n",
+    "folded header": b"GET /livez HTTP/1.1\r\nHost: localhost\r\nA: b\r\n\0: c\r\n\r\n",
 }
 
 
@@ -97,7 +97,7 @@ HEADS = {
 @pytest.mark.parametrize("headers", HEADS.values(), ids=HEADS.keys())
 @pytest.mark.parametrize("piece", [1_000, 10_000_000])
 def test_a_large_head_is_refused(server, headers, piece):
-    request = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n"
+    request = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n\r\n"
     answer = b""
     with connected(server) as wire:
         try:
@@ -121,7 +121,7 @@ def test_a_head_that_is_just_small_enough_is_read(client):
 def test_another_protocol_is_not_spoken_and_what_follows_is_not_read(server):
     """Else the body of such a request would be taken for a request of its own."""
     upgrade = (
-        b"Host: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+        b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
     )
     for kind in (b"websocket", b"h2c"):
         answer = said_to(server, b"GET /livez HTTP/1.1\r\n" + upgrade % kind + b"\r\nGET /docs HTTP/1.1\r\n\r\n")
@@ -131,20 +131,20 @@ def test_another_protocol_is_not_spoken_and_what_follows_is_not_read(server):
 
 
 def test_requests_in_one_piece_are_answered_in_their_order(server):
-    asked = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz"))
-    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz"))
+    last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, asked + last)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
 
 
 def test_a_body_that_nobody_wants_does_not_end_the_connection(server):
-    head = b"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 19000000\r\n\r\n"
-    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head = b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19000000\r\n\r\n"
+    last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, head + bytes(19_000_000) + last)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
 
 
-HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
 DRIPS = {
     "nothing": b"",
     "empty lines": b"\r\n" * 500,
