@@ -209,7 +209,9 @@ def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode
 def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, model_file, heavy, encode):
     """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
     picture = encode()
-    head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    head = (
+        f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    )
     with (
         start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as server,
         ThreadPoolExecutor(2) as pool,

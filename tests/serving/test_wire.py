@@ -120,9 +120,7 @@ def test_a_head_that_is_just_small_enough_is_read(client):
 
 def test_another_protocol_is_not_spoken_and_what_follows_is_not_read(server):
     """Else the body of such a request would be taken for a request of its own."""
-    upgrade = (
-        b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
-    )
+    upgrade = b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
     for kind in (b"websocket", b"h2c"):
         answer = said_to(server, b"GET /livez HTTP/1.1\r\n" + upgrade % kind + b"\r\nGET /docs HTTP/1.1\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200 ")
