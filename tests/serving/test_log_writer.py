@@ -121,14 +121,14 @@ def test_lines_beyond_the_bound_are_dropped_and_counted(output, monkeypatch):
     writer, drops = LogWriter(), []
     writer.on_drop = drops.append
     writer.write("first\n")
-    wait_until(writer.waiting.empty)  # the thread has it, and waits for the reader
+    wait_until(lambda: not writer.lines)  # the thread has it, and waits for the reader
     for number in range(8):
         writer.write(f"{number}\n")
     assert drops == [1, 1, 1]
     writer.drain()  # comes back although nothing is read
     while taken:
         taken -= len(os.read(reading, taken))
-    wait_until(lambda: not writer.waiting.unfinished_tasks)
+    wait_until(lambda: not writer.lines and not writer.is_writing)
     assert os.read(reading, 100) == b"first\n0\n1\n2\n3\n4\n"
 
 
