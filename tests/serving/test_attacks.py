@@ -13,6 +13,7 @@ from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.family import resident
 
 SECONDS = 1.5
+TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # is what they are told, with 431
 OFTEN = ("trailers", "chunk-extensions", "webp", "comments", "scans", "deep-png")
 
 
@@ -26,6 +27,13 @@ def attacked(start, bentoml_serve, model_file) -> Iterator[tuple[object, int]]:
         for _ in range(20):
             httpx.post(f"{server.url}/v1/classify", content=webp(8)).raise_for_status()
         yield server, resident(server.process.pid)
+
+
+def answered_431(server) -> float:
+    counts = re.findall(
+        r'^vitrail_requests_total\{.*status="431"\} (\S+)$', httpx.get(f"{server.url}/metrics").text, re.M
+    )
+    return sum(map(float, counts))
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def calm(attacked):
 )
 def test_an_attacker_harms_nobody(attacked, name):
     server, idle = attacked
-    statuses = []
+    statuses, refused = [], answered_431(server)
     with (
         httpx.Client(base_url=server.url, timeout=30) as healthy,
         watched_memory(server.process.pid) as looks,
@@ -56,6 +64,7 @@ def test_an_attacker_harms_nobody(attacked, name):
             statuses.append(healthy.post("/v1/classify", content=webp(8)).status_code)
             time.sleep(0.02)
     assert set(statuses) == {200}
+    assert (answered_431(server) > refused) == (name in TOO_LARGE)
     assert max(looks) - idle <= MOST_GROWTH
     assert server.process.poll() is None
     assert server.said().count("ready on CPUExecutionProvider") == 1  # by the same worker
