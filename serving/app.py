@@ -21,6 +21,7 @@ from vitrail.serving.embed import embed
 from vitrail.serving.engine import Engine
 from vitrail.serving.explain import explain
 from vitrail.serving.hosts import HostGuard, hosts_at
+from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.problems import HANDLERS
 from vitrail.serving.v2 import routes as v2
 from vitrail.serving.wire import limit_connections
@@ -56,6 +57,7 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
             following.cancel()
             await loading
             await engine.close()
+        STDOUT.drain()  # uvicorn ends the process by a signal, so nothing that waits for its end is called
 
     # The parser warns of each malformed body; a caller's mistake goes to the caller, not into our log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from vitrail.serving.app import build_app
 from vitrail.serving.door import Door
+from vitrail.serving.log_writer import log_without_waiting
 from vitrail.serving.watch import Watch
 from vitrail.serving.wire import speak_patiently
 
@@ -22,6 +23,7 @@ class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class withou
     __slots__ = ()  # BentoML's class is slotted, and its subclasses must stay so
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        log_without_waiting()
         speak_patiently()
         bento: Starlette = super().to_asgi(is_main)
         door = Door()

@@ -2,8 +2,9 @@
 
 import json
 import logging
-import sys
 from datetime import UTC, datetime
+
+from vitrail.serving.log_writer import STDOUT
 
 PROBES = {"/livez", "/readyz", "/metrics"}  # asked for all day long: only their failures are news
 LONGEST_PATH = 200
@@ -24,5 +25,4 @@ def enter(request_id: str, method: str, path: str, route: str, status: int, seco
         "status": status,
         "seconds": round(seconds, 6),
     }
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    STDOUT.write(json.dumps(line) + "\n")

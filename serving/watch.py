@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrail.serving import journal
 from vitrail.serving.door import Door
+from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.problems import Problem
 
 # BentoML asks for every number to be written into a file, for the many workers that it may have. There is one here,
@@ -30,6 +31,8 @@ BATCHES = Histogram("vitrail_batch_pictures", "Pictures computed together", buck
 WAITING = Gauge("vitrail_waiting_pictures", "Pictures taken in and not yet computed, by what they wait for", ["stage"])
 REFUSED = Counter("vitrail_refused", "Requests that were turned away or given up, by reason", ["reason"])
 READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in use", ["provider"])
+DROPPED = Counter("vitrail_log_lines_dropped", "Log lines that standard output did not take")
+STDOUT.on_drop = DROPPED.inc
 
 NO_ROUTE = "none"
 CLIENT_GONE = 499  # nothing was answered, as nginx counts it

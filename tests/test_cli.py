@@ -1,6 +1,8 @@
 """The command: light help, exit codes, and one line for whatever goes wrong."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -192,3 +194,47 @@ def test_a_place_that_cannot_be_written_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vitrail: ")
     assert str(tmp_path / "file") in line
+
+
+OUTPUTS = {
+    "full disk": (">/dev/full", 1, ["vitrail: ", "No space left on device"]),
+    "reader gone": (">&7", 1, []),
+    "closed": (">&-", 0, []),
+    "all full": (">/dev/full 2>&1", 1, []),
+    "all closed": ("<&- >&- 2>&-", 0, []),
+}
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(("output", "code", "said"), OUTPUTS.values(), ids=OUTPUTS.keys())
+def test_output_that_cannot_be_written(output: str, code: int, said: list[str], buffered: bool) -> None:
+    """One line where a disk is full; nothing where the reader has gone, as in `vitrail … | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    shell = f'exec "$@" {output}'.replace("7", str(writing))
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        ["bash", "-c", shell, "bash", sys.executable, "-m", "vitrail", "--help"],
+        env=kept | ({} if buffered else {"PYTHONUNBUFFERED": "1"}),
+        pass_fds=[writing],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == bool(said)
+    assert all(part in done.stderr for part in said)
+
+
+def test_a_broken_pipe_that_is_not_our_output_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def failing(words: list[str]) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("vitrail.cli.dispatch", failing)
+    with monkeypatch.context() as patched, open(os.devnull, "w") as nowhere:
+        patched.setattr(sys, "stdout", nowhere)
+        assert main(["verify"]) == 1
+    assert capfd.readouterr().err == "vitrail: Broken pipe\n"

@@ -1,8 +1,11 @@
 """The command `vitrail`: finds the verb, and turns what goes wrong into one line and an exit code."""
 
+import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 from vitrail.errors import UsageError, VitrailError
 
@@ -39,20 +42,53 @@ def usage() -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 (done), 1 (failed) or 2 (wrong use)."""
-    words = list(sys.argv[1:] if args is None else args)
+    code = run(list(sys.argv[1:] if args is None else args))
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        if code == 0 and not reader_is_gone(fault):
+            complain(f"standard output: {fault.strerror}")
+        discard(sys.stdout)
+        return code or 1
+    return code
+
+
+def run(words: list[str]) -> int:
     try:
         return dispatch(words)
     except VitrailError as fault:
-        print(f"vitrail: {fault}", file=sys.stderr)
+        complain(str(fault))
         return fault.exit_code
     except OSError as fault:  # a full disk, a folder that may not be written
-        print(f"vitrail: {fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}", file=sys.stderr)
+        if not reader_is_gone(fault):
+            complain(f"{fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}")
         return 1
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or 0)
     except KeyboardInterrupt:
-        print("vitrail: stopped", file=sys.stderr)
+        complain("stopped")
         return 1
+
+
+def complain(text: str) -> None:
+    try:
+        print(f"vitrail: {text}", file=sys.stderr)
+    except OSError:  # the exit code says enough
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what the stream could not write lead nowhere, or the interpreter tries again at its end, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def reader_is_gone(fault: OSError) -> bool:
+    """Whether standard output is a pipe whose reader has all that it wanted, as `head` has: no reason for a message."""
+    if not isinstance(fault, BrokenPipeError):
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def dispatch(words: list[str]) -> int:
@@ -76,7 +112,17 @@ def dispatch(words: list[str]) -> int:
 
 def entry() -> None:
     """The console script."""
+    open_missing_streams()
     sys.exit(main())
+
+
+def open_missing_streams() -> None:
+    """Let standard streams that are closed, as by `>&-`, lead nowhere; or the next file opened gets their number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

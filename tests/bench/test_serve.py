@@ -87,6 +87,8 @@ def test_what_grows_is_not_flat() -> None:
     [
         ({"parts": ("load", "nonsense")}, "parts"),
         ({"parts": ()}, "parts"),
+        ({"attackers": ("trailers", "nonsense")}, "attackers are trailers"),
+        ({"attackers": ()}, "attackers are trailers"),
         ({"rounds": 4}, "rounds"),
         ({"connections": (0,)}, "connection"),
         ({"seconds": 0.0}, "seconds"),

@@ -77,7 +77,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Starts `command`, with {port} filled in, and ends it; that it leaves nothing behind is held each time."""
 
     @contextmanager
-    def started(command: list[str], ready: bool = True, **environment: str) -> Iterator[Server]:
+    def started(
+        command: list[str], ready: bool = True, stdout: int | None = None, stderr: int | None = None, **environment: str
+    ) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("server")
         port = free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
@@ -87,8 +89,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
                 [word.format(port=port) for word in command],
                 cwd=folder,
                 env={**kept, **own},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if stdout is None else stdout,
+                stderr=subprocess.STDOUT if stderr is None else stderr,
             )
             server = Server(process, f"http://127.0.0.1:{port}", folder / "log")
             try:

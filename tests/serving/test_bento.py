@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -77,6 +78,10 @@ def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file
         labels = [(label["label"], label["probability"]) for label in answer["predictions"][0]["labels"]]
         expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
         assert labels == expected
+        server.family()[1].kill()
+        while "has ended; another starts" not in server.said():  # at once, by our arbiter in the Bento, too
+            assert server.process.poll() is None
+            time.sleep(0.05)
         assert server.stop() == 0
 
 

@@ -51,7 +51,7 @@ def test_a_path_stays_within_its_line(server, client, path):
 
 
 def test_probes_that_go_well_leave_no_line(server, client):
-    client.get("/nope")
+    line_of(server, client.get("/nope").json()["request_id"])
     before = len(lines(server))
     for path in ("/livez", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200

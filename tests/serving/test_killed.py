@@ -65,7 +65,19 @@ def test_a_killed_worker_is_replaced(own, encode):
     assert set(callers.statuses) - {200, 503} <= {"ReadError", "RemoteProtocolError", "ConnectError", "WriteError"}
     ready = own.said().index("ready on CPUExecutionProvider")
     assert own.said().count("ready on CPUExecutionProvider", ready + 1) == 1
+    assert own.said().count(f"worker {worker.pid} has ended; another starts\n") == 1  # told by its end, not by a look
     assert all(httpx.post(own.url + URL, content=encode()).status_code == 200 for _ in range(20))
+
+
+def test_sigterm_ends_a_server_whose_worker_is_starting_again(own):
+    (worker,) = own.family()[1:]
+    worker.kill()
+    wait_until(lambda: "another starts" in own.said() and len(own.family()) == 2 and worker not in own.family())
+    family = own.family()
+    assert own.stop() == 0
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert not left
+    assert "Traceback" not in own.said()
 
 
 def test_in_a_container_the_server_ends_with_its_worker(start, bentoml_serve, model_file):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 PROC = Path("/proc")
 
 
@@ -55,6 +56,18 @@ def held(leader: int) -> Held:
         threads=sum(len(os.listdir(each / "task")) for each in folders),
         processes=len(folders),
     )
+
+
+def resident(leader: int) -> int:
+    """Bytes of memory that the leader's descendants have in use, shared pages with each: cheap enough to ask often."""
+    return sum(resident_pages(PROC / str(one)) for one in family(leader)[1:]) * PAGE
+
+
+def resident_pages(process: Path) -> int:
+    try:
+        return int((process / "statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def share_of_memory(process: Path) -> int:

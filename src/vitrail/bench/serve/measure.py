@@ -9,6 +9,7 @@ from time import sleep
 from typing import Any, Literal
 
 from vitrail.bench.machine import Machine, installed_versions, this_machine
+from vitrail.bench.serve.attack import Attacked, measure_attacks
 from vitrail.bench.serve.bare import session_process
 from vitrail.bench.serve.entrants import Field, Missing, entered
 from vitrail.bench.serve.family import Held, held
@@ -51,6 +52,7 @@ class Report:
     held: dict[str, Held]  # by each server, idle after the load
     overload: Overload | None
     start: Start | None
+    attacks: tuple[Attacked, ...]
     kind: Literal["serve"] = "serve"
 
 
@@ -59,6 +61,7 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
     model = Classifier(plan.model, "cpu")
     pictures = uploads(model.card.input.size, plan.seed)
     found: dict[str, Any] = {"absent": (), "bare_batch": None, "load": (), "held": {}, "overload": None, "start": None}
+    found["attacks"] = ()
     with TemporaryDirectory() as folder:
         field = Field(Path(plan.model), pictures, Path(plan.peers), Path(folder))
         if "load" in plan.parts:
@@ -68,6 +71,8 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
                 found["overload"] = measure_overload(entrants[0], plan.overload_seconds, plan.seed, tell)
         if "start" in plan.parts:
             found["start"] = measure_start(field, plan.rounds, plan.seed, tell)
+        if "attack" in plan.parts:
+            found["attacks"] = measure_attacks(field, plan.attackers, plan.rounds, plan.seconds, plan.seed, tell)
     return Report(
         plan=plan,
         subject=Subject(

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -99,8 +100,13 @@ class Running:
 
     server: Server
     port: int
-    leader: int
-    seconds_to_ready: float
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    seconds_to_ready: float = 0.0
+
+    @property
+    def leader(self) -> int:
+        return self.process.pid
 
     def processes(self) -> list[int]:
         return family(self.leader)
@@ -132,8 +138,9 @@ def started(server: Server, model: Path, peers: Path, folder: Path) -> Iterator[
             start_new_session=True,
         )
         try:
-            wait_until_ready(server, port, process, folder / "log")
-            yield Running(server, port, process.pid, perf_counter() - begin)
+            running = Running(server, port, process, folder / "log")
+            wait_until_ready(running)
+            yield replace(running, seconds_to_ready=perf_counter() - begin)
         finally:
             end(process)
 
@@ -147,18 +154,18 @@ def environment(server: Server, model: Path, port: int, folder: Path) -> dict[st
     return kept | facts | quiet
 
 
-def wait_until_ready(server: Server, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = perf_counter() + PATIENCE
+def wait_until_ready(running: Running) -> None:
+    name, deadline = running.server.name, perf_counter() + PATIENCE
     while perf_counter() < deadline:
-        if process.poll() is not None:
-            raise VitrailError(f"{server.name} ended at its start: {last_line(log)}")
+        if running.process.poll() is not None:
+            raise VitrailError(f"{name} ended at its start: {last_line(running.log)}")
         try:
-            if ask(port, "GET", server.ready)[0] == 200:
+            if ask(running.port, "GET", running.server.ready)[0] == 200:
                 return
-        except OSError:
-            pass  # not listening yet
+        except (OSError, HTTPException):
+            pass  # not listening yet, or its worker ended at this moment
         sleep(0.02)
-    raise VitrailError(f"{server.name} was not ready within {PATIENCE:g} seconds: {last_line(log)}")
+    raise VitrailError(f"{name} was not ready within {PATIENCE:g} seconds: {last_line(running.log)}")
 
 
 def last_line(log: Path) -> str:

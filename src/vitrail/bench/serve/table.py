@@ -1,8 +1,9 @@
 """What was measured of servers, as tables that people read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vitrail.bench.rounds import Typical
+from vitrail.bench.serve.attack import MOST_GROWTH, MOST_RATIO, PERCENT, Attacked
 from vitrail.bench.serve.bare import NAME as BARE
 from vitrail.bench.serve.family import Held
 from vitrail.bench.serve.measure import Report
@@ -13,6 +14,7 @@ from vitrail.bench.serve.under_load import Measured, Result
 from vitrail.bench.table import aligned, with_interval
 
 HEAD = ("", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "rate ×", "p99 ×", "CPU ×")
+ATTACK_HEAD = ("", "+ MB", f"p{PERCENT} ms alone", f"p{PERCENT} ms beside", "ratio", "failed")
 
 
 def report_text(report: Report) -> str:
@@ -25,6 +27,8 @@ def report_text(report: Report) -> str:
         parts.append(overload_text(report.overload))
     if report.start:
         parts.append(start_text(report.start))
+    if report.attacks:
+        parts.append(attack_text(report.attacks))
     return "\n\n".join(parts)
 
 
@@ -101,9 +105,29 @@ def overload_text(found: Overload) -> str:
 
 def start_text(found: Start) -> str:
     more, rest = found.more_than_empty, found.at_rest
+    again = found.restart_seconds.value
     return (
         f"ready after {found.vitrail_seconds.value:.2f} s, a BentoML service without a model after "
         f"{found.empty_seconds.value:.2f} s: {more.value:.2f} [{more.low:.2f}, {more.high:.2f}] s more\n"
+        f"ready again {again:.2f} s after kill -9 of its worker: {with_interval(found.restart_over_start)} × a start\n"
         f"idle after 1,000 requests: {rest.memory / 1e6:.0f} MB in {rest.processes} processes, "
         f"{rest.threads} threads, {rest.files} files"
     )
+
+
+def attack_text(found: Sequence[Attacked]) -> str:
+    rows = [attack_row(each) for each in found]
+    kept = sum(each.within_bounds for each in found)
+    return (
+        f"a healthy caller beside one attacker\n{aligned([ATTACK_HEAD, *rows])}\n"
+        f"{kept} of {len(found)} within + {MOST_GROWTH / 1e6:g} MB and {MOST_RATIO:g} × its own p{PERCENT}"
+    )
+
+
+def attack_row(found: Attacked) -> tuple[str, ...]:
+    times = (
+        milliseconds(found.alone_p98_ms),
+        milliseconds(found.beside_p98_ms),
+        with_interval(found.beside_over_alone),
+    )
+    return (found.name, f"{found.growth / 1e6:.0f}", *times, str(found.failed))

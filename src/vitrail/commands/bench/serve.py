@@ -16,7 +16,10 @@ ABOUT = """Measure how servers of one model file bear load, all on this machine'
 load      our server and (after `make peers`) LitServe, FastAPI + onnxruntime, BentoML's own APIs and MLServer, with
           the same file, options and pictures, and the bare onnxruntime session with the same decoding as the ceiling
 overload  our server at 80 % and 200 % of what it can bear, with callers who do not wait for each other
-start     seconds to be ready beside a BentoML service without a model, and what is held at rest
+start     seconds to be ready beside a BentoML service without a model, and again once the worker is killed; and what
+          is held at rest
+attack    our server beside one attacker at a time: the memory that it takes, and how long a healthy caller waits; only
+          where it is asked for, as each attacker takes a minute
 
 Callers are a process of their own, on the same cores. All take turns in shuffled order, round by round; ratios are
 taken within a round. A server that answers otherwise than the file does is left out."""
@@ -32,6 +35,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one turn takes")
     parser.add_argument("--overload_seconds", type=float, default=120.0, help="how long 80 and 200 percent last each")
+    parser.add_argument("--attackers", type=str | None, help="which of them (default: all), with commas between them")
     parser.add_argument("--seed", type=int, default=0, help="of pictures, calls and the order of turns")
     parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
@@ -40,6 +44,7 @@ def main(args: Sequence[str]) -> int:
         raise UsageError("which model? vitrail bench serve --model model.onnx")
     require_folder(options.json)
 
+    from vitrail.bench.serve.attackers import ATTACKERS
     from vitrail.bench.serve.measure import measure
     from vitrail.bench.serve.plan import Plan
     from vitrail.bench.serve.table import report_text
@@ -51,6 +56,7 @@ def main(args: Sequence[str]) -> int:
         rounds=options.rounds,
         seconds=options.seconds,
         overload_seconds=options.overload_seconds,
+        attackers=tuple(options.attackers.split(",")) if options.attackers else tuple(ATTACKERS),
         peers=options.peers,
         seed=options.seed,
     )

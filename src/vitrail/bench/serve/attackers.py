@@ -1,0 +1,179 @@
+"""Attackers: what one of them sends, and a process that sends it; each is bounded in time, bytes and connections.
+
+python -m vitrail.bench.serve.attackers NAME PORT SECONDS
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain, repeat
+from time import monotonic
+
+from vitrail.bench.serve import bombs
+from vitrail.bench.serve.calling import BOUNDARY
+
+MOST_BYTES = 1_000_000_000  # that all connections of an attacker send together
+PIECE = 65_536  # bytes
+REST = 0.02  # seconds before a connection that was closed is opened again
+IMAGES = 32  # that a request may have
+
+Pieces = Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """What each of its connections sends, piece by piece; what it sends is over when the pieces are, or the time is.
+
+    With `reads` it takes all answers as they come; else none, so that they pile up on the other side.
+    """
+
+    pieces: Callable[[], Pieces]
+    connections: int = 1
+    pause: float = 0.0  # seconds between two pieces
+    reads: bool = True
+
+
+def head(*headers: str, method: str = "POST", path: str = "/v1/classify") -> bytes:
+    lines = (f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *headers)
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+CHUNKED = head("Content-Type: image/webp", "Transfer-Encoding: chunked")
+OPEN_HEAD = head()[:-2]  # another header may follow
+LINES = (b"x: " + b"a" * 8000 + b"\r\n") * 8
+
+
+def trailers() -> Pieces:
+    small = bombs.webp(8)
+    return chain([CHUNKED + b"%x\r\n%b\r\n0\r\n" % (len(small), small)], repeat(LINES))
+
+
+def chunk_extensions() -> Pieces:
+    return chain([CHUNKED + b"1"], repeat(b";e=a" * (PIECE // 4)))
+
+
+def header_lines() -> Pieces:
+    return chain([OPEN_HEAD], repeat(LINES))
+
+
+def header_line() -> Pieces:
+    return chain([OPEN_HEAD + b"x: "], repeat(b"a" * PIECE))
+
+
+def one_byte_chunks() -> Pieces:
+    return chain([CHUNKED], repeat(b"1\r\nx\r\n" * (PIECE // 6)))
+
+
+def slow_heads() -> Pieces:
+    return chain([OPEN_HEAD + b"x: "], repeat(b"a"))
+
+
+def slow_bodies() -> Pieces:
+    return chain([head("Content-Type: image/png", "Content-Length: 1000000")], repeat(b"a"))
+
+
+def pipelined() -> Pieces:
+    image = bombs.webp(8)
+    request = head("Content-Type: image/webp", f"Content-Length: {len(image)}") + image
+    return repeat(request * 100)
+
+
+def unread_answers() -> Pieces:
+    return repeat(head(method="GET", path="/docs.json") * 100)
+
+
+def silence() -> Pieces:
+    return repeat(b"")
+
+
+def one_image(make: Callable[[], bytes]) -> Pieces:
+    image = make()
+    yield head("Content-Type: image/any", "Connection: close", f"Content-Length: {len(image)}")
+    yield from in_pieces(image)
+
+
+def many_images(make: Callable[[], bytes]) -> Pieces:
+    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'.encode()
+    body = (part + make() + b"\r\n") * IMAGES + f"--{BOUNDARY}--\r\n".encode()
+    form = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
+    yield head(form, "Connection: close", f"Content-Length: {len(body)}")
+    yield from in_pieces(body)
+
+
+def in_pieces(data: bytes) -> Pieces:
+    return (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+
+
+ATTACKERS = {
+    "trailers": Attacker(trailers),
+    "chunk-extensions": Attacker(chunk_extensions),
+    "header-lines": Attacker(header_lines),
+    "header-line": Attacker(header_line),
+    "one-byte-chunks": Attacker(one_byte_chunks),
+    "slow-heads": Attacker(slow_heads, connections=300, pause=1.0),
+    "slow-bodies": Attacker(slow_bodies, connections=300, pause=1.0),
+    "pipelined": Attacker(pipelined, connections=4, reads=False),
+    "unread-answers": Attacker(unread_answers, connections=50, reads=False),
+    "silent-connections": Attacker(silence, connections=500, pause=1.0),
+    "webp": Attacker(partial(many_images, bombs.webp), connections=4),
+    "comments": Attacker(partial(one_image, cache(bombs.many_comments)), connections=2),
+    "scans": Attacker(partial(many_images, cache(bombs.many_scans)), connections=4),
+    "deep-png": Attacker(partial(many_images, cache(bombs.deep_png)), connections=4),
+}
+
+
+class Budget:
+    """What may still be sent, and until when."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = monotonic() + seconds
+        self.left = MOST_BYTES
+
+    @property
+    def spent(self) -> bool:
+        return self.left <= 0 or monotonic() >= self.end
+
+
+async def attack(attacker: Attacker, port: int, seconds: float) -> int:
+    """All connections of the attacker; how many bytes were sent."""
+    budget = Budget(seconds)
+    everybody = asyncio.gather(*(keep_on(attacker, port, budget) for _ in range(attacker.connections)))
+    with suppress(TimeoutError):
+        await asyncio.wait_for(everybody, seconds)
+    return MOST_BYTES - budget.left
+
+
+async def keep_on(attacker: Attacker, port: int, budget: Budget) -> None:
+    """One connection after another: servers close those that they do not like."""
+    while not budget.spent:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                await asyncio.gather(send(attacker, writer, budget), take(attacker, reader))
+            finally:
+                writer.transport.abort()
+        await asyncio.sleep(REST)
+
+
+async def send(attacker: Attacker, writer: asyncio.StreamWriter, budget: Budget) -> None:
+    for piece in attacker.pieces():
+        if budget.spent:
+            return
+        writer.write(piece)
+        budget.left -= len(piece)
+        await writer.drain()  # fails once the other side has closed
+        await asyncio.sleep(attacker.pause)
+
+
+async def take(attacker: Attacker, reader: asyncio.StreamReader) -> None:
+    """Read until the other side ends, which ends this connection, too; or nothing beyond what asyncio reads ahead."""
+    while attacker.reads:
+        if not await reader.read(PIECE):
+            raise ConnectionResetError("the other side has closed")
+
+
+if __name__ == "__main__":
+    print(asyncio.run(attack(ATTACKERS[sys.argv[1]], int(sys.argv[2]), float(sys.argv[3]))))

@@ -1,0 +1,70 @@
+"""A real server beside one attacker at a time: its memory stays bounded, and a healthy caller gets all its answers."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from vitrail.bench.serve.attack import HEAD_START, MOST_GROWTH, under_attack, watched_memory
+from vitrail.bench.serve.attackers import ATTACKERS
+from vitrail.bench.serve.bombs import webp
+from vitrail.bench.serve.family import resident
+
+SECONDS = 1.5
+TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # is what they are told, with 431
+OFTEN = ("trailers", "chunk-extensions", "webp", "comments", "scans", "deep-png")
+
+
+@pytest.fixture(scope="module")
+def attacked(start, bentoml_serve, model_file) -> Iterator[tuple[object, int]]:
+    """A server that all attackers meet, and the bytes that it holds when it has answered a few requests.
+
+    It may keep requests waiting for long: how long a healthy caller waits is for the bench to say, on a quiet machine.
+    """
+    with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="20") as server:
+        for _ in range(20):
+            httpx.post(f"{server.url}/v1/classify", content=webp(8)).raise_for_status()
+        yield server, resident(server.process.pid)
+
+
+def answered_431(server) -> float:
+    counts = re.findall(
+        r'^vitrail_requests_total\{.*status="431"\} (\S+)$', httpx.get(f"{server.url}/metrics").text, re.M
+    )
+    return sum(map(float, counts))
+
+
+@pytest.fixture
+def calm(attacked):
+    """The next attacker comes when the last one's images are done with."""
+    yield
+    deadline = time.monotonic() + 60
+    while re.search(r"^vitrail_waiting_pictures\{.*\} [^0]", httpx.get(f"{attacked[0].url}/metrics").text, re.M):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("calm")
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in ATTACKERS]
+)
+def test_an_attacker_harms_nobody(attacked, name):
+    server, idle = attacked
+    statuses, refused = [], answered_431(server)
+    with (
+        httpx.Client(base_url=server.url, timeout=30) as healthy,
+        watched_memory(server.process.pid) as looks,
+        under_attack(name, httpx.URL(server.url).port, HEAD_START + SECONDS),
+    ):
+        time.sleep(HEAD_START)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            statuses.append(healthy.post("/v1/classify", content=webp(8)).status_code)
+            time.sleep(0.02)
+    assert set(statuses) == {200}
+    assert (answered_431(server) > refused) == (name in TOO_LARGE)
+    assert max(looks) - idle <= MOST_GROWTH
+    assert server.process.poll() is None
+    assert server.said().count("ready on CPUExecutionProvider") == 1  # by the same worker
