@@ -19,7 +19,7 @@ from vitrail.bench.gpu.timing import used_gib
 from vitrail.bench.network import Batch, expected_logits, seeded_batch
 from vitrail.bench.rounds import LEAST_ROUNDS, alternate, speed_ratios, typical
 from vitrail.card import InputRule
-from vitrail.runtime import usable_cores
+from vitrail.runtime import Provider, usable_cores
 
 BASE = "torch.compile, bf16"  # what the others are compared with
 FP32, FP16, BF16 = 1e-3, 2e-2, 1e-1  # how far logits may lie from float32's: see `vitrail.bench.cuda`
@@ -81,7 +81,7 @@ def contenders(field: Field) -> list[tuple[str, Callable[[], Contender], float]]
     ]
 
 
-def file_name(provider: str, half: bool) -> str:
+def file_name(provider: Provider, half: bool) -> str:
     return f"vitrail, {NAMES[provider]}, {'fp16' if half else 'fp32'}"
 
 
@@ -106,7 +106,7 @@ def torch_contender(name: str, field: Field, compiled: bool) -> Contender:
     return Contender(name, PIXELS, bind, None, BF16)
 
 
-def file_contender(field: Field, provider: str, half: bool) -> Contender:
+def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
     """The file as the server has it, fp16 converted from it; inputs and outputs stay on the device."""
     require_provider(provider)
     path = model_file(field.plan, field.folder)

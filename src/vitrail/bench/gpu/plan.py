@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitrail.errors import UsageError
+from vitrail.runtime import Provider
 
 # Each part, and its share of the time: a slow part leaves the later ones theirs.
 SHARES = {"tests": 0.2, "infer": 0.35, "train": 0.25, "serve": 0.2}
 PARTS = tuple(SHARES)
 MINUTES = 9.0
 MOST_MINUTES = 25.0
-PROVIDERS = ("cuda", "tensorrt")
+PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt")
 Device = Literal["cuda", "cpu"]
 
 
@@ -31,7 +32,7 @@ class Plan:
     load_seconds: float = 4.0  # of one load in serve
     matrix: int = 8192  # rows and columns of the matrices that measure the ceiling
     compiled: bool = True  # measure torch.compile too
-    providers: tuple[str, ...] = PROVIDERS  # of onnxruntime
+    providers: tuple[Provider, ...] = PROVIDERS  # of onnxruntime
     device: Device = "cuda"
     seed: int = 0
 
@@ -46,7 +47,8 @@ class Plan:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Plan":
         """Back from JSON, whose lists were tuples."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        tuples: dict[str, Any] = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(**plain | tuples)
 
 
 Status = Literal["measured", "passed", "absent", "failed", "not run"]

@@ -3,13 +3,13 @@
 from importlib.util import find_spec
 
 from vitrail.bench.gpu.steps import Absent
-from vitrail.runtime import PROVIDERS, require_one_onnxruntime
+from vitrail.runtime import PROVIDERS, Provider, require_one_onnxruntime
 from vitrail.tensorrt import LIBRARY, has_tensorrt
 
 NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 
 
-def require_provider(provider: str) -> None:
+def require_provider(provider: Provider) -> None:
     if find_spec("onnxruntime") is None:
         raise Absent("onnxruntime is not installed: pip install 'vitrail[gpu]'")
     require_one_onnxruntime()

@@ -42,9 +42,9 @@ class Report:
     kind: Literal["gpu"] = "gpu"
 
     @property
-    def gpu(self) -> Row | None:
-        """The row of the device itself."""
-        return next((row for row in self.rows if row.part == "device"), None)
+    def no_device(self) -> str | None:
+        """Why there is no device to measure, where that is so."""
+        return next((row.reason for row in self.rows if row.part == "device" and row.status == "absent"), None)
 
     @property
     def failed(self) -> bool:
@@ -74,8 +74,8 @@ class Run:
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
-        self.on_row(row)
         self.on_report(self.report(finished=False))
+        self.on_row(row)
 
     def report(self, finished: bool) -> Report:
         minutes = round((self.clock() - self.begin) / 60, 2)
@@ -88,6 +88,10 @@ class Run:
             if all(row.status == "measured" for row in self.rows):
                 for part in self.plan.parts:
                     self.measure_part(part, Path(folder), self.end_of(part))
+            elif self.report(finished=False).no_device is None:
+                reason = self.rows[-1].reason
+                for part in self.plan.parts:
+                    self.add(Row(part, part, "not run", {}, reason if reason == NO_TIME else f"no device: {reason}"))
         report = self.report(finished=True)
         self.on_report(report)
         return report
@@ -122,29 +126,31 @@ class Run:
         }
         log = folder / f"{part}.log"
         step: str | None = None
-        limit = START
+        most = left = START
         with part_process(self.command, order, log) as running:
             while True:
                 begun = self.clock()
-                event = running.next_event(max(0.0, min(limit, end - begun)))
+                event = running.next_event(max(0.0, min(left, end - begun)))
                 if event is None:
                     if running.ended:
                         return Ended(False, step, "failed", running.reason())
                     if self.clock() >= end:
                         return Ended(False, step, "not run", NO_TIME)
-                    return Ended(False, step, "failed", f"took longer than {limit:g} s")
-                limit -= self.clock() - begun  # rows of a step do not give it more time
+                    return Ended(False, step, "failed", f"took longer than {most:g} s")
+                left -= self.clock() - begun  # rows of a step do not give it more time
                 kind = event["event"]
                 if kind == "row":
                     self.add(Row(**event["row"]))
                 elif kind == "begin":
-                    step, limit = event["name"], event["most"]
+                    step, most = event["name"], event["most"]
+                    left = most
                 elif kind == "done":
                     return Ended(True)
                 else:
                     if kind == "end":
                         skip.add(event["name"])
-                    step, limit = None, START
+                    step, most = None, START
+                    left = most
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,10 @@ class Running:
 
     def reason(self) -> str:
         """Why the process ended before it was done: its last words, or the signal that ended it."""
-        code = self.process.wait()
+        try:
+            code = self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            return "the process said no more, and did not end"
         if code < 0:
             return f"the process was ended by {signal.Signals(-code).name}"
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]

@@ -10,6 +10,8 @@ from vitrail.bench.gpu.plan import Figures, Plan
 from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Absent, Steps
 from vitrail.bench.gpu.subject import model_file
+from vitrail.bench.gpu.timing import used_gib
+from vitrail.runtime import Provider
 
 if TYPE_CHECKING:
     from vitrail.bench.serve.entrants import Entrant
@@ -29,7 +31,7 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
         )
 
 
-def under_load(plan: Plan, steps: Steps, provider: str, folder: Path) -> None:
+def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> None:
     """Start the server, hold one answer against the file's on the CPU, then a row a number of connections."""
     for package in ("bentoml", "uvloop", "httptools"):
         if find_spec(package) is None:
@@ -40,14 +42,15 @@ def under_load(plan: Plan, steps: Steps, provider: str, folder: Path) -> None:
 
     model = model_file(plan, folder)
     field = Field(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
+    before = used_gib(plan.device)
     with entered_one(server_on(provider), field, expected_predictions(field)) as entrant:
         steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": entrant.running.seconds_to_ready})
         for connections in plan.connections:
-            figures = load(plan, entrant, connections)
+            figures = load(plan, entrant, connections) | {"held_gib": used_gib(plan.device) - before}
             steps.row(f"{NAMES[provider]}, {connections} connections", "measured", figures)
 
 
-def server_on(provider: str) -> "Server":
+def server_on(provider: Provider) -> "Server":
     from vitrail.bench.serve.servers import VITRAIL
 
     command = tuple(provider if word == "cpu" else word for word in VITRAIL.command)

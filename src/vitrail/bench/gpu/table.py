@@ -29,7 +29,7 @@ FORMS = {
     "most_sm_mhz": "{:.0f} MHz at most",
     "power_limit_w": "{:.0f} W",
 }
-WIDTHS = (7, 52)  # of part and name
+WIDTHS = (7, 54)  # of part and name
 
 
 def head(report: Report) -> str:
@@ -45,7 +45,7 @@ def line(row: Row) -> str:
     part, name = row.part.ljust(WIDTHS[0]), row.name.ljust(WIDTHS[1])
     said = figures_text(row.figures)
     what = said if row.status == "measured" else ": ".join(filter(None, (row.status, row.reason or said)))
-    return f"{part}{name}  {what}".rstrip()
+    return f"{part}{name} {what}".rstrip()
 
 
 def figures_text(figures: Figures) -> str:

@@ -1,5 +1,6 @@
 """vitrail bench gpu: everything that needs a GPU, in one run of bounded time."""
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from vitrail.errors import UsageError, VitrailError
 
 if TYPE_CHECKING:
     from vitrail.bench.gpu.plan import Plan
+    from vitrail.bench.gpu.run import Report
 
 ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a given time.
 
@@ -42,7 +44,7 @@ def main(args: Sequence[str]) -> int:
     from vitrail.bench.gpu.plan import Plan
 
     plan = Plan(
-        parts=tuple(options.parts.split(",")),
+        parts=tuple(dict.fromkeys(part.strip() for part in options.parts.split(","))),
         minutes=options.minutes,
         name=options.name,
         batches=sizes(options.batches),
@@ -67,14 +69,18 @@ def measure(plan: "Plan", json: str | None) -> int:
     from vitrail.bench.gpu.run import Run
     from vitrail.bench.gpu.table import foot, head, line
 
-    run = Run(
-        plan,
-        on_row=lambda row: print(line(row), flush=True),
-        on_report=lambda report: keep(report, json),
-    )
+    run = Run(plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: keep_so_far(report, json))
     print(head(run.report(finished=False)), flush=True)
     report = run.measure()
+    if report.no_device is not None:
+        raise UsageError(f"there is no GPU to measure: {report.no_device}")
     print(foot(report))
-    if report.gpu is None or report.gpu.status == "absent":
-        raise UsageError(f"there is no GPU to measure: {report.gpu.reason if report.gpu else 'no time left'}")
     return 1 if report.failed else 0
+
+
+def keep_so_far(report: "Report", file: str | None) -> None:
+    """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
+    if file:
+        draft = f"{file}.{os.getpid()}"
+        keep(report, draft)
+        os.replace(draft, file)
