@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from vitrail.classifier import Classifier
+from vitrail.cli import main
 from vitrail.commands.bento import installed_version, requirements, stage
 from vitrail.errors import VitrailError
 from vitrail.explainer import Explainer
@@ -135,6 +136,33 @@ def test_requirements_keep_their_extras_and_conditions():
     assert set(requirements(DECLARED, ("serve", "gpu"), known.get)) == {*always, gpu}
     with_tensorrt = set(requirements(DECLARED, ("serve", "gpu", "tensorrt"), known.get))
     assert with_tensorrt == {*always, gpu, "tensorrt-cu13<11,>=10"}
+
+
+@pytest.mark.parametrize(
+    ("words", "service", "note"),
+    [
+        (["--runtime", "cpu"], "vitrail.serving.service:Vitrail", ""),
+        (["--runtime", "tensorrt"], "vitrail.serving.gpu_service:Vitrail", ""),
+        ([], "vitrail.serving.gpu_service:Vitrail", "packing for a GPU, since onnxruntime-gpu is installed here"),
+    ],
+)
+def test_what_is_packed_follows_the_runtime(words, service, note, model_file, monkeypatch, capsys):
+    """By default the wheel that is installed decides, and says so where the Bento will refuse a CPU."""
+    seen: dict[str, Any] = {}
+
+    def build(folder: Path) -> str:
+        seen.update(yaml.safe_load((folder / "bentofile.yaml").read_text()))
+        return "tag"
+
+    monkeypatch.setattr("vitrail.commands.bento.installed_runtime", lambda: "gpu")
+    monkeypatch.setattr("vitrail.commands.bento.build", build)
+    monkeypatch.setattr("vitrail.commands.bento.installed_version", lambda name: None)
+    assert main(["bento", str(model_file), *words]) == 0
+    out, err = capsys.readouterr()
+    assert (out, seen["service"]) == ("tag\n", service)
+    assert (note in err) if note else not err
+    tensorrt = [each for each in seen["python"]["packages"] if each.startswith("tensorrt")]
+    assert tensorrt == (["tensorrt-cu13<11,>=10"] if "tensorrt" in words else [])
 
 
 def test_a_version_that_is_too_old_for_the_bento_is_refused():
