@@ -143,8 +143,8 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
 
 def test_a_slow_part_leaves_later_ones_their_share(scripted) -> None:
     run = scripted({}, minutes=10.0, clock=lambda: 0.0)
-    assert run.end_of("tests") == pytest.approx(600 * 0.2)
-    assert run.end_of("infer") == pytest.approx(600 * 0.35 / 0.8)  # all that tests did not use is shared
+    assert run.end_of("tests") == pytest.approx(600 * 0.25)
+    assert run.end_of("infer") == pytest.approx(600 * 0.3 / 0.75)  # all that tests did not use is shared
     assert run.end_of("serve") == pytest.approx(600)
 
 
@@ -182,6 +182,7 @@ def test_rows_are_printed_and_kept_as_they_come(scripted, monkeypatch, capsys, t
     assert [each.split() for each in lines if each.startswith("train")] == [["train", "a", "failed"]]
     assert lines[-1] == "2 rows in 0.0 minutes: 1 failed"
     kept = json.loads(file.read_text())
+    assert kept["machine"]["gpu"] == "it"
     assert kept["rows"][1] == asdict(Row("train", "a", "failed", {}))
     assert [path.name for path in tmp_path.iterdir() if "gpu.json" in path.name] == ["gpu.json"]
 
@@ -297,7 +298,7 @@ def test_a_step_that_learns_nothing_has_failed(monkeypatch, tmp_path: Path) -> N
 
     monkeypatch.setattr(train, "training_step", lambda *_: lambda: torch.tensor(1.0))
     with pytest.raises(ModelError, match=r"did not fall: 1\.000, then 1\.000"):
-        train.training(TINY, TINY.name, False, None)
+        train.training(TINY, TINY.name, False, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,7 +79,9 @@ class Run:
 
     def report(self, finished: bool) -> Report:
         minutes = round((self.clock() - self.begin) / 60, 2)
-        return Report(self.plan, self.machine, self.versions, self.date, minutes, finished, tuple(self.rows))
+        names = (row.name for row in self.rows if row.part == "device" and row.status == "measured")
+        machine = replace(self.machine, gpu=next(names, None))
+        return Report(self.plan, machine, self.versions, self.date, minutes, finished, tuple(self.rows))
 
     def measure(self) -> Report:
         """What the device is, then the parts in turn. Nothing is measured where there is no device."""

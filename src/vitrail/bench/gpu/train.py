@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,16 @@ CEILING = "bf16"  # the one that training in bf16 is held against
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
     for name in PRECISIONS:
-        steps.attempt(f"matrices, {name}", lambda name=name: ceiling(plan, name, folder), least=5, most=60)  # type: ignore[misc]
-    for name in plan.train_names:
-        for compiled in (False, True) if plan.compiled else (False,):
-            how = "torch.compile" if compiled else "eager"
-            steps.attempt(
-                f"{name}, bf16, {how}, batch {plan.train_batch}",
-                lambda name=name, compiled=compiled: training(plan, name, compiled, read_ceiling(folder)),  # type: ignore[misc]
-                least=30 if compiled else 10,
-                most=150 if compiled else 60,
-            )
+        steps.attempt(f"matrices, {name}", partial(ceiling, plan, name, folder), least=5, most=60)
+    eager = [(name, False) for name in plan.train_names]
+    compiled = [(name, True) for name in reversed(plan.train_names)]  # the largest first, should time run out
+    for name, compiles in [*eager, *(compiled if plan.compiled else [])]:
+        steps.attempt(
+            f"{name}, bf16, {'torch.compile' if compiles else 'eager'}, batch {plan.train_batch}",
+            partial(training, plan, name, compiles, folder),
+            least=30 if compiles else 10,
+            most=150 if compiles else 60,
+        )
 
 
 def ceiling(plan: Plan, name: str, folder: Path) -> Figures:
@@ -69,7 +70,7 @@ def read_ceiling(folder: Path) -> float | None:
     return float(json.loads(file.read_text())) if file.is_file() else None
 
 
-def training(plan: Plan, name: str, compiled: bool, most_tflops: float | None) -> Figures:
+def training(plan: Plan, name: str, compiled: bool, folder: Path) -> Figures:
     """One step: forward in bf16 with float32 weights, backward, AdamW.
 
     No loader is measured: images stay on the GPU.
@@ -85,6 +86,7 @@ def training(plan: Plan, name: str, compiled: bool, most_tflops: float | None) -
     if not last < first:  # one batch again and again: a step that learns nothing is no training step
         raise ModelError(f"the loss of one batch did not fall: {first:.3f}, then {last:.3f}")
     tflops = flops / taken.value / 1e12
+    most_tflops = read_ceiling(folder)
     share = {} if most_tflops is None else {"mfu": tflops / most_tflops}
     return {
         "images_per_second": plan.train_batch / taken.value,
