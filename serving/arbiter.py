@@ -8,6 +8,8 @@ from typing import Any
 from bentoml._internal.utils import circus
 from circus.watcher import Watcher
 
+from vitrail.serving.log_writer import log_without_waiting
+
 SETTLED = 60.0  # seconds; a worker that dies earlier may die again and again
 LONGEST_PAUSE = 30.0  # seconds
 RETRY = 0.05  # seconds until an arbiter that is busy is asked again
@@ -66,6 +68,7 @@ class PromptArbiter(circus.Arbiter):
         return None
 
 
-def replace_workers_at_once() -> None:
-    """Let BentoML make its arbiter of this class; it has no option for another."""
+def prepare_parent() -> None:
+    """Called once in the parent of the worker, before it starts one: BentoML has no option for another arbiter."""
+    log_without_waiting()
     circus.Arbiter = PromptArbiter  # type: ignore[misc]

@@ -2,12 +2,15 @@
 
 import re
 import tomllib
+from importlib.metadata import requires
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from vitrail.runtime import is_installed
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "pyproject.toml").read_text()
@@ -36,7 +39,7 @@ def test_every_dependency_has_a_floor(requirement: Requirement) -> None:
 
 def test_every_floor_has_its_reason() -> None:
     section = TEXT[TEXT.index("\ndependencies") : TEXT.index("\ndev = ")]
-    lines = [line for line in section.splitlines() if re.search(r'"[\w\[\]-]+[><=!]', line)]
+    lines = [line for line in section.splitlines() if re.search(r'"[\w\[\],-]+[><=!]', line)]
     assert len(lines) >= 20
     assert not [line for line in lines if not re.search(r"# \S", line)]
 
@@ -53,6 +56,21 @@ def test_constraints_satisfy_every_dependency(requirement: Requirement) -> None:
         return
     name = requirement.name.lower().replace("_", "-")
     assert requirement.specifier.contains(Version(VERSIONS[name]))
+
+
+@pytest.mark.skipif(is_installed("onnxruntime"), reason="the other wheel of onnxruntime is installed")
+def test_constraints_hold_what_the_gpu_extra_brings() -> None:
+    """CUDA's libraries, at versions that onnxruntime asks for: torch brings most of them, but not all."""
+    (gpu,) = map(Requirement, EXTRAS["gpu"])
+    assert gpu.extras == {"cuda", "cudnn"}
+    brought = [
+        needed
+        for needed in map(Requirement, requires(gpu.name) or [])
+        if needed.marker and any(needed.marker.evaluate({"extra": extra}) for extra in gpu.extras)
+    ]
+    assert {"nvidia-cuda-runtime", "nvidia-cufft", "nvidia-curand", "nvidia-cudnn-cu13"} <= {e.name for e in brought}
+    for needed in brought:
+        assert needed.specifier.contains(Version(VERSIONS[needed.name]))
 
 
 def test_torch_and_torchvision_are_the_pair_that_imports() -> None:

@@ -1,10 +1,12 @@
 """On an NVIDIA GPU: the same answers as on the CPU, and no silent way back to it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vitrail.bench.network import seeded_batch
 from vitrail.card import InputRule
 from vitrail.classifier import Classifier
 from vitrail.data import Digits
@@ -17,15 +19,77 @@ pytestmark = [
 ]
 
 
+def canvases(model: Classifier, images: int) -> np.ndarray:
+    return seeded_batch(model.card.input, images, seed=0).canvases
+
+
+def allowed_logit_error(model: Classifier, logits: np.ndarray) -> float:
+    """As the card has it for CUDA: of logits, times their deviation where that is above 1."""
+    return model.card.golden.tolerance[PROVIDERS["cuda"]] * max(1.0, float(logits.std()))
+
+
+@pytest.mark.usefixtures("needs_cuda")
 def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
     pictures = Digits().read("test", InputRule(8)).images
     on_gpu, on_cpu = (Classifier(model_file, provider).answer(pictures) for provider in ("cuda", "cpu"))
-    allowed = Classifier(model_file, "cpu").card.golden.tolerance[PROVIDERS["cuda"]]
-    assert np.abs(on_gpu.logits - on_cpu.logits).max() <= allowed * max(1.0, float(on_cpu.logits.std()))
+    allowed = allowed_logit_error(Classifier(model_file, "cpu"), on_cpu.logits)
+    assert np.abs(on_gpu.logits - on_cpu.logits).max() <= allowed
     assert np.array_equal(on_gpu.probabilities.argmax(1), on_cpu.probabilities.argmax(1))
 
 
+@pytest.mark.usefixtures("needs_cuda")
 def test_auto_takes_the_gpu_and_the_golden_check_passes_there(model_file: Path) -> None:
     classifier = Classifier(model_file, "auto")
     assert classifier.provider == PROVIDERS["cuda"]
     assert check_golden(classifier).passed
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_a_vit_answers_as_on_the_cpu_in_batches_of_any_size(seeded_file: Path) -> None:
+    """Attention in one operator, and TF32 left off: its 10 bits of mantissa would be seen here."""
+    on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("cuda", "cpu"))
+    images = canvases(on_cpu, 33)
+    expected = on_cpu.answer(images).logits
+    allowed = allowed_logit_error(on_cpu, expected)
+    for size in (1, 2, 7, 32, 33):
+        assert np.abs(on_gpu.answer(images[:size]).logits - expected[:size]).max() <= allowed
+
+
+@pytest.mark.usefixtures("needs_cuda")
+@pytest.mark.parametrize("provider", ["cuda", "auto"])
+def test_a_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: str) -> None:
+    classifier = Classifier(seeded_file, provider)
+    assert classifier.provider == PROVIDERS["cuda"]
+    check = check_golden(classifier)
+    assert check.passed, check.differences
+
+
+@pytest.mark.usefixtures("needs_tensorrt")
+def test_tensorrt_answers_as_the_cpu_does(seeded_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine is built here, for batches of 1 to 32, and kept where the next start finds it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("tensorrt", "cpu"))
+    images = canvases(on_cpu, 32)
+    expected = on_cpu.answer(images).logits
+    for size in (1, 7, 32):
+        found = on_gpu.answer(images[:size]).logits
+        assert np.abs(found - expected[:size]).max() <= allowed_logit_error(on_cpu, expected)
+    assert check_golden(on_gpu).passed
+    assert list(tmp_path.rglob("*.engine"))
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_the_server_is_ready_on_the_gpu(seeded_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bentoml")
+    from vitrail.bench.gpu.serve import server_on
+    from vitrail.bench.serve.calling import ask
+    from vitrail.bench.serve.pictures import uploads
+    from vitrail.bench.serve.servers import started
+
+    model = Classifier(seeded_file, "cpu")
+    with started(server_on("cuda"), seeded_file, tmp_path, tmp_path / "server") as running:
+        status, body = ask(running.port, "GET", "/readyz")
+        assert (status, json.loads(body)) == (200, {"ready": True, "provider": PROVIDERS["cuda"], "reason": None})
+        upload = uploads(model.card.input.size, seed=0)[0]
+        expected = {label.index: label.probability for label in model.classify(upload)}
+        assert running.predict(upload) == pytest.approx(expected, abs=1e-4)

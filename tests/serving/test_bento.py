@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import httpx
+import onnxruntime
 import pytest
 import yaml
 
 from vitrail.classifier import Classifier
-from vitrail.commands.bento import stage
+from vitrail.cli import main
+from vitrail.commands.bento import installed_version, requirements, stage
+from vitrail.errors import VitrailError
 from vitrail.explainer import Explainer
 from vitrail.serving.naming import model_name
 
@@ -19,30 +24,157 @@ from vitrail.serving.naming import model_name
 @pytest.fixture(scope="module")
 def bento(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a new Bento in a store of its own."""
-    home = tmp_path_factory.mktemp("bentoml")
-    command = [sys.executable, "-m", "vitrail", "bento", str(model_file), "--runtime", "cpu"]
+    return packed(model_file, "cpu", tmp_path_factory.mktemp("bentoml"))
+
+
+@pytest.fixture(scope="module")
+def gpu_bento(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(model_file, "gpu", tmp_path_factory.mktemp("bentoml"))
+
+
+def packed(model_file: Path, runtime: str, home: Path) -> Path:
+    command = [sys.executable, "-m", "vitrail", "bento", str(model_file), "--runtime", runtime]
     done = subprocess.run(
         command, env={**os.environ, "BENTOML_HOME": str(home)}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    name, _, version = done.stdout.strip().partition(":")
+    name, _, number = done.stdout.strip().partition(":")
     assert name == f"vitrail-{model_name(Classifier(model_file, 'cpu').card)}"
-    return home / "bentos" / name / version
+    return home / "bentos" / name / number
 
 
-@pytest.fixture(scope="module")
-def requirements(bento: Path) -> dict[str, str]:
+def pins(bento: Path) -> dict[str, str]:
     lines = (bento / "env" / "python" / "requirements.txt").read_text().split()
     return {name: version for name, _, version in (line.partition("==") for line in lines)}
 
 
-def test_it_carries_the_model_the_package_and_pins(bento, requirements, model_file):
+def test_it_carries_the_model_the_package_and_pins(bento, model_file):
     assert (bento / "src" / "model.onnx").read_bytes() == model_file.read_bytes()
     assert (bento / "src" / "vitrail" / "serving" / "page" / "index.html").is_file()
     assert not [path for path in bento.rglob("*") if path.is_symlink()]
+    requirements = pins(bento)
     assert {"bentoml", "numpy", "pillow", "starlette", "onnxruntime"} <= set(requirements)
-    assert not {"torch", "timm", "pytorch-lightning", "onnxruntime-gpu"} & set(requirements)
+    assert not [name for name in requirements if name.startswith(("torch", "timm", "pytorch", "onnxruntime-gpu"))]
     assert all(requirements.values())
+
+
+def manifest(bento: Path) -> dict[str, Any]:
+    """What BentoML, and what deploys Bentos, reads of it: the entry service's configuration, and the environment."""
+    content = yaml.safe_load((bento / "bento.yaml").read_text())
+    (service,) = content["services"]
+    return {"config": service["config"], "envs": {each["name"]: each["value"] for each in content.get("envs", [])}}
+
+
+def test_packed_for_a_gpu_it_brings_cuda_and_declares_one(bento, gpu_bento):
+    requirements = pins(gpu_bento)
+    on_cpu = pins(bento)
+    assert requirements.pop("onnxruntime-gpu[cuda,cudnn]") == on_cpu.pop("onnxruntime")
+    assert requirements == on_cpu
+
+    about = manifest(gpu_bento)
+    assert about["config"]["resources"] == {"gpu": 1}
+    assert about["envs"] == {"VITRAIL_PROVIDER": "cuda"}
+    assert "VITRAIL_PROVIDER=cuda" in (gpu_bento / "env" / "docker" / "Dockerfile").read_text()
+    without = manifest(bento)
+    assert "resources" not in without["config"]
+    assert without["envs"] == {}
+
+
+def serve(bento: Path) -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
+
+
+def test_packed_for_a_gpu_it_does_not_start_without_one(start, gpu_bento):
+    with start(serve(gpu_bento), ready=False, CUDA_VISIBLE_DEVICES="-1") as server:
+        assert server.process.wait(60) == 1
+        (line,) = [line for line in server.said().splitlines() if "packed for a GPU" in line]
+        assert "provider 'cuda' was asked for, but" in line
+        assert "Set VITRAIL_PROVIDER=cpu (or auto) to serve it on the CPU" in line
+        assert "Traceback" not in server.said()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/livez")
+
+
+def test_packed_for_a_gpu_it_serves_on_a_cpu_when_that_is_named(start, gpu_bento, encode):
+    with start(serve(gpu_bento), CUDA_VISIBLE_DEVICES="-1", VITRAIL_PROVIDER="auto") as server:
+        ready = httpx.get(f"{server.url}/readyz").json()
+        assert ready["provider"] == "CPUExecutionProvider"
+        assert ready["reason"] == "provider 'auto' found no GPU that onnxruntime can use"
+        assert httpx.post(f"{server.url}/v1/classify", files={"image": encode()}).status_code == 200
+
+
+@pytest.mark.parametrize(("provider", "tried"), [("cpu", False), ("auto", False), ("cuda", True), ("tensorrt", True)])
+def test_only_a_named_gpu_is_tried_before_the_start(provider, tried, monkeypatch, tmp_path):
+    from bentoml.exceptions import BentoMLException
+
+    from vitrail.serving.gpu_service import refuse_without_gpu
+
+    monkeypatch.setenv("VITRAIL_MODEL", str(tmp_path / "none.onnx"))
+    reason = r"packed for a GPU: there is no model file at .*none.onnx\. Set"
+    with pytest.raises(BentoMLException, match=reason) if tried else nullcontext():
+        refuse_without_gpu(provider)
+
+
+DECLARED = [
+    "numpy>=1.26",
+    'onnxruntime>=1.23; extra == "cpu"',
+    'onnxruntime-gpu[cudnn,cuda]>=1.28; extra == "gpu"',
+    'tensorrt-cu13<11,>=10; extra == "tensorrt"',
+    'uvloop>=0.21; (sys_platform == "linux" or sys_platform == "darwin") and extra == "serve"',
+    'colorama>=0.4; sys_platform == "win32" and extra == "serve"',
+    'torch>=2.11; extra == "train"',
+]
+
+
+def test_requirements_keep_their_extras_and_conditions():
+    known = {"numpy": "2.4.6", "onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1", "uvloop": "0.23.0"}
+    always = [
+        "numpy==2.4.6",
+        'uvloop==0.23.0; (sys_platform == "linux" or sys_platform == "darwin")',
+    ]
+    assert set(requirements(DECLARED, ("serve", "cpu"), known.get)) == {*always, "onnxruntime==1.31.1"}
+    gpu = "onnxruntime-gpu[cuda,cudnn]==1.31.1"
+    assert set(requirements(DECLARED, ("serve", "gpu"), known.get)) == {*always, gpu}
+    with_tensorrt = set(requirements(DECLARED, ("serve", "gpu", "tensorrt"), known.get))
+    assert with_tensorrt == {*always, gpu, "tensorrt-cu13<11,>=10"}
+
+
+@pytest.mark.parametrize(
+    ("words", "service", "note"),
+    [
+        (["--runtime", "cpu"], "vitrail.serving.service:Vitrail", ""),
+        (["--runtime", "tensorrt"], "vitrail.serving.gpu_service:Vitrail", ""),
+        ([], "vitrail.serving.gpu_service:Vitrail", "packing for a GPU, since onnxruntime-gpu is installed here"),
+    ],
+)
+def test_what_is_packed_follows_the_runtime(words, service, note, model_file, monkeypatch, capsys):
+    """By default the wheel that is installed decides, and says so where the Bento will refuse a CPU."""
+    seen: dict[str, Any] = {}
+
+    def build(folder: Path) -> str:
+        seen.update(yaml.safe_load((folder / "bentofile.yaml").read_text()))
+        return "tag"
+
+    monkeypatch.setattr("vitrail.commands.bento.installed_runtime", lambda: "gpu")
+    monkeypatch.setattr("vitrail.commands.bento.build", build)
+    monkeypatch.setattr("vitrail.commands.bento.installed_version", lambda name: None)
+    assert main(["bento", str(model_file), *words]) == 0
+    out, err = capsys.readouterr()
+    assert (out, seen["service"]) == ("tag\n", service)
+    assert (note in err) if note else not err
+    tensorrt = [each for each in seen["python"]["packages"] if each.startswith("tensorrt")]
+    assert tensorrt == (["tensorrt-cu13<11,>=10"] if "tensorrt" in words else [])
+
+
+def test_a_version_that_is_too_old_for_the_bento_is_refused():
+    """A CPU wheel may be older than the GPU wheel that is packed at its version: its extras would be CUDA 12's."""
+    with pytest.raises(VitrailError, match=r"needs onnxruntime-gpu>=1.28, but 1.25.1 is installed here"):
+        list(requirements(DECLARED, ("gpu",), lambda name: "1.25.1" if name == "onnxruntime-gpu" else "2"))
+
+
+def test_either_wheel_has_the_version_of_the_one_that_is_installed():
+    assert installed_version("onnxruntime") == installed_version("onnxruntime-gpu") == onnxruntime.__version__
+    assert installed_version("no-such-package") is None
 
 
 def test_a_missing_model_is_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """The same on a GPU: our file with its inputs and outputs kept there, beside torch.compile in bf16."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vitrail.bench.contenders import CANVASES, Bound, Contender, GraphFile
 from vitrail.bench.network import Batch
 from vitrail.errors import ProviderError
 from vitrail.export.graph import OUTPUTS
-from vitrail.runtime import choose_providers, exact, session_options
+from vitrail.runtime import PROVIDERS, Provider, choose_providers, exact, session_options
 
 FP32 = 1e-3  # of logits
 FP16 = 2e-2
@@ -23,10 +24,19 @@ def gpu_name() -> str:
     return name
 
 
-def our_file_on_gpu(name: str, path: Path, threads: int, file: GraphFile, bound: float) -> Contender:
-    providers = exact(choose_providers("cuda"))
+def our_file_on_gpu(
+    name: str,
+    path: Path,
+    threads: int,
+    file: GraphFile,
+    bound: float,
+    provider: Provider = "cuda",
+    told: Mapping[str, str] | None = None,
+) -> Contender:
+    """`told` are TensorRT's options."""
+    providers = exact(choose_providers(provider), told)
     session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
-    if session.get_providers()[0] != "CUDAExecutionProvider":
+    if session.get_providers()[0] != PROVIDERS[provider]:
         raise ProviderError("onnxruntime fell back to the CPU: check the GPU's driver and CUDA libraries")
 
     def bind(batch: Batch) -> Bound:

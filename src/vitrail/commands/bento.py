@@ -4,8 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.metadata import requires, version
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from shutil import copyfile, copytree, ignore_patterns
 from tempfile import TemporaryDirectory
@@ -23,18 +23,27 @@ ABOUT = """Pack a model file, its server and their pinned requirements into a Be
   vitrail bento model.onnx
   bentoml serve vitrail-digits-cnn:latest        (or: bentoml containerize vitrail-digits-cnn:latest)
 
+  vitrail bento model.onnx --runtime gpu         (--runtime tensorrt: TensorRT's libraries too)
   vitrail bento model.onnx --store               (the file alone, into BentoML's model store)
 
-The Bento is kept in BentoML's own store; nothing of it needs torch."""
+The Bento is kept in BentoML's own store; nothing of it needs torch. Packed for a GPU it brings CUDA's libraries,
+declares one GPU to BentoML, and does not start without it unless VITRAIL_PROVIDER is cpu or auto. It computes with
+CUDA; where TensorRT is packed too, VITRAIL_PROVIDER=tensorrt takes it."""
 
 WHEELS = {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu"}
+EXTRAS = {"cpu": ("cpu",), "gpu": ("gpu",), "tensorrt": ("gpu", "tensorrt")}  # by --runtime
+GPU_SERVICE = "vitrail.serving.gpu_service:Vitrail"
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("bento", ABOUT)
     parser.add_argument("model", type=Path, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--store", action="store_true", help="put the model file into the model store, build no Bento")
-    parser.add_argument("--runtime", choices=list(WHEELS), help="onnxruntime's wheel (default: the one installed here)")
+    parser.add_argument(
+        "--runtime",
+        choices=list(EXTRAS),
+        help="what it is packed for (default: cpu or gpu, by the wheel installed here)",
+    )
     options = parser.parse_args(args)
     require_serving()
 
@@ -44,8 +53,14 @@ def main(args: Sequence[str]) -> int:
     if options.store:
         print(store(model))
         return 0
+    runtime = options.runtime or installed_runtime()
+    if options.runtime is None and runtime != "cpu":
+        print(
+            f"vitrail: packing for a GPU, since {WHEELS[runtime]} is installed here; --runtime cpu packs for a CPU",
+            file=sys.stderr,
+        )
     with TemporaryDirectory(prefix="vitrail-bento-") as folder:
-        stage(model, options.runtime or installed_runtime(), Path(folder))
+        stage(model, runtime, Path(folder))
         print(build(Path(folder)))
     return 0
 
@@ -116,29 +131,52 @@ def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
     """What BentoML is told: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
     from vitrail.serving.naming import model_name
 
-    packages = list(requirements("serve", runtime))
+    packages = list(requirements(requires("vitrail") or [], ("serve", *EXTRAS[runtime]), installed_version))
     return {
         "name": f"vitrail-{model_name(model.card)}"[:63].rstrip("-"),  # BentoML takes no longer one
-        "service": SERVICE,
+        "service": SERVICE if runtime == "cpu" else GPU_SERVICE,
         "labels": {"dataset": model.card.dataset.name, "sha256": model.sha256},
         "include": ["*"],
         "python": {"packages": packages, "lock_packages": False},
     }
 
 
-def requirements(*extras: str) -> Iterator[str]:
-    """Each requirement of vitrail and of these extras, at the version that is installed here."""
+def requirements(
+    declared: Iterable[str], extras: Sequence[str], version_of: Callable[[str], str | None]
+) -> Iterator[str]:
+    """Each requirement that is declared for everyone or for these extras, at its version here, as pip reads it.
+
+    Its own extras stay, since they bring what it does not run without, such as CUDA's libraries; so does a condition
+    on Python or the platform, since the Bento may run elsewhere. Without a version here, the declared range stays.
+    """
     from packaging.requirements import Requirement
 
-    for text in requires("vitrail") or []:
+    for text in declared:
         needed = Requirement(text)
-        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-            yield f"{needed.name}=={installed_version(needed.name)}"
+        if needed.marker is not None and not any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+            continue
+        found = version_of(needed.name)
+        if found is not None and not needed.specifier.contains(found, prereleases=True):
+            raise VitrailError(
+                f"the Bento needs {needed.name}{needed.specifier}, but {found} is installed here: upgrade it first"
+            )
+        brackets = f"[{','.join(sorted(needed.extras))}]" if needed.extras else ""
+        condition = without_extra(str(needed.marker or ""))
+        pin = needed.specifier if found is None else f"=={found}"
+        yield f"{needed.name}{brackets}{pin}" + (f"; {condition}" if condition else "")
 
 
-def installed_version(name: str) -> str:
-    """Of onnxruntime's two wheels, which share their versions, only one is installed."""
-    return version(WHEELS[installed_runtime()] if name in WHEELS.values() else name)
+def without_extra(marker: str) -> str:
+    """A marker as built metadata has it, `CONDITION and extra == "NAME"`, with its condition alone."""
+    return re.sub(r'(^| and )extra == "[^"]*"$', "", marker)
+
+
+def installed_version(name: str) -> str | None:
+    """Of onnxruntime's two wheels, which share their versions, only one is installed; TensorRT need not be."""
+    try:
+        return version(WHEELS[installed_runtime()] if name in WHEELS.values() else name)
+    except PackageNotFoundError:
+        return None
 
 
 def build(folder: Path) -> str:

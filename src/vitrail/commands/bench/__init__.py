@@ -9,6 +9,7 @@ KINDS = {
     "attention": "time and memory of every mechanism of attention against the number of vectors",
     "decode": "how fast photos become canvases, beside decoding all of their pixels, and what that changes",
     "forms": "what each form of a part of the ViT is worth: short fits, several seeds",
+    "gpu": "everything that needs a GPU: its tests, inference, training, serving; in at most nine minutes",
     "infer": "how fast one network answers: our file, other exporters' files, torch",
     "serve": "how our server bears load: beside its peers, overloaded, at its start and at rest",
     "soak": "whether our server holds more and more while it serves for long",

@@ -1,0 +1,49 @@
+"""One part in a process of its own: what crashes or hangs there costs its step alone, and frees the GPU's memory.
+
+`python -m vitrail.bench.gpu.part FD` reads its order as JSON from stdin and writes events, a line of JSON each, to FD.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from vitrail.bench.gpu.plan import Plan
+from vitrail.bench.gpu.steps import Steps
+
+Part = Callable[[Plan, Steps, Path], None]
+
+
+def part_named(name: str) -> Part:
+    """`measure` of the part's module, imported here: only the part that runs needs what it imports."""
+    module = {"tests": "own_tests"}.get(name, name)
+    measure: Part = import_module(f"vitrail.bench.gpu.{module}").measure
+    return measure
+
+
+def main(descriptor: str) -> None:
+    order = json.loads(sys.stdin.read())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are ended on the way out
+    with os.fdopen(int(descriptor), "w") as events:
+
+        def send(event: dict[str, Any]) -> None:
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+
+        steps = Steps(order["part"], send, monotonic() + order["seconds"], frozenset(order["skip"]))
+        try:
+            measure = part_named(order["part"])
+        except ModuleNotFoundError as fault:
+            steps.row(order["part"], "absent", reason=f"{fault.name} is not installed")
+        else:
+            measure(Plan.from_plain(order["plan"]), steps, Path(order["folder"]))
+        send({"event": "done"})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,238 @@
+"""The whole of `vitrail bench gpu`: each part in a process of its own, its rows as they come, all within the time."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Literal
+
+from vitrail.bench.gpu.plan import NO_TIME, SHARES, Plan, Row, Status
+from vitrail.bench.machine import PACKAGES, Machine, installed_versions, this_machine
+from vitrail.bench.serve.family import family
+
+START = 90.0  # seconds that a part may take to import and prepare before its first step, and between two
+GRACE = 10.0  # seconds that a process which is told to end gets for ending its servers
+LIBRARIES = (*PACKAGES, "torchvision", "pytorch-lightning", "bentoml", "tensorrt-cu13", "triton", "nvidia-cudnn-cu13")
+
+PART = (sys.executable, "-m", "vitrail.bench.gpu.part")  # runs one part, and writes events to a descriptor
+
+OnRow = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured so far, and everything needed to measure it again."""
+
+    plan: Plan
+    machine: Machine
+    versions: dict[str, str]
+    date: str
+    minutes: float  # that it took
+    finished: bool
+    rows: tuple[Row, ...]
+    kind: Literal["gpu"] = "gpu"
+
+    @property
+    def no_device(self) -> str | None:
+        """Why there is no device to measure, where that is so."""
+        return next((row.reason for row in self.rows if row.part == "device" and row.status == "absent"), None)
+
+    @property
+    def failed(self) -> bool:
+        return any(row.status == "failed" for row in self.rows)
+
+
+@dataclass
+class Run:
+    """Rows as they come; `on_row` sees each, and `on_report` all so far, so that a killed run leaves them."""
+
+    plan: Plan
+    on_row: OnRow = lambda row: None
+    on_report: Callable[[Report], None] = lambda report: None
+    clock: Callable[[], float] = monotonic
+    command: Sequence[str] = PART
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.begin = self.clock()
+        self.machine = this_machine()
+        self.versions = installed_versions(LIBRARIES)
+        self.date = datetime.now(UTC).isoformat(timespec="seconds")
+
+    @property
+    def end(self) -> float:
+        return self.begin + 60 * self.plan.minutes
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        self.on_report(self.report(finished=False))
+        self.on_row(row)
+
+    def report(self, finished: bool) -> Report:
+        minutes = round((self.clock() - self.begin) / 60, 2)
+        names = (row.name for row in self.rows if row.part == "device" and row.status == "measured")
+        machine = replace(self.machine, gpu=next(names, None))
+        return Report(self.plan, machine, self.versions, self.date, minutes, finished, tuple(self.rows))
+
+    def measure(self) -> Report:
+        """What the device is, then the parts in turn. Nothing is measured where there is no device."""
+        with TemporaryDirectory(prefix="vitrail-gpu-") as folder:
+            self.measure_part("device", Path(folder), min(self.end, self.clock() + START))
+            if all(row.status == "measured" for row in self.rows):
+                for part in self.plan.parts:
+                    self.measure_part(part, Path(folder), self.end_of(part))
+            elif self.report(finished=False).no_device is None:
+                reason = self.rows[-1].reason
+                for part in self.plan.parts:
+                    self.add(Row(part, part, "not run", {}, reason if reason == NO_TIME else f"no device: {reason}"))
+        report = self.report(finished=True)
+        self.on_report(report)
+        return report
+
+    def end_of(self, part: str) -> float:
+        """The moment when a part's share of the time that is left is over; what earlier parts did not use is in it."""
+        coming = self.plan.parts[self.plan.parts.index(part) :]
+        now = self.clock()
+        return now + max(0.0, self.end - now) * SHARES[part] / sum(SHARES[each] for each in coming)
+
+    def measure_part(self, part: str, folder: Path, end: float) -> None:
+        """Run a part, and again without the step that ended or stalled it, until it is through or its time is."""
+        skip: set[str] = set()
+        while end > self.clock():
+            ended = self.run_once(part, folder, end, skip)
+            if ended.finished:
+                return
+            rest = ", and all after it" if ended.step and ended.status == "not run" else ""
+            self.add(Row(part, f"{ended.step or part}{rest}", ended.status, {}, ended.reason))
+            if ended.step is None or ended.status == "not run":
+                return
+            skip.add(ended.step)
+        self.add(Row(part, part, "not run", {}, NO_TIME))
+
+    def run_once(self, part: str, folder: Path, end: float, skip: set[str]) -> "Ended":
+        order = {
+            "part": part,
+            "plan": asdict(self.plan),
+            "skip": sorted(skip),
+            "seconds": end - self.clock(),
+            "folder": str(folder),
+        }
+        log = folder / f"{part}.log"
+        step: str | None = None
+        most = left = START
+        with part_process(self.command, order, log) as running:
+            while True:
+                begun = self.clock()
+                event = running.next_event(max(0.0, min(left, end - begun)))
+                if event is None:
+                    if running.ended:
+                        return Ended(False, step, "failed", running.reason())
+                    if self.clock() >= end:
+                        return Ended(False, step, "not run", NO_TIME)
+                    return Ended(False, step, "failed", f"took longer than {most:g} s")
+                left -= self.clock() - begun  # rows of a step do not give it more time
+                kind = event["event"]
+                if kind == "row":
+                    self.add(Row(**event["row"]))
+                elif kind == "begin":
+                    step, most = event["name"], event["most"]
+                    left = most
+                elif kind == "done":
+                    return Ended(True)
+                else:
+                    if kind == "end":
+                        skip.add(event["name"])
+                    step, most = None, START
+                    left = most
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process of a part ended; `step` is the one that it was at."""
+
+    finished: bool
+    step: str | None = None
+    status: Status = "failed"
+    reason: str = ""
+
+
+class Running:
+    """The process of a part, and the events that it writes."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", events: int, log: Path) -> None:
+        self.process, self.events, self.log = process, events, log
+        self.read = b""
+        self.ended = False
+
+    def next_event(self, seconds: float) -> dict[str, Any] | None:
+        """The next event within so many seconds; none then, or where the process has `ended`."""
+        until = monotonic() + seconds
+        while b"\n" not in self.read:
+            ready, _, _ = select.select([self.events], [], [], max(0.0, until - monotonic()))
+            if not ready:
+                return None
+            more = os.read(self.events, 65536)
+            if not more:
+                self.ended = True
+                return None
+            self.read += more
+        line, _, self.read = self.read.partition(b"\n")
+        event: dict[str, Any] = json.loads(line)
+        return event
+
+    def reason(self) -> str:
+        """Why the process ended before it was done: its last words, or the signal that ended it."""
+        try:
+            code = self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            return "the process said no more, and did not end"
+        if code < 0:
+            return f"the process was ended by {signal.Signals(-code).name}"
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1].strip() if lines else f"the process ended with {code}"
+
+    def stop(self) -> None:
+        """Tell it to end its servers and itself; what is then still there is killed."""
+        members = family(self.process.pid) if self.process.poll() is None else []
+        if members:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(GRACE)
+        for member in members:
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def part_process(command: Sequence[str], order: dict[str, Any], log: Path) -> Iterator[Running]:
+    """The process; its events through a pipe of their own, for libraries write to stdout as they like."""
+    reading, writing = os.pipe()
+    with log.open("wb") as output, os.fdopen(reading, "rb"):
+        process = subprocess.Popen(
+            [*command, str(writing)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[writing],
+            start_new_session=True,  # Ctrl-C is for the command, which then ends this one
+        )
+        os.close(writing)
+        running = Running(process, reading, log)
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # it ended at once: the events say so
+                process.stdin.write(json.dumps(order).encode())
+                process.stdin.close()
+            yield running
+        finally:
+            running.stop()

@@ -1,0 +1,86 @@
+"""vitrail bench gpu: everything that needs a GPU, in one run of bounded time."""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from vitrail.commands.bench.words import end_servers_when_told_to_end, keep, require_folder, sizes
+from vitrail.commands.parsing import Parser
+from vitrail.errors import UsageError, VitrailError
+
+if TYPE_CHECKING:
+    from vitrail.bench.gpu.plan import Plan
+    from vitrail.bench.gpu.run import Report
+
+ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a given time.
+
+  vitrail bench gpu
+  vitrail bench gpu --json gpu.json
+  vitrail bench gpu --parts infer,train --minutes 5
+
+tests   the tests of tests/gpu, in a checkout
+infer   the model file under CUDA and TensorRT, fp32 and fp16, beside torch eager and torch.compile in bf16
+train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps held against it
+serve   our server on the GPU under load
+
+Every row is printed as it is measured, and --json is rewritten with it, so a killed run leaves what it measured. A
+provider or package that is not installed is a row `absent`; what does not fit into the time is a row `not run`; what
+fails is a row with its reason, the others go on, and the exit code is 1. Without a GPU it ends with 2."""
+
+
+def main(args: Sequence[str]) -> int:
+    parser = Parser("bench gpu", ABOUT)
+    parser.add_argument("--parts", default="tests,infer,train,serve", help="what to measure of these")
+    parser.add_argument("--minutes", type=float, default=9.0, help="how long all may take, at most 25 (9)")
+    parser.add_argument("--name", default="vit_small_patch16_224", help="any ViT of timm, in infer and serve")
+    parser.add_argument("--batches", default="1,32", help="batch sizes in infer (1,32)")
+    parser.add_argument("--train_batch", type=int, default=128, help="images a training step (128)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order of turns")
+    parser.add_argument("--json", help="also write every row into this file, as it comes")
+    options = parser.parse_args(args)
+    require_folder(options.json)
+
+    from vitrail.bench.gpu.plan import Plan
+
+    plan = Plan(
+        parts=tuple(dict.fromkeys(part.strip() for part in options.parts.split(","))),
+        minutes=options.minutes,
+        name=options.name,
+        batches=sizes(options.batches),
+        train_batch=options.train_batch,
+        seed=options.seed,
+    )
+    require_gpu()
+    end_servers_when_told_to_end()
+    return measure(plan, options.json)
+
+
+def require_gpu() -> None:
+    from vitrail.runtime import has_nvidia_driver
+
+    if not has_nvidia_driver():
+        raise UsageError("there is no NVIDIA GPU on this machine, and `vitrail bench gpu` measures nothing without one")
+    if find_spec("torch") is None or find_spec("timm") is None:
+        raise VitrailError("`vitrail bench gpu` needs pip install 'vitrail[gpu,train,export,serve]'")
+
+
+def measure(plan: "Plan", json: str | None) -> int:
+    from vitrail.bench.gpu.run import Run
+    from vitrail.bench.gpu.table import foot, head, line
+
+    run = Run(plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: keep_so_far(report, json))
+    print(head(run.report(finished=False)), flush=True)
+    report = run.measure()
+    if report.no_device is not None:
+        raise UsageError(f"there is no GPU to measure: {report.no_device}")
+    print(foot(report))
+    return 1 if report.failed else 0
+
+
+def keep_so_far(report: "Report", file: str | None) -> None:
+    """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
+    if file:
+        draft = f"{file}.{os.getpid()}"
+        keep(report, draft)
+        os.replace(draft, file)

@@ -1,0 +1,410 @@
+"""`vitrail bench gpu`: its time, rows and exit codes with scripts for parts; and each real part, small, on the CPU."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitrail.bench.gpu import own_tests
+from vitrail.bench.gpu.plan import MOST_MINUTES, NO_TIME, PARTS, SHARES, Plan, Row
+from vitrail.bench.gpu.run import Report, Run
+from vitrail.bench.gpu.steps import Absent, Steps
+from vitrail.bench.gpu.table import line
+from vitrail.cli import main
+from vitrail.commands.bench import gpu as command
+from vitrail.errors import ModelError, UsageError
+
+TINY = Plan(
+    name="test_vit",  # timm's own for tests: 6 blocks of 64 wide, patches of 16
+    train_names=("test_vit",),
+    size=32,
+    batches=(2,),
+    train_batch=2,
+    connections=(2,),
+    rounds=5,
+    seconds=0.01,
+    load_seconds=0.3,
+    matrix=32,
+    compiled=False,
+    providers=("cpu", "cuda", "tensorrt"),
+    device="cpu",
+)
+
+
+def test_a_plan_is_refused_where_it_makes_no_sense() -> None:
+    assert sum(SHARES.values()) == pytest.approx(1)
+    for wrong in ({"parts": ("train", "nope")}, {"parts": ()}, {"minutes": 0}, {"minutes": MOST_MINUTES + 1},
+                  {"minutes": float("nan")}, {"batches": (0,)}):  # fmt: skip
+        with pytest.raises(UsageError):
+            Plan(**wrong)
+    assert Plan.from_plain(json.loads(json.dumps(asdict(TINY)))) == TINY
+
+
+# A stand-in for the process of a part: it begins the steps that it is not to skip, and does with each as it is told.
+SCRIPT = """
+import json, os, sys, time
+order, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
+deeds = json.loads(sys.argv[1]).get(order["part"], {"it": "measure"})
+def send(**event):
+    events.write(json.dumps(event) + "\\n")
+    events.flush()
+def row(name, status="measured", **figures):
+    send(event="row", row={"part": order["part"], "name": name, "status": status, "figures": figures, "reason": ""})
+for name, deed in deeds.items():
+    if name in order["skip"]:
+        continue
+    send(event="begin", name=name, most=0.4)
+    if deed == "crash":
+        sys.exit("ValueError: out of luck")
+    if deed == "segfault":
+        os.kill(os.getpid(), 11)
+    if deed == "hang":
+        time.sleep(600)
+    if deed == "fail":
+        row(name, "failed")
+    elif deed == "absent":
+        row(name, "absent")
+    elif deed != "prepare":
+        row(name, seconds=order["seconds"])
+    send(event="prepared" if deed == "prepare" else "end", name=name)
+send(event="done")
+"""
+
+
+@pytest.fixture
+def scripted(tmp_path: Path):
+    """Runs whose parts are the script: of each part, its steps and what becomes of them."""
+    script = tmp_path / "part.py"
+    script.write_text(SCRIPT)
+
+    def run(deeds: dict[str, Any], parts=PARTS, minutes=1.0, **options: Any) -> Run:
+        plan = Plan(parts=parts, minutes=minutes, device="cpu")
+        return Run(plan, command=[sys.executable, "-S", str(script), json.dumps(deeds)], **options)
+
+    return run
+
+
+def told(report: Report) -> list[tuple[str, str, str, str]]:
+    return [(row.part, row.name, row.status, row.reason) for row in report.rows]
+
+
+def test_every_part_is_measured_in_its_order(scripted) -> None:
+    seen: list[Row] = []
+    run = scripted({}, on_row=seen.append)
+    report = run.measure()
+    assert told(report) == [(part, "it", "measured", "") for part in ("device", *PARTS)]
+    assert tuple(seen) == report.rows
+    assert (report.finished, report.failed, report.no_device) == (True, False, None)
+
+
+def test_a_step_that_ends_its_process_costs_itself_alone(scripted) -> None:
+    steps = {"first": "prepare", "a": "measure", "b": "crash", "c": "segfault", "d": "hang", "e": "fail", "f": "absent"}
+    report = scripted({"train": steps}, parts=("train", "serve")).measure()
+    assert told(report)[1:] == [
+        ("train", "a", "measured", ""),
+        ("train", "b", "failed", "ValueError: out of luck"),
+        ("train", "c", "failed", "the process was ended by SIGSEGV"),
+        ("train", "d", "failed", "took longer than 0.4 s"),
+        ("train", "e", "failed", ""),
+        ("train", "f", "absent", ""),
+        ("serve", "it", "measured", ""),
+    ]
+    assert report.failed
+
+
+def test_what_does_not_fit_is_a_row(scripted) -> None:
+    """The clock jumps: the part that is at work when the time is over is stopped, and later ones are not begun."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    def jump(row: Row) -> None:
+        if row.part == "infer":
+            now[0] += 3600
+
+    report = scripted({"infer": {"a": "measure", "b": "hang"}}, clock=clock, on_row=jump).measure()
+    assert told(report) == [
+        ("device", "it", "measured", ""),
+        ("tests", "it", "measured", ""),
+        ("infer", "a", "measured", ""),
+        ("infer", "b, and all after it", "not run", NO_TIME),
+        ("train", "train", "not run", NO_TIME),
+        ("serve", "serve", "not run", NO_TIME),
+    ]
+    assert not report.failed
+
+
+def test_a_slow_part_leaves_later_ones_their_share(scripted) -> None:
+    run = scripted({}, minutes=10.0, clock=lambda: 0.0)
+    assert run.end_of("tests") == pytest.approx(600 * 0.25)
+    assert run.end_of("infer") == pytest.approx(600 * 0.3 / 0.75)  # all that tests did not use is shared
+    assert run.end_of("serve") == pytest.approx(600)
+
+
+@pytest.mark.parametrize(
+    ("deed", "later", "code"),
+    [("absent", [], 2), ("fail", ["no device: "] * 4, 1), ("hang", ["no device: took longer than 0.4 s"] * 4, 1)],
+)
+def test_without_a_device_nothing_is_measured(deed, later, code, scripted, monkeypatch, capsys) -> None:
+    report = scripted({"device": {"gpu": deed}}).measure()
+    assert [row.reason for row in report.rows[1:]] == later
+    monkeypatch.setattr("vitrail.bench.gpu.run.Run", lambda plan, **options: scripted({"device": {"gpu": deed}}))
+    if code == 2:
+        with pytest.raises(UsageError, match="there is no GPU to measure"):
+            command.measure(report.plan, None)
+    else:
+        assert command.measure(report.plan, None) == code
+
+
+def test_rows_are_printed_and_kept_as_they_come(scripted, monkeypatch, capsys, tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    states: list[tuple[bool, int]] = []
+
+    def run(plan: Plan, on_row, on_report) -> Run:
+        def reported(report: Report) -> None:
+            on_report(report)
+            kept = json.loads(file.read_text())
+            states.append((kept["finished"], len(kept["rows"])))
+
+        return scripted({"train": {"a": "fail"}}, parts=("train",), on_row=on_row, on_report=reported)
+
+    monkeypatch.setattr("vitrail.bench.gpu.run.Run", run)
+    assert command.measure(TINY, str(file)) == 1
+    assert states == [(False, 1), (False, 2), (True, 2)]
+    lines = capsys.readouterr().out.splitlines()
+    assert [each.split() for each in lines if each.startswith("train")] == [["train", "a", "failed"]]
+    assert lines[-1] == "2 rows in 0.0 minutes: 1 failed"
+    kept = json.loads(file.read_text())
+    assert kept["machine"]["gpu"] == "it"
+    assert kept["rows"][1] == asdict(Row("train", "a", "failed", {}))
+    assert [path.name for path in tmp_path.iterdir() if "gpu.json" in path.name] == ["gpu.json"]
+
+
+def test_a_run_that_is_told_to_end_leaves_what_it_measured_and_no_process(tmp_path: Path) -> None:
+    script, file = tmp_path / "part.py", tmp_path / "gpu.json"
+    script.write_text(SCRIPT.replace("most=0.4", "most=600"))
+    steps = json.dumps({"train": {"a": "measure", "b": "hang"}})
+    code = (
+        "import functools, sys\n"
+        "from vitrail.bench.gpu import run\n"
+        "from vitrail.bench.gpu.plan import Plan\n"
+        "from vitrail.commands.bench import gpu\n"
+        f"run.Run = functools.partial(run.Run, command=[sys.executable, '-S', {str(script)!r}, {steps!r}])\n"
+        "gpu.end_servers_when_told_to_end()\n"
+        f"gpu.measure(Plan(parts=('train',), device='cpu'), {str(file)!r})\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for said in process.stdout:
+        if said.startswith("train"):
+            break
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    kept = json.loads(file.read_text())
+    assert (kept["finished"], [row["name"] for row in kept["rows"]]) == (False, ["it", "a"])
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(script) in read(each)]
+
+
+def read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+class Sent(list):
+    """Events of a part that runs in this process."""
+
+    def steps(self, part: str, seconds: float = 600, skip: frozenset[str] = frozenset()) -> Steps:
+        return Steps(part, self.append, seconds, skip, clock=lambda: 0.0)
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        return {event["row"]["name"]: Row(**event["row"]) for event in self if event["event"] == "row"}
+
+    def named(self, kind: str) -> list[str]:
+        return [event["name"] for event in self if event["event"] == kind]
+
+
+def test_a_step_ends_in_a_row_whatever_happens() -> None:
+    def fails(fault: Exception) -> Any:
+        raise fault
+
+    sent = Sent()
+    steps = sent.steps("infer", seconds=10, skip=frozenset({"done"}))
+    assert not steps.attempt("done", lambda: fails(AssertionError()), least=0, most=1)
+    assert not steps.attempt("long", lambda: fails(AssertionError()), least=11, most=20)
+    assert not steps.attempt("no wheel", lambda: fails(Absent("not here")), least=1, most=1)
+    assert not steps.attempt("ours", lambda: fails(ModelError("wrong")), least=1, most=1)
+    assert not steps.attempt("memory", lambda: fails(RuntimeError("\nCUDA out of memory\nTried")), least=1, most=1)
+    assert steps.attempt("good", lambda: {"ms": 2.0}, least=1, most=7)
+    assert steps.attempt("own rows", lambda: None, least=1, most=1)
+    assert steps.attempt("base", lambda: None, least=1, most=1, prepares=True)
+    with pytest.raises(KeyError):  # unforeseen: the process ends, and the run goes on without this step
+        steps.attempt("bug", lambda: {}["x"], least=1, most=1)
+    assert {name: (row.status, row.reason) for name, row in sent.rows.items()} == {
+        "long": ("not run", NO_TIME),
+        "no wheel": ("absent", "not here"),
+        "ours": ("failed", "wrong"),
+        "memory": ("failed", "CUDA out of memory"),
+        "good": ("measured", ""),
+    }
+    assert sent.named("begin") == ["no wheel", "ours", "memory", "good", "own rows", "base", "bug"]
+    assert sent.named("end") == ["long", "no wheel", "ours", "memory", "good", "own rows"]
+    assert sent.named("prepared") == ["base"]
+
+
+def test_training_is_held_against_the_ceiling(tmp_path: Path) -> None:
+    from vitrail.bench.gpu import train
+
+    sent = Sent()
+    train.measure(TINY, sent.steps("train"), tmp_path)
+    assert list(sent.rows) == [*(f"matrices, {name}" for name in train.PRECISIONS),
+                               "test_vit, bf16, eager, batch 2"]  # fmt: skip
+    assert {row.status for row in sent.rows.values()} == {"measured"}
+    ceiling = sent.rows["matrices, bf16"].figures["tflops"]
+    step = sent.rows["test_vit, bf16, eager, batch 2"].figures
+    assert step["mfu"] == pytest.approx(step["tflops"] / ceiling)
+    assert step["images_per_second"] == pytest.approx(2000 / step["ms"])
+    assert step["ms_low"] <= step["ms"] <= step["ms_high"]
+    # By hand: 4 patches of 16 × 16 × 3 become vectors of 64; with the class token 5 go through 6 blocks, each of which
+    # has 10 × 64² weights and holds every vector against all 5, twice; a head of 1000. Two operations a weight.
+    forward = 2 * (4 * 768 * 64 + 6 * 5 * (10 * 64**2 + 2 * 5 * 64) + 64 * 1000)
+    flops = step["tflops"] * 1e12 * step["ms"] / 1000
+    assert flops == pytest.approx(3 * TINY.train_batch * forward)
+
+
+def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
+    from vitrail.bench.gpu import train
+    from vitrail.bench.rounds import Typical
+
+    monkeypatch.setattr(train, "typical_seconds", lambda *_: Typical(1e-6, 1e-6, 1e-6, 1.0))
+    import torch
+
+    assert train.multiply(TINY, torch.float32) == pytest.approx(2 * 32**3 / 1e6)
+
+
+def test_a_step_that_learns_nothing_has_failed(monkeypatch, tmp_path: Path) -> None:
+    import torch
+
+    from vitrail.bench.gpu import train
+
+    monkeypatch.setattr(train, "training_step", lambda *_: lambda: torch.tensor(1.0))
+    with pytest.raises(ModelError, match=r"did not fall: 1\.000, then 1\.000"):
+        train.training(TINY, TINY.name, False, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What parts of one run share: the model file is written once."""
+    return tmp_path_factory.mktemp("run")
+
+
+def test_the_file_and_torch_take_turns(folder: Path) -> None:
+    from vitrail.bench.gpu import infer
+
+    sent = Sent()
+    infer.measure(TINY, sent.steps("infer", skip=frozenset({"vitrail, CPU, fp16"})), folder)
+    rows = sent.rows
+    for size in TINY.batches:
+        for name in ("torch, eager, bf16", "vitrail, CPU, fp32"):
+            figures = rows[f"{name}, batch {size}"].figures
+            assert figures["images_per_second"] == pytest.approx(1000 * size / figures["ms"])
+            assert figures["max_logit_error"] < (1e-3 if "fp32" in name else 0.5)
+        assert f"vitrail, CPU, fp16, batch {size}" not in rows
+    assert sent.named("prepared") == ["torch, eager, bf16", "vitrail, CPU, fp32"]
+    for provider in ("CUDA", "TensorRT"):
+        assert rows[f"vitrail, {provider}, fp32"].status in ("absent", "failed")
+
+
+def test_a_provider_that_is_not_in_the_wheel_is_absent(monkeypatch) -> None:
+    from vitrail.bench.gpu import providers
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    providers.require_provider("cpu")
+    for provider, name in (("cuda", "CUDA"), ("tensorrt", "TensorRT")):
+        with pytest.raises(Absent, match=f"no {name} provider in this onnxruntime"):
+            providers.require_provider(provider)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    monkeypatch.setattr(providers, "has_tensorrt", lambda: False)
+    with pytest.raises(Absent, match="no libnvinfer"):
+        providers.require_provider("tensorrt")
+
+
+def test_the_server_is_measured_under_load(folder: Path) -> None:
+    from vitrail.bench.gpu import serve
+
+    sent = Sent()
+    serve.measure(replace(TINY, providers=("cpu", "tensorrt")), sent.steps("serve"), folder)
+    figures = sent.rows["CPU, 2 connections"].figures
+    assert figures["requests_per_second"] > 0
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"]
+    assert figures["requests_failed"] == 0
+    assert sent.rows["CPU, ready"].figures["seconds"] > 0
+    assert sent.rows["server, TensorRT"].status in ("absent", "failed")
+
+
+def test_each_test_of_the_gpu_is_a_row(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\n"
+        "def test_good(): pass\n"
+        "def test_bad(): assert 1 == 2, 'not the same'\n"
+        "@pytest.mark.skip('no TensorRT')\ndef test_absent(): pass\n"
+        "@pytest.fixture\ndef broken(): raise ValueError('no file')\n"
+        "def test_without_fixture(broken): pass\n"
+    )
+    (tmp_path / "test_none.py").write_text("import not_there\n")
+    code = (
+        "import json, sys\nfrom pathlib import Path\n"
+        "from vitrail.bench.gpu.own_tests import run_tests\nfrom vitrail.bench.gpu.steps import Steps\n"
+        f"events = []\nrun_tests(Path({str(tmp_path)!r}), Steps('tests', events.append, 1e9))\n"
+        f"Path({str(tmp_path)!r}, 'rows.json').write_text(json.dumps([each['row'] for each in events]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    rows = {row["name"]: (row["status"], row["reason"]) for row in json.loads((tmp_path / "rows.json").read_text())}
+    assert rows.pop("test_none.py")[0] == "failed"
+    assert rows == {
+        "test_some.py::test_good": ("passed", ""),
+        "test_some.py::test_bad": ("failed", "AssertionError: not the same"),
+        "test_some.py::test_absent": ("absent", "no TensorRT"),
+        "test_some.py::test_without_fixture": ("failed", "ValueError: no file"),
+    }
+
+
+def test_the_tests_of_the_gpu_are_in_a_checkout_alone(tmp_path: Path) -> None:
+    assert (own_tests.FOLDER / "test_cuda.py").is_file()
+    with pytest.raises(Absent, match="checkout"):
+        own_tests.run_tests(tmp_path / "none", Sent().steps("tests"))
+
+
+def test_rows_are_readable() -> None:
+    figures = {"images_per_second": 1234.4, "ms": 0.81, "mfu": 0.455}
+    said = line(Row("train", "vit", "measured", figures))
+    assert said.split("  ")[-1] == "1,234 images/s 0.810 ms 45.5% of the ceiling"
+    assert line(Row("serve", "x", "not run", {}, NO_TIME)).endswith("  not run: no time left")
+    assert line(Row("tests", "x", "passed", {"seconds": 0.5})).endswith("  passed: 0.5 s")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "there is no NVIDIA GPU on this machine"),
+        (["--minutes", "26"], "at most 25 minutes"),
+        (["--parts", "tests,soak"], "parts of this measurement are tests, infer, train, serve"),
+        (["--json", "none/here.json"], "no folder"),
+        (["--nope"], "unrecognized arguments"),
+    ],
+)
+def test_without_a_gpu_or_with_wrong_words_it_ends_with_2(words, said, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("vitrail.runtime.has_nvidia_driver", lambda: False)
+    assert main(["bench", "gpu", *words]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert (out, err.count("\n")) == ("", 1)
