@@ -19,7 +19,7 @@ from vitrail.serving import arbiter
 starts, early = [], []
 arbiter.LONGEST_PAUSE = 3600
 arbiter.pause = lambda count: early.append(count) or 0.0
-arbiter.replace_workers_at_once()
+circus.Arbiter = arbiter.PromptArbiter
 watcher = create_watcher("service", cmd=sys.executable, args=["-S", "-c", sys.argv[1]])
 parent = circus.create_standalone_arbiter([watcher])
 
