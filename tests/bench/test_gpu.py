@@ -353,7 +353,11 @@ def test_the_server_is_measured_under_load(folder: Path) -> None:
 
 
 def test_each_test_of_the_gpu_is_a_row(tmp_path: Path) -> None:
-    (tmp_path / "test_some.py").write_text(
+    folder = tmp_path / "gpu"
+    folder.mkdir()
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (folder / "conftest.py").write_text("")  # below the root, as in the repository: pytest then hashes its plugins
+    (folder / "test_some.py").write_text(
         "import pytest\n"
         "def test_good(): pass\n"
         "def test_bad(): assert 1 == 2, 'not the same'\n"
@@ -361,17 +365,16 @@ def test_each_test_of_the_gpu_is_a_row(tmp_path: Path) -> None:
         "@pytest.fixture\ndef broken(): raise ValueError('no file')\n"
         "def test_without_fixture(broken): pass\n"
     )
-    (tmp_path / "test_none.py").write_text("import not_there\n")
-    (tmp_path / "conftest.py").write_text("")  # with one, as in tests/gpu, pytest hashes its plugins
+    (folder / "test_none.py").write_text("import not_there\n")
     code = (
         "import json, sys\nfrom pathlib import Path\n"
         "from vitrail.bench.gpu.own_tests import run_tests\nfrom vitrail.bench.gpu.steps import Steps\n"
-        f"events = []\nrun_tests(Path({str(tmp_path)!r}), Steps('tests', events.append, 1e9))\n"
+        f"events = []\nrun_tests(Path({str(folder)!r}), Steps('tests', events.append, 1e9))\n"
         f"Path({str(tmp_path)!r}, 'rows.json').write_text(json.dumps([each['row'] for each in events]))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
     rows = {row["name"]: (row["status"], row["reason"]) for row in json.loads((tmp_path / "rows.json").read_text())}
-    assert rows.pop("test_none.py")[0] == "failed"
+    assert rows.pop("gpu/test_none.py")[0] == "failed"
     assert rows == {
         "test_some.py::test_good": ("passed", ""),
         "test_some.py::test_bad": ("failed", "AssertionError: not the same"),
