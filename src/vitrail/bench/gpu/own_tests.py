@@ -1,6 +1,5 @@
 """The project's own tests of a GPU, `tests/gpu`, each a row as it ends."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,11 @@ def run_tests(folder: Path, steps: Steps) -> None:
         steps.row("tests/gpu", "failed", reason=f"pytest ended with {pytest.ExitCode(code).name}")
 
 
-@dataclass
 class Rows:
     """A pytest plugin: what becomes of each test, and of each file that cannot be imported."""
 
-    steps: Steps
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when == "call" or not report.passed:  # else a fixture went well, before or after the test

@@ -70,7 +70,8 @@ class Run:
 
     @property
     def end(self) -> float:
-        return self.begin + 60 * self.plan.minutes
+        """When the last part is stopped, should it still be at work; to stop it may take the rest."""
+        return self.begin + 60 * self.plan.minutes - GRACE
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
