@@ -18,6 +18,7 @@ from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # the most that a JPEG or a GIF can say; Pillow needs 27 bytes a pixel for a line of 50 million
 MAX_SCANS = 100  # a progressive JPEG has ten or so; each goes over all pixels, though it may be 40 bytes long
+BAND = 1 << 18  # pixels of a large picture that are turned and made RGB at a time
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 # What Pillow's decoders raise for bytes that are not the picture they claim to be.
@@ -47,6 +48,7 @@ TURNS = {
 LYING = (5, 6, 7, 8)  # stored on its side
 RIGHT_TO_LEFT = (2, 3, 6, 7)  # whose end is on the left of the upright picture…
 BOTTOM_TO_TOP = (3, 4, 7, 8)  # …and at its top
+END_FIRST = (3, 4, 6, 7)  # whose last stored row comes first
 
 # Pillow warns of pictures that are refused here anyway, and of EXIF blocks that are passed over.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -136,7 +138,7 @@ def see(picture: Image.Image, wanted: Sides | None = None) -> Seen:
             scale, rest = round(width / across), (picture.width - across, picture.height - down)
         picture.load()
         turn = orientation(picture)
-        pixels = as_rgb(picture.transpose(TURNS[turn]) if turn in TURNS else picture)
+        pixels = upright_rgb(picture, turn)
     if turn in LYING:
         width, height, rest = height, width, rest[::-1]
     corner = (rest[0] if turn in RIGHT_TO_LEFT else 0, rest[1] if turn in BOTTOM_TO_TOP else 0)
@@ -165,6 +167,26 @@ def as_rgb(picture: Image.Image) -> Image.Image:
         ground.paste(layer, mask=layer)
         return ground
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def upright_rgb(picture: Image.Image, turn: int) -> Image.Image:
+    """The stored pixels turned and made RGB; a large picture band by band, so that there is one copy and not three."""
+    if picture.mode == "RGB" and not picture.has_transparency_data and turn not in TURNS:
+        return picture
+    width, height = picture.size
+    rows = max(1, BAND // width)
+    if rows >= height:
+        return as_rgb(picture.transpose(TURNS[turn]) if turn in TURNS else picture)
+    whole = Image.new("RGB", (height, width) if turn in LYING else (width, height))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        band = as_rgb(picture.crop((0, top, width, bottom)))
+        begin = height - bottom if turn in END_FIRST else top
+        if turn in TURNS:
+            band = band.transpose(TURNS[turn])
+        whole.paste(band, (begin, 0) if turn in LYING else (0, begin))
+    picture.close()
+    return whole
 
 
 def fit(data: bytes, rule: InputRule) -> NDArray[np.uint8]:
