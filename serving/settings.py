@@ -15,9 +15,13 @@ PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
 DEADLINE_VARIABLE = "VITRAIL_DEADLINE"
 QUEUE_VARIABLE = "VITRAIL_QUEUE"
 WAIT_VARIABLE = "VITRAIL_WAIT"
+DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 WAIT = 0.25  # longer lines do not answer more, only later
+DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
+LEAST_DECODE_MEMORY = 16
+MEGABYTE = 1_000_000
 PACKED_MODEL = "model.onnx"
 
 
@@ -64,3 +68,12 @@ def queue() -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= MAX_PICTURES):
         raise UsageError(f"{QUEUE_VARIABLE} is {text!r}; it must be a whole number, at least {MAX_PICTURES}")
     return int(text)
+
+
+def decode_memory() -> int:
+    """VITRAIL_DECODE_MEMORY, in megabytes: what all images may hold together while they are decoded; here in bytes."""
+    text = os.environ.get(DECODE_MEMORY_VARIABLE) or str(DECODE_MEMORY)
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) >= LEAST_DECODE_MEMORY):
+        least = f"it must be a whole number of megabytes, at least {LEAST_DECODE_MEMORY}"
+        raise UsageError(f"{DECODE_MEMORY_VARIABLE} is {text!r}; {least}")
+    return int(text) * MEGABYTE
