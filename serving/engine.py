@@ -249,7 +249,7 @@ class Engine:
 
     async def close(self) -> None:
         await self.batcher.close()
-        self.decoders.close()
+        self.decoders.shutdown()
         self.lane.shutdown(wait=False, cancel_futures=True)
 
 

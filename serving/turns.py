@@ -108,5 +108,5 @@ class Turns:
                 job.result.set_result(done.result())
         self.start_jobs()
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -218,11 +218,11 @@ def exif_entries(block: bytes) -> int:
     if len(tiff) < 8:
         return 0
     order = "<" if tiff.startswith(b"II") else ">"
-    (place,) = struct.unpack_from(f"{order}I", tiff, 4)
+    place = int(struct.unpack_from(f"{order}I", tiff, 4)[0])
     if place + 2 > len(tiff):
         return 0
-    entries = struct.unpack_from(f"{order}H", tiff, place)[0]
-    return min(int(entries), (len(tiff) - place) // 12)
+    entries = int(struct.unpack_from(f"{order}H", tiff, place)[0])
+    return min(entries, (len(tiff) - place) // 12)
 
 
 def read_png(data: bytes) -> Header:
