@@ -45,7 +45,7 @@ METADATA_COPIES = 4  # of a file's metadata, in the lists and dictionaries of Pi
 WEBP_COPIES = 3  # of a whole WebP file: Pillow's, libwebp's, and one of its metadata
 COMPRESSED = 4_400_000  # bytes for each compressed text of a PNG: a megabyte, with four bytes a character
 RAW_PROFILE = 20  # times the size of an EXIF block that is written as text: Pillow cuts it into lines
-AROUND = 2_000_000  # bytes: blocks that Pillow fills in part, tables, bands
+AROUND = 2_500_000  # bytes: blocks that Pillow fills in part, tables, bands
 
 # What a program that decodes them needs no bytes behind, in JPEG: restarts, start and end, and extensions.
 BARE = frozenset((0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)))

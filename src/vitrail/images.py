@@ -19,7 +19,7 @@ from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # the most that a JPEG or a GIF can say; Pillow needs 27 bytes a pixel for a line of 50 million
-BAND = 1 << 18  # pixels of a large picture that are turned and made RGB at a time
+BAND = 1 << 16  # pixels of a large picture that are turned and made RGB at a time
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 # What Pillow's decoders raise for bytes that are not the picture they claim to be.
