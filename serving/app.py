@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,6 +23,7 @@ from vitrail.serving.explain import explain
 from vitrail.serving.hosts import HostGuard, hosts_at
 from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.problems import HANDLERS
+from vitrail.serving.settings import Settings
 from vitrail.serving.v2 import routes as v2
 from vitrail.serving.wire import limit_connections
 
@@ -43,12 +44,12 @@ ROUTES = [
 
 def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str, door: Door) -> Starlette:
     """The application; `inner_life` is BentoML's start and end, which enclose the model's."""
+    limits = settings_or_defaults()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine = app.state.engine = Engine(door)
-        with suppress(UsageError):  # of which the engine says that it is not ready
-            limit_connections(settings.connections())
+        limit_connections(limits.connections)
         async with inner_life():
             loading = asyncio.create_task(engine.load(address))
             following = asyncio.create_task(end_with(os.getppid()))
@@ -63,7 +64,7 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     app = Starlette(
         routes=ROUTES,
-        middleware=guards(address),
+        middleware=guards(address, limits),
         exception_handlers={**HANDLERS, BodyTooLarge: on_body_too_large},
         lifespan=lifespan,
     )
@@ -71,13 +72,18 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
     return app
 
 
-def guards(address: str) -> list[Middleware]:
-    """Which requests reach the routes: outermost the names to answer to, then CORS for the sites that may call."""
+def settings_or_defaults() -> Settings:
+    """What the environment sets; where that cannot be, the defaults, while the engine reports why it is not ready."""
     try:
-        names, origins = settings.allowed_hosts(), settings.allowed_origins()
-    except UsageError:  # nothing is allowed; the engine reports the fault as the reason why it is not ready
-        names, origins = (), ()
-    guard = Middleware(HostGuard, hosts=hosts_at(address, names), origins=origins)
+        return settings.read()
+    except UsageError:
+        return Settings()
+
+
+def guards(address: str, limits: Settings) -> list[Middleware]:
+    """Which requests reach the routes: outermost the names to answer to, then CORS for the sites that may call."""
+    origins = limits.allowed_origins
+    guard = Middleware(HostGuard, hosts=hosts_at(address, limits.allowed_hosts), origins=origins)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,

@@ -8,16 +8,17 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate
 from time import perf_counter
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from vitrail.card import InputRule
 from vitrail.classifier import Answers, Classifier
-from vitrail.errors import PictureError, VitrailError
+from vitrail.decode_cost import Header
+from vitrail.errors import PictureError, PictureTooLarge, VitrailError
 from vitrail.explainer import Explainer
-from vitrail.images import fit_opened, open_picture
+from vitrail.images import fit, read_header
 from vitrail.runtime import PROVIDERS, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket
@@ -25,7 +26,8 @@ from vitrail.serving.door import Door
 from vitrail.serving.opening import open_explainer, open_model, slower_than_hoped
 from vitrail.serving.pace import Pace
 from vitrail.serving.problems import Problem
-from vitrail.serving.watch import READY, STAGE, WAITING, refused
+from vitrail.serving.turns import Turns
+from vitrail.serving.watch import DECODE_BYTES, READY, STAGE, WAITING, refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +39,8 @@ STOPPING = "the server is stopping"
 AT_ONCE = 0.002  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
+SMALL_HEADER = 100  # parts: markers, chunks, blocks of metadata
+HEADERS_AT_ONCE = 262_144  # bytes of files whose headers are read where they are asked for: 2 ms for the worst of them
 SHORT_LINE = 8  # pictures that may wait however long a slow model takes for them: callers come in little crowds
 REST = 0.1  # seconds until a caller is refused: those who come back at once would cost half of the throughput
 MOST_EXPLAINED = 16  # pictures that may wait for their evidence
@@ -62,7 +66,8 @@ class Engine:
         WAITING.labels("decode").set_function(lambda: self.decoding)
         WAITING.labels("infer").set_function(lambda: self.batcher.length)
         self.decoder_count = usable_cores()
-        self.decoders = ThreadPoolExecutor(self.decoder_count, "decode")
+        self.decoders = Turns(self.decoder_count, settings.DECODE_MEMORY * settings.MEGABYTE)
+        DECODE_BYTES.set_function(lambda: self.decoders.reserved)
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
         self.reason: str | None = "the model is loading"
@@ -76,11 +81,9 @@ class Engine:
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
-            self.deadline, self.longest_wait, self.batcher.capacity = (
-                settings.deadline(),
-                settings.wait(),
-                settings.queue(),
-            )
+            limits = settings.read()
+            self.deadline, self.longest_wait = limits.deadline, limits.wait
+            self.batcher.capacity, self.decoders.budget = limits.queue, limits.decode_memory
             model, self.batcher.largest = await run(self.lane, open_model)
             self.explainer, self.no_explainer = await run(self.lane, open_explainer, model)
         except VitrailError as fault:
@@ -132,14 +135,18 @@ class Engine:
         return to_decode + self.waiting() * self.infer_pace.seconds
 
     async def canvases(self, pictures: Sequence[bytes]) -> list[Canvas | PictureError]:
-        """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room."""
-        model = self.loaded()
+        """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room.
+
+        What each will hold is known from its header. It is reserved when its turn comes, and freed when it is decoded,
+        so a request with many pictures needs no more room at once than one.
+        """
+        rule = self.loaded().card.input
         self.require_room(len(pictures))
 
-        def canvas(picture: bytes | Image.Image) -> Canvas | PictureError:
+        def canvas(picture: bytes, header: Header) -> Canvas | PictureError:
             start = perf_counter()
             try:
-                return model.fit(picture) if isinstance(picture, bytes) else fit_opened(picture, model.card.input)
+                return fit(picture, rule, header)
             except PictureError as fault:
                 return fault
             finally:
@@ -147,13 +154,36 @@ class Engine:
                 STAGE["decode"].observe(seconds)
                 self.decode_pace.saw(seconds)
 
-        if len(pictures) == 1 and (small := opened_if_small(pictures[0])) is not None:
-            return [canvas(small)]
+        def headers() -> list[Header | PictureError]:
+            return [self.header(picture, rule) for picture in pictures]
+
         self.decoding += len(pictures)
-        try:  # cancelled, this takes what no thread has begun out of the decoders' line
-            return await asyncio.gather(*(run(self.decoders, canvas, data) for data in pictures))
+        try:  # cancelled, this takes what no thread has begun out of the decoders' turns
+            at_once = sum(map(len, pictures)) <= HEADERS_AT_ONCE
+            found = headers() if at_once else await self.decoders.run(headers)
+            if len(pictures) == 1 and is_small(only := found[0], pictures[0]):
+                return [canvas(pictures[0], only)]
+            good = [(data, header) for data, header in zip(pictures, found, strict=True) if isinstance(header, Header)]
+            jobs = [(partial(canvas, data, header), header.peak(rule)) for data, header in good]
+            decoded = iter(await self.decoders.run_all(jobs))
+            return [next(decoded) if isinstance(header, Header) else header for header in found]
         finally:
             self.decoding -= len(pictures)
+
+    def header(self, picture: bytes, rule: InputRule) -> Header | PictureError:
+        """What the picture's header says; an error where it could never be decoded within the memory for that."""
+        try:
+            header = read_header(picture)
+        except PictureError as fault:
+            return fault
+        if (needed := header.peak(rule)) > self.decoders.budget:
+            width, height = header.size
+            megabytes, limit = -(-needed // settings.MEGABYTE), self.decoders.budget // settings.MEGABYTE
+            return PictureTooLarge(
+                f"to decode the {header.kind} picture of {width}×{height} takes {megabytes} MB; at most {limit} MB are "
+                "used for decoding"
+            )
+        return header
 
     async def answer(self, canvases: Sequence[Canvas]) -> Answers:
         """What the model says of uint8 [size, size, 3] canvases: a row for each, whatever batches they were in."""
@@ -220,19 +250,18 @@ class Engine:
 
     async def close(self) -> None:
         await self.batcher.close()
-        for pool in (self.decoders, self.lane):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self.decoders.shutdown()
+        self.lane.shutdown(wait=False, cancel_futures=True)
 
 
-def opened_if_small(data: bytes) -> Image.Image | None:
-    """A picture of few bytes and few pixels, which is decoded before a thread would have been told to."""
-    if len(data) > SMALL_FILE:
-        return None
-    try:
-        picture = open_picture(data)
-    except PictureError:
-        return None  # whoever decodes it will say what is wrong
-    return picture if picture.width * picture.height <= SMALL_PICTURE else None
+def is_small(header: Header | PictureError, data: bytes) -> TypeGuard[Header]:
+    """Whether a picture has so few bytes, pixels and parts that it is decoded before a thread would have begun."""
+    return (
+        isinstance(header, Header)
+        and len(data) <= SMALL_FILE
+        and header.pixels <= SMALL_PICTURE
+        and header.parts <= SMALL_HEADER
+    )
 
 
 def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

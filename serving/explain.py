@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vitrail.errors import PictureError
 from vitrail.pictures.overlay import draw_overlay
 from vitrail.serving.caller import attended
 from vitrail.serving.classify import identity
-from vitrail.serving.engine import Canvas, Engine, run
+from vitrail.serving.engine import Canvas, Engine
 from vitrail.serving.pictures_in import pictures_in
 from vitrail.serving.problems import Problem, picture_problem
 
@@ -41,7 +42,7 @@ async def explain(request: Request) -> Response:
             "evidence": evidence.tolist(),
         }
         if drawn:
-            answer["overlay"] = await run(engine.decoders, overlay, canvas, evidence)
+            answer["overlay"] = await engine.decoders.run(partial(overlay, canvas, evidence))
     return JSONResponse(answer)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import cast
@@ -19,13 +20,35 @@ WAIT_VARIABLE = "VITRAIL_WAIT"
 HOSTS_VARIABLE = "VITRAIL_ALLOW_HOST"
 ORIGINS_VARIABLE = "VITRAIL_ALLOW_ORIGIN"
 CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
+DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 CONNECTIONS = 1000
 WAIT = 0.25  # longer lines do not answer more, only later
+DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
+LEAST_DECODE_MEMORY = 16
+MEGABYTE = 1_000_000
 PACKED_MODEL = "model.onnx"
 HOST_PATTERN = r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"  # without a port: whichever it is, it is ours
 ORIGIN_PATTERN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,]+"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Within which limits the server answers, and whom: each field is set by a variable of the environment."""
+
+    deadline: float = DEADLINE
+    wait: float = WAIT
+    queue: int = QUEUE
+    connections: int = CONNECTIONS
+    decode_memory: int = DECODE_MEMORY * MEGABYTE
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+
+
+def read() -> Settings:
+    """All settings of the environment; `vitrail serve` checks them by this before it starts the server."""
+    return Settings(deadline(), wait(), queue(), connections(), decode_memory(), allowed_hosts(), allowed_origins())
 
 
 def model_path() -> Path:
@@ -75,10 +98,10 @@ def connections() -> int:
     return count_of(CONNECTIONS_VARIABLE, CONNECTIONS, 1)
 
 
-def count_of(variable: str, otherwise: int, least: int) -> int:
+def count_of(variable: str, otherwise: int, least: int, unit: str = "number") -> int:
     text = os.environ.get(variable) or str(otherwise)
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise UsageError(f"{variable} is {text!r}; it must be a whole number, at least {least}")
+        raise UsageError(f"{variable} is {text!r}; it must be a whole {unit}, at least {least}")
     return int(text)
 
 
@@ -98,3 +121,8 @@ def names_of(variable: str, pattern: str, form: str) -> tuple[str, ...]:
         if not re.fullmatch(pattern, name):
             raise UsageError(f"{variable} has {name!r}; it takes {form}, with commas between them")
     return names
+
+
+def decode_memory() -> int:
+    """VITRAIL_DECODE_MEMORY, in megabytes: what all images may hold together while they are decoded; here in bytes."""
+    return count_of(DECODE_MEMORY_VARIABLE, DECODE_MEMORY, LEAST_DECODE_MEMORY, "number of megabytes") * MEGABYTE

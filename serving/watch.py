@@ -29,6 +29,7 @@ STAGES = Histogram(
 STAGE = {name: STAGES.labels(name) for name in ("decode", "explain", "queue", "infer", "total")}
 BATCHES = Histogram("vitrail_batch_pictures", "Pictures computed together", buckets=(1, 2, 4, 8, 16, 32))
 WAITING = Gauge("vitrail_waiting_pictures", "Pictures taken in and not yet computed, by what they wait for", ["stage"])
+DECODE_BYTES = Gauge("vitrail_decode_reserved_bytes", "Memory reserved for the pictures that are being decoded")
 REFUSED = Counter("vitrail_refused", "Requests that were turned away or given up, by reason", ["reason"])
 READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in use", ["provider"])
 DROPPED = Counter("vitrail_log_lines_dropped", "Log lines that standard output did not take")

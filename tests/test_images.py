@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from vitrail.card import InputRule
+from vitrail.decode_cost import MAX_SCANS
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
-from vitrail.images import MAX_SCANS, decode, fit, open_picture, see, to_canvas
+from vitrail.images import decode, fit, open_picture, see, to_canvas
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

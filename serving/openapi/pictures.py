@@ -32,7 +32,7 @@ def post(name: str, summary: str, description: str, parameters: list[Json], most
     refusals = problems(
         _400="bad_multipart, bad_json or bad_base64: the body cannot be read; bad_http: its chunks",
         _408="body_too_slow",
-        _413="body_too_large, picture_too_large (in pixels) or too_many_pictures",
+        _413="body_too_large, picture_too_large (pixels, memory or parts) or too_many_pictures",
         _415="unsupported_format: not a picture that is read here; unsupported_media_type, unsupported_encoding: "
         "not a kind of body that is",
         _422="corrupt_picture: damaged; missing_image, unknown_field, not_a_file: not the form that is asked for; "

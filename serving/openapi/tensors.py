@@ -79,7 +79,7 @@ INFER: Json = {
                 "bad_tensor: the input's name, datatype, "
                 "shape or data; bad_base64; bad_output, bad_parameter, no_shared_memory: what is asked for",
                 _408="body_too_slow",
-                _413="body_too_large, picture_too_large (in pixels) or too_many_pictures",
+                _413="body_too_large, picture_too_large (pixels, memory or parts) or too_many_pictures",
                 _415="unsupported_format: an element of BYTES that is not a picture that is read here; "
                 "unsupported_media_type, unsupported_encoding: not a kind of body that is",
                 _422="corrupt_picture: an element of BYTES is damaged",

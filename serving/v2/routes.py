@@ -1,5 +1,7 @@
 """The routes below /v2: health, what there is, and answers to tensors."""
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -9,7 +11,7 @@ from vitrail.classifier import Answers, Classifier
 from vitrail.errors import PictureError
 from vitrail.serving.body import is_compressed, read_body
 from vitrail.serving.caller import attended
-from vitrail.serving.engine import STOPPING, Canvas, Engine, run
+from vitrail.serving.engine import STOPPING, Canvas, Engine
 from vitrail.serving.naming import model_name
 from vitrail.serving.problems import Problem, picture_problem
 from vitrail.serving.v2.answer import LENGTH_HEADER, VERSION, answer_response
@@ -129,7 +131,7 @@ async def read(engine: Engine, body: bytes, length: int | None, offered: Offered
     """The request; where it takes long to read, others are answered meanwhile."""
     if (len(body) if length is None else length) <= QUICKLY_READ:
         return read_asked(body, length, offered)
-    return await run(engine.decoders, read_asked, body, length, offered)
+    return await engine.decoders.run(partial(read_asked, body, length, offered))
 
 
 async def answers_to(engine: Engine, pictures: Data) -> Answers:

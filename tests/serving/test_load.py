@@ -249,6 +249,7 @@ def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(model_file):
 LIMITS = {
     "VITRAIL_DEADLINE": ["0", "-1", "nan", "inf", "soon"],
     "VITRAIL_WAIT": ["0", "nan"],
+    "VITRAIL_DECODE_MEMORY": ["15", "-1", "3.2e2", "all"],
     "VITRAIL_QUEUE": ["31", "-64", "1e3", "many"],
 }
 

@@ -1,11 +1,15 @@
 """Many large uploads at once: what cannot be held is refused, and the server's memory stays within its bound."""
 
+import io
+import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
 import pytest
+from PIL import Image
 
 from vitrail.serving.body import MAX_BODY
 from vitrail.serving.door import MOST_HELD
@@ -47,3 +51,38 @@ def test_what_all_callers_bring_is_bounded(own, encode):
     assert len(taken) + len(refused) == CALLERS
     assert all(b"retry-after: 1\r\n" in answer for answer in refused)
     assert httpx.post(f"{own.url}/v1/classify", content=body[:MAX_BODY], timeout=30).status_code == 200  # room again
+
+
+def test_many_images_of_many_pixels_in_few_bytes_take_no_more_than_the_budget(own, encode):
+    """32 lossless WebPs of 50 megapixels, 800 MB each; then 32 that fit, one at a time: others are answered beside."""
+    huge, large = (squeezed(side) for side in (7071, 4200))
+    assert max(len(huge), len(large)) < 100
+    caller, worker = encode(), own.family()[-1]
+    with httpx.Client(base_url=own.url, timeout=60) as client, ThreadPoolExecutor(2) as pool:
+        assert client.post("/v1/classify", content=caller).status_code == 200
+        before, most = worker.memory_info().rss, 0
+        for sent, status in ((huge, 422), (large, 200)):
+            heavy = [pool.submit(httpx.post, f"{own.url}/v1/classify", files=files(sent), timeout=60) for _ in range(2)]
+            answered = 0
+            while not all(one.done() for one in heavy):
+                most = max(most, worker.memory_info().rss)
+                answered += client.post("/v1/classify", content=caller).status_code == 200
+            assert [one.result().status_code for one in heavy] == [status, status]
+            assert answered
+        refused = client.post("/v1/classify", content=huge, headers={"content-type": "image/webp"})
+        assert (refused.status_code, refused.json()["code"]) == (413, "picture_too_large")
+        assert "at most 320 MB" in refused.json()["detail"]
+        metrics = client.get("/metrics").text
+    assert most - before < 450e6
+    assert re.search(r"^vitrail_decode_reserved_bytes 0\.0$", metrics, re.MULTILINE)
+    assert worker.memory_info().rss - before < 100e6  # given back
+
+
+def squeezed(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side)).save(file, "WEBP", lossless=True, quality=0, method=0)
+    return file.getvalue()
+
+
+def files(picture: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("image", ("picture", picture, "application/octet-stream"))] * 32

@@ -31,7 +31,8 @@ which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named an
 
 VITRAIL_WAIT is how many seconds the line may take (0.25; who comes then is refused with 503), VITRAIL_QUEUE how
 many pictures may be in it (256), VITRAIL_DEADLINE after how many seconds an answer is worth nothing any more
-(30; then it is 504)."""
+(30; then it is 504), VITRAIL_DECODE_MEMORY how many megabytes all images may hold while they are decoded (320; an
+image that alone needs more is 413)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
 GRACE = 10  # seconds that requests get which are still running when the door's own patience has ended
@@ -52,8 +53,7 @@ def main(args: Sequence[str]) -> int:
     ):
         if given is not None:
             os.environ[variable] = given if isinstance(given, str) else ",".join(given)
-    settings.deadline(), settings.queue(), settings.connections()
-    settings.allowed_hosts(), settings.allowed_origins()
+    settings.read()
     Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)

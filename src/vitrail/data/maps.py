@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vitrail.card import InputRule
+from vitrail.decode_cost import inner_sides
 from vitrail.errors import DataError
-from vitrail.images import LYING, inner_sides, open_picture, orientation
+from vitrail.images import LYING, open_picture, orientation
 from vitrail.tasks.places import UNTOLD
 
 LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")

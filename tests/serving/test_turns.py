@@ -1,0 +1,179 @@
+"""Turns: callers one after another, within threads and bytes; made-up work whose order is known."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from vitrail.serving.turns import PASSES, Turns
+
+
+class Work:
+    """Jobs that end when they are told to; notes in which order they began, and what was held at most."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.gates: dict[str, threading.Event] = {}
+        self.began: list[str] = []
+        self.most = 0
+
+    def job(self, name: str, size: int = 0) -> tuple[Callable[[], str], int]:
+        self.gates[name] = threading.Event()
+        return partial(self.work, name), size
+
+    def work(self, name: str) -> str:
+        self.began.append(name)
+        self.most = max(self.most, self.turns.reserved)
+        assert self.gates[name].wait(20)
+        return name
+
+    def call(self, *jobs: tuple[Callable[[], str], int]) -> asyncio.Task[list[str]]:
+        return asyncio.ensure_future(self.turns.run_all(jobs))
+
+    async def until(self, *began: str) -> None:
+        async with asyncio.timeout(20):
+            while len(self.began) < len(began):
+                await asyncio.sleep(0.001)
+        assert self.began == list(began)
+
+    async def end(self, *names: str) -> None:
+        """End these, one after the other, each once it has begun and before the next one may."""
+        for name in names:
+            async with asyncio.timeout(20):
+                while name not in self.began:
+                    await asyncio.sleep(0.001)
+            before = self.turns.running, len(self.began)
+            self.gates[name].set()
+            async with asyncio.timeout(20):
+                while (self.turns.running, len(self.began)) == before:
+                    await asyncio.sleep(0.001)
+
+
+def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
+    async def whole() -> Work:
+        work = Work(Turns(threads, budget))
+        try:
+            await story(work)
+        finally:
+            for gate in work.gates.values():
+                gate.set()
+            work.turns.shutdown()
+        return work
+
+    return asyncio.run(whole())
+
+
+def test_callers_take_turns() -> None:
+    """One brings four jobs, then others one and two: each of those waits for one job before it, not for four."""
+
+    async def story(work: Work) -> None:
+        many = work.call(*(work.job(f"a{i}") for i in range(4)))
+        await work.until("a0")
+        others = [work.call(work.job("b0")), work.call(work.job("c0"), work.job("c1"))]
+        await asyncio.sleep(0)
+        await work.end("a0", "a1", "b0", "c0", "a2", "c1", "a3")
+        assert [await many, *(await asyncio.gather(*others))] == [["a0", "a1", "a2", "a3"], ["b0"], ["c0", "c1"]]
+
+    assert run(story).began == ["a0", "a1", "b0", "c0", "a2", "c1", "a3"]
+
+
+def test_the_bytes_of_all_that_runs_stay_within_the_budget() -> None:
+    async def story(work: Work) -> None:
+        calls = [work.call(*(work.job(f"{caller}{i}", 40) for i in range(5))) for caller in "abc"]
+        for gate in work.gates.values():
+            gate.set()
+        assert [len(found) for found in await asyncio.gather(*calls)] == [5, 5, 5]
+        assert (work.turns.reserved, work.turns.running) == (0, 0)
+
+    assert run(story, threads=4).most == 80  # two at a time, though four threads were free
+
+
+def test_a_large_job_that_has_no_room_lets_others_pass() -> None:
+    async def story(work: Work) -> None:
+        first = work.call(work.job("large", 90))
+        await work.until("large")
+        waiting = work.call(work.job("larger", 95))
+        small = work.call(work.job("small", 5))
+        await work.until("large", "small")
+        await work.end("small")
+        assert await small == ["small"]
+        await work.end("large", "larger")
+        assert (await first, await waiting) == (["large"], ["larger"])
+
+    run(story, threads=2)
+
+
+def test_a_large_job_is_passed_so_many_times_and_then_waited_for() -> None:
+    """Small ones come without an end: two at a time would keep the room that the large one needs."""
+
+    async def story(work: Work) -> None:
+        endless = [work.call(*(work.job(f"{caller}{i}", 40) for i in range(2 * PASSES))) for caller in "ab"]
+        await work.until("a0", "a1")
+        large = work.call(work.job("large", 100))
+        await asyncio.sleep(0)
+        for name, gate in work.gates.items():
+            if name != "large":
+                gate.set()
+        async with asyncio.timeout(20):
+            while "large" not in work.began:
+                await asyncio.sleep(0.001)
+        assert work.turns.running == 1
+        assert work.began.index("large") <= 2 + PASSES + 2
+        work.gates["large"].set()
+        assert await large == ["large"]
+        await asyncio.gather(*endless)
+
+    run(story, threads=2)
+
+
+def test_who_leaves_takes_along_what_has_not_begun_and_frees_what_has_when_it_ends() -> None:
+    async def story(work: Work) -> None:
+        leaving = work.call(work.job("a0", 60), work.job("a1", 60))
+        staying = work.call(work.job("b0", 60))
+        await work.until("a0")
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert work.turns.reserved == 60  # the thread still holds it
+        await work.end("a0", "b0")
+        assert await staying == ["b0"]
+        assert work.turns.reserved == 0
+
+    assert run(story, threads=2).began == ["a0", "b0"]
+
+
+def test_when_the_one_that_others_wait_for_leaves_they_go_on() -> None:
+    async def story(work: Work) -> None:
+        held = work.call(work.job("held", 50))
+        await work.until("held")
+        large = work.call(work.job("large", 100))
+        await asyncio.sleep(0)
+        work.turns.callers[0].passes = PASSES
+        small = work.call(work.job("small", 10))
+        await asyncio.sleep(0.01)
+        assert work.began == ["held"]
+        large.cancel()
+        await work.until("held", "small")
+        await work.end("small", "held")
+        assert [await held, await small] == [["held"], ["small"]]
+
+    run(story, threads=2)
+
+
+def test_what_fails_fails_its_caller_alone() -> None:
+    def fail() -> str:
+        raise ValueError("broken")
+
+    async def story(work: Work) -> None:
+        failing = work.call((fail, 50), work.job("a1", 50))
+        other = work.call(work.job("b0", 50))
+        with pytest.raises(ValueError, match="broken"):
+            await failing
+        work.gates["a1"].set()  # it may have begun before its caller knew
+        work.gates["b0"].set()
+        assert await other == ["b0"]
+
+    run(story)
