@@ -76,11 +76,8 @@ class Engine:
     async def load(self, address: str) -> None:
         """Make ready; a model that cannot be served leaves the engine unready, with its reason."""
         try:
-            self.deadline, self.longest_wait, self.batcher.capacity = (
-                settings.deadline(),
-                settings.wait(),
-                settings.queue(),
-            )
+            limits = settings.limits()
+            self.deadline, self.longest_wait, self.batcher.capacity = limits.deadline, limits.wait, limits.queue
             model, self.batcher.largest = await run(self.lane, open_model)
             self.explainer, self.no_explainer = await run(self.lane, open_explainer, model)
         except VitrailError as fault:

@@ -1,6 +1,7 @@
 """Which model to serve, where, and within which limits: the environment first, then the file that a Bento carries."""
 
 import os
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,20 @@ DEADLINE = 30.0
 QUEUE = 256
 WAIT = 0.25  # longer lines do not answer more, only later
 PACKED_MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a picture may take, and how many may wait: each field is set by the variable VITRAIL_FIELD."""
+
+    deadline: float = DEADLINE
+    wait: float = WAIT
+    queue: int = QUEUE
+
+
+def limits() -> Limits:
+    """All limits of the environment: `vitrail serve` checks them by this before the server starts, which uses them."""
+    return Limits(deadline(), wait(), queue())
 
 
 def model_path() -> Path:

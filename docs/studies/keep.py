@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vitrail.atomic import write_atomically
 from vitrail.training.report.words import count, percent, points_range
-from vitrail.training.runs import write_atomically
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from vitrail.atomic import write_atomically
 from vitrail.training.report.found import read_study
 from vitrail.training.report.html import page
 from vitrail.training.report.markdown import markdown
 from vitrail.training.report.numbers import numbers
 from vitrail.training.report.plots import plot
 from vitrail.training.report.story import tell
-from vitrail.training.runs import write_atomically
 
 
 def report(folder: Path) -> Path:

@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
     from vitrail.classifier import Classifier
     from vitrail.serving import settings
 
-    settings.deadline(), settings.queue()
+    settings.limits()
     Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
