@@ -14,9 +14,9 @@ def measured(found: Found) -> Section:
         "Means over seeds; test error with its 90 % interval, over other test pictures and other seeds alike. "
         "“Train error” is the share of its own training pictures that the chosen checkpoint gets wrong: far below the "
         "test error, a model has learnt them by heart. “Calibration error” is how far stated probabilities lie from "
-        "how often they are right, on average, before any temperature is fitted. “Seeds apart” is a standard "
-        "deviation: as measured, of the test errors of these runs, and as modelled, by one law for all sizes and "
-        "contenders, from which intervals are made; where the first is far above the second, they may be too narrow. "
+        "how often they are right, on average, before any temperature is fitted. “Seeds apart” is the standard "
+        "deviation of these runs’ test errors, and “by the law” what one law for all sizes and contenders says of it, "
+        "from which intervals are made; where the first is far above the second, they may be too narrow. "
         "Seeds lead to their runs."
     )
     return Section("measured", "What was measured", (said, *(sizes(found, name) for name in found.names), runs(found)))
@@ -26,8 +26,8 @@ def sizes(found: Found, name: str) -> Table:
     head = (
         "Pictures",
         "Test error",
-        "Seeds apart: measured, points",
-        "modelled, points",
+        "Seeds apart, points",
+        "By the law",
         "Train error",
         "Calibration error",
         "Seeds",
