@@ -42,8 +42,8 @@ class ConvolutionAttention(nn.Module):
         (up, down), (left, right) = self.margin
         keys = F.pad(pictures, (left, right, up, down), self.mode).flatten(2).transpose(1, 2)  # [B, M, in]
         mixed = self.weights(grid) @ keys.unsqueeze(1)  # [B, heads, N, in]
-        of_group = mixed.unflatten(3, (self.groups, -1)), self.values.unflatten(2, (self.groups, -1))
-        found: Tensor = torch.einsum("bhngi,higo->bngo", *of_group).flatten(2)  # [B, N, out]
+        by_group = torch.unflatten(mixed, 3, (self.groups, -1)), torch.unflatten(self.values, 2, (self.groups, -1))
+        found: Tensor = torch.einsum("bhngi,higo->bngo", *by_group).flatten(2)  # [B, N, out]
         if self.bias is not None:
             found = found + self.bias
         return torch.unflatten(found.transpose(1, 2), 2, self.queries(grid))
@@ -80,12 +80,12 @@ def conv_to_attention(convolution: nn.Conv2d) -> ConvolutionAttention:
 
 def margin_of(convolution: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
     """What is padded above and below, and left and right; of an odd number `same` puts the smaller half first."""
-    if convolution.padding == "valid":
-        return (0, 0), (0, 0)
     if convolution.padding == "same":
         sides = zip(convolution.dilation, convolution.kernel_size, strict=True)
         (up, down), (left, right) = (halves(apart * (length - 1)) for apart, length in sides)
         return (up, down), (left, right)
+    if isinstance(convolution.padding, str):  # "valid"
+        return (0, 0), (0, 0)
     down, across = convolution.padding
     return (int(down), int(down)), (int(across), int(across))
 
