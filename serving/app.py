@@ -82,8 +82,8 @@ def settings_or_defaults() -> Settings:
 
 def guards(address: str, limits: Settings) -> list[Middleware]:
     """Which requests reach the routes: outermost the names to answer to, then CORS for the sites that may call."""
-    origins = limits.allowed_origins
-    guard = Middleware(HostGuard, hosts=hosts_at(address, limits.allowed_hosts), origins=origins)
+    origins = limits.allow_origin
+    guard = Middleware(HostGuard, hosts=hosts_at(address, limits.allow_host), origins=origins)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,

@@ -35,15 +35,15 @@ ORIGIN_PATTERN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,]+"
 
 @dataclass(frozen=True)
 class Settings:
-    """Within which limits the server answers, and whom: each field is set by a variable of the environment."""
+    """Within which limits the server answers, and whom: each field is set by the variable VITRAIL_FIELD."""
 
     deadline: float = DEADLINE
     wait: float = WAIT
     queue: int = QUEUE
     connections: int = CONNECTIONS
     decode_memory: int = DECODE_MEMORY * MEGABYTE
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
+    allow_origin: tuple[str, ...] = ()
 
 
 def read() -> Settings:
@@ -107,19 +107,19 @@ def count_of(variable: str, otherwise: int, least: int, unit: str = "number") ->
 
 def allowed_hosts() -> tuple[str, ...]:
     """VITRAIL_ALLOW_HOST: names to answer to beside those of the loopback interface, with commas between them."""
-    return names_of(HOSTS_VARIABLE, HOST_PATTERN, "names such as vitrail.example.com, *.example.com or *")
+    return names_of(HOSTS_VARIABLE, HOST_PATTERN, "a list of names such as api.example.com, *.example.com or *")
 
 
 def allowed_origins() -> tuple[str, ...]:
     """VITRAIL_ALLOW_ORIGIN: the sites whose pages may call this server, with commas between them."""
-    return names_of(ORIGINS_VARIABLE, ORIGIN_PATTERN, "origins such as https://www.example.com, or *")
+    return names_of(ORIGINS_VARIABLE, ORIGIN_PATTERN, "a list of origins such as https://www.example.com, or *")
 
 
 def names_of(variable: str, pattern: str, form: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in os.environ.get(variable, "").split(",") if name.strip())
-    for name in names:
-        if not re.fullmatch(pattern, name):
-            raise UsageError(f"{variable} has {name!r}; it takes {form}, with commas between them")
+    text = os.environ.get(variable, "")
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not all(re.fullmatch(pattern, name) for name in names):
+        raise UsageError(f"{variable} is {text!r}; it must be {form}, with commas between them")
     return names
 
 

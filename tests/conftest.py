@@ -1,7 +1,9 @@
 """What many tests share: one small trained network, and the model file made from it."""
 
 import json
+import sys
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,18 @@ import pytest
 
 if TYPE_CHECKING:
     from .chromium import Tab
+
+
+def pytest_runtest_setup() -> None:
+    """Let torch.onnx read its 500 operators once: it does so at each export, which is a third of a small network's.
+
+    Nothing is imported for that; it begins with the test after the first that exports.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("onnxscript._framework_apis.torch_"):
+            read = getattr(module, "get_torchlib_ops", None)
+            if read is not None and not hasattr(read, "cache_info"):
+                module.get_torchlib_ops = cache(read)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from vitrail.card import InputRule
-from vitrail.cli import VERBS, main
+from vitrail.cli import PACKAGES, VERBS, main
+from vitrail.commands import classify
 from vitrail.data import Digits
 
+ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxruntime", "matplotlib")
 
 
@@ -119,10 +121,57 @@ def test_what_goes_wrong_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "vitrail.classifier", None)
+@pytest.mark.parametrize(
+    ("words", "package", "said"),
+    [
+        (["verify", "model.onnx"], "onnxruntime", "`vitrail verify` needs pip install 'vitrail[cpu]'"),
+        (["bench", "infer"], "jsonargparse", "needs pip install 'vitrail[cpu,train,export]'"),
+        (["bench", "serve"], "jsonargparse", "`vitrail bench serve` needs pip install 'vitrail[cpu,serve]'"),
+    ],
+)
+def test_a_missing_package_names_its_extra(
+    words: list[str], package: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = {"vitrail.commands.verify": package, "vitrail.commands.bench": package}
+
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{faults[name]}'", name=faults[name])
+
+    monkeypatch.setattr("vitrail.cli.import_module", absent)
+    assert main(words) == 1
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
+@pytest.mark.parametrize("module", ["my_losses", "onnxruntime.nothing", "vitrail.clasifier"])
+def test_another_missing_module_is_named_and_who_imports_it(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A module of the user's own, or a typo: no extra of ours would bring it."""
+    (tmp_path / "own_net.py").write_text(f"import math\n\nimport {module}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("vitrail.cli.import_module", lambda name: __import__("own_net"))
     assert main(["verify", "model.onnx"]) == 1
-    assert "pip install 'vitrail[cpu]'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said == f"vitrail: No module named '{module}', which is imported by {tmp_path}/own_net.py, line 3\n"
+
+
+def test_packages_of_ours_are_those_of_the_extras() -> None:
+    """By the names that they are imported under, as far as they are installed here."""
+    import tomllib
+    from importlib.metadata import packages_distributions
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {Requirement(each).name for extra, each_of in extras.items() if extra != "dev" for each in each_of}
+    imported: dict[str, set[str]] = {}
+    for package, distributions in packages_distributions().items():
+        for distribution in distributions:
+            imported.setdefault(canonicalize_name(distribution), set()).add(package)
+    known = {name: imported[name] for name in map(canonicalize_name, named) if name in imported}
+    assert not [name for name, packages in known.items() if not packages & PACKAGES]
+    assert set().union(*known.values()) >= PACKAGES
 
 
 def test_classify_and_verify_need_no_torch(model_file: Path, digit: Path) -> None:
@@ -176,6 +225,70 @@ def test_a_bad_picture_is_named_and_the_others_are_answered(
     assert answered["picture"] == str(digit)
     assert answered["labels"][0]["label"] == str(Digits().labels("test")[0])
     assert len(answered["labels"]) == 5
+
+
+def test_a_folder_is_answered_a_batch_at_a_time(
+    model_file: Path, digit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No more files than a batch are read before the first answers are printed; what cannot be read has its line."""
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    digits = Digits().read("test", InputRule(8))
+    for number in range(7):
+        place = folder / "below" if number > 4 else folder
+        Image.fromarray(digits.images[number]).save(place / f"{number}.png")
+    (folder / "2.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("not a picture by its name")
+    read: list[str] = []
+    printed_before: list[int] = []
+    read_bytes = Path.read_bytes
+
+    def reading(path: Path) -> bytes:
+        if path.suffix == ".png":
+            read.append(path.name)
+        if path.name == "3.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    def printing(line: str) -> None:
+        printed_before.append(len(read))
+        sys.stdout.write(f"{line}\n")
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(classify, "BATCH", 3)
+    monkeypatch.setattr(classify, "print", printing, raising=False)
+    assert main(["classify", str(model_file), str(digit), str(folder), "--json", "--top-k=1", "--provider=cpu"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = ["0.png", "1.png", "2.png", "3.png", "4.png", "below/5.png", "below/6.png"]
+    assert [one["picture"] for one in lines] == [str(digit), *(str(folder / name) for name in names)]
+    assert printed_before == [3, 3, 3, 6, 6, 6, 8, 8]
+    assert "not a picture that vitrail reads" in lines[3]["error"]
+    assert lines[4]["error"] == "cannot be read: Permission denied"
+    answered = {one["picture"]: one["labels"] for one in lines if "labels" in one}
+    assert len(answered) == 6
+    monkeypatch.undo()
+    for name in ("1.png", "below/6.png"):  # alone as in its batch
+        assert main(["classify", str(model_file), str(folder / name), "--json", "--top-k=1", "--provider=cpu"]) == 0
+        (alone,) = json.loads(capsys.readouterr().out)["labels"]
+        (beside,) = answered[str(folder / name)]
+        assert beside["label"] == alone["label"]
+        assert beside["probability"] == pytest.approx(alone["probability"], abs=1e-5)
+
+
+def test_a_folder_without_pictures_is_refused(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", str(model_file), str(tmp_path)]) == 2
+    assert f"there is no picture in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["classify", "verify"])
+def test_providers_are_those_of_the_runtime(
+    verb: str, model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [str(digit)] if verb == "classify" else []
+    assert main([verb, str(model_file), *pictures, "--provider", "tensorrt"]) == 1
+    assert "provider 'tensorrt' was asked for, but" in capsys.readouterr().err
 
 
 def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ LIBRARY = {"vitrail.vectors", "vitrail.attention", "vitrail.models", "vitrail.da
 CLOSED = TORCH | LIGHTNING | SERVER | RUNTIME | LIBRARY | {"onnx", "vitrail.training"}
 NEVER = {
     "errors": CLOSED | {"numpy", "PIL", "vitrail.card"},
+    "atomic": CLOSED | {"numpy", "PIL"},
     "intervals": CLOSED | {"numpy", "PIL"},
     "card": CLOSED,
     "decode_cost": CLOSED | {"numpy", "PIL"},
@@ -61,6 +62,7 @@ NEVER |= {room: never | {"vitrail.bench"} for room, never in NEVER.items() if ro
 # What rooms that run without torch may import beside the standard library and vitrail's own.
 OTHERS = {
     "errors": set(),
+    "atomic": set(),
     "intervals": set(),
     "cli": set(),
     "commands": set(),

@@ -1,6 +1,7 @@
 """What is installed: the mission's packages, a reasoned floor for each, and exact versions that satisfy them."""
 
 import re
+import subprocess
 import tomllib
 from importlib.metadata import requires
 from itertools import chain
@@ -83,3 +84,10 @@ def test_rooms_at_the_top_are_linked_into_the_package(room: str) -> None:
     assert link.is_symlink()
     assert link.readlink() == Path("../..") / room
     assert (ROOT / room / "__init__.py").is_file()
+
+
+def test_an_environment_is_not_committed_even_as_a_link() -> None:
+    """`.venv/` with its slash would only mean folders."""
+    for name in (".venv", ".peers"):
+        asked = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
+        assert asked.returncode == 0, name

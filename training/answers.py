@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from vitrail.atomic import write_atomically
 from vitrail.data import Pictures
-from vitrail.training.runs import write_atomically
 from vitrail.training.tasks import Goal
 
 

@@ -12,6 +12,8 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from vitrail.atomic import write_atomically
+
 RUNS = Path("runs")
 PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow")
 
@@ -73,11 +75,3 @@ def processor() -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Either the whole file is there afterwards, or what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)

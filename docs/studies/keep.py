@@ -1,17 +1,27 @@
-"""Keeps a study's small files in this folder, and writes the README's table from all that are kept.
+"""Keeps a study's small files in this folder, and writes the pages and the README's table of all that are kept.
 
 python docs/studies/keep.py runs/study-digits
+python docs/studies/keep.py
+
+The second keeps nothing new: it writes the pages again, as after a change of their wording, from the numbers kept.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from vitrail.atomic import write_atomically
+from vitrail.training.curves.findings import Forecast
+from vitrail.training.report.found import Found, lost, place, read_latencies, read_plain, read_plan
+from vitrail.training.report.report import pages
 from vitrail.training.report.words import count, percent, points_range
-from vitrail.training.runs import write_atomically
+from vitrail.training.study.folder import FAILED, RESULT
+from vitrail.training.study.jobs import Done, Job, Result, Timing
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
@@ -31,7 +41,11 @@ def readme_with_tables(text: str) -> str:
 
 
 def tables() -> str:
-    return "".join(table(folder) + "\n" for folder in sorted(path.parent for path in HERE.glob("*/curves.json")))
+    return "".join(table(folder) + "\n" for folder in kept())
+
+
+def kept() -> list[Path]:
+    return sorted(path.parent for path in HERE.glob("*/curves.json"))
 
 
 def table(folder: Path) -> str:
@@ -57,9 +71,51 @@ def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
     return [f"{pair['second']} ahead by, points", *(measured.get(size, "") for size in sizes)]
 
 
+def pages_of(folder: Path) -> dict[str, bytes]:
+    """The pages of a kept study. Its runs' answers are not kept, so the forecast is the one in `curves.json`."""
+    plain, settled = read_plan(folder / "plan.json")
+    curves = read_plain(folder / "curves.json")
+    runs = sorted(map(read_done, folder.glob(f"runs/*/{RESULT}")), key=lambda done: place(settled, done.job))
+    reported = tuple(done for done in runs if not done.job.tries)
+    seeds = {done.job.seed for done in reported}
+    faults = {str(name): str(why) for name, why in read_plain(folder / FAILED).items()}
+    found = Found(
+        settled=settled,
+        hash=plain["hash"],
+        reported=reported,
+        trials=tuple(done for done in runs if done.job.tries),
+        lost=tuple(lost(settled, runs, faults, seeds)),
+        unused_seeds=tuple(seed for seed in settled.plan.seeds if seed not in seeds),
+        latencies=read_latencies(folder / "timings.csv"),
+        environment=read_plain(folder / "environment.json"),
+        forecast=typed(Forecast, curves),
+    )
+    return pages(found)
+
+
+def read_done(path: Path) -> Done:
+    content = read_plain(path)
+    return Done(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
+
+
+def typed(kind: Any, value: Any) -> Any:
+    """What JSON has made of a dataclass, as that dataclass again."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: typed(hints[field.name], value[field.name]) for field in fields(kind)})  # type: ignore[operator]
+    if get_origin(kind) is tuple:
+        return tuple(typed(get_args(kind)[0], each) for each in value)
+    if get_origin(kind) in (Union, UnionType) and value is not None:
+        return typed(next(each for each in get_args(kind) if each is not type(None)), value)
+    return value
+
+
 def main(studies: Sequence[str]) -> None:
     for study in studies:
         keep(Path(study))
+    for folder in kept():
+        for name, content in pages_of(folder).items():
+            write_atomically(folder / name, content)
     write_atomically(README, readme_with_tables(README.read_text()).encode())
 
 

@@ -5,6 +5,7 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from traceback import extract_tb
 from typing import TextIO
 
 from vitrail.errors import UsageError, VitrailError
@@ -31,7 +32,28 @@ EXTRAS = {
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
     **dict.fromkeys(("study", "export", "bench"), "cpu,train,export"),
     "demo": "cpu,train,export,serve",
+    **dict.fromkeys(("bench decode", "bench serve", "bench soak"), "cpu,serve"),
+    "bench attention": "cpu,train",
 }
+
+# What our extras install, by the names under which it is imported: only these may be called missing packages of ours.
+PACKAGES = frozenset(
+    (
+        *(
+            "jsonargparse",
+            "matplotlib",
+            "pytorch_lightning",
+            "rich",
+            "scipy",
+            "sklearn",
+            "tensorboard",
+            "timm",
+            "torch",
+        ),
+        *("torchmetrics", "torchvision", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "ray", "bentoml", "httptools"),
+        *("packaging", "prometheus_client", "python_multipart", "starlette", "uvicorn", "uvloop", "yaml"),
+    )
+)
 
 
 def usage() -> str:
@@ -106,8 +128,18 @@ def dispatch(words: list[str]) -> int:
     try:
         code: int = import_module(f"vitrail.commands.{verb}").main(rest)
     except ModuleNotFoundError as fault:
-        raise VitrailError(f"{fault}: `vitrail {verb}` needs pip install 'vitrail[{EXTRAS[verb]}]'") from fault
+        raise missing(fault, words) from fault
     return code
+
+
+def missing(fault: ModuleNotFoundError, words: list[str]) -> VitrailError:
+    """A package of ours that is not installed, or another module by its own name, and where it was imported."""
+    if fault.name in PACKAGES:
+        command = next(command for command in (" ".join(words[:2]), words[0]) if command in EXTRAS)
+        return VitrailError(f"{fault}: `vitrail {command}` needs pip install 'vitrail[{EXTRAS[command]}]'")
+    frames = [frame for frame in extract_tb(fault.__traceback__) if not frame.filename.startswith("<frozen importlib")]
+    where = frames[-1]
+    return VitrailError(f"{fault}, which is imported by {where.filename}, line {where.lineno}")
 
 
 def entry() -> None:

@@ -105,20 +105,40 @@ def test_the_convolution_stays_as_it_was() -> None:
         {"kernel": 2},
         {"kernel": (3, 4)},
         {"padding": 0},
-        {"padding": 2},
+        {"padding": "valid"},
+        {"padding": (2, 3)},
         {"padding": 1, "stride": 2},
+        {"kernel": (2, 5), "padding": (0, 1), "stride": (3, 2)},
         {"dilation": 2},
+        {"dilation": (1, 3), "kernel": (4, 2)},
+        {"padding": 1, "stride": (2, 1), "dilation": (2, 1)},
         {"padding_mode": "circular"},
+        {"padding_mode": "reflect", "kernel": 5},
+        {"padding": 2, "padding_mode": "replicate", "stride": 2},
     ],
 )
-def test_other_convolutions_are_refused(others: dict) -> None:
-    with pytest.raises(UsageError, match="only a convolution of odd kernel size"):
-        conv_to_attention(convolution(**others))
+def test_every_option_of_a_convolution_is_kept(others: dict) -> None:
+    conv = convolution(**others).double()
+    expected = conv(pictures(7, 9).double())
+    torch.testing.assert_close(conv_to_attention(conv)(pictures(7, 9).double()), expected, atol=1e-12, rtol=0)
 
 
-def test_convolutions_in_groups_are_refused() -> None:
-    with pytest.raises(UsageError, match="one group"):
-        conv_to_attention(nn.Conv2d(4, 4, 3, padding=1, groups=2))
+@pytest.mark.parametrize(("channels", "out", "groups"), [(4, 6, 2), (6, 6, 6), (3, 9, 3)])
+def test_groups_mix_channels_of_their_own_alone(channels: int, out: int, groups: int) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels, out, 3, padding=1, groups=groups).double()
+    some = torch.randn(2, channels, 6, 5, generator=torch.Generator().manual_seed(1)).double()
+    attention = conv_to_attention(conv)
+    torch.testing.assert_close(attention(some), conv(some), atol=1e-12, rtol=0)
+    assert attention.values.numel() == conv.weight.numel()  # it stays a convolution in groups while it learns
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv1d(3, 5, 3), nn.Conv3d(3, 5, 3), nn.ConvTranspose2d(3, 5, 3), nn.Linear(3, 5)]
+)
+def test_what_is_no_convolution_of_pictures_is_refused_by_its_name(layer: nn.Module) -> None:
+    with pytest.raises(UsageError, match=f"only an nn.Conv2d .* not {type(layer).__name__}"):
+        conv_to_attention(layer)  # type: ignore[arg-type]
 
 
 def test_a_layer_on_overlapping_patches_is_a_convolution() -> None:

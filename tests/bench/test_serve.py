@@ -1,6 +1,8 @@
 """`vitrail bench serve` and `soak`: ratios by hand, who may take part, and one short run with real processes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,14 +107,35 @@ def test_without_a_model_one_line_says_so(kind: str, capsys) -> None:
     assert f"vitrail bench {kind} --model" in capsys.readouterr().err
 
 
-def test_a_short_run_with_ours_and_the_bare_session(model_file: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("vitrail.bench.serve.measure.REST", 0.0)
-    monkeypatch.setattr("vitrail.bench.serve.under_load.WARM_UP", 0.1)
+# A machine that only serves: the words of `bench serve`, `soak` and `decode` ask for [cpu,serve] alone.
+WITHOUT_TRAINING = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "timm", "onnx", "onnxscript", "pytorch_lightning"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import vitrail.bench.decode
+import vitrail.bench.serve.measure
+import vitrail.bench.serve.soak
+import vitrail.bench.serve.under_load
+from vitrail.cli import main
+
+vitrail.bench.serve.measure.REST = 0.0
+vitrail.bench.serve.under_load.WARM_UP = 0.1
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_short_run_with_ours_and_the_bare_session_where_nothing_can_train(model_file: Path, tmp_path: Path) -> None:
     written = tmp_path / "load.json"
     short = ["--rounds", "5", "--seconds", "0.3", "--connections", "2", "--peers", str(tmp_path / "none")]
-    assert main(["bench", "serve", "--model", str(model_file), "--parts", "load", *short, "--json", str(written)]) == 0
-    text = capsys.readouterr().out
-    assert text.count("run `make peers`") == len(PEERS)
+    words = ["bench", "serve", "--model", str(model_file), "--parts", "load", *short, "--json", str(written)]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRAINING, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run `make peers`") == len(PEERS)
     report = json.loads(written.read_text())
     (measured,) = report["load"]
     assert [each["name"] for each in measured["results"]] == ["bare onnxruntime session", "vitrail"]

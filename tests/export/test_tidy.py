@@ -74,5 +74,6 @@ def test_of_the_last_block_only_the_token_that_is_read_is_computed() -> None:
 def test_other_forms_of_attention_and_several_tokens_are_left_right(name: str) -> None:
     """Distillation reads two tokens, rotary positions and relative ones stand between the matrix and attention."""
     graph = graph_of(ViT(name=name))
+    graph.network.blocks = graph.network.blocks[:2]  # the last, of which less is computed, and one before it
     found, expected = by_file(cpu_session(to_onnx(graph)), CANVASES), by_network(graph, CANVASES)
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(expected.std())))

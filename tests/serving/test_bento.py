@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 import time
+import venv
+from collections.abc import Iterable
 from contextlib import nullcontext
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import httpx
 import onnxruntime
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from vitrail.classifier import Classifier
 from vitrail.cli import main
@@ -183,18 +187,55 @@ def test_a_missing_model_is_one_line(tmp_path):
     assert (done.returncode, done.stderr) == (1, "vitrail: there is no model file at none.onnx\n")
 
 
-@pytest.fixture(scope="module")
-def fresh_python(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that has the Bento's requirements and nothing else."""
+@pytest.fixture(scope="module", params=["linked", pytest.param("installed", marks=pytest.mark.long)])
+def fresh_python(request: pytest.FixtureRequest, bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that has the Bento's requirements and nothing else: of this one's packages, or of PyPI's."""
     folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    requirements = bento / "env" / "python" / "requirements.txt"
     python = folder / "bin" / "python"
+    if request.param == "linked":
+        venv.create(folder)
+        (site,) = folder.glob("lib/python*/site-packages")
+        for entry in entries_of(required(requirements.read_text().splitlines())):
+            (site / entry.name).symlink_to(entry)
+        return python
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
     probe = [*pip, "--retries", "0", "--timeout", "10", "download", "--no-deps", "-d", folder / "probe", "starlette"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("PyPI cannot be reached, so no fresh environment can be made")
-    subprocess.run([*pip, "install", "-r", bento / "env" / "python" / "requirements.txt"], check=True)
+    subprocess.run([*pip, "install", "-r", requirements], check=True)
     return python
+
+
+def required(lines: Iterable[str]) -> list[Distribution]:
+    """What pip would install for these requirements, of what is installed here."""
+    found: dict[tuple[str, str], Distribution] = {}
+    waiting = [Requirement(line) for line in lines]
+    while waiting:
+        one = waiting.pop()
+        for extra in ("", *one.extras):
+            if (one.name, extra) in found:
+                continue
+            package = found[one.name, extra] = installed(one.name)
+            needs = [Requirement(text) for text in package.requires or []]
+            waiting += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+    return list(found.values())
+
+
+def installed(name: str) -> Distribution:
+    """The package; instead of the CPU's wheel of onnxruntime its GPU's, which has the same module and runs on CPUs."""
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        assert name == "onnxruntime"
+        return distribution("onnxruntime-gpu")
+
+
+def entries_of(packages: Iterable[Distribution]) -> set[Path]:
+    """The folders and files of these packages in the environment's `site-packages`."""
+    tops = {package.locate_file(file.parts[0]) for package in packages for file in package.files or []}
+    return {Path(str(top)) for top in tops if Path(str(top)).name not in ("..", "__pycache__")}
 
 
 def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file, encode):

@@ -15,7 +15,8 @@ class Point:
     error: float
     low: float
     high: float
-    seed_spread: float  # standard deviation between runs that differ by their seed only
+    seed_spread: float  # standard deviation between runs that differ by their seed only, by the law of all cells
+    measured_spread: float | None  # of the errors of this cell's own runs, chance included; None with one run
 
 
 @dataclass(frozen=True)

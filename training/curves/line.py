@@ -11,6 +11,7 @@ from vitrail.training.curves.difference import HIGH, LOW
 from vitrail.training.curves.findings import BackTest, Contender, Curve, LawFit, Point
 from vitrail.training.curves.needed import NEXT, NextPictures, needed
 from vitrail.training.curves.outcomes import Floats, Outcomes
+from vitrail.training.curves.spread import cells
 
 FEWEST = 3  # sizes without which there is no curve
 
@@ -64,8 +65,17 @@ def points(one: Line, outcomes: Outcomes, sigma: Floats) -> tuple[Point, ...]:
     runs = outcomes.runs[one.index, one.seen]
     low, high = band(one.errors[1:])
     spread = sigma[one.index, one.seen]
+    measured = np.sqrt(cells(outcomes)[0][one.index, one.seen])  # NaN with one run
     return tuple(
-        Point(int(one.sizes[i]), int(runs[i]), float(error[i]), float(low[i]), float(high[i]), float(spread[i]))
+        Point(
+            int(one.sizes[i]),
+            int(runs[i]),
+            float(error[i]),
+            float(low[i]),
+            float(high[i]),
+            float(spread[i]),
+            float(measured[i]) if runs[i] > 1 else None,
+        )
         for i in range(len(one.sizes))
     )
 

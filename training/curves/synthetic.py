@@ -8,6 +8,7 @@ error is the law's value, moved by its seed: f(n)·(1 + spread(f)·z) with z sta
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.special import ndtri
@@ -77,6 +78,11 @@ PAIRS = (
     Pair("few mistakes, POW3 and POW3", pow3(0.004, 4.0, 0.7), pow3(0.012, 2.4, 0.6), 0.10),
     Pair("crossing at the largest size, POW3 and POW3", pow3(0.01, 3.4, 0.42), pow3(0.088, 2.0, 0.5), 0.04, -0.4),
 )
+
+# Each pair with 3 or 5 seeds and 400 or 4,000 test pictures, as (index of the pair, seeds, test pictures).
+KINDS = tuple(product(range(len(PAIRS)), (3, 5), (400, 4000)))
+# Of each pair one of them, in turn: what a test without much time looks at.
+SOME_KINDS = tuple(kind for number, kind in enumerate(KINDS) if number % 4 == kind[0] % 4)
 
 
 def study(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) -> Outcomes:

@@ -2,26 +2,29 @@
 
 from pathlib import Path
 
-from vitrail.training.report.found import read_study
+from vitrail.atomic import write_atomically
+from vitrail.training.report.found import Found, read_study
 from vitrail.training.report.html import page
 from vitrail.training.report.markdown import markdown
 from vitrail.training.report.numbers import numbers
 from vitrail.training.report.plots import plot
 from vitrail.training.report.story import tell
-from vitrail.training.runs import write_atomically
 
 
 def report(folder: Path) -> Path:
     """Everything from what lies there: the same folder gives the same files. The page is where to look first."""
     found = read_study(folder)
-    story = tell(found)
-    written = {
-        "curves.json": numbers(found),
-        "learning_curves.png": plot(found, "png"),
-        "learning_curves.svg": plot(found, "svg"),
-        "report.md": markdown(story).encode(),
-        "report.html": page(story, found).encode(),
-    }
+    written = pages(found) | {f"learning_curves.{kind}": plot(found, kind) for kind in ("png", "svg")}
     for name, content in written.items():
         write_atomically(folder / name, content)
     return folder / "report.html"
+
+
+def pages(found: Found) -> dict[str, bytes]:
+    """What is read: the numbers, and the page in both its forms."""
+    story = tell(found)
+    return {
+        "curves.json": numbers(found),
+        "report.md": markdown(story).encode(),
+        "report.html": page(story, found).encode(),
+    }

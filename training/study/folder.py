@@ -10,8 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.atomic import write_atomically
 from vitrail.errors import DataError, UsageError
-from vitrail.training.runs import write_atomically, write_json
+from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.plan import Plain, Plan
 from vitrail.training.study.settled import Settled, differences, hash_of

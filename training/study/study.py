@@ -3,8 +3,6 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import torch
-
 from vitrail.data import open_source
 from vitrail.errors import VitrailError
 from vitrail.runtime import usable_cores
@@ -17,6 +15,7 @@ from vitrail.training.study.executors.here import here
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
 from vitrail.training.study.folder import FAILED, keep_plan, planned_before
+from vitrail.training.study.gpus import visible_gpus
 from vitrail.training.study.latency import milliseconds
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import Show, show
@@ -77,8 +76,11 @@ def introduce(settled: Settled, folder: Path, shown: Show) -> None:
 
 def workers_of(asked: Asked) -> int:
     """Runs at a time: as asked, else one a GPU, else as many as the cores carry."""
-    gpus = torch.cuda.device_count() if asked.plan.device != "cpu" else 0
-    return asked.workers or gpus or max(1, usable_cores() // asked.plan.threads)
+    return asked.workers or len(gpus_of(asked.plan)) or max(1, usable_cores() // asked.plan.threads)
+
+
+def gpus_of(plan: Plan) -> tuple[str, ...]:
+    return visible_gpus() if plan.device != "cpu" else ()
 
 
 def executor(asked: Asked, settled: Settled) -> AbstractContextManager[Workers]:
@@ -86,7 +88,7 @@ def executor(asked: Asked, settled: Settled) -> AbstractContextManager[Workers]:
         return here(settled)
     if asked.executor == "ray":
         return on_ray(settled, asked.address, asked.workers, asked.gpu_share)
-    return pool(settled, workers_of(asked), torch.cuda.device_count() if settled.plan.device != "cpu" else 0)
+    return pool(settled, workers_of(asked), gpus_of(settled.plan))
 
 
 def latencies(settled: Settled, course: Course) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from vitrail.training.runs import write_atomically
+from vitrail.atomic import write_atomically
 from vitrail.training.study.jobs import Done, Result, Timing
 
 KEYS = ("contender", "size", "seed", "rate")

@@ -1,4 +1,4 @@
-"""Any convolution is attention whose heads each look at one offset (1911.03584); here is that attention."""
+"""Any 2-D convolution is attention whose heads each look at one offset (1911.03584); here is that attention."""
 
 import torch
 import torch.nn.functional as F
@@ -14,56 +14,81 @@ SHARPNESS = 46.0  # e^-46 is below the last digit of float64, and of the scores'
 class ConvolutionAttention(nn.Module):
     """One head for each place of the kernel, scores −α ‖δ − Δ‖² alone, values as wide as the picture has channels.
 
-    Zeros around the picture are places, too: queries look at a grid with that margin.
+    What the convolution pads the picture with are places, too: keys are the padded picture. A stride leaves out
+    queries, a dilation moves the heads' offsets Δ apart, and groups mix only channels of their own.
     """
 
     looks: Tensor  # [heads, 3], factors of (‖δ‖², δ₁, δ₂)
+    middle: Tensor  # [2], of the kernel: δ counts from there
 
     def __init__(self, convolution: nn.Conv2d, sharpness: float = SHARPNESS) -> None:
         super().__init__()
-        refuse_others(convolution)
-        rows, columns = convolution.kernel_size
-        self.margin = rows // 2, columns // 2
-        weight = convolution.weight.detach()  # [out, in, rows, columns]
-        self.values = nn.Parameter(weight.flatten(2).permute(2, 1, 0).contiguous())  # [heads, in, out]
+        kernel, self.stride, self.dilation = convolution.kernel_size, convolution.stride, convolution.dilation
+        self.kernel, self.groups = kernel, convolution.groups
+        self.mode = "constant" if convolution.padding_mode == "zeros" else convolution.padding_mode
+        self.margin = margin_of(convolution)
+        weight = convolution.weight.detach()  # [out, in / groups, rows, columns]
+        self.values = nn.Parameter(weight.flatten(2).permute(2, 1, 0).contiguous())  # [heads, in / groups, out]
         self.bias = None if convolution.bias is None else nn.Parameter(convolution.bias.detach().clone())
-        centres = places_of((rows, columns)) - torch.tensor(self.margin)
-        factors = torch.cat([-torch.ones(rows * columns, 1), 2 * centres], dim=1)
+        apart = torch.tensor(self.dilation)
+        self.register_buffer("middle", torch.tensor(kernel) // 2 * apart, persistent=False)
+        centres = places_of((kernel[0], kernel[1])) * apart - self.middle
+        factors = torch.cat([-torch.ones(len(centres), 1), 2 * centres], dim=1)
         self.register_buffer("looks", (sharpness * factors).to(weight.dtype))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """[B, in, H, W] → [B, out, H, W], as the convolution's."""
+        """[B, in, H, W] → [B, out, H', W'], as the convolution's."""
         grid = (pictures.shape[2], pictures.shape[3])
-        down, across = self.margin
-        keys = F.pad(pictures, (across, across, down, down)).flatten(2).transpose(1, 2)  # [B, M, in]
+        (up, down), (left, right) = self.margin
+        keys = F.pad(pictures, (left, right, up, down), self.mode).flatten(2).transpose(1, 2)  # [B, M, in]
         mixed = self.weights(grid) @ keys.unsqueeze(1)  # [B, heads, N, in]
-        found: Tensor = (mixed @ self.values).sum(dim=1)  # [B, N, out]
+        by_group = torch.unflatten(mixed, 3, (self.groups, -1)), torch.unflatten(self.values, 2, (self.groups, -1))
+        found: Tensor = torch.einsum("bhngi,higo->bngo", *by_group).flatten(2)  # [B, N, out]
         if self.bias is not None:
             found = found + self.bias
-        return torch.unflatten(found.transpose(1, 2), 2, grid)
+        return torch.unflatten(found.transpose(1, 2), 2, self.queries(grid))
 
     def weights(self, grid: Grid) -> Tensor:
-        """How much each place looks at each of the grid with its margin, [heads, N, M]."""
-        down, across = self.margin
-        around = places_of((grid[0] + 2 * down, grid[1] + 2 * across), self.looks.device)
-        around = around - torch.tensor(self.margin, device=around.device)
-        offsets = around[None] - places_of(grid, self.looks.device)[:, None]
-        scores = quadratics(offsets, self.looks.dtype) @ self.looks.T  # [N, M, heads]
+        """How much each query looks at each place of the padded picture, [heads, N, M]."""
+        device = self.looks.device
+        around = places_of(self.padded(grid), device) - self.middle
+        places = places_of(self.queries(grid), device) * torch.tensor(self.stride, device=device)
+        scores = quadratics(around[None] - places[:, None], self.looks.dtype) @ self.looks.T  # [N, M, heads]
         return scores.movedim(-1, 0).softmax(dim=-1)
+
+    def padded(self, grid: Grid) -> Grid:
+        (up, down), (left, right) = self.margin
+        return grid[0] + up + down, grid[1] + left + right
+
+    def queries(self, grid: Grid) -> Grid:
+        """How often the kernel fits."""
+        rows, columns = (
+            (side - apart * (length - 1) - 1) // step + 1
+            for side, apart, length, step in zip(
+                self.padded(grid), self.dilation, self.kernel, self.stride, strict=True
+            )
+        )
+        return rows, columns
 
 
 def conv_to_attention(convolution: nn.Conv2d) -> ConvolutionAttention:
-    """Attention with the same output as this convolution, on pictures of any size."""
+    """Attention with the same output as this convolution, on pictures of any size that it takes."""
+    if not isinstance(convolution, nn.Conv2d):
+        raise UsageError(f"only an nn.Conv2d can be written as attention here, not {type(convolution).__name__}")
     return ConvolutionAttention(convolution)
 
 
-def refuse_others(convolution: nn.Conv2d) -> None:
-    """Refuse convolutions that skip places, or whose kernel has no middle."""
-    rows, columns = convolution.kernel_size
-    plain = convolution.stride == (1, 1) and convolution.dilation == (1, 1) and convolution.groups == 1
-    padded = convolution.padding in ((rows // 2, columns // 2), "same") and convolution.padding_mode == "zeros"
-    if not (rows % 2 and columns % 2 and plain and padded):
-        raise UsageError(
-            "only a convolution of odd kernel size, stride 1, one group, no dilation, and zeros of half its size "
-            f"around the picture can be written as attention; this is {convolution}"
-        )
+def margin_of(convolution: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What is padded above and below, and left and right; of an odd number `same` puts the smaller half first."""
+    if convolution.padding == "same":
+        sides = zip(convolution.dilation, convolution.kernel_size, strict=True)
+        (up, down), (left, right) = (halves(apart * (length - 1)) for apart, length in sides)
+        return (up, down), (left, right)
+    if isinstance(convolution.padding, str):  # "valid"
+        return (0, 0), (0, 0)
+    down, across = convolution.padding
+    return (int(down), int(down)), (int(across), int(across))
+
+
+def halves(number: int) -> tuple[int, int]:
+    return number // 2, number - number // 2

@@ -1,11 +1,8 @@
 """What was measured as a table that people read."""
 
-from collections.abc import Sequence
-
+from vitrail.bench.columns import aligned, with_interval
 from vitrail.bench.contenders import GraphFile
 from vitrail.bench.infer import OURS, Measured, Report
-from vitrail.bench.rounds import Typical
-from vitrail.intervals import Estimate
 
 HEAD = ("", "images/s", "ms a batch", f"{OURS} is × as fast", "max |Δlogit|", "MB", "nodes", "opset", "takes")
 
@@ -55,27 +52,9 @@ def of_file(file: GraphFile | None) -> tuple[str, str, str]:
     return (f"{file.bytes / 1e6:.1f}", str(file.nodes), str(file.opset)) if file else ("", "", "")
 
 
-def with_interval(ratio: Typical | Estimate) -> str:
-    return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
-
-
 def foot(report: Report) -> str:
     sure = report.measured[0].results[0].vitrail_is_times_as_fast.coverage
     return (
         f"Medians of {report.plan.rounds} rounds in which all take turns. Ratios are taken within a round; "
         f"their intervals hold the median with {sure:.1%}."
     )
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest word: the first and the last to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(widths) - 1
-    lines = (
-        "  ".join(
-            word.ljust(width) if place in (0, last) else word.rjust(width)
-            for place, (word, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)

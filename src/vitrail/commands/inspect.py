@@ -1,6 +1,5 @@
 """vitrail inspect: show what a model file says of itself, a picture as its patches, or what a model makes of it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,10 +141,10 @@ def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | 
 
 def write_png(drawing: "Image.Image", output: Path) -> None:
     """The whole file or none: a reader never meets half a picture."""
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    from vitrail.atomic import draft_of
+
     try:
-        drawing.save(draft, "PNG")
-        draft.replace(output)
+        with draft_of(output) as draft:
+            drawing.save(draft, "PNG")
     except OSError as fault:
-        draft.unlink(missing_ok=True)
         raise UsageError(f"{output} cannot be written ({fault.strerror}): give another --output") from fault

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import get_args
 
 from vitrail.commands.parsing import Parser
 
@@ -14,9 +15,11 @@ Ends with 0 where every answer lies within the tolerance, with 1 where one does 
 
 
 def main(args: Sequence[str]) -> int:
+    from vitrail.runtime import Provider
+
     parser = Parser("verify", ABOUT)
     parser.add_argument("model", help="a model.onnx written by `vitrail export`")
-    parser.add_argument("--provider", default="auto", choices=["auto", "cpu", "cuda"], help="where to run it")
+    parser.add_argument("--provider", default="auto", choices=get_args(Provider), help="where to run it")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(args)
 

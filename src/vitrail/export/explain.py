@@ -1,6 +1,5 @@
 """The second file: evidence and attention beside the logits, proved against the model file and the network."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitrail.atomic import draft_of
 from vitrail.classifier import Classifier
 from vitrail.errors import ParityError
 from vitrail.explainer import Explainer
@@ -166,11 +166,7 @@ def write_explanation(explained: Explained, model: Path) -> ExplanationCard:
     content = onnx.load_from_string(explained.content)
     onnx.helper.set_model_props(content, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(content, full_check=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with draft_of(path) as draft:
         draft.write_bytes(seal(content.SerializeToString()))
         Explainer(classifier, draft, "cpu")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     return card

@@ -1,6 +1,5 @@
 """The whole export: checkpoint and test pictures in, a proved model.onnx with its card out, or nothing."""
 
-import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from vitrail.atomic import draft_of
 from vitrail.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind, TaskName
 from vitrail.classifier import Classifier
 from vitrail.data import Pictures, Source, open_source
@@ -216,12 +216,8 @@ def write_file(output: Path, model: bytes, card: Card) -> None:
     onnx.helper.set_model_props(content, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(content, full_check=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
+    with draft_of(output) as draft:
         draft.write_bytes(seal(content.SerializeToString()))
         check = check_golden(Classifier(draft, "cpu"))
         if not check.passed:
             raise ParityError(f"the file answers golden pictures wrongly: {check.differences}")
-        draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,10 +1,11 @@
-"""Whether intervals hold what they say, on studies whose truth is known: 60 of each kind here, 500 in the long tests.
+"""Whether intervals hold what they say, on studies whose truth is known.
 
-A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test pictures.
+A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test pictures: one of each pair here, with 60 studies, and
+all 56 in the long tests, with 500.
 """
 
 from dataclasses import dataclass
-from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from vitrail.training.curves.crossing import Crossing
 from vitrail.training.curves.findings import Forecast
 from vitrail.training.curves.forecast import forecast
-from vitrail.training.curves.synthetic import PAIRS, SIZES, Pair, study
+from vitrail.training.curves.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, study
 
 DRAWS = 160  # of each forecast: enough to average over many studies
 
@@ -89,12 +90,19 @@ def holds(told: Crossing, place: float | None) -> bool:
     return told.kind != "between" if place is None else low <= place <= high
 
 
-@pytest.fixture(scope="module", params=[60, pytest.param(500, marks=pytest.mark.long)])
+@pytest.fixture(
+    scope="module",
+    params=[(SOME_KINDS, 60), pytest.param((KINDS, 500), marks=pytest.mark.long)],
+    ids=["some", "all"],
+)
 def cells(request: pytest.FixtureRequest) -> list[Cell]:
-    return [
-        cell(index, seeds, pictures, request.param)
-        for index, seeds, pictures in product(range(len(PAIRS)), (3, 5), (400, 4000))
-    ]
+    kinds, count = request.param
+    return [cell(*kind, count) for kind in kinds]
+
+
+def at_least(found: list[Any], cells: list[Cell], of_all: int) -> None:
+    """That a statement is about enough cells to say anything: so many of all 56, or their share of fewer."""
+    assert len(found) >= of_all * len(cells) / len(KINDS)
 
 
 def cell(index: int, seeds: int, pictures: int, count: int) -> Cell:
@@ -130,7 +138,7 @@ def test_bands_at_twice_the_largest_size_hold_the_truth(cells: list[Cell]) -> No
 
 def test_a_crossing_inside_is_in_the_set(cells: list[Cell]) -> None:
     inside = [cell for cell in cells if cell.place is not None and cell.place <= SIZES[-1]]
-    assert len(inside) == 24
+    at_least(inside, cells, 24)
     assert 0.85 <= np.mean([cell.right() for cell in inside]) <= 0.95
     assert np.mean([cell.share("between") for cell in inside]) > 0.8  # a set that holds everything would be right too
 
@@ -138,20 +146,20 @@ def test_a_crossing_inside_is_in_the_set(cells: list[Cell]) -> None:
 def test_where_nobody_overtakes_no_interval_is_named(cells: list[Cell]) -> None:
     """Each kind of study in which the two lie three standard errors apart at the largest size."""
     never = [cell for cell in cells if cell.place is None and abs(cell.apart[-1]) >= 3]
-    assert len(never) >= 16
+    at_least(never, cells, 16)
     assert max(cell.share("between") for cell in never) <= 0.05
 
 
 def test_equal_curves_are_undecided(cells: list[Cell]) -> None:
     equal = [cell for cell in cells if np.abs(cell.apart).max() < 1]
-    assert len(equal) >= 4
+    at_least(equal, cells, 4)
     assert np.mean([cell.share("undecided") for cell in equal]) >= 0.85
 
 
 def test_what_was_measured_within_a_standard_error_is_always_undecided(cells: list[Cell]) -> None:
     pairs = [one.pairs[0] for cell in cells for one in cell.forecasts]
     within = [pair for pair in pairs if all(abs(gap.gap) < gap.standard_error for gap in pair.measured)]
-    assert len(within) >= 20
+    at_least(within, cells, 20)
     assert {pair.crossing.kind for pair in within} <= {"undecided", "refused"}
 
 

@@ -1,7 +1,5 @@
 """Stopping before the largest size is run: how often the foretold leader is the one whom the full study names."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from vitrail.training.curves.foresight import duels, look_ahead
 from vitrail.training.curves.outcomes import Outcomes
 from vitrail.training.curves.spread import seed_spread
 from vitrail.training.curves.sure import Look
-from vitrail.training.curves.synthetic import PAIRS, SIZES, Pair, study
+from vitrail.training.curves.synthetic import KINDS, PAIRS, SIZES, Pair, study
 
 
 def until(outcomes: Outcomes, sizes: int) -> Outcomes:
@@ -33,7 +31,7 @@ def grown(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) ->
 @pytest.mark.parametrize("count", [8, pytest.param(500, marks=pytest.mark.long)])
 def test_on_the_family(count: int) -> None:
     equal, wrong, saved = [], [], []
-    for index, seeds, pictures in product(range(len(PAIRS)), (3, 5), (400, 4000)):
+    for index, seeds, pictures in KINDS:
         random = np.random.default_rng([index, seeds, pictures])
         best = ("first", "second")[int(PAIRS[index].truth(np.array([SIZES[-1]], float)).argmin())]
         found = [grown(PAIRS[index], seeds, pictures, random) for _ in range(count)]

@@ -15,7 +15,7 @@ NEED = (Needed(0.9, 700.0, 500.0, 900.0), Needed(0.95, 2345.0, 1600.0, None))
 def contender(name: str, error: float, needed: tuple[Needed, ...] = NEED) -> Contender:
     return Contender(
         name,
-        (Point(1150, 3, error, error - 0.01, error + 0.01, 0.005),),
+        (Point(1150, 3, error, error - 0.01, error + 0.01, 0.005, 0.006),),
         None,
         Curve((), (), (), (), needed, None),
         None,

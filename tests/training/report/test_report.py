@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -96,6 +97,27 @@ def test_every_error_leads_to_the_runs_from_which_it_follows(read: Reader, cross
                     errors.append(100 * (kept["probabilities"].argmax(1) != kept["labels"]).mean())
                 assert numbers(own[name][7]) == pytest.approx([errors[-1]], abs=0.0051)
             assert numbers(row[1])[0] == pytest.approx(np.mean(errors), abs=0.0501)
+
+
+def test_how_far_seeds_lie_apart_is_measured_beside_what_the_law_says(read: Reader, found: Found) -> None:
+    """Of each cell by itself: another contender's runs change the law, but not what was measured here."""
+    for contender in found.forecast.contenders:
+        rows = read.tables[contender.name][1:]
+        for row, point in zip(rows, contender.points, strict=True):
+            errors = [done.result.test_error for done in found.runs(contender.name, point.pictures) if done.result]
+            assert numbers(row[2]) == pytest.approx([100 * stdev(errors)], abs=0.0051)
+            assert point.measured_spread == pytest.approx(stdev(errors))
+            assert numbers(row[3]) == pytest.approx([100 * point.seed_spread], abs=0.0051)
+
+
+def test_one_seed_is_not_apart_from_itself(copy: Path) -> None:
+    for place in (copy / "runs").glob("CNN-250-s[12]"):
+        shutil.rmtree(place)
+    report(copy)
+    alone = Reader((copy / "report.html").read_text()).tables["CNN"][2]
+    assert (alone[0], alone[2]) == ("250", "–")
+    kept = json.loads((copy / "curves.json").read_text())["contenders"][1]["points"]
+    assert [point["measured_spread"] is None for point in kept] == [False, True, False, False, False]
 
 
 def test_every_link_leads_somewhere(read: Reader, crossing: Path) -> None:

@@ -29,7 +29,7 @@ contenders:
   CNN:
     net:
       class_path: vitrail.models.CNN
-      init_args: {width: 4, stages: 2, blocks: 1}
+      init_args: {width: 8, stages: 2, blocks: 1}
     optimizer:
       class_path: torch.optim.AdamW
       init_args: {lr: 0.002, weight_decay: 0.05}

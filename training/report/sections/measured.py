@@ -14,13 +14,24 @@ def measured(found: Found) -> Section:
         "Means over seeds; test error with its 90 % interval, over other test pictures and other seeds alike. "
         "“Train error” is the share of its own training pictures that the chosen checkpoint gets wrong: far below the "
         "test error, a model has learnt them by heart. “Calibration error” is how far stated probabilities lie from "
-        "how often they are right, on average, before any temperature is fitted. Seeds lead to their runs."
+        "how often they are right, on average, before any temperature is fitted. “Seeds apart” is the standard "
+        "deviation of these runs’ test errors, and “by the law” what one law for all sizes and contenders says of it, "
+        "from which intervals are made; where the first is far above the second, they may be too narrow. "
+        "Seeds lead to their runs."
     )
     return Section("measured", "What was measured", (said, *(sizes(found, name) for name in found.names), runs(found)))
 
 
 def sizes(found: Found, name: str) -> Table:
-    head = ("Pictures", "Test error", "Seeds apart, points", "Train error", "Calibration error", "Seeds")
+    head = (
+        "Pictures",
+        "Test error",
+        "Seeds apart, points",
+        "By the law",
+        "Train error",
+        "Calibration error",
+        "Seeds",
+    )
     contender = next(one for one in found.forecast.contenders if one.name == name)
     rows = [size_row(point, found.runs(name, point.pictures)) for point in contender.points]
     return Table(name, head, tuple(rows))
@@ -33,6 +44,7 @@ def size_row(point: Point, runs: list[Done]) -> Row:
         (
             count(point.pictures),
             percent_range(point.error, point.low, point.high),
+            "–" if point.measured_spread is None else points(point.measured_spread, 2),
             points(point.seed_spread, 2),
             percent(fmean(result.train_error for result in results)),
             percent(fmean(result.calibration_error for result in results)),

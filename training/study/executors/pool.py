@@ -3,13 +3,14 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from time import time
 
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.crew import Crew, Hand
+from vitrail.training.study.gpus import VARIABLE
 from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.settled import Settled
 
@@ -17,14 +18,13 @@ PATIENCE = 10  # seconds for a worker to end by itself
 
 
 @contextmanager
-def pool(settled: Settled, workers: int, gpus: int = 0) -> Iterator[Workers]:
-    """`workers` runs at a time; on several GPUs they take turns."""
-    hired = 0
+def pool(settled: Settled, workers: int, gpus: Sequence[str] = ()) -> Iterator[Workers]:
+    """`workers` runs at a time, each on one of the named GPUs."""
+    hired: list[Process] = []
 
     def hire() -> Hand:
-        nonlocal hired
-        hired += 1
-        return Process(settled, hired % gpus if gpus else None)
+        hired.append(Process(settled, least_used(gpus, [one.gpu for one in hired if one.process.is_alive()])))
+        return hired[-1]
 
     crew = Crew(hire, ready, workers)
     try:
@@ -33,10 +33,16 @@ def pool(settled: Settled, workers: int, gpus: int = 0) -> Iterator[Workers]:
         crew.dismiss()
 
 
+def least_used(gpus: Sequence[str], used: Sequence[str | None]) -> str | None:
+    """The GPU with the fewest workers, so that who replaces a dead worker takes its place; None without GPUs."""
+    return min(gpus, key=used.count, default=None)
+
+
 class Process:
     """A worker process, and our end of the pipe to it."""
 
-    def __init__(self, settled: Settled, gpu: int | None) -> None:
+    def __init__(self, settled: Settled, gpu: str | None) -> None:
+        self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=live, args=(theirs, settled, gpu, time()), daemon=True)
@@ -69,11 +75,11 @@ def ready(busy: list[Hand]) -> list[tuple[Hand, Done | None]]:
     return [(hand, hand.finished()) for hand in woken]
 
 
-def live(pipe: Connection, settled: Settled, gpu: int | None, began: float) -> None:
+def live(pipe: Connection, settled: Settled, gpu: str | None, began: float) -> None:
     """What a worker process does until nobody is at the other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of us; the study ends its workers itself
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        os.environ[VARIABLE] = gpu  # before CUDA is first used here
     from vitrail.training.study.worker import Worker
 
     worker = Worker(settled, began)

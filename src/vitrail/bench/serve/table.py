@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from vitrail.bench.columns import aligned, with_interval
 from vitrail.bench.rounds import Typical
 from vitrail.bench.serve.attack import MOST_GROWTH, MOST_RATIO, PERCENT, Attacked
 from vitrail.bench.serve.bare import NAME as BARE
@@ -11,7 +12,6 @@ from vitrail.bench.serve.overload import Overload
 from vitrail.bench.serve.servers import OURS
 from vitrail.bench.serve.start import Start
 from vitrail.bench.serve.under_load import Measured, Result
-from vitrail.bench.table import aligned, with_interval
 
 HEAD = ("", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "rate ×", "p99 ×", "CPU ×")
 ATTACK_HEAD = ("", "+ MB", f"p{PERCENT} ms alone", f"p{PERCENT} ms beside", "ratio", "failed")

@@ -1,0 +1,60 @@
+"""A write that fails leaves what was there before, and nothing beside it."""
+
+import ast
+import errno
+from pathlib import Path
+
+import pytest
+
+from vitrail.atomic import draft_of, write_atomically
+
+from .test_house import modules
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write_atomically(path, b"first")
+    with draft_of(path) as draft:
+        draft.write_bytes(b"second")
+        assert path.read_bytes() == b"first"
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("before", [None, b"first"])
+def test_a_disk_that_fills_up_leaves_no_draft(
+    before: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    if before is not None:
+        path.write_bytes(before)
+
+    def half(draft: Path, content: bytes) -> None:
+        with draft.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device", str(draft))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"second")
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == ({"file": before} if before else {})
+
+
+def test_a_place_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path / "taken", b"content")
+    assert [each.name for each in tmp_path.iterdir()] == ["taken"]
+
+
+def replaces(source: str) -> bool:
+    """Whether this source moves a file over another; `str.replace` has two arguments, `Path.replace` has one."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    found = ((call.func.attr, len(call.args)) for call in calls if isinstance(call.func, ast.Attribute))
+    return bool({("replace", 1), ("rename", 1), ("rename", 2)} & {(name, count) for name, count in found})
+
+
+def test_there_is_one_atomic_writer() -> None:
+    assert [path.name for path in modules() if replaces(path.read_text())] == ["atomic.py"]
+    assert replaces("draft.replace(path)")
+    assert not replaces("text.replace('a', 'b')")
