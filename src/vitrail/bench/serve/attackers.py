@@ -27,6 +27,7 @@ Pieces = Iterator[bytes]
 class Attacker:
     """What each of its connections sends, piece by piece; what it sends is over when the pieces are, or the time is.
 
+    Valid requests come on few connections: on many they would be mere load, which is not an attack but `overload`.
     With `reads` it takes all answers as they come; else none, so that they pile up on the other side.
     """
 
@@ -116,7 +117,7 @@ ATTACKERS = {
     "slow-heads": Attacker(slow_heads, connections=300, pause=1.0),
     "slow-bodies": Attacker(slow_bodies, connections=300, pause=1.0),
     "pipelined": Attacker(pipelined, connections=4, reads=False),
-    "unread-answers": Attacker(unread_answers, connections=50, reads=False),
+    "unread-answers": Attacker(unread_answers, connections=8, reads=False),
     "silent-connections": Attacker(silence, connections=500, pause=1.0),
     "webp": Attacker(partial(many_images, bombs.webp), connections=4),
     "comments": Attacker(partial(one_image, cache(bombs.many_comments)), connections=2),
@@ -176,4 +177,4 @@ async def take(attacker: Attacker, reader: asyncio.StreamReader) -> None:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(attack(ATTACKERS[sys.argv[1]], int(sys.argv[2]), float(sys.argv[3]))))
+    asyncio.run(attack(ATTACKERS[sys.argv[1]], int(sys.argv[2]), float(sys.argv[3])))
