@@ -6,7 +6,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from timm.optim import param_groups_weight_decay
 from torch import Tensor
 from torchvision.transforms.v2 import MixUp
 
@@ -16,6 +15,7 @@ from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin
 from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
+from vitrail.models.weight_decay import parameter_groups
 from vitrail.training.batches import Batch
 from vitrail.training.picture_data import PictureData
 from vitrail.training.schedule import WarmupCosine
@@ -27,7 +27,7 @@ class Classification(pl.LightningModule):
 
     Args:
         net: the architecture, from vitrail.models; the network is made from it here.
-        optimizer: made over the network's weights; norms, biases and positions are not decayed.
+        optimizer: made over the network's weights; norms, biases, positions, tokens and queries are not decayed.
         schedule: the learning rate over the run.
         label_smoothing: share of the target that is spread over all classes.
         mixup: how strongly pairs of training pictures are blended, the α of Beta(α, α); 0 leaves them alone.
@@ -98,7 +98,7 @@ class Classification(pl.LightningModule):
         return self.goal.answers(self(batch[0])).cpu()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(param_groups_weight_decay(self.net, weight_decay=self.decay))
+        optimizer = self.optimizer(parameter_groups(self.net, self.decay))
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
