@@ -36,6 +36,9 @@ IRRELEVANT = (
     ".*logs directory .* exists.*",
     ".*callbacks used to create the checkpoint.*",
     ".*treespec, LeafSpec.*",
+    ".*dirpath has changed.*",
+    ".*SWA is currently only supported every epoch.*",
+    ".*Grad strides do not match.*",
 )
 
 
@@ -62,6 +65,7 @@ class CommandLine(LightningCLI):
         super().parse_arguments(parser, args)
         self.refuse_unheard()
         options = self.config[self.verb]
+        name_devices(options["trainer"]["callbacks"])
         if options["ckpt_path"] is not None:
             self.origin, _ = load_checkpoint(options["ckpt_path"])
             if self.verb == "fit":
@@ -113,7 +117,9 @@ class CommandLine(LightningCLI):
         watched = self.model.goal.watched
         shown = [] if asked["enable_progress_bar"] else progress()
         kept = checkpoints(self.run_directory, watched.figure, watched.mode) if trains else []
-        kwargs["callbacks"] = [*self.given_callbacks(options), *shown, *kept]
+        given = self.given_callbacks(options)
+        marks = [MarkAveraged(asked["max_epochs"])] if self.averages else []
+        kwargs["callbacks"] = [*given, *marks, *shown, *kept]
         kwargs["logger"] = loggers(self.run_directory, asked["logger"]) if trains else False
         kwargs["val_check_interval"] = validated_once(asked)
         try:
@@ -232,11 +238,30 @@ def named(words: Sequence[str], option: str) -> bool:
     return any(flag.rstrip("+") == option or flag.startswith(f"{option}.") for flag, _ in pairs(words))
 
 
+def name_devices(callbacks: Any) -> None:
+    """Let devices that are defaults of a callback be text, which a configuration file can hold."""
+    for callback in callbacks if isinstance(callbacks, list) else []:
+        arguments = callback.get("init_args") or {}
+        for name, value in list(vars(arguments).items()) if arguments else []:
+            if isinstance(value, torch.device):
+                arguments[name] = str(value)
+
+
 def reason_of(fault: BaseException) -> str:
     """The first line of what went wrong at the bottom of a chain of exceptions."""
     while fault.__cause__ is not None:
         fault = fault.__cause__
     return (str(fault).splitlines() or [type(fault).__name__])[0]
+
+
+class MarkAveraged(Callback):
+    """Lets checkpoints say that their weights are averages, once Lightning has put these in the place of the others."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.averaged = trainer.current_epoch >= self.epochs  # type: ignore[assignment]
 
 
 def validated_once(options: Any) -> int | float | None:
