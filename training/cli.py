@@ -91,11 +91,11 @@ class CommandLine(LightningCLI):
         done = progress_of(options["ckpt_path"])
         parser = self._parser("fit")
         try:
-            before = parser.dump(parser.parse_string(done.settings), skip_none=False)
+            before = parser.dump(parser.parse_string(done.settings), skip_unset=False)
         except ArgumentError as fault:
             raise UsageError.of_parser(fault, f"the settings in {done.path}") from fault
         explicit = [name for name in LENGTHS if named(self.words, f"--{name}")]
-        found = differences(before, parser.dump(options, skip_none=False))
+        found = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, found, explicit)
         done.refuse_if_done(options["trainer"])
         self.taken_up = f"from step {done.step} of {done.path}"
@@ -314,4 +314,10 @@ def run(verb: str, words: Sequence[str]) -> CommandLine:
     except ArgumentError as fault:
         raise UsageError.of_parser(fault, f"vitrail {verb}") from fault
     except (MisconfigurationException, ModuleNotFoundError) as fault:  # what a callback or a logger cannot do
+        raise UsageError(f"vitrail {verb} cannot be run so: {reason_of(fault)}") from fault
+    except RuntimeError as fault:
+        if "conditioned on metric" not in str(
+            fault
+        ):  # Lightning has no class of its own for a metric that is not there
+            raise
         raise UsageError(f"vitrail {verb} cannot be run so: {reason_of(fault)}") from fault

@@ -25,7 +25,7 @@ class KeepSettings(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[KEY] = self.parser.dump(self.config, skip_none=False)
+        checkpoint[KEY] = self.parser.dump(self.config, skip_unset=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def differences(before: str, now: str) -> dict[str, tuple[Any, Any]]:
     first, second = flat(yaml.safe_load(before)), flat(yaml.safe_load(now))
     names = dict.fromkeys([*first, *second])
     pairs = {name: (first.get(name, MISSING), second.get(name, MISSING)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    wholes = {name for name in pairs if any(other.startswith(f"{name}.") for other in pairs)}  # now of several parts
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in wholes}
 
 
 def flat(settings: Any, name: str = "") -> dict[str, Any]:
@@ -95,7 +96,7 @@ def changes(path: str, found: dict[str, tuple[Any, Any]], explicit: Iterable[str
                 f"{change}, and a run that is taken up again keeps it: leave it out, or start a new run from the "
                 f"weights, {from_weights(path)}"
             )
-        applied.append(f"{short} {before} → {now}")
+        applied.append(f"other {short}" if isinstance(now, list | dict) else f"{short} {before} → {now}")
     return applied
 
 
