@@ -28,21 +28,21 @@ class Canvases(Dataset[Batch]):
 
 
 class SeededOrder(Sampler[int]):
-    """Every epoch another order, decided by seed and epoch alone."""
+    """Every epoch another order, decided by seed and epoch alone; of several processes each takes an equal share."""
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+    def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.count, self.seed, self.rank, self.world, self.epoch = count, seed, rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning, also when a run is taken up again."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // self.world
 
     def __iter__(self) -> Iterator[int]:
         order: list[int] = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
-        return iter(order)
+        return iter(order[self.rank : len(self) * self.world : self.world])
 
 
 def as_is(batch: Any) -> Any:

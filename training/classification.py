@@ -6,19 +6,21 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from timm.optim import param_groups_weight_decay
 from torch import Tensor
 from torchvision.transforms.v2 import MixUp
 
 from vitrail.card import InputRule, Resize, TaskName
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
+from vitrail.models.answer import refuse_without_calls
 from vitrail.models.checkpoint import KEY, Origin
 from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
+from vitrail.models.weight_decay import parameter_groups
 from vitrail.training.batches import Batch
 from vitrail.training.picture_data import PictureData
-from vitrail.training.schedule import WarmupCosine
+from vitrail.training.ranks import from_all_ranks
+from vitrail.training.schedule import WarmupCosine, scale_to
 from vitrail.training.tasks import GOALS, Goal
 
 
@@ -27,7 +29,7 @@ class Classification(pl.LightningModule):
 
     Args:
         net: the architecture, from vitrail.models; the network is made from it here.
-        optimizer: made over the network's weights; norms, biases and positions are not decayed.
+        optimizer: made over the network's weights; norms, biases, positions, tokens and queries are not decayed.
         schedule: the learning rate over the run.
         label_smoothing: share of the target that is spread over all classes.
         mixup: how strongly pairs of training pictures are blended, the α of Beta(α, α); 0 leaves them alone.
@@ -53,13 +55,15 @@ class Classification(pl.LightningModule):
         self.architecture = net
         self.goal: Goal = GOALS[task](classes, label_smoothing, mixup)
         self.net: Any = net.build(classes, image_size, task)
+        refuse_without_calls(self.net)
         self.goal.check(self.net)
         self.optimizer = optimizer
-        self.decay = decay_of(optimizer)
+        self.decay, self.lr = defaults_of(optimizer)
         self.schedule = schedule or WarmupCosine()
         self.mix = MixUp(alpha=mixup, num_classes=classes) if mixup else None
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
         self.answers: list[Tensor] = []
+        self.averaged = False  # whether the weights are averages over training steps, which a callback may make them
 
     def forward(self, image: Tensor) -> Tensor:
         """Canvases uint8 [B, size, size, 3] → logits, or values; what export puts into the graph."""
@@ -94,20 +98,36 @@ class Classification(pl.LightningModule):
     def test_step(self, batch: Batch, index: int) -> None:
         self.answers.append(self.goal.answers(self(batch[0])).cpu())
 
-    def predict_step(self, batch: Batch, index: int) -> Tensor:
-        return self.goal.answers(self(batch[0])).cpu()
+    def on_test_epoch_end(self) -> None:
+        if self.trainer.world_size > 1:
+            self.answers = [from_all_ranks(torch.cat(self.answers), self.device)]
+
+    on_predict_epoch_start, predict_step, on_predict_epoch_end = on_test_epoch_start, test_step, on_test_epoch_end
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(param_groups_weight_decay(self.net, weight_decay=self.decay))
+        optimizer = self.optimizer(parameter_groups(self.net, self.decay))
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.schedule.attach(optimizer, steps), "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        """Let the schedule follow `lr` where the learning rate finder has set it to another one."""
+        for config in self.trainer.lr_scheduler_configs:
+            scale_to(config.scheduler, self.lr)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         data, seed = self.data, torch.initial_seed()
-        origin = Origin(self.architecture, self.input.rule, data.classes, data.learnt(), seed, self.goal.task.name)
+        origin = Origin(
+            self.architecture,
+            self.input.rule,
+            data.classes,
+            data.learnt(),
+            seed,
+            self.goal.task.name,
+            self.averaged,
+        )
         checkpoint[KEY] = origin.to_plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -117,13 +137,15 @@ class Classification(pl.LightningModule):
         there, here = Origin.from_plain(checkpoint[KEY]).architecture.untrained(), self.architecture.untrained()
         if there != here:
             raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
+        if self.trainer.training and checkpoint.get("lr_schedulers"):
+            self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 
 
-def decay_of(optimizer: OptimizerCallable) -> float:
-    """The weight decay that this optimizer would apply, asked of one made over a single number."""
+def defaults_of(optimizer: OptimizerCallable) -> tuple[float, float]:
+    """The weight decay and the learning rate that this optimizer would apply, found on one over a single number."""
     try:
         probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
     except ValueError as fault:
         raise UsageError(f"the optimizer cannot be made: {fault}") from fault
-    decay: float = probe.param_groups[0].get("weight_decay", 0.0)
-    return decay
+    group = probe.param_groups[0]
+    return group.get("weight_decay", 0.0), group["lr"]

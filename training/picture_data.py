@@ -13,6 +13,7 @@ from vitrail.data.subsets import nested_subset, sizes_for
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import Learnt
 from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
+from vitrail.training.ranks import even_batches, share_of
 
 
 class PictureData(pl.LightningDataModule):
@@ -24,7 +25,7 @@ class PictureData(pl.LightningDataModule):
         size: side in pixels of the square canvas that every picture becomes.
         resize: how it becomes square: squash it, crop its centre, or pad it with black.
         pictures: use only so many labelled pictures, validation included; smaller choices lie within larger ones.
-        batch_size: pictures a step.
+        batch_size: pictures a step; of several processes, each takes so many.
         augment: torchvision v2 transforms, applied to each training picture anew.
         seed: decides how a pile is split and which pictures a subset holds.
         draw: which of many subsets of so many pictures; the split stays as it is.
@@ -79,17 +80,28 @@ class PictureData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         pictures = self.part("train")
-        order = SeededOrder(len(pictures), torch.initial_seed())
-        return self._loader("train", order, drop_last=len(pictures) >= self.batch_size)
+        rank, world = self.ranks
+        order = SeededOrder(len(pictures), torch.initial_seed(), rank, world)
+        return self._loader("train", order, drop_last=len(order) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("val")
+        rank, world = self.ranks
+        if world == 1:
+            return self._loader("val")
+        batches = even_batches(self.count("val"), self.batch_size, rank, world)
+        return DataLoader(Canvases(self.part("val")), batch_sampler=batches, collate_fn=as_is)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("test")
+        rank, world = self.ranks
+        return self._loader("test", share_of(self.count("test"), rank, world) if world > 1 else None)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("test")
+        return self.test_dataloader()
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """Which of how many processes this one is."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches on the device; each step draws from a seed of its own."""
@@ -130,6 +142,8 @@ class PictureData(pl.LightningDataModule):
             "val": nested_subset(val, sizes[1], self.seed + self.draw),
         }
 
-    def _loader(self, part: Part, order: Sampler[int] | None = None, drop_last: bool = False) -> DataLoader[Batch]:
+    def _loader(
+        self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False
+    ) -> DataLoader[Batch]:
         pictures = Canvases(self.part(part))
         return DataLoader(pictures, batch_size=self.batch_size, sampler=order, drop_last=drop_last, collate_fn=as_is)

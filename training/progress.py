@@ -5,9 +5,11 @@ from time import monotonic
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, LearningRateFinder
 from pytorch_lightning.trainer.states import TrainerFn
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vitrail.training.ranks import is_first, say
 
 
 class PlainProgress(Callback):
@@ -17,7 +19,7 @@ class PlainProgress(Callback):
         self.start = monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and trainer.is_global_zero:
             seconds = monotonic() - self.start
             print(
                 f"step {trainer.global_step}/{total_steps(trainer)}  {measured(trainer)}  {seconds:.0f} s", flush=True
@@ -64,5 +66,14 @@ def measured(trainer: pl.Trainer) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in sorted(figures.items()))
 
 
-def progress() -> Callback:
-    return LiveProgress() if sys.stdout.isatty() else PlainProgress()
+class FoundRate(Callback):
+    """Says which learning rate the run is trained with, where it was searched for."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if any(isinstance(one, LearningRateFinder) for one in trainer.callbacks):  # type: ignore[attr-defined]
+            say(f"learning rate {pl_module.lr:.3g}, by the learning rate finder")
+
+
+def progress() -> list[Callback]:
+    live = sys.stdout.isatty() and is_first()
+    return [FoundRate(), LiveProgress() if live else PlainProgress()]

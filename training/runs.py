@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,12 @@ def checkpoints(run: Path, figure: str = "val_accuracy", mode: str = "max") -> l
     ]
 
 
-def loggers(run: Path) -> list[Any]:
-    """`metrics.csv` and TensorBoard's events, both in the run directory itself."""
-    return [logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger)]
+def loggers(run: Path, chosen: Any = None) -> list[Any]:
+    """`metrics.csv`, always; beside it the loggers that were chosen, else TensorBoard's events; false is none."""
+    own, usual = (logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger))
+    if chosen is None or isinstance(chosen, bool):
+        return [own] if chosen is False else [own, usual]
+    return [own, *(chosen if isinstance(chosen, Iterable) else [chosen])]
 
 
 def versions() -> dict[str, str]:

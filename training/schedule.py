@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -29,3 +30,20 @@ class WarmupCosine:
 
     def attach(self, optimizer: Optimizer, steps: int) -> LambdaLR:
         return LambdaLR(optimizer, lambda step: self.factor(step, steps))
+
+    def rejoin(self, checkpoint: dict[str, Any], steps: int) -> None:
+        """Let a checkpoint's learning rates be those of a run of so many steps, which may be longer than its own."""
+        state, groups = checkpoint["lr_schedulers"][0], checkpoint["optimizer_states"][0]["param_groups"]
+        if "base_lrs" in state:
+            factor = self.factor(state["last_epoch"], steps)
+            state["_last_lr"] = [rate * factor for rate in state["base_lrs"]]
+            for group, rate in zip(groups, state["_last_lr"], strict=True):
+                group["lr"] = rate
+
+
+def scale_to(scheduler: Any, rate: float) -> None:
+    """Let a schedule have another peak from its first step on."""
+    if isinstance(scheduler, LambdaLR) and scheduler.base_lrs != [rate] * len(scheduler.base_lrs):
+        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
+        for group, multiply in zip(scheduler.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * multiply(scheduler.last_epoch)

@@ -17,6 +17,9 @@ class Additive(SelfAttention):
     def init_weights(self) -> None:
         nn.init.normal_(self.score, std=self.head_dim**-0.5)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"score"}  # one vector a head
+
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
         # One head after the other: all pairs of all heads at once would fall out of every cache.
         of_heads = zip(q.unbind(1), k.unbind(1), self.score, strict=True)

@@ -33,6 +33,9 @@ class Gpsa(SelfAttention):
             if self.attn_dim == self.qkv.in_features:
                 self.qkv.weight[2 * self.attn_dim :].copy_(torch.eye(self.attn_dim))
 
+    def no_weight_decay(self) -> set[str]:
+        return {"balance", "looks"}
+
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
         content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
         p, gate = self.prefix, self.balance.sigmoid()[:, None, None]

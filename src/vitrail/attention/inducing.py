@@ -24,6 +24,9 @@ class Inducing(SelfAttention):
     def init_weights(self) -> None:
         nn.init.normal_(self.points)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"points"}
+
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         keys, values = self.gather(k, v, only_keys(seen))
         return sdpa(q, keys, values, None, None, self.attn_drop.p if self.training else 0.0)

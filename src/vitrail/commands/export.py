@@ -38,7 +38,10 @@ def main(args: Sequence[str]) -> int:
     options = read(parser, args)
 
     from vitrail.export import export
+    from vitrail.models.architecture import import_from_current_folder
     from vitrail.pictures.summary import results, weighing
+
+    import_from_current_folder()
 
     card = export(
         options.checkpoint,

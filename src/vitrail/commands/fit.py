@@ -15,7 +15,9 @@ Train a network from a YAML recipe, shipped or your own; any value can be set on
 my_pictures holds one folder a class, or train, val and test folders of such. With labels.csv in it (several labels a
 picture), values.csv or maps.csv that is what is learnt; digits-labels, digits-values and digits-places are examples.
 Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
---ckpt_path runs/NAME/checkpoints/last.ckpt goes on where a run stopped.
+--ckpt_path runs/NAME/checkpoints/last.ckpt goes on where a run stopped, with that run's own settings; a longer run is
+asked for, --trainer.max_steps 2000. To start a new run from its weights give --model.net.pretrained in its place.
+--model.net my_net.MyNet takes your own vitrail.models.Architecture from my_net.py in the current folder.
 """
 
 

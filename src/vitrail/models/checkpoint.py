@@ -55,6 +55,7 @@ class Origin:
             "learnt": asdict(self.learnt),
             "seed": self.seed,
             "task": self.task,
+            "averaged": self.averaged,
         }
 
     @classmethod
@@ -71,6 +72,7 @@ class Origin:
             learnt=Learnt(**plain["learnt"]),
             seed=plain["seed"],
             task=plain.get("task", "classification"),
+            averaged=plain.get("averaged", False),
         )
 
 
@@ -84,7 +86,7 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
         weights = content["state_dict"].items()
     except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as fault:
         raise ModelError(f"{path} is not a checkpoint written by `vitrail fit`") from fault
-    origin = replace(origin, averaged=AVERAGED in content)
+    origin = replace(origin, averaged=origin.averaged or AVERAGED in content)
     plain = {key.replace(COMPILED, ""): value for key, value in weights}
     return origin, {key.removeprefix(PREFIX): value for key, value in plain.items() if key.startswith(PREFIX)}
 

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class Cosine(nn.Module):
-    """scale · cos(vector, class), and while training scale · (cos − margin) for the right class (1801.05599)."""
+    """scale · cos(vector, class), and while training scale · (cos − margin) for the right class (1801.05599).
+
+    Its weight is decayed: only its direction matters, and if its length grew, steps would turn it less and less.
+    """
 
     def __init__(self, width: int, classes: int, scale: float = 30.0, margin: float = 0.35) -> None:
         super().__init__()

@@ -25,6 +25,9 @@ class SetHead(nn.Module):
         self.decoder = nn.TransformerDecoder(layer, layers, norm=nn.LayerNorm(width))
         self.classes = nn.Linear(width, classes + 1)  # the last is "nothing"
 
+    def no_weight_decay(self) -> set[str]:
+        return {"queries"}
+
     def said(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Vectors [B, N, D], of which those count where the mask [B, N] is true → logits [B, Q, K + 1]."""
         queries = self.queries.expand(vectors.shape[0], -1, -1)

@@ -31,6 +31,9 @@ class Attentive(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
         nn.init.zeros_(self.score.weight)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"score.weight"}  # a single vector, the query that all others are compared with
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Vectors [B, N, D] → one, [B, D]."""
         return (self.shares(x, mask).unsqueeze(-1) * x).sum(dim=1)

@@ -18,6 +18,10 @@ class Flow(nn.Module):
         self.inner = nn.ModuleList(nn.Linear(width + 1, width) for _ in range(2))
         self.outer = nn.ModuleList(nn.Linear(width + 1, width) for _ in range(2))
 
+    def no_weight_decay(self) -> set[str]:
+        """All of it: what it computes are positions, and without it they would be the same everywhere."""
+        return {name for name, _ in self.named_parameters()}
+
     def along(self, axis: int, start: Tensor, places: int) -> Tensor:
         """Positions [..., D] of the first place → those of all, [..., places, D], by Runge and Kutta's fourth order."""
         found, p = [start], start
@@ -51,6 +55,9 @@ class Floater(Positions):
         self.starts = nn.Parameter(torch.zeros(2, 3, heads * head_dim))  # rows and columns; queries, keys and values
         self.register_buffer("kept", None, persistent=False)
         self.register_load_state_dict_post_hook(lambda module, _: module.forget())  # type: ignore[no-untyped-call]
+
+    def no_weight_decay(self) -> set[str]:
+        return {"starts"}
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
         # Lightning sets `training` back after validation without calling train(), and then the kept table is stale.

@@ -25,6 +25,9 @@ class Quadratic(Positions):
         nn.init.normal_(self.centre, std=1.0)
         nn.init.constant_(self.sharpness, 0.1)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"centre", "sharpness"}
+
     def bias(self, offsets: Tensor) -> Tensor:
         factors = torch.cat([-self.sharpness[:, None], 2 * self.sharpness[:, None] * self.centre], dim=1)  # [heads, 3]
         return (quadratics(offsets, factors.dtype) @ factors.T).movedim(-1, 0)

@@ -19,6 +19,9 @@ class Relative(Positions):
     def init_weights(self) -> None:
         trunc_normal_(self.table, std=0.02)
 
+    def no_weight_decay(self) -> set[str]:
+        return {"table"}
+
     def bias(self, offsets: Tensor) -> Tensor:
         rows, columns = self.grid
         # Offsets to keys beyond the edge occur in windows; what they get is masked.

@@ -1,0 +1,86 @@
+"""Several processes: every image is taken once and comes back in order; and two real processes on the CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitrail.data import Digits
+from vitrail.errors import UsageError
+from vitrail.training.batches import SeededOrder
+from vitrail.training.ranks import even_batches, interleaved, share_of
+
+TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+
+
+@pytest.mark.parametrize(("count", "world"), [(1, 1), (7, 2), (8, 2), (9, 4), (4, 4)])
+def test_every_image_is_taken_by_one_process_and_comes_back_in_order(count: int, world: int) -> None:
+    shares = [share_of(count, rank, world) for rank in range(world)]
+    assert sorted(index for share in shares for index in share) == list(range(count))
+    rows = torch.rand(count, 3)
+    assert torch.equal(interleaved([rows[list(share)] for share in shares]), rows)
+
+
+@pytest.mark.parametrize(("count", "size", "world"), [(7, 2, 2), (9, 4, 2), (8, 4, 2), (5, 64, 4)])
+def test_validation_batches_are_as_many_in_every_process_and_none_is_empty(count: int, size: int, world: int) -> None:
+    found = [even_batches(count, size, rank, world) for rank in range(world)]
+    assert len({len(batches) for batches in found}) == 1
+    assert all(1 <= len(batch) <= size for batches in found for batch in batches)
+    assert sorted(index for batches in found for batch in batches for index in batch) == list(range(count))
+
+
+def test_fewer_images_than_processes_are_refused() -> None:
+    with pytest.raises(UsageError, match="3 images cannot be divided among 4 processes"):
+        share_of(3, 0, 4)
+
+
+def test_training_shares_are_equal_apart_and_others_in_every_epoch() -> None:
+    orders = [SeededOrder(11, 5, rank, 2) for rank in range(2)]
+    first = [list(order) for order in orders]
+    assert [len(indices) for indices in first] == [len(order) for order in orders] == [5, 5]
+    assert len({*first[0], *first[1]}) == 10
+    whole = list(SeededOrder(11, 5))
+    assert first == [whole[0:10:2], whole[1:10:2]]
+    for order in orders:
+        order.set_epoch(1)
+    assert [list(order) for order in orders] != first
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("vitrail")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [program, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@pytest.mark.long
+def test_two_processes_fit_one_run_and_measure_every_image_once(tmp_path: Path) -> None:
+    steps = ["--trainer.max_steps=40", "--trainer.val_check_interval=20", "--data.batch_size=60"]
+    fitted = command(tmp_path, "fit", "--config=digits-cnn", *steps, *TWO)
+    assert fitted.returncode == 0, fitted.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-cnn"]
+    said = fitted.stdout.splitlines()
+    assert len(said) == len(set(said)) == 5
+    best = "runs/digits-cnn/checkpoints/best.ckpt"
+    figures = {}
+    for name, devices in (("two", []), ("one", ["--trainer.devices=1", "--trainer.strategy=auto"])):
+        tested = command(tmp_path, "test", f"--ckpt_path={best}", *devices)
+        assert tested.returncode == 0, tested.stderr
+        assert tested.stdout.count("top-1") == 1
+        kept = np.load(tmp_path / "runs/digits-cnn/predictions.npz")
+        assert np.array_equal(kept["labels"], Digits().labels("test"))
+        figures[name] = (tested.stdout, kept["probabilities"])
+        validated = command(tmp_path, "validate", f"--ckpt_path={best}", *devices)
+        figures[name] += (validated.stdout,)
+    assert figures["one"][0] == figures["two"][0]
+    assert figures["one"][2] == figures["two"][2]
+    assert np.allclose(figures["one"][1], figures["two"][1], atol=1e-5)
+    predicted = command(tmp_path, "predict", f"--ckpt_path={best}")
+    assert predicted.returncode == 0, predicted.stderr
+    rows = (tmp_path / "runs/digits-cnn/predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == [str(label) for label in Digits().labels("test")]

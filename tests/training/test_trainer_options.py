@@ -1,0 +1,134 @@
+"""Options of Lightning's trainer: loggers, averaging, the rate finder and trials do what they say, or are refused."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from vitrail.cli import main
+from vitrail.models.checkpoint import read_checkpoint
+from vitrail.training.runs import loggers
+from vitrail.training.schedule import WarmupCosine, scale_to
+
+FAST = ["--config", "digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.pictures=100"]
+FINDER = ["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=14"]
+AVERAGING = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+EPOCHS = ["--trainer.max_steps=-1", "--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
+
+
+def fit(run: Path, *words: str) -> int:
+    return main(["fit", *FAST, f"--run={run}", *words])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kinds"),
+    [
+        (None, ["CSVLogger", "TensorBoardLogger"]),
+        (True, ["CSVLogger", "TensorBoardLogger"]),
+        (False, ["CSVLogger"]),
+        (TensorBoardLogger("elsewhere"), ["CSVLogger", "TensorBoardLogger"]),
+        ([CSVLogger("elsewhere")], ["CSVLogger", "CSVLogger"]),
+    ],
+)
+def test_loggers_that_were_chosen_stand_beside_metrics_csv(chosen: Any, kinds: list[str], tmp_path: Path) -> None:
+    found = loggers(tmp_path / "run", chosen)
+    assert [type(logger).__name__ for logger in found] == kinds
+    assert Path(found[0].log_dir) == tmp_path / "run"
+    if chosen and chosen is not True:
+        assert found[1] is (chosen[0] if isinstance(chosen, list) else chosen)
+
+
+def test_a_logger_of_the_command_line_is_given_the_same_figures(tmp_path: Path) -> None:
+    logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path / 'mine'}"]
+    assert fit(tmp_path / "run", *logger) == 0
+    (mine,) = (tmp_path / "mine").rglob("metrics.csv")
+    assert mine.read_text() == (tmp_path / "run/metrics.csv").read_text()
+    assert not list((tmp_path / "run").glob("events.out*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--trainer.logger=CometLogger"], "comet-ml"),
+        (AVERAGING, "StochasticWeightAveraging counts epochs: give --trainer.max_epochs"),
+        (["--trainer.enable_checkpointing=false"], "leave --trainer.enable_checkpointing out"),
+        (["--trainer.use_distributed_sampler=true"], "leave --trainer.use_distributed_sampler out"),
+        (["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp_spawn"], "choose ddp"),
+        (["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_acuracy"], "val_acuracy"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    words: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(tmp_path / "run", *words) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert reason in error
+
+
+def test_a_logger_for_a_test_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", f"--ckpt_path={checkpoint}", "--trainer.logger=true"]) == 2
+    assert "logs nothing" in capsys.readouterr().err
+
+
+def test_part_of_a_test_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]) == 2
+    assert "only 128 of 359 test pictures were answered" in capsys.readouterr().err
+
+
+def test_a_trial_keeps_nothing_and_names_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", "--trainer.fast_dev_run=true") == 0
+    assert "ckpt" not in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_validation_the_last_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", "--trainer.limit_val_batches=0") == 0
+    named = capsys.readouterr().out.splitlines()[-1].rpartition(" ")[2]
+    assert named.endswith("last.ckpt")
+    assert Path(named).is_file()
+
+
+def test_the_rate_that_was_found_is_the_peak_of_the_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    watched = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1"]
+    assert fit(tmp_path / "run", *FINDER, *watched) == 0
+    captured = capsys.readouterr()
+    (line,) = (line for line in captured.out.splitlines() if line.startswith("learning rate"))
+    found = float(line.split()[2].rstrip(","))
+    with (tmp_path / "run/metrics.csv").open() as file:
+        rates = [float(row["lr-AdamW/pg1"]) for row in csv.DictReader(file) if row["lr-AdamW/pg1"]]
+    assert rates == pytest.approx([found * WarmupCosine(0.1).factor(step, 4) for step in range(4)], rel=0.01)
+    assert not list(tmp_path.glob(".lr_find*"))
+
+
+def test_averaged_weights_are_measured_kept_and_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*EPOCHS, "--trainer.val_check_interval=1.0", *AVERAGING, "--trainer.callbacks.swa_epoch_start=1"]
+    assert fit(tmp_path / "run", *words) == 0
+    out = capsys.readouterr().out
+    assert f"averaged weights: {tmp_path / 'run/checkpoints/last.ckpt'}  val_accuracy" in out
+    network, origin = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
+    assert origin.averaged
+    raw = fit(tmp_path / "raw", *EPOCHS, "--trainer.val_check_interval=1.0")
+    assert raw == 0
+    other, origin = read_checkpoint(tmp_path / "raw/checkpoints/last.ckpt")
+    assert not origin.averaged
+    assert not torch.equal(network.state_dict()["head.weight"], other.state_dict()["head.weight"])
+    assert main(["test", f"--ckpt_path={tmp_path / 'run/checkpoints/last.ckpt'}"]) == 0
+
+
+def test_a_schedule_takes_another_peak() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=0.1)
+    schedule = WarmupCosine(0.0).attach(optimizer, 10)
+    scale_to(schedule, 0.5)
+    rates = []
+    for _ in range(3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.5 * WarmupCosine(0.0).factor(step, 10) for step in range(3)])
