@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import MixUp
 
 from vitrail.card import InputRule, Resize, TaskName
+from vitrail.data.source import PARTS, Part
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin
@@ -20,6 +21,9 @@ from vitrail.training.batches import Batch
 from vitrail.training.picture_data import PictureData
 from vitrail.training.schedule import WarmupCosine
 from vitrail.training.tasks import GOALS, Goal
+
+# The parts of the data that each command reads: they must be those of the run.
+READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class Classification(pl.LightningModule):
@@ -107,16 +111,18 @@ class Classification(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         data, seed = self.data, torch.initial_seed()
-        origin = Origin(self.architecture, self.input.rule, data.classes, data.learnt(), seed, self.goal.task.name)
+        origin = Origin(self.architecture, self.input.rule, data.classes, data.learnt, seed, self.goal.task.name)
         checkpoint[KEY] = origin.to_plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights of another network before torch complains about every key."""
         if KEY not in checkpoint:
             raise ModelError("this is not a checkpoint written by `vitrail fit`")
-        there, here = Origin.from_plain(checkpoint[KEY]).architecture.untrained(), self.architecture.untrained()
+        origin = Origin.from_plain(checkpoint[KEY])
+        there, here = origin.architecture.untrained(), self.architecture.untrained()
         if there != here:
             raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
+        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn])
 
 
 def decay_of(optimizer: OptimizerCallable) -> float:

@@ -92,11 +92,10 @@ class CommandLine(LightningCLI):
         return run_of_checkpoint(options["ckpt_path"])
 
     def before_fit(self) -> None:
-        """Decode every picture first: one that does not decode is named before a run directory exists."""
+        """Decode every image first: those that do not decode are named before a run directory exists."""
         data = self.datamodule
         print(f"{self.run_directory}: {data.count('train')} pictures to learn from, {data.count('val')} to validate")
-        data.part("train")
-        data.part("val")
+        data.prepare()
         write_json(self.run_directory / "environment.json", environment())
 
     def after_fit(self) -> None:

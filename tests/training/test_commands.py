@@ -46,7 +46,11 @@ def test_the_checkpoint_says_where_it_comes_from(checkpoint: Path) -> None:
     assert origin["input"]["size"] == 8
     assert origin["architecture"]["class_path"] == "vitrail.models.CNN"
     assert origin["learnt"]["fingerprint"] == Digits().fingerprint
-    assert (origin["learnt"]["train"], origin["learnt"]["val"]) == (1151, 287)
+    assert {part: len(pairs) for part, pairs in origin["learnt"]["record"].items()} == {
+        "train": 1151,
+        "val": 287,
+        "test": 359,
+    }
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:

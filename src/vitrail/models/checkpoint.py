@@ -1,5 +1,6 @@
 """A checkpoint as vitrail keeps it: weights, and in plain data everything needed to use them elsewhere."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.card import InputRule, TaskName
+from vitrail.data.record import Record
+from vitrail.data.selection import Selection
+from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import ModelError
 from vitrail.models.architecture import Architecture
 
@@ -24,14 +28,39 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Learnt:
-    """Where the pictures were and how many were used: enough to open the same source again."""
+    """What a run was given: enough to open the same source, choose the same images and know that they are the same."""
 
-    path: str
-    seed: int
+    selection: Selection
     name: str
     fingerprint: str
-    train: int
-    val: int
+    record: Record
+
+    def count(self, part: Part) -> int:
+        return len(self.record.parts[part])
+
+    def refuse_contradiction(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
+        """Refuse a source whose parts are not those of the run: see `Record`."""
+        here = {part: selection.contents(source, part) for part in parts}
+        self.record.refuse_contradiction(here, selection.why_not(self.selection))
+
+    def to_plain(self) -> dict[str, Any]:
+        """The record as tensors: they load with `weights_only=True` and take 16 bytes an image."""
+        record = {part: torch.from_numpy(pairs) for part, pairs in self.record.parts.items()}
+        return {
+            "selection": asdict(self.selection),
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "record": record,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Learnt":
+        return cls(
+            Selection(**plain["selection"]),
+            plain["name"],
+            plain["fingerprint"],
+            Record({part: plain["record"][part].cpu().numpy() for part in PARTS}),
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +81,7 @@ class Origin:
             "architecture": self.architecture.to_plain(),
             "input": asdict(self.input) | {"mean": list(self.input.mean), "std": list(self.input.std)},
             "classes": list(self.classes),
-            "learnt": asdict(self.learnt),
+            "learnt": self.learnt.to_plain(),
             "seed": self.seed,
             "task": self.task,
         }
@@ -68,7 +97,7 @@ class Origin:
             architecture=Architecture.from_plain(plain["architecture"]),
             input=InputRule(**plain["input"]),
             classes=tuple(plain["classes"]),
-            learnt=Learnt(**plain["learnt"]),
+            learnt=Learnt.from_plain(plain["learnt"]),
             seed=plain["seed"],
             task=plain.get("task", "classification"),
         )
