@@ -14,7 +14,7 @@ from vitrail.card import InputRule, Resize, TaskName
 from vitrail.data.source import PARTS, Part
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
-from vitrail.models.checkpoint import KEY, Origin
+from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
 from vitrail.training.batches import Batch
@@ -73,6 +73,9 @@ class Classification(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self.goal.prepare(self.net, self.data.part("train").labels)
+            if (path := self.architecture.run_it_starts_from) is not None:
+                self.data.start = load_checkpoint(path)[0].learnt
+            _ = self.data.learnt  # images are hashed, and seen ones refused, before the first step
 
     @property
     def data(self) -> PictureData:

@@ -58,6 +58,7 @@ class PictureData(pl.LightningDataModule):
         self.class_count = len(self.classes)
         self.selection = Selection(path, seed, pictures, draw)
         self.chosen = self.selection.chosen(self.source)
+        self.start: Learnt | None = None  # of the run whose weights this one begins with
         self._read: dict[Part, Pictures] = {}
 
     def open(self, path: str, seed: int) -> Source:
@@ -89,7 +90,8 @@ class PictureData(pl.LightningDataModule):
     @cached_property
     def learnt(self) -> Learnt:
         """What a checkpoint keeps of the data; images are hashed, not decoded, for that."""
-        record = Record.of({part: self.selection.contents(self.source, part) for part in PARTS})
+        here = {part: self.selection.contents(self.source, part) for part in PARTS}
+        record = Record.of(here, self.start.record if self.start is not None else None)
         return Learnt(self.selection, self.source.name, self.source.fingerprint, record)
 
     def refuse_contradiction(self, learnt: Learnt, parts: Iterable[Part]) -> None:

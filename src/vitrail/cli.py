@@ -48,6 +48,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as fault:  # a full disk, a folder that may not be written
         print(f"vitrail: {fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}", file=sys.stderr)
         return 1
+    except MemoryError as fault:
+        print(f"vitrail: there is not enough memory for this{f': {fault}' if str(fault) else ''}", file=sys.stderr)
+        return 1
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or 0)
     except KeyboardInterrupt:

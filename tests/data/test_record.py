@@ -41,7 +41,7 @@ def test_neither_order_nor_names_count() -> None:
 
 def test_trained_and_validated_images_in_the_test_part_are_counted_and_named() -> None:
     found = refusal("test", "owl:0", "twin:0", "bee:1", "hen:0", "cat:0")
-    assert found == "2 of 5 test images were trained or validated on by this run (the first: 3-hen): WHY"
+    assert found == "2 of 5 test images were trained or validated on by the run (the first: 3-hen): WHY"
 
 
 def test_another_target_hides_no_leak() -> None:
@@ -50,7 +50,7 @@ def test_another_target_hides_no_leak() -> None:
 
 def test_trained_images_in_the_validation_part_are_counted_and_named() -> None:
     assert refusal("val", "hen:0", "dog:1").startswith(
-        "1 of 2 validation images were trained on by this run (the first: 1-dog)"
+        "1 of 2 validation images were trained on by the run (the first: 1-dog)"
     )
 
 

@@ -89,12 +89,12 @@ def test_images_added_to_a_pile_are_refused_by_every_command(
         assert run(verb, folder) == 1
         error = capsys.readouterr().err
         assert error == (
-            f"vitrail: {sum(leaked)} of 10 test images were trained or validated on by this run (the first: {first}): "
+            f"vitrail: {sum(leaked)} of 10 test images were trained or validated on by the run (the first: {first}): "
             f"files at {folder} were added, removed, renamed, moved or edited since. Restore them, name an unchanged "
             "copy with --data.path, or train again with `vitrail fit`\n"
         )
     assert run("validate", folder) == 1
-    assert "validation images were trained on by this run" in capsys.readouterr().err
+    assert "validation images were trained on by the run" in capsys.readouterr().err
     assert not (folder.parent / "model.onnx").exists()
 
 
@@ -116,12 +116,12 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str | None, str | None]] = {
     ),
     "copied from train": (
         lambda folder: shutil.copy(folder / "train/cat/01.png", folder / "test/cat/01.png"),
-        "1 of 9 test images were trained or validated on by this run (the first: test/cat/01.png):",
+        "1 of 9 test images were trained or validated on by the run (the first: test/cat/01.png):",
         "1 of 9 test images",
     ),
     "a validated one moved to test": (
         lambda folder: (folder / "val/cat/25.png").rename(folder / "test/cat/25.png"),
-        "1 of 9 test images were trained or validated on by this run (the first: test/cat/25.png):",
+        "1 of 9 test images were trained or validated on by the run (the first: test/cat/25.png):",
         "1 of 9 test images",
     ),
     "validation edited": (
@@ -208,7 +208,7 @@ def test_a_run_is_not_taken_up_again_on_other_images(
     add_images(folder)
     words = [*TINY, *STEPS, f"--data.path={folder}", f"--run={folder.parent / 'more'}", "--trainer.max_steps=4"]
     assert main(["fit", *words, f"--ckpt_path={checkpoint_of(folder)}"]) == 1
-    assert "test images were trained or validated on by this run" in capsys.readouterr().err
+    assert "test images were trained or validated on by the run" in capsys.readouterr().err
 
 
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
@@ -256,6 +256,7 @@ def test_the_record_is_plain_and_small(split_run: Path) -> None:
         "train": (torch.int64, (24, 2)),
         "val": (torch.int64, (8, 2)),
         "test": (torch.int64, (8, 2)),
+        "earlier": (torch.int64, (0,)),
     }
 
 
@@ -264,3 +265,29 @@ def test_a_source_of_nothing_recorded_is_refused(split_run: Path, tmp_path: Path
     data = PictureData(str(split_run / "images"), size=8)
     with pytest.raises(DataError, match="test images"):
         data.learnt.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
+
+
+def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_starts_from_its_weights(
+    split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Along a chain of runs, too: the second records what the first has seen."""
+    folder = tmp_path / "second"
+    draw_images(folder, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(50, 53)])
+    for i, file in enumerate(sorted(folder.rglob("*.png"))):
+        Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(file)
+    first = split_run / "run/checkpoints/best.ckpt"
+    second, third = tmp_path / "run2", tmp_path / "run3"
+    words = ["fit", *TINY, *STEPS, f"--data.path={folder}"]
+    assert main([*words, f"--run={second}", f"--model.net.pretrained={first}"]) == 0
+    kept = load_checkpoint(second / "checkpoints/best.ckpt")[0].learnt
+    assert kept.record.earlier.tolist() == sorted(
+        key for part in ("train", "val") for key in open_source(str(split_run / "images"), 0).contents(part).images
+    )
+    shutil.copy(split_run / "images/val/cat/25.png", folder / "test/cat/seen.png")
+    capsys.readouterr()
+    for start in (first, second / "checkpoints/best.ckpt"):
+        assert main([*words, f"--run={third}", f"--model.net.pretrained={start}"]) == 1
+        assert capsys.readouterr().err == (
+            "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png), "
+            "whose weights this one starts from: choose others, or a test part of its own\n"
+        )

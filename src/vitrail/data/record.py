@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.data.contents import Contents
+from vitrail.data.contents import Contents, Keys
 from vitrail.data.source import Part
 from vitrail.errors import DataError
 
@@ -25,10 +25,17 @@ class Record:
     """
 
     parts: Mapping[Part, NDArray[np.int64]]
+    # Images [M] that earlier runs trained or validated on, where the run started from the weights of one; sorted.
+    earlier: Keys = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
-    def of(cls, parts: Mapping[Part, Contents]) -> "Record":
-        return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
+    def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
+        """Of a run with these parts, perhaps from the weights of another: then its test part must be unseen by both."""
+        if start is None:
+            return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
+        if found := start.leak("test", parts["test"]):
+            raise DataError(f"{found}, whose weights this one starts from: choose others, or a test part of its own")
+        return cls({part: sorted_pairs(contents) for part, contents in parts.items()}, start.seen("test"))
 
     def refuse_contradiction(self, here: Mapping[Part, Contents], cause: str) -> None:
         """Refuse parts that are not as they were; `cause` says how that may have come."""
@@ -41,15 +48,23 @@ class Record:
         there, pairs = self.parts[part], sorted_pairs(here)
         if np.array_equal(pairs, there):
             return None
-        seen = np.concatenate([np.empty(0, np.int64), *(self.parts[other][:, 0] for other in TRAINED_BEFORE[part])])
-        leaked = np.isin(here.images, seen) & ~np.isin(here.images, there[:, 0])
-        if leaked.any():
-            what = "trained or validated on" if part == "test" else "trained on"
-            return (
-                f"{leaked.sum():,} of {len(here):,} {SPOKEN[part]} images were {what} by this run "
-                f"(the first: {here.names[int(leaked.argmax())]})"
-            )
-        return f"the {SPOKEN[part]} images are not those of this run: {difference(there, here)}"
+        return (
+            self.leak(part, here) or f"the {SPOKEN[part]} images are not those of this run: {difference(there, here)}"
+        )
+
+    def leak(self, part: Part, here: Contents) -> str | None:
+        """How many images of a part were seen by the run, though they were not in this part then."""
+        leaked = np.isin(here.images, self.seen(part)) & ~np.isin(here.images, self.parts[part][:, 0])
+        if not leaked.any():
+            return None
+        what = "trained or validated on" if part == "test" else "trained on"
+        first = here.names[int(leaked.argmax())]
+        return f"{leaked.sum():,} of {len(here):,} {SPOKEN[part]} images were {what} by the run (the first: {first})"
+
+    def seen(self, part: Part) -> Keys:
+        """The images that must not come into a part."""
+        earlier = self.earlier if part == "test" else self.earlier[:0]
+        return np.unique(np.concatenate([earlier, *(self.parts[other][:, 0] for other in TRAINED_BEFORE[part])]))
 
 
 def sorted_pairs(contents: Contents) -> NDArray[np.int64]:

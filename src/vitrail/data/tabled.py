@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents, Keys, keys_of, row_keys
 from vitrail.data.file_digests import FileDigests
-from vitrail.data.folders import read_canvases
+from vitrail.data.folders import names_below, read_canvases
 from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.strata import rarest_label
@@ -79,7 +79,7 @@ class Tabled(ABC):
         return np.array(decode(self._rows[self._parts[part][index]].file.read_bytes()))
 
     def _names(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
-        return tuple(self._rows[i].file.relative_to(self.path).as_posix() for i in rows)
+        return names_below(self.path, (self._rows[i].file for i in rows))
 
     def _files(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         """Every file that these rows name."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitrail.card import InputRule, TaskName
@@ -45,21 +47,23 @@ class Learnt:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as tensors: they load with `weights_only=True` and take 16 bytes an image."""
-        record = {part: torch.from_numpy(pairs) for part, pairs in self.record.parts.items()}
+        kept: dict[str, NDArray[np.int64]] = {"earlier": self.record.earlier}
+        kept |= {part: self.record.parts[part] for part in PARTS}
         return {
             "selection": asdict(self.selection),
             "name": self.name,
             "fingerprint": self.fingerprint,
-            "record": record,
+            "record": {part: torch.from_numpy(keys) for part, keys in kept.items()},
         }
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Learnt":
+        kept = {part: keys.cpu().numpy() for part, keys in plain["record"].items()}
         return cls(
             Selection(**plain["selection"]),
             plain["name"],
             plain["fingerprint"],
-            Record({part: plain["record"][part].cpu().numpy() for part in PARTS}),
+            Record({part: kept[part] for part in PARTS}, kept["earlier"]),
         )
 
 
