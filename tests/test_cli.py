@@ -351,3 +351,24 @@ def test_a_broken_pipe_that_is_not_our_output_is_told(
         patched.setattr(sys, "stdout", nowhere)
         assert main(["verify"]) == 1
     assert capfd.readouterr().err == "vitrail: Broken pipe\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (MemoryError(), "vitrail: there is not enough memory for this\n"),
+        (
+            MemoryError("Unable to allocate 9 GiB"),
+            "vitrail: there is not enough memory for this: Unable to allocate 9 GiB\n",
+        ),
+    ],
+)
+def test_memory_that_is_not_there_is_one_line(
+    fault: MemoryError, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(words: list[str]) -> int:
+        raise fault
+
+    monkeypatch.setattr("vitrail.cli.dispatch", exhausted)
+    assert main(["fit"]) == 1
+    assert capsys.readouterr().err == line

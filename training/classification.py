@@ -10,10 +10,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import MixUp
 
 from vitrail.card import InputRule, Resize, TaskName
+from vitrail.data.source import PARTS, Part
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import Architecture
 from vitrail.models.answer import refuse_without_calls
-from vitrail.models.checkpoint import KEY, Origin
+from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
@@ -22,6 +23,9 @@ from vitrail.training.picture_data import PictureData
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.schedule import WarmupCosine, scale_to
 from vitrail.training.tasks import GOALS, Goal
+
+# The parts of the data that each command reads: they must be those of the run.
+READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class Classification(pl.LightningModule):
@@ -73,6 +77,9 @@ class Classification(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self.goal.prepare(self.net, self.data.part("train").labels)
+            if (path := self.architecture.run_it_starts_from) is not None:
+                self.data.start = load_checkpoint(path)[0].learnt
+            _ = self.data.learnt  # images are hashed, and seen ones refused, before the first step
 
     @property
     def data(self) -> PictureData:
@@ -123,7 +130,7 @@ class Classification(pl.LightningModule):
             self.architecture,
             self.input.rule,
             data.classes,
-            data.learnt(),
+            data.learnt,
             seed,
             self.goal.task.name,
             self.averaged,
@@ -134,9 +141,11 @@ class Classification(pl.LightningModule):
         """Refuse weights of another network before torch complains about every key."""
         if KEY not in checkpoint:
             raise ModelError("this is not a checkpoint written by `vitrail fit`")
-        there, here = Origin.from_plain(checkpoint[KEY]).architecture.untrained(), self.architecture.untrained()
+        origin = Origin.from_plain(checkpoint[KEY])
+        there, here = origin.architecture.untrained(), self.architecture.untrained()
         if there != here:
             raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
+        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn])
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 

@@ -15,7 +15,8 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.data import Pictures
-from vitrail.errors import DataError, ModelError, UsageError
+from vitrail.data.source import PARTS
+from vitrail.errors import ModelError, UsageError
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.answers import keep, write_table
@@ -24,7 +25,7 @@ from vitrail.training.picture_data import PictureData
 from vitrail.training.progress import measured, progress
 from vitrail.training.ranks import is_first, say
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
-from vitrail.training.resume import LENGTHS, KeepSettings, changes, differences, from_weights, progress_of
+from vitrail.training.resume import LENGTHS, KeepSettings, changes, differences, progress_of
 from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
 from vitrail.training.tasks.goal import Report
 
@@ -160,25 +161,16 @@ class CommandLine(LightningCLI):
         return new_run(recipes[-1] if recipes else "run")
 
     def before_fit(self) -> None:
-        """Decode every picture first: one that does not decode is named before a run directory exists."""
+        """Decode every image first: those that do not decode are named before a run directory exists."""
         data = self.datamodule
         self.model.architecture.check_plain()
         say(f"{self.run_directory}: {data.count('train')} pictures to learn from, {data.count('val')} to validate")
         if self.config["fit"]["ckpt_path"] is not None:
-            self.say_taken_up()
-        data.part("train")
-        data.part("val")
+            data.refuse_contradiction(self.origin.learnt, PARTS)
+            say(f"goes on {self.taken_up}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
+        data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_json(self.run_directory / "environment.json", environment())
-
-    def say_taken_up(self) -> None:
-        learnt, here = self.origin.learnt, self.datamodule.learnt()
-        if learnt.fingerprint != here.fingerprint:
-            raise DataError(
-                f"the pictures are not those that the run was trained on: start a new one from its weights, "
-                f"{from_weights(self.config['fit']['ckpt_path'])}"
-            )
-        say(f"goes on {self.taken_up}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
 
     def after_fit(self) -> None:
         trainer = self.trainer

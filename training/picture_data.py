@@ -1,6 +1,8 @@
 """The DataModule: one source of pictures as seeded batches of canvases."""
 
-import numpy as np
+from collections.abc import Iterable
+from functools import cached_property
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,11 @@ from torchvision.tv_tensors import Mask
 
 from vitrail.card import InputRule, Resize, TaskName
 from vitrail.data import Part, Pictures, Source, open_source
-from vitrail.data.subsets import nested_subset, sizes_for
-from vitrail.errors import UsageError
+from vitrail.data.memory import refuse_too_many
+from vitrail.data.record import Record
+from vitrail.data.selection import Selection
+from vitrail.data.source import PARTS, damaged_images
+from vitrail.errors import DamagedImages, UsageError
 from vitrail.models.checkpoint import Learnt
 from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
 from vitrail.training.ranks import even_batches, share_of
@@ -45,14 +50,16 @@ class PictureData(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise UsageError(f"a batch holds at least one picture, not {batch_size}")
-        self.path, self.seed, self.draw, self.batch_size = path, seed, draw, batch_size
+        self.batch_size = batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
         self.source = self.open(path, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
-        self.chosen = self._choose(pictures)
+        self.selection = Selection(path, seed, pictures, draw)
+        self.chosen = self.selection.chosen(self.source)
+        self.start: Learnt | None = None  # of the run whose weights this one begins with
         self._read: dict[Part, Pictures] = {}
 
     def open(self, path: str, seed: int) -> Source:
@@ -68,15 +75,29 @@ class PictureData(pl.LightningDataModule):
         """How many pictures a part has; none is read for that."""
         return len(self.chosen.get(part, self.source.labels(part)))
 
+    def prepare(self) -> None:
+        """Decode what training needs, and every test image once: what is damaged is named before the first step."""
+        refuse_too_many(self.count("train") + self.count("val"), self.rule)
+        faults: list[str] = []
+        for part in ("train", "val"):
+            try:
+                self.part(part)
+            except DamagedImages as damaged:
+                faults += damaged.faults
+        faults += damaged_images(self.source, "test", self.rule)
+        if faults:
+            raise DamagedImages(faults)
+
+    @cached_property
     def learnt(self) -> Learnt:
-        return Learnt(
-            self.path,
-            self.seed,
-            self.source.name,
-            self.source.fingerprint,
-            self.count("train"),
-            self.count("val"),
-        )
+        """What a checkpoint keeps of the data; images are hashed, not decoded, for that."""
+        here = {part: self.selection.contents(self.source, part) for part in PARTS}
+        record = Record.of(here, self.start.record if self.start is not None else None)
+        return Learnt(self.selection, self.source.name, self.source.fingerprint, record)
+
+    def refuse_contradiction(self, learnt: Learnt, parts: Iterable[Part]) -> None:
+        """Refuse these parts where they are not those of a run: see `Record`."""
+        learnt.refuse_contradiction(self.source, self.selection, parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         pictures = self.part("train")
@@ -131,16 +152,6 @@ class PictureData(pl.LightningDataModule):
         for transform in self.augment:
             picture, mask = transform(picture, mask)
         return picture, mask.as_subclass(Tensor) - 1
-
-    def _choose(self, count: int | None) -> dict[Part, np.ndarray]:
-        if count is None:
-            return {}
-        train, val = self.source.labels("train"), self.source.labels("val")
-        sizes = sizes_for(count, len(np.unique(train)), len(val))
-        return {
-            "train": nested_subset(train, sizes[0], self.seed + self.draw),
-            "val": nested_subset(val, sizes[1], self.seed + self.draw),
-        }
 
     def _loader(
         self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False

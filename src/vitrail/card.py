@@ -37,14 +37,19 @@ class InputRule:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Which pictures the model learnt from: enough to know them again, not to rebuild them."""
+    """The images that the model was trained, validated and tested on: enough to know them again, not to rebuild them.
+
+    `pictures` and `draw` say which subset of train and val was used, if it was one.
+    """
 
     name: str
-    fingerprint: str
+    fingerprint: str  # of the contents of the whole set, as it was when the model was trained
     train: int
     val: int
     test: int
-    seed: int
+    seed: int  # of the split
+    pictures: int | None = None
+    draw: int = 0
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ def run(words: list[str]) -> int:
         if not reader_is_gone(fault):
             complain(f"{fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}")
         return 1
+    except MemoryError as fault:
+        print(f"vitrail: there is not enough memory for this{f': {fault}' if str(fault) else ''}", file=sys.stderr)
+        return 1
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or 0)
     except KeyboardInterrupt:

@@ -1,5 +1,7 @@
 """What can go wrong, worded for the person who can mend it."""
 
+from collections.abc import Sequence
+
 
 class VitrailError(Exception):
     """A failure that its reader can mend; the command prints it as one line and ends with `exit_code`."""
@@ -44,6 +46,18 @@ class PictureTooLarge(PictureError):
 
 class DataError(VitrailError):
     """A folder of pictures, or a set, that cannot be learnt from."""
+
+
+class DamagedImages(DataError):
+    """Images of a set that do not decode, all of them in one error."""
+
+    NAMED = 5
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(sorted(faults))
+        more = f"; and {len(faults) - self.NAMED} more" if len(faults) > self.NAMED else ""
+        named = "; ".join(self.faults[: self.NAMED])
+        super().__init__(f"{len(faults)} picture(s) do not decode, mend or remove them: {named}{more}")
 
 
 class ModelError(VitrailError):

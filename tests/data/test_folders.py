@@ -10,6 +10,7 @@ from PIL import Image
 
 from vitrail.card import InputRule
 from vitrail.data import Folders
+from vitrail.data.folders import names_below
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
 
@@ -146,3 +147,9 @@ def test_only_chosen_pictures_are_read(fill: Fill) -> None:
     pictures = Folders(root).read("train", RULE, np.array([1, 5]))
     assert pictures.names == ("train/cat/1.png", "train/dog/2.png")
     assert pictures.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("root", [".", "..", "a", "/a/b", "a/../b"])
+def test_names_are_those_below_the_root(root: str) -> None:
+    files = [Path(root) / "cat" / "1.png", Path(root) / "dog/deep/a name.png"]
+    assert names_below(Path(root), files) == tuple(file.relative_to(root).as_posix() for file in files)

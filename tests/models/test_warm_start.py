@@ -1,10 +1,14 @@
 """Starting from another run: same answers at the same size, tables of positions resampled at another."""
 
+import numpy as np
 import pytest
 import torch
 from timm.layers import resample_abs_pos_embed
 
 from vitrail.card import InputRule
+from vitrail.data.record import Record
+from vitrail.data.selection import Selection
+from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import CNN, ViT
 from vitrail.models.checkpoint import KEY, Learnt, Origin
@@ -18,7 +22,8 @@ def kept(folder, architecture, size: int, classes: int = 3):
     torch.manual_seed(1)
     network = architecture.build(classes, size)
     names = tuple("abcdefgh"[:classes])
-    origin = Origin(architecture, InputRule(size), names, Learnt("digits", 0, "digits", "f", 9, 3), 0)
+    learnt = Learnt(Selection("digits"), "digits", "f", Record({part: np.empty((0, 2), np.int64) for part in PARTS}))
+    origin = Origin(architecture, InputRule(size), names, learnt, 0)
     weights = {f"net.{name}": value for name, value in network.state_dict().items()}
     path = folder / "best.ckpt"
     torch.save({KEY: origin.to_plain(), "state_dict": weights}, path)

@@ -11,7 +11,9 @@ import torch
 import yaml
 
 from vitrail.cli import main
-from vitrail.data import Digits
+from vitrail.data import Digits, memory
+
+from ..sources import split
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.pictures=200"]
 
@@ -46,7 +48,12 @@ def test_the_checkpoint_says_where_it_comes_from(checkpoint: Path) -> None:
     assert origin["input"]["size"] == 8
     assert origin["architecture"]["class_path"] == "vitrail.models.CNN"
     assert origin["learnt"]["fingerprint"] == Digits().fingerprint
-    assert (origin["learnt"]["train"], origin["learnt"]["val"]) == (1151, 287)
+    assert {part: len(pairs) for part, pairs in origin["learnt"]["record"].items()} == {
+        "train": 1151,
+        "val": 287,
+        "test": 359,
+        "earlier": 0,
+    }
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
@@ -192,6 +199,41 @@ def test_a_broken_picture_is_named_before_a_run_directory_exists(
     assert str(tmp_path / "pictures/cat") in error
     assert len(error.splitlines()) == 1
     assert not run.exists()
+
+
+def test_damaged_images_of_all_parts_are_named_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split(tmp_path / "images")
+    damaged = ["train/cat/01.png", "val/dog/24.png", "test/cat/33.png", "test/dog/34.png"]
+    for name in damaged:
+        file = tmp_path / "images" / name
+        file.write_bytes(file.read_bytes()[:50])
+    assert (
+        main(["fit", *FAST, f"--data.path={tmp_path / 'images'}", "--data.pictures=32", f"--run={tmp_path / 'run'}"])
+        == 1
+    )
+    error = capsys.readouterr().err
+    assert error.startswith("vitrail: 4 picture(s) do not decode, mend or remove them: ")
+    assert all(f"{tmp_path / 'images' / name}: " in error for name in damaged)
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_images_that_do_not_fit_into_memory_are_refused_in_one_line(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checkpoint: Path
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**4)
+    more = [f"--run={tmp_path / 'run'}"] if verb == "fit" else [f"--ckpt_path={checkpoint}"]
+    assert main([verb, *FAST, *more]) == 1
+    counted = "200 decoded images" if verb == "fit" else "359 decoded images"
+    error = capsys.readouterr().err
+    assert error == (
+        f"vitrail: {counted} of 8 × 8 pixels take 0.0 GB of memory, 0.0 GB are free: "
+        "choose a smaller --data.size, or fewer --data.pictures\n"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_directory_is_never_written_over(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

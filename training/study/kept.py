@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vitrail.card import InputRule
 from vitrail.data import Part, Pictures, Source
+from vitrail.data.contents import Contents
 from vitrail.data.source import PARTS
 from vitrail.data.subsets import nested_subset
 from vitrail.training.picture_data import PictureData
@@ -26,6 +27,9 @@ class Kept:
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.source.labels(part)
+
+    def contents(self, part: Part) -> Contents:
+        return self.source.contents(part)
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         count = len(self.labels(part))
@@ -57,6 +61,9 @@ class Few:
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.source.labels(part)[self.places[part]]
+
+    def contents(self, part: Part) -> Contents:
+        return self.source.contents(part).take(self.places[part])
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         places = self.places[part]

@@ -12,7 +12,8 @@ ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
 
 The file takes uint8 pictures of any size and carries its classes, input rule and measured accuracy.
 --precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses no accuracy.
-Its answers are compared with the network's on the test pictures; where they differ, nothing is written."""
+Its answers are compared with the network's on the test pictures; where they differ, nothing is written.
+Pictures for validation and test that are not those of the run are refused: none of the latter was trained on."""
 
 
 def main(args: Sequence[str]) -> int:

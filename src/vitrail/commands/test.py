@@ -10,6 +10,7 @@ F1 and average precision, of values MAE, RMSE and R², of places the share that 
 
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 
+Refused where these are not the test pictures that the run recorded, so that none of them was trained on.
 The answer to every picture goes to predictions.npz in the run directory.
 The configuration of the run that the checkpoint lies in is used; --config takes another.
 """

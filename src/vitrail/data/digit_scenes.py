@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.card import InputRule, TaskName
+from vitrail.data.contents import Contents, row_keys
 from vitrail.data.digits import Digits
 from vitrail.data.maps import map_canvas
-from vitrail.data.source import PARTS, Part, Pictures
+from vitrail.data.source import PARTS, Part, Pictures, canvases_of
 from vitrail.data.strata import rarest_label
-from vitrail.images import to_canvas
 
 SCENES: dict[Part, int] = {"train": 4000, "val": 500, "test": 1000}
 SIDE, DIGIT = 24, 8  # pixels
@@ -50,11 +50,15 @@ class DigitScenes:
             return rarest_label(digits_in(self._maps[part]) > 0)
         return np.zeros(len(self._maps[part]), np.int64)
 
+    def contents(self, part: Part) -> Contents:
+        scenes, maps = self._grey[part], self._maps[part]
+        return Contents(names_of(part, np.arange(len(scenes))), row_keys(scenes), row_keys(maps))
+
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         indices = np.arange(len(self._grey[part])) if chosen is None else chosen
-        pictures = (Image.fromarray(grey).convert("RGB") for grey in self._grey[part][indices])
-        images = np.stack([to_canvas(picture, rule) for picture in pictures])
-        return Pictures(images, self._targets(self._maps[part][indices], rule), tuple(f"{part} {i}" for i in indices))
+        scenes = (Image.fromarray(grey).convert("RGB") for grey in self._grey[part][indices])
+        images = canvases_of(scenes, len(indices), rule)
+        return Pictures(images, self._targets(self._maps[part][indices], rule), names_of(part, indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
@@ -81,6 +85,10 @@ def draw(part: Part, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             scene[top : top + DIGIT, left : left + DIGIT] = digits.images[shown, ..., 0]
             places[top : top + DIGIT, left : left + DIGIT] = digits.labels[shown]
     return scenes, maps
+
+
+def names_of(part: Part, indices: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"{part} {i}" for i in indices)
 
 
 def digits_in(maps: NDArray[np.uint8]) -> NDArray[np.int64]:

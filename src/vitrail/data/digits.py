@@ -8,9 +8,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from vitrail.card import InputRule, TaskName
-from vitrail.data.source import Part, Pictures
+from vitrail.data.contents import Contents, row_keys
+from vitrail.data.source import Part, Pictures, canvases_of
 from vitrail.data.subsets import three_parts
-from vitrail.images import to_canvas
 
 
 class Digits:
@@ -33,11 +33,18 @@ class Digits:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._labels[self._parts[part]]
 
+    def contents(self, part: Part) -> Contents:
+        indices = self._parts[part]
+        return Contents(names_of(indices), row_keys(self._grey[indices]), row_keys(self._labels[indices]))
+
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         indices = self._parts[part] if chosen is None else self._parts[part][chosen]
-        pictures = [Image.fromarray(grey).convert("RGB") for grey in self._grey[indices]]
-        images = np.stack([to_canvas(picture, rule) for picture in pictures])
-        return Pictures(images, self._labels[indices], tuple(f"digit {i}" for i in indices))
+        images = (Image.fromarray(grey).convert("RGB") for grey in self._grey[indices])
+        return Pictures(canvases_of(images, len(indices), rule), self._labels[indices], names_of(indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[self._parts[part][index]][..., None], 3, axis=2)
+
+
+def names_of(indices: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"digit {i}" for i in indices)

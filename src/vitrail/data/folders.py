@@ -1,17 +1,22 @@
 """Folders of pictures, one a class: split already (train, val, test), or one pile that is split here."""
 
-import hashlib
+import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.card import InputRule, TaskName
+from vitrail.data.contents import Contents, keys_of, text_keys
+from vitrail.data.file_digests import FileDigests
+from vitrail.data.memory import empty_canvases
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
-from vitrail.errors import DataError, PictureError
+from vitrail.errors import DamagedImages, DataError, PictureError
 from vitrail.images import EXTENSIONS, decode, fit
 
 SPELLINGS: dict[Part, tuple[str, ...]] = {
@@ -19,7 +24,6 @@ SPELLINGS: dict[Part, tuple[str, ...]] = {
     "val": ("val", "validation", "valid"),
     "test": ("test",),
 }
-NAMED_FAULTS = 5
 
 
 class Folders:
@@ -38,29 +42,34 @@ class Folders:
         self._files = {
             part: list_pictures(folder, self.classes) for part, folder in (listed or {"train": pile}).items()
         }
+        self._digests = FileDigests(self.path)
         self._check()
         self._split(seed)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over every file's place and length, so that an added, lost, moved or edited picture shows."""
-        digest = hashlib.sha256()
-        for part in PARTS:
-            for file, _ in self._files[part]:
-                digest.update(f"{part}\0{file.relative_to(self.path)}\0{file.stat().st_size}\n".encode())
-        return digest.hexdigest()
+        """Over name and content of every file, so that an image added, lost, moved, renamed or edited shows."""
+        names = sorted(name for part in PARTS for name in self._names(part))
+        return sha256(os.fsencode("\0".join(names)) + self._digests.of(names).tobytes()).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return np.array([label for _, label in self._files[part]], np.int64)
 
+    def contents(self, part: Part) -> Contents:
+        targets = text_keys(self.classes)[self.labels(part)]
+        return Contents(self._names(part), keys_of(self._digests.of(self._names(part))), targets)
+
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         pairs = self._files[part] if chosen is None else [self._files[part][i] for i in chosen]
         files = [file for file, _ in pairs]
-        names = tuple(str(file.relative_to(self.path)) for file in files)
-        return Pictures(read_canvases(files, rule), np.array([label for _, label in pairs], np.int64), names)
+        labels = np.array([label for _, label in pairs], np.int64)
+        return Pictures(read_canvases(files, rule), labels, names_below(self.path, files))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.array(decode(self._files[part][index][0].read_bytes()))
+
+    def _names(self, part: Part) -> tuple[str, ...]:
+        return names_below(self.path, [file for file, _ in self._files[part]])
 
     def _folder(self, part: Part) -> Path | None:
         return next((folder for name in SPELLINGS[part] if (folder := self.path / name).is_dir()), None)
@@ -93,6 +102,12 @@ class Folders:
         self._files |= {part: [pile[i] for i in indices] for part, indices in parts.items()}
 
 
+def names_below(root: Path, files: Iterable[Path]) -> tuple[str, ...]:
+    """As `file.relative_to(root).as_posix()` names them, in a tenth of the time: of 60,000 files that was seconds."""
+    start = "" if str(root) == "." else f"{root}{os.sep}"
+    return tuple(str(file).removeprefix(start).replace(os.sep, "/") for file in files)
+
+
 def class_names(folder: Path) -> tuple[str, ...]:
     """The sub-folders, sorted by name; their order becomes part of the model."""
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
@@ -113,7 +128,7 @@ def list_pictures(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, in
 
 def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:
     """Decode every file once, in parallel; all that do not decode are named in one error."""
-    canvases = np.empty((len(files), rule.size, rule.size, 3), np.uint8)
+    canvases = empty_canvases(len(files), rule)
     faults: list[str] = []
 
     def read(index: int) -> None:
@@ -125,7 +140,5 @@ def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, range(len(files))))
     if faults:
-        more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
-        named = "; ".join(sorted(faults)[:NAMED_FAULTS])
-        raise DataError(f"{len(faults)} picture(s) do not decode, mend or remove them: {named}{more}")
+        raise DamagedImages(faults)
     return canvases

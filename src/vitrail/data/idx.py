@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.card import InputRule, TaskName
-from vitrail.data.source import Part, Pictures
+from vitrail.data.contents import Contents, row_keys
+from vitrail.data.source import Part, Pictures, canvases_of
 from vitrail.data.subsets import VAL_SHARE, held_out
 from vitrail.errors import DataError
-from vitrail.images import to_canvas
 
 Half = Literal["train", "t10k"]
 HALVES: tuple[Half, ...] = ("train", "t10k")
@@ -57,11 +57,17 @@ class Idx:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._numbers[half_of(part)][self._parts[part]]
 
+    def contents(self, part: Part) -> Contents:
+        half, indices = half_of(part), self._parts[part]
+        return Contents(
+            names_of(half, indices), row_keys(self._grey[half][indices]), row_keys(self._numbers[half][indices])
+        )
+
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         indices = self._parts[part] if chosen is None else self._parts[part][chosen]
         grey, half = self._grey[half_of(part)], half_of(part)
-        images = np.stack([to_canvas(Image.fromarray(grey[i]).convert("RGB"), rule) for i in indices])
-        return Pictures(images, self._numbers[half][indices], tuple(f"{half} {i}" for i in indices))
+        images = (Image.fromarray(grey[i]).convert("RGB") for i in indices)
+        return Pictures(canvases_of(images, len(indices), rule), self._numbers[half][indices], names_of(half, indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[half_of(part)][self._parts[part][index]][..., None], 3, axis=2)
@@ -69,6 +75,10 @@ class Idx:
 
 def half_of(part: Part) -> Half:
     return "t10k" if part == "test" else "train"
+
+
+def names_of(half: Half, indices: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"{half} {i}" for i in indices)
 
 
 def is_idx(path: str | Path) -> bool:

@@ -1,8 +1,8 @@
 """A folder of pictures with a table in it that says what each shows: several labels, values, or a map."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.card import InputRule, TaskName
-from vitrail.data.folders import NAMED_FAULTS, read_canvases
+from vitrail.data.contents import Contents, Keys, keys_of, row_keys
+from vitrail.data.file_digests import FileDigests
+from vitrail.data.folders import names_below, read_canvases
 from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.strata import rarest_label
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
-from vitrail.data.tables import Row, find_table, labels_of, read_table, refuse, values_of
+from vitrail.data.tables import NAMED_FAULTS, Row, find_table, labels_of, read_table, refuse, values_of
 from vitrail.errors import DataError, PictureError
 from vitrail.images import decode
 
@@ -32,6 +34,7 @@ class Tabled(ABC):
         self.table = table
         self.path = table.parent
         self.name = self.path.resolve().name
+        self._digests = FileDigests(self.path)
         columns, self._rows = read_table(table)
         self.classes = self._understand(columns)
         self._parts = self._split(self._strata(), seed)
@@ -44,29 +47,43 @@ class Tabled(ABC):
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
         """What the pictures in these rows show, as `Pictures.labels` has it for the task."""
 
+    @abstractmethod
+    def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
+        """The targets of the images in these rows, by content."""
+
     def _strata(self) -> NDArray[np.int64]:
         """A number for each row; rows of one number are shared out among the parts in proportion."""
         return np.zeros(len(self._rows), np.int64)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over the table and every picture's length, so that what was added, lost, moved or edited shows."""
-        digest = hashlib.sha256(self.table.read_bytes())
-        for row in self._rows:
-            digest.update(f"{row.file.relative_to(self.path)}\0{row.file.stat().st_size}\n".encode())
-        return digest.hexdigest()
+        """Over the table and the contents of all files that it names: what is added, lost, moved or edited shows."""
+        rows = np.arange(len(self._rows))
+        said = self.table.read_bytes() + "\0".join(self.classes).encode()
+        return sha256(said + self._digests.of(self._files(rows)).tobytes()).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._strata()[self._parts[part]]
 
+    def contents(self, part: Part) -> Contents:
+        rows = self._parts[part]
+        names = self._names(rows)
+        return Contents(names, keys_of(self._digests.of(names)), self._target_keys(rows))
+
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
         rows = self._parts[part] if chosen is None else self._parts[part][chosen]
         files = [self._rows[i].file for i in rows]
-        names = tuple(str(file.relative_to(self.path)) for file in files)
-        return Pictures(read_canvases(files, rule), self._targets(rows, rule), names)
+        return Pictures(read_canvases(files, rule), self._targets(rows, rule), self._names(rows))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.array(decode(self._rows[self._parts[part][index]].file.read_bytes()))
+
+    def _names(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        return names_below(self.path, (self._rows[i].file for i in rows))
+
+    def _files(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        """Every file that these rows name."""
+        return self._names(rows)
 
     def _split(self, strata: NDArray[np.int64], seed: int) -> dict[Part, NDArray[np.int64]]:
         """As the table says; parts that it does not name are cut from those for training."""
@@ -106,6 +123,9 @@ class LabelTable(Tabled):
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
         return self._has[rows].astype(np.uint8)
 
+    def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
+        return row_keys(self._has[rows])
+
 
 class ValueTable(Tabled):
     """values.csv: `picture` and a column of numbers for each value."""
@@ -127,6 +147,9 @@ class ValueTable(Tabled):
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
         return self._values[rows]
 
+    def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
+        return row_keys(self._values[rows])
+
 
 class MapTable(Tabled):
     """maps.csv: `picture,map`, the map a picture of the same size whose grey values number the lines of classes.txt."""
@@ -146,6 +169,15 @@ class MapTable(Tabled):
         if not 2 <= len(set(classes)) == len(classes) <= 255:
             raise DataError(f"{file} must name 2 to 255 classes, each once; it has {len(classes)} lines")
         return classes
+
+    def _files(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        return self._names(rows) + self._map_names(rows)
+
+    def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
+        return keys_of(self._digests.of(self._map_names(rows)))
+
+    def _map_names(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        return tuple(self._rows[i].cells[0] for i in rows)
 
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
         canvases, faults = np.empty((len(rows), rule.size, rule.size), np.uint8), []

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from vitrail.atomic import draft_of
 from vitrail.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind, TaskName
 from vitrail.classifier import Classifier
 from vitrail.data import Pictures, Source, open_source
-from vitrail.data.subsets import nested_subset
+from vitrail.data.source import PARTS
 from vitrail.errors import DataError, ModelError, ParityError, UsageError
 from vitrail.export.abstention import fit_threshold, weigh_threshold
 from vitrail.export.calibration import calibration_error, fit_temperature
@@ -28,7 +29,7 @@ from vitrail.export.proof import BOUND, all_by_file, cpu_session, prove
 from vitrail.export.whole import compare_whole
 from vitrail.golden import RECIPE, golden_pictures
 from vitrail.golden_check import check_golden
-from vitrail.models.checkpoint import Origin, read_checkpoint
+from vitrail.models.checkpoint import Learnt, Origin, read_checkpoint
 from vitrail.models.cost import count_flops, count_parameters
 from vitrail.seal import seal
 from vitrail.tasks import TASKS, Task
@@ -71,7 +72,7 @@ def export(
     refuse_for_task(origin.task, precision, explained)
     source = source_of(origin, data_path)
     say("reading pictures")
-    val, test = validation_pictures(origin, source), source.read("test", origin.input)
+    val, test = images_of_run(origin, source, data_path)
     say("writing the graph")
     model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
     learnt_from = all_by_file(cpu_session(model), val.images)
@@ -92,7 +93,7 @@ def export(
         architecture=origin.architecture.to_plain(),
         parameters=count_parameters(network),
         flops=count_flops(network, origin.input.size),
-        dataset=dataset_of(origin, len(test)),
+        dataset=dataset_of(origin.learnt),
         seed=origin.seed,
         test_accuracy=measured.accuracy,
         parity=kept.proof.parity,
@@ -159,7 +160,7 @@ def abstention_of(
 
 def source_of(origin: Origin, data_path: str | None) -> Source:
     """Where the checkpoint's pictures are; another set of classes is refused."""
-    source = open_source(data_path or origin.learnt.path, origin.learnt.seed)
+    source = open_source(data_path or origin.learnt.selection.path, origin.learnt.selection.seed)
     if source.task != origin.task:
         raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
     if source.classes != origin.classes:
@@ -169,16 +170,19 @@ def source_of(origin: Origin, data_path: str | None) -> Source:
     return source
 
 
-def dataset_of(origin: Origin, test: int) -> Dataset:
+def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Pictures, Pictures]:
+    """The very images that the run validated on, and those that it kept for the test; any others are refused."""
     learnt = origin.learnt
-    return Dataset(learnt.name, learnt.fingerprint, learnt.train, learnt.val, test, learnt.seed)
+    selection = replace(learnt.selection, path=data_path or learnt.selection.path)
+    learnt.refuse_contradiction(source, selection, ("val", "test"))
+    val = source.read("val", origin.input, selection.chosen(source).get("val"))
+    return val, source.read("test", origin.input)
 
 
-def validation_pictures(origin: Origin, source: Source) -> Pictures:
-    """Those that the run used, and no others: a temperature may not learn from more pictures than the network."""
-    labels = source.labels("val")
-    chosen = nested_subset(labels, min(origin.learnt.val, len(labels)), origin.learnt.seed)
-    return source.read("val", origin.input, chosen)
+def dataset_of(learnt: Learnt) -> Dataset:
+    train, val, test = (learnt.count(part) for part in PARTS)
+    chosen = learnt.selection
+    return Dataset(learnt.name, learnt.fingerprint, train, val, test, chosen.seed, chosen.pictures, chosen.draw)
 
 
 def golden_answers(kept: Candidate, graph: Graph) -> Golden:

@@ -51,6 +51,11 @@ class Architecture(ABC):
         except TypeError as fault:
             raise ModelError(f"{path} cannot be made again from what a checkpoint holds of it: {fault}") from fault
 
+    @property
+    def run_it_starts_from(self) -> str | None:
+        """The checkpoint of another run whose weights it takes, if it takes any."""
+        return self.pretrained if isinstance(self.pretrained, str) and self.name is None else None
+
     def untrained(self) -> "Architecture":
         """The same without weights to start from: two architectures are one if these are equal."""
         return replace(self, pretrained=False)

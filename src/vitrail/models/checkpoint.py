@@ -1,15 +1,21 @@
 """A checkpoint as vitrail keeps it: weights, and in plain data everything needed to use them elsewhere."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitrail.card import InputRule, TaskName
+from vitrail.data.record import Record
+from vitrail.data.selection import Selection
+from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import ModelError
 from vitrail.models.architecture import Architecture
 
@@ -24,14 +30,41 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Learnt:
-    """Where the pictures were and how many were used: enough to open the same source again."""
+    """What a run was given: enough to open the same source, choose the same images and know that they are the same."""
 
-    path: str
-    seed: int
+    selection: Selection
     name: str
     fingerprint: str
-    train: int
-    val: int
+    record: Record
+
+    def count(self, part: Part) -> int:
+        return len(self.record.parts[part])
+
+    def refuse_contradiction(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
+        """Refuse a source whose parts are not those of the run: see `Record`."""
+        here = {part: selection.contents(source, part) for part in parts}
+        self.record.refuse_contradiction(here, selection.why_not(self.selection))
+
+    def to_plain(self) -> dict[str, Any]:
+        """The record as tensors: they load with `weights_only=True` and take 16 bytes an image."""
+        kept: dict[str, NDArray[np.int64]] = {"earlier": self.record.earlier}
+        kept |= {part: self.record.parts[part] for part in PARTS}
+        return {
+            "selection": asdict(self.selection),
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "record": {part: torch.from_numpy(keys) for part, keys in kept.items()},
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Learnt":
+        kept = {part: keys.cpu().numpy() for part, keys in plain["record"].items()}
+        return cls(
+            Selection(**plain["selection"]),
+            plain["name"],
+            plain["fingerprint"],
+            Record({part: kept[part] for part in PARTS}, kept["earlier"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +85,7 @@ class Origin:
             "architecture": self.architecture.to_plain(),
             "input": asdict(self.input) | {"mean": list(self.input.mean), "std": list(self.input.std)},
             "classes": list(self.classes),
-            "learnt": asdict(self.learnt),
+            "learnt": self.learnt.to_plain(),
             "seed": self.seed,
             "task": self.task,
             "averaged": self.averaged,
@@ -69,7 +102,7 @@ class Origin:
             architecture=Architecture.from_plain(plain["architecture"]),
             input=InputRule(**plain["input"]),
             classes=tuple(plain["classes"]),
-            learnt=Learnt(**plain["learnt"]),
+            learnt=Learnt.from_plain(plain["learnt"]),
             seed=plain["seed"],
             task=plain.get("task", "classification"),
             averaged=plain.get("averaged", False),

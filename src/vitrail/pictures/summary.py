@@ -1,6 +1,6 @@
 """A card as a person wants to read it."""
 
-from vitrail.card import Abstention, Calibration, Card, Precision, Whole
+from vitrail.card import Abstention, Calibration, Card, Dataset, Precision, Whole
 
 SHOWN_CLASSES = 8
 
@@ -21,7 +21,11 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
         ("architecture", architecture(card)),
         ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
-        ("learnt from", f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate"),
+        (
+            "learnt from",
+            f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate{subset(dataset)}; "
+            f"{dataset.test:,} others to test",
+        ),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
         ("parity", agreement(card)),
         ("resized", whole_pictures(card.whole)),
@@ -31,6 +35,10 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *((f"  {weighed.kind}", weighing(weighed)) for weighed in card.precisions),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
+
+
+def subset(dataset: Dataset) -> str:
+    return "" if dataset.pictures is None else f" (subset {dataset.draw} of {dataset.pictures:,})"
 
 
 def results(card: Card) -> list[str]:

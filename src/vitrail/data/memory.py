@@ -1,0 +1,89 @@
+"""The memory of decoded images, refused before it is allocated where this machine or container has less."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.card import InputRule
+from vitrail.errors import DataError
+
+ROOT = Path("/")
+
+# A group's limit, its use, and what of that is cache that the kernel gives back: version 2 of cgroups, then version 1.
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def empty_canvases(count: int, rule: InputRule) -> NDArray[np.uint8]:
+    """Room for so many canvases, uint8 [count, size, size, 3]."""
+    refuse_too_many(count, rule)
+    try:
+        return np.empty((count, rule.size, rule.size, 3), np.uint8)
+    except MemoryError as fault:  # a limit that no file tells of, such as `ulimit -v`
+        raise DataError(too_many(count, rule, "more than this process may have")) from fault
+
+
+def refuse_too_many(count: int, rule: InputRule) -> None:
+    """Linux grants memory that it does not have, and ends the process when it is written to."""
+    free = free_memory()
+    if free is not None and bytes_of(count, rule) > free:
+        raise DataError(too_many(count, rule, f"{free / 1e9:,.1f} GB are free"))
+
+
+def bytes_of(count: int, rule: InputRule) -> int:
+    return count * rule.size**2 * 3
+
+
+def too_many(count: int, rule: InputRule, why: str) -> str:
+    return (
+        f"{count:,} decoded images of {rule.size} × {rule.size} pixels take {bytes_of(count, rule) / 1e9:,.1f} GB of "
+        f"memory, {why}: choose a smaller --data.size, or fewer --data.pictures"
+    )
+
+
+def free_memory(root: Path = ROOT) -> int | None:
+    """Bytes that this process may still take, by the machine and by every control group around it; None if unknown."""
+    found = [*machine_free(root), *group_free(root)]
+    return max(0, min(found)) if found else None
+
+
+def machine_free(root: Path) -> Iterator[int]:
+    info = root / "proc/meminfo"
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+
+
+def group_free(root: Path) -> Iterator[int]:
+    membership = root / "proc/self/cgroup"
+    if not membership.is_file():
+        return
+    for line in membership.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base, names = root / "sys/fs/cgroup", VERSION_2
+        elif "memory" in controllers.split(","):
+            base, names = root / "sys/fs/cgroup/memory", VERSION_1
+        else:
+            continue
+        own = base / path.lstrip("/")
+        # Within a container the path may be the host's, and the group itself be mounted at the base.
+        for group in (own, *own.parents):
+            yield from room_in(group, names)
+            if group == base:
+                break
+
+
+def room_in(group: Path, names: tuple[str, str, str]) -> Iterator[int]:
+    limit, usage, cache = names
+    try:
+        most = (group / limit).read_text().strip()
+        used = int((group / usage).read_text())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        if most != "max":
+            yield int(most) - used + int(statistics.get(cache, 0))
+    except (OSError, ValueError):  # a group that is not mounted here, or has no limit of memory
+        return

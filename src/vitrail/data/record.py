@@ -1,0 +1,97 @@
+"""The images that a run used, by content, and the refusal of data that contradict them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.data.contents import Contents, Keys
+from vitrail.data.source import Part
+from vitrail.errors import DataError
+
+SPOKEN: dict[Part, str] = {"train": "training", "val": "validation", "test": "test"}
+TRAINED_BEFORE: dict[Part, tuple[Part, ...]] = {"test": ("train", "val"), "val": ("train",), "train": ()}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What each part of a run held: keys of images and targets, int64 [N, 2], sorted. 16 bytes an image.
+
+    The rule: a command that reads a part gets exactly the images and targets that this part held when the run was
+    fitted, as often as it held them. Their names, order and folders do not count. So a set that is as it was is never
+    refused, whatever images it holds twice; and an image that the run trained on cannot come into the test part.
+    """
+
+    parts: Mapping[Part, NDArray[np.int64]]
+    # Images [M] that earlier runs trained or validated on, where the run started from the weights of one; sorted.
+    earlier: Keys = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @classmethod
+    def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
+        """Of a run with these parts, perhaps from the weights of another: then its test part must be unseen by both."""
+        if start is None:
+            return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
+        if found := start.leak("test", parts["test"]):
+            raise DataError(f"{found}, whose weights this one starts from: choose others, or a test part of its own")
+        return cls({part: sorted_pairs(contents) for part, contents in parts.items()}, start.seen("test"))
+
+    def refuse_contradiction(self, here: Mapping[Part, Contents], cause: str) -> None:
+        """Refuse parts that are not as they were; `cause` says how that may have come."""
+        for part in ("test", "val", "train"):  # the worst first
+            if part in here and (found := self.contradiction(part, here[part])):
+                raise DataError(f"{found}: {cause}")
+
+    def contradiction(self, part: Part, here: Contents) -> str | None:
+        """How a part differs from what it held, with the number of images and the first of them."""
+        there, pairs = self.parts[part], sorted_pairs(here)
+        if np.array_equal(pairs, there):
+            return None
+        return (
+            self.leak(part, here) or f"the {SPOKEN[part]} images are not those of this run: {difference(there, here)}"
+        )
+
+    def leak(self, part: Part, here: Contents) -> str | None:
+        """How many images of a part were seen by the run, though they were not in this part then."""
+        leaked = np.isin(here.images, self.seen(part)) & ~np.isin(here.images, self.parts[part][:, 0])
+        if not leaked.any():
+            return None
+        what = "trained or validated on" if part == "test" else "trained on"
+        first = here.names[int(leaked.argmax())]
+        return f"{leaked.sum():,} of {len(here):,} {SPOKEN[part]} images were {what} by the run (the first: {first})"
+
+    def seen(self, part: Part) -> Keys:
+        """The images that must not come into a part."""
+        earlier = self.earlier if part == "test" else self.earlier[:0]
+        return np.unique(np.concatenate([earlier, *(self.parts[other][:, 0] for other in TRAINED_BEFORE[part])]))
+
+
+def sorted_pairs(contents: Contents) -> NDArray[np.int64]:
+    return np.stack([contents.images, contents.targets], axis=1)[np.lexsort((contents.targets, contents.images))]
+
+
+def difference(there: NDArray[np.int64], here: Contents) -> str:
+    """How many images are new, have another target or are missing, with the first that has a name."""
+    left = Counter(map(tuple, there.tolist()))
+    new: list[int] = []
+    for place, pair in enumerate(zip(here.images.tolist(), here.targets.tolist(), strict=True)):
+        left[pair] -= 1
+        if left[pair] < 0:
+            new.append(place)
+    missing = Counter(image for (image, _), count in left.items() for _ in range(count))
+    relabelled = []
+    for place in new:
+        image = int(here.images[place])
+        if missing[image] > 0:
+            missing[image] -= 1
+            relabelled.append(place)
+    added = sorted(set(new) - set(relabelled))
+    found = [named(added, "new or edited", here), named(relabelled, "with another target", here)]
+    if missing.total():
+        found.append(f"{missing.total():,} missing")
+    return ", ".join(filter(None, found))
+
+
+def named(places: list[int], what: str, here: Contents) -> str:
+    return f"{len(places):,} {what} (the first: {here.names[places[0]]})" if places else ""

@@ -1,0 +1,164 @@
+"""Digests of files: SHA-256 whatever is remembered, read once while a file stays as it is, and never stale."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitrail.data import file_digests
+from vitrail.data.file_digests import FileDigests, cache_file
+from vitrail.errors import DataError
+
+NAMES = ("a/1.jpg", "a/2.jpg", "b/a name.jpg")
+LONG_AGO = 10**18
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of three files that were last written long ago, and a cache of this test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "images"
+    for number, name in enumerate(NAMES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(bytes([number]) * 100)
+    return folder
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files whose contents were read."""
+    paths: list[str] = []
+    whole = file_digests.read_digest
+
+    def counted(path: str) -> tuple[bytes, file_digests.State | None]:
+        paths.append(Path(path).name)
+        return whole(path)
+
+    monkeypatch.setattr(file_digests, "read_digest", counted)
+    return paths
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all files had been written long before they are hashed."""
+    monkeypatch.setattr(file_digests, "TICK", -LONG_AGO)
+
+
+def expected(root: Path) -> list[bytes]:
+    return [sha256((root / name).read_bytes()).digest() for name in NAMES]
+
+
+def found(root: Path) -> list[bytes]:
+    """As another process would find them."""
+    return [row.tobytes() for row in FileDigests(root).of(NAMES)]
+
+
+@pytest.mark.usefixtures("settled")
+def test_digests_are_those_of_the_contents_and_each_file_is_read_once(root: Path, read: list[str]) -> None:
+    assert found(root) == expected(root)
+    assert sorted(read) == ["1.jpg", "2.jpg", "a name.jpg"]
+    assert found(root) == expected(root)
+    assert len(read) == 3
+
+
+@pytest.mark.usefixtures("settled")
+def test_parts_hashed_one_after_the_other_are_all_remembered(root: Path, read: list[str]) -> None:
+    for name in NAMES:
+        FileDigests(root).of([name])
+    assert found(root) == expected(root)
+    assert len(read) == 3
+
+
+def test_a_file_written_just_now_is_not_remembered(root: Path, read: list[str]) -> None:
+    """It may be written again within one tick of the clock, and look the same."""
+    assert found(root) == found(root) == expected(root)
+    assert len(read) == 6
+
+
+@pytest.mark.usefixtures("settled")
+def test_an_edit_that_keeps_length_and_time_is_seen(root: Path) -> None:
+    file = root / NAMES[0]
+    before, time = found(root), file.stat().st_mtime_ns
+    file.write_bytes(b"x" * 100)
+    os.utime(file, ns=(time, time))
+    assert file.stat().st_mtime_ns == time
+    assert found(root) == expected(root) != before
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_put_in_anothers_place_with_its_length_and_time_is_seen(root: Path, tmp_path: Path) -> None:
+    file, other = root / NAMES[0], tmp_path / "other"
+    found(root)
+    other.write_bytes(b"x" * 100)
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    other.replace(file)
+    assert found(root) == expected(root)
+
+
+@pytest.mark.usefixtures("settled")
+def test_files_that_are_gone_are_forgotten(root: Path) -> None:
+    found(root)
+    store = cache_file(root)
+    assert store is not None
+    (root / NAMES[0]).unlink()
+    (root / "a/new.jpg").write_bytes(b"new")
+    FileDigests(root).of(["a/new.jpg"])
+    assert set(file_digests.read_entries(store)) == {*NAMES[1:], "a/new.jpg"}
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("damage", [b"", b"no archive", None])
+def test_a_damaged_cache_is_as_good_as_none(root: Path, damage: bytes | None, read: list[str]) -> None:
+    before = found(root)
+    store = cache_file(root)
+    assert store is not None
+    content = store.read_bytes()
+    store.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    assert found(root) == before
+    assert len(read) == 6
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_digest_that_rotted_on_the_disk_is_not_believed(root: Path) -> None:
+    before = found(root)
+    store = cache_file(root)
+    assert store is not None
+    content = bytearray(store.read_bytes())
+    place = content.index(before[0])
+    content[place] ^= 1
+    store.write_bytes(content)
+    assert found(root) == before
+
+
+@pytest.mark.usefixtures("settled")
+def test_without_a_cache_folder_everything_is_hashed(
+    root: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert found(root) == found(root) == expected(root)
+    assert len(read) == 6
+
+
+def test_where_there_is_no_home_there_is_no_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_file(root) is None
+    assert found(root) == expected(root)
+
+
+def test_a_file_larger_than_a_block_is_hashed_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_digests, "BLOCK", 7)
+    (root / NAMES[0]).write_bytes(np.arange(200, dtype=np.uint8).tobytes())
+    assert found(root) == expected(root)
+
+
+def test_a_file_that_cannot_be_read_is_named(root: Path) -> None:
+    (root / NAMES[1]).unlink()
+    with pytest.raises(DataError, match=r"2\.jpg cannot be read: No such file"):
+        found(root)

@@ -1,0 +1,293 @@
+"""A run and its images: whatever changes afterwards, no command measures a network on images that it was trained on."""
+
+import os
+import shutil
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitrail.classifier import Classifier
+from vitrail.cli import main
+from vitrail.data import open_source
+from vitrail.data.selection import Selection
+from vitrail.data.source import PARTS
+from vitrail.errors import DataError
+from vitrail.export.calibration import fit_temperature
+from vitrail.export.file import images_of_run, source_of
+from vitrail.models import CNN
+from vitrail.models.checkpoint import Learnt, Origin, load_checkpoint
+from vitrail.training.picture_data import PictureData
+
+from ..sources import FOLDERS, draw_images, pile, split
+
+TINY = ["--config", "digits-cnn", "--model.net.width=4", "--model.net.stages=2", "--model.net.blocks=1"]
+STEPS = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--data.batch_size=8"]
+
+
+@pytest.fixture
+def fitted(tmp_path: Path) -> Callable[..., Path]:
+    """Fit a tiny network on a set of this kind, and return the set's folder; the run lies beside it."""
+
+    def fit(write: Callable[[Path], None], *more: str) -> Path:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        write(folder)
+        words = ["fit", *TINY, *STEPS, f"--data.path={folder}", f"--run={tmp_path / 'run'}", *more]
+        assert main(words) == 0
+        return folder
+
+    return fit
+
+
+def checkpoint_of(folder: Path) -> Path:
+    return folder.parent / "run/checkpoints/best.ckpt"
+
+
+def run(verb: str, folder: Path, *more: str) -> int:
+    if verb == "export":
+        words = [f"--checkpoint={checkpoint_of(folder)}", f"--output={folder.parent / 'model.onnx'}"]
+    else:
+        words = [f"--ckpt_path={checkpoint_of(folder)}"]
+    return main([verb, *words, *more])
+
+
+def refused_by_export(folder: Path) -> str:
+    """Why `vitrail export` refuses the images in this folder, before it exports anything."""
+    origin, _ = load_checkpoint(checkpoint_of(folder))
+    try:
+        images_of_run(origin, source_of(origin, str(folder)), str(folder))
+    except DataError as refused:
+        return str(refused)
+    return ""
+
+
+def add_images(folder: Path) -> None:
+    names = [f"cat/new{i:02d}.png" for i in range(10)]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(1000 + number).integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+
+
+def test_images_added_to_a_pile_are_refused_by_every_command(
+    fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The split is of all files, so that some of those trained on come into the test part."""
+    folder = fitted(pile)
+    before = {part: set(open_source(str(folder), 0).contents(part).images.tolist()) for part in PARTS}
+    add_images(folder)
+    after = open_source(str(folder), 0).contents("test")
+    leaked = [image in before["train"] | before["val"] for image in after.images.tolist()]
+    first = after.names[leaked.index(True)]
+    assert sum(leaked) > 3
+    for verb in ("test", "predict", "export"):
+        capsys.readouterr()
+        assert run(verb, folder) == 1
+        error = capsys.readouterr().err
+        assert error == (
+            f"vitrail: {sum(leaked)} of 10 test images were trained or validated on by the run (the first: {first}): "
+            f"files at {folder} were added, removed, renamed, moved or edited since. Restore them, name an unchanged "
+            "copy with --data.path, or train again with `vitrail fit`\n"
+        )
+    assert run("validate", folder) == 1
+    assert "validation images were trained on by the run" in capsys.readouterr().err
+    assert not (folder.parent / "model.onnx").exists()
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str | None, str | None]] = {
+    # What is done to a set whose parts are folders; why `test` refuses it, and why `export` does.
+    "nothing": (lambda folder: None, None, None),
+    "touched": (lambda folder: next((folder / "test/cat").iterdir()).touch(), None, None),
+    "renamed": (lambda folder: (folder / "test/cat/33.png").rename(folder / "test/cat/0.png"), None, None),
+    "edited": (
+        lambda folder: spoil(folder / "test/cat/33.png"),
+        "the test images are not those of this run: 1 new or edited (the first: test/cat/33.png), 1 missing",
+        "1 new or edited",
+    ),
+    "deleted": (lambda folder: (folder / "test/cat/33.png").unlink(), "not those of this run: 1 missing:", "1 missing"),
+    "moved to another class": (
+        lambda folder: (folder / "test/cat/33.png").rename(folder / "test/dog/33.png"),
+        "1 with another target (the first: test/dog/33.png):",
+        "1 with another target",
+    ),
+    "copied from train": (
+        lambda folder: shutil.copy(folder / "train/cat/01.png", folder / "test/cat/01.png"),
+        "1 of 9 test images were trained or validated on by the run (the first: test/cat/01.png):",
+        "1 of 9 test images",
+    ),
+    "a validated one moved to test": (
+        lambda folder: (folder / "val/cat/25.png").rename(folder / "test/cat/25.png"),
+        "1 of 9 test images were trained or validated on by the run (the first: test/cat/25.png):",
+        "1 of 9 test images",
+    ),
+    "validation edited": (
+        lambda folder: spoil(folder / "val/cat/25.png"),
+        None,
+        "the validation images are not those of this run: 1 new or edited (the first: val/cat/25.png), 1 missing",
+    ),
+    "training images added": (
+        lambda folder: Image.new("RGB", (4, 4)).save(folder / "train/cat/new.png"),
+        None,
+        None,
+    ),
+}
+
+
+def spoil(file: Path) -> None:
+    """Other pixels, in a file of the same length and time of change."""
+    status, content = file.stat(), file.read_bytes()
+    Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    file.write_bytes(file.read_bytes().ljust(len(content), b"\0"))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def split_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run on a set whose parts are folders."""
+    place = tmp_path_factory.mktemp("split")
+    (place / "images").mkdir()
+    split(place / "images")
+    assert main(["fit", *TINY, *STEPS, f"--data.path={place / 'images'}", f"--run={place / 'run'}"]) == 0
+    return place
+
+
+@pytest.mark.parametrize(("change", "by_test", "by_export"), CHANGES.values(), ids=CHANGES.keys())
+def test_what_a_command_reads_must_be_what_the_run_recorded(
+    change: Callable[[Path], object],
+    by_test: str | None,
+    by_export: str | None,
+    split_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a copy elsewhere: the checkpoint alone knows."""
+    shutil.copytree(split_run, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "images"
+    change(folder)
+    capsys.readouterr()
+    assert run("test", folder, f"--data.path={folder}") == (0 if by_test is None else 1)
+    error = capsys.readouterr().err
+    assert (by_test or "") in error
+    assert len(error.splitlines()) == (0 if by_test is None else 1)
+    assert (by_export or "") in refused_by_export(folder)
+    assert bool(refused_by_export(folder)) == bool(by_export)
+
+
+def test_duplicates_that_were_there_when_the_run_was_fitted_are_no_contradiction(fitted: Callable[..., Path]) -> None:
+    def write(folder: Path) -> None:
+        split(folder)
+        shutil.copy(folder / "train/cat/01.png", folder / "test/cat/twin.png")
+        shutil.copy(folder / "train/cat/01.png", folder / "train/dog/twin.png")
+        shutil.copy(folder / "test/cat/33.png", folder / "test/cat/again.png")
+
+    folder = fitted(write)
+    assert run("test", folder) == 0
+    assert run("validate", folder) == 0
+    assert not refused_by_export(folder)
+
+
+@pytest.mark.parametrize("option", ["--data.seed=1", "--data.pictures=20", "--data.draw=2"])
+def test_other_options_of_the_data_are_named(
+    option: str, fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fitted(pile, "--data.pictures=24")
+    name, _, value = option.partition("=")
+    verb = "test" if name == "--data.seed" else "validate"
+    assert run(verb, folder, option) == 1
+    assert f": {name} is {value}, the run's {24 if 'pictures' in name else 0}\n" in capsys.readouterr().err
+
+
+def test_a_run_is_not_taken_up_again_on_other_images(
+    fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fitted(pile)
+    add_images(folder)
+    words = [*TINY, *STEPS, f"--data.path={folder}", f"--run={folder.parent / 'more'}", "--trainer.max_steps=4"]
+    assert main(["fit", *words, f"--ckpt_path={checkpoint_of(folder)}"]) == 1
+    assert "test images were trained or validated on by the run" in capsys.readouterr().err
+
+
+def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
+    """An option that is new here must be sorted: into `Selection`, or among those that choose no images."""
+    others = {"size", "resize", "batch_size", "augment"}
+    assert set(signature(PictureData).parameters) - others == set(signature(Selection).parameters)
+
+
+@pytest.mark.parametrize("kind", [*FOLDERS, "digits", "digit-scenes-labels"])
+@pytest.mark.parametrize("draw", [0, 3])
+def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: int, tmp_path: Path) -> None:
+    place = kind
+    if kind in FOLDERS:
+        FOLDERS[kind](tmp_path)
+        place = str(tmp_path)
+    data = PictureData(place, size=8, pictures=20, seed=1, draw=draw)
+    learnt = Learnt.from_plain(data.learnt.to_plain())
+    origin = Origin(CNN(), data.rule, data.classes, learnt, 0, data.task)
+    val, test = images_of_run(origin, open_source(place, 1), None)
+    assert val.names == data.part("val").names
+    assert len(val) < len(open_source(place, 1).labels("val"))
+    assert np.array_equal(val.images, data.part("val").images)
+    assert test.names == data.part("test").names
+
+
+def test_the_temperature_of_a_subset_is_that_of_its_own_validation_images(tmp_path: Path) -> None:
+    subset = ["--data.pictures=60", "--data.draw=3"]
+    run_folder, output = tmp_path / "run", tmp_path / "model.onnx"
+    assert main(["fit", *TINY, *STEPS, *subset, "--trainer.max_steps=20", f"--run={run_folder}"]) == 0
+    assert main(["export", f"--checkpoint={run_folder}/checkpoints/best.ckpt", f"--output={output}"]) == 0
+    model = Classifier(output, "cpu")
+    val = PictureData(size=8, pictures=60, draw=3).part("val")
+    other = PictureData(size=8, pictures=60).part("val")
+    found = [fit_temperature(model.answer(part.images).logits, part.labels) for part in (val, other)]
+    assert model.card.calibration is not None
+    assert model.card.calibration.temperature == pytest.approx(found[0], rel=1e-4)
+    assert found[0] != pytest.approx(found[1], rel=1e-3)
+    dataset = model.card.dataset
+    assert (dataset.train, dataset.val, dataset.test, dataset.pictures, dataset.draw) == (48, 12, 359, 60, 3)
+
+
+def test_the_record_is_plain_and_small(split_run: Path) -> None:
+    kept = torch.load(split_run / "run/checkpoints/best.ckpt", weights_only=True)["vitrail"]["learnt"]
+    assert {part: (pairs.dtype, pairs.shape) for part, pairs in kept["record"].items()} == {
+        "train": (torch.int64, (24, 2)),
+        "val": (torch.int64, (8, 2)),
+        "test": (torch.int64, (8, 2)),
+        "earlier": (torch.int64, (0,)),
+    }
+
+
+def test_a_source_of_nothing_recorded_is_refused(split_run: Path, tmp_path: Path) -> None:
+    draw_images(tmp_path, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
+    data = PictureData(str(split_run / "images"), size=8)
+    with pytest.raises(DataError, match="test images"):
+        data.learnt.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
+
+
+def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_starts_from_its_weights(
+    split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Along a chain of runs, too: the second records what the first has seen."""
+    folder = tmp_path / "second"
+    draw_images(folder, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(50, 53)])
+    for i, file in enumerate(sorted(folder.rglob("*.png"))):
+        Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(file)
+    first = split_run / "run/checkpoints/best.ckpt"
+    second, third = tmp_path / "run2", tmp_path / "run3"
+    words = ["fit", *TINY, *STEPS, f"--data.path={folder}"]
+    assert main([*words, f"--run={second}", f"--model.net.pretrained={first}"]) == 0
+    kept = load_checkpoint(second / "checkpoints/best.ckpt")[0].learnt
+    assert kept.record.earlier.tolist() == sorted(
+        key for part in ("train", "val") for key in open_source(str(split_run / "images"), 0).contents(part).images
+    )
+    shutil.copy(split_run / "images/val/cat/25.png", folder / "test/cat/seen.png")
+    capsys.readouterr()
+    for start in (first, second / "checkpoints/best.ckpt"):
+        assert main([*words, f"--run={third}", f"--model.net.pretrained={start}"]) == 1
+        assert capsys.readouterr().err == (
+            "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png), "
+            "whose weights this one starts from: choose others, or a test part of its own\n"
+        )
