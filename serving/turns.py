@@ -50,6 +50,8 @@ class Turns:
 
     async def run_all(self, jobs: Sequence[tuple[Callable[[], T], int]]) -> list[T]:
         """The results of one caller's jobs, in order. Cancelled, the caller leaves with all that has not begun."""
+        if not jobs:
+            return []
         loop = asyncio.get_running_loop()
         queue = [Job(work, size, loop.create_future()) for work, size in jobs]
         caller = Caller(deque(queue))

@@ -177,3 +177,11 @@ def test_what_fails_fails_its_caller_alone() -> None:
         assert await other == ["b0"]
 
     run(story)
+
+
+def test_who_brings_no_job_waits_for_nothing() -> None:
+    async def story(work: Work) -> None:
+        assert await work.turns.run_all([]) == []
+        assert not work.turns.callers
+
+    run(story)
