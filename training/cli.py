@@ -95,6 +95,7 @@ class CommandLine(LightningCLI):
         """Decode every image first: those that do not decode are named before a run directory exists."""
         data = self.datamodule
         print(f"{self.run_directory}: {data.count('train')} pictures to learn from, {data.count('val')} to validate")
+        self.model.record_images(data)
         data.prepare()
         write_json(self.run_directory / "environment.json", environment())
 
