@@ -77,9 +77,13 @@ class Classification(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self.goal.prepare(self.net, self.data.part("train").labels)
-            if (path := self.architecture.run_it_starts_from) is not None:
-                self.data.start = load_checkpoint(path)[0].learnt
-            _ = self.data.learnt  # images are hashed, and seen ones refused, before the first step
+            self.record_images(self.data)
+
+    def record_images(self, data: PictureData) -> None:
+        """Hash what the run uses, and refuse test images that an earlier run has seen, before the first step."""
+        if (path := self.architecture.run_it_starts_from) is not None:
+            data.start = load_checkpoint(path)[0].learnt
+        _ = data.learnt
 
     @property
     def data(self) -> PictureData:

@@ -168,6 +168,7 @@ class CommandLine(LightningCLI):
         if self.config["fit"]["ckpt_path"] is not None:
             data.refuse_contradiction(self.origin.learnt, PARTS)
             say(f"goes on {self.taken_up}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
+        self.model.record_images(data)
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_json(self.run_directory / "environment.json", environment())

@@ -210,7 +210,7 @@ def test_damaged_images_of_all_parts_are_named_before_the_first_step(
         file = tmp_path / "images" / name
         file.write_bytes(file.read_bytes()[:50])
     assert (
-        main(["fit", *FAST, f"--data.path={tmp_path / 'images'}", "--data.pictures=32", f"--run={tmp_path / 'run'}"])
+        main(["fit", *FAST, f"--data.path={tmp_path / 'images'}", "--data.pictures=null", f"--run={tmp_path / 'run'}"])
         == 1
     )
     error = capsys.readouterr().err

@@ -291,3 +291,4 @@ def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_s
             "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png), "
             "whose weights this one starts from: choose others, or a test part of its own\n"
         )
+        assert not third.exists()
