@@ -149,7 +149,7 @@ class Classification(pl.LightningModule):
         there, here = origin.architecture.untrained(), self.architecture.untrained()
         if there != here:
             raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
-        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn])
+        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 

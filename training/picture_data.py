@@ -95,8 +95,11 @@ class PictureData(pl.LightningDataModule):
         record = Record.of(here, self.start.record if self.start is not None else None)
         return Learnt(self.selection, self.source.name, self.source.fingerprint, record)
 
-    def refuse_contradiction(self, learnt: Learnt, parts: Iterable[Part]) -> None:
-        """Refuse these parts where they are not those of a run: see `Record`."""
+    def refuse_contradiction(self, learnt: Learnt, parts: Iterable[Part], is_measured: bool = False) -> None:
+        """Refuse these parts where they are not those of a run; to be measured, it may be shown another set."""
+        if is_measured and self.selection.path != learnt.selection.path:
+            learnt.refuse_seen(self.source, self.selection, parts)
+            return
         learnt.refuse_contradiction(self.source, self.selection, parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -164,17 +164,45 @@ def test_what_a_command_reads_must_be_what_the_run_recorded(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In a copy elsewhere: the checkpoint alone knows."""
-    shutil.copytree(split_run, tmp_path, dirs_exist_ok=True)
-    folder = tmp_path / "images"
-    change(folder)
+    folder, unchanged = split_run / "images", tmp_path / "unchanged"
+    shutil.copytree(folder, unchanged)
+    try:
+        change(folder)
+        capsys.readouterr()
+        assert run("test", folder) == (0 if by_test is None else 1)
+        error = capsys.readouterr().err
+        assert (by_test or "") in error
+        assert len(error.splitlines()) == (0 if by_test is None else 1)
+        assert (by_export or "") in refused_by_export(folder)
+        assert bool(refused_by_export(folder)) == bool(by_export)
+    finally:
+        shutil.rmtree(folder)
+        shutil.copytree(unchanged, folder)
+
+
+def test_a_run_may_be_measured_on_other_images_that_it_has_not_seen(
+    split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In an unchanged copy, or in a set of new images; exported it is with its own set alone."""
+    run_folder, new = split_run / "images", tmp_path / "new"
+    shutil.copytree(run_folder, tmp_path / "copy")
+    draw_images(new, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
+    for i, file in enumerate(sorted(new.rglob("*.png"))):
+        Image.fromarray(np.full((4, 4, 3), 200 + i, np.uint8)).save(file)
+    for folder in (tmp_path / "copy", new):
+        for verb in ("test", "validate", "predict"):
+            assert run(verb, run_folder, f"--data.path={folder}") == 0
+    assert not refused_by_export(run_folder)
+    origin, _ = load_checkpoint(checkpoint_of(run_folder))
+    with pytest.raises(DataError, match="validation images"):
+        images_of_run(origin, source_of(origin, str(new)), str(new))
+    shutil.copy(run_folder / "val/cat/25.png", new / "test/cat/seen.png")
     capsys.readouterr()
-    assert run("test", folder, f"--data.path={folder}") == (0 if by_test is None else 1)
-    error = capsys.readouterr().err
-    assert (by_test or "") in error
-    assert len(error.splitlines()) == (0 if by_test is None else 1)
-    assert (by_export or "") in refused_by_export(folder)
-    assert bool(refused_by_export(folder)) == bool(by_export)
+    assert run("test", run_folder, f"--data.path={new}") == 1
+    assert capsys.readouterr().err == (
+        "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png): "
+        "measure it on images that it has not seen\n"
+    )
 
 
 def test_duplicates_that_were_there_when_the_run_was_fitted_are_no_contradiction(fitted: Callable[..., Path]) -> None:

@@ -22,6 +22,7 @@ class Record:
     The rule: a command that reads a part gets exactly the images and targets that this part held when the run was
     fitted, as often as it held them. Their names, order and folders do not count. So a set that is as it was is never
     refused, whatever images it holds twice; and an image that the run trained on cannot come into the test part.
+    A set of another name may hold other images, as new ones to measure the run on, but none that the run has seen.
     """
 
     parts: Mapping[Part, NDArray[np.int64]]
@@ -42,6 +43,12 @@ class Record:
         for part in ("test", "val", "train"):  # the worst first
             if part in here and (found := self.contradiction(part, here[part])):
                 raise DataError(f"{found}: {cause}")
+
+    def refuse_seen(self, here: Mapping[Part, Contents]) -> None:
+        """Refuse parts of another set that hold images which the run has seen; what else they hold is their own."""
+        for part, contents in here.items():
+            if found := self.leak(part, contents):
+                raise DataError(f"{found}: measure it on images that it has not seen")
 
     def contradiction(self, part: Part, here: Contents) -> str | None:
         """How a part differs from what it held, with the number of images and the first of them."""

@@ -40,6 +40,10 @@ class Learnt:
     def count(self, part: Part) -> int:
         return len(self.record.parts[part])
 
+    def refuse_seen(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
+        """Refuse another set whose parts hold images that the run has seen: see `Record`."""
+        self.record.refuse_seen({part: selection.contents(source, part) for part in parts})
+
     def refuse_contradiction(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
         """Refuse a source whose parts are not those of the run: see `Record`."""
         here = {part: selection.contents(source, part) for part in parts}
