@@ -41,6 +41,7 @@ IRRELEVANT = (
     ".*SWA is currently only supported every epoch.*",
     ".*Grad strides do not match.*",
 )
+NO_METRIC = "conditioned on metric"  # Lightning has no class of its own for a metric that is not there
 
 
 class CommandLine(LightningCLI):
@@ -309,8 +310,6 @@ def run(verb: str, words: Sequence[str]) -> CommandLine:
     except (MisconfigurationException, ModuleNotFoundError) as fault:  # what a callback or a logger cannot do
         raise UsageError(f"vitrail {verb} cannot be run so: {reason_of(fault)}") from fault
     except RuntimeError as fault:
-        if "conditioned on metric" not in str(
-            fault
-        ):  # Lightning has no class of its own for a metric that is not there
+        if NO_METRIC not in str(fault):
             raise
         raise UsageError(f"vitrail {verb} cannot be run so: {reason_of(fault)}") from fault
