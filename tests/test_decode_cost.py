@@ -16,7 +16,16 @@ import pytest
 from PIL import Image
 
 from vitrail.card import InputRule
-from vitrail.decode_cost import MAX_COMPRESSED, MAX_EXIF_SEGMENTS, MAX_PARTS, MAX_RUN_LENGTH, MAX_SCANNED, Header
+from vitrail.decode_cost import (
+    MAX_COMPRESSED,
+    MAX_EXIF_SEGMENTS,
+    MAX_PARTS,
+    MAX_RUN_LENGTH,
+    MAX_SCANNED,
+    Bits,
+    Header,
+    group_bytes,
+)
 from vitrail.errors import CorruptPicture, PictureTooLarge
 from vitrail.images import fit, open_picture, read_header
 
@@ -134,6 +143,8 @@ MANY: dict[str, Callable[[], bytes]] = {
     "webp alpha": partial(encoded, "RGBA", "WEBP", method=0),
     "webp alpha lossless": partial(encoded, "RGBA", "WEBP", lossless=True, quality=0, method=0),
     "webp animated": partial(encoded, "RGB", "WEBP", method=0, save_all=True, append_images=[waves("L")]),
+    "webp lossless effort": partial(encoded, "RGB", "WEBP", lossless=True, quality=75, method=4),
+    "webp lossless palette": partial(encoded, "P", "WEBP", lossless=True, quality=75, method=4),
     "webp turned": partial(encoded, "RGBA", "WEBP", method=0, exif=turned()),
     "gif transparent": partial(encoded, "P", "GIF", transparency=3),
     "gif animated": partial(encoded, "P", "GIF", save_all=True, append_images=[waves("P").rotate(90)], disposal=2),
@@ -249,6 +260,137 @@ def exif_of(entries: int) -> bytes:
     )
 
 
+def with_scans(scans: int, frame: int = 0xC0, sides: tuple[int, int] = (64, 64)) -> bytes:
+    """A JPEG whose first scan draws one of three layers, and the others all, as no encoder writes them."""
+    data = bytearray(jpeg())
+    at = data.index(b"\xff\xc0")
+    data[at + 1] = frame
+    struct.pack_into(">HH", data, at + 5, *sides)
+    first = data.index(b"\xff\xda")
+    scan = bytes(data[first:-2])
+    return bytes(data[:first]) + segment(0xDA, b"\1\1\0\0\x3f\0") + b"\0" + scan * (scans - 1) + b"\xff\xd9"
+
+
+def coded(*numbers: tuple[int, int]) -> str:
+    """Numbers and their counts of bits as a lossless WebP has them: the least significant bit first."""
+    return "".join(f"{number:0{count}b}"[::-1] for number, count in numbers if count)
+
+
+BLACK = coded((1, 1), (0, 3)) * 5  # five codes with the symbol 0 alone, which take no bits
+BYTE = [(1, 3) if symbol in (8, 18) else (0, 3) for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8)]
+
+
+def grouped(side: int, groups: int, bits: int = 2, padding: int = 0) -> str:
+    """A black lossless WebP whose blocks of 2^bits pixels take their prefix codes from so many groups in turn."""
+    byte = coded((0, 1), (8, 4), *BYTE, (0, 1)) + "0" * 256  # a code of eight bits for each byte
+    green, red = byte + "1" + coded((24 - 11, 7)), byte
+    index = coded((0, 1)) + green + red + coded((1, 1), (0, 3)) * 3
+    number = (-(-side // (1 << bits))) ** 2
+    pixels = "".join(f"{block % groups & 255:08b}{block % groups >> 8:08b}" for block in range(number))
+    return coded((0, 1), (0, 1), (1, 1), (bits - 2, 3)) + index + pixels + BLACK * groups + "0" * (64 + 8 * padding)
+
+
+def packed(bits: str) -> bytes:
+    return int(bits[::-1], 2).to_bytes((len(bits) + 7) // 8, "little")
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(name + struct.pack("<I", len(part)) + part + bytes(len(part) % 2) for name, part in chunks)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def lossless(side: int, bits: str) -> bytes:
+    return packed(coded((0x2F, 8), (side - 1, 14), (side - 1, 14), (0, 4)) + bits)
+
+
+def extended(side: int, flags: int) -> tuple[bytes, bytes]:
+    return b"VP8X", struct.pack("<I", flags) + (struct.pack("<I", side - 1)[:3]) * 2
+
+
+def with_groups(container: str, side: int, bits: str) -> bytes:
+    """Lossless pixels as all of a file, as its transparency, and as a frame of an animation."""
+    if container == "pixels":
+        return riff((b"VP8L", lossless(side, bits)))
+    if container == "transparency":
+        drawn = encoded("RGB", "WEBP", (side, side), method=0)
+        return riff(extended(side, 0x10), (b"ALPH", b"\1" + packed(bits)), (b"VP8 ", drawn[20:]))
+    frame = bytes(6) + struct.pack("<I", side - 1)[:3] * 2 + bytes(4) + riff((b"VP8L", lossless(side, bits)))[12:]
+    return riff(extended(side, 0x02), (b"ANIM", bytes(6)), (b"ANMF", frame))
+
+
+CONTAINERS = ("pixels", "transparency", "animation")
+
+
+@linux
+def test_prefix_codes_of_a_lossless_webp_are_reserved(tmp_path: Path) -> None:
+    """A group of them for each 4×4 pixels: ten times what the pixels take."""
+    files = {name: with_groups(name, 400, grouped(400, 10_000)) for name in CONTAINERS}
+    for name, peak in measured(files, "squash", tmp_path).items():
+        assert peak > 50e6, f"{name}: the groups are not read"
+        assert peak <= read_header(files[name]).peak(InputRule(64)), name
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_groups_of_prefix_codes_are_counted(container: str) -> None:
+    """Where reading them takes few steps for a file of this size; otherwise they are as many as there may be."""
+    needed = {
+        groups: read_header(with_groups(container, 400, grouped(400, groups, 4, padding=20_000))).peak(RULE)
+        for groups in (1, 2, 600)
+    }
+    assert needed[2] - needed[1] == pytest.approx(group_bytes(0), abs=100)
+    assert needed[600] - needed[1] == pytest.approx(599 * group_bytes(0), abs=20_000)
+    most = read_header(with_groups(container, 1024, grouped(1024, 1))).peak(RULE)
+    assert most > 65_536 * group_bytes(0)
+
+
+@pytest.mark.parametrize(("quality", "method"), [(0, 0), (75, 4), pytest.param(100, 6, marks=pytest.mark.long)])
+def test_the_prefix_codes_that_encoders_write_are_few(quality: int, method: int) -> None:
+    rng = np.random.default_rng(0)
+    for mode in ("RGB", "RGBA", "P"):
+        image = waves(mode, 300, 200)
+        image.paste(Image.fromarray(rng.integers(0, 255, (100, 100), dtype=np.uint8)).convert(mode), (20, 20))
+        for options in ({"lossless": True}, {}):
+            file = io.BytesIO()
+            image.save(file, "WEBP", quality=quality, method=method, **options)
+            data = file.getvalue()
+            unread = Header("WEBP", image.size, "WEBP", metadata=3 * len(data))
+            assert read_header(data).peak(RULE) - unread.peak(RULE) <= 20 * group_bytes(11)
+
+
+@pytest.mark.long
+def test_a_photo_of_ten_megapixels_fits_the_default_budget_without_loss() -> None:
+    noise = np.random.default_rng(0).normal(0, 2, (2600, 3900, 1))
+    image = Image.fromarray((np.asarray(waves("RGB", 3900, 2600)) + noise).clip(0, 255).astype(np.uint8))
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True, quality=75, method=4)
+    assert read_header(file.getvalue()).peak(InputRule(224)) <= 320e6
+
+
+def test_codes_that_are_no_prefix_codes_are_corrupt() -> None:
+    incomplete = coded((0, 1), (0, 1), (1, 1), (0, 3), (0, 1), (0, 1), (0, 4), *[(1, 3), (0, 3), (0, 3), (2, 3)])
+    twice = coded((1, 1), (2, 2), (1, 1), (2, 2))
+    for bits in (incomplete, twice, coded((1, 1), (0, 2), (0, 3), (1, 1), (12, 4))):
+        with pytest.raises(CorruptPicture):
+            read_header(riff((b"VP8L", lossless(400, bits + "0" * 200))))
+
+
+def test_lossless_chunks_share_the_steps_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them are no thousand times the work."""
+    two = coded((1, 1), (1, 1), (0, 1), (0, 1), (1, 8))  # a code of one bit
+    chunk = lossless(7000, coded((1, 1), (0, 2), (0, 3), (0, 1)) + two * 4 + coded((1, 1), (0, 3)))
+    windows = 0
+
+    def passed(bits: Bits, steps: int) -> None:
+        nonlocal windows
+        windows += 1
+        spend(bits, steps)
+
+    spend = Bits.spend
+    monkeypatch.setattr(Bits, "spend", passed)
+    read_header(riff(*[(b"VP8L", chunk)] * 1000))
+    assert windows <= 1100
+
+
 BOMB = zlib.compress(bytes(1_000_000), 9)
 MANY_PARTS = MAX_PARTS + 1
 TOO_MUCH: dict[str, Callable[[], bytes]] = {
@@ -263,6 +405,9 @@ TOO_MUCH: dict[str, Callable[[], bytes]] = {
     "jpeg exif segments": lambda: after_start(jpeg(), segment(0xE1, b"Exif\0\0MM") * (MAX_EXIF_SEGMENTS + 1)),
     "jpeg exif entries": lambda: after_start(jpeg(), segment(0xE1, b"Exif\0\0" + exif_of(MANY_PARTS))),
     "jpeg comments between scans": lambda: between_scans(b"\xff\xfe\0\2" * MANY_PARTS),
+    "jpeg layers twice": partial(with_scans, 4),
+    "jpeg arithmetic scans": partial(with_scans, 3, 0xC9, (7000, 7000)),
+    "jpeg arithmetic progressive scans": partial(with_scans, 3, 0xCA, (7000, 7000)),
     "png chunks before": lambda: png(before=chunk(b"teSt", b"") * MANY_PARTS),
     "png chunks after": lambda: png(after=chunk(b"teSt", b"") * MANY_PARTS),
     "png empty pixels": lambda: png(pixels=chunk(b"IDAT", b"") * MANY_PARTS),
@@ -297,6 +442,7 @@ def test_a_little_less_of_each_is_decoded() -> None:
         after_start(jpeg(), b"\xff\xfe\0\2" * few),
         after_start(jpeg(), b"\xff\xfe\0\2" + bytes(16 * few)),
         between_scans(b"\xff\xfe\0\2" * few),
+        with_scans(3),
         png(before=chunk(b"teSt", b"") * few),
         png(before=b"".join(chunk(b"zTXt", b"%d\0\0" % i + zlib.compress(b"a")) for i in range(MAX_COMPRESSED))),
         gif(b"!\xfe" + b"\1a" * few + b"\0"),
