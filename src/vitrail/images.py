@@ -103,11 +103,13 @@ def read_header(data: bytes) -> Header:
     kind = sniff(data)
     header = decode_cost.read_header(kind, data)
     width, height = header.size
+    if header.pixels <= MAX_PIXELS and max(width, height) <= MAX_SIDE:
+        return header
+    with faults_named(kind):  # a file that only begins like an image says any size, and is damaged
+        Image.open(io.BytesIO(data), formats=(kind,))
     if header.pixels > MAX_PIXELS:
         raise PictureTooLarge(f"the picture is {width}×{height}; at most {MAX_PIXELS:,} pixels are decoded")
-    if max(width, height) > MAX_SIDE:
-        raise PictureTooLarge(f"the picture is {width}×{height}; a side has at most {MAX_SIDE:,} pixels")
-    return header
+    raise PictureTooLarge(f"the picture is {width}×{height}; a side has at most {MAX_SIDE:,} pixels")
 
 
 def open_picture(data: bytes, header: Header | None = None) -> Image.Image:
