@@ -8,6 +8,8 @@ PORT ?= 3000
 STAY ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
+# Two processes, a file of tests to each at a time; torch has one thread in either, or they would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help demo test test-long fmt lint check serve peers
 
@@ -33,10 +35,10 @@ demo: $(READY)
 	@$(BIN)/vitrail demo $(if $(filter 0,$(STAY)),--no-stay)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -m "not long"
+	@$(PYTEST) -m "not long"
 
 test-long: $(READY)
-	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest -m long # alone: some of them measure
 
 fmt: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

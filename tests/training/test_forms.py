@@ -79,7 +79,23 @@ def accuracy_after(variant: dict[str, Any], steps: int = STEPS) -> float:
         return (network.eval()(pixels).argmax(dim=1) == labels).float().mean().item()
 
 
-@pytest.mark.parametrize(("variant", "reached"), REACHED, ids=str)
+# One form of each part always; its others, whose formulas other tests hold, in `make test-long`.
+OFTEN = [
+    {"attention": WINDOW},
+    {"positions": "quadratic"},
+    {"pool": "attentive"},
+    {"head": "cosine"},
+    {"norm": "batch"},
+]
+
+
+@pytest.mark.parametrize(
+    ("variant", "reached"),
+    [
+        pytest.param(variant, reached, id=str(variant), marks=[] if variant in OFTEN else pytest.mark.long)
+        for variant, reached in REACHED
+    ],
+)
 def test_every_form_learns_the_digits(variant: dict[str, Any], reached: float) -> None:
     assert accuracy_after(variant) > reached
 

@@ -25,7 +25,7 @@ from vitrail.training.picture_data import PictureData
 
 from ..sources import FOLDERS, draw_images, pile, split
 
-TINY = ["--config", "digits-cnn", "--model.net.width=4", "--model.net.stages=2", "--model.net.blocks=1"]
+TINY = ["--config", "digits-cnn", "--model.net.width=8", "--model.net.stages=2", "--model.net.blocks=1"]
 STEPS = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--data.batch_size=8"]
 
 
