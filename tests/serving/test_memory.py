@@ -29,8 +29,8 @@ def test_what_all_callers_bring_is_bounded(own, encode):
     worker = own.family()[-1]
     assert httpx.post(f"{own.url}/v1/classify", content=encode()).status_code == 200
     before = worker.memory_info().rss
-    start = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
-    head = f"{start}Content-Length: {MAX_BODY}\r\n\r\n"
+    line = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    head = f"{line}Content-Length: {MAX_BODY}\r\n\r\n"
     body = encode() + bytes(MAX_BODY)
     with ExitStack() as stack:
         wires = [

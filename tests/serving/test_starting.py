@@ -40,8 +40,8 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
 
 def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
     picture = encode()
-    start = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
-    head = f"{start}Content-Length: {len(picture)}\r\n\r\n"
+    line = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    head = f"{line}Content-Length: {len(picture)}\r\n\r\n"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire:
             wire.sendall(head.encode() + picture[:100])

@@ -171,7 +171,7 @@ def test_what_is_damaged_is_named_and_done_again(
     ("words", "reason"),
     [
         (["--steps=8"], "plan.steps is 4 there and 8 here"),
-        (["--contenders.CNN.net.init_args.width=5"], "plan.contenders.CNN.model.net.init_args.width is 4 there"),
+        (["--contenders.CNN.net.init_args.width=5"], "plan.contenders.CNN.model.net.init_args.width is 8 there"),
         (["--data.seed=3"], "plan.data.seed is 0 there and 3 here"),
     ],
 )
