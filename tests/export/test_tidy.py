@@ -30,8 +30,15 @@ def kinds(model: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
 
 
-@pytest.mark.parametrize("pool", ["token", "mean", "max", "map"])
-@pytest.mark.parametrize("opset", [20, 23])
+# The default operator set with every pool, the older one with the two that are read differently.
+@pytest.mark.parametrize(
+    ("opset", "pool"),
+    [
+        *((23, pool) for pool in ("token", "mean", "max", "map")),
+        *((20, pool) for pool in ("token", "mean")),
+        *(pytest.param(20, pool, marks=pytest.mark.long) for pool in ("max", "map")),
+    ],
+)
 def test_the_answers_stay_in_every_batch(pool: str, opset: Opset) -> None:
     graph = graph_of(vit(pool))
     session = cpu_session(to_onnx(graph, opset))

@@ -184,6 +184,7 @@ def test_a_folder_of_another_plan_is_refused(
     assert reason in line
 
 
+@pytest.mark.long
 def test_a_study_stops_when_it_is_told_that_enough_is_known(
     whole: Path, plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_study_stops_when_it_is_told_that_enough_is_known(
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
+@pytest.mark.long
 def test_the_look_itself_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
     words = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure=0.95"]
     assert main(["study", *words]) == 0
