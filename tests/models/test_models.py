@@ -7,9 +7,11 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from vitrail.card import InputRule
 from vitrail.errors import ModelError, UsageError
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.answer import logits_and_embedding
+from vitrail.models.input import Input
 from vitrail.models.named import pixel_statistics
 
 SMALL = [
@@ -124,3 +126,13 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_text("not weights")
     with pytest.raises(ModelError, match="could not be loaded"):
         CNN(name="resnet10t", pretrained=str(tmp_path / "weights.pth")).build(5, 32)
+
+
+@pytest.mark.parametrize(("width", "is_channels_first"), [(4, True), (8, False)])
+def test_a_narrow_cnn_is_given_its_channels_first(width: int, is_channels_first: bool) -> None:
+    """Channels last, torch would write beyond its memory in the backward pass of one thread."""
+    network = CNN(width=width, stages=2, blocks=1).build(10, 8)
+    seen: list[bool] = []
+    network.stem[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].is_contiguous()))  # type: ignore[index]
+    network(Input(InputRule(8))(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)))
+    assert seen == [is_channels_first]

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from vitrail.atomic import write_atomically
 from vitrail.data.contents import Digests
 from vitrail.errors import DataError
 
@@ -128,11 +129,5 @@ def write_entries(store: Path | None, entries: dict[str, Entry]) -> None:
         states=np.array([state for state, _ in entries.values()], np.int64),
         digests=np.frombuffer(b"".join(digest for _, digest in entries.values()), np.uint8),
     )
-    draft = store.with_name(f".{store.name}.{os.getpid()}")
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(file.getvalue())
-        draft.replace(store)
-    except OSError:  # a full or read-only disk: next time everything is hashed again
-        with suppress(OSError):
-            draft.unlink()
+    with suppress(OSError):  # a full or read-only disk: next time everything is hashed again
+        write_atomically(store, file.getvalue())

@@ -29,6 +29,13 @@ class Record:
     # Images [M] that earlier runs trained or validated on, where the run started from the weights of one; sorted.
     earlier: Keys = field(default_factory=lambda: np.empty(0, np.int64))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record) or self.parts.keys() != other.parts.keys():
+            return NotImplemented
+        return np.array_equal(self.earlier, other.earlier) and all(
+            np.array_equal(pairs, other.parts[part]) for part, pairs in self.parts.items()
+        )
+
     @classmethod
     def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
         """Of a run with these parts, perhaps from the weights of another: then its test part must be unseen by both."""

@@ -3,12 +3,17 @@
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 
+# Channels. With fewer, torch's backward of a strided 1×1 convolution, channels last and in one thread, writes beyond
+# its memory on processors without AVX-512, and the process ends later, somewhere else.
+NARROW = 8
+
 
 class SmallCNN(nn.Module):
     """Stages of timm's residual blocks, each half as high and wide and twice as deep as the one before."""
 
     def __init__(self, classes: int, width: int, stages: int, blocks: int, pooled: bool = True) -> None:
         super().__init__()
+        self.is_narrow = width < NARROW
         self.pooled = pooled  # else each place of the last map has an answer of its own
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         layers: list[nn.Module] = []
@@ -22,6 +27,8 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(channels, classes)
 
     def forward_features(self, pixels: Tensor) -> Tensor:
+        if self.is_narrow:
+            pixels = pixels.contiguous()  # canvases come channels last, which is faster for wider ones
         features: Tensor = self.stages(self.stem(pixels))  # [B, C, h, w]
         return features
 
