@@ -194,7 +194,7 @@ def test_a_run_may_be_measured_on_other_images_that_it_has_not_seen(
             assert run(verb, run_folder, f"--data.path={folder}") == 0
     assert not refused_by_export(run_folder)
     origin, _ = load_checkpoint(checkpoint_of(run_folder))
-    with pytest.raises(DataError, match="validation images"):
+    with pytest.raises(DataError, match="the test images are not those of this run: 6 new or edited"):
         images_of_run(origin, source_of(origin, str(new)), str(new))
     shutil.copy(run_folder / "val/cat/25.png", new / "test/cat/seen.png")
     capsys.readouterr()
