@@ -8,7 +8,7 @@ from types import FrameType
 
 PATIENCE = 20.0  # seconds that those inside may take; then the server ends as if nobody had asked for this
 LOOK = 0.05  # seconds between two looks at who is left
-MOST_HELD = 256_000_000  # bytes that all who are inside may have brought
+MOST_HELD = 160_000_000  # bytes that all who are inside may have brought
 
 
 class Visit:
