@@ -1,17 +1,19 @@
 """Which names this server answers to, and which web pages may call it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vitrail.serving.problems import Problem, problem_response
 
 ANY = "*"
+READ = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"})
 PROBES = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._~%-]+)(:\d{1,5})?", re.IGNORECASE)
 
@@ -27,11 +29,16 @@ class Hosts:
     names: tuple[str, ...]  # `*` is any, `*.example.com` any below example.com
 
     def answer_to(self, host: str) -> bool:
-        found = HOST.fullmatch(host)
-        if found is None:
-            return False
-        name = found["name"].lower().rstrip(".")
-        return is_loopback(name) or any(matches(name, pattern.lower()) for pattern in self.names)
+        return is_among(host, self.names)
+
+
+@lru_cache(256)  # callers send the same few
+def is_among(host: str, patterns: tuple[str, ...]) -> bool:
+    found = HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found["name"].lower().rstrip(".")
+    return is_loopback(name) or any(matches(name, pattern.lower()) for pattern in patterns)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -58,7 +65,7 @@ def hosts_at(url: str | None, named: tuple[str, ...]) -> Hosts:
     return Hosts(named or (() if listens_on_loopback else (ANY,)))
 
 
-def comes_from_another_site(method: str, headers: Headers, origins: tuple[str, ...]) -> bool:
+def comes_from_another_site(method: str, headers: Mapping[str, str], origins: tuple[str, ...]) -> bool:
     """Whether a browser sends this for a page of an origin that is neither ours nor one of these.
 
     Browsers say so themselves (Fetch Metadata), and no page can forge it; older ones, and all on plain HTTP beyond
@@ -87,10 +94,10 @@ class HostGuard:
 
     def problem(self, scope: Scope) -> Problem | None:
         """What is wrong with where this comes from; probes and metrics are asked under any name."""
-        headers = Headers(scope=scope)
-        host = headers.get("host")
         if scope["path"] in PROBES:
             return None
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in READ}
+        host = headers.get("host")
         if host is not None and not self.hosts.answer_to(host):  # HTTP/1.0 may leave it out, and no browser speaks that
             return Problem(
                 421, "unknown_host", f"this server does not answer to {host[:80]!r}: --allow-host names more"
