@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
     now = [0.0]
 
     def clock() -> float:
-        now[0] += 0.001
+        now[0] += 0.000001
         return now[0]
 
     def jump(row: Row) -> None:
