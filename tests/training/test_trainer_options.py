@@ -77,7 +77,7 @@ def test_a_logger_for_a_test_is_refused(checkpoint: Path, capsys: pytest.Capture
 
 
 def test_part_of_a_test_is_refused(checkpoint: Path) -> None:
-    """In a process of its own: typing shares unions, and other imports decide whether 1 is a batch or a share."""
+    """In a process of its own, as the command is run: after many other tests in one process it was not refused."""
     words = ["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]
     done = subprocess.run([sys.executable, "-m", "vitrail", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
