@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from vitrail.commands.parsing import Parser
@@ -98,7 +97,7 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
         try:
             with urlopen(f"{address}/readyz", timeout=2):
                 return
-        except URLError:
+        except OSError:  # refused, or taken and not answered yet
             sleep(0.2)
     raise VitrailError(f"the server was not ready within {READY_SECONDS} seconds")
 
