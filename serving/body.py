@@ -1,6 +1,7 @@
 """The body of a request, read within limits of size and patience."""
 
 import asyncio
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -13,6 +14,7 @@ from vitrail.serving.watch import refused
 MAX_BODY = 20_000_000
 PATIENCE = 12.0  # seconds, and one more for each SLOWEST bytes that came
 SLOWEST = 65_536
+LARGE = 1_000_000  # bytes that take a millisecond to be copied or read through
 
 
 class BodyTooLarge(Problem):
@@ -34,22 +36,25 @@ async def read_body(request: Request) -> bytes:
     if announced.isdecimal() and int(announced) > MAX_BODY:
         raise BodyTooLarge
     visit: Visit = request.state.visit
-    body = bytearray()
+    pieces: list[bytes] = []
+    length = 0
     start = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout_at(start + PATIENCE) as clock:
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
+                pieces.append(chunk)
+                length += len(chunk)
+                if length > MAX_BODY:
                     raise BodyTooLarge
                 if not visit.bring(len(chunk)):
                     raise refused(503, "busy", "the pictures of others fill the memory; try again in a moment")
-                clock.reschedule(start + PATIENCE + len(body) / SLOWEST)
+                clock.reschedule(start + PATIENCE + length / SLOWEST)
                 if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
                     raise problem
     except TimeoutError:
         raise Problem(408, "body_too_slow", "the body came too slowly", {"connection": "close"}) from None
-    return bytes(body)
+    join = partial(b"".join, pieces)
+    return join() if length <= LARGE else await asyncio.to_thread(join)
 
 
 class Farewell(JSONResponse):

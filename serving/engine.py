@@ -24,9 +24,9 @@ from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket
 from vitrail.serving.door import Door
 from vitrail.serving.opening import open_explainer, open_model, slower_than_hoped
-from vitrail.serving.pace import Pace
+from vitrail.serving.pace import Line, Pace
 from vitrail.serving.problems import Problem
-from vitrail.serving.turns import Turns
+from vitrail.serving.turns import Job, Slices, Turns
 from vitrail.serving.watch import DECODE_BYTES, READY, STAGE, WAITING, refused
 
 P = ParamSpec("P")
@@ -40,6 +40,7 @@ AT_ONCE = 0.002  # seconds for a batch
 SMALL_FILE = 8192  # bytes
 SMALL_PICTURE = 128 * 128  # pixels
 SMALL_HEADER = 100  # parts: markers, chunks, blocks of metadata
+QUICKLY_READ = 16_384  # bytes of a body that are read faster than handed to another thread
 HEADERS_AT_ONCE = 262_144  # bytes of files whose headers are read where they are asked for: 3 ms for the worst of them…
 WEBP_WEIGHT = 8  # …where a byte of WebP counts as so many: prefix codes are read for how many there are
 SHORT_LINE = 8  # pictures that may wait however long a slow model takes for them: callers come in little crowds
@@ -54,21 +55,23 @@ class Engine:
 
     Pictures wait in two places, for a decoder and for the lane, under one limit: what is let in to be decoded has
     its place in the lane's line already, so no decoding is ever thrown away because that line is full. The line is
-    full when those who wait will take longer than the next caller should wait, unless they are few; or are too many.
+    full when the next caller's turn will take longer than it should wait, unless few wait; or when too many wait.
     """
 
     def __init__(self, door: Door) -> None:
         self.door = door
         self.deadline = settings.DEADLINE
         self.longest_wait = settings.WAIT
-        self.decoding = 0
-        self.decode_pace, self.infer_pace = Pace(), Pace()
+        self.quick, self.costly = Line(), Line()
+        self.infer_pace = Pace()
         self.batcher: Batcher[Block, Answers] = Batcher(self.infer, settings.QUEUE, size=len)
-        WAITING.labels("decode").set_function(lambda: self.decoding)
+        WAITING.labels("decode").set_function(lambda: self.quick.pictures + self.costly.pictures)
         WAITING.labels("infer").set_function(lambda: self.batcher.length)
         self.decoder_count = usable_cores()
-        self.decoders = Turns(self.decoder_count, settings.DECODE_MEMORY * settings.MEGABYTE)
+        self.decoders = Turns("decode", self.decoder_count, settings.DECODE_MEMORY * settings.MEGABYTE)
+        self.readers = Turns("read", 1)  # one: it holds the interpreter's lock, and decoders hardly do
         DECODE_BYTES.set_function(lambda: self.decoders.reserved)
+        self.slices = Slices()
         self.lane = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
         self.reason: str | None = "the model is loading"
@@ -125,15 +128,22 @@ class Engine:
 
     def waiting(self) -> int:
         """Pictures that are inside and not yet computed, but for those that the lane has."""
-        return self.decoding + self.batcher.length
+        return self.quick.pictures + self.costly.pictures + self.batcher.length
 
     def busy(self) -> Problem:
         return refused(503, "busy", f"{self.waiting()} pictures are waiting already; try again in a moment")
 
     def expected_wait(self) -> float:
-        """Seconds until all who wait now are through, at the pace of the latest: none where nobody waits."""
-        to_decode = self.decoding * self.decode_pace.seconds / self.decoder_count
-        return to_decode + self.waiting() * self.infer_pace.seconds
+        """Seconds until the next caller's turn, at the pace of the latest; none where nobody waits."""
+        to_infer = (self.quick.callers + self.batcher.length) * self.infer_pace.seconds
+        return self.quick.seconds(self.decoder_count) + to_infer
+
+    def require_costly_room(self, pictures: int) -> None:
+        """Refuse costly pictures that would wait too long, or leave others none of the line."""
+        line = self.costly
+        late = line.pictures >= SHORT_LINE and line.seconds(self.decoder_count) > self.longest_wait
+        if late or (line.pictures and 2 * (line.pictures + pictures) > self.batcher.capacity):
+            raise self.busy()
 
     async def canvases(self, pictures: Sequence[bytes]) -> list[Canvas | PictureError]:
         """Each picture as the model's canvas, or what is wrong with it; all are refused where not all have room.
@@ -144,32 +154,45 @@ class Engine:
         rule = self.loaded().card.input
         self.require_room(len(pictures))
 
-        def canvas(picture: bytes, header: Header) -> Canvas | PictureError:
+        def canvas(picture: bytes, header: Header, line: Line) -> Canvas | PictureError:
             start = perf_counter()
             try:
                 return fit(picture, rule, header)
             except PictureError as fault:
-                return fault
+                return alone(fault)
             finally:
                 seconds = perf_counter() - start
                 STAGE["decode"].observe(seconds)
-                self.decode_pace.saw(seconds)
+                line.pace.saw(seconds)
 
-        def headers() -> list[Header | PictureError]:
-            return [self.header(picture, rule) for picture in pictures]
-
-        self.decoding += len(pictures)
-        try:  # cancelled, this takes what no thread has begun out of the decoders' turns
-            at_once = sum(map(header_weight, pictures)) <= HEADERS_AT_ONCE
-            found = headers() if at_once else await self.decoders.run(headers)
+        with self.quick.joined(len(pictures)):
+            found = await self.headers(pictures, rule)
             if len(pictures) == 1 and is_small(only := found[0], pictures[0]):
-                return [canvas(pictures[0], only)]
-            good = [(data, header) for data, header in zip(pictures, found, strict=True) if isinstance(header, Header)]
-            jobs = [(partial(canvas, data, header), header.peak(rule)) for data, header in good]
-            decoded = iter(await self.decoders.run_all(jobs))
-            return [next(decoded) if isinstance(header, Header) else header for header in found]
-        finally:
-            self.decoding -= len(pictures)
+                return [canvas(pictures[0], only, self.quick)]
+        good = [(data, header) for data, header in zip(pictures, found, strict=True) if isinstance(header, Header)]
+        jobs = []
+        for data, header in good:
+            costly = header.is_costly(rule)
+            work = partial(canvas, data, header, self.costly if costly else self.quick)
+            jobs.append(Job(work, header.peak(rule), costly))
+        any_costly = any(job.costly for job in jobs)
+        if any_costly:
+            self.require_costly_room(len(jobs))
+        with (self.costly if any_costly else self.quick).joined(len(jobs)):
+            decoded = iter(await self.decoders.run_all(jobs))  # cancelled, this leaves what no thread has begun
+        return [next(decoded) if isinstance(header, Header) else header for header in found]
+
+    async def read(self, parse: Callable[[], T], length: int) -> T:
+        """What is in a body of this length; where it takes long to read, others are answered meanwhile."""
+        return await (self.slices.run(parse) if length <= QUICKLY_READ else self.readers.run(parse))
+
+    async def headers(self, pictures: Sequence[bytes], rule: InputRule) -> list[Header | PictureError]:
+        """What each header says; read in a thread, or where it takes less to read them here, between other callers."""
+        if sum(map(header_weight, pictures)) > HEADERS_AT_ONCE:
+            return await self.readers.run(lambda: [self.header(picture, rule) for picture in pictures])
+        if len(pictures) == 1:
+            return [self.header(pictures[0], rule)]
+        return [await self.slices.run(partial(self.header, picture, rule)) for picture in pictures]
 
     def header(self, picture: bytes, rule: InputRule) -> Header | PictureError:
         """What the picture's header says; an error where it could never be decoded within the memory for that."""
@@ -178,7 +201,7 @@ class Engine:
             header = read_header(picture)
         except PictureError as fault:
             STAGE["decode"].observe(perf_counter() - start)  # nothing more of it will be decoded
-            return fault
+            return alone(fault)
         if (needed := header.peak(rule)) > self.decoders.budget:
             width, height = header.size
             megabytes, limit = -(-needed // settings.MEGABYTE), self.decoders.budget // settings.MEGABYTE
@@ -254,7 +277,14 @@ class Engine:
     async def close(self) -> None:
         await self.batcher.close()
         self.decoders.shutdown()
+        self.readers.shutdown()
         self.lane.shutdown(wait=False, cancel_futures=True)
+
+
+def alone(fault: PictureError) -> PictureError:
+    """The error without the frames that it came through: they hold the picture, until the next garbage collection."""
+    fault.__cause__ = fault.__context__ = None
+    return fault.with_traceback(None)
 
 
 def header_weight(data: bytes) -> int:

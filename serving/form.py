@@ -19,6 +19,7 @@ MOST_HEADERS = 16  # of one part
 
 # `; name="value"` or `; name=value`; every text is scanned once, where python-multipart's own takes the square of it.
 PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.DOTALL)
+ESCAPED = re.compile(rb"\\([\"\\])")
 
 
 @dataclass
@@ -90,9 +91,13 @@ class Form:
 def parameters_of(disposition: bytes) -> dict[bytes, bytes]:
     """The parameters of a Content-Disposition, by their names in small letters; of two alike the later one."""
     return {
-        match[1].lower(): re.sub(rb"\\([\"\\])", rb"\1", match[2]) if match[2] is not None else match[3].rstrip(b" \t")
+        match[1].lower(): unescaped(match[2]) if match[2] is not None else match[3].rstrip(b" \t")
         for match in PARAMETER.finditer(disposition)
     }
+
+
+def unescaped(text: bytes) -> bytes:
+    return ESCAPED.sub(rb"\1", text) if b"\\" in text else text
 
 
 def parts_of(body: bytes, content_type: str) -> list[Part]:

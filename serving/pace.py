@@ -1,5 +1,8 @@
 """How long a picture takes, as it lately was: what whoever comes next may have to expect."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 NEWEST = 0.1  # the share that the newest observation has in the whole
 
 
@@ -12,3 +15,25 @@ class Pace:
     def saw(self, seconds: float, pictures: int = 1) -> None:
         each = seconds / pictures
         self.seconds += NEWEST * (each - self.seconds) if self.seconds else each
+
+
+class Line:
+    """Who waits for a decoder: callers, all their pictures, and how long one picture takes."""
+
+    def __init__(self) -> None:
+        self.callers = self.pictures = 0
+        self.pace = Pace()
+
+    @contextmanager
+    def joined(self, pictures: int) -> Iterator[None]:
+        self.callers += 1
+        self.pictures += pictures
+        try:
+            yield
+        finally:
+            self.callers -= 1
+            self.pictures -= pictures
+
+    def seconds(self, decoders: int) -> float:
+        """Until the next caller's turn: whoever has many pictures has one of them decoded, and then others theirs."""
+        return self.callers * self.pace.seconds / decoders

@@ -1,14 +1,18 @@
 """The encoded pictures in a request: parts of a multipart body, members of a JSON one, or the body itself."""
 
+from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import Request
 
 from vitrail.serving import json_in
 from vitrail.serving.body import is_compressed, read_body
-from vitrail.serving.form import Part, parts_of
+from vitrail.serving.form import parts_of
 from vitrail.serving.problems import Problem
+
+if TYPE_CHECKING:
+    from vitrail.serving.engine import Engine
 
 FIELD = "image"
 MAX_PICTURES = 32
@@ -33,7 +37,9 @@ async def pictures_in(request: Request) -> list[bytes]:
     body = await read_body(request)
     if raw:
         return [body]
-    return members(body) if kind == "application/json" else chosen(parts_of(body, request.headers["content-type"]))
+    engine: Engine = request.app.state.engine
+    read = members if kind == "application/json" else partial(files, request.headers["content-type"])
+    return await engine.read(partial(read, body), len(body))
 
 
 def members(body: bytes) -> list[bytes]:
@@ -50,8 +56,9 @@ def not_too_many(pictures: list[T]) -> list[T]:
     return pictures
 
 
-def chosen(parts: list[Part]) -> list[bytes]:
+def files(content_type: str, body: bytes) -> list[bytes]:
     """The files of a form that has nothing but pictures in it, and not too many of them."""
+    parts = parts_of(body, content_type)
     for part in parts:
         if part.name != FIELD:
             raise Problem(422, "unknown_field", f"the field {part.name[:80]!r} is unknown; pictures go into 'image'")

@@ -1,6 +1,7 @@
 """Errors as the caller sees them: application/problem+json (RFC 9457), one shape for every route."""
 
 from collections.abc import Mapping
+from traceback import clear_frames
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -53,6 +54,7 @@ def whole_document(request: Request, problem: Problem) -> Document:
 
 async def on_problem(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, Problem)
+    clear_frames(fault.__traceback__)  # they hold the body, and this error again: until the next garbage collection
     return problem_response(request, fault)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitrail.bench.serve import bombs
 from vitrail.card import InputRule
 from vitrail.decode_cost import (
     MAX_COMPRESSED,
@@ -461,6 +462,21 @@ def test_scans_are_counted_with_the_pixels_that_they_draw() -> None:
     again = bytes(data[last:-2])
     with pytest.raises(PictureTooLarge, match="pixels in all"):
         read_header(bytes(data[:-2] + again * (MAX_SCANNED // 7071**2) + b"\xff\xd9"))
+
+
+def test_what_may_take_long_is_costly() -> None:
+    """A photo of a telephone is not, as JPEG; many scans are, and large images of formats that are decoded in full."""
+
+    def sized(data: bytes, side: int) -> Header:
+        frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+        return read_header(data[: frame + 5] + struct.pack(">HH", side, side) + data[frame + 9 :])
+
+    assert not sized(jpeg(), 3500).is_costly(RULE)
+    assert not sized(jpeg(progressive=True), 2000).is_costly(RULE)
+    assert sized(jpeg(progressive=True), 7071).is_costly(RULE)
+    assert sized(bombs.many_scans(8, 99), 3100).is_costly(RULE)
+    assert not read_header(bombs.deep_png(1000)).is_costly(RULE)
+    assert read_header(bombs.deep_png(4000)).is_costly(RULE)
 
 
 def test_scans_of_an_embedded_picture_are_not_the_pictures_own() -> None:

@@ -15,11 +15,10 @@ from vitrail.serving.engine import STOPPING, Canvas, Engine
 from vitrail.serving.naming import model_name
 from vitrail.serving.problems import Problem, picture_problem
 from vitrail.serving.v2.answer import LENGTH_HEADER, VERSION, answer_response
-from vitrail.serving.v2.asked import INPUT, Asked, Offered, read_asked
+from vitrail.serving.v2.asked import INPUT, Offered, read_asked
 from vitrail.serving.v2.tensors import Data
 from vitrail.serving.watch import RETRY
 
-QUICKLY_READ = 16_384  # bytes of JSON that are read faster than handed to another thread
 KINDS = ("", "application/json", "application/octet-stream")
 EXTENSIONS = ["binary_tensor_data", "classification"]
 
@@ -68,7 +67,8 @@ async def infer(request: Request) -> Response:
     if length is not None and length > len(body):
         raise bad_length(f"it says {length:,}, and the body has {len(body):,} bytes")
     async with attended(request.receive, engine.deadline):
-        asked = await read(engine, body, length, offered_by(found))
+        read = partial(read_asked, body, length, offered_by(found))
+        asked = await engine.read(read, len(body) if length is None else length)
         answers = await answers_to(engine, asked.pictures)
     return answer_response(found, asked, answers)
 
@@ -125,13 +125,6 @@ def offered_by(model: Classifier) -> Offered:
     """Classes can be told of an output that has one number for each."""
     outputs = model.task.outputs
     return Offered(outputs, outputs[:2] if model.task.ranks else ())
-
-
-async def read(engine: Engine, body: bytes, length: int | None, offered: Offered) -> Asked:
-    """The request; where it takes long to read, others are answered meanwhile."""
-    if (len(body) if length is None else length) <= QUICKLY_READ:
-        return read_asked(body, length, offered)
-    return await engine.decoders.run(partial(read_asked, body, length, offered))
 
 
 async def answers_to(engine: Engine, pictures: Data) -> Answers:

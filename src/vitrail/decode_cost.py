@@ -20,6 +20,8 @@ MAX_COMPRESSED = 16  # compressed texts and profiles of a PNG, each of which Pil
 MAX_EXIF_SEGMENTS = 16  # of a JPEG, 64 kB each; Pillow joins them by copying all that came before
 MAX_SCANS = 100  # of a progressive JPEG, which has ten or so; each passes over all pixels, though it has 40 bytes
 MAX_SCANNED = 1_000_000_000  # scans × pixels: 20 scans at 50 megapixels
+COSTLY_BYTES = 40_000_000  # that are held
+COSTLY_PIXELS = 100_000_000  # times scans, of a JPEG
 MAX_SCANNED_ARITHMETIC = 100_000_000  # the same, coded arithmetically: a decoder goes on where the data ends
 MAX_RUN_LENGTH = 1 << 20  # pixels, and bytes, of a run-length coded BMP, which Pillow decodes in Python
 
@@ -89,6 +91,7 @@ class Jpeg:
 
     layers: int
     samples: float  # for each pixel, over all layers
+    scans: int
     buffered: bool  # as coefficients, until the last scan is read
     scalable: bool
 
@@ -108,6 +111,11 @@ class Header:
     @property
     def pixels(self) -> int:
         return self.size[0] * self.size[1]
+
+    def is_costly(self, rule: InputRule) -> bool:
+        """Whether it may take more than a tenth of a second: a photo of a telephone, as JPEG, does not."""
+        scanned = self.pixels * (self.jpeg.scans if self.jpeg is not None else 1)
+        return self.peak(rule) > COSTLY_BYTES or scanned > COSTLY_PIXELS
 
     def peak(self, rule: InputRule) -> int:
         """Bytes that are held at most while the image becomes a canvas of this rule."""
@@ -196,11 +204,12 @@ def read_jpeg(data: bytes) -> Header:
     height, width, layers = struct.unpack_from(">HHB", data, start + 3)
     factors = [divmod(data[start + 9 + 3 * layer], 16) for layer in range(layers)]
     largest = max(h for h, _ in factors) * max(v for _, v in factors)
+    scans = 1
     several = frame not in SEQUENTIAL or data[at + 2] < layers
     if several:
         most = MAX_SCANS if frame in PROGRESSIVE else layers  # each layer stands in one scan of those
         scanned = MAX_SCANNED_ARITHMETIC if frame in ARITHMETIC else MAX_SCANNED
-        require_few_scans(data, at, parts, most, scanned, width * height)
+        scans = count_scans(data, at, parts, most, scanned, width * height)
     return Header(
         "JPEG",
         (width, height),
@@ -208,18 +217,18 @@ def read_jpeg(data: bytes) -> Header:
         parts,
         METADATA_COPIES * at,
         turning,
-        Jpeg(layers, sum(h * v for h, v in factors) / max(1, largest), several, frame not in LOSSLESS),
+        Jpeg(layers, sum(h * v for h, v in factors) / max(1, largest), scans, several, frame not in LOSSLESS),
     )
 
 
-def require_few_scans(data: bytes, at: int, parts: int, most: int, most_scanned: int, pixels: int) -> None:
-    """Refuse a JPEG whose scans pass over its pixels too often, or between whose scans too much stands."""
+def count_scans(data: bytes, at: int, parts: int, most: int, most_scanned: int, pixels: int) -> int:
+    """How many scans a JPEG has; refused where they pass over its pixels too often, or too much stands between them."""
     scans = 1
     at += u16(data, at)
     while (found := NEXT_AFTER_SCAN.search(data, at)) is not None:
         code, at = data[found.start() + 1], found.end()
         if code in (SOI, EOI):
-            return
+            return scans
         parts += 1
         scans += code == SOS
         if scans > most:
@@ -229,8 +238,9 @@ def require_few_scans(data: bytes, at: int, parts: int, most: int, most_scanned:
         if parts > MAX_PARTS:
             raise too_many_parts("JPEG")
         if at + 2 > len(data):
-            return
+            return scans
         at += u16(data, at)
+    return scans
 
 
 def exif_entries(block: bytes) -> int:

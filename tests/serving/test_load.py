@@ -284,16 +284,18 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
         engine.model = Classifier(model_file, "cpu")
         engine.longest_wait = 0.5
         engine.infer_pace.saw(0.2)
-        engine.decode_pace.saw(0.1)
+        engine.quick.pace.saw(0.1)
         await engine.let_in()
         engine.require_room(32)  # nobody waits, so there is room for all that a request may have
-        engine.decoding = 2
+        engine.quick.pictures = engine.quick.callers = 2
         assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
         await engine.let_in()
-        engine.decoding = SHORT_LINE - 1
+        engine.quick.pictures = engine.quick.callers = SHORT_LINE - 1
         assert engine.expected_wait() > engine.longest_wait
         await engine.let_in()  # however slow the model, a few may wait
-        engine.decoding = SHORT_LINE
+        engine.quick.pictures, engine.quick.callers = 128, 2  # with many pictures each, of which one a turn is decoded
+        await engine.let_in()
+        engine.quick.pictures = engine.quick.callers = SHORT_LINE
         engine.require_room(32)  # who is in stays in
         with pytest.raises(Problem) as refused:
             await engine.let_in()

@@ -1,5 +1,7 @@
 """Many large uploads at once: what cannot be held is refused, and the server's memory stays within its bound."""
 
+import asyncio
+import gc
 import io
 import re
 import socket
@@ -8,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 
+from vitrail.classifier import Classifier
+from vitrail.errors import PictureError
+from vitrail.serving.arbiter import LARGE_PAGES
 from vitrail.serving.body import MAX_BODY
-from vitrail.serving.door import MOST_HELD
+from vitrail.serving.door import MOST_HELD, Door
+from vitrail.serving.engine import Engine
 
 CALLERS = 30
 HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body
@@ -89,3 +96,36 @@ def squeezed(side: int) -> bytes:
 
 def files(picture: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
     return [("image", ("picture", picture, "application/octet-stream"))] * count
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="large pages are Linux's")
+def test_the_worker_asks_for_large_pages(own):
+    name, value = LARGE_PAGES
+    assert own.family()[-1].environ()[name] == value
+
+
+@pytest.mark.parametrize(
+    "refused", [b"\xff\xd8" + b"\xff\xfe\0\2" * 200_000, b"\xff\xd8\xff" + bytes(800_000)], ids=["comments", "damaged"]
+)
+def test_a_refused_picture_is_free_at_once(refused, model_file):
+    """Not when the garbage collector comes by: until then a caller may have sent a hundred more of them."""
+
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = Classifier(model_file, "cpu")
+        faults = await engine.canvases([refused, refused])
+        assert all(isinstance(fault, PictureError) for fault in faults)
+        await engine.close()
+
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        asyncio.run(story())
+        gc.collect()
+        kept = [thing for thing in gc.garbage if isinstance(thing, PictureError)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert kept == []

@@ -1,14 +1,16 @@
 """Turns: callers one after another, within threads and bytes; made-up work whose order is known."""
 
 import asyncio
+import re
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import pytest
 
-from vitrail.serving.turns import PASSES, Turns
+from vitrail.serving.turns import PASSES, SLICE, Job, Slices, Turns
 
 
 class Work:
@@ -20,9 +22,9 @@ class Work:
         self.began: list[str] = []
         self.most = 0
 
-    def job(self, name: str, size: int = 0) -> tuple[Callable[[], str], int]:
+    def job(self, name: str, size: int = 0, costly: bool = False) -> Job:
         self.gates[name] = threading.Event()
-        return partial(self.work, name), size
+        return Job(partial(self.work, name), size, costly)
 
     def work(self, name: str) -> str:
         self.began.append(name)
@@ -30,7 +32,7 @@ class Work:
         assert self.gates[name].wait(20)
         return name
 
-    def call(self, *jobs: tuple[Callable[[], str], int]) -> asyncio.Task[list[str]]:
+    def call(self, *jobs: Job) -> asyncio.Task[list[str]]:
         return asyncio.ensure_future(self.turns.run_all(jobs))
 
     async def until(self, *began: str) -> None:
@@ -45,16 +47,16 @@ class Work:
             async with asyncio.timeout(20):
                 while name not in self.began:
                     await asyncio.sleep(0.001)
-            before = self.turns.running, len(self.began)
+            before = len(self.turns.running), len(self.began)
             self.gates[name].set()
             async with asyncio.timeout(20):
-                while (self.turns.running, len(self.began)) == before:
+                while (len(self.turns.running), len(self.began)) == before:
                     await asyncio.sleep(0.001)
 
 
 def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
     async def whole() -> Work:
-        work = Work(Turns(threads, budget))
+        work = Work(Turns("decode", threads, budget))
         try:
             await story(work)
         finally:
@@ -86,7 +88,7 @@ def test_the_bytes_of_all_that_runs_stay_within_the_budget() -> None:
         for gate in work.gates.values():
             gate.set()
         assert [len(found) for found in await asyncio.gather(*calls)] == [5, 5, 5]
-        assert (work.turns.reserved, work.turns.running) == (0, 0)
+        assert (work.turns.reserved, work.turns.running) == (0, [])
 
     assert run(story, threads=4).most == 80  # two at a time, though four threads were free
 
@@ -106,13 +108,14 @@ def test_a_large_job_that_has_no_room_lets_others_pass() -> None:
     run(story, threads=2)
 
 
-def test_a_large_job_is_passed_so_many_times_and_then_waited_for() -> None:
+@pytest.mark.parametrize("costly", [False, True])
+def test_a_large_job_is_passed_so_many_times_and_then_waited_for(costly: bool) -> None:
     """Small ones come without an end: two at a time would keep the room that the large one needs."""
 
     async def story(work: Work) -> None:
-        endless = [work.call(*(work.job(f"{caller}{i}", 40) for i in range(2 * PASSES))) for caller in "ab"]
+        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * PASSES))) for caller in "ab"]
         await work.until("a0", "a1")
-        large = work.call(work.job("large", 100))
+        large = work.call(work.job("large", 100, costly))
         await asyncio.sleep(0)
         for name, gate in work.gates.items():
             if name != "large":
@@ -120,11 +123,29 @@ def test_a_large_job_is_passed_so_many_times_and_then_waited_for() -> None:
         async with asyncio.timeout(20):
             while "large" not in work.began:
                 await asyncio.sleep(0.001)
-        assert work.turns.running == 1
+        assert len(work.turns.running) == 1
         assert work.began.index("large") <= 2 + PASSES + 2
         work.gates["large"].set()
         assert await large == ["large"]
         await asyncio.gather(*endless)
+
+    run(story, threads=2)
+
+
+def test_nobody_waits_for_a_costly_job() -> None:
+    """All threads for costly ones are taken, and more of them wait, for threads and for room."""
+
+    async def story(work: Work) -> None:
+        costly = [work.call(*(work.job(f"{caller}{i}", 45, costly=True) for i in range(2))) for caller in "abc"]
+        await work.until("a0", "a1")
+        for i in range(3 * PASSES):
+            quick = work.call(work.job(f"q{i}", 10))
+            work.gates[f"q{i}"].set()
+            assert await quick == [f"q{i}"]
+        large = work.call(work.job("large", 100, costly=True))
+        await work.end("a0", "a1", "b0", "c0", "b1", "c1", "large")
+        assert await large == ["large"]
+        assert [len(found) for found in await asyncio.gather(*costly)] == [2, 2, 2]
 
     run(story, threads=2)
 
@@ -168,7 +189,7 @@ def test_what_fails_fails_its_caller_alone() -> None:
         raise ValueError("broken")
 
     async def story(work: Work) -> None:
-        failing = work.call((fail, 50), work.job("a1", 50))
+        failing = work.call(Job(fail, 50), work.job("a1", 50))
         other = work.call(work.job("b0", 50))
         with pytest.raises(ValueError, match="broken"):
             await failing
@@ -185,3 +206,30 @@ def test_who_brings_no_job_waits_for_nothing() -> None:
         assert not work.turns.callers
 
     run(story)
+
+
+def test_slices_leave_room_for_others_between_two_pieces() -> None:
+    """Two callers with ten pieces each, in turn; somebody else gets its turn of the loop after each."""
+
+    async def story() -> list[str]:
+        slices, order = Slices(), []
+
+        def piece(name: str) -> None:
+            order.append(name)
+            time.sleep(2 * SLICE)
+
+        async def caller(name: str) -> None:
+            for _ in range(10):
+                await slices.run(partial(piece, name))
+
+        async def somebody_else() -> None:
+            while len(order) < 40:
+                order.append("-")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(caller("a"), caller("b"), somebody_else())
+        return order
+
+    order = "".join(asyncio.run(story()))
+    assert "aa" not in order.replace("-", "")[:18]
+    assert not re.search("[ab]{2}", order[:20])

@@ -19,6 +19,7 @@ MOST_BYTES = 1_000_000_000  # that all connections of an attacker send together
 PIECE = 65_536  # bytes
 REST = 0.02  # seconds before a connection that was closed is opened again
 IMAGES = 32  # that a request may have
+LARGE_WEBP, LARGE_PNG, LARGE_SCANS = 4300, 6000, 3100  # sides of images that are decoded, within 320 MB
 
 Pieces = Iterator[bytes]
 
@@ -123,6 +124,9 @@ ATTACKERS = {
     "comments": Attacker(partial(one_image, cache(bombs.many_comments)), connections=2),
     "scans": Attacker(partial(many_images, cache(bombs.many_scans)), connections=4),
     "deep-png": Attacker(partial(many_images, cache(bombs.deep_png)), connections=4),
+    "large-webp": Attacker(partial(many_images, partial(bombs.webp, LARGE_WEBP)), connections=4),
+    "large-png": Attacker(partial(many_images, cache(partial(bombs.deep_png, LARGE_PNG))), connections=4),
+    "large-scans": Attacker(partial(many_images, cache(partial(bombs.many_scans, LARGE_SCANS))), connections=4),
 }
 
 
