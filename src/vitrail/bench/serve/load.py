@@ -108,6 +108,7 @@ class Crowd:
         self.messages: Iterator[bytes] = cycle([Path(each).read_bytes() for each in order.messages])
         self.samples: list[Sample] = []
         self.start = perf_counter()
+        self.is_over = False  # nothing more is sent
 
     def now(self) -> float:
         return perf_counter() - self.start
@@ -135,9 +136,9 @@ async def closed(order: Order) -> Load:
 
             def done(caller: Caller, status: int, hung_up: "asyncio.Future[None]" = hung_up) -> None:
                 crowd.saw(caller.due, status)
-                if caller.connected:
+                if caller.connected and not crowd.is_over:
                     caller.call(next(crowd.messages), crowd.now())
-                else:
+                elif not hung_up.done():
                     hung_up.set_result(None)
 
             caller = await crowd.connect(done)
@@ -155,6 +156,7 @@ async def closed(order: Order) -> Load:
     begin = crowd.now()
     await asyncio.sleep(order.seconds)
     load = meter.read([each._replace(due=each.due - begin) for each in crowd.samples])
+    crowd.is_over = True
     for one in callers:
         one.cancel()
     return load
