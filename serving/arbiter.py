@@ -15,9 +15,9 @@ SETTLED = 60.0  # seconds; a worker that dies earlier may die again and again
 LONGEST_PAUSE = 30.0  # seconds
 RETRY = 0.05  # seconds until an arbiter that is busy is asked again
 
-# What the worker's malloc reads as it starts, if it is glibc's. Large blocks lie in large pages, where Linux has them for
-# who asks (`madvise`): a copy of 74 MB takes 16 ms then and not 72, under the interpreter's lock. And they go back to
-# the system as soon as they are free: else each thread keeps what its largest image took.
+# What the worker's malloc reads as it starts, if it is glibc's. Large blocks lie in large pages, where Linux gives them
+# to those who ask (`madvise`): a copy of 74 MB takes 16 ms then and not 72, under the interpreter's lock. And they go
+# back to the system as soon as they are free: else each thread keeps what its largest image took.
 MALLOC = {
     "glibc.malloc.hugetlb": 1,
     "glibc.malloc.mmap_threshold": 4 << 20,

@@ -1,9 +1,10 @@
 """What many tests share: one small trained network, and the model file made from it."""
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,29 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder of this name that all processes of pytest share: the first who asks for it fills it."""
+    import fcntl
+
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path = shared / "once" / name
+        path.parent.mkdir(exist_ok=True)
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                draft = path.with_suffix(".draft")
+                draft.mkdir()
+                fill(draft)
+                draft.rename(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A digits CNN, trained for a hundred steps by the real command."""
     from vitrail.cli import main
@@ -34,6 +58,21 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps = ["--trainer.max_steps=100", "--trainer.val_check_interval=50"]
     assert main(["fit", "--config", "digits-cnn", f"--run={directory}", *steps]) == 0
     return directory
+
+
+@pytest.fixture(scope="session")
+def task_folder(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Callable[[str], Path]:
+    """For each task other than classification: a run in `run`, which has learnt for a moment, and its `model.onnx`."""
+    from vitrail.cli import main
+
+    few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.pictures=300", "--model.net.depth=1"]
+
+    def fill(task: str, folder: Path) -> None:
+        assert main(["fit", "--config", f"digits-{task}", f"--run={folder / 'run'}", *few]) == 0
+        checkpoint = folder / "run/checkpoints/best.ckpt"
+        assert main(["export", f"--checkpoint={checkpoint}", f"--output={folder / 'model.onnx'}"]) == 0
+
+    return lambda task: made_once(task, partial(fill, task))
 
 
 @pytest.fixture(scope="session")

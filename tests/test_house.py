@@ -40,6 +40,7 @@ NEVER = {
     "tensorrt": CLOSED | {"numpy", "PIL"},
     "golden_check": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "classifier": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
+    "model": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "explainer": TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"},
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "attention": LIGHTNING | SERVER | RUNTIME | {"vitrail.training", "vitrail.models"},
@@ -55,7 +56,7 @@ NEVER = {
     "__init__": CLOSED,
     "__main__": CLOSED,
 }
-OPEN_INSIDE = {"cli", "commands"}
+OPEN_INSIDE = {"cli", "commands", "__init__"}
 # Measuring is imported by nobody but its command.
 NEVER |= {room: never | {"vitrail.bench"} for room, never in NEVER.items() if room != "bench"}
 
@@ -79,6 +80,7 @@ OTHERS = {
     "tasks": {"numpy"},
     "runtime": {"onnxruntime"},
     "classifier": {"numpy", "PIL", "onnxruntime"},
+    "model": {"numpy", "PIL"},
 }
 
 

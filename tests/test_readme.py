@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader would stand: `my_pictures` with a folder a class, and `photo.jpg`."""
     folder = tmp_path_factory.mktemp("reader")
     pictures = Digits().read("val", InputRule(8))
-    for number, (picture, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
+    few = zip(pictures.images[:150], pictures.labels[:150], strict=True)
+    for number, (picture, label) in enumerate(few):
         path = folder / f"my_pictures/{'cat' if label < 5 else 'dog'}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)

@@ -1,5 +1,42 @@
-"""vitrail: Vision Transformer picture classifiers, trained, measured, exported and served."""
+"""vitrail: Vision Transformer image classifiers, trained, measured, exported and served.
 
+    import vitrail
+
+    with vitrail.load("model.onnx") as model:
+        print(model.classify("photo.jpg"))
+
+Nothing here imports torch or onnxruntime before it is used.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitrail.model import Model, Prediction, load
+    from vitrail.models import CNN, ViT
+    from vitrail.vectors import patchify, unpatchify
+
+__all__ = ["CNN", "Model", "Prediction", "ViT", "__version__", "load", "patchify", "unpatchify"]
 
 __version__ = version("vitrail")
+
+HOMES = {
+    "Model": "vitrail.model",
+    "Prediction": "vitrail.model",
+    "load": "vitrail.model",
+    "CNN": "vitrail.models",
+    "ViT": "vitrail.models",
+    "patchify": "vitrail.vectors",
+    "unpatchify": "vitrail.vectors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'vitrail' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

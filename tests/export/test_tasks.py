@@ -1,6 +1,7 @@
 """Model files of every task: the network's own numbers, a card that says what was measured, and the commands."""
 
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,9 @@ def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Archi
 
 
 @pytest.fixture(scope="module", params=["labels", "values", "places"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[str, Path]:
     """A network that has learnt for a moment, as a model file."""
-    folder, task = tmp_path_factory.mktemp("exported"), request.param
-    few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.pictures=300", "--model.net.depth=1"]
-    assert main(["fit", "--config", f"digits-{task}", f"--run={folder / task}", *few]) == 0
-    path = folder / f"{task}.onnx"
-    assert main(["export", f"--checkpoint={folder / task / 'checkpoints/best.ckpt'}", f"--output={path}"]) == 0
-    return task, path
+    return request.param, task_folder(request.param) / "model.onnx"
 
 
 def scenes(task: str) -> Any:
@@ -168,7 +164,7 @@ def test_fewer_bits_are_for_one_label_a_picture(
     words: list[str], exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
-    checkpoint = path.parent / task / "checkpoints/best.ckpt"
+    checkpoint = path.parent / "run/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path / 'model.onnx'}", *words]) == 2
     assert f"this model answers with {task}: leave it out" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -177,8 +173,8 @@ def test_fewer_bits_are_for_one_label_a_picture(
 @pytest.mark.long
 @pytest.mark.parametrize("exported", ["labels"], indirect=True)
 def test_labels_are_explained(exported: tuple[str, Path], tmp_path: Path) -> None:
-    task, path = exported
-    checkpoint, output = path.parent / task / "checkpoints/best.ckpt", tmp_path / "model.onnx"
+    _, path = exported
+    checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"]) == 0
     assert (tmp_path / "model.explain.onnx").is_file()
 
@@ -188,7 +184,7 @@ def test_what_has_no_labels_is_not_explained(
     exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
-    checkpoint, output = path.parent / task / "checkpoints/best.ckpt", tmp_path / "model.onnx"
+    checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"]) == 2
     assert (
         f"--explain tells what speaks for a label of the picture; this model answers with {task}"
@@ -198,7 +194,7 @@ def test_what_has_no_labels_is_not_explained(
 
 def test_data_of_another_task_are_refused(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     task, path = exported
-    checkpoint = path.parent / task / "checkpoints/best.ckpt"
+    checkpoint = path.parent / "run/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", "--data.path=digits"]) == 1
     assert f"digits has classification to learn, and the checkpoint has learnt {task}" in capsys.readouterr().err
 

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from vitrail.classifier import Classifier
-from vitrail.cli import main
 from vitrail.data import DigitScenes
 from vitrail.serving.naming import model_name
 
@@ -24,13 +23,8 @@ def png(task: str, index: int) -> bytes:
 
 
 @pytest.fixture(scope="module", params=["labels", "values", "places"])
-def model(request, tmp_path_factory) -> Path:
-    folder, task = tmp_path_factory.mktemp("tasks"), request.param
-    few = ["--trainer.max_steps=20", "--trainer.val_check_interval=20", "--data.pictures=200", "--model.net.depth=1"]
-    assert main(["fit", "--config", f"digits-{task}", f"--run={folder / task}", *few]) == 0
-    path = folder / f"{task}.onnx"
-    assert main(["export", f"--checkpoint={folder / task / 'checkpoints/best.ckpt'}", f"--output={path}"]) == 0
-    return path
+def model(request, task_folder) -> Path:
+    return task_folder(request.param) / "model.onnx"
 
 
 @pytest.fixture(scope="module")

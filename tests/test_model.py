@@ -1,0 +1,125 @@
+"""The front door: a model file asked from Python, with images in every form."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vitrail
+from vitrail.card import InputRule
+from vitrail.classifier import Classifier
+from vitrail.data import Digits
+from vitrail.errors import PictureError, UsageError
+from vitrail.model import BATCH
+
+
+@pytest.fixture(scope="module")
+def model(model_file: Path) -> Iterator[vitrail.Model]:
+    with vitrail.load(model_file, "cpu") as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return Digits().read("test", InputRule(8)).images
+
+
+def encoded(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_every_form_of_an_image_gets_the_same_prediction(model, model_file, digits, tmp_path) -> None:
+    data = encoded(digits[0])
+    path = tmp_path / "digit.png"
+    path.write_bytes(data)
+    expected = tuple(Classifier(model_file, "cpu").classify(data))
+    grey = digits[0][..., 0]
+    opaque = np.dstack([digits[0], np.full((8, 8), 255, np.uint8)])
+    for image in (path, str(path), data, bytearray(data), Image.open(path), digits[0], grey, opaque):
+        prediction = model.classify(image)
+        assert prediction.labels == expected
+        assert (prediction.label, prediction.probability) == (expected[0].label, expected[0].probability)
+        assert str(prediction).startswith(f"{expected[0].label} {expected[0].probability:.3f}, ")
+    assert len(model.classify(data, top_k=3).labels) == 3
+
+
+def test_many_images_come_back_in_order_in_the_form_they_were_given(model, digits) -> None:
+    many = digits[: 2 * BATCH + 3]
+    expected = [model.classify(one).label for one in many]
+    for images in (many, list(many), tuple(map(encoded, many))):
+        predictions = model.classify(images)
+        assert isinstance(predictions, list)
+        assert [prediction.label for prediction in predictions] == expected
+    assert model.classify([]) == []
+
+
+def test_an_iterator_is_read_a_batch_at_a_time(model, digits) -> None:
+    read = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            read.append(1)
+            yield digits[len(read) % 9]
+
+    predictions = model.classify(endless())
+    assert not read
+    assert next(predictions).label == model.classify(digits[1]).label
+    assert len(read) == BATCH
+
+
+def test_embeddings_are_the_files(model, model_file, digits) -> None:
+    expected = Classifier(model_file, "cpu").answer(digits[:3]).embedding
+    np.testing.assert_array_equal(np.stack(model.embed(digits[:3])), expected)
+    np.testing.assert_allclose(model.embed(digits[0]), expected[0], atol=1e-6)
+
+
+def test_an_image_of_another_size_is_resized_as_a_file_is(model, tmp_path) -> None:
+    large = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint8).reshape(60, 90, 3))
+    path = tmp_path / "large.png"
+    large.save(path)
+    assert model.classify(large) == model.classify(np.asarray(large)) == model.classify(path)
+    assert large.size == (90, 60)
+    assert large.getpixel((1, 0)) == (3, 4, 5)  # neither closed nor changed
+
+
+def test_threads_share_a_model(model, digits) -> None:
+    expected = [model.classify(one).label for one in digits[:64]]
+    with ThreadPoolExecutor(8) as threads:
+        assert [found.label for found in threads.map(model.classify, digits[:64])] == expected
+
+
+def test_what_is_no_image_is_named(model, tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"a path, bytes, a PIL image or a uint8 array; this is int"):
+        model.classify([3])
+    with pytest.raises(UsageError, match=r"this is float64 \[8, 8, 3\]"):
+        model.classify(np.zeros((8, 8, 3)))
+    with pytest.raises(UsageError, match=r"nowhere\.png cannot be read: No such file"):
+        model.classify(tmp_path / "nowhere.png")
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(PictureError, match=r"text\.png: this is not a"):
+        model.classify([tmp_path / "text.png"])
+    with pytest.raises(UsageError, match="between 1 and 10"):
+        model.classify(np.zeros((8, 8, 3), np.uint8), top_k=11)
+
+
+def test_to_import_vitrail_is_cheap_and_brings_all_that_it_offers() -> None:
+    code = (
+        "import sys, vitrail\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'onnxruntime', 'timm'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+        "assert set(vitrail.__all__) <= set(dir(vitrail))\n"
+        "vitrail.load\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert all(getattr(vitrail, name) is not None for name in vitrail.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'classify'"):
+        vitrail.classify  # noqa: B018
