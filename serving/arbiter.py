@@ -15,15 +15,9 @@ SETTLED = 60.0  # seconds; a worker that dies earlier may die again and again
 LONGEST_PAUSE = 30.0  # seconds
 RETRY = 0.05  # seconds until an arbiter that is busy is asked again
 
-# What the worker's malloc reads as it starts, if it is glibc's. Large blocks lie in large pages, where Linux gives them
-# to those who ask (`madvise`): a copy of 74 MB takes 16 ms then and not 72, under the interpreter's lock. And they go
-# back to the system as soon as they are free: else each thread keeps what its largest image took.
-MALLOC = {
-    "glibc.malloc.hugetlb": 1,
-    "glibc.malloc.mmap_threshold": 4 << 20,
-    "glibc.malloc.trim_threshold": 32 << 20,
-}
-TUNABLES = ("GLIBC_TUNABLES", ":".join(f"{name}={value}" for name, value in MALLOC.items()))
+# Large blocks of memory in large pages, where Linux gives them to those who ask (`madvise`): a copy of 74 MB takes
+# 16 ms then and not 72, under the interpreter's lock. glibc reads this as the worker starts; other C libraries do not.
+LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 log = logging.getLogger("bentoml.vitrail")
 
@@ -82,5 +76,5 @@ class PromptArbiter(circus.Arbiter):
 def prepare_parent() -> None:
     """Called once in the parent of the worker, before it starts one: BentoML has no option for another arbiter."""
     log_without_waiting()
-    os.environ.setdefault(*TUNABLES)
+    os.environ.setdefault(*LARGE_PAGES)
     circus.Arbiter = PromptArbiter  # type: ignore[misc]

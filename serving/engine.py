@@ -1,6 +1,7 @@
 """The model behind the routes: loaded, proved and warmed in the background, then asked off the event loop."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 from collections.abc import Callable, Sequence
@@ -164,6 +165,8 @@ class Engine:
                 seconds = perf_counter() - start
                 STAGE["decode"].observe(seconds)
                 line.pace.saw(seconds)
+                if line is self.costly:
+                    give_back_memory()
 
         with self.quick.joined(len(pictures)):
             found = await self.headers(pictures, rule)
@@ -285,6 +288,12 @@ def alone(fault: PictureError) -> PictureError:
     """The error without the frames that it came through: they hold the picture, until the next garbage collection."""
     fault.__cause__ = fault.__context__ = None
     return fault.with_traceback(None)
+
+
+def give_back_memory() -> None:
+    """What is free goes back to the system: glibc would keep it, for each thread as much as its largest image took."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def header_weight(data: bytes) -> int:

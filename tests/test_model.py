@@ -1,11 +1,13 @@
 """The front door: a model file asked from Python, with images in every form."""
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,12 @@ from PIL import Image
 import vitrail
 from vitrail.card import InputRule
 from vitrail.classifier import Classifier
+from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import PictureError, UsageError
 from vitrail.model import BATCH
+
+PAGE = Path(__file__).parent.parent / "docs/python.md"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,31 @@ def test_what_is_no_image_is_named(model, tmp_path) -> None:
         model.classify([tmp_path / "text.png"])
     with pytest.raises(UsageError, match="between 1 and 10"):
         model.classify(np.zeros((8, 8, 3), np.uint8), top_k=11)
+
+
+def test_what_docs_python_shows_runs_as_it_stands(checkpoint, digits, tmp_path, monkeypatch, capsys) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", "model.onnx", "--explain"]) == 0
+    Path("photos").mkdir()
+    for number, digit in enumerate(digits[:3]):
+        Image.fromarray(digit).save(f"photos/{number}.jpg")
+    Image.fromarray(digits[0]).resize((50, 40)).save("photo.jpg")
+    capsys.readouterr()
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == str(names["prediction"])
+    assert [line.split()[0] for line in printed[2:5]] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert printed[5:] == ["(4, 4) exact", "torch.Size([1, 64, 48])"]
+    model = names["model"]
+    first, second = model.explain(["photo.jpg", "photos/1.jpg"])
+    assert (first.label, second.label) == tuple(one.label for one in model.classify(["photo.jpg", "photos/1.jpg"]))
+    np.testing.assert_allclose(first.evidence, names["explanation"].evidence, atol=1e-5)
+    with pytest.raises(UsageError, match="knows no label 'cat'"):
+        model.explain("photo.jpg", label="cat")
 
 
 def test_to_import_vitrail_is_cheap_and_brings_all_that_it_offers() -> None:

@@ -37,15 +37,21 @@ def network() -> nn.Module:
     return seeded_network("vit_tiny_patch16_224", 32, 0)
 
 
-def test_the_whole_command(tmp_path: Path) -> None:
-    """In a process of its own, as torch reads how its threads wait when it is first imported."""
+@pytest.mark.parametrize("compiler", ["none", pytest.param("", marks=pytest.mark.long)])
+def test_the_whole_command(compiler: str, tmp_path: Path) -> None:
+    """In a process of its own, as torch reads how its threads wait when it is first imported.
+
+    Half of the time is torch.compile's, with a compiler; without one it is absent.
+    """
     output = tmp_path / "out.json"
+    environment = os.environ | ({"CXX": compiler} if compiler else {})
     words = ["bench", "infer", "--size", "32", "--batches", "1", "--rounds", "5", "--seconds", "0.01"]
     done = subprocess.run(
         [sys.executable, "-m", "vitrail", *words, "--peers", str(tmp_path), "--json", str(output)],
         capture_output=True,
         text=True,
         check=False,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(output.read_text())
@@ -56,6 +62,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
         assert "run `make peers`" in absent.pop(name)
         assert f"not measured: {name}: not installed at {tmp_path}" in done.stdout
     assert absent.keys() <= {"torch.compile"}  # it needs a C++ compiler
+    assert not compiler or absent.keys() == {"torch.compile"}
     names = [*ALWAYS, *({"torch.compile"} - absent.keys())]
     assert [each["name"] for each in report["contenders"]] == names
     (measured,) = report["measured"]

@@ -60,6 +60,7 @@ NETWORKS = {
 }
 EXACT = [name for name in NETWORKS if name not in ("token", "cosine")]
 OFTEN = ("timm-avg", "small-cnn", "attentive")  # one of each way to come from places to logits
+SOME = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in EXACT]
 
 
 def randomised(network: nn.Module) -> nn.Module:
@@ -110,9 +111,7 @@ def explained(name: str) -> Kit:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in EXACT]
-)
+@pytest.mark.parametrize("name", SOME)
 def test_the_mean_of_exact_evidence_is_the_logits_of_the_model_file(name: str, batch: int) -> None:
     graph, _, model, result, session = explained(name)
     assert result.graph.evidence.kind == "exact"
@@ -124,7 +123,7 @@ def test_the_mean_of_exact_evidence_is_the_logits_of_the_model_file(name: str, b
     np.testing.assert_allclose(found["evidence"].mean(axis=(2, 3)), logits, rtol=0, atol=2e-6 * scale)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", SOME)
 def test_evidence_differs_from_place_to_place(name: str) -> None:
     graph, _, _, _, session = explained(name)
     evidence = by_file(session, canvases(8, graph.input.rule.size))["evidence"]

@@ -80,7 +80,7 @@ def test_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None
     refuse_differences(variant)
 
 
-@pytest.mark.parametrize("variant", TILED, ids=said)
+@pytest.mark.parametrize("variant", [TILED[0], pytest.param(TILED[1], marks=pytest.mark.long)], ids=said)
 def test_tiles_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
     graph = refuse_differences(variant, size=24)
     assert graph.network.blocks[0].attn.tiled

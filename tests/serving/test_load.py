@@ -136,6 +136,7 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
     assert httpx.get(f"{narrow.url}/readyz").status_code == 200
 
 
+@pytest.mark.long
 def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
     """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
     picture, seconds = encode(size=(2000, 2000)), 4

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vitrail.classifier import Classifier
 from vitrail.errors import PictureError
-from vitrail.serving.arbiter import TUNABLES
+from vitrail.serving.arbiter import LARGE_PAGES
 from vitrail.serving.body import MAX_BODY
 from vitrail.serving.door import MOST_HELD, Door
 from vitrail.serving.engine import Engine
@@ -99,8 +99,8 @@ def files(picture: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="environments of others are read on Linux")
-def test_the_workers_memory_is_tuned(own):
-    name, value = TUNABLES
+def test_the_worker_asks_for_large_pages(own):
+    name, value = LARGE_PAGES
     assert own.family()[-1].environ()[name] == value
 
 

@@ -37,6 +37,7 @@ def test_two_nodes_find_the_same_as_one_process(cluster: str, plan_file: Path, t
 
 
 @needs_ray
+@pytest.mark.long
 def test_an_actor_that_dies_costs_only_its_run(cluster: str, plan_file: Path) -> None:
     settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
     jobs = [Job("CNN", size, seed, 0.005) for seed in range(3) for size in (30, 60)]
