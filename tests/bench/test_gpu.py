@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
 
     def jump(row: Row) -> None:
         if row.part == "infer":
+            time.sleep(1.0)  # until the part says that it is at "b"
             now[0] += 3600
 
     report = scripted({"infer": {"a": "measure", "b": "hang"}}, clock=clock, on_row=jump).measure()
