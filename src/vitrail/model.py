@@ -109,8 +109,6 @@ class Model:
         classifier = self._classifier
         if top_k is not None and not classifier.task.ranks:
             raise UsageError(f"top_k is for labels of an image; this model answers with {self.card.task}")
-        if top_k is not None and not 1 <= top_k <= len(self.classes):
-            raise UsageError(f"top_k lies between 1 and {len(self.classes)}, the number of classes; it is {top_k}")
 
         def predictions(canvases: Canvases) -> list[Prediction]:
             answers = classifier.answer(canvases)
