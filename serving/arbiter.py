@@ -1,7 +1,6 @@
 """BentoML's arbiter, the parent of the worker: here it replaces a dead worker at once, and a dying one ever later."""
 
 import logging
-import os
 import signal
 import time
 from typing import Any
@@ -14,10 +13,6 @@ from vitrail.serving.log_writer import log_without_waiting
 SETTLED = 60.0  # seconds; a worker that dies earlier may die again and again
 LONGEST_PAUSE = 30.0  # seconds
 RETRY = 0.05  # seconds until an arbiter that is busy is asked again
-
-# Large blocks of memory in large pages, where Linux gives them to those who ask (`madvise`): a copy of 74 MB takes
-# 16 ms then and not 72, under the interpreter's lock. glibc reads this as the worker starts; other C libraries do not.
-LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 log = logging.getLogger("bentoml.vitrail")
 
@@ -76,5 +71,4 @@ class PromptArbiter(circus.Arbiter):
 def prepare_parent() -> None:
     """Called once in the parent of the worker, before it starts one: BentoML has no option for another arbiter."""
     log_without_waiting()
-    os.environ.setdefault(*LARGE_PAGES)
     circus.Arbiter = PromptArbiter  # type: ignore[misc]

@@ -1,7 +1,6 @@
 """The model behind the routes: loaded, proved and warmed in the background, then asked off the event loop."""
 
 import asyncio
-import ctypes
 import gc
 import logging
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from vitrail.images import fit, read_header
 from vitrail.runtime import PROVIDERS, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.batcher import Batcher, LineFull, bucket
+from vitrail.serving.decoder_process import DecoderProcesses
 from vitrail.serving.door import Door
 from vitrail.serving.opening import open_explainer, open_model, slower_than_hoped
 from vitrail.serving.pace import Line, Pace
@@ -69,7 +69,10 @@ class Engine:
         WAITING.labels("decode").set_function(lambda: self.quick.pictures + self.costly.pictures)
         WAITING.labels("infer").set_function(lambda: self.batcher.length)
         self.decoder_count = usable_cores()
-        self.decoders = Turns("decode", self.decoder_count, settings.DECODE_MEMORY * settings.MEGABYTE)
+        self.costly_count = max(1, self.decoder_count // 2)
+        budget = settings.DECODE_MEMORY * settings.MEGABYTE
+        self.decoders = Turns("decode", self.decoder_count, budget, costly_threads=self.costly_count)
+        self.processes = DecoderProcesses()
         self.readers = Turns("read", 1)  # one: it holds the interpreter's lock, and decoders hardly do
         DECODE_BYTES.set_function(lambda: self.decoders.reserved)
         self.slices = Slices()
@@ -142,7 +145,7 @@ class Engine:
     def require_costly_room(self, pictures: int) -> None:
         """Refuse costly pictures that would wait too long, or leave others none of the line."""
         line = self.costly
-        late = line.pictures >= SHORT_LINE and line.seconds(self.decoder_count) > self.longest_wait
+        late = line.pictures >= SHORT_LINE and line.seconds(self.costly_count) > self.longest_wait
         if late or (line.pictures and 2 * (line.pictures + pictures) > self.batcher.capacity):
             raise self.busy()
 
@@ -158,15 +161,13 @@ class Engine:
         def canvas(picture: bytes, header: Header, line: Line) -> Canvas | PictureError:
             start = perf_counter()
             try:
-                return fit(picture, rule, header)
+                return self.processes.fit(picture, rule) if line is self.costly else fit(picture, rule, header)
             except PictureError as fault:
                 return alone(fault)
             finally:
                 seconds = perf_counter() - start
                 STAGE["decode"].observe(seconds)
                 line.pace.saw(seconds)
-                if line is self.costly:
-                    give_back_memory()
 
         with self.quick.joined(len(pictures)):
             found = await self.headers(pictures, rule)
@@ -280,6 +281,7 @@ class Engine:
     async def close(self) -> None:
         await self.batcher.close()
         self.decoders.shutdown()
+        self.processes.close()
         self.readers.shutdown()
         self.lane.shutdown(wait=False, cancel_futures=True)
 
@@ -288,12 +290,6 @@ def alone(fault: PictureError) -> PictureError:
     """The error without the frames that it came through: they hold the picture, until the next garbage collection."""
     fault.__cause__ = fault.__context__ = None
     return fault.with_traceback(None)
-
-
-def give_back_memory() -> None:
-    """What is free goes back to the system: glibc would keep it, for each thread as much as its largest image took."""
-    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
 
 
 def header_weight(data: bytes) -> int:

@@ -1,8 +1,6 @@
 """Work in which callers take turns: in threads, within bytes that all of it may hold, or on the event loop itself."""
 
 import asyncio
-import os
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +12,6 @@ T = TypeVar("T")
 
 PASSES = 16  # jobs that may start before one that was due, and had no room
 SLICE = 0.001  # seconds of work in one turn of the event loop, before all others have theirs
-PATIENT = 10  # the priority (nice) of threads with costly jobs: they wait while anybody else computes
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +34,7 @@ class Caller:
 class Turns:
     """Starts one job of each caller after the other, as threads and bytes become free.
 
-    Costly jobs have threads of their own, so that others never wait for one to end: as many of each as are given.
+    Costly jobs have threads of their own, so that others never wait for one to end.
 
     A job that finds no room lets others pass, or its caller would hold up everybody; but only so many, or small jobs
     could keep a large one waiting for ever. Then nothing starts until what runs has ended and there is room; where
@@ -45,14 +42,14 @@ class Turns:
     wait for each other.
     """
 
-    def __init__(self, name: str, threads: int, budget: int = 0) -> None:
-        self.threads = threads
+    def __init__(self, name: str, threads: int, budget: int = 0, *, costly_threads: int = 1) -> None:
+        self.threads = {False: threads, True: costly_threads}
         self.budget = budget
         self.running: list[Job] = []
         self.callers: deque[Caller] = deque()
         self.pools = {
             False: ThreadPoolExecutor(threads, name),
-            True: ThreadPoolExecutor(threads, f"{name}-costly", initializer=be_patient),
+            True: ThreadPoolExecutor(costly_threads, f"{name}-costly"),
         }
 
     @property
@@ -94,7 +91,9 @@ class Turns:
         """Whose turn it is, among those whose next job has a thread and room; none where one was passed too often."""
         room = self.budget - self.reserved
         room_beside_costly = self.budget - sum(job.size for job in self.running if job.costly)
-        free = {costly: self.threads - sum(job.costly is costly for job in self.running) for costly in self.pools}
+        free = {
+            costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
+        }
         passed: list[Caller] = []
         for caller in self.callers:
             job, _ = caller.jobs[0]
@@ -134,11 +133,6 @@ class Turns:
     def shutdown(self) -> None:
         for pool in self.pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def be_patient() -> None:
-    if sys.platform == "linux":  # elsewhere the whole process has one priority
-        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + PATIENT)
 
 
 class Slices:

@@ -10,13 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
-import psutil
 import pytest
 from PIL import Image
 
 from vitrail.classifier import Classifier
 from vitrail.errors import PictureError
-from vitrail.serving.arbiter import LARGE_PAGES
 from vitrail.serving.body import MAX_BODY
 from vitrail.serving.door import MOST_HELD, Door
 from vitrail.serving.engine import Engine
@@ -96,12 +94,6 @@ def squeezed(side: int) -> bytes:
 
 def files(picture: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
     return [("image", ("picture", picture, "application/octet-stream"))] * count
-
-
-@pytest.mark.skipif(not psutil.LINUX, reason="environments of others are read on Linux")
-def test_the_worker_asks_for_large_pages(own):
-    name, value = LARGE_PAGES
-    assert own.family()[-1].environ()[name] == value
 
 
 @pytest.mark.parametrize(

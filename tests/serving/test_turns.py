@@ -56,7 +56,7 @@ class Work:
 
 def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
     async def whole() -> Work:
-        work = Work(Turns("decode", threads, budget))
+        work = Work(Turns("decode", threads, budget, costly_threads=threads))
         try:
             await story(work)
         finally:

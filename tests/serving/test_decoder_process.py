@@ -1,0 +1,155 @@
+"""Costly images in a process of their own: the same canvases and errors, and its end costs nobody but its image."""
+
+import asyncio
+import io
+import os
+import signal
+import threading
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from vitrail.bench.serve import bombs
+from vitrail.card import InputRule
+from vitrail.classifier import Classifier
+from vitrail.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedFormat
+from vitrail.images import fit
+from vitrail.serving.decoder_process import NICE, DecoderProcesses
+from vitrail.serving.door import Door
+from vitrail.serving.engine import Engine
+
+RULE = InputRule(16, "crop")
+
+
+@pytest.fixture
+def decoders():
+    made = DecoderProcesses()
+    yield made
+    made.close()
+
+
+def image(kind: str = "PNG", sides: tuple[int, int] = (40, 30)) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (*sides[::-1], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_the_canvas_is_that_of_this_process(decoders, kind):
+    for rule in (RULE, InputRule(8, "pad"), InputRule(9)):
+        canvas = decoders.fit(image(kind), rule)
+        assert np.array_equal(canvas, fit(image(kind), rule))
+        canvas[0] = 0  # as whoever gets one may do with it
+    assert len(decoders.idle) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"no image", UnsupportedFormat),
+        (image()[:200], CorruptPicture),
+        (bombs.webp(8000), PictureTooLarge),
+        (b"", UnsupportedFormat),
+    ],
+    ids=["text", "cut", "large", "empty"],
+)
+def test_errors_are_those_of_this_process(decoders, data, error):
+    with pytest.raises(PictureError) as here:
+        fit(data, RULE)
+    with pytest.raises(error) as there:
+        decoders.fit(data, RULE)
+    assert (type(there.value), str(there.value)) == (type(here.value), str(here.value))
+    assert decoders.fit(image(), RULE).shape == (16, 16, 3)
+
+
+def test_a_process_that_was_killed_is_replaced(decoders):
+    first = decoders.take()
+    decoders.give_back(first)
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
+    assert decoders.idle[0].process.pid != first.process.pid
+
+
+def test_an_image_that_ends_its_decoders_is_refused(decoders, monkeypatch):
+    """As one would that finds a fault in a decoder's own code."""
+
+    def killed(self, data, rule):
+        self.process.kill()
+        raise EOFError
+
+    monkeypatch.setattr("vitrail.serving.decoder_process.DecoderProcess.fit", killed)
+    with pytest.raises(CorruptPicture, match="ended with exit code -9"):
+        decoders.fit(image(), RULE)
+    assert not decoders.idle
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere priorities and environments are read otherwise")
+def test_it_gives_way_and_asks_for_large_pages(decoders):
+    decoders.fit(image(), RULE)
+    process = psutil.Process(decoders.idle[0].process.pid)
+    assert process.nice() == os.nice(0) + NICE
+    assert process.environ()["GLIBC_TUNABLES"]
+
+
+def test_it_imports_nothing_heavy(decoders):
+    """Its start is part of the first costly image's time."""
+    decoders.fit(image(), RULE)
+    maps = {os.path.basename(each.path) for each in psutil.Process(decoders.idle[0].process.pid).memory_maps()}
+    assert not [name for name in maps if "onnxruntime" in name or "torch" in name or "uvloop" in name]
+
+
+def test_they_end_when_the_server_ends(decoders):
+    decoders.fit(image(), RULE)
+    process = decoders.idle[0].process
+    decoders.close()
+    assert process.wait(10) == 0
+
+
+def test_one_that_decodes_while_the_server_ends_ends_after_it(decoders):
+    decoder = decoders.take()
+    decoders.close()
+    decoders.give_back(decoder)
+    assert decoder.process.wait(10) == 0
+
+
+def test_threads_share_no_process(decoders):
+    results: list[bool] = []
+
+    def many() -> None:
+        results.extend(np.array_equal(decoders.fit(image(sides=(n, 9)), RULE), fit(image(sides=(n, 9)), RULE))
+                       for n in range(20, 40))  # fmt: skip
+
+    threads = [threading.Thread(target=many, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [True] * 60
+    assert len(decoders.idle) <= 3
+
+
+def test_the_engine_decodes_costly_images_there_and_no_others(model_file, monkeypatch):
+    seen: list[int] = []
+    own_fit = DecoderProcesses.fit
+
+    def noted(self, data, rule):
+        seen.append(len(data))
+        return own_fit(self, data, rule)
+
+    monkeypatch.setattr(DecoderProcesses, "fit", noted)
+    costly, small = bombs.deep_png(4000), image()
+
+    async def story() -> None:
+        engine = Engine(Door())
+        engine.model = Classifier(model_file, "cpu")
+        rule = engine.model.card.input
+        canvases = await engine.canvases([small, costly, small])
+        assert all(np.array_equal(a, fit(b, rule)) for a, b in zip(canvases, [small, costly, small], strict=True))
+        await engine.close()
+
+    asyncio.run(story())
+    assert seen == [len(costly)]
