@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from vitrail.runtime import usable_cores
 from vitrail.serving.door import Visit
 from vitrail.serving.problems import MEDIA_TYPE, Document, Problem, whole_document
 from vitrail.serving.watch import refused
@@ -15,6 +16,10 @@ MAX_BODY = 20_000_000
 PATIENCE = 12.0  # seconds, and one more for each SLOWEST bytes that came
 SLOWEST = 65_536
 LARGE = 1_000_000  # bytes that take a millisecond to be copied or read through
+
+
+# Bytes a second of all large bodies together, for each core: to receive and read them takes time from everybody.
+LARGE_BODIES_RATE = 64e6
 
 
 class BodyTooLarge(Problem):
@@ -28,6 +33,26 @@ def is_compressed(request: Request) -> bool:
     """Whether any Content-Encoding, of as many as were sent, says so."""
     codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
     return any(coding.strip() not in ("", "identity") for coding in codings)
+
+
+class Throttle:
+    """Bytes of all who take them, at a steady rate; who is first is served first."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.next = 0.0  # when the next byte is due
+
+    async def take(self, count: int) -> float:
+        """Wait until so many are due; the seconds that this took."""
+        now = asyncio.get_running_loop().time()
+        begin = max(self.next, now)
+        self.next = begin + count / self.rate
+        if begin > now:
+            await asyncio.sleep(begin - now)
+        return begin - now
+
+
+large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
 
 
 async def read_body(request: Request) -> bytes:
@@ -48,6 +73,8 @@ async def read_body(request: Request) -> bytes:
                     raise BodyTooLarge
                 if not visit.bring(len(chunk)):
                     raise refused(503, "busy", "the pictures of others fill the memory; try again in a moment")
+                if length > LARGE:
+                    start += await large_bodies.take(len(chunk))
                 clock.reschedule(start + PATIENCE + length / SLOWEST)
                 if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
                     raise problem

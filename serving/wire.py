@@ -226,6 +226,8 @@ class Wire(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self.body_bytes += len(body)
         self.framing_bytes -= len(body)
+        if not self.cycle.body:
+            self.cycle.body = b""  # type: ignore[assignment]  # takes and gives bytes without a copy
         super().on_body(body)
 
     def on_message_complete(self) -> None:

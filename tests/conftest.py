@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
@@ -50,14 +51,27 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A digits CNN, trained for a hundred steps by the real command."""
+def digits_folder(
+    made_once: Callable[[str, Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A copy of one's own: a run of a digits CNN, trained by the real command, and its `model.onnx`."""
     from vitrail.cli import main
 
-    directory = tmp_path_factory.mktemp("runs") / "digits"
     steps = ["--trainer.max_steps=100", "--trainer.val_check_interval=50"]
-    assert main(["fit", "--config", "digits-cnn", f"--run={directory}", *steps]) == 0
-    return directory
+
+    def fill(folder: Path) -> None:
+        assert main(["fit", "--config", "digits-cnn", f"--run={folder / 'run'}", *steps]) == 0
+        checkpoint = folder / "run/checkpoints/best.ckpt"
+        assert main(["export", f"--checkpoint={checkpoint}", f"--output={folder / 'model.onnx'}"]) == 0
+
+    own = tmp_path_factory.mktemp("digits") / "copy"
+    shutil.copytree(made_once("digits", fill), own)
+    return own
+
+
+@pytest.fixture(scope="session")
+def run_directory(digits_folder: Path) -> Path:
+    return digits_folder / "run"
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +95,9 @@ def checkpoint(run_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_file(digits_folder: Path) -> Path:
     """That network as a model file: classes "0" to "9", canvas 8."""
-    from vitrail.cli import main
-
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(path)]) == 0
-    return path
+    return digits_folder / "model.onnx"
 
 
 @pytest.fixture

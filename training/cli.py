@@ -148,8 +148,8 @@ class CommandLine(LightningCLI):
         return given
 
     def find_run(self, options: Any) -> Path:
-        """The run directory: as asked, a new one named after the recipe, or the checkpoint's own."""
-        if options["run"] is not None:
+        """The run directory: as asked, a new one named after the recipe, or where the checkpoint lies now."""
+        if options["run"] is not None and (self.verb == "fit" or named(self.words, "--run")):
             path = Path(options["run"])
             if self.verb == "fit" and is_first() and (path / "config.yaml").exists():
                 raise UsageError(f"{path} holds a run already: choose another --run")

@@ -120,9 +120,10 @@ def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file:
         (ViT(patch=2, width=32, depth=2, heads=4), 8),
         (ViT(patch=2, width=32, depth=2, heads=4, pool="map"), 8),
         (CNN(width=8, stages=2, blocks=1), 8),
-        (ViT(name="vit_tiny_patch16_224"), 32),
-        (CNN(name="resnet10t"), 32),
-        (CNN(name="convnext_atto"), 32),
+        *(
+            pytest.param(architecture, 32, marks=pytest.mark.long)
+            for architecture in (ViT(name="vit_tiny_patch16_224"), CNN(name="resnet10t"), CNN(name="convnext_atto"))
+        ),
     ],
     ids=lambda value: getattr(value, "name", None) or type(value).__name__,
 )

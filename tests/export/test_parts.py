@@ -16,7 +16,8 @@ WINDOW = {"name": "window", "reach": 1}
 DILATED = {"name": "dilated", "reach": 1, "step": 2}
 TINY: dict[str, Any] = {"patch": 2, "width": 16, "depth": 1, "heads": 2}
 
-# Each mechanism, position, pool, head, block and norm at least once, several a network to save exports.
+# Each mechanism, position, pool, head, block and norm at least once, several a network to save exports; every second
+# one takes its time in `make test-long`.
 ALWAYS: list[dict[str, Any]] = [
     {"attention": "softmax", "positions": "relative", "pool": "token"},
     {"attention": "additive", "positions": "none", "pool": "max", "norm": "batch"},
@@ -75,12 +76,17 @@ def said(variant: dict[str, Any]) -> str:
     return "-".join(part["name"] if isinstance(part, dict) else str(part) for part in variant.values())
 
 
-@pytest.mark.parametrize("variant", ALWAYS, ids=said)
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(each, marks=() if number % 2 else pytest.mark.long) for number, each in enumerate(ALWAYS)],
+    ids=said,
+)
 def test_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
     refuse_differences(variant)
 
 
-@pytest.mark.parametrize("variant", [TILED[0], pytest.param(TILED[1], marks=pytest.mark.long)], ids=said)
+@pytest.mark.long
+@pytest.mark.parametrize("variant", TILED, ids=said)
 def test_tiles_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
     graph = refuse_differences(variant, size=24)
     assert graph.network.blocks[0].attn.tiled

@@ -37,9 +37,14 @@ NETWORKS: list[tuple[Architecture, TaskName]] = [
     (CNN_SMALL, "places"),
     (CNN(name="resnet10t"), "places"),
 ]
+ALWAYS = (0, 5, 6)  # a task each, heads and kinds of network in turn
 
 
-@pytest.mark.parametrize(("architecture", "task"), NETWORKS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [pytest.param(*each, marks=() if number in ALWAYS else pytest.mark.long) for number, each in enumerate(NETWORKS)],
+    ids=lambda value: str(value)[:60],
+)
 def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Architecture, task: TaskName) -> None:
     torch.manual_seed(0)
     size = 32

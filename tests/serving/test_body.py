@@ -48,3 +48,37 @@ def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatc
     assert entrance.held == 0
     with entrance.visit() as third:
         assert len(asyncio.run(body.read_body(request_of(0, 0, visit=third)))) == 2000
+
+
+def test_large_bodies_share_a_steady_rate():
+    """Of two callers nobody gets ahead by much, and what nobody took is not saved up."""
+    waited: list[tuple[str, float]] = []
+
+    async def story() -> None:
+        throttle = body.Throttle(10_000)
+
+        async def caller(name: str) -> None:
+            for _ in range(3):
+                waited.append((name, await throttle.take(100)))
+
+        await asyncio.gather(caller("a"), caller("b"))
+        await asyncio.sleep(0.1)
+        waited.append(("c", await throttle.take(100)))
+
+    asyncio.run(story())
+    assert [name for name, _ in waited] == ["a", "a", "b", "a", "b", "b", "c"]
+    assert waited[0][1] == waited[-1][1] == 0
+    assert sum(seconds for _, seconds in waited) >= 0.04
+
+
+def test_only_what_follows_the_first_bytes_of_a_large_body_is_throttled(monkeypatch):
+    taken: list[int] = []
+
+    async def take(count: int) -> float:
+        taken.append(count)
+        return 30.0  # as long as nobody would wait otherwise
+
+    monkeypatch.setattr(body, "LARGE", 2000)
+    monkeypatch.setattr(body.large_bodies, "take", take)
+    assert len(asyncio.run(body.read_body(request_of(0, 0, 0, 0)))) == 4000
+    assert sum(taken) == 2000

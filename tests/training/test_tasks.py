@@ -1,6 +1,8 @@
 """Each task through the command: a short fit on scenes of digits that must learn, its measures, and wrong use."""
 
 import csv
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,14 @@ def fit(task: str, run: Path, *more: str) -> int:
     return main(["fit", "--config", f"digits-{task}", f"--run={run}", *STEPS, *more])
 
 
-@pytest.fixture(scope="module", params=["labels", "values", "places"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "values",
+        pytest.param("labels", marks=pytest.mark.long),
+        pytest.param("places", marks=pytest.mark.long),
+    ],
+)
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     run = tmp_path_factory.mktemp("tasks") / request.param
     assert fit(request.param, run, *(() if request.param == "labels" else SMALL)) == 0
@@ -46,8 +55,15 @@ def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixt
     assert len(answers) == len(kept["labels"]) == len(kept["names"]) == 1000
 
 
-def test_predict_writes_what_was_said_beside_what_is(fitted: tuple[str, Path]) -> None:
-    task, checkpoint = fitted
+@pytest.fixture(params=["labels", "values", "places"])
+def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[str, Path]:
+    """A copy of a run that has learnt for a moment."""
+    shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
+    return request.param, tmp_path / "run/checkpoints/best.ckpt"
+
+
+def test_predict_writes_what_was_said_beside_what_is(begun: tuple[str, Path]) -> None:
+    task, checkpoint = begun
     assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
     with (checkpoint.parent.parent / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -60,12 +76,13 @@ def test_predict_writes_what_was_said_beside_what_is(fitted: tuple[str, Path]) -
     assert list(rows[0]) == ["picture", *columns[task]]
 
 
-def test_the_checkpoint_knows_its_task(fitted: tuple[str, Path]) -> None:
-    task, checkpoint = fitted
+def test_the_checkpoint_knows_its_task(begun: tuple[str, Path]) -> None:
+    task, checkpoint = begun
     network, origin = read_checkpoint(checkpoint)
     assert (origin.task, origin.learnt.name) == (task, f"digit-scenes-{task}")
     if task == "values":
-        scenes = DigitScenes("values").read("train", origin.input).labels
+        source = DigitScenes("values")
+        scenes = source.read("train", origin.input, origin.learnt.selection.chosen(source)["train"]).labels
         head = network.get_classifier()
         np.testing.assert_allclose(head.mean, scenes.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(head.deviation, scenes.std(axis=0), rtol=1e-5)
