@@ -14,19 +14,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from vitrail.errors import UsageError
-from vitrail.serving import about, settings
-from vitrail.serving.body import BodyTooLarge, on_body_too_large
-from vitrail.serving.classify import classify
-from vitrail.serving.door import Door
-from vitrail.serving.embed import embed
-from vitrail.serving.engine import Engine
-from vitrail.serving.explain import explain
-from vitrail.serving.hosts import HostGuard, hosts_at
+from vitrail.serving import settings
+from vitrail.serving.engine.engine import Engine
+from vitrail.serving.http.body import BodyTooLarge, on_body_too_large
+from vitrail.serving.http.gate import Door
+from vitrail.serving.http.hosts import HostGuard, hosts_at
+from vitrail.serving.http.problems import HANDLERS
+from vitrail.serving.http.protocol import limit_connections
 from vitrail.serving.log_writer import STDOUT
-from vitrail.serving.problems import HANDLERS
+from vitrail.serving.routes import about
+from vitrail.serving.routes.classify import classify
+from vitrail.serving.routes.embed import embed
+from vitrail.serving.routes.explain import explain
+from vitrail.serving.routes.v2 import routes as v2
 from vitrail.serving.settings import Settings
-from vitrail.serving.v2 import routes as v2
-from vitrail.serving.wire import limit_connections
 
 SWITCH = 0.0005  # seconds that a thread runs Python while the event loop waits; 5 ms, Python's own, add up in an answer
 

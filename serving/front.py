@@ -5,10 +5,10 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from vitrail.serving.app import build_app
-from vitrail.serving.door import Door
+from vitrail.serving.http.gate import Door
+from vitrail.serving.http.middleware import Watch
+from vitrail.serving.http.protocol import speak_patiently
 from vitrail.serving.log_writer import log_without_waiting
-from vitrail.serving.watch import Watch
-from vitrail.serving.wire import speak_patiently
 
 
 class Fronted(Service):  # type: ignore[misc]  # BentoML ships this class without types

@@ -2,7 +2,7 @@
 
 import re
 
-from vitrail.card import Card
+from vitrail.model_file.card import Card
 
 
 def model_name(card: Card) -> str:

@@ -9,8 +9,8 @@ from typing import cast
 
 import vitrail
 from vitrail.errors import UsageError
-from vitrail.runtime import Provider
-from vitrail.serving.pictures_in import MAX_PICTURES
+from vitrail.runtime.providers import Provider
+from vitrail.serving.http.request_images import MAX_PICTURES
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"

@@ -105,8 +105,8 @@ def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]
     """The model file with its card changed, and sealed again."""
     import onnx
 
-    from vitrail.card import METADATA_KEY
-    from vitrail.seal import seal
+    from vitrail.model_file.card import METADATA_KEY
+    from vitrail.model_file.seal import seal
 
     def edit(change: Callable[[dict], None]) -> Path:
         content = onnx.load(model_file)

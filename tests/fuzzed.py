@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitrail.card import InputRule
 from vitrail.errors import PictureError
-from vitrail.images import fit
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import fit
 
 EACH_RUN = 2_000
 SLOWEST = 2.0  # seconds of the processor for one file

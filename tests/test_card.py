@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from vitrail.card import FORMAT, Abstention, Calibration, Card, Dataset, Golden, InputRule, Parity, Precision, Whole
 from vitrail.errors import ModelError, UsageError
-from vitrail.intervals import Estimate, wilson
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.card import FORMAT, Abstention, Calibration, Card, Dataset, Golden, Parity, Precision, Whole
+from vitrail.tasks.intervals import Estimate, wilson
 
 CARD = Card(
     classes=("chat", "chien", "oiseau"),

@@ -8,11 +8,11 @@ import onnx
 import pytest
 
 from vitrail import images
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ProviderError, UsageError
-from vitrail.runtime import has_nvidia_driver
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.runtime.providers import has_nvidia_driver
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
 from vitrail.cli import PACKAGES, VERBS, main
 from vitrail.commands import classify
 from vitrail.data import Digits
+from vitrail.images.canvas import InputRule
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxruntime", "matplotlib")

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.serve import bombs
-from vitrail.card import InputRule
-from vitrail.decode_cost import (
+from vitrail.errors import CorruptPicture, PictureTooLarge
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import fit, open_picture, read_header
+from vitrail.images.decode_cost import (
     MAX_COMPRESSED,
     MAX_EXIF_SEGMENTS,
     MAX_PARTS,
@@ -27,8 +29,6 @@ from vitrail.decode_cost import (
     Header,
     group_bytes,
 )
-from vitrail.errors import CorruptPicture, PictureTooLarge
-from vitrail.images import fit, open_picture, read_header
 
 SIDE = 1200
 RULE = InputRule(64)
@@ -37,8 +37,8 @@ MOST_OVER = 1.6  # times what is really held; of an image that holds ten megabyt
 MEASURE = """
 import ctypes, json, re, sys
 from pathlib import Path
-from vitrail.card import InputRule
-from vitrail.images import fit
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import fit
 
 def resident(name):
     return 1024 * int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

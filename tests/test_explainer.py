@@ -13,14 +13,14 @@ import onnx
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import ModelError, UsageError
-from vitrail.explainer import Explainer
-from vitrail.explanation import METADATA_KEY, ExplanationCard, explain_path
-from vitrail.seal import seal
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.explainer import Explainer
+from vitrail.model_file.explanation import METADATA_KEY, ExplanationCard, explain_path
+from vitrail.model_file.seal import seal
 
 
 @pytest.fixture(scope="module")

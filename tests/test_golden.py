@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.golden import PANES, golden_pictures, mosaic
+from vitrail.images.golden import PANES, golden_pictures, mosaic
 
 
 def by_the_recipe(panes: int, seed: int, height: int, width: int) -> list[list[list[int]]]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.errors import ModelError
-from vitrail.golden_check import check_golden
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.golden_check import check_golden
 
 Edit = Callable[[Callable[[dict], None]], Path]
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
-from vitrail.decode_cost import MAX_SCANS
 from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
-from vitrail.images import decode, fit, open_picture, see, to_canvas
+from vitrail.images.canvas import InputRule, to_canvas
+from vitrail.images.decode import decode, fit, open_picture, see
+from vitrail.images.decode_cost import MAX_SCANS
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -117,7 +117,7 @@ def test_nothing_is_said_of_what_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(png_that_claims(10_000, 10_000))
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from vitrail.errors import PictureTooLarge\nfrom vitrail.images import decode\n"
+        "from vitrail.errors import PictureTooLarge\nfrom vitrail.images.decode import decode\n"
         "print(decode(Path(sys.argv[1]).read_bytes()).size)\n"
         "try:\n    decode(Path(sys.argv[2]).read_bytes())\n"
         "except PictureTooLarge:\n    print('too large')\n"
@@ -472,7 +472,7 @@ def test_few_copies_are_made_of_a_large_picture(mode: str, most: int, tmp_path: 
         Image.new(mode, (side, side)).save(tmp_path / f"{side}.png", compress_level=1)
     code = (
         "import re, sys\nfrom pathlib import Path\n"
-        "from vitrail.card import InputRule\nfrom vitrail.images import fit\n"
+        "from vitrail.model_file.card import InputRule\nfrom vitrail.images.decode import fit\n"
         "peaks = []\n"
         "for name in ('8.png', '2500.png'):\n"
         "    fit(Path(sys.argv[1], name).read_bytes(), InputRule(8))\n"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
-from vitrail.explainer import Explainer
-from vitrail.explanation import explain_path
-from vitrail.pictures.attention import mean_distance, rollout
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.explainer import Explainer
+from vitrail.model_file.explanation import explain_path
+from vitrail.plots.attention import mean_distance, rollout
 
 
 @pytest.fixture(scope="module")

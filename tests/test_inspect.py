@@ -12,8 +12,8 @@ from PIL import Image
 
 from vitrail.cli import main
 from vitrail.errors import UsageError
-from vitrail.golden import mosaic
-from vitrail.pictures.patches import LEAD, draw_patches, panes
+from vitrail.images.golden import mosaic
+from vitrail.plots.patches import LEAD, draw_patches, panes
 
 
 def test_panes_are_patches_row_by_row() -> None:

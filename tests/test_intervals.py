@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitrail.intervals import wilson
+from vitrail.tasks.intervals import wilson
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import vitrail
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import PictureError, UsageError
-from vitrail.model import BATCH
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.model import BATCH
 
 PAGE = Path(__file__).parent.parent / "docs/python.md"
 

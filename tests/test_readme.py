@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from vitrail.card import InputRule
 from vitrail.data import Digits
+from vitrail.images.canvas import InputRule
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

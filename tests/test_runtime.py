@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vitrail import runtime
 from vitrail.errors import ProviderError
-from vitrail.runtime import (
+from vitrail.runtime import providers as runtime
+from vitrail.runtime.providers import (
     PROVIDERS,
     choose_providers,
     exact,

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from vitrail.seal import KEY, LENGTH, read_seal, seal
+from vitrail.model_file.seal import KEY, LENGTH, read_seal, seal
 
 
 def test_a_sealed_file_is_whole_and_still_an_onnx_file(model_file: Path) -> None:

@@ -19,15 +19,15 @@ from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
-from vitrail.training.answers import keep, write_table
-from vitrail.training.classification import Classification
-from vitrail.training.picture_data import PictureData
+from vitrail.tasks.training_task import Report
+from vitrail.training.data_module import PictureData
+from vitrail.training.module import Classification
+from vitrail.training.predictions import keep, write_table
 from vitrail.training.progress import measured, progress
 from vitrail.training.ranks import is_first, say
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.resume import LENGTHS, KeepSettings, changes, differences, progress_of
 from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
-from vitrail.training.tasks.goal import Report
 
 # Lightning's advice that does not apply: canvases need no workers, short runs log seldom, the run directory is ours.
 IRRELEVANT = (

@@ -16,12 +16,12 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from vitrail.atomic import write_atomically
-from vitrail.training.curves.findings import Forecast
-from vitrail.training.report.found import Found, lost, place, read_latencies, read_plain, read_plan
-from vitrail.training.report.report import pages
-from vitrail.training.report.words import count, percent, points_range
-from vitrail.training.study.folder import FAILED, RESULT
 from vitrail.training.study.jobs import Done, Job, Result, Timing
+from vitrail.training.study.report.formatting import count, percent, points_range
+from vitrail.training.study.report.report import pages
+from vitrail.training.study.report.results import Found, lost, place, read_latencies, read_plain, read_plan
+from vitrail.training.study.statistics.findings import Forecast
+from vitrail.training.study.store import FAILED, RESULT
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"

@@ -1,11 +1,11 @@
 """The written contract of the routes, complete: OpenAPI 3.1."""
 
 from vitrail import __version__
-from vitrail.serving.hosts import PROBES
+from vitrail.serving.http.hosts import PROBES
 from vitrail.serving.openapi.parts import get, good, not_ready, problems
-from vitrail.serving.openapi.pictures import CLASSIFY, EMBED, EXPLAIN
 from vitrail.serving.openapi.schemas import SCHEMAS, Json, ref
-from vitrail.serving.openapi.tensors import TENSORS
+from vitrail.serving.openapi.v1 import CLASSIFY, EMBED, EXPLAIN
+from vitrail.serving.openapi.v2 import TENSORS
 
 PATHS: Json = {
     "/v1/classify": {"post": CLASSIFY},

@@ -1,8 +1,8 @@
 """The contract in BentoML's form, for its own client alone."""
 
-from vitrail.serving.openapi.pictures import CLASSIFY
+from vitrail.serving.http.request_images import FIELD
 from vitrail.serving.openapi.schemas import Json
-from vitrail.serving.pictures_in import FIELD
+from vitrail.serving.openapi.v1 import CLASSIFY
 
 # What `bentoml.SyncHTTPClient` builds its methods from: client.classify(image=[Path("photo.jpg")]).
 CLIENT_SCHEMA: Json = {

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from vitrail.serving.http.problems import MEDIA_TYPE
 from vitrail.serving.openapi.schemas import Json, ref
-from vitrail.serving.problems import MEDIA_TYPE
 
 FILE: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vitrail.serving.v2.asked import INPUT, LONGEST_TEXT, OUTPUTS
+from vitrail.serving.routes.v2.request import INPUT, LONGEST_TEXT, OUTPUTS
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vitrail.model import Model, Prediction, load
+    from vitrail.model_file.model import Model, Prediction, load
     from vitrail.models import CNN, ViT
     from vitrail.vectors import patchify, unpatchify
 
@@ -22,9 +22,9 @@ __all__ = ["CNN", "Model", "Prediction", "ViT", "__version__", "load", "patchify
 __version__ = version("vitrail")
 
 HOMES = {
-    "Model": "vitrail.model",
-    "Prediction": "vitrail.model",
-    "load": "vitrail.model",
+    "Model": "vitrail.model_file.model",
+    "Prediction": "vitrail.model_file.model",
+    "load": "vitrail.model_file.model",
     "CNN": "vitrail.models",
     "ViT": "vitrail.models",
     "patchify": "vitrail.vectors",

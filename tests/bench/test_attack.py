@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from vitrail.bench.rounds import Typical
+from vitrail.bench.core.rounds import Typical
 from vitrail.bench.serve import attackers
 from vitrail.bench.serve.attack import Attacked
 from vitrail.bench.serve.attackers import ATTACKERS, Attacker, attack

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.serve import bombs
-from vitrail.images import decode
+from vitrail.images.decode import decode
 
 SMALL = {
     "webp": bombs.webp(40),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.bench import decode as bench
-from vitrail.bench.photos import cut_views, draw_view, find_photos, large_enough
-from vitrail.card import InputRule
+from vitrail.bench.decode import measure as bench
+from vitrail.bench.decode.photos import cut_views, draw_view, find_photos, large_enough
 from vitrail.cli import main
 from vitrail.data.folders import Folders
 from vitrail.errors import DataError, UsageError
-from vitrail.images import decode, fit, to_canvas
+from vitrail.images.canvas import InputRule, to_canvas
+from vitrail.images.decode import decode, fit
 
 
 def photo(width: int, height: int, seed: int) -> Image.Image:
@@ -155,8 +155,8 @@ def test_the_command_cuts_views_that_fit_reads_and_measures(
     assert main([*words, "--cut", str(views)]) == UsageError.exit_code
     assert "is there already" in capsys.readouterr().err
 
-    monkeypatch.setattr("vitrail.bench.rounds.LEAST_CALLS", 1)
-    monkeypatch.setattr("vitrail.bench.rounds.WARM_UP", 0)
+    monkeypatch.setattr("vitrail.bench.core.rounds.LEAST_CALLS", 1)
+    monkeypatch.setattr("vitrail.bench.core.rounds.WARM_UP", 0)
     assert main([*words, "--rounds", "5", "--size", "32", "--quality", "80", "--json", str(output)]) == 0
     report = json.loads(output.read_text())
     assert report["plan"]["camera"] == [4000, 3000]

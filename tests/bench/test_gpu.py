@@ -285,8 +285,8 @@ def test_training_is_held_against_the_ceiling(tmp_path: Path) -> None:
 
 
 def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
+    from vitrail.bench.core.rounds import Typical
     from vitrail.bench.gpu import train
-    from vitrail.bench.rounds import Typical
 
     monkeypatch.setattr(train, "typical_seconds", lambda *_: Typical(1e-6, 1e-6, 1e-6, 1.0))
     import torch
@@ -410,7 +410,7 @@ def test_rows_are_readable() -> None:
     ],
 )
 def test_without_a_gpu_or_with_wrong_words_it_ends_with_2(words, said, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("vitrail.runtime.has_nvidia_driver", lambda: False)
+    monkeypatch.setattr("vitrail.runtime.providers.has_nvidia_driver", lambda: False)
     assert main(["bench", "gpu", *words]) == 2
     out, err = capsys.readouterr()
     assert said in err

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from vitrail.bench.contenders import Bound, Contender, logit_error, normalise
-from vitrail.bench.infer import OURS, Plan, measure_batches
-from vitrail.bench.machine import Work, cores_of_others, cpu_name, installed_versions, work_now
-from vitrail.bench.network import Batch, seeded_batch, seeded_network
-from vitrail.bench.processes import EXPORTERS, Exporter, python_of, run_exporter
-from vitrail.card import InputRule
+from vitrail.bench.core.machine import Work, cores_of_others, cpu_name, installed_versions, work_now
+from vitrail.bench.core.peer_processes import EXPORTERS, Exporter, python_of, run_exporter
+from vitrail.bench.infer.contenders import Bound, Contender, logit_error, normalise
+from vitrail.bench.infer.measure import OURS, Plan, measure_batches
+from vitrail.bench.infer.network import Batch, seeded_batch, seeded_network
 from vitrail.errors import ParityError
+from vitrail.images.canvas import InputRule
 from vitrail.models.input import Input
 
 RULE = InputRule(32, "squash", (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))

@@ -1,6 +1,6 @@
 """The share of preprocessing, from profiles as onnxruntime writes them."""
 
-from vitrail.bench.preprocessing import share_before
+from vitrail.bench.infer.preprocessing import share_before
 
 
 def node(name: str, kind: str, microseconds: int) -> dict:

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from vitrail.bench.rounds import alternate, coverage, one_turn, speed_ratios, typical
+from vitrail.bench.core.rounds import alternate, coverage, one_turn, speed_ratios, typical
 
 
 class Clock:

@@ -9,14 +9,14 @@ import pytest
 
 from vitrail.bench.serve.entrants import require_same
 from vitrail.bench.serve.family import Held
-from vitrail.bench.serve.pictures import COUNT, uploads
 from vitrail.bench.serve.plan import Plan
 from vitrail.bench.serve.servers import PEERS, VITRAIL, environment, of_list, of_object, of_protocol
 from vitrail.bench.serve.soak import flat
 from vitrail.bench.serve.under_load import Turn, result_of
+from vitrail.bench.serve.uploads import COUNT, uploads
 from vitrail.cli import main
 from vitrail.errors import ParityError, UsageError
-from vitrail.images import decode
+from vitrail.images.decode import decode
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -117,7 +117,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-import vitrail.bench.decode
+import vitrail.bench.decode.measure
 import vitrail.bench.serve.measure
 import vitrail.bench.serve.soak
 import vitrail.bench.serve.under_load

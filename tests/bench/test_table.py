@@ -1,11 +1,11 @@
 """The table: every figure in its place."""
 
-from vitrail.bench.columns import aligned
-from vitrail.bench.contenders import Absent, GraphFile
-from vitrail.bench.infer import Entrant, Measured, Plan, Report, Result
-from vitrail.bench.machine import Machine
-from vitrail.bench.rounds import Typical
-from vitrail.bench.table import report_text
+from vitrail.bench.core.columns import aligned
+from vitrail.bench.core.machine import Machine
+from vitrail.bench.core.rounds import Typical
+from vitrail.bench.infer.contenders import Absent, GraphFile
+from vitrail.bench.infer.measure import Entrant, Measured, Plan, Report, Result
+from vitrail.bench.infer.table import report_text
 
 
 def result(name: str, milliseconds: float, ratio: Typical) -> Result:

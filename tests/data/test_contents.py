@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
 from vitrail.data import Source, open_source
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS
+from vitrail.images.canvas import InputRule
 
 from ..sources import FOLDERS, idx, maps
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vitrail.card import InputRule
 from vitrail.data import Digits, DigitScenes, open_source
 from vitrail.data.digit_scenes import NOTHING, SCENES
 from vitrail.data.subsets import nested_subset
+from vitrail.images.canvas import InputRule
 
 RULE = InputRule(24)
 

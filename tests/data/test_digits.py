@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from vitrail.card import InputRule
 from vitrail.data import Digits
 from vitrail.data.source import PARTS
+from vitrail.images.canvas import InputRule
 
 
 def test_canvases_are_scikit_learns_digits_as_bytes() -> None:

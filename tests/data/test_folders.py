@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
 from vitrail.data import Folders
 from vitrail.data.folders import names_below
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
 
 RULE = InputRule(8)
 FASHION = Path("/usr/share/datasets/fashion-mnist")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitrail.card import InputRule
 from vitrail.data import Idx, open_source
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
 
 RANDOM = np.random.default_rng(0)
 GREY = {half: RANDOM.integers(0, 256, (count, 6, 5), dtype=np.uint8) for half, count in (("train", 40), ("t10k", 10))}

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule, Resize
 from vitrail.data import open_source
 from vitrail.data.maps import map_canvas
 from vitrail.errors import DataError
-from vitrail.images import to_canvas
-from vitrail.tasks.places import UNTOLD
+from vitrail.images.canvas import InputRule, Resize, to_canvas
+from vitrail.tasks.dense.predictions import UNTOLD
 
 LINES = ["picture,map,part", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
 HALVES = np.array([[0, 0, 0, 1, 1, 1]] * 4, np.uint8)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitrail.card import InputRule
 from vitrail.data import memory
 from vitrail.data.memory import empty_canvases, free_memory
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
 
 MIB = 2**20
 

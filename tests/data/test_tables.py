@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitrail.card import InputRule
 from vitrail.data import open_source
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
 
 RULE = InputRule(4)
 SPLIT = ["train"] * 8 + ["val"] * 2 + ["test"] * 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.export.abstention import fit_threshold, weigh_threshold
+from vitrail.exporting.abstention import fit_threshold, weigh_threshold
 
 # 100 pictures of two classes; picture i is answered with probability 0.5 + i / 250, rightly from the 20th on.
 SURE = 0.5 + np.arange(100) / 250

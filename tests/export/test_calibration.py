@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from vitrail.export.calibration import calibration_error, fit_temperature
+from vitrail.exporting.calibration import calibration_error, fit_temperature
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -17,14 +17,12 @@ from timm.models.convnext import ConvNeXt
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
 from torch import Tensor, nn
 
-from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.errors import ParityError
-from vitrail.explanation import Attention
-from vitrail.export import explain as module
-from vitrail.export.attention_maps import attention_of
-from vitrail.export.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, places
-from vitrail.export.explain import (
+from vitrail.exporting import explain_file as module
+from vitrail.exporting.attention_maps import attention_of
+from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, places
+from vitrail.exporting.explain_file import (
     PICTURES,
     Explained,
     ExplainGraph,
@@ -34,7 +32,9 @@ from vitrail.export.explain import (
     explain,
     prove_explanation,
 )
-from vitrail.export.graph import Graph, to_onnx
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.explanation import Attention
 from vitrail.models import CNN, ViT
 from vitrail.models.small_cnn import SmallCNN
 

@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from vitrail.card import METADATA_KEY, Card, InputRule, Parity, Resize
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import ModelError, ParityError
-from vitrail.export import file
-from vitrail.export.calibration import calibration_error
-from vitrail.export.file import refuse_too_large
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import BATCHES, Proof, by_file, by_network, prove, refuse_differences
-from vitrail.images import to_canvas
+from vitrail.exporting import model_file as file
+from vitrail.exporting.calibration import calibration_error
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.model_file import refuse_too_large
+from vitrail.exporting.parity import BATCHES, Proof, by_file, by_network, prove, refuse_differences
+from vitrail.images.canvas import InputRule, Resize, to_canvas
+from vitrail.model_file.card import METADATA_KEY, Card, Parity
+from vitrail.model_file.classifier import Classifier
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.checkpoint import read_checkpoint
 
@@ -167,7 +167,7 @@ def test_few_pictures_prove_every_batch_size_too(count: int, monkeypatch: pytest
         asked.append(len(images))
         return by_file(session, images)
 
-    monkeypatch.setattr("vitrail.export.proof.by_file", watched)
+    monkeypatch.setattr("vitrail.exporting.parity.by_file", watched)
     assert prove(graph, to_onnx(graph), CANVASES[:count]).parity.pictures == count
     assert set(BATCHES) <= set(asked)
 
@@ -211,7 +211,7 @@ def test_where_the_proof_fails_nothing_is_written_and_what_was_there_stays(
 ) -> None:
     output = tmp_path / "model.onnx"
     output.write_text("an older model")
-    monkeypatch.setattr("vitrail.export.proof.BOUND", 0.0)
+    monkeypatch.setattr("vitrail.exporting.parity.BOUND", 0.0)
     assert main(["export", "--checkpoint", str(checkpoint), "--output", str(output)]) == 1
     assert "logits of the file differ" in capsys.readouterr().err
     assert output.read_text() == "an older model"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from vitrail.card import InputRule
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import BOUND, all_by_network, prove
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.parity import BOUND, all_by_network, prove
+from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, Architecture, ViT
-from vitrail.models.answer import logits_and_embedding
+from vitrail.models.outputs import logits_and_embedding
 
 CLASSES = 10
 PICTURES = 24

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.export.loss import Z, loss_bound
+from vitrail.exporting.loss import Z, loss_bound
 
 
 def test_no_change_leaves_the_bound_of_nothing_seen() -> None:

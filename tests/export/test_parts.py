@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from vitrail.card import InputRule
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import by_file, by_network, cpu_session
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.parity import by_file, by_network, cpu_session
+from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 
 WINDOW = {"name": "window", "reach": 1}

@@ -7,17 +7,18 @@ import onnx
 import pytest
 import torch
 
-from vitrail.card import InputRule, Precision, PrecisionKind
 from vitrail.data import Pictures
 from vitrail.errors import ParityError
-from vitrail.export import precision
-from vitrail.export.fp16 import to_fp16
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.int8 import to_int8, to_int8_dynamic
-from vitrail.export.precision import Candidate, Scales, accept, choose, fastest, neighbours_effect, reasons_against
-from vitrail.export.proof import by_file, cpu_session, prove
-from vitrail.intervals import wilson
+from vitrail.exporting import precision
+from vitrail.exporting.fp16 import to_fp16
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.int8 import to_int8, to_int8_dynamic
+from vitrail.exporting.parity import by_file, cpu_session, prove
+from vitrail.exporting.precision import Candidate, Scales, accept, choose, fastest, neighbours_effect, reasons_against
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.card import Precision, PrecisionKind
 from vitrail.models import CNN, Architecture, ViT
+from vitrail.tasks.intervals import wilson
 
 SMALL = ViT(patch=8, width=64, depth=2, heads=2), CNN(width=16, stages=2, blocks=1)
 RANDOM = np.random.default_rng(0)

@@ -12,17 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from vitrail.card import InputRule, TaskName
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import DigitScenes
 from vitrail.errors import UsageError
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.export.proof import by_file, by_network, cpu_session
-from vitrail.golden_check import check_golden
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.parity import by_file, by_network, cpu_session
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.golden_check import check_golden
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.tasks import TASKS
-from vitrail.tasks.places import patch_classes
+from vitrail.tasks.dense.predictions import patch_classes
+from vitrail.tasks.task import TaskName
 
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
 CNN_SMALL = CNN(width=4, stages=2, blocks=1)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from vitrail.card import InputRule
-from vitrail.export.graph import Graph, Opset, to_onnx
-from vitrail.export.proof import by_file, by_network, cpu_session
+from vitrail.exporting.graph import Graph, Opset, to_onnx
+from vitrail.exporting.parity import by_file, by_network, cpu_session
+from vitrail.images.canvas import InputRule
 from vitrail.models import Architecture, ViT
 
 CANVASES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)

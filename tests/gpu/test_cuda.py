@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitrail.bench.network import seeded_batch
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
+from vitrail.bench.infer.network import seeded_batch
 from vitrail.data import Digits
-from vitrail.golden_check import check_golden
-from vitrail.runtime import PROVIDERS, has_nvidia_driver
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.golden_check import check_golden
+from vitrail.runtime.providers import PROVIDERS, has_nvidia_driver
 
 pytestmark = [
     pytest.mark.gpu,
@@ -83,8 +83,8 @@ def test_the_server_is_ready_on_the_gpu(seeded_file: Path, tmp_path: Path) -> No
     pytest.importorskip("bentoml")
     from vitrail.bench.gpu.serve import server_on
     from vitrail.bench.serve.calling import ask
-    from vitrail.bench.serve.pictures import uploads
     from vitrail.bench.serve.servers import started
+    from vitrail.bench.serve.uploads import uploads
 
     model = Classifier(seeded_file, "cpu")
     with started(server_on("cuda"), seeded_file, tmp_path, tmp_path / "server") as running:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models import CNN, Architecture, ViT
-from vitrail.models.answer import logits_and_embedding
 from vitrail.models.heads import ValueHead
+from vitrail.models.outputs import logits_and_embedding
+from vitrail.tasks.task import TaskName
 
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
 

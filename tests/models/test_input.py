@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vitrail.card import InputRule, Resize
-from vitrail.images import to_canvas
+from vitrail.images.canvas import InputRule, Resize, to_canvas
 from vitrail.models.input import Input
 
 

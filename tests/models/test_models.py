@@ -7,12 +7,12 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from vitrail.card import InputRule
 from vitrail.errors import ModelError, UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, Architecture, ViT
-from vitrail.models.answer import logits_and_embedding
 from vitrail.models.input import Input
-from vitrail.models.named import pixel_statistics
+from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.timm_models import pixel_statistics
 
 SMALL = [
     (ViT(patch=2, width=32, depth=2, heads=4), 8),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitrail.models.set_head import SetHead, log_odds_of_any, log_odds_of_each
-from vitrail.training.tasks.labels import matched, set_loss
+from vitrail.tasks.multilabel.training import matched, set_loss
 
 VECTORS = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(0))
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from timm.layers import resample_abs_pos_embed
 
-from vitrail.card import InputRule
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
 from vitrail.models.checkpoint import KEY, Learnt, Origin
 from vitrail.vectors.positions.relative import resampled

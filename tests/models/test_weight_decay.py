@@ -7,11 +7,11 @@ import pytest
 from torch import nn
 
 from vitrail.attention import MECHANISMS
-from vitrail.card import TaskName
 from vitrail.models import CNN, ViT
 from vitrail.models.heads import HEADS
 from vitrail.models.weight_decay import parameter_groups
-from vitrail.training.classification import Classification
+from vitrail.tasks.task import TaskName
+from vitrail.training.module import Classification
 from vitrail.vectors.positions import NAMES
 
 # The rule of the test knows names alone, the code modules alone. Each name must match one of its family's two patterns.

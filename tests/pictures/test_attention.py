@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.pictures.attention import distances, mean_distance, rollout, to_shares
+from vitrail.plots.attention import distances, mean_distance, rollout, to_shares
 
 
 def stacked(*layers: np.ndarray) -> np.ndarray:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.explanation import Attention
-from vitrail.golden import mosaic
-from vitrail.pictures.dots import tick_step
-from vitrail.pictures.heads import Heads, Query
-from vitrail.pictures.heat import LIGHTS, draw_heat
-from vitrail.pictures.inside import TILE, TOP, Answer, Inside, asking, draw_inside, patch_of
-from vitrail.pictures.page import MARGIN, PAPER, Page, cut, letters, printable
+from vitrail.images.golden import mosaic
+from vitrail.model_file.explanation import Attention
+from vitrail.plots.dots import tick_step
+from vitrail.plots.heads import Heads, Query
+from vitrail.plots.heat import LIGHTS, draw_heat
+from vitrail.plots.inside import TILE, TOP, Answer, Inside, asking, draw_inside, patch_of
+from vitrail.plots.page import MARGIN, PAPER, Page, cut, letters, printable
 
 
 def evidence(*grid: int) -> np.ndarray:

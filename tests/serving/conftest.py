@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from vitrail.cli import main
-from vitrail.golden import mosaic
+from vitrail.images.golden import mosaic
 from vitrail.serving.openapi import DOCUMENT
 
 SERVICE = "vitrail.serving.service:Vitrail"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
-from vitrail.classifier import Classifier
+from vitrail.model_file.classifier import Classifier
 from vitrail.serving.app import ROUTES
 from vitrail.serving.openapi import DOCUMENT
 
@@ -81,7 +81,7 @@ LIGHT = {
 
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
 def test_serving_imports_no_torch(code):
-    heavy = "{'torch', 'timm', 'pytorch_lightning', 'vitrail.training', 'vitrail.export'}"
+    heavy = "{'torch', 'timm', 'pytorch_lightning', 'vitrail.training', 'vitrail.exporting'}"
     code = f"import sys; {code}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")

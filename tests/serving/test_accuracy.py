@@ -7,10 +7,10 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import Digits
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
 
 
 def test_every_test_picture_is_answered_as_it_was_measured(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket, largest_that_pays
-from vitrail.serving.caller import attended
-from vitrail.serving.problems import ClientDisconnect, Problem
+from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket, largest_that_pays
+from vitrail.serving.http.cancellation import attended
+from vitrail.serving.http.problems import ClientDisconnect, Problem
 
 
 class MadeUpTime(asyncio.SelectorEventLoop):

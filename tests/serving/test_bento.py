@@ -17,11 +17,11 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.commands.bento import installed_version, requirements, stage
 from vitrail.errors import VitrailError
-from vitrail.explainer import Explainer
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.explainer import Explainer
 from vitrail.serving.naming import model_name
 
 

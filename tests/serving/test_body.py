@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from vitrail.serving import body, door
-from vitrail.serving.door import Door, Visit
-from vitrail.serving.problems import Problem
+from vitrail.serving.http import body
+from vitrail.serving.http import gate as door
+from vitrail.serving.http.gate import Door, Visit
+from vitrail.serving.http.problems import Problem
 
 
 def request_of(*pauses: float, visit: Visit | None = None) -> Request:

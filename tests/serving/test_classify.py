@@ -10,7 +10,7 @@ import pytest
 from bentoml import AsyncHTTPClient, SyncHTTPClient
 from PIL import Image
 
-from vitrail.classifier import Classifier
+from vitrail.model_file.classifier import Classifier
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.serve import bombs
-from vitrail.card import InputRule
-from vitrail.classifier import Classifier
 from vitrail.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedFormat
-from vitrail.images import fit
-from vitrail.serving.decoder_process import NICE, DecoderProcesses
-from vitrail.serving.door import Door
-from vitrail.serving.engine import Engine
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import fit
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving.engine.decoder_process import NICE, DecoderProcesses
+from vitrail.serving.engine.engine import Engine
+from vitrail.serving.http.gate import Door
 
 RULE = InputRule(16, "crop")
 
@@ -81,7 +81,7 @@ def test_an_image_that_ends_its_decoders_is_refused(decoders, monkeypatch):
         self.process.kill()
         raise EOFError
 
-    monkeypatch.setattr("vitrail.serving.decoder_process.DecoderProcess.fit", killed)
+    monkeypatch.setattr("vitrail.serving.engine.decoder_process.DecoderProcess.fit", killed)
     with pytest.raises(CorruptPicture, match="ended with exit code -9"):
         decoders.fit(image(), RULE)
     assert not decoders.idle

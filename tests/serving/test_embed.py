@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.classifier import Classifier
+from vitrail.model_file.classifier import Classifier
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.classifier import Classifier
-from vitrail.explainer import Explainer
-from vitrail.explanation import explain_path
-from vitrail.pictures.overlay import COLD, SIDE, WARM, draw_overlay
-from vitrail.serving import engine as module
-from vitrail.serving.door import Door
-from vitrail.serving.engine import MOST_EXPLAINED, Engine
-from vitrail.serving.problems import Problem
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.explainer import Explainer
+from vitrail.model_file.explanation import explain_path
+from vitrail.plots.overlay import COLD, SIDE, WARM, draw_overlay
+from vitrail.serving.engine import engine as module
+from vitrail.serving.engine.engine import MOST_EXPLAINED, Engine
+from vitrail.serving.http.gate import Door
+from vitrail.serving.http.problems import Problem
 
 URL = "/v1/explain"
 

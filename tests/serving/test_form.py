@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vitrail.serving.form import MAX_PARTS, parameters_of, parts_of
-from vitrail.serving.problems import Problem
+from vitrail.serving.http.form import MAX_PARTS, parameters_of, parts_of
+from vitrail.serving.http.problems import Problem
 
 TYPE = "multipart/form-data; boundary=b0undary"
 names = st.text(st.characters(codec="utf-8", exclude_characters='"\\\r\n;=', exclude_categories=["Cc"]), max_size=20)

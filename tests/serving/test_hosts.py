@@ -4,7 +4,7 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from vitrail.serving.hosts import Hosts, comes_from_another_site, hosts_at
+from vitrail.serving.http.hosts import Hosts, comes_from_another_site, hosts_at
 
 HERE = ["localhost", "localhost:3000", "LOCALHOST", "a.localhost", "127.0.0.1:3000", "127.8.9.1", "[::1]:3000", "[::1]"]
 ELSEWHERE = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::2]"]

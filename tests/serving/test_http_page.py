@@ -14,12 +14,17 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from vitrail import images
-from vitrail.classifier import Classifier
-from vitrail.serving import body, door, engine, pictures_in, settings, wire
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving import settings
 from vitrail.serving.app import ROUTES
+from vitrail.serving.engine import engine
+from vitrail.serving.http import body
+from vitrail.serving.http import gate as door
+from vitrail.serving.http import protocol as wire
+from vitrail.serving.http import request_images as pictures_in
 from vitrail.serving.naming import model_name
 from vitrail.serving.openapi import DOCUMENT
-from vitrail.serving.v2 import tensors
+from vitrail.serving.routes.v2 import tensors
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vitrail.serving.journal import LONGEST_PATH
+from vitrail.serving.http.access_log import LONGEST_PATH
 
 
 def lines(server) -> list[dict]:

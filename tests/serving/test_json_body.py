@@ -6,9 +6,9 @@ from base64 import b64encode
 
 import pytest
 
-from vitrail.serving.json_in import pictures
-from vitrail.serving.pictures_in import MAX_PICTURES
-from vitrail.serving.problems import Problem
+from vitrail.serving.http.json_images import pictures
+from vitrail.serving.http.problems import Problem
+from vitrail.serving.http.request_images import MAX_PICTURES
 
 ROUTES = ["/v1/classify", "/v1/embed"]
 JSON = {"content-type": "application/json"}

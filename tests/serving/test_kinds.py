@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.golden import mosaic
+from vitrail.images.golden import mosaic
 
 URL = "/v1/classify?top_k=10"
 GREY = Image.fromarray(mosaic(4, 3, 60, 80)).convert("L")

@@ -14,16 +14,16 @@ import httpx
 import numpy as np
 import pytest
 
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.errors import PictureError
-from vitrail.golden import mosaic
+from vitrail.images.golden import mosaic
+from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
-from vitrail.serving.batcher import BatchFailed
-from vitrail.serving.door import Door
-from vitrail.serving.engine import SHORT_LINE, Engine, batch_size, filled
-from vitrail.serving.pace import Pace
-from vitrail.serving.problems import Problem
+from vitrail.serving.engine.batcher import BatchFailed
+from vitrail.serving.engine.engine import SHORT_LINE, Engine, batch_size, filled
+from vitrail.serving.engine.rate import Pace
+from vitrail.serving.http.gate import Door
+from vitrail.serving.http.problems import Problem
 
 URL = "/v1/classify"
 

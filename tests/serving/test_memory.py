@@ -13,11 +13,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from vitrail.classifier import Classifier
 from vitrail.errors import PictureError
-from vitrail.serving.body import MAX_BODY
-from vitrail.serving.door import MOST_HELD, Door
-from vitrail.serving.engine import Engine
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving.engine.engine import Engine
+from vitrail.serving.http.body import MAX_BODY
+from vitrail.serving.http.gate import MOST_HELD, Door
 
 CALLERS = 30
 HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body

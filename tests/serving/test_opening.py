@@ -2,8 +2,8 @@
 
 import pytest
 
-from vitrail.classifier import Classifier
-from vitrail.serving import opening
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving.engine import start_up
 
 SECONDS = {  # for batches of 1 and of 32
     "shared work is slower": ({1: 0.0003, 32: 0.0040}, {1: 0.0001, 32: 0.0030}, True),
@@ -17,9 +17,9 @@ SECONDS = {  # for batches of 1 and of 32
 def test_a_network_gets_one_core_where_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
     """Times are made up: the rule is tested, not this machine."""
     model = Classifier(model_file, "cpu")
-    monkeypatch.setattr(opening, "usable_cores", lambda: 2)
-    monkeypatch.setattr(opening, "fastest", lambda asked, size: (shared if asked is model else alone)[size])
-    chosen = opening.on_one_core_if_as_fast(model)
+    monkeypatch.setattr(start_up, "usable_cores", lambda: 2)
+    monkeypatch.setattr(start_up, "fastest", lambda asked, size: (shared if asked is model else alone)[size])
+    chosen = start_up.on_one_core_if_as_fast(model)
     assert (chosen is not model) == taken
     assert chosen.session.get_session_options().intra_op_num_threads == (1 if taken else model_threads(model))
 
@@ -30,6 +30,6 @@ def model_threads(model: Classifier) -> int:
 
 def test_one_core_is_not_compared_with_itself(model_file, monkeypatch):
     model = Classifier(model_file, "cpu")
-    monkeypatch.setattr(opening, "usable_cores", lambda: 1)
-    monkeypatch.setattr(opening, "fastest", lambda asked, size: pytest.fail("nothing is to be measured"))
-    assert opening.on_one_core_if_as_fast(model) is model
+    monkeypatch.setattr(start_up, "usable_cores", lambda: 1)
+    monkeypatch.setattr(start_up, "fastest", lambda asked, size: pytest.fail("nothing is to be measured"))
+    assert start_up.on_one_core_if_as_fast(model) is model

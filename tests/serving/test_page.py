@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from vitrail.classifier import Classifier
+from vitrail.model_file.classifier import Classifier
 
 from ..chromium import CHROMIUM, Tab
 

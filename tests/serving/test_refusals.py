@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from vitrail.serving.body import MAX_BODY
+from vitrail.serving.http.body import MAX_BODY
 
 URL = "/v1/classify"
 

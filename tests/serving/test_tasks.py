@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.classifier import Classifier
 from vitrail.data import DigitScenes
+from vitrail.model_file.classifier import Classifier
 from vitrail.serving.naming import model_name
 
 URL = "/v1/classify"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.turns import PASSES, SLICE, Job, Slices, Turns
+from vitrail.serving.engine.fair_queue import PASSES, SLICE, Job, Slices, Turns
 
 
 class Work:

@@ -13,8 +13,8 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 
 import vitrail
-from vitrail.classifier import Answers, Classifier
-from vitrail.golden import golden_pictures, mosaic
+from vitrail.images.golden import golden_pictures, mosaic
+from vitrail.model_file.classifier import Answers, Classifier
 from vitrail.serving.naming import model_name
 
 OUTPUTS = ["probabilities", "logits", "embedding"]

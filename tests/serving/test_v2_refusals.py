@@ -8,12 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from vitrail.classifier import Classifier
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving.http.problems import Problem
 from vitrail.serving.naming import model_name
-from vitrail.serving.problems import Problem
-from vitrail.serving.v2 import tensors
-from vitrail.serving.v2.asked import Offered, read_asked
-from vitrail.serving.v2.tensors import BadTensor, nested
+from vitrail.serving.routes.v2 import tensors
+from vitrail.serving.routes.v2.request import Offered, read_asked
+from vitrail.serving.routes.v2.tensors import BadTensor, nested
 
 OFFERED = Offered(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
 

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from vitrail.serving.body import PATIENCE as BODY_PATIENCE
-from vitrail.serving.wire import MAX_HEAD, PATIENCE
+from vitrail.serving.http.body import PATIENCE as BODY_PATIENCE
+from vitrail.serving.http.protocol import MAX_HEAD, PATIENCE
 
 SLACK = 10  # seconds that a loaded machine may add
 

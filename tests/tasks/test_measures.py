@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, mean_absolute_error, r2_score
 
 from vitrail.tasks import Labels, Places, Values
-from vitrail.tasks.places import UNTOLD, patch_classes
+from vitrail.tasks.dense.predictions import UNTOLD, patch_classes
 from vitrail.tasks.task import Measured
 
 NAMES = ("ash", "birch", "cedar")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from vitrail.tasks import Labels, Places
-from vitrail.tasks.places import UNTOLD
+from vitrail.tasks.dense.predictions import UNTOLD
 
 RANDOM = np.random.default_rng(0)
 

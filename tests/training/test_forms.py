@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.data.source import Part
+from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 from vitrail.models.checkpoint import read_checkpoint
 from vitrail.models.cosine import Cosine

@@ -11,17 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from vitrail.classifier import Classifier
 from vitrail.cli import main
 from vitrail.data import open_source
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
-from vitrail.export.calibration import fit_temperature
-from vitrail.export.file import images_of_run, source_of
+from vitrail.exporting.calibration import fit_temperature
+from vitrail.exporting.model_file import images_of_run, source_of
+from vitrail.model_file.classifier import Classifier
 from vitrail.models import CNN
 from vitrail.models.checkpoint import Learnt, Origin, load_checkpoint
-from vitrail.training.picture_data import PictureData
+from vitrail.training.data_module import PictureData
 
 from ..sources import FOLDERS, draw_images, pile, split
 

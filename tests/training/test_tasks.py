@@ -13,9 +13,9 @@ from torchvision.transforms.v2 import RandomHorizontalFlip, RandomRotation
 from vitrail.cli import main
 from vitrail.data import DigitScenes
 from vitrail.models.checkpoint import read_checkpoint
-from vitrail.tasks.places import UNTOLD
-from vitrail.training.picture_data import PictureData
-from vitrail.training.tasks.places import PlaceClasses
+from vitrail.tasks.dense.predictions import UNTOLD
+from vitrail.tasks.dense.training import PlaceClasses
+from vitrail.training.data_module import PictureData
 
 STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
 # Of values and places a small CNN learns faster than a ViT; labels are learnt by the recipe's own set of queries.

@@ -7,10 +7,10 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from vitrail.card import InputRule
+from vitrail.images.canvas import InputRule
 from vitrail.models import Architecture
 from vitrail.models.cost import count_flops, count_parameters
-from vitrail.training.classification import Classification
+from vitrail.training.module import Classification
 from vitrail.training.study.plan import Contender, Plain
 
 

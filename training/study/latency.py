@@ -7,9 +7,9 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from vitrail.card import InputRule
-from vitrail.export.graph import Graph, to_onnx
-from vitrail.runtime import session_options
+from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.images.canvas import InputRule
+from vitrail.runtime.providers import session_options
 from vitrail.training.study.building import network_of
 from vitrail.training.study.plan import Contender
 

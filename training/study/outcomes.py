@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.study.folder import wrong_answers
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.store import wrong_answers
 
 
 def outcomes_of(settled: Settled, folder: Path, reported: Collection[Job]) -> Outcomes:

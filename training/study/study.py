@@ -5,23 +5,23 @@ from pathlib import Path
 
 from vitrail.data import open_source
 from vitrail.errors import VitrailError
-from vitrail.runtime import usable_cores
-from vitrail.training.curves.sure import look
-from vitrail.training.report.report import report
+from vitrail.runtime.providers import usable_cores
 from vitrail.training.runs import environment, write_json
-from vitrail.training.study.course import Course, Sure
 from vitrail.training.study.executors import Workers
-from vitrail.training.study.executors.here import here
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
-from vitrail.training.study.folder import FAILED, keep_plan, planned_before
+from vitrail.training.study.executors.this_process import here
 from vitrail.training.study.gpus import visible_gpus
 from vitrail.training.study.latency import milliseconds
+from vitrail.training.study.parsing import Asked
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import Show, show
-from vitrail.training.study.settled import Settled, settle
+from vitrail.training.study.report.report import report
+from vitrail.training.study.resolved_plan import Settled, settle
+from vitrail.training.study.scheduler import Course, Sure
+from vitrail.training.study.statistics.stop_seeds import look
+from vitrail.training.study.store import FAILED, keep_plan, planned_before
 from vitrail.training.study.tables import write_results, write_timings
-from vitrail.training.study.words import Asked
 
 NAMED = 5  # failed runs, at most
 

@@ -17,13 +17,13 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from vitrail.data import Pictures, Source
 from vitrail.data.source import PARTS
 from vitrail.models.cost import count_flops, count_parameters
-from vitrail.training.answers import packed
 from vitrail.training.batches import Canvases
-from vitrail.training.classification import Classification
+from vitrail.training.module import Classification
+from vitrail.training.predictions import packed
 from vitrail.training.study.building import make
+from vitrail.training.study.image_cache import KeptPictures
 from vitrail.training.study.jobs import Files, Job, Result
-from vitrail.training.study.kept import KeptPictures
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
 
 BINS = 15  # of probabilities, for the calibration error
 

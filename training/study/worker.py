@@ -13,10 +13,10 @@ from vitrail.data import open_source
 from vitrail.errors import DataError, VitrailError
 from vitrail.training.cli import hush
 from vitrail.training.study.energy import joules_now
+from vitrail.training.study.image_cache import Kept
 from vitrail.training.study.jobs import Done, Job, Timing
-from vitrail.training.study.kept import Kept
 from vitrail.training.study.plan import Plan
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
 from vitrail.training.study.train import train
 
 # What a run may fail with, by its configuration, its pictures or its machine. Anything else is a defect of ours.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitrail.bench.rounds import one_turn
-from vitrail.card import InputRule
+from vitrail.bench.core.rounds import one_turn
 from vitrail.errors import UsageError
-from vitrail.pictures.maps import draw_maps
+from vitrail.images.canvas import InputRule
+from vitrail.plots.maps import draw_maps
 
 if TYPE_CHECKING:
     from vitrail.models import ViT
@@ -184,8 +184,8 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
     """Pictures a second through the file that export would write, on one thread."""
     import onnxruntime as ort
 
-    from vitrail.export.graph import Graph, to_onnx
-    from vitrail.runtime import session_options
+    from vitrail.exporting.graph import Graph, to_onnx
+    from vitrail.runtime.providers import session_options
 
     session = ort.InferenceSession(
         to_onnx(Graph(network, rule, 1.0).eval()), session_options(1), providers=["CPUExecutionProvider"]
@@ -196,7 +196,7 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
 def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
     import torch
 
-    from vitrail.export.attention_maps import attention_weights, attentions, captured
+    from vitrail.exporting.attention_maps import attention_weights, attentions, captured
 
     modules = attentions(network)
     if not modules:

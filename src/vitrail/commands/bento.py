@@ -16,7 +16,7 @@ from vitrail.commands.serve import SERVICE, require_serving
 from vitrail.errors import VitrailError
 
 if TYPE_CHECKING:
-    from vitrail.classifier import Classifier
+    from vitrail.model_file.classifier import Classifier
 
 ABOUT = """Pack a model file, its server and their pinned requirements into a Bento, and print its tag.
 
@@ -47,7 +47,7 @@ def main(args: Sequence[str]) -> int:
     options = parser.parse_args(args)
     require_serving()
 
-    from vitrail.classifier import Classifier
+    from vitrail.model_file.classifier import Classifier
 
     model = Classifier(options.model, "cpu")
     if options.store:
@@ -94,7 +94,7 @@ def store(model: "Classifier") -> str:
 
 def copy_model(model: Path, copy: Path) -> None:
     """Copy a model file, and its explain file where there is one."""
-    from vitrail.explanation import explain_path
+    from vitrail.model_file.explanation import explain_path
 
     copyfile(model, copy)
     if explain_path(model).is_file():
@@ -102,7 +102,7 @@ def copy_model(model: Path, copy: Path) -> None:
 
 
 def installed_runtime() -> str:
-    from vitrail.runtime import is_installed
+    from vitrail.runtime.providers import is_installed
 
     return "gpu" if is_installed(WHEELS["gpu"]) else "cpu"
 

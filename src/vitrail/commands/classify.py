@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vitrail.classifier import Classifier
+    from vitrail.model_file.classifier import Classifier
 
 ABOUT = """Answer pictures with a model file written by `vitrail export`: labels, values, or a label for each place.
 
@@ -29,7 +29,7 @@ BATCH = 32  # pictures that are in memory at once; TensorRT's engine takes no mo
 
 
 def main(args: Sequence[str]) -> int:
-    from vitrail.runtime import Provider
+    from vitrail.runtime.providers import Provider
 
     parser = Parser("classify", ABOUT)
     parser.add_argument("model", help="a model.onnx written by `vitrail export`")
@@ -40,7 +40,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document a picture and line")
     options = parser.parse_args(args)
 
-    from vitrail.classifier import Classifier
+    from vitrail.model_file.classifier import Classifier
 
     classifier = Classifier(options.model, options.provider)
     require_answerable(classifier, options.top_k, options.abstain)
@@ -75,7 +75,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    from vitrail.images import EXTENSIONS
+    from vitrail.images.decode import EXTENSIONS
 
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
     if not found:
@@ -91,7 +91,7 @@ def answers(
 
     import numpy as np
 
-    from vitrail.runtime import usable_cores
+    from vitrail.runtime.providers import usable_cores
 
     waiting = iter(paths)
     with ThreadPoolExecutor(usable_cores()) as decoders:

@@ -47,10 +47,10 @@ def main(args: Sequence[str]) -> int:
 
 def train_and_export(folder: Path) -> Path:
     """Learning curves of both recipes, and the model file of the one that is better with all pictures."""
-    from vitrail.classifier import Classifier
-    from vitrail.export import export
-    from vitrail.golden_check import check_golden
-    from vitrail.training.learning_curves import learn, plot, table
+    from vitrail.exporting import export
+    from vitrail.model_file.classifier import Classifier
+    from vitrail.model_file.golden_check import check_golden
+    from vitrail.training.study.learning_curves import learn, plot, table
 
     points = [learn(recipe, size, folder) for size in SIZES for recipe in RECIPES]
     print(f"\nTest accuracy by labelled pictures, 95 % interval in brackets:\n\n{table(points)}\n")
@@ -72,8 +72,8 @@ def write_digit(path: Path) -> None:
     """One test picture as a file, to be sent over HTTP."""
     from PIL import Image
 
-    from vitrail.card import InputRule
     from vitrail.data import Digits
+    from vitrail.images.canvas import InputRule
 
     Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
 

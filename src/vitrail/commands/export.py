@@ -38,9 +38,9 @@ def main(args: Sequence[str]) -> int:
     )
     options = read(parser, args)
 
-    from vitrail.export import export
+    from vitrail.exporting import export
+    from vitrail.model_file.summary import results, weighing
     from vitrail.models.architecture import import_from_current_folder
-    from vitrail.pictures.summary import results, weighing
 
     import_from_current_folder()
 
@@ -64,8 +64,8 @@ def main(args: Sequence[str]) -> int:
     for weighed in card.precisions:
         print(f"{weighed.kind:<12}  {weighing(weighed)}")
     if options.explain:
-        from vitrail.classifier import Classifier
-        from vitrail.explainer import Explainer
+        from vitrail.model_file.classifier import Classifier
+        from vitrail.model_file.explainer import Explainer
 
         explainer = Explainer(Classifier(options.output, "cpu"), provider="cpu")
         evidence = explainer.card.evidence

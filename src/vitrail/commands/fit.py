@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.commands.pages import shown
+from vitrail.commands.help_pages import shown
 
 PAGE = """
 Train a network from a YAML recipe, shipped or your own; any value can be set on the command line.

@@ -59,7 +59,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def is_picture(data: bytes) -> bool:
-    from vitrail.images import sniff
+    from vitrail.images.decode import sniff
 
     try:
         sniff(data)
@@ -69,8 +69,8 @@ def is_picture(data: bytes) -> bool:
 
 
 def show_card(path: Path, as_json: bool) -> None:
-    from vitrail.classifier import Classifier
-    from vitrail.pictures.summary import summary
+    from vitrail.model_file.classifier import Classifier
+    from vitrail.model_file.summary import summary
 
     classifier = Classifier(path)
     if as_json:
@@ -83,7 +83,7 @@ def show_card(path: Path, as_json: bool) -> None:
 
 def explained(model: Path) -> bool:
     """Whether an explain file lies beside the model; if not, says how to have one."""
-    from vitrail.explanation import explain_path
+    from vitrail.model_file.explanation import explain_path
 
     if not model.is_file():
         raise UsageError(f"there is no model file at {model}")
@@ -94,9 +94,9 @@ def explained(model: Path) -> bool:
 
 
 def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> None:
-    from vitrail.classifier import Classifier
-    from vitrail.explainer import Explainer
-    from vitrail.pictures.inside import Answer, Inside, draw_inside
+    from vitrail.model_file.classifier import Classifier
+    from vitrail.model_file.explainer import Explainer
+    from vitrail.plots.inside import Answer, Inside, draw_inside
 
     output = drawing_path(output, path, "inside")
     explainer = Explainer(Classifier(model))
@@ -127,9 +127,9 @@ def drawing_path(output: Path | None, path: Path, what: str) -> Path:
 
 
 def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | None) -> None:
-    from vitrail.card import InputRule
-    from vitrail.images import fit
-    from vitrail.pictures.patches import draw_patches
+    from vitrail.images.canvas import InputRule
+    from vitrail.images.decode import fit
+    from vitrail.plots.patches import draw_patches
 
     if not 1 <= size <= LARGEST:
         raise UsageError(f"the canvas has a side of 1 to {LARGEST} pixels; --size is {size}")

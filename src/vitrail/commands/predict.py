@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.commands.pages import shown
+from vitrail.commands.help_pages import shown
 
 PAGE = """
 Write predictions.csv into the run directory: every test picture, its class and the class it is given.

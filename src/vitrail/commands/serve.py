@@ -44,7 +44,7 @@ def main(args: Sequence[str]) -> int:
     if "model" not in options:
         raise UsageError("which model? vitrail serve model.onnx (see `vitrail serve --help`)")
 
-    from vitrail.classifier import Classifier
+    from vitrail.model_file.classifier import Classifier
     from vitrail.serving import settings
 
     for variable, given in (
@@ -67,7 +67,7 @@ def require_serving() -> None:
 
 
 def read_options(args: Sequence[str]) -> Any:
-    from vitrail.runtime import Provider
+    from vitrail.runtime.providers import Provider
 
     parser = config_parser("serve", ABOUT)
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")

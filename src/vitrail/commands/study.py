@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitrail.commands.pages import shown
+from vitrail.commands.help_pages import shown
 from vitrail.errors import UsageError
 
 PAGE = """
@@ -26,11 +26,11 @@ def main(args: Sequence[str]) -> int:
         return 0
     if args and args[0] == "--report":
         return report_anew(args[1:])
-    from vitrail.training.study.words import read_words
+    from vitrail.training.study.parsing import read_words
 
     asked = read_words(args)
     if asked.dry_run:
-        from vitrail.training.study.dry import dry_run
+        from vitrail.training.study.dry_run import dry_run
 
         dry_run(asked)
         return 0
@@ -45,7 +45,7 @@ def report_anew(args: Sequence[str]) -> int:
     """The report of a study that lies there."""
     if len(args) != 1:
         raise UsageError("say whose report is to be written: vitrail study --report runs/study-NAME")
-    from vitrail.training.report.report import report
+    from vitrail.training.study.report.report import report
 
     print(f"report: {report(Path(args[0]))}")
     return 0

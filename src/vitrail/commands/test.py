@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.commands.pages import shown
+from vitrail.commands.help_pages import shown
 
 PAGE = """
 Measure a checkpoint on the test pictures: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vitrail.commands.pages import shown
+from vitrail.commands.help_pages import shown
 
 PAGE = """
 Measure a checkpoint on the validation pictures: accuracy and loss.

@@ -15,7 +15,7 @@ Ends with 0 where every answer lies within the tolerance, with 1 where one does 
 
 
 def main(args: Sequence[str]) -> int:
-    from vitrail.runtime import Provider
+    from vitrail.runtime.providers import Provider
 
     parser = Parser("verify", ABOUT)
     parser.add_argument("model", help="a model.onnx written by `vitrail export`")
@@ -23,8 +23,8 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(args)
 
-    from vitrail.classifier import Classifier
-    from vitrail.golden_check import check_golden
+    from vitrail.model_file.classifier import Classifier
+    from vitrail.model_file.golden_check import check_golden
 
     classifier = Classifier(options.model, options.provider)
     check = check_golden(classifier)

@@ -6,7 +6,7 @@ from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
 from vitrail.data.idx import Idx, is_idx
 from vitrail.data.source import Part, Pictures, Source
-from vitrail.data.tabled import open_table
+from vitrail.data.table_folders import open_table
 
 __all__ = ["DigitScenes", "Digits", "Folders", "Idx", "Part", "Pictures", "Source", "open_source"]
 

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.digits import Digits
 from vitrail.data.maps import map_canvas
 from vitrail.data.source import PARTS, Part, Pictures, canvases_of
 from vitrail.data.strata import rarest_label
+from vitrail.images.canvas import InputRule
+from vitrail.tasks.task import TaskName
 
 SCENES: dict[Part, int] = {"train": 4000, "val": 500, "test": 1000}
 SIDE, DIGIT = 24, 8  # pixels

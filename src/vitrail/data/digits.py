@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.source import Part, Pictures, canvases_of
 from vitrail.data.subsets import three_parts
+from vitrail.images.canvas import InputRule
+from vitrail.tasks.task import TaskName
 
 
 class Digits:

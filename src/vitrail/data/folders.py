@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents, keys_of, text_keys
 from vitrail.data.file_digests import FileDigests
 from vitrail.data.memory import empty_canvases
 from vitrail.data.source import PARTS, Part, Pictures
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
 from vitrail.errors import DamagedImages, DataError, PictureError
-from vitrail.images import EXTENSIONS, decode, fit
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import EXTENSIONS, decode, fit
+from vitrail.tasks.task import TaskName
 
 SPELLINGS: dict[Part, tuple[str, ...]] = {
     "train": ("train",),

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.source import Part, Pictures, canvases_of
 from vitrail.data.subsets import VAL_SHARE, held_out
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
+from vitrail.tasks.task import TaskName
 
 Half = Literal["train", "t10k"]
 HALVES: tuple[Half, ...] = ("train", "t10k")

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from vitrail.card import InputRule
-from vitrail.decode_cost import inner_sides
 from vitrail.errors import DataError
-from vitrail.images import LYING, open_picture, orientation
-from vitrail.tasks.places import UNTOLD
+from vitrail.images.canvas import InputRule, inner_sides
+from vitrail.images.decode import LYING, open_picture, orientation
+from vitrail.tasks.dense.predictions import UNTOLD
 
 LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.card import InputRule
 from vitrail.errors import DataError
+from vitrail.images.canvas import InputRule
 
 ROOT = Path("/")
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.contents import Contents
 from vitrail.data.memory import empty_canvases
 from vitrail.errors import DamagedImages
-from vitrail.images import to_canvas
+from vitrail.images.canvas import InputRule, to_canvas
+from vitrail.tasks.task import TaskName
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from vitrail.card import TaskName
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
-from vitrail.images import EXTENSIONS
+from vitrail.images.decode import EXTENSIONS
+from vitrail.tasks.task import TaskName
 
 TABLES: dict[str, TaskName] = {"labels.csv": "labels", "values.csv": "values", "maps.csv": "places"}
 PICTURE, PART = "picture", "part"

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from vitrail.card import TaskName
 from vitrail.errors import ModelError
+from vitrail.tasks.task import TaskName
 
 ROOM = "vitrail.models"
 

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitrail.card import InputRule, TaskName
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import ModelError
+from vitrail.images.canvas import InputRule
 from vitrail.models.architecture import Architecture
+from vitrail.tasks.task import TaskName
 
 KEY = "vitrail"
 PREFIX = "net."

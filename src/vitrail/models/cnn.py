@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
+from vitrail.models.dense_cnn import OnGrid
 from vitrail.models.heads import put_values, refuse_uneven
-from vitrail.models.named import named
-from vitrail.models.on_grid import OnGrid
 from vitrail.models.small_cnn import SmallCNN
+from vitrail.models.timm_models import named
 from vitrail.models.warm_start import start_from
+from vitrail.tasks.task import TaskName
 
 
 @dataclass(frozen=True)

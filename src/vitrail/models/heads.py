@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitrail.card import TaskName
 from vitrail.errors import UsageError
+from vitrail.tasks.task import TaskName
 
 # A head's settings as they are by themselves, and the tasks that it is for.
 HEADS: dict[str, dict[str, int | float]] = {

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitrail.card import InputRule
+from vitrail.images.canvas import InputRule
 
 
 class Input(nn.Module):

@@ -9,13 +9,13 @@ from torch import nn
 
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.attention.choice import Chosen, Part, part, settled
-from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.batch_norm import BatchNorm
 from vitrail.models.conformer import conformer
 from vitrail.models.cosine import Cosine
 from vitrail.models.heads import HEADS, PlaceHead, put_head, put_values, reads_vectors, refuse_uneven, refuse_unfit
 from vitrail.models.set_head import SetHead
+from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
 

@@ -9,13 +9,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from vitrail.attention.choice import Chosen
-from vitrail.card import TaskName
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
 from vitrail.models.heads import reads_vectors
-from vitrail.models.named import load_matching, named, refuse_unknown
 from vitrail.models.parts import Parts
+from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
+from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.pooling import Attentive
 

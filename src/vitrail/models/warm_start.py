@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import read_checkpoint
-from vitrail.models.named import load_matching
+from vitrail.models.timm_models import load_matching
 from vitrail.vectors.positions.relative import Relative, resampled
 
 

@@ -1,11 +1,10 @@
 """What a model may be asked of a picture: one label, several, values, or a label for each place."""
 
-from vitrail.card import TaskName
-from vitrail.tasks.classification import Classification
-from vitrail.tasks.labels import Labels
-from vitrail.tasks.places import Places
-from vitrail.tasks.task import Measured, Task
-from vitrail.tasks.values import Values
+from vitrail.tasks.classification.predictions import Classification
+from vitrail.tasks.dense.predictions import Places
+from vitrail.tasks.multilabel.predictions import Labels
+from vitrail.tasks.regression.predictions import Values
+from vitrail.tasks.task import Measured, Task, TaskName
 
 __all__ = ["CLASSIFICATION", "TASKS", "Classification", "Labels", "Measured", "Places", "Task", "Values"]
 

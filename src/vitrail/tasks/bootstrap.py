@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.intervals import Estimate
+from vitrail.tasks.intervals import Estimate
 
 DRAWS = 1000
 AT_ONCE = 50  # draws: of many pictures, all together would fill the memory

@@ -3,14 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.card import TaskName
-from vitrail.intervals import Estimate, Share
+from vitrail.tasks.intervals import Estimate, Share
 
+# One label an image; several, or none; numbers; a label for each place of a grid.
+TaskName = Literal["classification", "labels", "values", "places"]
 Numbers = NDArray[Any]
 Told = dict[str, Any]  # the answer to one picture, as JSON has it
 

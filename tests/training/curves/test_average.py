@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from vitrail.training.curves.average import Hidden, averaged, deal
+from vitrail.training.study.statistics.average import Hidden, averaged, deal
 
 SIZES = np.array([100, 250, 630, 1600, 4000], float)
 

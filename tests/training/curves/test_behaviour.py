@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vitrail.training.curves.average import averaged
-from vitrail.training.curves.behaviour import ill_behaved
+from vitrail.training.study.statistics.average import averaged
+from vitrail.training.study.statistics.behaviour import ill_behaved
 
 SIZES = np.array([100, 250, 630, 1600, 4000], float)
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitrail.training.curves.crossing import Crossing
-from vitrail.training.curves.findings import Forecast
-from vitrail.training.curves.forecast import forecast
-from vitrail.training.curves.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, study
+from vitrail.training.study.statistics.crossing import Crossing
+from vitrail.training.study.statistics.findings import Forecast
+from vitrail.training.study.statistics.forecast import forecast
+from vitrail.training.study.statistics.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, study
 
 DRAWS = 160  # of each forecast: enough to average over many studies
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.training.curves.crossing import Crossing, crossing
+from vitrail.training.study.statistics.crossing import Crossing, crossing
 
 SIZES = np.array([100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0])
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from vitrail.training.curves.difference import Gap, gap
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.spread import SeedSpread
+from vitrail.training.study.statistics.difference import Gap, gap
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.seed_spread import SeedSpread
 
 
 def two(first: int, second: int, both: int, pictures: int, sigma: float = 0.0) -> tuple[Outcomes, SeedSpread]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from vitrail.training.curves.draws import draw_errors, drawn_pictures, measured_errors
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.spread import SeedSpread
+from vitrail.training.study.statistics.draws import draw_errors, drawn_pictures, measured_errors
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.seed_spread import SeedSpread
 
 DRAWS = 40_000
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from vitrail.training.curves.fit import Fits, fit, least_squares
-from vitrail.training.curves.laws import LAWS, MMF4, PIECEWISE, POW3, POW4, Law
+from vitrail.training.study.statistics.fit import Fits, fit, least_squares
+from vitrail.training.study.statistics.laws import LAWS, MMF4, PIECEWISE, POW3, POW4, Law
 
 X = np.array([100, 250, 630, 1600, 4000]) / 4000
 BEYOND = np.array([0.025, 0.1, 0.5, 1.0, 2.0, 4.0])

@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from vitrail.training.curves.findings import Forecast
-from vitrail.training.curves.forecast import forecast
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.synthetic import PAIRS, SIZES, study
+from vitrail.training.study.statistics.findings import Forecast
+from vitrail.training.study.statistics.forecast import forecast
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.synthetic import PAIRS, SIZES, study
 
 
 @pytest.fixture(scope="module")

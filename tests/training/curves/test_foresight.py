@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from vitrail.training.curves.difference import gap
-from vitrail.training.curves.foresight import duels, look_ahead
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.spread import seed_spread
-from vitrail.training.curves.sure import Look
-from vitrail.training.curves.synthetic import KINDS, PAIRS, SIZES, Pair, study
+from vitrail.training.study.statistics.difference import gap
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.seed_spread import seed_spread
+from vitrail.training.study.statistics.stop_seeds import Look
+from vitrail.training.study.statistics.stop_sizes import duels, look_ahead
+from vitrail.training.study.statistics.synthetic import KINDS, PAIRS, SIZES, Pair, study
 
 
 def until(outcomes: Outcomes, sizes: int) -> Outcomes:

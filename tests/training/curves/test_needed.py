@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.training.curves.needed import needed
+from vitrail.training.study.statistics.images_needed import needed
 
 SIZES = np.array([100.0, 400.0, 1600.0])
 CURVE = np.array([0.3, 0.2, 0.1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitrail.errors import DataError
-from vitrail.training.curves.outcomes import Outcomes
+from vitrail.training.study.statistics.outcomes import Outcomes
 
 WRONG = np.array([[[[1, 0, 0, 1], [1, 1, 0, 0]], [[0, 0, 0, 1], [1, 1, 1, 1]]]], bool)  # [1, 2, 2, 4]
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from vitrail.training.curves.crossing import Crossing
-from vitrail.training.curves.findings import Contender, Curve, Forecast, Pair, Point, SizeGap
-from vitrail.training.curves.needed import Needed
-from vitrail.training.curves.sentence import about, sentence
+from vitrail.training.study.statistics.crossing import Crossing
+from vitrail.training.study.statistics.findings import Contender, Curve, Forecast, Pair, Point, SizeGap
+from vitrail.training.study.statistics.images_needed import Needed
+from vitrail.training.study.statistics.recommendation import about, sentence
 
 NEED = (Needed(0.9, 700.0, 500.0, 900.0), Needed(0.95, 2345.0, 1600.0, None))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.spread import cells, seed_spread
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.seed_spread import cells, seed_spread
 
 
 def test_the_parts_of_a_variance_by_hand() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from vitrail.training.curves.difference import gap
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.spread import seed_spread
-from vitrail.training.curves.sure import Look, bounds, look
-from vitrail.training.curves.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, pow3, study
+from vitrail.training.study.statistics.difference import gap
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.seed_spread import seed_spread
+from vitrail.training.study.statistics.stop_seeds import Look, bounds, look
+from vitrail.training.study.statistics.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, pow3, study
 
 
 def test_one_look_needs_what_was_asked_for() -> None:

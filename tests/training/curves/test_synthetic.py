@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.training.curves.synthetic import PAIRS, REACH, SIZES, Pair, pow3, study
+from vitrail.training.study.statistics.synthetic import PAIRS, REACH, SIZES, Pair, pow3, study
 
 
 def test_the_family_is_wide() -> None:

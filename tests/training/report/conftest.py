@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.training.report.found import Found, read_study
-from vitrail.training.report.report import report
+from vitrail.training.study.report.report import report
+from vitrail.training.study.report.results import Found, read_study
 
 from .folders import outcomes_of, pair, write_study
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.synthetic import PAIRS, Pair, study
 from vitrail.training.runs import write_json
-from vitrail.training.study.folder import keep, keep_plan
 from vitrail.training.study.jobs import Done, Job, Result, Timing
-from vitrail.training.study.match import Matched
+from vitrail.training.study.matched_cost import Matched
 from vitrail.training.study.plan import Contender, Plain, Plan
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.synthetic import PAIRS, Pair, study
+from vitrail.training.study.store import keep, keep_plan
 from vitrail.training.study.tables import write_results, write_timings
 
 CLASSES = tuple("0123456789")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.training.report.found import Found
-from vitrail.training.report.words import percent_range
+from vitrail.training.study.report.formatting import percent_range
+from vitrail.training.study.report.results import Found
 
 from ...chromium import CHROMIUM, Tab
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from vitrail.errors import DataError, UsageError
-from vitrail.training.curves.sentence import sentence
-from vitrail.training.report.found import Found, read_study
-from vitrail.training.report.html import page
-from vitrail.training.report.markdown import markdown
-from vitrail.training.report.report import report
-from vitrail.training.report.story import tell
+from vitrail.training.study.report.html import page
+from vitrail.training.study.report.markdown import markdown
+from vitrail.training.study.report.outline import tell
+from vitrail.training.study.report.report import report
+from vitrail.training.study.report.results import Found, read_study
+from vitrail.training.study.statistics.recommendation import sentence
 
 from .folders import outcomes_of, pair, write_study
 from .reading import Reader, numbers, tables_of_markdown

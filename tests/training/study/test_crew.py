@@ -11,11 +11,11 @@ import pytest
 
 from vitrail.data import Digits
 from vitrail.errors import VitrailError
-from vitrail.training.study.executors.crew import Crew, Hand
 from vitrail.training.study.executors.pool import pool
+from vitrail.training.study.executors.workers import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.settled import settle
-from vitrail.training.study.words import read_words
+from vitrail.training.study.parsing import read_words
+from vitrail.training.study.resolved_plan import settle
 
 JOBS = [Job("A", size, 0, 0.1) for size in range(8)]
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.data import Digits, Part, Pictures
-from vitrail.training.study import dry
-from vitrail.training.study.dry import Pace, decoding_of, seconds_of
-from vitrail.training.study.kept import Few, Kept
+from vitrail.images.canvas import InputRule
+from vitrail.training.study import dry_run as dry
+from vitrail.training.study.dry_run import Pace, decoding_of, seconds_of
+from vitrail.training.study.image_cache import Few, Kept
+from vitrail.training.study.parsing import read_words
 from vitrail.training.study.plan import Plan
-from vitrail.training.study.settled import settle
-from vitrail.training.study.words import read_words
+from vitrail.training.study.resolved_plan import settle
 
 
 def plan_in(file: Path, *words: str) -> Plan:

@@ -17,9 +17,9 @@ from vitrail.training.study.executors import pool as pool_module
 from vitrail.training.study.executors.pool import live, pool
 from vitrail.training.study.gpus import VARIABLE, names_of
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.settled import Settled, settle
+from vitrail.training.study.parsing import read_words
+from vitrail.training.study.resolved_plan import Settled, settle
 from vitrail.training.study.study import executor, gpus_of, workers_of
-from vitrail.training.study.words import read_words
 
 UUIDS = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-5d3f4ba6"
 MIGS = "MIG-a1b2,MIG-GPU-8932f937-d72c-4106-c12f-20bd9faed9f6/1/0"

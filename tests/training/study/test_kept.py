@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.card import InputRule
 from vitrail.data import Digits, Part, Pictures
 from vitrail.data.source import PARTS
-from vitrail.training.study.kept import Few, Kept
+from vitrail.images.canvas import InputRule
+from vitrail.training.study.image_cache import Few, Kept
 
 RULE = InputRule(8)
 

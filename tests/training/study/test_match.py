@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.card import InputRule
 from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
 from vitrail.models.cost import count_flops, count_parameters
 from vitrail.training.study.latency import milliseconds
-from vitrail.training.study.match import nearest_width, settle_widths
-from vitrail.training.study.words import read_words
+from vitrail.training.study.matched_cost import nearest_width, settle_widths
+from vitrail.training.study.parsing import read_words
 
 
 def test_flops_and_parameters_are_those_of_the_nearest_width(plan_file: Path) -> None:

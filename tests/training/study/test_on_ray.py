@@ -15,8 +15,8 @@ from vitrail.data import Digits
 from vitrail.errors import VitrailError
 from vitrail.training.study.executors.on_ray import connected, on_ray
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.settled import settle
-from vitrail.training.study.words import read_words
+from vitrail.training.study.parsing import read_words
+from vitrail.training.study.resolved_plan import settle
 
 from .nodes import free_port
 

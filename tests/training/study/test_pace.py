@@ -12,8 +12,8 @@ from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.settled import settle
-from vitrail.training.study.words import read_words
+from vitrail.training.study.parsing import read_words
+from vitrail.training.study.resolved_plan import settle
 
 ROUNDS = 3
 RATE = 0.002

@@ -9,9 +9,9 @@ import pytest
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import UsageError
+from vitrail.training.study.parsing import names_in_file, read_words
 from vitrail.training.study.plan import Contender, Geometric, Plan, crossed
-from vitrail.training.study.settled import Settled, differences, settle
-from vitrail.training.study.words import names_in_file, read_words
+from vitrail.training.study.resolved_plan import Settled, differences, settle
 
 
 def plan_in(file: Path, *words: str) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vitrail.training.study.jobs import Job, Result, tries
-from vitrail.training.study.rates import choose, rate_at, tuned_sizes
+from vitrail.training.study.learning_rates import choose, rate_at, tuned_sizes
 
 RESULT = Result(24, 6, 4, 2, 0.1, 0.2, 0.5, 0.3, 0.9, 0.05, 100, 1000)
 

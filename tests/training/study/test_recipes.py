@@ -6,8 +6,8 @@ import pytest
 
 from vitrail.cli import main
 from vitrail.training.recipes import find_recipe, recipes
+from vitrail.training.study.parsing import read_words
 from vitrail.training.study.plan import Geometric
-from vitrail.training.study.words import read_words
 
 NAMES = sorted(recipes("study"))
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vitrail.data import Digits, Part
 from vitrail.errors import DataError
-from vitrail.training.picture_data import PictureData
+from vitrail.training.data_module import PictureData
 from vitrail.training.study.plan import Geometric
 from vitrail.training.study.sizes import grown, most_pictures, settle_sizes
 

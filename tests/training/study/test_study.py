@@ -15,14 +15,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from vitrail.card import InputRule
 from vitrail.cli import main
 from vitrail.data import Digits
-from vitrail.training.curves.outcomes import Outcomes
-from vitrail.training.curves.sure import Look
-from vitrail.training.study.folder import planned_before
+from vitrail.images.canvas import InputRule
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.outcomes import outcomes_of
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.stop_seeds import Look
+from vitrail.training.study.store import planned_before
 
 from .conftest import PLAN
 
@@ -109,7 +109,7 @@ def test_reported_rates_are_those_that_validated_best(whole: Path) -> None:
 
 
 def test_the_statistics_get_every_runs_wrong_answers(whole: Path, plan_file: Path) -> None:
-    from vitrail.training.study.words import read_words
+    from vitrail.training.study.parsing import read_words
 
     settled = planned_before(whole, read_words([f"--config={plan_file}"]).plan, Digits().fingerprint)
     assert settled is not None
@@ -293,7 +293,7 @@ def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.
 
 def broken_picture(pictures: Path) -> Path:
     """Spoils a picture that each seed's subset of 40 holds, and none of 6."""
-    from vitrail.training.picture_data import PictureData
+    from vitrail.training.data_module import PictureData
 
     def names(size: int, seed: int) -> set[Path]:
         data = PictureData(str(pictures), 8, pictures=size, draw=seed)

@@ -11,10 +11,10 @@ from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.study.jobs import Job
+from vitrail.training.study.parsing import read_words
 from vitrail.training.study.plan import Plain
-from vitrail.training.study.settled import Settled, settle
+from vitrail.training.study.resolved_plan import Settled, settle
 from vitrail.training.study.train import train
-from vitrail.training.study.words import read_words
 
 FLIP = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
 
@@ -84,7 +84,7 @@ def test_figures_are_those_of_the_best_validation(plan_file: Path, one_thread: N
 
 
 def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thread: None) -> None:
-    from vitrail.export.calibration import calibration_error
+    from vitrail.exporting.calibration import calibration_error
 
     settled = settled_plan(plan_file, "--steps=12", "--validate_every=3")
     found = train(settled, Job("CNN", 60, 0, 0.005), Digits())

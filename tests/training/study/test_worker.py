@@ -10,10 +10,10 @@ import pytest
 
 from vitrail.data import Digits
 from vitrail.training.study import train
+from vitrail.training.study.image_cache import KeptPictures
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.kept import KeptPictures
-from vitrail.training.study.settled import settle
-from vitrail.training.study.words import read_words
+from vitrail.training.study.parsing import read_words
+from vitrail.training.study.resolved_plan import settle
 from vitrail.training.study.worker import Worker
 
 

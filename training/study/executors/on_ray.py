@@ -11,9 +11,9 @@ from typing import Any
 
 from vitrail.errors import VitrailError
 from vitrail.training.study.executors import Workers
-from vitrail.training.study.executors.crew import Crew, Hand
+from vitrail.training.study.executors.workers import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
 from vitrail.training.study.worker import Worker
 
 PATIENCE = 5.0  # seconds for somebody to answer

@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection, wait
 from time import time
 
 from vitrail.training.study.executors import Workers
-from vitrail.training.study.executors.crew import Crew, Hand
+from vitrail.training.study.executors.workers import Crew, Hand
 from vitrail.training.study.gpus import VARIABLE
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.settled import Settled
+from vitrail.training.study.resolved_plan import Settled
 
 PATIENCE = 10  # seconds for a worker to end by itself
 

@@ -11,8 +11,8 @@ from vitrail.bench.attention.cases import PARTS, Case, PartName
 from vitrail.bench.attention.memory import MOST, at_most, peak_bytes
 from vitrail.bench.attention.plan import HEADS, REFERENCE, WIDTH, Plan
 from vitrail.bench.attention.slopes import slope, slopes
-from vitrail.bench.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.rounds import Times, Typical, alternate, speed_ratios, typical
+from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
+from vitrail.bench.core.rounds import Times, Typical, alternate, speed_ratios, typical
 
 Tell = Callable[[str], None]
 

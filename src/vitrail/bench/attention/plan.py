@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vitrail.attention import MECHANISMS
 from vitrail.attention.choice import part
-from vitrail.bench.rounds import LEAST_ROUNDS
+from vitrail.bench.core.rounds import LEAST_ROUNDS
 from vitrail.errors import UsageError
 
 REFERENCE = "softmax"  # with which all others are compared

@@ -6,8 +6,8 @@ from vitrail.bench.attention.cases import PARTS, title
 from vitrail.bench.attention.measure import LeftOut, Measured, Report
 from vitrail.bench.attention.memory import MOST
 from vitrail.bench.attention.plan import REFERENCE
-from vitrail.bench.columns import aligned, with_interval
-from vitrail.bench.rounds import Typical
+from vitrail.bench.core.columns import aligned, with_interval
+from vitrail.bench.core.rounds import Typical
 
 Rows = Sequence[Sequence[str]]
 

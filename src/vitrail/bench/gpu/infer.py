@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.bench.contenders import PIXELS, Bound, Contender, logit_error, our_file
+from vitrail.bench.core.rounds import LEAST_ROUNDS, alternate, speed_ratios, typical
 from vitrail.bench.gpu.plan import Figures, Plan
 from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.gpu.subject import model_file, network_and_rule
 from vitrail.bench.gpu.timing import used_gib
-from vitrail.bench.network import Batch, expected_logits, seeded_batch
-from vitrail.bench.rounds import LEAST_ROUNDS, alternate, speed_ratios, typical
-from vitrail.card import InputRule
-from vitrail.runtime import Provider, usable_cores
+from vitrail.bench.infer.contenders import PIXELS, Bound, Contender, logit_error, our_file
+from vitrail.bench.infer.network import Batch, expected_logits, seeded_batch
+from vitrail.images.canvas import InputRule
+from vitrail.runtime.providers import Provider, usable_cores
 
 BASE = "torch.compile, bf16"  # what the others are compared with
-FP32, FP16, BF16 = 1e-3, 2e-2, 1e-1  # how far logits may lie from float32's: see `vitrail.bench.cuda`
+FP32, FP16, BF16 = 1e-3, 2e-2, 1e-1  # how far logits may lie from float32's: see `vitrail.bench.infer.cuda`
 
 
 @dataclass(frozen=True)
@@ -114,20 +114,20 @@ def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
         path = half_file(path)
     name, threads = file_name(provider, half), usable_cores()
     bound = FP16 if half else FP32
-    from vitrail.bench.contenders import describe_file
+    from vitrail.bench.infer.contenders import describe_file
 
     file = describe_file(path, 0.0)
     if provider == "cpu":
         ours = our_file(name, path, threads, file)
         return Contender(name, ours.takes, ours.bind, file, bound)
-    from vitrail.bench.cuda import our_file_on_gpu
+    from vitrail.bench.infer.cuda import our_file_on_gpu
 
     told = tensorrt_told(field, path, half) if provider == "tensorrt" else None
     return our_file_on_gpu(name, path, threads, file, bound, provider, told)
 
 
 def half_file(path: Path) -> Path:
-    from vitrail.export.fp16 import to_fp16
+    from vitrail.exporting.fp16 import to_fp16
 
     half = path.with_name("model-fp16.onnx")
     if not half.is_file():
@@ -137,8 +137,8 @@ def half_file(path: Path) -> Path:
 
 def tensorrt_told(field: Field, path: Path, half: bool) -> dict[str, str]:
     """As in the server, but for the largest batch of this run, and with its engines in this run's folder."""
-    from vitrail.seal import sealed_digest
-    from vitrail.tensorrt import shape, tensorrt_options
+    from vitrail.model_file.seal import sealed_digest
+    from vitrail.runtime.tensorrt import shape, tensorrt_options
 
     largest = shape(max(field.plan.batches), field.plan.size)
     engines = field.folder / f"engines-{path.stem}"

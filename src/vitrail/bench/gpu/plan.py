@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitrail.errors import UsageError
-from vitrail.runtime import Provider
+from vitrail.runtime.providers import Provider
 
 # Each part, and its share of the time: a slow part leaves the later ones theirs.
 SHARES = {"tests": 0.25, "infer": 0.3, "train": 0.25, "serve": 0.2}

@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 
 from vitrail.bench.gpu.steps import Absent
-from vitrail.runtime import PROVIDERS, Provider, require_one_onnxruntime
-from vitrail.tensorrt import LIBRARY, has_tensorrt
+from vitrail.runtime.providers import PROVIDERS, Provider, require_one_onnxruntime
+from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 
 NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 

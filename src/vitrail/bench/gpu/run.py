@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Literal
 
+from vitrail.bench.core.machine import PACKAGES, Machine, installed_versions, this_machine
 from vitrail.bench.gpu.plan import NO_TIME, SHARES, Plan, Row, Status
-from vitrail.bench.machine import PACKAGES, Machine, installed_versions, this_machine
 from vitrail.bench.serve.family import family
 
 START = 90.0  # seconds that a part may take to import and prepare before its first step, and between two

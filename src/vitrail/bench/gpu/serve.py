@@ -11,7 +11,7 @@ from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Absent, Steps
 from vitrail.bench.gpu.subject import model_file
 from vitrail.bench.gpu.timing import used_gib
-from vitrail.runtime import Provider
+from vitrail.runtime.providers import Provider
 
 if TYPE_CHECKING:
     from vitrail.bench.serve.entrants import Entrant
@@ -38,7 +38,7 @@ def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> No
             raise Absent(f"{package} is not installed: pip install 'vitrail[serve]'")
     require_provider(provider)
     from vitrail.bench.serve.entrants import Field, entered_one, expected_predictions
-    from vitrail.bench.serve.pictures import uploads
+    from vitrail.bench.serve.uploads import uploads
 
     model = model_file(plan, folder)
     field = Field(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from torch import nn
 
+from vitrail.bench.core.machine import PACKAGES, installed_versions
 from vitrail.bench.gpu.plan import Plan
 from vitrail.bench.gpu.steps import Absent
-from vitrail.bench.machine import PACKAGES, installed_versions
-from vitrail.bench.network import CLASSES, seeded_batch, seeded_network
-from vitrail.card import Card, Dataset, InputRule, Whole
+from vitrail.bench.infer.network import CLASSES, seeded_batch, seeded_network
+from vitrail.images.canvas import InputRule
+from vitrail.model_file.card import Card, Dataset, Whole
 from vitrail.models import ViT
 from vitrail.models.cost import count_flops, count_parameters
-from vitrail.models.named import pixel_statistics
+from vitrail.models.timm_models import pixel_statistics
 
 IMAGES = 8  # that the file is proved on
 
@@ -34,10 +35,10 @@ def model_file(plan: Plan, folder: Path) -> Path:
 def write_seeded(plan: Plan, path: Path) -> None:
     """What `vitrail export` writes, of a network that was never trained: no accuracy, temperature or threshold."""
     require_export()
-    from vitrail.export.file import UNFITTED, golden_answers, write_file
-    from vitrail.export.graph import Graph, to_onnx
-    from vitrail.export.precision import Candidate
-    from vitrail.export.proof import prove
+    from vitrail.exporting.graph import Graph, to_onnx
+    from vitrail.exporting.model_file import UNFITTED, golden_answers, write_file
+    from vitrail.exporting.parity import prove
+    from vitrail.exporting.precision import Candidate
 
     network, rule = network_and_rule(plan)
     graph = Graph(network, rule, UNFITTED).eval()

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from vitrail.bench.core.rounds import Typical, typical
 from vitrail.bench.gpu.plan import Device
-from vitrail.bench.rounds import Typical, typical
 
 WARM_UP = 3
 GIB = 2**30

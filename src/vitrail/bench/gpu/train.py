@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vitrail.bench.gpu.plan import Device, Figures, Plan
 from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.gpu.timing import peak_gib, reset_peak, typical_seconds
-from vitrail.bench.network import CLASSES
+from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
 from vitrail.models import ViT
 from vitrail.models.cost import count_flops

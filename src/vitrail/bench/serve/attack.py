@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from time import sleep
 
-from vitrail.bench.rounds import Typical, typical
+from vitrail.bench.core.rounds import Typical, typical
 from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.calling import message, run_load, write_messages
 from vitrail.bench.serve.entrants import Field

@@ -17,9 +17,9 @@ from typing import IO
 
 import numpy as np
 
-from vitrail.classifier import Classifier
 from vitrail.errors import VitrailError
-from vitrail.runtime import usable_cores
+from vitrail.model_file.classifier import Classifier
+from vitrail.runtime.providers import usable_cores
 
 NAME = "bare onnxruntime session"
 BATCHES = (1, 2, 4, 8, 16, 32)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vitrail.bench.serve.calling import message, write_messages
 from vitrail.bench.serve.servers import OURS, Prediction, Running, Server, started
-from vitrail.classifier import Classifier
 from vitrail.errors import ParityError, UsageError, VitrailError
+from vitrail.model_file.classifier import Classifier
 
 BOUND = 1e-4  # of a probability: a batch of another size rounds otherwise
 

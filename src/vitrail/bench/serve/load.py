@@ -14,7 +14,7 @@ from typing import Any, cast
 import httptools
 import uvloop
 
-from vitrail.bench.machine import work_now
+from vitrail.bench.core.machine import work_now
 from vitrail.bench.serve.family import cpu_seconds
 from vitrail.bench.serve.samples import NOBODY, Sample
 

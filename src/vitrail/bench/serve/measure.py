@@ -8,18 +8,18 @@ from tempfile import TemporaryDirectory
 from time import sleep
 from typing import Any, Literal
 
-from vitrail.bench.machine import Machine, installed_versions, this_machine
+from vitrail.bench.core.machine import Machine, installed_versions, this_machine
 from vitrail.bench.serve.attack import Attacked, measure_attacks
 from vitrail.bench.serve.bare import session_process
 from vitrail.bench.serve.entrants import Field, Missing, entered
 from vitrail.bench.serve.family import Held, held
 from vitrail.bench.serve.overload import Overload, measure_overload
-from vitrail.bench.serve.pictures import uploads
 from vitrail.bench.serve.plan import Plan
 from vitrail.bench.serve.servers import PEERS, VITRAIL
 from vitrail.bench.serve.start import REST, Start, measure_start
 from vitrail.bench.serve.under_load import Measured, measure_load
-from vitrail.classifier import Classifier
+from vitrail.bench.serve.uploads import uploads
+from vitrail.model_file.classifier import Classifier
 
 PACKAGES = ("vitrail", "bentoml", "starlette", "uvicorn", "uvloop", "httptools", "pillow", "numpy", "onnxruntime",
             "onnxruntime-gpu")  # fmt: skip

@@ -9,7 +9,7 @@ from vitrail.bench.serve.calling import run_load
 from vitrail.bench.serve.entrants import Entrant
 from vitrail.bench.serve.load import Order
 from vitrail.bench.serve.samples import Sample, answered, due_between, goodput, p, quantile, recovery, statuses
-from vitrail.intervals import Estimate
+from vitrail.tasks.intervals import Estimate
 
 CALLERS = 16  # who find out the capacity
 CAPACITY = 15.0  # seconds that this takes

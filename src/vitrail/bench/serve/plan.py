@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitrail.bench.rounds import LEAST_ROUNDS
+from vitrail.bench.core.rounds import LEAST_ROUNDS
 from vitrail.bench.serve.attackers import ATTACKERS
 from vitrail.errors import UsageError
 

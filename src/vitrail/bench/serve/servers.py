@@ -15,11 +15,11 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from vitrail.bench.processes import SCRIPTS
+from vitrail.bench.core.peer_processes import SCRIPTS
 from vitrail.bench.serve.calling import ask, multipart
 from vitrail.bench.serve.family import family
 from vitrail.errors import VitrailError
-from vitrail.runtime import usable_cores
+from vitrail.runtime.providers import usable_cores
 
 OURS = "vitrail"
 PATIENCE = 120.0  # seconds to be ready, and again to end

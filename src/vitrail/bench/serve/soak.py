@@ -8,15 +8,15 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Literal
 
-from vitrail.bench.machine import Machine, this_machine
+from vitrail.bench.core.machine import Machine, this_machine
 from vitrail.bench.serve.calling import message, run_load, write_messages
 from vitrail.bench.serve.family import Held, held
 from vitrail.bench.serve.load import Order
-from vitrail.bench.serve.pictures import uploads
 from vitrail.bench.serve.samples import p, statuses
 from vitrail.bench.serve.servers import VITRAIL, Running, started
-from vitrail.classifier import Classifier
+from vitrail.bench.serve.uploads import uploads
 from vitrail.errors import UsageError
+from vitrail.model_file.classifier import Classifier
 
 CALLERS = 16
 SETTLED = 0.2  # of the time, after which what is held counts

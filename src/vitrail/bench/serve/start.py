@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from time import perf_counter, sleep
 
-from vitrail.bench.rounds import Typical, typical
+from vitrail.bench.core.rounds import Typical, typical
 from vitrail.bench.serve.calling import message, run_load, write_messages
 from vitrail.bench.serve.entrants import Field, slug
 from vitrail.bench.serve.family import Held, held

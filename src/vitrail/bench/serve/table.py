@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from vitrail.bench.columns import aligned, with_interval
-from vitrail.bench.rounds import Typical
+from vitrail.bench.core.columns import aligned, with_interval
+from vitrail.bench.core.rounds import Typical
 from vitrail.bench.serve.attack import MOST_GROWTH, MOST_RATIO, PERCENT, Attacked
 from vitrail.bench.serve.bare import NAME as BARE
 from vitrail.bench.serve.family import Held

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from statistics import median
 
-from vitrail.bench.rounds import Typical, typical
+from vitrail.bench.core.rounds import Typical, typical
 from vitrail.bench.serve.bare import NAME as BARE
 from vitrail.bench.serve.bare import BareProcess
 from vitrail.bench.serve.calling import run_load

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.words import keep, require_folder
+from vitrail.commands.bench.options import keep, require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 
@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
     if options.cut:
         return cut(options.photos, options.views, options.seed, Path(options.cut))
 
-    from vitrail.bench.decode import Plan, measure, report_text
+    from vitrail.bench.decode.measure import Plan, measure, report_text
 
     plan = Plan(
         photos=options.photos,
@@ -59,7 +59,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def cut(photos: str, views: int, seed: int, folder: Path) -> int:
-    from vitrail.bench.photos import cut_views, find_photos, large_enough, write_views
+    from vitrail.bench.decode.photos import cut_views, find_photos, large_enough, write_views
 
     if folder.exists():
         raise UsageError(f"{folder} is there already: views are cut into a new folder")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.words import require_folder
+from vitrail.commands.bench.options import require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
 

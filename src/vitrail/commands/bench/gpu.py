@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from vitrail.commands.bench.words import end_servers_when_told_to_end, keep, require_folder, sizes
+from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder, sizes
 from vitrail.commands.parsing import Parser
 from vitrail.errors import UsageError, VitrailError
 
@@ -57,7 +57,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def require_gpu() -> None:
-    from vitrail.runtime import has_nvidia_driver
+    from vitrail.runtime.providers import has_nvidia_driver
 
     if not has_nvidia_driver():
         raise UsageError("there is no NVIDIA GPU on this machine, and `vitrail bench gpu` measures nothing without one")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.words import keep, require_folder, sizes
+from vitrail.commands.bench.options import keep, require_folder, sizes
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
 
@@ -39,8 +39,8 @@ def main(args: Sequence[str]) -> int:
     batches = sizes(options.batches if options.batches is not None else "64" if options.provider == "cuda" else "1,8")
     require_folder(options.json)
 
-    from vitrail.bench.infer import Plan, measure
-    from vitrail.bench.table import report_text
+    from vitrail.bench.infer.measure import Plan, measure
+    from vitrail.bench.infer.table import report_text
 
     plan = Plan(
         name=options.name,

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.words import end_servers_when_told_to_end, keep, require_folder
+from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder
 from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
 

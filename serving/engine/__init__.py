@@ -1,0 +1,1 @@
+"""The model behind the routes: start-up, admission, decoding, batches."""

@@ -1,0 +1,72 @@
+"""What the server says of itself: its model, its health, its numbers, its routes, its page."""
+
+from dataclasses import asdict
+from importlib.resources import files
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from vitrail.serving.engine.engine import STOPPING, Engine
+from vitrail.serving.http.middleware import metrics
+from vitrail.serving.openapi import DOCUMENT
+from vitrail.serving.openapi.bento import CLIENT_SCHEMA
+from vitrail.serving.routes.classify import identity
+
+# The pages need nothing from elsewhere, and may not be talked into fetching it.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+DOCS = bytes(JSONResponse(DOCUMENT).body)  # always the same, and too long to be written anew for each caller
+PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/docs": ("docs.html", "text/html"),
+    "/docs.css": ("docs.css", "text/css"),
+    "/docs.js": ("docs.js", "text/javascript"),
+}
+
+
+async def model(request: Request) -> Response:
+    engine: Engine = request.app.state.engine
+    loaded = engine.ready()
+    evidence = engine.explainer and asdict(engine.explainer.card.evidence)
+    said = {"provider": loaded.provider, "card": asdict(loaded.card), "explanations": evidence}
+    return JSONResponse({**identity(loaded), **said})
+
+
+async def livez(request: Request) -> Response:
+    return JSONResponse({"live": True})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready once the golden pictures were answered rightly; the reason says why not, or what is amiss."""
+    engine: Engine = request.app.state.engine
+    loaded = engine.model
+    ready = loaded is not None and engine.door.open
+    reason = engine.reason if engine.door.open else STOPPING
+    state = {"ready": ready, "provider": loaded.provider if loaded else None, "reason": reason}
+    return JSONResponse(state, 200 if ready else 503)
+
+
+async def numbers(request: Request) -> Response:
+    return Response(metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+async def docs(request: Request) -> Response:
+    return Response(DOCS, media_type="application/json")
+
+
+async def client_schema(request: Request) -> Response:
+    return JSONResponse(CLIENT_SCHEMA)
+
+
+async def page(request: Request) -> Response:
+    name, kind = PAGE_FILES[request.url.path]
+    text = (files("vitrail.serving") / "page" / name).read_text("utf-8")
+    return Response(text, headers=PAGE_HEADERS, media_type=kind)

@@ -1,0 +1,1 @@
+"""What all benchmarks share: rounds that alternate, the machine, columns, peers as processes."""

@@ -1,0 +1,1 @@
+"""`vitrail bench decode`: photos through `images.fit`, beside decoding all of their pixels first."""

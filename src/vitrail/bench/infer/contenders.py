@@ -1,0 +1,147 @@
+"""Those who compute the same network: our file, peers' files, and torch itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitrail.bench.infer.network import Batch
+from vitrail.errors import ParityError
+from vitrail.exporting.graph import OUTPUTS
+from vitrail.images.canvas import InputRule
+from vitrail.runtime.providers import session_options
+
+Logits = NDArray[np.float32]
+BOUND = 1e-4  # of logits, times their deviation where that is above 1
+
+CANVASES = "uint8 canvases, normalised in the graph"
+PIXELS = "float pixels, normalised before the clock starts"
+NORMALISED = "uint8 canvases, normalised by numpy on the clock"
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """An ONNX file as it lies on the disk."""
+
+    bytes: int
+    nodes: int
+    opset: int
+    export_seconds: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A contender with a batch in its hands: what is timed, and where its logits then are."""
+
+    step: Callable[[], Any]
+    logits: Callable[[Any], Logits]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to compute the network."""
+
+    name: str
+    takes: str
+    bind: Callable[[Batch], Bound]
+    file: GraphFile | None = None
+    bound: float = BOUND
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A contender that could not take part, and why."""
+
+    name: str
+    reason: str
+
+
+def describe_file(path: Path, export_seconds: float) -> GraphFile:
+    model = onnx.load(path)
+    opset = next(used.version for used in model.opset_import if used.domain in ("", "ai.onnx"))
+    return GraphFile(path.stat().st_size, len(model.graph.node), opset, export_seconds)
+
+
+def open_session(path: Path, threads: int, spinning: bool = False) -> Any:
+    return ort.InferenceSession(
+        str(path), session_options(threads, spinning=spinning), providers=["CPUExecutionProvider"]
+    )
+
+
+def our_file(name: str, path: Path, threads: int, file: GraphFile, spinning: bool = False) -> Contender:
+    """Called as `Classifier` calls it: all three outputs."""
+    session = open_session(path, threads, spinning)
+
+    def bind(batch: Batch) -> Bound:
+        return Bound(lambda: session.run(list(OUTPUTS), {"image": batch.canvases}), lambda answers: answers[1])
+
+    return Contender(name, CANVASES, bind, file)
+
+
+def peer_file(name: str, path: Path, threads: int, file: GraphFile) -> Contender:
+    """A file that wants normalised pixels and is given them: this favours it."""
+    session = open_session(path, threads)
+    wanted = session.get_inputs()[0].name
+
+    def bind(batch: Batch) -> Bound:
+        return Bound(lambda: session.run(None, {wanted: batch.pixels}), lambda answers: answers[0])
+
+    return Contender(name, PIXELS, bind, file)
+
+
+def peer_file_from_canvases(name: str, path: Path, threads: int, file: GraphFile, rule: InputRule) -> Contender:
+    """The same file, and what its caller must write before it to get as far as our file starts."""
+    session = open_session(path, threads)
+    wanted = session.get_inputs()[0].name
+
+    def bind(batch: Batch) -> Bound:
+        return Bound(lambda: session.run(None, {wanted: normalise(batch.canvases, rule)}), lambda answers: answers[0])
+
+    return Contender(name, NORMALISED, bind, file)
+
+
+def normalise(canvases: NDArray[np.uint8], rule: InputRule) -> NDArray[np.float32]:
+    """uint8 [N, H, W, 3] → float [N, 3, H, W], as one multiplication and one addition a number."""
+    mean, std = (np.array(numbers, np.float32).reshape(3, 1, 1) for numbers in (rule.mean, rule.std))
+    pixels: NDArray[np.float32] = np.multiply(canvases.transpose(0, 3, 1, 2), 1 / (255 * std), order="C")
+    pixels -= mean / std
+    return pixels
+
+
+def torch_eager(network: nn.Module) -> Contender:
+    return Contender("torch, eager", PIXELS, lambda batch: bind_torch(network, batch))
+
+
+def torch_compiled(network: nn.Module) -> Contender:
+    """Compiled anew for each batch size, which is the fastest that it can be."""
+    compiled = torch.compile(network, dynamic=False)
+    return Contender("torch.compile", PIXELS, lambda batch: bind_torch(compiled, batch))
+
+
+def bind_torch(network: Callable[[Any], Any], batch: Batch) -> Bound:
+    pixels = torch.from_numpy(batch.pixels)
+
+    def step() -> Any:
+        with torch.inference_mode():
+            return network(pixels)
+
+    return Bound(step, lambda logits: logits.numpy())
+
+
+def logit_error(contender: Contender, bound: Bound, expected: Logits) -> float:
+    """How far its logits lie from the network's; another function is no peer, and its times say nothing."""
+    found = bound.logits(bound.step())
+    if found.shape != expected.shape:
+        raise ParityError(f"{contender.name} answers with shape {found.shape} instead of {expected.shape}")
+    error = float(np.abs(found - expected).max())
+    allowed = contender.bound * max(1.0, float(expected.std()))
+    if not error <= allowed:
+        raise ParityError(f"{contender.name} computes another function: its logits differ by {error:.2e}")
+    return error

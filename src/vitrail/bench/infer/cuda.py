@@ -1,0 +1,72 @@
+"""The same on a GPU: our file with its inputs and outputs kept there, beside torch.compile in bf16."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from vitrail.bench.infer.contenders import CANVASES, Bound, Contender, GraphFile
+from vitrail.bench.infer.network import Batch
+from vitrail.errors import ProviderError
+from vitrail.exporting.graph import OUTPUTS
+from vitrail.runtime.providers import PROVIDERS, Provider, choose_providers, exact, session_options
+
+FP32 = 1e-3  # of logits
+FP16 = 2e-2
+BF16 = 1e-1  # 8 bits of mantissa through a dozen blocks
+
+
+def gpu_name() -> str:
+    name: str = torch.cuda.get_device_name()
+    return name
+
+
+def our_file_on_gpu(
+    name: str,
+    path: Path,
+    threads: int,
+    file: GraphFile,
+    bound: float,
+    provider: Provider = "cuda",
+    told: Mapping[str, str] | None = None,
+) -> Contender:
+    """`told` are TensorRT's options."""
+    providers = exact(choose_providers(provider), told)
+    session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise ProviderError("onnxruntime fell back to the CPU: check the GPU's driver and CUDA libraries")
+
+    def bind(batch: Batch) -> Bound:
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("image", ort.OrtValue.ortvalue_from_numpy(batch.canvases, "cuda", 0))
+        for output in OUTPUTS:
+            binding.bind_output(output, "cuda")
+
+        def step() -> Any:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return binding
+
+        return Bound(step, lambda done: done.copy_outputs_to_cpu()[1])
+
+    return Contender(name, f"{CANVASES}, on the GPU", bind, file, bound)
+
+
+def torch_compiled_on_gpu(network: nn.Module) -> Contender:
+    compiled = torch.compile(network.cuda().bfloat16(), dynamic=False)
+
+    def bind(batch: Batch) -> Bound:
+        pixels = torch.from_numpy(batch.pixels).cuda().bfloat16()
+
+        def step() -> Any:
+            with torch.inference_mode():
+                logits = compiled(pixels)
+            torch.cuda.synchronize()
+            return logits
+
+        return Bound(step, lambda logits: logits.float().cpu().numpy())
+
+    return Contender("torch.compile, bf16", "bf16 pixels, normalised before, on the GPU", bind, None, BF16)

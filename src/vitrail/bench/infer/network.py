@@ -1,0 +1,64 @@
+"""The one network that all contenders compute, and the pictures that all are given."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
+from vitrail.models import ViT
+from vitrail.models.input import Input
+
+CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The same pictures twice: as canvases, and as the pixels that a network reads."""
+
+    canvases: NDArray[np.uint8]  # [N, size, size, 3]
+    pixels: NDArray[np.float32]  # [N, 3, size, size], normalised
+
+    def __len__(self) -> int:
+        return len(self.canvases)
+
+
+def seeded_network(name: str, size: int, seed: int) -> nn.Module:
+    """timm's ViT `name` with weights from a seed: times do not depend on what it knows."""
+    torch.manual_seed(seed)
+    network = ViT(name=name).build(CLASSES, size)
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    if patch is not None and (size % patch[0] or size % patch[1]):
+        raise UsageError(f"patches of {patch[0]} do not divide a picture of {size}: choose another --size")
+    redraw(network, torch.Generator().manual_seed(seed))
+    return network.eval()
+
+
+def redraw(network: nn.Module, generator: torch.Generator) -> None:
+    """Weights of which none is idle: timm starts with biases of 0, so an exporter that lost one would go unseen."""
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            noise = torch.randn(weights.shape, generator=generator)
+            if weights.ndim == 1 and name.endswith("weight"):  # a norm's scale
+                weights.copy_(1 + noise / 10)
+            elif weights.ndim == 1:
+                weights.copy_(noise / 10)
+            else:
+                weights.copy_(noise / weights[0].numel() ** 0.5)
+
+
+def seeded_batch(rule: InputRule, pictures: int, seed: int) -> Batch:
+    random = np.random.default_rng(seed)
+    canvases = random.integers(0, 256, (pictures, rule.size, rule.size, 3), np.uint8)
+    with torch.inference_mode():
+        pixels: NDArray[np.float32] = Input(rule)(torch.from_numpy(canvases)).contiguous().numpy()
+    return Batch(canvases, pixels)
+
+
+def expected_logits(network: nn.Module, batch: Batch) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = network(torch.from_numpy(batch.pixels)).numpy()
+    return logits

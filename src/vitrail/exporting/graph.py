@@ -1,0 +1,124 @@
+"""The graph that is exported: pictures of any size in, the outputs of its task out."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.onnx import OnnxExporterError
+
+from vitrail.errors import ModelError
+from vitrail.exporting.rewrites import tidy
+from vitrail.images.canvas import InputRule
+from vitrail.models.heads import ValueHead
+from vitrail.models.input import Input
+from vitrail.models.outputs import logits_and_embedding
+from vitrail.tasks import TASKS, Classification
+from vitrail.tasks.task import TaskName
+
+# 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
+Opset = Literal[20, 23]
+OPSET: Opset = 23
+TEMPERATURE = "temperature"
+OUTPUTS = Classification.outputs
+
+
+class Graph(nn.Module):
+    """Input rule, network and temperature as one module."""
+
+    temperature: Tensor
+
+    def __init__(
+        self, network: nn.Module, rule: InputRule, temperature: float, task: TaskName = "classification"
+    ) -> None:
+        super().__init__()
+        self.input = Input(rule)
+        self.network: Any = network
+        self.task = TASKS[task]
+        self.register_buffer(TEMPERATURE, torch.tensor(float(temperature)), persistent=False)
+
+    @property
+    def units(self) -> NDArray[np.float32]:
+        """In which the network's own answers are compared: logits as they are, each value by its deviation."""
+        head = self.network.get_classifier()
+        return head.deviation.numpy() if isinstance(head, ValueHead) else np.ones(1, np.float32)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [N, H, W, 3] → probabilities and logits, [N, K] or [N, h, w, K], or values [N, K]; embedding [N, D]."""
+        raw, embedding = logits_and_embedding(self.network, self.input(image))
+        if self.task.raw == "values":
+            return raw, embedding
+        tempered = raw / self.temperature
+        probabilities = tempered.sigmoid() if self.task.name == "labels" else tempered.softmax(dim=-1)
+        return probabilities, raw, embedding
+
+
+def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
+    """The graph as ONNX with batch, height and width left open."""
+    if graph.network.training:
+        raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
+    return trace(graph, graph.input.rule.size, graph.task.outputs, opset)
+
+
+def set_temperature(model: bytes, temperature: float) -> bytes:
+    """The same graph at another temperature, which stands in it as a number of its own."""
+    content = onnx.load_from_string(model)
+    (number,) = (tensor for tensor in content.graph.initializer if tensor.name == TEMPERATURE)
+    number.CopyFrom(onnx.numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))
+    changed: bytes = content.SerializeToString()
+    return changed
+
+
+def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
+    """A module from `image` to these outputs as ONNX, traced on pictures that are no canvases."""
+    example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
+    for room in ("torch.onnx", "onnxscript"):
+        logging.getLogger(room).setLevel(logging.ERROR)
+    try:
+        model = run_exporter(graph, example, outputs, opset)
+    except OnnxExporterError:  # torch cannot always take its fused attention apart, BEiT's for one
+        with plain_attention(graph):
+            model = run_exporter(graph, example, outputs, opset)
+    tidy(model)
+    content: bytes = ir.to_proto(model).SerializeToString()
+    return content
+
+
+def run_exporter(graph: nn.Module, example: Tensor, outputs: Sequence[str], opset: Opset) -> ir.Model:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["image"],
+            output_names=list(outputs),
+            dynamic_shapes={"image": {0: Dim("batch"), 1: Dim("height"), 2: Dim("width")}},
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch.onnx gave no graph for this network")
+    return program.model
+
+
+@contextmanager
+def plain_attention(graph: nn.Module) -> Iterator[None]:
+    """timm's attention written out as matrix products and a softmax, for the time being."""
+    fused: list[Any] = [module for module in graph.modules() if getattr(module, "fused_attn", False)]
+    for module in fused:
+        module.fused_attn = False
+    try:
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True

@@ -1,0 +1,227 @@
+"""The whole export: checkpoint and test pictures in, a proved model.onnx with its card out, or nothing."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitrail.atomic import draft_of
+from vitrail.data import Pictures, Source, open_source
+from vitrail.data.source import PARTS
+from vitrail.errors import DataError, ModelError, ParityError, UsageError
+from vitrail.exporting.abstention import fit_threshold, weigh_threshold
+from vitrail.exporting.calibration import calibration_error, fit_temperature
+from vitrail.exporting.explain_file import explain, write_explanation
+from vitrail.exporting.graph import OPSET, Graph, Opset, set_temperature, to_onnx
+from vitrail.exporting.parity import BOUND, all_by_file, cpu_session, prove
+from vitrail.exporting.precision import Candidate, Choice, Scales, choose
+from vitrail.exporting.whole_images import compare_whole
+from vitrail.images.golden import RECIPE, golden_pictures
+from vitrail.model_file.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.golden_check import check_golden
+from vitrail.model_file.seal import seal
+from vitrail.models.checkpoint import Learnt, Origin, read_checkpoint
+from vitrail.models.cost import count_flops, count_parameters
+from vitrail.tasks import TASKS, Task
+from vitrail.tasks.task import Labelled, TaskName
+
+PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
+# Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
+TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
+    "fp32": {
+        "CPUExecutionProvider": BOUND,
+        "CUDAExecutionProvider": 10 * BOUND,
+        "TensorrtExecutionProvider": 10 * BOUND,
+    },
+    "fp16": dict.fromkeys(("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"), 0.02),
+    # A last digit decides which way one rounds.
+    "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
+    "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
+}
+UNFITTED = 2.0  # a temperature that no optimiser takes out of the graph, as it would 1
+LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
+
+
+def export(
+    checkpoint: str | Path,
+    output: str | Path,
+    data_path: str | None = None,
+    precision: Choice = "fp32",
+    most_lost: float = 0.005,
+    opset: Opset = OPSET,
+    explained: bool = False,
+    say: Callable[[str], None] = lambda stage: None,
+) -> Card:
+    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`.
+
+    With `explained`, a second file beside it: see `vitrail.exporting.explain_file`.
+    """
+    network, origin = read_checkpoint(checkpoint)
+    task = TASKS[origin.task]
+    refuse_too_large(network)
+    refuse_for_task(origin.task, precision, explained)
+    source = source_of(origin, data_path)
+    say("reading pictures")
+    val, test = images_of_run(origin, source, data_path)
+    say("writing the graph")
+    model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
+    learnt_from = all_by_file(cpu_session(model), val.images)
+    temperature = fit_temperature(learnt_from, val.labels, task) if isinstance(task, Labelled) else None
+    if temperature is not None:
+        model = set_temperature(model, temperature)
+    graph = Graph(network, origin.input, temperature or UNFITTED, origin.task).eval()
+    say(f"proving it on {len(test):,} test pictures")
+    full = Candidate("fp32", model, prove(graph, model, test.images))
+    explanation = explain(graph, model, test.images, opset) if explained else None
+    kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
+    logits = kept.proof.logits
+    answers = answers_of(task, logits, temperature)
+    measured = task.measure(answers, test.labels, origin.classes)
+    card = Card(
+        classes=origin.classes,
+        input=origin.input,
+        architecture=origin.architecture.to_plain(),
+        parameters=count_parameters(network),
+        flops=count_flops(network, origin.input.size),
+        dataset=dataset_of(origin.learnt),
+        seed=origin.seed,
+        test_accuracy=measured.accuracy,
+        parity=kept.proof.parity,
+        whole=compare_whole(source, kept.model, answers, task, graph.units),
+        calibration=calibration_of(task, temperature, len(val), logits, test.labels),
+        abstention=abstention_of(origin.task, temperature, learnt_from, val.labels, logits, test.labels),
+        precision=kept.kind,
+        precisions=weighed,
+        averaged_weights=origin.averaged,
+        golden=golden_answers(kept, graph),
+        versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=origin.task,
+        measures=measured.others,
+        units=tuple(float(unit) for unit in graph.units) if task.raw == "values" else (),
+    )
+    write_file(Path(output), kept.model, card)
+    if explanation is not None:
+        write_explanation(explanation, Path(output))
+    return card
+
+
+def refuse_for_task(task: TaskName, precision: Choice, explained: bool) -> None:
+    """What is not there for every task yet, said before any work."""
+    if precision != "fp32" and task != "classification":
+        raise UsageError(
+            f"--precision {precision} is weighed by right answers lost, one label a picture; this model answers with "
+            f"{task}: leave it out"
+        )
+    if explained and task not in ("classification", "labels"):
+        raise UsageError(f"--explain tells what speaks for a label of the picture; this model answers with {task}")
+
+
+def answers_of(task: Task, raw: NDArray[np.float32], temperature: float | None) -> NDArray[Any]:
+    """What stands in the file's first output."""
+    if isinstance(task, Labelled) and temperature is not None:
+        return task.probabilities(raw.astype(float) / temperature)
+    return raw
+
+
+def calibration_of(
+    task: Task, temperature: float | None, pictures: int, logits: NDArray[np.float32], targets: NDArray[Any]
+) -> Calibration | None:
+    """How much better probabilities of test pictures are for the temperature, where there are any."""
+    if not isinstance(task, Labelled) or temperature is None:
+        return None
+    before, after = (calibration_error(logits, targets, one, task) for one in (1.0, temperature))
+    return Calibration(temperature, pictures, before, after)
+
+
+def abstention_of(
+    task: TaskName,
+    temperature: float | None,
+    val_logits: NDArray[np.float32],
+    val_labels: NDArray[Any],
+    logits: NDArray[np.float32],
+    labels: NDArray[Any],
+) -> Abstention | None:
+    """Only one label a picture can be refused as a whole."""
+    if task != "classification" or temperature is None:
+        return None
+    return weigh_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
+
+
+def source_of(origin: Origin, data_path: str | None) -> Source:
+    """Where the checkpoint's pictures are; another set of classes is refused."""
+    source = open_source(data_path or origin.learnt.selection.path, origin.learnt.selection.seed)
+    if source.task != origin.task:
+        raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
+    if source.classes != origin.classes:
+        raise DataError(
+            f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are"
+        )
+    return source
+
+
+def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Pictures, Pictures]:
+    """The very images that the run validated on, and those that it kept for the test; any others are refused."""
+    learnt = origin.learnt
+    selection = replace(learnt.selection, path=data_path or learnt.selection.path)
+    learnt.refuse_contradiction(source, selection, ("val", "test"))
+    val = source.read("val", origin.input, selection.chosen(source).get("val"))
+    return val, source.read("test", origin.input)
+
+
+def dataset_of(learnt: Learnt) -> Dataset:
+    train, val, test = (learnt.count(part) for part in PARTS)
+    chosen = learnt.selection
+    return Dataset(learnt.name, learnt.fingerprint, train, val, test, chosen.seed, chosen.pictures, chosen.draw)
+
+
+def golden_answers(kept: Candidate, graph: Graph) -> Golden:
+    """What the network says; of a reduced file, what the file itself says, for the network says something else."""
+    pictures = [picture[None] for picture in golden_pictures(graph.input.rule.size)]
+    if kept.kind == "fp32":
+        answers = [answer_by_network(graph, picture) for picture in pictures]
+    else:
+        session = cpu_session(kept.model)
+        answers = [session.run([graph.task.raw, "embedding"], {"image": picture}) for picture in pictures]
+    raw = graph.task.golden(np.concatenate([row for row, _ in answers]))
+    logits = tuple(tuple(float(number) for number in row) for row in raw)
+    lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)
+    return Golden(RECIPE, logits, lengths, TOLERANCE[kept.kind])
+
+
+def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with torch.inference_mode():
+        outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(picture)), strict=True))
+    return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
+
+
+def refuse_too_large(network: nn.Module) -> None:
+    """One protobuf message, and so one ONNX file, holds 2 GB."""
+    weight = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if weight > LARGEST:
+        raise ModelError(
+            f"the network's weights take {weight / 1e9:.1f} GB, and one ONNX file holds 2 GB: choose a smaller network"
+        )
+
+
+def write_file(output: Path, model: bytes, card: Card) -> None:
+    """Put the card into the file and seal it, check the whole once more as a user would, then let it be there."""
+    content = onnx.load_from_string(model)
+    onnx.helper.set_model_props(content, {METADATA_KEY: card.to_json()})
+    onnx.checker.check_model(content, full_check=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(output) as draft:
+        draft.write_bytes(seal(content.SerializeToString()))
+        check = check_golden(Classifier(draft, "cpu"))
+        if not check.passed:
+            raise ParityError(f"the file answers golden pictures wrongly: {check.differences}")

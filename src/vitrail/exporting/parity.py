@@ -1,0 +1,133 @@
+"""The proof: the file must answer real pictures as the network does, in batches of several sizes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from vitrail.errors import ParityError
+from vitrail.exporting.graph import Graph
+from vitrail.model_file.card import Parity
+from vitrail.runtime.providers import session_options
+from vitrail.tasks import CLASSIFICATION, Task
+
+BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1; of values, in their units
+RESIZED = 10  # as many times the bound where the graph resizes
+BATCHES = (1, 2, 3, 7)
+BATCH = 8  # what a layer leaves still lies in the cache for the next
+RESIZED_PICTURES = 3
+
+Logits = NDArray[np.float32]
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the network and the file answered to the test pictures, and how far they are from each other."""
+
+    parity: Parity
+    expected: Logits  # or values
+    logits: Logits
+    task: Task = CLASSIFICATION
+
+
+def prove(graph: Graph, model: bytes, images: Images) -> Proof:
+    """Answer all test canvases with both; stop with the reason where they differ."""
+    proof = compare(graph, model, images, all_by_network(graph, images))
+    refuse_differences(proof)
+    return proof
+
+
+def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
+    """Answer all test canvases with the file; `ours` is what the network answered."""
+    session = cpu_session(model)
+    theirs = all_by_file(session, images)
+    errors = np.abs(ours - theirs) / graph.units
+    resized = resized_error(graph, session, images)
+    parity = Parity(
+        pictures=len(images),
+        max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph.units)),
+        mean_logit_error=float(errors.mean()),
+        logit_sd=float((ours / graph.units).std()),
+        flips=int((graph.task.choices(ours) != graph.task.choices(theirs)).any(axis=1).sum()),
+        resized_max_logit_error=resized,
+    )
+    return Proof(parity, ours, theirs, graph.task)
+
+
+def refuse_differences(proof: Proof) -> None:
+    parity = proof.parity
+    bound = BOUND * max(1.0, parity.logit_sd)
+    if not parity.max_logit_error <= bound:
+        raise ParityError(
+            f"logits of the file differ by {parity.max_logit_error:.2e} from the network's, over {bound:.2e}"
+        )
+    flips = clear_flips(proof, bound)
+    if flips:
+        raise ParityError(f"the file calls {flips} of {parity.pictures} test pictures otherwise than the network")
+    if not parity.resized_max_logit_error <= RESIZED * bound:
+        raise ParityError(
+            f"logits of pictures resized in the graph differ by {parity.resized_max_logit_error:.2e}, "
+            f"over {RESIZED * bound:.2e}"
+        )
+
+
+def clear_flips(proof: Proof, bound: float) -> int:
+    """Pictures with labels that differ where the network's logits are too far apart for rounding to swap them."""
+    task = proof.task
+    clear = task.clearness(proof.expected) > 2 * bound
+    return int((clear & (task.choices(proof.expected) != task.choices(proof.logits))).any(axis=1).sum())
+
+
+def batches(images: Images) -> Iterator[Images]:
+    for begin in range(0, len(images), BATCH):
+        yield images[begin : begin + BATCH]
+
+
+def in_small_batches(
+    session: ort.InferenceSession, images: Images, expected: Logits, units: NDArray[np.float32]
+) -> float:
+    """The largest logit error in batches of 1, 2, 3 and 7: no batch size is taken on trust."""
+    chosen = [np.arange(size) % len(images) for size in BATCHES]  # few pictures come more than once
+    return float(max((np.abs(by_file(session, images[few]) - expected[few]) / units).max() for few in chosen))
+
+
+def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -> float:
+    """The largest logit error on pictures that are no canvases: enlarged, and neither square nor even."""
+    several = images[:RESIZED_PICTURES]
+    tall = several.repeat(3, axis=1).repeat(2, axis=2)
+    shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
+    errors = [np.abs(by_network(graph, shape) - by_file(session, shape)) / graph.units for shape in shapes]
+    return float(max(error.max() for error in errors))
+
+
+def all_by_network(graph: Graph, images: Images) -> Logits:
+    return np.concatenate([by_network(graph, batch) for batch in batches(images)])
+
+
+def cpu_session(model: bytes) -> ort.InferenceSession:
+    """A model that is no file yet, loaded as `Classifier` will load it."""
+    return ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+
+
+def all_by_file(session: ort.InferenceSession, images: Images) -> Logits:
+    return np.concatenate([by_file(session, batch) for batch in batches(images)])
+
+
+def by_network(graph: Graph, images: Images) -> Logits:
+    task = graph.task
+    with torch.inference_mode():
+        logits: Logits = graph(torch.from_numpy(images))[task.outputs.index(task.raw)].numpy()
+    return logits
+
+
+def by_file(session: ort.InferenceSession, images: Images) -> Logits:
+    """Logits, or values where a file has these."""
+    outputs = [output.name for output in session.get_outputs()]
+    logits: Logits = session.run(outputs, {"image": images})[
+        outputs.index("values" if "values" in outputs else "logits")
+    ]
+    return logits

@@ -1,0 +1,52 @@
+"""The second path: whole pictures resized in the graph, compared with the measured path on test pictures."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from vitrail.data import Source
+from vitrail.exporting.parity import BATCH, cpu_session
+from vitrail.model_file.card import Whole
+from vitrail.tasks import Task
+
+Picture = NDArray[np.uint8]
+Answers = NDArray[Any]
+
+PICTURES = 200  # at most: a large photo takes half a second in the graph
+PIXELS = 1_000_000  # at most, answered at once: a photo's floats fill more than a cache
+
+
+def compare_whole(source: Source, model: bytes, measured: Answers, task: Task, units: Answers) -> Whole:
+    """Answer test pictures, evenly chosen, as they are; `measured` [N, …] is what was answered of their canvases.
+
+    Answers are probabilities, or values, which are compared in their `units`.
+    """
+    session = cpu_session(model)
+    chosen = np.unique(np.linspace(0, len(measured) - 1, min(PICTURES, len(measured))).round().astype(int))
+    pictures = (source.whole("test", int(i)) for i in chosen)
+    whole = np.concatenate([answer(session, batch, task.outputs[0]) for batch in batches(pictures)])
+    apart = float((np.abs(measured[chosen] - whole) / units).max())
+    valued = task.raw == "values"
+    return Whole(
+        pictures=len(chosen),
+        flips=int((task.said(measured[chosen]) != task.said(whole)).any(axis=1).sum()),
+        max_probability_difference=None if valued else apart,
+        max_value_difference=apart if valued else None,
+    )
+
+
+def batches(pictures: Iterable[Picture]) -> Iterator[Picture]:
+    """Neighbours of one shape together, for one tensor holds one shape: [n, h, w, 3]."""
+    for (height, width, _), alike in groupby(pictures, np.shape):
+        most = min(BATCH, max(1, PIXELS // (height * width)))
+        while batch := list(islice(alike, most)):
+            yield np.stack(batch)
+
+
+def answer(session: ort.InferenceSession, batch: Picture, output: str) -> Answers:
+    answers: Answers = session.run([output], {"image": batch})[0]
+    return answers

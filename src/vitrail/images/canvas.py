@@ -1,0 +1,90 @@
+"""The canvas: the square uint8 array that a model is given, and the rule by which an image becomes one."""
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitrail.errors import UsageError
+
+Resize = Literal["squash", "crop", "pad"]
+Sides = tuple[int, int]  # width and height
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class InputRule:
+    """How any picture becomes the square canvas that the network sees, and the canvas its pixels."""
+
+    size: int
+    resize: Resize = "squash"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"a canvas has a size of at least 1 pixel, not {self.size}")
+        if self.resize not in get_args(Resize):
+            known = ", ".join(get_args(Resize))
+            raise UsageError(f"resize rule '{self.resize}' is unknown; known are {known}")
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An upright RGB picture, perhaps decoded at a smaller scale: both sides are then rounded up to whole pixels."""
+
+    pixels: Image.Image
+    size: Sides  # of the picture in the file, upright
+    scale: int = 1  # how many times as long its sides are there
+    corner: tuple[float, float] = (0, 0)  # where it begins in `pixels`, once what was rounded up was turned
+
+    def box(self, left: int, top: int, right: int, bottom: int) -> Box:
+        """A part of the picture in the file, as a part of `pixels`."""
+        x, y = self.corner
+        return (x + left / self.scale, y + top / self.scale, x + right / self.scale, y + bottom / self.scale)
+
+
+def inner_sides(sides: Sides, rule: InputRule) -> Sides:
+    """What of the canvas the picture fills: all of it, but for the bars beside a padded one."""
+    if rule.resize != "pad":
+        return rule.size, rule.size
+    longest = max(sides)
+    across, down = (max(1, (2 * rule.size * side + longest) // (2 * longest)) for side in sides)  # to the nearest
+    return across, down
+
+
+def to_canvas(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """An RGB picture as the square canvas of the rule, uint8 [size, size, 3]."""
+    return place(Seen(picture, picture.size), rule)
+
+
+def place(seen: Seen, rule: InputRule) -> NDArray[np.uint8]:
+    """The picture, or its central square, resized; where bars are left, they are black."""
+    width, height = seen.size
+    if rule.resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        width, height = left + side, top + side
+    else:
+        left, top = 0, 0
+    across, down = inner_sides(seen.size, rule)
+    inside = resized(seen.pixels, seen.box(left, top, width, height), (across, down))
+    if (across, down) == (rule.size, rule.size):
+        return np.array(inside)
+    canvas = Image.new("RGB", (rule.size, rule.size))
+    canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))
+    return np.array(canvas)
+
+
+def resized(pixels: Image.Image, box: Box, sides: Sides) -> Image.Image:
+    """What lies in the box, at another size; what lies outside has no say at its edges."""
+    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    if (left, top, right, bottom) != (0, 0, *pixels.size):
+        pixels = pixels.crop((left, top, right, bottom))
+    within = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return pixels.resize(sides, Image.Resampling.BILINEAR, within)

@@ -1,0 +1,1 @@
+"""A model.onnx as its users hold it: card, seal, golden check, classifier, explainer (no torch)."""

@@ -1,0 +1,143 @@
+"""A model.onnx in memory: classify, embed (onnxruntime; no torch)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail import images
+from vitrail.errors import ModelError, UsageError
+from vitrail.model_file.card import METADATA_KEY, Card
+from vitrail.model_file.seal import sealed_digest
+from vitrail.runtime.providers import PROVIDERS, Provider, open_session
+from vitrail.runtime.tensorrt import tensorrt_options
+from vitrail.tasks import TASKS
+from vitrail.tasks.ranking import ranked
+
+TOP_K = 5
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class that a picture may belong to, and how probable the model holds it."""
+
+    label: str
+    index: int
+    probability: float
+
+
+Table = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the graph says of a batch, by the names of its outputs: one row a picture."""
+
+    columns: Mapping[str, Table]
+
+    @property
+    def probabilities(self) -> Table:
+        return self.of("probabilities")
+
+    @property
+    def logits(self) -> Table:
+        return self.of("logits")
+
+    @property
+    def values(self) -> Table:
+        return self.of("values")
+
+    @property
+    def embedding(self) -> Table:
+        return self.of("embedding")
+
+    def of(self, name: str) -> Table:
+        if name not in self.columns:
+            raise UsageError(f"this model answers with {', '.join(self.columns)}, and has no {name}")
+        return self.columns[name]
+
+    def rows(self, begin: int, end: int) -> "Answers":
+        return Answers({name: table[begin:end] for name, table in self.columns.items()})
+
+    def row(self, index: int) -> dict[str, Table]:
+        return {name: table[index] for name, table in self.columns.items()}
+
+    @staticmethod
+    def joined(parts: Sequence["Answers"]) -> "Answers":
+        """Rows that came in parts, as one table."""
+        if len(parts) == 1:
+            return parts[0]
+        return Answers({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
+
+
+class Classifier:
+    """A model file that is ready to answer; its card says what the answers mean."""
+
+    def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise ModelError(f"there is no model file at {self.path}")
+        # TensorRT is told the canvas, which stands in the card: the file is read on the CPU first.
+        first: Provider = "cpu" if provider == "tensorrt" else provider
+        self.session = open_session(self.path, first, threads)
+        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise ModelError(f"{self.path} has no vitrail card: it was not written by `vitrail export`")
+        self.card = Card.from_json(text)
+        self.task = TASKS[self.card.task]
+        self.sha256 = sealed_digest(self.path)
+        if provider == "tensorrt":
+            told = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
+            self.session = open_session(self.path, provider, threads, told)
+        self.provider: str = self.session.get_providers()[0]
+
+    def fit(self, data: bytes) -> NDArray[np.uint8]:
+        """An encoded picture as this model's canvas, uint8 [size, size, 3]."""
+        return images.fit(data, self.card.input)
+
+    def answer(self, pictures: NDArray[np.uint8]) -> Answers:
+        """Run the graph on uint8 [N, H, W, 3]; a batch of canvases is the fast and the measured way."""
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape:
+            raise UsageError(
+                "the model takes uint8 pictures [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
+                f"these are {pictures.dtype} {list(pictures.shape)}"
+            )
+        size = self.card.input.size
+        if self.takes_canvases_only and pictures.shape[1:3] != (size, size):
+            raise UsageError(f"on TensorRT the model takes canvases of {size}×{size} pixels alone")
+        outputs = self.task.outputs
+        return Answers(dict(zip(outputs, self.session.run(outputs, {"image": pictures}), strict=True)))
+
+    @property
+    def takes_canvases_only(self) -> bool:
+        """TensorRT's engine is built for one height and width."""
+        return self.provider == PROVIDERS["tensorrt"]
+
+    def classify(self, data: bytes, top_k: int = TOP_K) -> list[Label]:
+        """The `top_k` most probable labels of one encoded picture, of a model whose answer is labels."""
+        if not self.task.ranks:
+            raise UsageError(f"this model answers with {self.card.task}, not with labels: see `Classifier.told`")
+        return self.labels(self.answer(self.fit(data)[None]).probabilities[0], top_k)
+
+    def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
+        """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
+        if self.card.abstention is None:
+            raise UsageError("this model has no threshold for 'none of these': its answer is not one label a picture")
+        return float(probabilities.max()) < self.card.abstention.threshold
+
+    def labels(self, probabilities: NDArray[np.float32], top_k: int) -> list[Label]:
+        """One row of probabilities as its `top_k` labels, the most probable first."""
+        return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
+
+    def told(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
+        """The answer to one picture, whatever the task; `top_k` is for labels."""
+        return self.task.told(row, self.card.classes, self.top_k if top_k is None else top_k)
+
+    @property
+    def top_k(self) -> int:
+        """How many labels are told where nobody asks for more or fewer: of several, each may be one."""
+        count = len(self.card.classes)
+        return min(TOP_K, count) if self.card.task == "classification" else count

@@ -1,0 +1,245 @@
+"""A model file in Python: images in any form in, typed results out (onnxruntime; no torch)."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitrail import images
+from vitrail.errors import PictureError, UsageError
+from vitrail.model_file.card import Card
+from vitrail.model_file.classifier import Classifier, Label
+from vitrail.model_file.explainer import Explainer
+from vitrail.model_file.explanation import Explanation
+from vitrail.runtime.providers import Provider, usable_cores
+
+BATCH = 32  # images that are in memory at once; TensorRT's engine takes no more
+
+# An image: a path, the bytes of a file, a PIL image, or uint8 [H, W], [H, W, 3] or [H, W, 4].
+ImageLike = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.uint8]
+Canvas = NDArray[np.uint8]
+Canvases = NDArray[np.uint8]  # [N, size, size, 3]
+R = TypeVar("R")
+
+ONE = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image: what its task does not give is empty.
+
+    `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
+    `probability_map` [h, w] have one label for each patch. `none_of_these` says whether the most probable label is too
+    unsure for the card's threshold, and is None where the card has none.
+    """
+
+    labels: tuple[Label, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+    label_map: tuple[tuple[str, ...], ...] = ()
+    probability_map: tuple[tuple[float, ...], ...] = ()
+    none_of_these: bool | None = None
+    text: str = field(default="", repr=False)
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return self.best.label
+
+    @property
+    def probability(self) -> float:
+        """Of the most probable label."""
+        return self.best.probability
+
+    @property
+    def best(self) -> Label:
+        if not self.labels:
+            raise UsageError("this prediction has no labels: see its `values` or its `label_map`")
+        return self.labels[0]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Model:
+    """A model file that is ready to use, from any number of threads; `load` opens it.
+
+    Every method takes one image and returns its result, a list (or an array [N, H, W, 3]) and returns a list in the
+    same order, or an iterator and returns an iterator, which holds a batch of images at a time. Paths and bytes are
+    read exactly as training and the server read them. An image that does not decode raises `PictureError`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], provider: Provider = "auto", threads: int | None = None) -> None:
+        self._classifier = Classifier(Path(path), provider, threads)
+        self._decoders = ThreadPoolExecutor(usable_cores(), "vitrail-decode")
+        self._provider, self._threads = provider, threads
+
+    @property
+    def card(self) -> Card:
+        """What the file says of itself: classes, input rule, measured accuracy, versions."""
+        return self._classifier.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.card.classes)
+
+    @property
+    def provider(self) -> str:
+        """Where it runs: the name of onnxruntime's execution provider."""
+        return self._classifier.provider
+
+    @overload
+    def classify(self, image: ImageLike, top_k: int | None = None) -> Prediction: ...
+    @overload
+    def classify(self, image: list[Any] | tuple[Any, ...], top_k: int | None = None) -> list[Prediction]: ...
+    @overload
+    def classify(self, image: Iterator[ImageLike], top_k: int | None = None) -> Iterator[Prediction]: ...
+    def classify(self, image: Any, top_k: int | None = None) -> Any:
+        """What each image shows: labels, values, or a label for each patch, as the model's task is.
+
+        `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
+        """
+        classifier = self._classifier
+        if top_k is not None and not classifier.task.ranks:
+            raise UsageError(f"top_k is for labels of an image; this model answers with {self.card.task}")
+
+        def predictions(canvases: Canvases) -> list[Prediction]:
+            answers = classifier.answer(canvases)
+            return [self._prediction(answers.row(index), top_k) for index in range(len(canvases))]
+
+        return self._each(image, predictions)
+
+    @overload
+    def embed(self, image: ImageLike) -> NDArray[np.float32]: ...
+    @overload
+    def embed(self, image: list[Any] | tuple[Any, ...]) -> list[NDArray[np.float32]]: ...
+    @overload
+    def embed(self, image: Iterator[ImageLike]) -> Iterator[NDArray[np.float32]]: ...
+    def embed(self, image: Any) -> Any:
+        """The vector that the network's last layer reads, float32 [D]."""
+        return self._each(image, lambda canvases: list(self._classifier.answer(canvases).embedding))
+
+    @overload
+    def explain(self, image: ImageLike, label: str | None = None) -> Explanation: ...
+    @overload
+    def explain(self, image: list[Any] | tuple[Any, ...], label: str | None = None) -> list[Explanation]: ...
+    @overload
+    def explain(self, image: Iterator[ImageLike], label: str | None = None) -> Iterator[Explanation]: ...
+    def explain(self, image: Any, label: str | None = None) -> Any:
+        """Where in the image the evidence for a label lies; for the most probable one unless `label` is given.
+
+        The file beside the model that `vitrail export --explain` writes is needed for it.
+        """
+        explainer, classes = self._explainer, self.classes
+        if label is not None and label not in classes:
+            raise UsageError(f"the model knows no label '{label}'; its labels are {', '.join(classes)}")
+
+        def explanations(canvases: Canvases) -> list[Explanation]:
+            chosen = (
+                self._classifier.answer(canvases).probabilities.argmax(axis=1).tolist()
+                if label is None
+                else [classes.index(label)] * len(canvases)
+            )
+            evidence = explainer.evidence(canvases)
+            return [
+                Explanation(classes[index], explainer.card.evidence.kind, one[index])
+                for index, one in zip(chosen, evidence, strict=True)
+            ]
+
+        return self._each(image, explanations)
+
+    def close(self) -> None:
+        """End the decoding threads; the model is not to be used again."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        card = self.card
+        return f"<Model {self._classifier.path}: {card.task}, {len(card.classes)} classes, {self.provider}>"
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer(self._classifier, provider=self._provider, threads=self._threads)
+
+    def _prediction(self, row: Mapping[str, NDArray[np.float32]], top_k: int | None) -> Prediction:
+        classifier = self._classifier
+        payload = classifier.told(row, top_k)
+        dense = payload.get("places", {"labels": (), "probabilities": ()})
+        return Prediction(
+            tuple(Label(**label) for label in payload.get("labels", ())),
+            {value["name"]: value["value"] for value in payload.get("values", ())},
+            tuple(map(tuple, dense["labels"])),
+            tuple(map(tuple, dense["probabilities"])),
+            classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,
+            classifier.task.words(payload),
+        )
+
+    def _each(self, image: Any, of_batch: Callable[[Canvases], list[R]]) -> Any:
+        if isinstance(image, np.ndarray) and image.ndim == 4:
+            return list(self._in_batches(image, of_batch))
+        if isinstance(image, ONE):
+            (result,) = of_batch(self._canvas(image)[None])
+            return result
+        results = self._in_batches(image, of_batch)
+        return results if isinstance(image, Iterator) else list(results)
+
+    def _in_batches(self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]) -> Iterator[R]:
+        waiting = iter(images_)
+        while batch := list(islice(waiting, BATCH)):
+            yield from of_batch(np.stack(list(self._decoders.map(self._canvas, batch))))
+
+    def _canvas(self, image: ImageLike) -> Canvas:
+        """One image as the square uint8 canvas [size, size, 3] that the network is given."""
+        if isinstance(image, str | os.PathLike):
+            return self._file(Path(image))
+        if isinstance(image, bytes | bytearray):
+            return self._classifier.fit(bytes(image))
+        rule = self.card.input
+        if isinstance(image, np.ndarray):
+            if image.shape == (rule.size, rule.size, 3) and image.dtype == np.uint8:
+                return image
+            image = image_of(image)
+        if isinstance(image, Image.Image):
+            return images.to_canvas(images.see(image.copy()).pixels, rule)
+        raise UsageError(f"an image is a path, bytes, a PIL image or a uint8 array; this is {type(image).__name__}")
+
+    def _file(self, path: Path) -> Canvas:
+        try:
+            data = path.read_bytes()
+        except OSError as fault:
+            raise UsageError(f"{path} cannot be read: {fault.strerror}") from fault
+        try:
+            return self._classifier.fit(data)
+        except PictureError as fault:
+            raise type(fault)(f"{path}: {fault}") from fault
+
+
+def image_of(array: NDArray[Any]) -> Image.Image:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
+        raise UsageError(
+            "an array is uint8 [H, W], [H, W, 3] or [H, W, 4], 0 to 255, not normalised; "
+            f"this is {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array[..., 0] if array.ndim == 3 and channels == 1 else array)
+
+
+def load(path: str | os.PathLike[str], provider: Provider = "auto", threads: int | None = None) -> Model:
+    """Open a model file that `vitrail export` wrote.
+
+    `provider` is where it runs: `auto` takes a GPU if onnxruntime can use one, else all cores, of which `threads` are
+    used if it is given.
+    """
+    return Model(path, provider, threads)

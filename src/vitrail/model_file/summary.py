@@ -1,0 +1,121 @@
+"""A card as a person wants to read it."""
+
+from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, Whole
+
+SHOWN_CLASSES = 8
+
+
+def summary(card: Card) -> str:
+    """One fact a line, the most asked-for first."""
+    width = max(len(name) for name, _ in facts(card))
+    return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts(card))
+
+
+def facts(card: Card) -> list[tuple[str, str]]:
+    dataset = card.dataset
+    return [
+        ("task", card.task),
+        ("values" if card.units else "classes", class_list(card.classes)),
+        *accuracy(card),
+        *((f"test {measure.name}", f"{measure}, 95 % interval") for measure in card.measures),
+        ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
+        ("architecture", architecture(card)),
+        ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
+        (
+            "learnt from",
+            f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate{subset(dataset)}; "
+            f"{dataset.test:,} others to test",
+        ),
+        ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
+        ("parity", agreement(card)),
+        ("resized", whole_pictures(card.whole)),
+        *calibration(card.calibration),
+        *abstention(card.abstention),
+        ("precision", precision(card)),
+        *((f"  {weighed.kind}", weighing(weighed)) for weighed in card.precisions),
+        ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
+    ]
+
+
+def subset(dataset: Dataset) -> str:
+    return "" if dataset.pictures is None else f" (subset {dataset.draw} of {dataset.pictures:,})"
+
+
+def results(card: Card) -> list[str]:
+    """What test pictures say of the model, each in a few words."""
+    right = [f"test accuracy {card.test_accuracy}"] if card.test_accuracy else []
+    return [*right, *(f"{measure.name} {measure}" for measure in card.measures)]
+
+
+def accuracy(card: Card) -> list[tuple[str, str]]:
+    found, counted = card.test_accuracy, "places" if card.task == "places" else "pictures"
+    return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
+
+
+def whole_pictures(whole: Whole) -> str:
+    by_graph = "by the graph instead of before it: "
+    if whole.max_probability_difference is None:
+        return f"{by_graph}values of {whole.pictures:,} pictures within {whole.max_value_difference:.3f} deviations"
+    return (
+        f"{by_graph}{whole.flips} of {whole.pictures:,} labels changed, "
+        f"probabilities within {whole.max_probability_difference:.3f}"
+    )
+
+
+def calibration(found: Calibration | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    fact = (
+        f"temperature {found.temperature:.3f} from {found.pictures:,} pictures: "
+        f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
+    )
+    return [("calibration", fact)]
+
+
+def abstention(found: Abstention | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    fact = (
+        f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test pictures answered, "
+        f"{found.accuracy_answered} of them rightly"
+    )
+    return [("abstention", fact)]
+
+
+def precision(card: Card) -> str:
+    return card.precision + (", weights averaged over training steps" if card.averaged_weights else "")
+
+
+def weighing(weighed: Precision) -> str:
+    """One precision's size, speed and cost."""
+    speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in weighed.speed.items())
+    return (
+        f"{weighed.bytes / 1e6:,.1f} MB, {speed} (times float32), accuracy {weighed.accuracy}, "
+        f"loss {100 * weighed.loss:.2f} points, under {100 * weighed.loss_bound:.2f}: {weighed.verdict}"
+    )
+
+
+def class_list(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:SHOWN_CLASSES])
+    more = len(classes) - SHOWN_CLASSES
+    return f"{len(classes)}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def agreement(card: Card) -> str:
+    """How closely the file answers as the network did."""
+    parity = card.parity
+    if card.units:
+        return (
+            f"values within {parity.max_logit_error:.1e} deviations of the network's, on {parity.pictures:,} pictures"
+        )
+    within = f"logits within {parity.max_logit_error:.1e} of the network's"
+    return f"{within}, {parity.flips} labels changed, on {parity.pictures:,} pictures"
+
+
+def architecture(card: Card) -> str:
+    """The class and what decides its shape: a name where it has one, its sizes otherwise."""
+    kind, choices = card.architecture["class_path"].rpartition(".")[2], card.architecture["init_args"]
+    if choices.get("name"):
+        return f"{kind} ({choices['name']})"
+    sizes = {key: value for key, value in choices.items() if key not in ("name", "pretrained")}
+    return f"{kind} ({', '.join(f'{key} {value}' for key, value in sizes.items())})"

@@ -1,0 +1,1 @@
+"""onnxruntime and TensorRT on this machine: wheel, provider, cores."""

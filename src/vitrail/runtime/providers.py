@@ -1,0 +1,144 @@
+"""onnxruntime on this machine: which wheel, which provider, how many cores."""
+
+import ctypes
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def require_one_onnxruntime() -> None:
+    """The CPU and the GPU wheel overwrite each other's files: exactly one may be installed."""
+    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)]
+    if not found:
+        raise ProviderError("onnxruntime is not installed: pip install 'vitrail[cpu]' or 'vitrail[gpu]'")
+    if len(found) == 2:
+        raise ProviderError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            "pip uninstall both, then install one (vitrail[cpu] or vitrail[gpu])"
+        )
+
+
+def is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def choose_providers(provider: Provider) -> list[str]:
+    """onnxruntime's names for what was asked; `auto` takes the GPU where the wheel and the driver have one.
+
+    TensorRT is for those who name it: its first start takes minutes. What it cannot do goes to CUDA.
+    """
+    import onnxruntime as ort
+
+    if provider not in get_args(Provider):
+        raise UsageError(f"provider '{provider}' is unknown; known are {', '.join(get_args(Provider))}")
+    available = ort.get_available_providers()
+    cuda, cpu = PROVIDERS["cuda"], PROVIDERS["cpu"]
+    has_gpu = cuda in available and has_nvidia_driver()
+    if provider in ("cuda", "tensorrt"):
+        require_gpu(provider, PROVIDERS[provider] in available)
+    if provider == "cpu" or (provider == "auto" and not has_gpu):
+        return [cpu]
+    ort.preload_dlls()
+    return [PROVIDERS["tensorrt"], cuda, cpu] if provider == "tensorrt" else [cuda, cpu]
+
+
+def require_gpu(provider: Provider, in_wheel: bool) -> None:
+    """What a GPU that was asked for by name needs; the first thing that is missing is told."""
+    asked = f"provider '{provider}' was asked for, but"
+    if not in_wheel:
+        raise ProviderError(f"{asked} this onnxruntime has none: pip install 'vitrail[gpu]'")
+    if not has_nvidia_driver():
+        raise ProviderError(f"{asked} this machine has no NVIDIA driver")
+    if provider == "tensorrt" and not has_tensorrt():
+        raise ProviderError(f"{asked} there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
+
+
+def has_nvidia_driver() -> bool:
+    """Whether CUDA can work at all; asking onnxruntime instead would load a GB of libraries to hear no."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def open_session(
+    path: Path, provider: Provider = "auto", threads: int | None = None, told: Mapping[str, str] | None = None
+) -> "ort.InferenceSession":
+    """An ONNX file, loaded for what was asked; where onnxruntime silently takes another provider, an error.
+
+    `told` are TensorRT's options.
+    """
+    require_one_onnxruntime()
+    import onnxruntime as ort
+
+    try:
+        providers = exact(choose_providers(provider), told)
+        session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
+    except load_faults() as fault:
+        raise ModelError(
+            f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
+        ) from fault
+    found = session.get_providers()[0]
+    if provider != "auto" and found != PROVIDERS[provider]:
+        raise ProviderError(
+            f"provider '{provider}' was asked for, but onnxruntime fell back to {found}: "
+            "check the GPU's driver and CUDA libraries, or use --provider auto"
+        )
+    return session
+
+
+def exact(providers: list[str], told: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, str]]]:
+    """Without TF32, whose 10 bits of mantissa would be taken silently where the file says float32."""
+    if PROVIDERS["tensorrt"] in providers:
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # onnxruntime has no option for it there
+    options = {PROVIDERS["cuda"]: {"use_tf32": "0"}, PROVIDERS["tensorrt"]: dict(told or {})}
+    return [(name, options.get(name, {})) for name in providers]
+
+
+def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":
+    """All cores this process may use; waiting threads sleep, since spinning ones starve whoever else is at work."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # one is kept for each size of batch (60 MB, ViT-Tiny to 16), for no time gained
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    return options
+
+
+def load_faults() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that it cannot load; the classes share no parent of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NoModel,
+            state.NotImplemented, state.RuntimeException)  # fmt: skip
+
+
+def usable_cores() -> int:
+    """Cores this process may use: the scheduler's set, cut by the container's quota."""
+    cores = len(os.sched_getaffinity(0))
+    if QUOTA.is_file():
+        limit, period = QUOTA.read_text().split()
+        if limit != "max":
+            cores = min(cores, ceil(int(limit) / int(period)))
+    return max(1, cores)

@@ -1,0 +1,98 @@
+"""How good a classifier is on test pictures: shares with intervals, macro-F1, each class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from vitrail.tasks.intervals import Share, wilson
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class ClassMeasure:
+    """One class: how often it was meant, found, and found rightly."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Everything that `vitrail test` prints."""
+
+    top1: Share
+    top5: Share
+    top_k: int
+    macro_f1: float
+    macro_f1_low: float
+    macro_f1_high: float
+    classes: tuple[ClassMeasure, ...]
+
+    def figures(self) -> dict[str, float]:
+        return {"test_top1": self.top1.value, f"test_top{self.top_k}": self.top5.value, "test_macro_f1": self.macro_f1}
+
+    def table(self) -> str:
+        return as_table(self)
+
+
+def measure(probabilities: Tensor, labels: Tensor, names: tuple[str, ...]) -> Measures:
+    """Probabilities [N, K] and labels [N] → all measures; top-5 becomes top-K where K is below five."""
+    top_k = min(5, len(names))
+    ranked = probabilities.argsort(dim=1, descending=True, stable=True)
+    right = ranked == labels[:, None]
+    confusion = multiclass_confusion_matrix(ranked[:, 0], labels, len(names)).numpy()
+    precision, recall, f1 = per_class(confusion)
+    low, high = macro_f1_interval(confusion)
+    return Measures(
+        top1=wilson(int(right[:, 0].sum()), len(labels)),
+        top5=wilson(int(right[:, :top_k].sum()), len(labels)),
+        top_k=top_k,
+        macro_f1=float(f1.mean()),
+        macro_f1_low=low,
+        macro_f1_high=high,
+        classes=tuple(
+            ClassMeasure(name, float(precision[i]), float(recall[i]), float(f1[i]), int(confusion[i].sum()))
+            for i, name in enumerate(names)
+        ),
+    )
+
+
+def per_class(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Precision, recall and F1 of confusion [..., true, said]; 0 where a class was neither meant nor said."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    meant, said = confusion.sum(-1), confusion.sum(-2)
+    return hits / np.maximum(said, 1), hits / np.maximum(meant, 1), 2 * hits / np.maximum(meant + said, 1)
+
+
+def macro_f1_interval(confusion: NDArray[np.int64]) -> tuple[float, float]:
+    """The 95 % bootstrap interval: drawing pictures anew is drawing the cells of the confusion matrix anew."""
+    count = int(confusion.sum())
+    draws = np.random.default_rng(0).multinomial(count, confusion.ravel() / count, DRAWS)
+    f1 = per_class(draws.reshape(-1, *confusion.shape))[2].mean(axis=-1)
+    low, high = np.quantile(f1, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def as_table(measures: Measures) -> str:
+    """The measures as `vitrail test` prints them, 95 % intervals in brackets."""
+    width = max(5, *(len(row.label) for row in measures.classes))
+    f1 = f"{measures.macro_f1:.4f} [{measures.macro_f1_low:.4f}, {measures.macro_f1_high:.4f}]"
+    head = [
+        f"top-1     {measures.top1}   {measures.top1.hits} of {measures.top1.total} pictures",
+        f"top-{measures.top_k}     {measures.top5}",
+        f"macro-F1  {f1}",
+        "",
+        f"{'class':<{width}}  precision  recall      F1  pictures",
+    ]
+    rows = [
+        f"{row.label:<{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.pictures:8d}"
+        for row in measures.classes
+    ]
+    return "\n".join([*head, *rows])

@@ -1,0 +1,43 @@
+"""One label a picture: cross-entropy, with a margin where the head asks for one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.data import Pictures
+from vitrail.models.cosine import Cosine
+from vitrail.tasks import Classification
+from vitrail.tasks.classification.measures import Measures, measure
+from vitrail.tasks.training_task import Goal
+
+
+class Classes(Goal):
+    """Targets [B] are classes, or shares of classes [B, K] where pictures were blended."""
+
+    task = Classification()
+
+    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+        logits, head = net(pixels), net.get_classifier()
+        if isinstance(head, Cosine):
+            logits = head.with_margin(logits, target)
+        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+
+    def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        right = (outputs.argmax(dim=1) == target).float().mean()
+        return {"val_loss": F.cross_entropy(outputs, target), "val_accuracy": right}
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        return outputs.softmax(dim=1)
+
+    def report(self, answers: Tensor, pictures: Pictures, names: tuple[str, ...]) -> Measures:
+        return measure(answers, torch.from_numpy(pictures.labels), names)
+
+    def columns(self, names: Sequence[str]) -> Iterable[str]:
+        return ("class", "predicted", "probability")
+
+    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        best = int(answer.argmax())
+        return names[target], names[best], f"{float(answer[best]):.6f}"

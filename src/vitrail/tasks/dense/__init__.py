@@ -1,0 +1,1 @@
+"""A label for each place of an image's grid."""

@@ -1,0 +1,1 @@
+"""Several labels an image, or none."""

@@ -1,0 +1,82 @@
+"""Several labels a picture: a question for each label, or a set of answers matched with the labels there are."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from vitrail.errors import UsageError
+from vitrail.models.set_head import SetHead
+from vitrail.tasks import Labels
+from vitrail.tasks.training_task import Goal
+
+
+class LabelSets(Goal):
+    """Targets [B, K] are 1 for each label that a picture has."""
+
+    task = Labels()
+    smooths = "and each label here is a question of its own"
+
+    def check(self, net: Any) -> None:
+        if self.mixup and isinstance(net.get_classifier(), SetHead):
+            raise UsageError("mixup blends labels, and the head set matches whole labels with queries: leave it out")
+
+    def prepare(self, net: Any, targets: np.ndarray) -> None:
+        head = net.get_classifier()
+        if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):
+            raise UsageError(f"a picture has {most} labels, and the head set {len(head.queries)} queries: give it more")
+
+    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+        head = net.get_classifier()
+        if isinstance(head, SetHead):
+            vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)
+            return set_loss(head.said(vectors), target, head.nothing)
+        return F.binary_cross_entropy_with_logits(net(pixels), target.float())
+
+    def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        said, meant = outputs > 0, target > 0
+        both, either = (said & meant).sum(dim=1), (said | meant).sum(dim=1)
+        overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)  # nothing said and nothing there is right
+        loss = F.binary_cross_entropy_with_logits(outputs, target.float())
+        return {
+            "val_loss": loss,
+            "val_accuracy": (said == meant).all(dim=1).float().mean(),
+            "val_overlap": overlap.mean(),
+        }
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        return outputs.sigmoid()
+
+    def columns(self, names: Sequence[str]) -> Iterable[str]:
+        return ("labels", "predicted")
+
+    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        said = (answer > 0.5).tolist()
+        return tuple(";".join(name for name, has in zip(names, row, strict=True) if has) for row in (target, said))
+
+
+def matched(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Of one picture's answers [Q, K + 1], the queries that its labels [n] are best matched with, and in which order.
+
+    The matching has the largest sum of probabilities that each query gives to its label (the Hungarian method).
+    """
+    probabilities = logits.softmax(dim=-1)[:, labels].double().cpu().numpy()
+    queries, order = linear_sum_assignment(probabilities, maximize=True)
+    return queries, order
+
+
+def set_loss(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
+    """DETR's: answers [B, Q, K + 1] against the labels that they are matched with, all others against "nothing"."""
+    count = logits.shape[-1]
+    meant = torch.full(logits.shape[:2], count - 1, device=logits.device)
+    for picture, row in enumerate(target):
+        labels = row.nonzero().flatten()
+        queries, order = matched(logits[picture].detach(), labels)
+        meant[picture, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
+    weight = torch.ones(count, device=logits.device)
+    weight[-1] = nothing
+    return F.cross_entropy(logits.flatten(0, 1), meant.flatten(), weight)

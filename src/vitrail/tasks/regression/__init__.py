@@ -1,0 +1,1 @@
+"""Numbers of an image: how many, how large, how far."""

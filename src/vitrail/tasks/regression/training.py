@@ -1,0 +1,45 @@
+"""Values of a picture: Huber's loss on deviations from the mean, so that no unit outweighs another."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitrail.tasks import Values
+from vitrail.tasks.training_task import Goal, Watched
+
+
+class Quantities(Goal):
+    """Targets [B, K] are values in the units of the data."""
+
+    task = Values()
+    watched = Watched("val_loss", "min")
+    blends = "and of a blend no value is known"
+    smooths = "and there are no classes here"
+
+    def prepare(self, net: Any, targets: np.ndarray) -> None:
+        head = net.get_classifier()
+        head.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=float)))
+        head.deviation.copy_(torch.from_numpy(targets.std(axis=0, dtype=float)).clamp(min=1e-12))
+
+    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+        standard = net.get_classifier().standard
+        return F.huber_loss(standard(net(pixels)), standard(target))
+
+    def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Beside the loss, how far values are off, in deviations."""
+        standard = net.get_classifier().standard
+        found, meant = standard(outputs), standard(target)
+        return {"val_loss": F.huber_loss(found, meant), "val_error": (found - meant).abs().mean()}
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    def columns(self, names: Sequence[str]) -> Iterable[str]:
+        return [column for name in names for column in (name, f"{name} predicted")]
+
+    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        return [f"{float(one):.6g}" for pair in zip(target, answer, strict=True) for one in pair]

@@ -1,0 +1,165 @@
+"""The LightningModule: any network of pictures, trained, validated and tested on the task that the data ask for."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchvision.transforms.v2 import MixUp
+
+from vitrail.data.source import PARTS, Part
+from vitrail.errors import ModelError, UsageError
+from vitrail.images.canvas import InputRule, Resize
+from vitrail.models import Architecture
+from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
+from vitrail.models.input import Input
+from vitrail.models.outputs import refuse_without_calls
+from vitrail.models.timm_models import pixel_statistics
+from vitrail.models.weight_decay import parameter_groups
+from vitrail.tasks.task import TaskName
+from vitrail.tasks.training import GOALS, Goal
+from vitrail.training.batches import Batch
+from vitrail.training.data_module import PictureData
+from vitrail.training.ranks import from_all_ranks
+from vitrail.training.schedule import WarmupCosine, scale_to
+
+# The parts of the data that each command reads: they must be those of the run.
+READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
+
+
+class Classification(pl.LightningModule):
+    """Learns one label a picture, or what else the data tell: several labels, values, a label for each place.
+
+    Args:
+        net: the architecture, from vitrail.models; the network is made from it here.
+        optimizer: made over the network's weights; norms, biases, positions, tokens and queries are not decayed.
+        schedule: the learning rate over the run.
+        label_smoothing: share of the target that is spread over all classes.
+        mixup: how strongly pairs of training pictures are blended, the α of Beta(α, α); 0 leaves them alone.
+        classes: how many classes to tell apart, or values to tell; linked to the data.
+        image_size: side of the canvas in pixels; linked to the data.
+        resize: how pictures become canvases; linked to the data.
+        task: what is learnt of each picture; linked to the data.
+    """
+
+    def __init__(
+        self,
+        net: Architecture,
+        classes: int,
+        image_size: int,
+        resize: Resize = "squash",
+        task: TaskName = "classification",
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        schedule: WarmupCosine | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.architecture = net
+        self.goal: Goal = GOALS[task](classes, label_smoothing, mixup)
+        self.net: Any = net.build(classes, image_size, task)
+        refuse_without_calls(self.net)
+        self.goal.check(self.net)
+        self.optimizer = optimizer
+        self.decay, self.lr = defaults_of(optimizer)
+        self.schedule = schedule or WarmupCosine()
+        self.mix = MixUp(alpha=mixup, num_classes=classes) if mixup else None
+        self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
+        self.answers: list[Tensor] = []
+        self.averaged = False  # whether the weights are averages over training steps, which a callback may make them
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Canvases uint8 [B, size, size, 3] → logits, or values; what export puts into the graph."""
+        outputs: Tensor = self.net(self.input(image))
+        return outputs
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.goal.prepare(self.net, self.data.part("train").labels)
+            self.record_images(self.data)
+
+    def record_images(self, data: PictureData) -> None:
+        """Hash what the run uses, and refuse test images that an earlier run has seen, before the first step."""
+        if (path := self.architecture.run_it_starts_from) is not None:
+            data.start = load_checkpoint(path)[0].learnt
+        _ = data.learnt
+
+    @property
+    def data(self) -> PictureData:
+        data: PictureData = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        pixels, target = self.input(batch[0]), batch[1]
+        if self.mix is not None:
+            pixels, target = self.mix(pixels, target)
+        loss = self.goal.loss(self.net, pixels, target)
+        self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        image, target = batch
+        figures = self.goal.validation(self.net, self(image), target)
+        self.log_dict(figures, batch_size=len(image), prog_bar=True, sync_dist=True)
+
+    def on_test_epoch_start(self) -> None:
+        self.answers = []
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self.answers.append(self.goal.answers(self(batch[0])).cpu())
+
+    def on_test_epoch_end(self) -> None:
+        if self.trainer.world_size > 1:
+            self.answers = [from_all_ranks(torch.cat(self.answers), self.device)]
+
+    on_predict_epoch_start, predict_step, on_predict_epoch_end = on_test_epoch_start, test_step, on_test_epoch_end
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(parameter_groups(self.net, self.decay))
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.schedule.attach(optimizer, steps), "interval": "step"},
+        }
+
+    def on_fit_start(self) -> None:
+        """Let the schedule follow `lr` where the learning rate finder has set it to another one."""
+        for config in self.trainer.lr_scheduler_configs:
+            scale_to(config.scheduler, self.lr)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        data, seed = self.data, torch.initial_seed()
+        origin = Origin(
+            self.architecture,
+            self.input.rule,
+            data.classes,
+            data.learnt,
+            seed,
+            self.goal.task.name,
+            self.averaged,
+        )
+        checkpoint[KEY] = origin.to_plain()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights of another network before torch complains about every key."""
+        if KEY not in checkpoint:
+            raise ModelError("this is not a checkpoint written by `vitrail fit`")
+        origin = Origin.from_plain(checkpoint[KEY])
+        there, here = origin.architecture.untrained(), self.architecture.untrained()
+        if there != here:
+            raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
+        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn], not self.trainer.training)
+        if self.trainer.training and checkpoint.get("lr_schedulers"):
+            self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
+
+
+def defaults_of(optimizer: OptimizerCallable) -> tuple[float, float]:
+    """The weight decay and the learning rate that this optimizer would apply, found on one over a single number."""
+    try:
+        probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except ValueError as fault:
+        raise UsageError(f"the optimizer cannot be made: {fault}") from fault
+    group = probe.param_groups[0]
+    return group.get("weight_decay", 0.0), group["lr"]

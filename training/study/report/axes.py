@@ -1,0 +1,68 @@
+"""What is drawn around the curves: axes, wanted accuracies, where lines cross, and where nothing was measured."""
+
+from vitrail.training.study.report.frame import Frame, View
+from vitrail.training.study.report.markup import element, text
+from vitrail.training.study.statistics.findings import Forecast, Pair
+
+
+def foretold_area(at: Frame, largest: int) -> str:
+    """Beyond the largest size nothing was measured."""
+    left = at.x(largest)
+    if at.right - left < 1:
+        return ""
+    said = element("text", text("foretold"), x=(left + at.right) / 2, y=at.top - 8, text_anchor="middle", class_="soft")
+    return rectangle(at, left, at.right, class_="beyond") + said
+
+
+def rectangle(at: Frame, left: float, right: float, **more: str) -> str:
+    return element("rect", x=left, y=at.top, width=max(right - left, 0.0), height=at.bottom - at.top, **more)
+
+
+def grid(at: Frame, view: View) -> str:
+    parts = []
+    for error, word in at.up.ticks:
+        y = at.y(error)
+        parts.append(element("line", x1=at.left, x2=at.right, y1=y, y2=y, class_="grid"))
+        parts.append(element("text", text(word), x=at.left - 7, y=y + 4, text_anchor="end"))
+    for pictures, word in at.across.ticks:
+        x = at.x(pictures)
+        parts.append(element("line", x1=x, x2=x, y1=at.bottom, y2=at.bottom + 5, class_="tick"))
+        parts.append(element("text", text(word), x=x, y=at.bottom + 19, text_anchor="middle"))
+    title, middle = "labelled pictures, validation included", (at.left + at.right) / 2
+    parts.append(element("line", x1=at.left, x2=at.right, y1=at.bottom, y2=at.bottom, class_="tick"))
+    parts.append(element("text", title, x=middle, y=at.bottom + 38, text_anchor="middle", class_="soft"))
+    parts.append(element("text", f"test {view}", x=2.0, y=at.top - 12, class_="soft"))
+    return "".join(parts)
+
+
+def targets(at: Frame, forecast: Forecast) -> str:
+    """A faint line for every accuracy of which needs are told."""
+    curve = next((one.curve for one in forecast.contenders if one.curve), None)
+    goals = [need.accuracy for need in curve.needed] if curve else []
+    parts = []
+    for goal in goals:
+        y = at.y(1 - goal)
+        if 0.02 <= at.up.place(1 - goal) <= 1:
+            parts.append(element("line", x1=at.left, x2=at.right, y1=y, y2=y, class_="goal"))
+            parts.append(element("text", f"{100 * goal:g} % right", x=at.left + 5, y=y - 4, class_="soft small"))
+    return "".join(parts)
+
+
+def crossings(at: Frame, forecast: Forecast) -> str:
+    """On the lower axis, where lines cross: an interval, open to the side where nothing is known."""
+    parts = []
+    for index, pair in enumerate(one for one in forecast.pairs if one.crossing.kind == "between"):
+        low, high = pair.crossing.low, pair.crossing.high
+        if low is None or high is None:
+            continue
+        y = at.bottom - 7 - 12 * index
+        x1, x2 = at.x(low), at.x(high)
+        title = element("title", text(said_of_crossing(pair)))
+        bar = element("path", d=f"M{x1:.1f} {y - 4:.1f}v8m0 -4H{x2:.1f}m0 -4v8")
+        word = element("text", "they cross here", x=(x1 + x2) / 2, y=y - 8, text_anchor="middle", class_="small")
+        parts.append(element("g", title, bar, word, class_="crossing"))
+    return "".join(parts)
+
+
+def said_of_crossing(pair: Pair) -> str:
+    return f"{pair.first} and {pair.second} change places in here, with 90 % certainty"

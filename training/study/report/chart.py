@@ -1,0 +1,131 @@
+"""The learning curves as SVG: points of every seed, means with intervals, bands, and what is only foretold, dashed."""
+
+from vitrail.training.study.report.axes import crossings, foretold_area, grid, rectangle, targets
+from vitrail.training.study.report.formatting import count, percent, percent_range, plural
+from vitrail.training.study.report.frame import Frame, Shape, View, frame, short
+from vitrail.training.study.report.markup import element, text
+from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.styles import look
+from vitrail.training.study.statistics.findings import Contender, Curve, Forecast, Point
+
+LINE = 15  # between names of lines
+DODGE = 5  # contenders stand so far beside each other
+
+
+def draw(found: Found, view: View, shape: Shape) -> str:
+    at, forecast = frame(found, view, shape), found.forecast
+    identity = f"{view}-{shape.name}"
+    clip = element("clipPath", rectangle(at, at.left, at.right), id=f"{identity}-area")
+    lines = [contender(found, at, index, identity) for index in range(len(forecast.contenders))]
+    parts = [
+        element("defs", clip),
+        foretold_area(at, forecast.sizes[-1]),
+        grid(at, view),
+        targets(at, forecast),
+        crossings(at, forecast),
+        *lines,
+        names(at, forecast) if shape.named else "",
+        element("line", class_="cross", x1=0.0, x2=0.0, y1=at.top, y2=at.bottom, visibility="hidden"),
+    ]
+    return element(
+        "svg",
+        *parts,
+        id=identity,
+        class_=f"drawing {view} {shape.name}",
+        viewBox=f"0 0 {shape.width:g} {shape.height:g}",
+        role="img",
+        aria_label=described(found, view),
+        data_left=f"{at.left / shape.width:.5f}",
+        data_right=f"{at.right / shape.width:.5f}",
+    )
+
+
+def described(found: Found, view: View) -> str:
+    what = "Test error" if view == "error" else "Test accuracy"
+    sizes = found.forecast.sizes
+    return (
+        f"{what} of {', '.join(found.names)} against labelled pictures, measured from {count(sizes[0])} to "
+        f"{count(sizes[-1])}; the numbers stand in the tables below"
+    )
+
+
+def contender(found: Found, at: Frame, index: int, identity: str) -> str:
+    one = found.forecast.contenders[index]
+    shift = DODGE * (index - (len(found.names) - 1) / 2)
+    inside: list[str] = []
+    if one.curve:
+        inside = curve(at, one, one.curve, found.forecast.grid)
+    return element(
+        "g",
+        element("g", *inside, clip_path=f"url(#{identity}-area)"),
+        *(seeds(found, at, one.name, point, shift, index) for point in one.points),
+        *(mean(at, one.name, point, shift, index) for point in one.points),
+        class_=f"c{index}",
+    )
+
+
+def curve(at: Frame, one: Contender, found: Curve, grid: tuple[float, ...]) -> list[str]:
+    """A band and a line, split where the measured sizes end."""
+    last = one.points[-1].pictures
+    split = max(i for i, pictures in enumerate(grid) if pictures <= last) + 1
+    return [
+        band(at, grid[:split], found.low[:split], found.high[:split], "band"),
+        band(at, grid[split - 1 :], found.low[split - 1 :], found.high[split - 1 :], "band far"),
+        path(at, grid[:split], found.error[:split], "line"),
+        path(at, grid[split - 1 :], found.error[split - 1 :], "line far"),
+    ]
+
+
+def band(at: Frame, grid: tuple[float, ...], low: tuple[float, ...], high: tuple[float, ...], kind: str) -> str:
+    there = places(at, grid, low)
+    back = places(at, grid, high)[::-1]
+    return element("polygon", points=" ".join([*there, *back]), class_=kind)
+
+
+def path(at: Frame, grid: tuple[float, ...], error: tuple[float, ...], kind: str) -> str:
+    return element("polyline", points=" ".join(places(at, grid, error)), class_=kind)
+
+
+def places(at: Frame, grid: tuple[float, ...], error: tuple[float, ...]) -> list[str]:
+    return [f"{at.x(pictures):.1f},{at.y(share):.1f}" for pictures, share in zip(grid, error, strict=True)]
+
+
+def seeds(found: Found, at: Frame, name: str, point: Point, shift: float, index: int) -> str:
+    """Every run, small; each leads to its row."""
+    parts = []
+    for done in found.runs(name, point.pictures):
+        assert done.result is not None
+        title = element("title", text(f"{done.job.name}: test error {percent(done.result.test_error)}"))
+        where = f"translate({at.x(point.pictures) + shift:.1f} {at.y(done.result.test_error):.1f}) scale(.62)"
+        shape = element("path", title, d=look(index).shape, transform=where, class_="seed")
+        parts.append(element("a", shape, href=f"#run-{done.job.name}", tabindex="-1"))
+    return "".join(parts)
+
+
+def mean(at: Frame, name: str, point: Point, shift: float, index: int) -> str:
+    x = at.x(point.pictures) + shift
+    title = element("title", text(told(name, point)))
+    bar = element("line", x1=x, x2=x, y1=at.y(point.low), y2=at.y(point.high), class_="bar")
+    shape = element("path", d=look(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_="mean")
+    return element("g", title, bar, shape)
+
+
+def told(name: str, point: Point) -> str:
+    error = percent_range(point.error, point.low, point.high)
+    return f"{name}, {count(point.pictures)} pictures, {plural(point.seeds, 'seed')}: test error {error}"
+
+
+def names(at: Frame, forecast: Forecast) -> str:
+    """At the ends of lines, pushed apart where they would cover each other."""
+    ends = sorted((at.y(end(one)), index) for index, one in enumerate(forecast.contenders) if one.points)
+    parts, free = [], at.top
+    for y, index in ends:
+        y = max(y, free)
+        free = y + LINE
+        name = short(forecast.contenders[index].name)
+        parts.append(element("text", text(name), x=at.right + 8, y=y + 4, class_=f"name c{index}"))
+    return "".join(parts)
+
+
+def end(one: Contender) -> float:
+    return one.curve.error[-1] if one.curve else one.points[-1].error

@@ -1,0 +1,56 @@
+"""The report as Markdown: the same words, with the plot as a picture beside it."""
+
+import re
+
+from vitrail.training.study.report.blocks import Block, Cell, Facts, Quote, Section, Story, Table
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
+
+
+def markdown(story: Story) -> str:
+    parts = [f"# {plain(story.title)}", f"**{plain(story.decision)}**", plain(story.ground)]
+    for one in story.sections:
+        parts += section(one)
+    return "\n\n".join(parts) + "\n"
+
+
+def section(one: Section) -> list[str]:
+    return [f"## {plain(one.title)}", *(block(each) for each in one.blocks)]
+
+
+def block(one: Block) -> str:
+    if isinstance(one, str):
+        return words(one)
+    if isinstance(one, Table):
+        return table(one)
+    if isinstance(one, Quote):
+        return "\n".join(f"> {plain(line)}  " if line.strip() else ">" for line in one.text.splitlines())
+    if isinstance(one, Facts):
+        return "\n".join(f"- **{plain(name)}**: {plain(fact)}" for name, fact in one.pairs)
+    return f"![Learning curves](learning_curves.png)\n\n{plain(one.caption)}"
+
+
+def table(one: Table) -> str:
+    rule = "|" + "---|" * len(one.head)
+    rows = [line(row.cells) for row in one.rows]
+    return "\n".join([f"**{plain(one.caption)}**", "", line(one.head), rule, *rows])
+
+
+def line(cells: tuple[Cell, ...]) -> str:
+    return f"| {' | '.join(cell(each) for each in cells)} |"
+
+
+def cell(one: Cell) -> str:
+    if isinstance(one, str):
+        return plain(one)
+    return ", ".join(f"[{plain(link.text)}]({link.file})" for link in one)
+
+
+def plain(text: str) -> str:
+    """So that nothing in it is taken for Markdown or HTML, on one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def words(text: str) -> str:
+    """A paragraph of ours: what stands between `…` stays so."""
+    return "`".join(part if index % 2 else plain(part) for index, part in enumerate(text.split("`")))

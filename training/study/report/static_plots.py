@@ -1,0 +1,69 @@
+"""The learning curves as a picture for papers and READMEs, PNG and SVG."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+from vitrail.training.study.report.frame import extent
+from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.scale import error_axis, pictures_axis
+from vitrail.training.study.report.styles import Look, look
+from vitrail.training.study.statistics.findings import Contender, Forecast
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
+    """Test error on two logarithmic axes; neither the date nor chance is in the file."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    forecast = found.forecast
+    with rc_context({"svg.hashsalt": "vitrail", "text.parse_math": False}):
+        figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        low, high = extent(found)
+        axes.set(xscale="log", yscale="log", xlabel="labelled pictures", ylabel="test error, 90 % intervals")
+        axes.set(xlim=(0.93 * forecast.sizes[0], 1.02 * forecast.grid[-1]), ylim=(low, high))
+        axes.axvspan(forecast.sizes[-1], 2 * forecast.grid[-1], color="#000000", alpha=0.05, lw=0)
+        for index, one in enumerate(forecast.contenders):
+            draw(axes, found, one, look(index))
+        number(axes, forecast, low, high)
+        axes.legend(frameon=False, loc="lower left", title="dashed: foretold")
+        file = BytesIO()
+        figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return file.getvalue()
+
+
+def draw(axes: "Axes", found: Found, one: Contender, own: Look) -> None:
+    grid = found.forecast.grid
+    sizes = [point.pictures for point in one.points]
+    if one.curve:
+        far = [index for index, pictures in enumerate(grid) if pictures >= sizes[-1]]
+        near = slice(0, far[0] + 1)
+        axes.fill_between(grid, one.curve.low, one.curve.high, color=own.light, alpha=0.14, lw=0)
+        axes.plot(grid[near], one.curve.error[near], color=own.light)
+        axes.plot(grid[far[0] :], one.curve.error[far[0] :], color=own.light, ls=(0, dashes(own)))
+    runs = [(done.job.size, done.result.test_error) for size in sizes for done in found.runs(one.name, size)
+            if done.result]  # fmt: skip
+    axes.plot(*zip(*runs, strict=True), ls="", marker=own.marker, ms=3.5, mfc="none", color=own.light, alpha=0.7)
+    spread = [
+        [point.error - point.low for point in one.points],
+        [point.high - point.error for point in one.points],
+    ]
+    errors = [point.error for point in one.points]
+    axes.errorbar(sizes, errors, spread, ls="", marker=own.marker, capsize=3, color=own.light, label=one.name)
+
+
+def dashes(own: Look) -> tuple[float, ...]:
+    return tuple(float(part) / 2 for part in own.dash.split())
+
+
+def number(axes: "Axes", forecast: Forecast, low: float, high: float) -> None:
+    """The ticks of the page's own drawing."""
+    across, up = pictures_axis(forecast.sizes, forecast.grid[-1], 0.09), error_axis(low, high)
+    axes.set_xticks([value for value, _ in across.ticks], labels=[word for _, word in across.ticks])
+    axes.set_yticks([value for value, _ in up.ticks], labels=[word for _, word in up.ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)

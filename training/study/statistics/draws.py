@@ -1,0 +1,45 @@
+"""Errors as another study might have measured them: other test pictures for all runs alike, and other seeds.
+
+Pictures are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree
+on stays in. Two half pictures, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep
+an error away from 0 and 1, and with runs that agree on everything the draws are exactly Beta(wrong + ½, right + ½).
+Seeds then move each mean, by a step in log-odds so that it stays between 0 and 1.
+"""
+
+import numpy as np
+
+from vitrail.training.study.statistics.outcomes import Floats, Outcomes
+from vitrail.training.study.statistics.seed_spread import SeedSpread
+
+CHUNK = 256  # draws at a time, so that the weights of many test pictures fit in memory
+
+
+def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
+    """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
+    missing = outcomes.runs == 0
+    shares = np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures)
+    errors = drawn_pictures(shares, count, random).reshape(count, *missing.shape)
+    seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
+    measured = measured_errors(outcomes)
+    slope = measured * (1 - measured)  # of the error against its log-odds
+    odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
+    errors = 1 / (1 + np.exp(-odds))
+    errors[:, missing] = np.nan
+    return np.asarray(errors)
+
+
+def drawn_pictures(shares: Floats, count: int, random: np.random.Generator) -> Floats:
+    """Weighted means of shares [K, T] under random weights of the T pictures, [D, K]."""
+    table = np.ascontiguousarray(shares.T, np.float32)
+    parts = []
+    for start in range(0, count, CHUNK):
+        some = min(CHUNK, count - start)
+        weight = random.standard_exponential((some, len(table)), np.float32)
+        half = random.standard_gamma(0.5, (some, 2)) + 1e-12
+        parts.append((weight @ table + half[:, :1]) / (weight.sum(axis=1) + half.sum(axis=1))[:, None])
+    return np.concatenate(parts).astype(np.float64)
+
+
+def measured_errors(outcomes: Outcomes) -> Floats:
+    """The mean of those draws, [C, S]: the share of mistakes, half a mistake and half a hit added."""
+    return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.pictures + 1))
