@@ -130,12 +130,12 @@ class PictureData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches on the device; each step draws from a seed of its own."""
-        image, target = batch
+        canvases, target = batch
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
-            pictures = image.permute(0, 3, 1, 2)
+            pictures = canvases.permute(0, 3, 1, 2)
             if self.task == "places":
                 pairs = [self._change_both(*pair) for pair in zip(pictures, target, strict=True)]
                 target = torch.stack([places for _, places in pairs])

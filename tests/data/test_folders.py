@@ -127,10 +127,10 @@ def test_a_real_set_as_folders_comes_back_picture_by_picture(tmp_path: Path) -> 
         grey = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:200]
     with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)[:200]
-    for number, (picture, label) in enumerate(zip(grey, labels, strict=True)):
+    for number, (drawn, label) in enumerate(zip(grey, labels, strict=True)):
         path = tmp_path / f"{label}/{number:05d}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(drawn).save(path)
     source = Folders(tmp_path)
     for part in PARTS:
         pictures = source.read(part, InputRule(28))

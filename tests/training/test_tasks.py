@@ -124,10 +124,10 @@ class Training:
 def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     data = PictureData("digit-scenes-places", size=24, augment=[transform])
     data.trainer = Training()  # type: ignore[assignment]
-    pictures = data.source.read("test", data.rule, np.arange(8))
-    images, maps = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
+    samples = data.source.read("test", data.rule, np.arange(8))
+    images, maps = torch.from_numpy(samples.images), torch.from_numpy(samples.labels)
     changed = data.on_after_batch_transfer((images, maps), 0)
-    return pictures.images, pictures.labels, changed[0].numpy(), changed[1].numpy()
+    return samples.images, samples.labels, changed[0].numpy(), changed[1].numpy()
 
 
 def test_maps_move_with_their_pictures() -> None:

@@ -12,8 +12,8 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from vitrail.commands.parsing import config_parser
 from vitrail.errors import UsageError
+from vitrail.parsers import config_parser
 from vitrail.training.data_module import PictureData
 from vitrail.training.module import Classification
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of

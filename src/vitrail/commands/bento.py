@@ -11,9 +11,9 @@ from shutil import copyfile, copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from vitrail.commands.parsing import Parser
 from vitrail.commands.serve import SERVICE, require_serving
 from vitrail.errors import VitrailError
+from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from vitrail.model_file.classifier import Classifier

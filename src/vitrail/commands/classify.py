@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from vitrail.commands.parsing import Parser
 from vitrail.errors import PictureError, UsageError
+from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from urllib.request import Request, urlopen
 
-from vitrail.commands.parsing import Parser
 from vitrail.errors import VitrailError
+from vitrail.parsers import Parser
 
 ABOUT = """The whole way on the embedded digits: train a ViT and a CNN at three sizes of data, compare them,
 export the better one, verify the file, serve it, and ask it over HTTP what a picture shows.

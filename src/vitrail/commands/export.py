@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from vitrail.commands.parsing import config_parser, read
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitrail.commands.parsing import Parser
 from vitrail.errors import UnsupportedFormat, UsageError
+from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from PIL import Image

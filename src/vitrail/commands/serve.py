@@ -8,8 +8,8 @@ from argparse import SUPPRESS
 from collections.abc import Sequence
 from typing import Any
 
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-C.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import get_args
 
-from vitrail.commands.parsing import Parser
+from vitrail.parsers import Parser
 
 ABOUT = """Answer the golden pictures again and compare with what the file's card expects.
 

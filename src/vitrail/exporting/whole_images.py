@@ -13,7 +13,7 @@ from vitrail.exporting.parity import BATCH, cpu_session
 from vitrail.model_file.card import Whole
 from vitrail.tasks import Task
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Answers = NDArray[Any]
 
 PICTURES = 200  # at most: a large photo takes half a second in the graph
@@ -39,7 +39,7 @@ def compare_whole(source: Source, model: bytes, measured: Answers, task: Task, u
     )
 
 
-def batches(pictures: Iterable[Picture]) -> Iterator[Picture]:
+def batches(pictures: Iterable[Pixels]) -> Iterator[Pixels]:
     """Neighbours of one shape together, for one tensor holds one shape: [n, h, w, 3]."""
     for (height, width, _), alike in groupby(pictures, np.shape):
         most = min(BATCH, max(1, PIXELS // (height * width)))
@@ -47,6 +47,6 @@ def batches(pictures: Iterable[Picture]) -> Iterator[Picture]:
             yield np.stack(batch)
 
 
-def answer(session: ort.InferenceSession, batch: Picture, output: str) -> Answers:
+def answer(session: ort.InferenceSession, batch: Pixels, output: str) -> Answers:
     answers: Answers = session.run([output], {"image": batch})[0]
     return answers

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail import images
 from vitrail.errors import ModelError, UsageError
+from vitrail.images import fit
 from vitrail.model_file.card import METADATA_KEY, Card
 from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.providers import PROVIDERS, Provider, open_session
@@ -96,7 +96,7 @@ class Classifier:
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
         """An encoded picture as this model's canvas, uint8 [size, size, 3]."""
-        return images.fit(data, self.card.input)
+        return fit(data, self.card.input)
 
     def answer(self, pictures: NDArray[np.uint8]) -> Answers:
         """Run the graph on uint8 [N, H, W, 3]; a batch of canvases is the fast and the measured way."""

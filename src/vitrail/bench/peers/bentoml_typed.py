@@ -4,7 +4,7 @@ from typing import Any
 
 import bentoml
 from answering import CORES, Model
-from PIL.Image import Image as Picture
+from PIL.Image import Image as Uploaded
 
 
 @bentoml.service(threads=CORES, logging={"access": {"enabled": False}})
@@ -13,5 +13,5 @@ class Typed:
         self.model = Model()
 
     @bentoml.api
-    def classify(self, image: Picture) -> dict[str, Any]:
+    def classify(self, image: Uploaded) -> dict[str, Any]:
         return {"predictions": self.model.predictions([self.model.fit(image)])}

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import keep, require_folder, sizes
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure time and memory of every attention mechanism against the number of vectors.
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import keep, require_folder
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure how fast photos of 12 megapixels become canvases, and what decoding them at a smaller scale changes.
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import require_folder
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
+from vitrail.parsers import config_parser, read
 
 ATTENTION = "softmax,additive,relu,linear,window reach=1,dilated reach=1,graph,gpsa,inducing"
 ABOUT = """Fit a small ViT from scratch in each form of one of its parts, all else equal, and compare.

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder, sizes
-from vitrail.commands.parsing import Parser
 from vitrail.errors import UsageError, VitrailError
+from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from vitrail.bench.gpu.plan import Plan

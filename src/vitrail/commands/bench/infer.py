@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from vitrail.commands.bench.options import keep, require_folder, sizes
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import VitrailError
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure how fast one network answers, computed in many ways with the same weights.
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder
-from vitrail.commands.parsing import config_parser, read
 from vitrail.errors import UsageError, VitrailError
+from vitrail.parsers import config_parser, read
 
 ABOUT = """Keep our server under load for long, and look again and again at what it holds.
 
