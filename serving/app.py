@@ -17,7 +17,7 @@ from vitrail.errors import UsageError
 from vitrail.serving import settings
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import BodyTooLarge, on_body_too_large
-from vitrail.serving.http.gate import Door
+from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.hosts import HostGuard, hosts_at
 from vitrail.serving.http.problems import HANDLERS
 from vitrail.serving.http.protocol import limit_connections
@@ -46,7 +46,7 @@ ROUTES = [
 ]
 
 
-def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str, door: Door) -> Starlette:
+def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str, door: Gate) -> Starlette:
     """The application; `inner_life` is BentoML's start and end, which enclose the model's."""
     limits = settings_or_defaults()
 

@@ -7,7 +7,7 @@ from vitrail.serving.front import Fronted
 
 @bentoml.service(name="vitrail", service_class=Fronted, workers=1)
 class Vitrail:
-    """Labels pictures with one vitrail model file. Its routes are those of `vitrail.serving.app`."""
+    """Labels images with one vitrail model file. Its routes are those of `vitrail.serving.app`."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML makes it a static method
     def prepare() -> None:

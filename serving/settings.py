@@ -10,7 +10,7 @@ from typing import cast
 import vitrail
 from vitrail.errors import UsageError
 from vitrail.runtime.providers import Provider
-from vitrail.serving.http.request_images import MAX_PICTURES
+from vitrail.serving.http.request_images import MAX_IMAGES
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
@@ -68,7 +68,7 @@ def provider() -> Provider:
 
 
 def deadline() -> float:
-    """VITRAIL_DEADLINE: seconds after which a picture that was sent is worth no answer any more."""
+    """VITRAIL_DEADLINE: seconds after which an image that was sent is worth no answer any more."""
     return seconds_of(DEADLINE_VARIABLE, DEADLINE)
 
 
@@ -89,8 +89,8 @@ def seconds_of(variable: str, otherwise: float) -> float:
 
 
 def queue() -> int:
-    """VITRAIL_QUEUE: how many pictures may wait; at least as many as one request may have."""
-    return count_of(QUEUE_VARIABLE, QUEUE, MAX_PICTURES)
+    """VITRAIL_QUEUE: how many images may wait; at least as many as one request may have."""
+    return count_of(QUEUE_VARIABLE, QUEUE, MAX_IMAGES)
 
 
 def connections() -> int:

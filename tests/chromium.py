@@ -46,10 +46,10 @@ class Tab:
             while not await self.value(expression):
                 await asyncio.sleep(0.05)
 
-    async def choose(self, picture: Path) -> None:
+    async def choose(self, image: Path) -> None:
         root = await self.call("DOM.getDocument")
         found = await self.call("DOM.querySelector", nodeId=root["root"]["nodeId"], selector="#file")
-        await self.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(picture)])
+        await self.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(image)])
 
 
 @asynccontextmanager

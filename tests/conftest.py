@@ -79,7 +79,7 @@ def task_folder(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Cal
     """For each task other than classification: a run in `run`, which has learnt for a moment, and its `model.onnx`."""
     from vitrail.cli import main
 
-    few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.pictures=300", "--model.net.depth=1"]
+    few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.images=300", "--model.net.depth=1"]
 
     def fill(task: str, folder: Path) -> None:
         assert main(["fit", "--config", f"digits-{task}", f"--run={folder / 'run'}", *few]) == 0
@@ -96,8 +96,10 @@ def checkpoint(run_directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def model_file(digits_folder: Path) -> Path:
-    """That network as a model file: classes "0" to "9", canvas 8."""
-    return digits_folder / "model.onnx"
+    """That network as a model file, alone in its folder: classes "0" to "9", canvas 8."""
+    path = digits_folder / "file/model.onnx"
+    path.parent.mkdir()
+    return (digits_folder / "model.onnx").rename(path)
 
 
 @pytest.fixture

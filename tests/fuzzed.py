@@ -1,4 +1,4 @@
-"""Real pictures of every kind, and what damage, chance and malice make of them; run as a program, it decodes many.
+"""Real images of every kind, and what damage, chance and malice make of them; run as a program, it decodes many.
 
     python tests/fuzzed.py RUNS
 
@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vitrail.errors import PictureError
+from vitrail.errors import ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 
@@ -35,7 +35,7 @@ FORMATS = [">B", "<H", ">H", "<I", ">I"]
 Mutation = Callable[[bytes], bytes]
 
 
-def picture(mode: str, width: int = 48, height: int = 40) -> Image.Image:
+def image(mode: str, width: int = 48, height: int = 40) -> Image.Image:
     """Soft waves with some noise, so that every part of a decoder has something to do."""
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([127 + 90 * np.sin(x / (5 + c) + y / (9 - c)) for c in range(3)], axis=2)
@@ -50,7 +50,7 @@ def picture(mode: str, width: int = 48, height: int = 40) -> Image.Image:
 
 def encoded(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     file = io.BytesIO()
-    picture(mode).save(file, kind, **options)
+    image(mode).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -61,7 +61,7 @@ def exif() -> bytes:
 
 
 def animated(kind: str, **options: Any) -> bytes:
-    return encoded(kind, save_all=True, append_images=[picture("RGB").rotate(90), picture("RGB")], **options)
+    return encoded(kind, save_all=True, append_images=[image("RGB").rotate(90), image("RGB")], **options)
 
 
 FILES = [
@@ -164,8 +164,8 @@ mutations = st.one_of(
 
 
 @st.composite
-def pictures(draw: Any) -> bytes:
-    """The bytes of a real picture after one to five mutations."""
+def images(draw: Any) -> bytes:
+    """The bytes of a real image after one to five mutations."""
     data = draw(st.sampled_from(FILES))
     for mutate in draw(st.lists(mutations, min_size=1, max_size=5)):
         data = mutate(data)
@@ -184,13 +184,13 @@ def run(number: int, found: "collections.Counter[str]") -> float:
 
     @seed(number)
     @settings(offline, max_examples=EACH_RUN)
-    @given(pictures(), rules)
+    @given(images(), rules)
     def decode(data: bytes, rule: InputRule) -> None:
         nonlocal slowest
         start = time.thread_time()
         try:
             canvas = fit(data, rule)
-        except PictureError as fault:
+        except ImageError as fault:
             found[type(fault).__name__] += 1
         else:
             assert (canvas.dtype, canvas.shape) == (np.uint8, (rule.size, rule.size, 3))

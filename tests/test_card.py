@@ -47,7 +47,7 @@ def test_the_json_has_the_names_that_other_programs_read() -> None:
     assert (plain["task"], plain["format"]) == ("classification", FORMAT)
 
 
-def test_a_card_that_is_older_than_other_tasks_is_of_one_label_a_picture() -> None:
+def test_a_card_that_is_older_than_other_tasks_is_of_one_label_an_image() -> None:
     plain = {name: part for name, part in json.loads(CARD.to_json()).items() if name not in BY_THEMSELVES}
     del plain["whole"]["max_value_difference"]
     assert Card.from_json(json.dumps(plain)) == CARD
@@ -55,7 +55,7 @@ def test_a_card_that_is_older_than_other_tasks_is_of_one_label_a_picture() -> No
 
 def test_a_card_of_values_comes_back_without_what_labels_have() -> None:
     measured = (Estimate("MAE of height", 0.5, 0.4, 0.6),)
-    values = replace(CARD, task="values", test_accuracy=None, calibration=None, abstention=None)
+    values = replace(CARD, task="regression", test_accuracy=None, calibration=None, abstention=None)
     values = replace(values, measures=measured, units=(1.5, 2.5, 3.5), whole=Whole(20, 0, None, 0.02))
     assert Card.from_json(values.to_json()) == values
 

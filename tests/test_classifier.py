@@ -25,17 +25,17 @@ def digits() -> np.ndarray:
     return Digits().read("test", InputRule(8)).images
 
 
-def png(picture: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
     import io
 
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
 
 
-def test_a_batch_is_answered_like_its_pictures_alone(model: Classifier, digits: np.ndarray) -> None:
+def test_a_batch_is_answered_like_its_images_alone(model: Classifier, digits: np.ndarray) -> None:
     together = model.answer(digits[:9])
     alone = [model.answer(digit[None]) for digit in digits[:9]]
     np.testing.assert_allclose(together.logits, np.concatenate([answer.logits for answer in alone]), atol=1e-5)
@@ -60,7 +60,7 @@ def test_top_k_lies_within_the_classes(model: Classifier, digits: np.ndarray, to
         model.classify(png(digits[0]), top_k)
 
 
-def test_pictures_are_fitted_by_the_cards_rule(model: Classifier) -> None:
+def test_images_are_fitted_by_the_cards_rule(model: Classifier) -> None:
     photo = png(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8))
     assert np.array_equal(model.fit(photo), images.fit(photo, model.card.input))
 
@@ -90,7 +90,7 @@ def test_files_that_are_no_models_are_refused(model_file: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [
         np.zeros((8, 8, 3), np.uint8),
         np.zeros((1, 3, 8, 8), np.uint8),
@@ -98,11 +98,11 @@ def test_files_that_are_no_models_are_refused(model_file: Path, tmp_path: Path) 
         np.zeros((0, 8, 8, 3), np.uint8),
         np.zeros((1, 8, 8, 4), np.uint8),
     ],
-    ids=lambda pictures: f"{pictures.dtype}{list(pictures.shape)}",
+    ids=lambda images: f"{images.dtype}{list(images.shape)}",
 )
-def test_arrays_that_are_no_pictures_are_refused_in_words(model: Classifier, pictures: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"takes uint8 pictures \[N, height, width, 3\]"):
-        model.answer(pictures)
+def test_arrays_that_are_no_images_are_refused_in_words(model: Classifier, images: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"takes uint8 images \[N, height, width, 3\]"):
+        model.answer(images)
 
 
 def test_an_answer_below_the_threshold_is_none_of_these(model: Classifier) -> None:

@@ -49,7 +49,7 @@ def test_help_is_light() -> None:
 
 def test_help_of_the_trained_verbs_lists_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
-    named = "digits-cnn, digits-labels, digits-places, digits-values, digits-vit, pictures-cnn, "
+    named = "digits-cnn, digits-dense, digits-multilabel, digits-regression, digits-vit, images-cnn, "
     assert f"recipes: {named}" in capsys.readouterr().out
 
 
@@ -69,7 +69,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
     ("words", "code", "reason"),
     [
         (["paint"], 2, "there is no command 'paint'"),
-        (["classify"], 2, "required: model, pictures"),
+        (["classify"], 2, "required: model, images"),
         (["classify", "none.onnx", "none.png"], 1, "there is no model file at none.onnx"),
         (["classify", "none.onnx", "none.png", "--top-k", "many"], 2, "invalid int value"),
         (["verify"], 2, "required: model"),
@@ -92,8 +92,8 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["bench", "infer", "--rounds", "few"], 2, '"rounds"'),
         (["bench", "infer", "--rounds", "3"], 2, "measure at least 5"),
         (["bench", "infer", "--batches", "1,many"], 2, "several numbers are written"),
-        (["bench", "infer", "--batches", "0"], 2, "at least 1 picture"),
-        (["bench", "infer", "--size", "40", "--peers", "none"], 2, "do not divide a picture of 40"),
+        (["bench", "infer", "--batches", "0"], 2, "at least 1 image"),
+        (["bench", "infer", "--size", "40", "--peers", "none"], 2, "do not divide an image of 40"),
         (["bench", "infer", "--name", "vit_huge_patch99"], 2, "timm has no network"),
         (["bench", "infer", "--provider", "abacus"], 2, "invalid choice"),
         (["bench", "infer", "--json", "no/folder/out.json"], 2, "there is no folder"),
@@ -203,7 +203,7 @@ def test_wrong_use_of_a_model_file_is_one_line(
     model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, reason in (
-        ([str(digit), "nowhere.png"], "there is no picture at nowhere.png"),
+        ([str(digit), "nowhere.png"], "there is no image at nowhere.png"),
         ([str(digit), "--top-k", "11"], "between 1 and 10"),
     ):
         assert main(["classify", str(model_file), *words]) == 2
@@ -214,15 +214,15 @@ def test_wrong_use_of_a_model_file_is_one_line(
         assert reason in line
 
 
-def test_a_bad_picture_is_named_and_the_others_are_answered(
+def test_a_bad_image_is_named_and_the_others_are_answered(
     model_file: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff broken")
     assert main(["classify", str(model_file), str(bad), str(digit), "--json"]) == 1
     refused, answered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert refused == {"picture": str(bad), "error": "the JPEG picture is damaged and does not decode"}
-    assert answered["picture"] == str(digit)
+    assert refused == {"image": str(bad), "error": "the JPEG image is damaged and does not decode"}
+    assert answered["image"] == str(digit)
     assert answered["labels"][0]["label"] == str(Digits().labels("test")[0])
     assert len(answered["labels"]) == 5
 
@@ -237,8 +237,8 @@ def test_a_folder_is_answered_a_batch_at_a_time(
     for number in range(7):
         place = folder / "below" if number > 4 else folder
         Image.fromarray(digits.images[number]).save(place / f"{number}.png")
-    (folder / "2.png").write_bytes(b"no picture")
-    (folder / "notes.txt").write_text("not a picture by its name")
+    (folder / "2.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not an image by its name")
     read: list[str] = []
     printed_before: list[int] = []
     read_bytes = Path.read_bytes
@@ -260,11 +260,11 @@ def test_a_folder_is_answered_a_batch_at_a_time(
     assert main(["classify", str(model_file), str(digit), str(folder), "--json", "--top-k=1", "--provider=cpu"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = ["0.png", "1.png", "2.png", "3.png", "4.png", "below/5.png", "below/6.png"]
-    assert [one["picture"] for one in lines] == [str(digit), *(str(folder / name) for name in names)]
+    assert [one["image"] for one in lines] == [str(digit), *(str(folder / name) for name in names)]
     assert printed_before == [3, 3, 3, 6, 6, 6, 8, 8]
-    assert "not a picture that vitrail reads" in lines[3]["error"]
+    assert "not an image that vitrail reads" in lines[3]["error"]
     assert lines[4]["error"] == "cannot be read: Permission denied"
-    answered = {one["picture"]: one["labels"] for one in lines if "labels" in one}
+    answered = {one["image"]: one["labels"] for one in lines if "labels" in one}
     assert len(answered) == 6
     monkeypatch.undo()
     for name in ("1.png", "below/6.png"):  # alone as in its batch
@@ -275,19 +275,19 @@ def test_a_folder_is_answered_a_batch_at_a_time(
         assert beside["probability"] == pytest.approx(alone["probability"], abs=1e-5)
 
 
-def test_a_folder_without_pictures_is_refused(
+def test_a_folder_without_images_is_refused(
     model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", str(model_file), str(tmp_path)]) == 2
-    assert f"there is no picture in {tmp_path}" in capsys.readouterr().err
+    assert f"there is no image in {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["classify", "verify"])
 def test_providers_are_those_of_the_runtime(
     verb: str, model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = [str(digit)] if verb == "classify" else []
-    assert main([verb, str(model_file), *pictures, "--provider", "tensorrt"]) == 1
+    images = [str(digit)] if verb == "classify" else []
+    assert main([verb, str(model_file), *images, "--provider", "tensorrt"]) == 1
     assert "provider 'tensorrt' was asked for, but" in capsys.readouterr().err
 
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.serve import bombs
-from vitrail.errors import CorruptPicture, PictureTooLarge
+from vitrail.errors import CorruptImage, ImageTooLarge
 from vitrail.images.canvas import InputRule
-from vitrail.images.decode import fit, open_picture, read_header
+from vitrail.images.decode import fit, open_image, read_header
 from vitrail.images.decode_cost import (
     MAX_COMPRESSED,
     MAX_EXIF_SEGMENTS,
@@ -199,7 +199,7 @@ def test_what_is_reserved_is_what_is_held_by_every_kind(resize: str, tmp_path: P
 def test_the_size_in_the_header_is_the_decoders(name: str) -> None:
     data = MANY[name]()
     header = read_header(data)
-    assert open_picture(data, header).size == header.size
+    assert open_image(data, header).size == header.size
     assert header.parts <= 300
 
 
@@ -371,7 +371,7 @@ def test_codes_that_are_no_prefix_codes_are_corrupt() -> None:
     incomplete = coded((0, 1), (0, 1), (1, 1), (0, 3), (0, 1), (0, 1), (0, 4), *[(1, 3), (0, 3), (0, 3), (2, 3)])
     twice = coded((1, 1), (2, 2), (1, 1), (2, 2))
     for bits in (incomplete, twice, coded((1, 1), (0, 2), (0, 3), (1, 1), (12, 4))):
-        with pytest.raises(CorruptPicture):
+        with pytest.raises(CorruptImage):
             read_header(riff((b"VP8L", lossless(400, bits + "0" * 200))))
 
 
@@ -432,7 +432,7 @@ def test_what_would_take_long_is_refused_before_pillow_sees_it(name: str, monkey
         raise AssertionError("Pillow was asked")
 
     monkeypatch.setattr(Image, "open", never)
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         fit(TOO_MUCH[name](), RULE)
 
 
@@ -460,7 +460,7 @@ def test_scans_are_counted_with_the_pixels_that_they_draw() -> None:
     assert read_header(bytes(data)).pixels == 7071**2
     last = data.rindex(b"\xff\xda")
     again = bytes(data[last:-2])
-    with pytest.raises(PictureTooLarge, match="pixels in all"):
+    with pytest.raises(ImageTooLarge, match="pixels in all"):
         read_header(bytes(data[:-2] + again * (MAX_SCANNED // 7071**2) + b"\xff\xd9"))
 
 
@@ -479,8 +479,8 @@ def test_what_may_take_long_is_costly() -> None:
     assert read_header(bombs.deep_png(4000)).is_costly(RULE)
 
 
-def test_scans_of_an_embedded_picture_are_not_the_pictures_own() -> None:
-    """Phones put a second picture behind the first, and a small one into the EXIF block."""
+def test_scans_of_an_embedded_image_are_not_the_images_own() -> None:
+    """Phones put a second image behind the first, and a small one into the EXIF block."""
     inner = jpeg(progressive=True)
     with_many = after_start(jpeg(progressive=True), segment(0xE2, inner)) + inner * 20
     assert fit(with_many, RULE).shape == (64, 64, 3)
@@ -489,5 +489,5 @@ def test_scans_of_an_embedded_picture_are_not_the_pictures_own() -> None:
 def test_a_header_that_says_another_size_than_the_decoder_is_corrupt() -> None:
     data = encoded("RGB", "PNG", (8, 8))
     wrong = Header("PNG", (9, 9), "RGB")
-    with pytest.raises(CorruptPicture):
-        open_picture(data, wrong)
+    with pytest.raises(CorruptImage):
+        open_image(data, wrong)

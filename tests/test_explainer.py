@@ -63,9 +63,9 @@ def edited(written: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]], 
     return edit
 
 
-def png(picture: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
 
 
@@ -109,7 +109,7 @@ def test_the_card_ties_it_to_its_model_and_says_how_to_read_it(explainer: Explai
     assert card.model_sha256 == hashlib.sha256(written.read_bytes()).hexdigest()
     assert (card.evidence.kind, card.evidence.grid, card.attention) == ("exact", (4, 4), None)
     assert card.evidence.rule.endswith("its mean over all places is logits[n, k]")
-    assert card.parity.pictures == 60
+    assert card.parity.images == 60
     assert card.parity.max_logit_error <= 1e-5
     assert card.parity.max_mean_error is not None
     assert card.parity.max_mean_error <= 1e-5
@@ -126,10 +126,10 @@ def test_an_explanation_adds_up_to_the_models_logit(explainer: Explainer, digits
             assert explanation.evidence.mean() == pytest.approx(row[index], abs=1e-4)
 
 
-def test_pictures_of_any_size_are_explained_as_the_model_reads_them(explainer: Explainer) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (3, 19, 12, 3), np.uint8)
-    logits = explainer.classifier.answer(picture).logits
-    np.testing.assert_allclose(explainer.evidence(picture).mean(axis=(2, 3)), logits, atol=1e-4)
+def test_images_of_any_size_are_explained_as_the_model_reads_them(explainer: Explainer) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 19, 12, 3), np.uint8)
+    logits = explainer.classifier.answer(image).logits
+    np.testing.assert_allclose(explainer.evidence(image).mean(axis=(2, 3)), logits, atol=1e-4)
 
 
 def test_an_unknown_label_lists_the_known_ones(explainer: Explainer, digits: np.ndarray) -> None:

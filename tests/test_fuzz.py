@@ -1,4 +1,4 @@
-"""Damaged pictures by the thousand: an error of its class or a canvas, soon, and no memory kept."""
+"""Damaged images by the thousand: an error of its class or a canvas, soon, and no memory kept."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ def decode_many(runs: int) -> dict:
     return json.loads(done.stdout)
 
 
-def test_two_thousand_damaged_pictures() -> None:
+def test_two_thousand_damaged_images() -> None:
     said = decode_many(1)
     assert sum(said["found"].values()) >= 2_000
-    assert set(said["found"]) == {"decoded", "CorruptPicture", "UnsupportedFormat", "PictureTooLarge"}
+    assert set(said["found"]) == {"decoded", "CorruptImage", "UnsupportedFormat", "ImageTooLarge"}
 
 
 @pytest.mark.long
-def test_a_hundred_thousand_damaged_pictures_keep_no_memory() -> None:
+def test_a_hundred_thousand_damaged_images_keep_no_memory() -> None:
     said = decode_many(52)
     assert sum(said["found"].values()) >= 100_000
     assert said["last"] - said["first"] < 64e6

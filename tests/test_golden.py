@@ -1,9 +1,9 @@
-"""Golden pictures: the written recipe, walked through a second time in plain integers."""
+"""Golden images: the written recipe, walked through a second time in plain integers."""
 
 import numpy as np
 import pytest
 
-from vitrail.images.golden import PANES, golden_pictures, mosaic
+from vitrail.images.golden import PANES, golden_images, mosaic
 
 
 def by_the_recipe(panes: int, seed: int, height: int, width: int) -> list[list[list[int]]]:
@@ -33,14 +33,14 @@ def test_the_first_colours_are_pinned() -> None:
     assert mosaic(2, 1, 2, 2).tolist() == [[[60, 94, 129], [180, 12, 94]], [[198, 142, 4], [163, 64, 108]]]
 
 
-def test_a_model_has_four_canvases_and_one_picture_to_resize() -> None:
-    pictures = golden_pictures(10)
-    assert [picture.shape for picture in pictures] == [(10, 10, 3)] * 4 + [(16, 20, 3)]
-    assert {picture.dtype for picture in pictures} == {np.dtype(np.uint8)}
+def test_a_model_has_four_canvases_and_one_image_to_resize() -> None:
+    images = golden_images(10)
+    assert [image.shape for image in images] == [(10, 10, 3)] * 4 + [(16, 20, 3)]
+    assert {image.dtype for image in images} == {np.dtype(np.uint8)}
     assert len(PANES) == 4
 
 
-def test_each_golden_picture_has_its_panes_and_its_seed() -> None:
+def test_each_golden_image_has_its_panes_and_its_seed() -> None:
     expected = [(2, 1, 10, 10), (4, 2, 10, 10), (8, 3, 10, 10), (16, 4, 10, 10), (4, 5, 16, 20)]
-    for picture, (panes, seed, height, width) in zip(golden_pictures(10), expected, strict=True):
-        assert picture.tolist() == by_the_recipe(panes, seed, height, width)
+    for image, (panes, seed, height, width) in zip(golden_images(10), expected, strict=True):
+        assert image.tolist() == by_the_recipe(panes, seed, height, width)

@@ -14,9 +14,9 @@ from vitrail.model_file.golden_check import check_golden
 Edit = Callable[[Callable[[dict], None]], Path]
 
 
-def raise_logit(picture: int) -> Callable[[dict], None]:
+def raise_logit(image: int) -> Callable[[dict], None]:
     def change(card: dict) -> None:
-        card["golden"]["logits"][picture][1] += 0.01
+        card["golden"]["logits"][image][1] += 0.01
 
     return change
 
@@ -41,7 +41,7 @@ def test_it_passes_where_the_file_was_made(model_file: Path) -> None:
     ("change", "part"),
     [
         (raise_logit(3), "logits of canvases"),
-        (raise_logit(4), "logits of a picture resized in the graph"),
+        (raise_logit(4), "logits of an image resized in the graph"),
         (stretch_embedding, "embedding"),
         (heat, "probabilities"),
     ],

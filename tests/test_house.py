@@ -199,8 +199,8 @@ def test_nothing_is_called_utils() -> None:
 
 def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
     from vitrail.serving.service import Vitrail
-    from vitrail.training.module import Classification
+    from vitrail.training.module import ImageModule
 
-    assert Classification.__module__ == "vitrail.training.module"
+    assert ImageModule.__module__ == "vitrail.training.module"
     assert Vitrail.inner.__module__ == "vitrail.serving.service"
     assert not {"training", "serving", "configs"} & sys.modules.keys()

@@ -1,4 +1,4 @@
-"""The only decoder: every kind of picture as a person sees it, and what is no picture refused before it is decoded."""
+"""The only decoder: every kind of image as a person sees it, and what is no image refused before it is decoded."""
 
 import io
 import struct
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
+from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images.canvas import InputRule, to_canvas
-from vitrail.images.decode import decode, fit, open_picture, see
+from vitrail.images.decode import decode, fit, open_image, see
 from vitrail.images.decode_cost import MAX_SCANS
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -24,10 +24,10 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 def halves(width: int = 40, height: int = 20) -> Image.Image:
     """Red to the left, blue to the right, a green stripe on top: no two orientations look alike."""
-    picture = Image.new("RGB", (width, height), BLUE)
-    picture.paste(RED, (0, 0, width // 2, height))
-    picture.paste((0, 255, 0), (0, 0, width, height // 4))
-    return picture
+    image = Image.new("RGB", (width, height), BLUE)
+    image.paste(RED, (0, 0, width // 2, height))
+    image.paste((0, 255, 0), (0, 0, width, height // 4))
+    return image
 
 
 def smooth(width: int, height: int) -> Image.Image:
@@ -37,9 +37,9 @@ def smooth(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack(waves, axis=2).astype(np.uint8))
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -48,10 +48,10 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def at_least(data: bytes, least: int | None) -> Image.Image:
-    return see(open_picture(data), None if least is None else (least, least)).pixels
+    return see(open_image(data), None if least is None else (least, least)).pixels
 
 
-# Where the EXIF standard says that the stored row 0 and column 0 lie: the upright picture, as a camera stores it.
+# Where the EXIF standard says that the stored row 0 and column 0 lie: the upright image, as a camera stores it.
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -64,11 +64,11 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def turned(picture: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exif]:
-    """The picture as a camera held that way stores it, and the block that says so."""
+def turned(image: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exif]:
+    """The image as a camera held that way stores it, and the block that says so."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return Image.fromarray(np.ascontiguousarray(STORED[orientation](np.array(picture)))), exif
+    return Image.fromarray(np.ascontiguousarray(STORED[orientation](np.array(image)))), exif
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -112,15 +112,15 @@ def test_the_orientation_is_followed_though_another_tag_is_odd() -> None:
 
 
 def test_nothing_is_said_of_what_is_passed_over(tmp_path: Path) -> None:
-    """A cut EXIF block, and a picture over the limit: Pillow would warn of both on standard error."""
+    """A cut EXIF block, and an image over the limit: Pillow would warn of both on standard error."""
     (tmp_path / "cut").write_bytes(encoded(halves(), "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff"))
     (tmp_path / "large").write_bytes(png_that_claims(10_000, 10_000))
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from vitrail.errors import PictureTooLarge\nfrom vitrail.images.decode import decode\n"
+        "from vitrail.errors import ImageTooLarge\nfrom vitrail.images.decode import decode\n"
         "print(decode(Path(sys.argv[1]).read_bytes()).size)\n"
         "try:\n    decode(Path(sys.argv[2]).read_bytes())\n"
-        "except PictureTooLarge:\n    print('too large')\n"
+        "except ImageTooLarge:\n    print('too large')\n"
     )
     command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "cut"), str(tmp_path / "large")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -153,8 +153,8 @@ def test_cmyk_is_seen_in_its_colours(marked: bool, least: int | None) -> None:
 
 
 def test_grey_is_three_equal_channels() -> None:
-    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
-    assert np.array_equal(pixels(encoded(picture)), np.repeat(np.array(picture)[..., None], 3, axis=2))
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    assert np.array_equal(pixels(encoded(image)), np.repeat(np.array(image)[..., None], 3, axis=2))
 
 
 def test_transparency_lies_on_white() -> None:
@@ -166,18 +166,18 @@ def test_transparency_lies_on_white() -> None:
 
 
 def test_a_palette_with_a_transparent_colour_lies_on_white() -> None:
-    picture = Image.new("P", (4, 4), 1)
-    picture.putpalette([0, 0, 0, 0, 0, 255])
-    picture.putpixel((0, 0), 0)
-    seen = pixels(encoded(picture, transparency=0))
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 0, 0, 255])
+    image.putpixel((0, 0), 0)
+    seen = pixels(encoded(image, transparency=0))
     assert seen[0, 0].tolist() == [255, 255, 255]
     assert seen[3, 3].tolist() == [0, 0, 255]
 
 
 def test_one_bit_is_black_and_white() -> None:
-    picture = Image.new("1", (8, 8))
-    picture.putpixel((3, 2), 1)
-    seen = pixels(encoded(picture))
+    image = Image.new("1", (8, 8))
+    image.putpixel((3, 2), 1)
+    seen = pixels(encoded(image))
     assert seen[2, 3].tolist() == [255, 255, 255]
     assert seen.sum() == 3 * 255
 
@@ -197,10 +197,10 @@ def test_of_an_animation_the_first_frame_is_seen(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_picture_is_corrupt(kind: str, share: float) -> None:
+def test_a_truncated_image_is_corrupt(kind: str, share: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     data = encoded(noise, kind)
-    with pytest.raises(CorruptPicture, match=f"{kind} picture is damaged"):
+    with pytest.raises(CorruptImage, match=f"{kind} image is damaged"):
         decode(data[: int(share * len(data))])
 
 
@@ -208,14 +208,14 @@ def test_a_palette_that_is_missing_is_corrupt() -> None:
     data = encoded(Image.new("P", (4, 4)))
     place = data.index(b"PLTE") - 4
     (length,) = struct.unpack(">I", data[place : place + 4])
-    with pytest.raises(CorruptPicture):
+    with pytest.raises(CorruptImage):
         decode(data[:place] + data[place + 12 + length :])
 
 
 def test_a_png_with_a_broken_checksum_is_corrupt() -> None:
     data = bytearray(encoded(halves()))
     data[data.index(b"IDAT") + 6] ^= 0xFF
-    with pytest.raises(CorruptPicture):
+    with pytest.raises(CorruptImage):
         decode(bytes(data))
 
 
@@ -236,7 +236,7 @@ def test_a_png_with_a_broken_checksum_is_corrupt() -> None:
         b"MM\x00*\x00\x00\x00\x08",
         b"\x00\x00\x00\x18ftypheic",
         b"\x00\x00\x01\x00\x01\x00",
-        b"http://127.0.0.1/picture.png",
+        b"http://127.0.0.1/image.png",
     ],
 )
 def test_other_formats_are_refused_by_their_first_bytes(data: bytes) -> None:
@@ -255,7 +255,7 @@ def test_no_other_decoder_is_asked(start: bytes, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Image, "ID", ["GREEDY", *Image.ID])
     monkeypatch.setitem(Image.OPEN, "GREEDY", (greedy, None))
-    with pytest.raises(CorruptPicture):
+    with pytest.raises(CorruptImage):
         decode(start + bytes(64))
 
 
@@ -283,17 +283,17 @@ def test_too_many_pixels_are_refused_from_the_header(width: int, height: int, mo
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(PictureTooLarge, match="pixels"):
+        with pytest.raises(ImageTooLarge, match="pixels"):
             decode(png_that_claims(width, height))
 
 
 @pytest.mark.parametrize("size", [(8_000, 6_250), (65_535, 762)])
 def test_exactly_the_limit_is_let_through(size: tuple[int, int]) -> None:
-    assert open_picture(png_that_claims(*size)).size == size
+    assert open_image(png_that_claims(*size)).size == size
 
 
 def test_an_impossible_size_is_refused() -> None:
-    with pytest.raises((CorruptPicture, PictureTooLarge)):
+    with pytest.raises((CorruptImage, ImageTooLarge)):
         decode(png_that_claims(2**31, 2**31))
 
 
@@ -366,9 +366,9 @@ def test_how_small_a_jpeg_is_decoded_depends_on_what_becomes_of_its_sides(
     seen: list[tuple[int, int]] = []
     resize_of = Image.Image.resize
 
-    def watched(picture: Image.Image, *arguments: Any) -> Image.Image:
-        seen.append(picture.size)
-        return resize_of(picture, *arguments)
+    def watched(image: Image.Image, *arguments: Any) -> Image.Image:
+        seen.append(image.size)
+        return resize_of(image, *arguments)
 
     monkeypatch.setattr(Image.Image, "resize", watched)
     fit(encoded(stored, "JPEG", exif=exif), InputRule(120, resize))
@@ -381,21 +381,21 @@ def test_how_small_a_jpeg_is_decoded_depends_on_what_becomes_of_its_sides(
 def test_edges_stay_in_place_though_sides_are_rounded_up(
     orientation: int, resize: Any, width: int, height: int
 ) -> None:
-    """A pixel more than eight divides: at an eighth the last one decoded holds one pixel's width of the picture."""
-    picture = smooth(width, height)
-    stored, exif = turned(picture, orientation)
+    """A pixel more than eight divides: at an eighth the last one decoded holds one pixel's width of the image."""
+    image = smooth(width, height)
+    stored, exif = turned(image, orientation)
     rule = InputRule(40, resize)
     found = fit(encoded(stored, "JPEG", quality=98, subsampling=0, exif=exif), rule).astype(int)
-    assert np.abs(found - to_canvas(picture, rule)).max() <= 6  # 11 or more, were they taken for whole
+    assert np.abs(found - to_canvas(image, rule)).max() <= 6  # 11 or more, were they taken for whole
 
 
 @pytest.mark.parametrize(("width", "height"), [(3000, 8), (8, 3000), (65_534, 100), (100, 65_534)])
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
-def test_an_oblong_picture_is_decoded_without_a_square_around_it(width: int, height: int, resize: Any) -> None:
+def test_an_oblong_image_is_decoded_without_a_square_around_it(width: int, height: int, resize: Any) -> None:
     """The square of the widest would take 17 GB; red and blue halves are where they belong, a line wide at least."""
-    picture = Image.new("RGB", (width, height), RED)
-    picture.paste(BLUE, (width // 2, 0, width, height) if width > height else (0, height // 2, width, height))
-    canvas = fit(encoded(picture), InputRule(16, resize))
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (width // 2, 0, width, height) if width > height else (0, height // 2, width, height))
+    canvas = fit(encoded(image), InputRule(16, resize))
     if width < height:
         canvas = canvas.swapaxes(0, 1)
     middle = canvas[7] if (canvas[8] == 0).all() else canvas[8]
@@ -405,7 +405,7 @@ def test_an_oblong_picture_is_decoded_without_a_square_around_it(width: int, hei
     assert filled == (1 if resize == "pad" else 16)
 
 
-def test_the_bars_of_a_padded_picture_are_black_and_its_edges_are_not_darkened() -> None:
+def test_the_bars_of_a_padded_image_are_black_and_its_edges_are_not_darkened() -> None:
     canvas = to_canvas(Image.new("RGB", (90, 50), "white"), InputRule(18, "pad"))
     assert (canvas[4:14] == 255).all()
     assert (canvas[:4] == 0).all()
@@ -443,7 +443,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(monkeypatch: py
         raise AssertionError("pixels were decoded")
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
-    with pytest.raises(PictureTooLarge, match="more than 100 scans"):
+    with pytest.raises(ImageTooLarge, match="more than 100 scans"):
         decode(progressive_of(MAX_SCANS + 1))
 
 
@@ -456,17 +456,17 @@ def test_every_kind_of_jpeg_is_decoded_at_a_smaller_scale(mode: str, options: di
     assert np.abs(fit(data, rule).astype(int) - to_canvas(decode(data), rule)).max() <= 4
 
 
-def test_several_pictures_in_one_jpeg_file_are_the_first() -> None:
-    """As many phones write them: a multi-picture file, a small copy behind the photo."""
-    picture = smooth(640, 480)
-    data = encoded(picture, "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 48))])
+def test_several_images_in_one_jpeg_file_are_the_first() -> None:
+    """As many phones write them: a multi-image file, a small copy behind the photo."""
+    image = smooth(640, 480)
+    data = encoded(image, "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 48))])
     assert at_least(data, 100).size == (160, 120)
-    assert np.abs(fit(data, InputRule(50)).astype(int) - to_canvas(picture, InputRule(50))).max() <= 4
+    assert np.abs(fit(data, InputRule(50)).astype(int) - to_canvas(image, InputRule(50))).max() <= 4
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process held at its peak")
 @pytest.mark.parametrize(("mode", "most"), [("RGB", 5), ("RGBA", 9), ("L", 6), ("LA", 13), ("I;16", 9)])
-def test_few_copies_are_made_of_a_large_picture(mode: str, most: int, tmp_path: Path) -> None:
+def test_few_copies_are_made_of_a_large_image(mode: str, most: int, tmp_path: Path) -> None:
     """The peak of a process of its own, in bytes a pixel; Pillow holds 4 of each RGB, RGBA or LA pixel."""
     for side in (8, 2500):
         Image.new(mode, (side, side)).save(tmp_path / f"{side}.png", compress_level=1)

@@ -1,4 +1,4 @@
-"""vitrail inspect photo.jpg --model: what a model makes of a picture, from files alone and without torch."""
+"""vitrail inspect photo.jpg --model: what a model makes of an image, from files alone and without torch."""
 
 import io
 import subprocess
@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "two.png"
     Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
     return path
@@ -54,26 +54,26 @@ def test_one_run_tells_evidence_and_attention(model: Path) -> None:
     assert (distances < 18**0.5).all()  # from corner to corner
 
 
-def test_the_page_is_drawn_without_torch(model: Path, picture: Path) -> None:
+def test_the_page_is_drawn_without_torch(model: Path, image: Path) -> None:
     code = (
         "import sys\n"
         "from vitrail.cli import main\n"
-        f"code = main(['inspect', {str(picture)!r}, '--model', {str(model)!r}])\n"
+        f"code = main(['inspect', {str(image)!r}, '--model', {str(model)!r}])\n"
         "print(code, [name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=picture.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=image.parent, capture_output=True, text=True, check=True)
     said, last = done.stdout.splitlines()
-    (best,) = Classifier(model, "cpu").classify(picture.read_bytes(), 1)
+    (best,) = Classifier(model, "cpu").classify(image.read_bytes(), 1)
     assert said == f"{best.label} {best.probability:.3f}, exact evidence, 2 layers of 2 heads: two.inside.png"
     assert last == "0 []"
-    with Image.open(picture.parent / "two.inside.png") as drawn:
+    with Image.open(image.parent / "two.inside.png") as drawn:
         assert (drawn.format, drawn.width) == ("PNG", 1440)
 
 
 def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
-    model_file: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model_file: Path, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(picture.parent)
+    monkeypatch.chdir(image.parent)
     assert main(["inspect", "two.png", "--model", str(model_file), "--size", "8", "--patch", "2"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert str(explain_path(model_file)) in first
@@ -81,12 +81,12 @@ def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
     assert second == "16 vectors of 12 numbers, grid 4×4: two.patches.png"
 
 
-def test_wrong_use_is_one_line(model: Path, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_use_is_one_line(model: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, reason in (
-        ([str(picture), "--model", "nowhere.onnx"], "there is no model file at nowhere.onnx"),
-        ([str(model), "--model", str(model)], "is no picture"),
-        ([str(picture), "--model", str(model), "--patch", "2"], "leave out --size and --patch"),
-        ([str(picture), "--model", str(model), "--output", str(picture)], "is the picture itself"),
+        ([str(image), "--model", "nowhere.onnx"], "there is no model file at nowhere.onnx"),
+        ([str(model), "--model", str(model)], "is no image"),
+        ([str(image), "--model", str(model), "--patch", "2"], "leave out --size and --patch"),
+        ([str(image), "--model", str(model), "--output", str(image)], "is the image itself"),
     ):
         assert main(["inspect", *words]) == 2
         (line,) = capsys.readouterr().err.splitlines()

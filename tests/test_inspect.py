@@ -1,4 +1,4 @@
-"""vitrail inspect: a model's card for people and programs, and pictures as panes."""
+"""vitrail inspect: a model's card for people and programs, and images as panes."""
 
 import json
 import re
@@ -40,13 +40,13 @@ def test_patches_that_do_not_divide_the_canvas_are_refused(patch: int) -> None:
         panes(np.zeros((8, 8, 3), np.uint8), patch)
 
 
-def test_a_picture_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture, output = tmp_path / "photo.png", tmp_path / "patches.png"
-    Image.fromarray(mosaic(8, 1, 300, 400)).save(picture)
-    assert main(["inspect", str(picture), "--output", str(output)]) == 0
+def test_an_image_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, output = tmp_path / "photo.png", tmp_path / "patches.png"
+    Image.fromarray(mosaic(8, 1, 300, 400)).save(image)
+    assert main(["inspect", str(image), "--output", str(output)]) == 0
     assert "196 vectors of 768 numbers, grid 14×14" in capsys.readouterr().out
     assert Image.open(output).format == "PNG"
-    assert main(["inspect", str(picture), "--output", str(picture)]) == 2
+    assert main(["inspect", str(image), "--output", str(image)]) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["patches.png", "photo.png"]
 
 
@@ -65,13 +65,13 @@ def test_a_place_that_cannot_be_written_is_one_line(
 
 @pytest.mark.parametrize("size", ["0", "-8", "100000"])
 def test_a_canvas_nobody_means_is_refused(size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture = tmp_path / "photo.png"
-    Image.fromarray(mosaic(8, 1, 30, 40)).save(picture)
-    assert main(["inspect", str(picture), "--size", size, "--patch", "1"]) == 2
+    image = tmp_path / "photo.png"
+    Image.fromarray(mosaic(8, 1, 30, 40)).save(image)
+    assert main(["inspect", str(image), "--size", size, "--patch", "1"]) == 2
     assert "1 to 4096 pixels" in capsys.readouterr().err
 
 
-def test_without_output_the_drawing_lies_in_the_working_folder_under_the_pictures_name(
+def test_without_output_the_drawing_lies_in_the_working_folder_under_the_images_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -81,8 +81,8 @@ def test_without_output_the_drawing_lies_in_the_working_folder_under_the_picture
     assert [path.name for path in Path.cwd().iterdir()] == ["photo.patches.png"]
 
 
-def test_pictures_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
-    """Pillow's own warnings, of a large picture and of an odd EXIF block, stay unsaid."""
+def test_images_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
+    """Pillow's own warnings, of a large image and of an odd EXIF block, stay unsaid."""
     good, large = tmp_path / "good.jpg", tmp_path / "large.png"
     Image.fromarray(mosaic(8, 1, 30, 40)).save(good, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     Image.new("1", (10_000, 9_000)).save(large)
@@ -95,14 +95,14 @@ def test_pictures_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[0, 1] []"
     (line,) = done.stderr.splitlines()
-    assert line.startswith("vitrail: the picture is 10000×9000; at most")
+    assert line.startswith("vitrail: the image is 10000×9000; at most")
 
 
 def test_a_model_tells_its_card(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model_file)]) == 0
     lines = capsys.readouterr().out
     assert "classes        10: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in lines
-    assert re.search(r"parity +logits within \S+ of the network's, 0 labels changed, on 359 pictures", lines)
+    assert re.search(r"parity +logits within \S+ of the network's, 0 labels changed, on 359 images", lines)
     assert "architecture   CNN (width 32, stages 2, blocks 1, drop_path 0.0)" in lines
     assert main(["inspect", str(model_file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == [str(digit) for digit in range(10)]

@@ -16,7 +16,7 @@ from PIL import Image
 import vitrail
 from vitrail.cli import main
 from vitrail.data import Digits
-from vitrail.errors import PictureError, UsageError
+from vitrail.errors import ImageError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.model import BATCH
@@ -109,7 +109,7 @@ def test_what_is_no_image_is_named(model, tmp_path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.png cannot be read: No such file"):
         model.classify(tmp_path / "nowhere.png")
     (tmp_path / "text.png").write_text("text")
-    with pytest.raises(PictureError, match=r"text\.png: this is not a"):
+    with pytest.raises(ImageError, match=r"text\.png: this is not a"):
         model.classify([tmp_path / "text.png"])
     with pytest.raises(UsageError, match="between 1 and 10"):
         model.classify(np.zeros((8, 8, 3), np.uint8), top_k=11)

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand: on a folder of pictures, with training cut short."""
+"""The README's commands, run as they stand: on a folder of images, with training cut short."""
 
 import json
 import os
@@ -36,14 +36,14 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader would stand: `my_pictures` with a folder a class, and `photo.jpg`."""
+    """Where a reader would stand: `my_images` with a folder a class, and `photo.jpg`."""
     folder = tmp_path_factory.mktemp("reader")
-    pictures = Digits().read("val", InputRule(8))
-    few = zip(pictures.images[:150], pictures.labels[:150], strict=True)
-    for number, (picture, label) in enumerate(few):
-        path = folder / f"my_pictures/{'cat' if label < 5 else 'dog'}/{number}.png"
+    images = Digits().read("val", InputRule(8))
+    few = zip(images.images[:150], images.labels[:150], strict=True)
+    for number, (image, label) in enumerate(few):
+        path = folder / f"my_images/{'cat' if label < 5 else 'dog'}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
     Image.fromarray(load_sample_images().images[1]).save(folder / "photo.jpg", quality=95)
     return folder
 

@@ -1,4 +1,4 @@
-"""Batches of decoded pictures, in an order that seed and epoch alone decide."""
+"""Batches of decoded images, in an order that seed and epoch alone decide."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 
 Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], and what each shows [B, …]
 
 
 class Canvases(Dataset[Batch]):
-    """Decoded pictures; a whole batch is taken out at once, so no worker processes are needed."""
+    """Decoded images; a whole batch is taken out at once, so no worker processes are needed."""
 
-    def __init__(self, pictures: Pictures) -> None:
-        self.images = torch.from_numpy(pictures.images)
-        self.labels = torch.from_numpy(pictures.labels)
+    def __init__(self, images: Samples) -> None:
+        self.images = torch.from_numpy(images.images)
+        self.labels = torch.from_numpy(images.labels)
 
     def __len__(self) -> int:
         return len(self.labels)

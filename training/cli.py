@@ -14,14 +14,14 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.tasks.training_task import Report
-from vitrail.training.data_module import PictureData
-from vitrail.training.module import Classification
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.module import ImageModule
 from vitrail.training.predictions import keep, write_table
 from vitrail.training.progress import measured, progress
 from vitrail.training.ranks import is_first, say
@@ -47,8 +47,8 @@ NO_METRIC = "conditioned on metric"  # Lightning has no class of its own for a m
 class CommandLine(LightningCLI):
     """Task, classes, size and resize rule come from the data; loggers and checkpoints go to the run directory."""
 
-    model: Classification
-    datamodule: PictureData
+    model: ImageModule
+    datamodule: ImageDataModule
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run", type=str | None, default=None, help="the run directory (default: runs/NAME)")
@@ -84,7 +84,7 @@ class CommandLine(LightningCLI):
             raise UsageError("a run keeps best.ckpt and last.ckpt: leave --trainer.enable_checkpointing out")
         if trainer["use_distributed_sampler"] and named(self.words, "--trainer.use_distributed_sampler"):
             raise UsageError(
-                "the pictures are divided among processes so that none is measured twice: leave "
+                "the images are divided among processes so that none is measured twice: leave "
                 "--trainer.use_distributed_sampler out"
             )
 
@@ -165,7 +165,7 @@ class CommandLine(LightningCLI):
         """Decode every image first: those that do not decode are named before a run directory exists."""
         data = self.datamodule
         self.model.architecture.check_plain()
-        say(f"{self.run_directory}: {data.count('train')} pictures to learn from, {data.count('val')} to validate")
+        say(f"{self.run_directory}: {data.count('train')} images to learn from, {data.count('val')} to validate")
         if self.config["fit"]["ckpt_path"] is not None:
             data.refuse_contradiction(self.origin.learnt, PARTS)
             say(f"goes on {self.taken_up}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
@@ -203,12 +203,12 @@ class CommandLine(LightningCLI):
         say(report.table())
 
     def keep_answers(self) -> Report:
-        """What the test just run found; the answer to every picture goes to predictions.npz."""
-        pictures = self.datamodule.part("test")
-        answers, goal = self.all_answers(pictures), self.model.goal
+        """What the test just run found; the answer to every image goes to predictions.npz."""
+        images = self.datamodule.part("test")
+        answers, goal = self.all_answers(images), self.model.goal
         if is_first():
-            keep(self.run_directory, answers, pictures, goal.task.outputs[0])
-        return goal.report(answers, pictures, self.datamodule.classes)
+            keep(self.run_directory, answers, images, goal.task.outputs[0])
+        return goal.report(answers, images, self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:
         self.trainer.predict(**{**kwargs, "return_predictions": False})
@@ -217,11 +217,11 @@ class CommandLine(LightningCLI):
         if is_first():
             print(write_table(self.run_directory, answers, data.part("test"), data.classes, self.model.goal))
 
-    def all_answers(self, pictures: Pictures) -> torch.Tensor:
+    def all_answers(self, images: Samples) -> torch.Tensor:
         answers = torch.cat(self.model.answers)
-        if len(answers) != len(pictures):
+        if len(answers) != len(images):
             raise UsageError(
-                f"only {len(answers)} of {len(pictures)} test pictures were answered: leave out --trainer.fast_dev_run "
+                f"only {len(answers)} of {len(images)} test images were answered: leave out --trainer.fast_dev_run "
                 f"and --trainer.limit_{self.verb}_batches"
             )
         return answers
@@ -296,8 +296,8 @@ def run(verb: str, words: Sequence[str]) -> CommandLine:
     strict = {"exit_on_error": False}
     try:
         return CommandLine(
-            Classification,
-            PictureData,
+            ImageModule,
+            ImageDataModule,
             save_config_callback=KeepSettings if verb == "fit" else None,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},

@@ -1,4 +1,4 @@
-"""The LightningModule: any network of pictures, trained, validated and tested on the task that the data ask for."""
+"""The LightningModule: any network of images, trained, validated and tested on the task that the data ask for."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ from vitrail.models.outputs import refuse_without_calls
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
-from vitrail.tasks.training import GOALS, Goal
+from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
 from vitrail.training.batches import Batch
-from vitrail.training.data_module import PictureData
+from vitrail.training.data_module import ImageDataModule
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.schedule import WarmupCosine, scale_to
 
@@ -29,19 +29,19 @@ from vitrail.training.schedule import WarmupCosine, scale_to
 READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
-class Classification(pl.LightningModule):
-    """Learns one label a picture, or what else the data tell: several labels, values, a label for each place.
+class ImageModule(pl.LightningModule):
+    """Learns one label an image, or what else the data tell: several labels, values, a label for each place.
 
     Args:
         net: the architecture, from vitrail.models; the network is made from it here.
         optimizer: made over the network's weights; norms, biases, positions, tokens and queries are not decayed.
         schedule: the learning rate over the run.
         label_smoothing: share of the target that is spread over all classes.
-        mixup: how strongly pairs of training pictures are blended, the α of Beta(α, α); 0 leaves them alone.
+        mixup: how strongly pairs of training images are blended, the α of Beta(α, α); 0 leaves them alone.
         classes: how many classes to tell apart, or values to tell; linked to the data.
         image_size: side of the canvas in pixels; linked to the data.
-        resize: how pictures become canvases; linked to the data.
-        task: what is learnt of each picture; linked to the data.
+        resize: how images become canvases; linked to the data.
+        task: what is learnt of each image; linked to the data.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Classification(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.architecture = net
-        self.goal: Goal = GOALS[task](classes, label_smoothing, mixup)
+        self.goal: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup)
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.goal.check(self.net)
@@ -80,15 +80,15 @@ class Classification(pl.LightningModule):
             self.goal.prepare(self.net, self.data.part("train").labels)
             self.record_images(self.data)
 
-    def record_images(self, data: PictureData) -> None:
+    def record_images(self, data: ImageDataModule) -> None:
         """Hash what the run uses, and refuse test images that an earlier run has seen, before the first step."""
         if (path := self.architecture.run_it_starts_from) is not None:
             data.start = load_checkpoint(path)[0].learnt
         _ = data.learnt
 
     @property
-    def data(self) -> PictureData:
-        data: PictureData = self.trainer.datamodule  # type: ignore[attr-defined]
+    def data(self) -> ImageDataModule:
+        data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
 
     def training_step(self, batch: Batch, index: int) -> Tensor:

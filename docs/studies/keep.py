@@ -26,7 +26,7 @@ from vitrail.training.study.store import FAILED, RESULT
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
 BEGIN, END = "<!-- studies: written by docs/studies/keep.py -->", "<!-- /studies -->"
-LARGE = ("*.ckpt", "*.npz")  # weights, and the answers to every test picture
+LARGE = ("*.ckpt", "*.npz")  # weights, and the answers to every test image
 
 
 def keep(study: Path) -> None:
@@ -53,7 +53,7 @@ def table(folder: Path) -> str:
     curves = json.loads((folder / "curves.json").read_text())
     seeds = len(json.loads((folder / "plan.json").read_text())["plan"]["seeds"])
     sizes: list[int] = curves["sizes"]
-    title = f"{folder.name}, {count(curves['test_pictures'])} test pictures, {seeds} seeds"
+    title = f"{folder.name}, {count(curves['test_images'])} test images, {seeds} seeds"
     head = [f"[{title}](docs/studies/{folder.name}/report.md)", *map(count, sizes)]
     rows = [head, ["---", *("---:" for _ in sizes)], *(row(one, sizes) for one in curves["contenders"])]
     rows += [gaps(pair, sizes) for pair in curves["pairs"]]
@@ -61,13 +61,13 @@ def table(folder: Path) -> str:
 
 
 def row(contender: dict[str, Any], sizes: list[int]) -> list[str]:
-    right = {point["pictures"]: percent(1 - point["error"]) for point in contender["points"]}
+    right = {point["images"]: percent(1 - point["error"]) for point in contender["points"]}
     return [f"{contender['name']}, right", *(right.get(size, "") for size in sizes)]
 
 
 def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
     """In points of accuracy by which the second is ahead of the first."""
-    measured = {gap["pictures"]: points_range(gap["gap"], gap["low"], gap["high"]) for gap in pair["measured"]}
+    measured = {gap["images"]: points_range(gap["gap"], gap["low"], gap["high"]) for gap in pair["measured"]}
     return [f"{pair['second']} ahead by, points", *(measured.get(size, "") for size in sizes)]
 
 

@@ -44,7 +44,7 @@ function cardOf(file) {
   throw new Error("this file has no vitrail card");
 }
 
-/** A golden picture, recipe mosaic-1: panes of flat colour, as an input tensor [1, height, width, 3]. */
+/** A golden image, recipe mosaic-1: panes of flat colour, as an input tensor [1, height, width, 3]. */
 function mosaic(ort, panes, seed, height, width) {
   let state = seed;
   const glass = Uint8Array.from({ length: panes * panes * 3 }, () => {
@@ -61,7 +61,7 @@ function mosaic(ort, panes, seed, height, width) {
   return new ort.Tensor("uint8", pixels, [1, height, width, 3]);
 }
 
-function goldenPictures(ort, size) {
+function goldenImages(ort, size) {
   const canvases = PANES.map((panes, k) => mosaic(ort, panes, k + 1, size, size));
   return [...canvases, mosaic(ort, 4, 5, Math.floor((size * 3) / 2) + 1, 2 * size)];
 }
@@ -79,13 +79,13 @@ async function check(ort, session, card) {
   const tolerance = card.golden.tolerance.CPUExecutionProvider;
   const longest = Math.max(...card.golden.embedding_lengths);
   const found = { logits: 0, embedding: 0 };
-  for (const [k, image] of goldenPictures(ort, card.input.size).entries()) {
+  for (const [k, image] of goldenImages(ort, card.input.size).entries()) {
     const { logits, embedding } = await session.run({ image });
     const off = expected[k].map((one, index) => Math.abs(one - logits.data[index]));
     found.logits = Math.max(found.logits, ...off);
     const apart = Math.abs(length(embedding.data) - card.golden.embedding_lengths[k]);
     found.embedding = Math.max(found.embedding, apart / longest);
-    console.log(`picture ${k}: ${card.classes[logits.data.indexOf(Math.max(...logits.data))]}`);
+    console.log(`image ${k}: ${card.classes[logits.data.indexOf(Math.max(...logits.data))]}`);
   }
   return [
     ["logits", found.logits, tolerance * Math.max(1, deviation(expected.flat()))],
@@ -103,7 +103,7 @@ const ort = await import(library);
 const file = await readFile(path);
 const card = cardOf(file);
 if ((card.task ?? "classification") !== "classification") {
-  console.error(`this example checks models of one label a picture; this one answers with ${card.task}`);
+  console.error(`this example checks models of one label an image; this one answers with ${card.task}`);
   process.exit(2);
 }
 const session = await ort.InferenceSession.create(file, { executionProviders: [provider] });

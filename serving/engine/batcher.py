@@ -1,4 +1,4 @@
-"""Pictures of many callers, computed together: a bounded line, and batches taken from its front."""
+"""Images of many callers, computed together: a bounded line, and batches taken from its front."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ Row = TypeVar("Row")
 BUCKETS = (1, 2, 4, 8, 16, 32)
 WINDOW = 0.002  # seconds that the first of the next batch waits for company
 LONGEST_BATCH = 0.1  # seconds: whoever comes next waits for it
-GAIN = 0.97  # of the time a picture, at most, where a larger batch is to be worth its callers' longer wait
+GAIN = 0.97  # of the time an image, at most, where a larger batch is to be worth its callers' longer wait
 
 
-class LineFull(VitrailError):
+class QueueFull(VitrailError):
     """More would wait than may; or nobody may any more."""
 
 
@@ -98,7 +98,7 @@ class Batcher(Generic[Item, Row]):
     async def answer(self, items: Sequence[Item]) -> list[Row]:
         """The rows of these items, in their order; refused at once where not all of them have room to wait."""
         if self.closed or self.length + sum(map(self.size, items)) > self.capacity:
-            raise LineFull("the line is closed" if self.closed else f"{self.length} are waiting already")
+            raise QueueFull("the line is closed" if self.closed else f"{self.length} are waiting already")
         futures = self.queue(items)
         try:
             return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
@@ -192,9 +192,9 @@ def bucket(count: int) -> int:
 
 
 def largest_that_pays(seconds: Callable[[int], float]) -> int:
-    """The bucket up to which each picture is computed faster than in the one before, from the time a batch takes.
+    """The bucket up to which each image is computed faster than in the one before, from the time a batch takes.
 
-    What is gained is the price of a call, and on a GPU the cores that one picture leaves idle. On a CPU a large
+    What is gained is the price of a call, and on a GPU the cores that one image leaves idle. On a CPU a large
     network gains nothing and soon leaves the caches: there batches would cost throughput, and the callers' patience.
     """
     least, chosen, missed = seconds(1), 1, 0

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.errors import CorruptPicture, PictureError
+from vitrail.errors import CorruptImage, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 
@@ -79,7 +79,7 @@ class DecoderProcesses:
             decoder = self.take()
             try:
                 canvas = decoder.fit(data, rule)
-            except PictureError:
+            except ImageError:
                 self.give_back(decoder)
                 raise
             except EOFError:
@@ -87,7 +87,7 @@ class DecoderProcesses:
             else:
                 self.give_back(decoder)
                 return canvas
-        raise CorruptPicture(f"the picture does not decode: its decoder ended with exit code {exit_code}")
+        raise CorruptImage(f"the image does not decode: its decoder ended with exit code {exit_code}")
 
     def take(self) -> DecoderProcess:
         try:
@@ -107,7 +107,7 @@ class DecoderProcesses:
             self.idle.pop().close()
 
 
-def errors_below(kind: type[PictureError]) -> dict[str, type[PictureError]]:
+def errors_below(kind: type[ImageError]) -> dict[str, type[ImageError]]:
     """Every error of an image by its name: what a process may report, and nothing else."""
     found = {kind.__name__: kind}
     for below in kind.__subclasses__():
@@ -115,7 +115,7 @@ def errors_below(kind: type[PictureError]) -> dict[str, type[PictureError]]:
     return found
 
 
-ERRORS = errors_below(PictureError)
+ERRORS = errors_below(ImageError)
 
 
 def write_all(stream: FileIO, data: bytes) -> None:
@@ -152,7 +152,7 @@ def decode_all(requests: FileIO, replies: FileIO) -> None:
         reply: dict[str, object] = {}
         try:
             body = fit(data, InputRule(request["size"], request["resize"])).tobytes()
-        except PictureError as fault:
+        except ImageError as fault:
             reply["error"], body = type(fault).__name__, str(fault).encode()
         del data
         write_all(replies, json.dumps({**reply, "bytes": len(body)}).encode() + b"\n" + body)

@@ -31,7 +31,7 @@ class Caller:
     passes: int = 0  # how many jobs started while this caller was due and its next job had no room
 
 
-class Turns:
+class FairQueue:
     """Starts one job of each caller after the other, as threads and bytes become free.
 
     Costly jobs have threads of their own, so that others never wait for one to end.

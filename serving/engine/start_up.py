@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vitrail.errors import ModelError, VitrailError
-from vitrail.images.golden import golden_pictures
+from vitrail.images.golden import golden_images
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
@@ -18,13 +18,13 @@ from vitrail.runtime.providers import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import BUCKETS, largest_that_pays
 
-QUICK = 0.005  # seconds for a picture: a network that takes no longer may lose more by sharing work than it gains
+QUICK = 0.005  # seconds for an image: a network that takes no longer may lose more by sharing work than it gains
 
 log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
 
 
 def open_model() -> tuple[Classifier, int]:
-    """A model that has proved itself on this machine, and is warm; and how many pictures to give it at once."""
+    """A model that has proved itself on this machine, and is warm; and how many images to give it at once."""
     model = Classifier(settings.model_path(), settings.provider())
     try:
         prove(model)
@@ -43,7 +43,7 @@ def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
     faults: tuple[type[Exception], ...] = (VitrailError, *load_faults())
     try:
         explainer = Explainer(model, path, settings.provider())
-        explainer.evidence(golden_pictures(model.card.input.size)[0][None])
+        explainer.evidence(golden_images(model.card.input.size)[0][None])
     except faults as fault:
         reason = str(fault).splitlines()[0]
         log.warning("nothing can be explained: %s", reason)
@@ -60,18 +60,18 @@ def on_one_core_if_as_fast(model: Classifier) -> Classifier:
 
 
 def prove(model: Classifier) -> None:
-    """Check the model against its golden answers, then send one picture the whole way."""
+    """Check the model against its golden answers, then send one image the whole way."""
     check = check_golden(model)
     if not check.passed:
         raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
     encoded = io.BytesIO()
-    Image.fromarray(golden_pictures(model.card.input.size)[0]).save(encoded, "PNG")
+    Image.fromarray(golden_images(model.card.input.size)[0]).save(encoded, "PNG")
     model.told(model.answer(model.fit(encoded.getvalue())[None]).row(0))
 
 
 def fastest(model: Classifier, size: int) -> float:
     """Seconds for a batch of this size when nothing disturbs it; its plan is made on the way, not for a caller."""
-    batch = np.stack([golden_pictures(model.card.input.size)[-2]] * size)
+    batch = np.stack([golden_images(model.card.input.size)[-2]] * size)
     times: list[float] = []
     while len(times) < 3 or sum(times) < 0.02:
         start = perf_counter()

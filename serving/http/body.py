@@ -72,7 +72,7 @@ async def read_body(request: Request) -> bytes:
                 if length > MAX_BODY:
                     raise BodyTooLarge
                 if not visit.bring(len(chunk)):
-                    raise refused(503, "busy", "the pictures of others fill the memory; try again in a moment")
+                    raise refused(503, "busy", "the images of others fill the memory; try again in a moment")
                 if length > LARGE:
                     start += await large_bodies.take(len(chunk))
                 clock.reschedule(start + PATIENCE + length / SLOWEST)

@@ -14,7 +14,7 @@ MOST_HELD = 160_000_000  # bytes that all who are inside may have brought
 class Visit:
     """One request inside, and how many bytes of its body are held."""
 
-    def __init__(self, door: "Door") -> None:
+    def __init__(self, door: "Gate") -> None:
         self.door = door
         self.came_in_time = door.open
         self.bytes = 0
@@ -28,7 +28,7 @@ class Visit:
         return True
 
 
-class Door:
+class Gate:
     """Open until SIGTERM. Shut, the server still listens: callers are told so, instead of waiting in a dead line."""
 
     def __init__(self) -> None:

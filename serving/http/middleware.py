@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrail.serving.http import access_log as journal
-from vitrail.serving.http.gate import Door
+from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.log_writer import STDOUT
 
@@ -21,15 +21,15 @@ values.ValueClass = values.MutexValue
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
 STAGES = Histogram(
     "vitrail_stage_seconds",
-    "Seconds in each stage: decode and explain for each picture, queue for each picture or array, "
+    "Seconds in each stage: decode and explain for each image, queue for each image or array, "
     "infer for each batch, total from the body to the answer",
     ["stage"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 STAGE = {name: STAGES.labels(name) for name in ("decode", "explain", "queue", "infer", "total")}
-BATCHES = Histogram("vitrail_batch_pictures", "Pictures computed together", buckets=(1, 2, 4, 8, 16, 32))
-WAITING = Gauge("vitrail_waiting_pictures", "Pictures taken in and not yet computed, by what they wait for", ["stage"])
-DECODE_BYTES = Gauge("vitrail_decode_reserved_bytes", "Memory reserved for the pictures that are being decoded")
+BATCHES = Histogram("vitrail_batch_images", "Images computed together", buckets=(1, 2, 4, 8, 16, 32))
+WAITING = Gauge("vitrail_waiting_images", "Images taken in and not yet computed, by what they wait for", ["stage"])
+DECODE_BYTES = Gauge("vitrail_decode_reserved_bytes", "Memory reserved for the images that are being decoded")
 REFUSED = Counter("vitrail_refused", "Requests that were turned away or given up, by reason", ["reason"])
 READY = Gauge("vitrail_ready", "1 where the model is ready, on the provider in use", ["provider"])
 DROPPED = Counter("vitrail_log_lines_dropped", "Log lines that standard output did not take")
@@ -59,7 +59,7 @@ def metrics() -> bytes:
 class Watch:
     """Wraps the whole application, so that even its failures carry an id and are counted."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Gate) -> None:
         self.app = app
         self.door = door
 

@@ -8,10 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from vitrail.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedFormat, VitrailError
+from vitrail.errors import CorruptImage, ImageError, ImageTooLarge, UnsupportedFormat, VitrailError
 
 MEDIA_TYPE = "application/problem+json"
-PICTURE_STATUS = {UnsupportedFormat: 415, CorruptPicture: 422, PictureTooLarge: 413}
+IMAGE_STATUS = {UnsupportedFormat: 415, CorruptImage: 422, ImageTooLarge: 413}
 HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 Document = dict[str, Any]
@@ -27,7 +27,7 @@ class Problem(VitrailError):
         self.headers = headers
 
     def document(self) -> Document:
-        """The members of RFC 9457, and `code`; the same for a whole answer and for one picture of several."""
+        """The members of RFC 9457, and `code`; the same for a whole answer and for one image of several."""
         return {
             "type": f"urn:vitrail:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
@@ -37,8 +37,8 @@ class Problem(VitrailError):
         }
 
 
-def picture_problem(fault: PictureError) -> Problem:
-    return Problem(PICTURE_STATUS[type(fault)], fault.code, str(fault))
+def image_problem(fault: ImageError) -> Problem:
+    return Problem(IMAGE_STATUS[type(fault)], fault.code, str(fault))
 
 
 def problem_response(request: Request, problem: Problem, **more: Any) -> Response:

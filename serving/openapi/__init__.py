@@ -16,7 +16,7 @@ PATHS: Json = {
     "/livez": get("livez", "The process answers", "application/json", ref("Live")),
     "/readyz": get(
         "readyz",
-        "The model is loaded and answers its golden pictures rightly, and the server is not stopping",
+        "The model is loaded and answers its golden images rightly, and the server is not stopping",
         "application/json",
         ref("Ready"),
         **{"503": good("Not ready, with the reason", "application/json", ref("Ready"))},
@@ -58,7 +58,7 @@ DOCUMENT: Json = {
     "info": {
         "title": "vitrail",
         "version": __version__,
-        "description": "Labels pictures with one vitrail model. Every error is application/problem+json, whose member "
+        "description": "Labels images with one vitrail model. Every error is application/problem+json, whose member "
         "code is what a program reads; another path is 404 not_found, another method 405 method_not_allowed. What is "
         "no HTTP/1.1 is 400 bad_http, 408 head_too_slow, 431 head_too_large or 501 unsupported_transfer_coding.",
     },

@@ -47,6 +47,6 @@ def not_ready(kind: str = "Problem") -> Json:
 
 
 def overloaded(kind: str = "Problem") -> Json:
-    busy = "Too many pictures are waiting already, the model is not ready, or the server is stopping"
+    busy = "Too many images are waiting already, the model is not ready, or the server is stopping"
     late = "No answer within the server's deadline, which VITRAIL_DEADLINE sets"
     return {**retried(problems(kind, _503=busy)), **problems(kind, _504=late)}

@@ -59,12 +59,12 @@ SCHEMAS: Json = {
         "oneOf": [
             record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}),
             record({"values": several(ref("Value"))}),
-            record({"places": ref("Places")}),
+            record({"grid": ref("Grid")}),
             record({"error": ref("Fault")}),
         ]
     },
     "Value": record({"name": TEXT, "value": {"type": "number"}}),
-    "Places": record({"labels": several(several(TEXT)), "probabilities": several(several(PROBABILITY))}),
+    "Grid": record({"labels": several(several(TEXT)), "probabilities": several(several(PROBABILITY))}),
     "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
     "Embeddings": record({"model": record(IDENTITY), "predictions": several(ref("Embedding"))}),
     "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Fault")})]},

@@ -1,7 +1,7 @@
 """The routes below /v2: the Open Inference Protocol."""
 
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.request_images import MAX_PICTURES
+from vitrail.serving.http.request_images import MAX_IMAGES
 from vitrail.serving.openapi.parts import FILE, content, get, not_ready, overloaded, problems
 from vitrail.serving.openapi.schemas import TEXT, WHOLE, Json, ref
 from vitrail.serving.routes.v2.tensors import MAX_SIDE
@@ -39,10 +39,10 @@ READY = health("v2_model_ready", "The model is ready", "ProtocolModelReady", **U
 INFER: Json = {
     "post": {
         "operationId": "v2_infer",
-        "summary": "Answer pictures as tensors",
-        "description": f"One input, image, of 1 to {MAX_PICTURES} pictures. UINT8 [N, height, width, 3] is RGB: of the "
+        "summary": "Answer images as tensors",
+        "description": f"One input, image, of 1 to {MAX_IMAGES} images. UINT8 [N, height, width, 3] is RGB: of the "
         "size of the model's canvas they are computed together with what other callers send, else resized in the "
-        f"graph, one by one, up to {MAX_SIDE} a side. BYTES [N] are encoded pictures, decoded as in /v1/classify; in "
+        f"graph, one by one, up to {MAX_SIDE} a side. BYTES [N] are encoded images, decoded as in /v1/classify; in "
         "JSON each is base64. Numbers in JSON may be flat, or nested as the shape. An output that is asked for with "
         "the parameter classification has so many of its best classes, as value:index:label. Parameters that are not "
         "known are passed over.",
@@ -79,10 +79,10 @@ INFER: Json = {
                 "bad_tensor: the input's name, datatype, "
                 "shape or data; bad_base64; bad_output, bad_parameter, no_shared_memory: what is asked for",
                 _408="body_too_slow",
-                _413="body_too_large, picture_too_large (pixels, memory or parts) or too_many_pictures",
-                _415="unsupported_format: an element of BYTES that is not a picture that is read here; "
+                _413="body_too_large, image_too_large (pixels, memory or parts) or too_many_images",
+                _415="unsupported_format: an element of BYTES that is not an image that is read here; "
                 "unsupported_media_type, unsupported_encoding: not a kind of body that is",
-                _422="corrupt_picture: an element of BYTES is damaged",
+                _422="corrupt_image: an element of BYTES is damaged",
             ),
             **UNKNOWN,
             **overloaded(KIND),

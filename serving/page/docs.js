@@ -69,7 +69,7 @@ function parameters(operation) {
 function bodies(operation, named) {
   return Object.entries(operation.requestBody?.content ?? {}).map(([type, { schema }]) => [
     make("dt", code(type)),
-    make("dd", schema.contentMediaType ? schema.description ?? "the bytes of one picture" : block(shape(schema, named))),
+    make("dd", schema.contentMediaType ? schema.description ?? "the bytes of one image" : block(shape(schema, named))),
   ]);
 }
 

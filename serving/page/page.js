@@ -1,4 +1,4 @@
-// The page: one picture in, its labels out, and where in it they were seen. Texts from the server are set as text, never as HTML.
+// The page: one image in, its labels out, and where in it they were seen. Texts from the server are set as text, never as HTML.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -23,16 +23,16 @@ function make(name, content, properties = {}) {
 }
 
 // Labels are buttons where the server can tell what speaks for each.
-function show(labels, picture) {
+function show(labels, image) {
   say("");
   for (const { label, probability } of labels) {
     const parts = [make("span", [label]), make("output", [percent(probability)])];
     const row = make(explains ? "button" : "div", parts, { className: "row" });
     row.style.setProperty("--share", percent(probability).replace(" ", ""));
-    if (explains) row.addEventListener("click", () => explain(picture, label, row));
+    if (explains) row.addEventListener("click", () => explain(image, label, row));
     element("labels").append(make("li", [row]));
   }
-  if (explains) explain(picture, labels[0].label, element("labels").querySelector("button"));
+  if (explains) explain(image, labels[0].label, element("labels").querySelector("button"));
 }
 
 // Values, or of each label the share of places that it takes: nothing to ask further about.
@@ -51,28 +51,28 @@ function shares({ labels }) {
   return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of places`]);
 }
 
-function showPrediction({ labels, values, places }, picture) {
-  if (labels) show(labels, picture);
-  else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(places));
+function showPrediction({ labels, values, grid }, image) {
+  if (labels) show(labels, image);
+  else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(grid));
 }
 
-async function explain(picture, label, chosen) {
+async function explain(image, label, chosen) {
   const mine = ++latest;
   for (const row of element("labels").querySelectorAll("button")) row.ariaPressed = row === chosen;
   element("evidence").classList.add("waiting");
-  const answer = await ask(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, picture);
+  const answer = await ask(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, image);
   if (mine !== latest) return;
   element("evidence").hidden = !answer.overlay; // the labels stand, even where they cannot be explained
   element("evidence").classList.remove("waiting");
   element("overlay").src = `data:image/png;base64,${answer.overlay}`;
-  element("overlay").alt = `The picture, with the places that speak for ${label} and those against it`;
+  element("overlay").alt = `The image, with the places that speak for ${label} and those against it`;
   element("why").textContent = `Why ${label}?`;
 }
 
-// What the server says of a picture; its problem, or ours with reaching it, has a title.
-async function ask(address, picture) {
+// What the server says of an image; its problem, or ours with reaching it, has a title.
+async function ask(address, image) {
   const body = new FormData();
-  body.append("image", picture, "picture");
+  body.append("image", image, "image");
   try {
     const response = await fetch(address, { method: "POST", body });
     return await response.json();
@@ -81,32 +81,32 @@ async function ask(address, picture) {
   }
 }
 
-function preview(picture) {
+function preview(image) {
   const image = element("preview");
   URL.revokeObjectURL(image.src);
   image.onload = () => element("drop").classList.toggle("tiny", image.naturalWidth <= TINY);
-  image.src = URL.createObjectURL(picture);
-  image.alt = picture.name || "the picture";
+  image.src = URL.createObjectURL(image);
+  image.alt = image.name || "the image";
   image.hidden = false;
   element("hint").hidden = true;
   element("drop").classList.add("full");
 }
 
-async function classify(picture) {
+async function classify(image) {
   const mine = ++latest;
-  preview(picture);
-  if (picture.size > LARGE) return say("This picture is larger than 20 MB.", true);
+  preview(image);
+  if (image.size > LARGE) return say("This image is larger than 20 MB.", true);
   say("looking…");
-  const answer = await ask("v1/classify", picture);
+  const answer = await ask("v1/classify", image);
   await introduced;
   if (mine !== latest) return;
-  if (answer.predictions) showPrediction(answer.predictions[0], picture);
+  if (answer.predictions) showPrediction(answer.predictions[0], image);
   else say(`${answer.title}: ${answer.detail}`, true);
 }
 
 function take(files) {
-  const [picture] = files;
-  if (picture) classify(picture);
+  const [image] = files;
+  if (image) classify(image);
 }
 
 async function introduce() {
@@ -118,7 +118,7 @@ async function introduce() {
     if (!response.ok) throw new Error(detail);
     explains = explanations !== null;
     const where = provider.startsWith("CPU") ? "on the CPU" : "on the GPU";
-    const what = `${card.classes.length} ${card.task === "values" ? "values" : "classes"}`;
+    const what = `${card.classes.length} ${card.task === "regression" ? "values" : "classes"}`;
     const right = card.test_accuracy ? `, ${percent(card.test_accuracy.value)} right in its test` : "";
     element("model").textContent = `${what}${right}, ${where}`;
   } catch (fault) {

@@ -45,7 +45,7 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready once the golden pictures were answered rightly; the reason says why not, or what is amiss."""
+    """Ready once the golden images were answered rightly; the reason says why not, or what is amiss."""
     engine: Engine = request.app.state.engine
     loaded = engine.model
     ready = loaded is not None and engine.door.open

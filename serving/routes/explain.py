@@ -1,4 +1,4 @@
-"""POST /v1/explain: one picture → where in it the evidence for a label lies."""
+"""POST /v1/explain: one image → where in it the evidence for a label lies."""
 
 import io
 from base64 import b64encode
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from vitrail.errors import PictureError
+from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.plots.overlay import draw_overlay
 from vitrail.serving.engine.engine import Canvas, Engine
 from vitrail.serving.http.cancellation import attended
-from vitrail.serving.http.problems import Problem, picture_problem
-from vitrail.serving.http.request_images import pictures_in
+from vitrail.serving.http.problems import Problem, image_problem
+from vitrail.serving.http.request_images import images_in
 from vitrail.serving.routes.classify import identity
 
 
 async def explain(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model, explainer = engine.ready(), engine.explains()
-    await engine.let_in()
+    await engine.admit()
     index, drawn = label_of(request, model), overlay_of(request)
-    pictures = await pictures_in(request)
-    if len(pictures) > 1:
-        raise Problem(400, "one_picture", f"one picture is explained at a time; {len(pictures)} were sent")
+    images = await images_in(request)
+    if len(images) > 1:
+        raise Problem(400, "one_image", f"one image is explained at a time; {len(images)} were sent")
     async with attended(request.receive, engine.deadline):
-        (canvas,) = await engine.canvases(pictures)
-        if isinstance(canvas, PictureError):
-            raise picture_problem(canvas)
+        (canvas,) = await engine.canvases(images)
+        if isinstance(canvas, ImageError):
+            raise image_problem(canvas)
         if index is None:
             index = int((await engine.answer([canvas])).probabilities[0].argmax())
         evidence = await engine.evidence(canvas, index)

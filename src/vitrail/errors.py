@@ -20,32 +20,32 @@ class UsageError(VitrailError):
         return cls(f"{' '.join(str(fault).split())} (see `{command} --help`)")
 
 
-class PictureError(VitrailError):
+class ImageError(VitrailError):
     """These bytes cannot be shown to a model."""
 
-    code = "bad_picture"
+    code = "bad_image"
 
 
-class UnsupportedFormat(PictureError):
-    """Not one of the picture formats that vitrail reads."""
+class UnsupportedFormat(ImageError):
+    """Not one of the image formats that vitrail reads."""
 
     code = "unsupported_format"
 
 
-class CorruptPicture(PictureError):
-    """A known format, but the picture does not decode."""
+class CorruptImage(ImageError):
+    """A known format, but the image does not decode."""
 
-    code = "corrupt_picture"
+    code = "corrupt_image"
 
 
-class PictureTooLarge(PictureError):
+class ImageTooLarge(ImageError):
     """More pixels than vitrail is willing to decode."""
 
-    code = "picture_too_large"
+    code = "image_too_large"
 
 
 class DataError(VitrailError):
-    """A folder of pictures, or a set, that cannot be learnt from."""
+    """A folder of images, or a set, that cannot be learnt from."""
 
 
 class DamagedImages(DataError):
@@ -57,7 +57,7 @@ class DamagedImages(DataError):
         self.faults = tuple(sorted(faults))
         more = f"; and {len(faults) - self.NAMED} more" if len(faults) > self.NAMED else ""
         named = "; ".join(self.faults[: self.NAMED])
-        super().__init__(f"{len(faults)} picture(s) do not decode, mend or remove them: {named}{more}")
+        super().__init__(f"{len(faults)} image(s) do not decode, mend or remove them: {named}{more}")
 
 
 class ModelError(VitrailError):

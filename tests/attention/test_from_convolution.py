@@ -18,7 +18,7 @@ def convolution(kernel: int | tuple[int, int] = 3, **others: object) -> nn.Conv2
     return nn.Conv2d(3, 5, kernel, padding=padding, **others)  # type: ignore[arg-type]
 
 
-def pictures(*shape: int) -> torch.Tensor:
+def images(*shape: int) -> torch.Tensor:
     return torch.randn(2, 3, *(shape or (8, 8)), generator=torch.Generator().manual_seed(1))
 
 
@@ -26,13 +26,13 @@ def pictures(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("others", [{}, {"bias": False}, {"padding": 1}])
 def test_nine_heads_are_a_convolution(others: dict, shape: tuple[int, int]) -> None:
     conv = convolution(**others).double()
-    found = conv_to_attention(conv)(pictures(*shape).double())
-    torch.testing.assert_close(found, conv(pictures(*shape).double()), atol=1e-12, rtol=0)
+    found = conv_to_attention(conv)(images(*shape).double())
+    torch.testing.assert_close(found, conv(images(*shape).double()), atol=1e-12, rtol=0)
 
 
 def test_in_single_precision_they_are_as_near_as_its_digits() -> None:
     conv = convolution()
-    torch.testing.assert_close(conv_to_attention(conv)(pictures()), conv(pictures()), atol=4e-5, rtol=0)
+    torch.testing.assert_close(conv_to_attention(conv)(images()), conv(images()), atol=4e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kernel", [1, 5, (3, 5), (1, 7)])
@@ -40,8 +40,8 @@ def test_kernels_of_any_odd_size_have_a_head_for_each_place(kernel: int | tuple[
     conv = convolution(kernel).double()
     attention = conv_to_attention(conv)
     assert len(attention.values) == conv.kernel_size[0] * conv.kernel_size[1]
-    expected = conv(pictures().double())
-    torch.testing.assert_close(attention(pictures().double()), expected, atol=1e-12, rtol=0)
+    expected = conv(images().double())
+    torch.testing.assert_close(attention(images().double()), expected, atol=1e-12, rtol=0)
 
 
 def test_each_head_looks_at_one_place() -> None:
@@ -63,7 +63,7 @@ def test_its_scores_are_quadratic_positions() -> None:
     assert torch.equal(positions.bias(offsets), (features @ looks.T).T)
 
 
-def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_picture() -> None:
+def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_image() -> None:
     """The parts of a network: queries and keys at zero, values as they are, the kernel in the last projection."""
     conv = convolution().double()
     kind = fitted(MECHANISMS["softmax"], (8, 8), 0, Quadratic)
@@ -75,8 +75,8 @@ def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_
         attention.proj.bias.copy_(conv.bias)
         attention.positions.centre.copy_(torch.cartesian_prod(torch.arange(-1.0, 2), torch.arange(-1.0, 2)))
         attention.positions.sharpness.fill_(SHARPNESS)
-    found = attention(pictures().double().flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8))
-    expected = conv(pictures().double())
+    found = attention(images().double().flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8))
+    expected = conv(images().double())
     torch.testing.assert_close(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-12, rtol=0)
     assert (found - expected).abs().max() > 0.1  # at the edge there are no zeros to look at
 
@@ -84,8 +84,8 @@ def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_
 def test_it_learns_as_the_convolution_would() -> None:
     conv = convolution().double()
     attention = conv_to_attention(conv)
-    conv(pictures().double()).square().sum().backward()
-    attention(pictures().double()).square().sum().backward()
+    conv(images().double()).square().sum().backward()
+    attention(images().double()).square().sum().backward()
     assert conv.weight.grad is not None
     assert attention.values.grad is not None
     as_kernel = attention.values.grad.permute(2, 1, 0).unflatten(2, (3, 3))
@@ -119,8 +119,8 @@ def test_the_convolution_stays_as_it_was() -> None:
 )
 def test_every_option_of_a_convolution_is_kept(others: dict) -> None:
     conv = convolution(**others).double()
-    expected = conv(pictures(7, 9).double())
-    torch.testing.assert_close(conv_to_attention(conv)(pictures(7, 9).double()), expected, atol=1e-12, rtol=0)
+    expected = conv(images(7, 9).double())
+    torch.testing.assert_close(conv_to_attention(conv)(images(7, 9).double()), expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("channels", "out", "groups"), [(4, 6, 2), (6, 6, 6), (3, 9, 3)])
@@ -136,7 +136,7 @@ def test_groups_mix_channels_of_their_own_alone(channels: int, out: int, groups:
 @pytest.mark.parametrize(
     "layer", [nn.Conv1d(3, 5, 3), nn.Conv3d(3, 5, 3), nn.ConvTranspose2d(3, 5, 3), nn.Linear(3, 5)]
 )
-def test_what_is_no_convolution_of_pictures_is_refused_by_its_name(layer: nn.Module) -> None:
+def test_what_is_no_convolution_of_images_is_refused_by_its_name(layer: nn.Module) -> None:
     with pytest.raises(UsageError, match=f"only an nn.Conv2d .* not {type(layer).__name__}"):
         conv_to_attention(layer)  # type: ignore[arg-type]
 
@@ -144,7 +144,7 @@ def test_what_is_no_convolution_of_pictures_is_refused_by_its_name(layer: nn.Mod
 def test_a_layer_on_overlapping_patches_is_a_convolution() -> None:
     """The fully connected layer over a window of neighbours, the same for each place."""
     conv = convolution().double()
-    windows = patchify(F.pad(pictures().double(), (1, 1, 1, 1)), patch=3, stride=1)
+    windows = patchify(F.pad(images().double(), (1, 1, 1, 1)), patch=3, stride=1)
     found = F.linear(windows.vectors, conv.weight.flatten(1), conv.bias)
-    expected = conv(pictures().double()).flatten(2).transpose(1, 2)
+    expected = conv(images().double()).flatten(2).transpose(1, 2)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)

@@ -71,7 +71,7 @@ def refuse_no_numbers(module: SelfAttention, x: Tensor, seen: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("prefix", [0, 2])
 def test_who_sees_nothing_finds_nothing(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
-    """Of two pictures all vectors of the first are masked; the second must not notice."""
+    """Of two images all vectors of the first are masked; the second must not notice."""
     module, x = made(*pair, prefix=prefix), vectors(30 + prefix)
     seen = kept(2, 30 + prefix)
     alone = module(x[1:], attn_mask=seen[1:])

@@ -49,7 +49,7 @@ def test_the_table_has_means_and_spreads(fits):
     assert json.loads(to_json(PLAN, fits))["fits"][1]["form"] == "window reach=1"
 
 
-def test_each_pass_sees_every_picture_once():
+def test_each_pass_sees_every_image_once():
     seen = np.concatenate([batch.numpy() for batch in batches(10, 4, 5, seed=0)])
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
 

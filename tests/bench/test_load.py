@@ -99,10 +99,10 @@ def test_arrivals_have_the_rate_of_their_stage() -> None:
 
 
 def test_the_form_is_read_as_a_file(counting: Counting) -> None:
-    kind, body = multipart(b"\xff\xd8picture")
+    kind, body = multipart(b"\xff\xd8image")
     assert ask(counting.server_port, "POST", "/good", kind, body) == (200, b"ok")
     boundary = kind.partition("boundary=")[2]
     head, _, rest = body.partition(b"\r\n\r\n")
     assert head.startswith(b"--" + boundary.encode())
     assert b'name="image"; filename=' in head
-    assert rest == b"\xff\xd8picture\r\n--" + boundary.encode() + b"--\r\n"
+    assert rest == b"\xff\xd8image\r\n--" + boundary.encode() + b"--\r\n"

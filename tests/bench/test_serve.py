@@ -51,7 +51,7 @@ def test_answers_are_read_in_the_shape_that_each_server_gives_them() -> None:
     assert of_protocol({"outputs": [{"data": [json.dumps({"labels": labels})]}]}) == expected
 
 
-def test_uploads_are_different_pictures_and_the_same_every_time() -> None:
+def test_uploads_are_different_images_and_the_same_every_time() -> None:
     found = uploads(8, seed=3)
     assert len(set(found)) == COUNT
     assert found == uploads(8, seed=3)

@@ -1,4 +1,4 @@
-"""Small folders of pictures with a table in them."""
+"""Small folders of images with a table in them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes pictures 0.png, 1.png, … of 6 × 4 pixels, and a table of these lines."""
+    """Writes images 0.png, 1.png, … of 6 × 4 pixels, and a table of these lines."""
 
-    def written(table: str, lines: Sequence[str], pictures: int = 12) -> Path:
-        folder = tmp_path / "pictures"
+    def written(table: str, lines: Sequence[str], images: int = 12) -> Path:
+        folder = tmp_path / "images"
         folder.mkdir(exist_ok=True)
-        for number in range(pictures):
+        for number in range(images):
             Image.fromarray(np.full((4, 6, 3), 20 * number % 256, np.uint8)).save(folder / f"{number}.png")
         (folder / table).write_text("\n".join(lines) + "\n", "utf-8")
         return folder

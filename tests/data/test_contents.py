@@ -17,7 +17,7 @@ from vitrail.images.canvas import InputRule
 from ..sources import FOLDERS, idx, maps
 
 RULE = InputRule(8)
-NAMED = ("digits", "digit-scenes-places")
+NAMED = ("digits", "digit-scenes-dense")
 
 
 @pytest.fixture(params=[*FOLDERS, *NAMED])
@@ -64,7 +64,7 @@ def test_the_same_set_elsewhere_has_the_same_contents(place: str, tmp_path: Path
 
 def test_a_subset_is_chosen_from_all_that_decides_it(place: str) -> None:
     source = open_source(place, 0)
-    draws = [Selection(place, pictures=20, draw=draw) for draw in (0, 3)]
+    draws = [Selection(place, images=20, draw=draw) for draw in (0, 3)]
     names = [[selection.contents(source, part).names for part in PARTS] for selection in draws]
     assert len(names[1][0]) + len(names[1][1]) == 20
     assert names[0][0] != names[1][0]

@@ -1,4 +1,4 @@
-"""Scenes of digits: three questions about the same pictures, whose answers agree."""
+"""Scenes of digits: three questions about the same images, whose answers agree."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ RULE = InputRule(24)
 
 @pytest.fixture(scope="module")
 def sources() -> dict[str, DigitScenes]:
-    return {task: open_source(f"digit-scenes-{task}", 0) for task in ("labels", "values", "places")}
+    return {task: open_source(f"digit-scenes-{task}", 0) for task in ("multilabel", "regression", "dense")}
 
 
 def test_the_three_targets_are_of_the_same_scenes(sources) -> None:
     parts = {task: source.read("val", RULE) for task, source in sources.items()}
-    labels, values, maps = (parts[task].labels for task in ("labels", "values", "places"))
-    assert all(np.array_equal(part.images, parts["labels"].images) for part in parts.values())
+    labels, values, maps = (parts[task].labels for task in ("multilabel", "regression", "dense"))
+    assert all(np.array_equal(part.images, parts["multilabel"].images) for part in parts.values())
     assert len(labels) == SCENES["val"]
     for row, (count, total), places in zip(labels, values, maps, strict=True):
         there, pixels = np.unique(places[places != NOTHING], return_counts=True)
@@ -30,24 +30,24 @@ def test_the_three_targets_are_of_the_same_scenes(sources) -> None:
 
 
 def test_digits_lie_where_the_map_says(sources) -> None:
-    pictures, real = sources["places"].read("test", RULE), Digits(0).read("test", InputRule(8))
+    images, real = sources["dense"].read("test", RULE), Digits(0).read("test", InputRule(8))
     squares = {label: real.images[real.labels == label, ..., 0] for label in range(10)}
-    for picture, places in zip(pictures.images[:20], pictures.labels[:20], strict=True):
-        assert not picture[places == NOTHING].any()
+    for image, places in zip(images.images[:20], images.labels[:20], strict=True):
+        assert not image[places == NOTHING].any()
         for top in range(17):
             for left in range(17):
-                square, below = picture[top : top + 8, left : left + 8, 0], places[top : top + 8, left : left + 8]
+                square, below = image[top : top + 8, left : left + 8, 0], places[top : top + 8, left : left + 8]
                 if any(np.array_equal(square, one) for one in squares.get(int(below[0, 0]), [])):
                     assert (below == below[0, 0]).all()
         assert (places != NOTHING).any()
 
 
 def test_test_scenes_show_test_digits_alone(sources) -> None:
-    """A scene with one digit has its pixels, and those are of a picture of the same part."""
+    """A scene with one digit has its pixels, and those are of an image of the same part."""
     real = {
         part: {image.tobytes() for image in Digits(0).read(part, InputRule(8)).images} for part in ("train", "test")
     }
-    maps, scenes = (getattr(sources["places"].read("test", RULE), name) for name in ("labels", "images"))
+    maps, scenes = (getattr(sources["dense"].read("test", RULE), name) for name in ("labels", "images"))
     seen = []
     for scene, places in zip(scenes, maps, strict=True):
         if (places != NOTHING).sum() == 64:
@@ -59,13 +59,13 @@ def test_test_scenes_show_test_digits_alone(sources) -> None:
 
 
 def test_seeds_and_parts_differ_and_repeat_themselves() -> None:
-    first, again, other = (DigitScenes("values", seed) for seed in (0, 0, 1))
+    first, again, other = (DigitScenes("regression", seed) for seed in (0, 0, 1))
     assert first.fingerprint == again.fingerprint != other.fingerprint
     train, val = (first.read(part, RULE).images[:500] for part in ("train", "val"))
     assert not np.array_equal(train, val)
 
 
-@pytest.mark.parametrize("task", ["labels", "places"])
+@pytest.mark.parametrize("task", ["multilabel", "dense"])
 def test_subsets_are_nested(task: str, sources) -> None:
     labels = sources[task].labels("train")
     small, large = (set(nested_subset(labels, count, 0).tolist()) for count in (100, 300))
@@ -73,6 +73,6 @@ def test_subsets_are_nested(task: str, sources) -> None:
     assert small < large
 
 
-def test_whole_pictures_are_the_canvases_of_their_own_size(sources) -> None:
-    source = sources["labels"]
+def test_whole_images_are_the_canvases_of_their_own_size(sources) -> None:
+    source = sources["multilabel"]
     assert np.array_equal(source.whole("test", 7), source.read("test", RULE, np.array([7])).images[0])

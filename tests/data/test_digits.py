@@ -16,10 +16,10 @@ def test_canvases_are_scikit_learns_digits_as_bytes() -> None:
     source = Digits()
     found = set()
     for part in PARTS:
-        pictures = source.read(part, InputRule(8))
-        assert (pictures.images[..., 0] == pictures.images[..., 2]).all()
-        flat = pictures.images[..., 0].reshape(-1, 64).astype(int)
-        found |= {(tuple(row), int(label)) for row, label in zip(flat, pictures.labels, strict=True)}
+        images = source.read(part, InputRule(8))
+        assert (images.images[..., 0] == images.images[..., 2]).all()
+        flat = images.images[..., 0].reshape(-1, 64).astype(int)
+        found |= {(tuple(row), int(label)) for row, label in zip(flat, images.labels, strict=True)}
     assert found == expected
 
 

@@ -21,14 +21,14 @@ Fill = Callable[..., Path]
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Fill:
-    """Write `count` pictures of one colour into a folder below the root."""
+    """Write `count` images of one colour into a folder below the root."""
 
     def write(folder: str, count: int, colour: str = "red") -> Path:
-        target = tmp_path / "pictures" / folder
+        target = tmp_path / "images" / folder
         target.mkdir(parents=True, exist_ok=True)
         for number in range(count):
             Image.new("RGB", (10 + number, 12), colour).save(target / f"{number}.png")
-        return tmp_path / "pictures"
+        return tmp_path / "images"
 
     return write
 
@@ -45,10 +45,10 @@ def test_parts_that_are_folders_are_taken_as_they_are(fill: Fill, val: str) -> N
     source = Folders(root)
     assert source.classes == ("cat", "dog")
     assert counts(source) == [6, 4, 2]
-    pictures = source.read("test", RULE)
-    assert pictures.images[0, 0, 0].tolist() == [255, 0, 0]
-    assert pictures.images[1, 7, 7].tolist() == [0, 0, 255]
-    assert pictures.names == ("test/cat/0.png", "test/dog/0.png")
+    images = source.read("test", RULE)
+    assert images.images[0, 0, 0].tolist() == [255, 0, 0]
+    assert images.images[1, 7, 7].tolist() == [0, 0, 255]
+    assert images.names == ("test/cat/0.png", "test/dog/0.png")
 
 
 def test_one_pile_is_split_by_the_seed(fill: Fill) -> None:
@@ -69,15 +69,15 @@ def test_a_missing_part_is_cut_from_training(fill: Fill, given: str, expected: l
     assert counts(Folders(root)) == expected
 
 
-def test_pictures_in_deeper_folders_and_capital_endings_count(fill: Fill) -> None:
+def test_images_in_deeper_folders_and_capital_endings_count(fill: Fill) -> None:
     fill("cat/indoors", 3)
     root = fill("dog", 3)
     (root / "dog/0.png").rename(root / "dog/0.PNG")
-    (root / "dog/notes.txt").write_text("no picture")
+    (root / "dog/notes.txt").write_text("no image")
     assert sum(counts(Folders(root))) == 6
 
 
-def test_the_fingerprint_shows_an_edited_picture(fill: Fill) -> None:
+def test_the_fingerprint_shows_an_edited_image(fill: Fill) -> None:
     fill("cat", 5)
     root = fill("dog", 5)
     before = Folders(root).fingerprint
@@ -86,12 +86,12 @@ def test_the_fingerprint_shows_an_edited_picture(fill: Fill) -> None:
     assert before != Folders(root).fingerprint
 
 
-def test_all_pictures_that_do_not_decode_are_named(fill: Fill) -> None:
+def test_all_images_that_do_not_decode_are_named(fill: Fill) -> None:
     for folder in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog"):
         root = fill(folder, 2)
     (root / "train/cat/bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (root / "train/dog/empty.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"2 picture\(s\) do not decode") as fault:
+    with pytest.raises(DataError, match=r"2 image\(s\) do not decode") as fault:
         Folders(root).read("train", RULE)
     assert "cat/bad.jpg" in str(fault.value)
     assert "dog/empty.png" in str(fault.value)
@@ -114,7 +114,7 @@ def test_folders_that_cannot_be_learnt_from_are_refused(fill: Fill, tmp_path: Pa
     with pytest.raises(DataError, match="only one class, 'cat'"):
         Folders(root)
     (root / "dog").mkdir()
-    with pytest.raises(DataError, match="no pictures of class 'dog'"):
+    with pytest.raises(DataError, match="no images of class 'dog'"):
         Folders(root)
     fill("dog", 2)
     with pytest.raises(DataError, match="'dog' has 2"):
@@ -122,7 +122,7 @@ def test_folders_that_cannot_be_learnt_from_are_refused(fill: Fill, tmp_path: Pa
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_a_real_set_as_folders_comes_back_picture_by_picture(tmp_path: Path) -> None:
+def test_a_real_set_as_folders_comes_back_image_by_image(tmp_path: Path) -> None:
     with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
         grey = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:200]
     with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:
@@ -133,20 +133,20 @@ def test_a_real_set_as_folders_comes_back_picture_by_picture(tmp_path: Path) -> 
         Image.fromarray(drawn).save(path)
     source = Folders(tmp_path)
     for part in PARTS:
-        pictures = source.read(part, InputRule(28))
-        for image, label, name in zip(pictures.images, pictures.labels, pictures.names, strict=True):
+        images = source.read(part, InputRule(28))
+        for image, label, name in zip(images.images, images.labels, images.names, strict=True):
             number = int(Path(name).stem)
             assert np.array_equal(image, np.repeat(grey[number][..., None], 3, axis=2))
             assert label == labels[number]
 
 
-def test_only_chosen_pictures_are_read(fill: Fill) -> None:
+def test_only_chosen_images_are_read(fill: Fill) -> None:
     for folder in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog"):
         root = fill(folder, 3)
     (root / "train/cat/0.png").write_bytes(b"broken")
-    pictures = Folders(root).read("train", RULE, np.array([1, 5]))
-    assert pictures.names == ("train/cat/1.png", "train/dog/2.png")
-    assert pictures.labels.tolist() == [0, 1]
+    images = Folders(root).read("train", RULE, np.array([1, 5]))
+    assert images.names == ("train/cat/1.png", "train/dog/2.png")
+    assert images.labels.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("root", [".", "..", "a", "/a/b", "a/../b"])

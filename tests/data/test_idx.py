@@ -28,15 +28,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pictures_and_labels_are_those_that_were_written(folder):
+def test_images_and_labels_are_those_that_were_written(folder):
     source = open_source(str(folder), seed=0)
     assert isinstance(source, Idx)
     assert source.classes == ("0", "1", "2", "3")
     assert source.labels("test").tolist() == LABELS["t10k"].tolist()
     assert (source.whole("test", 3) == GREY["t10k"][3][..., None]).all()
-    pictures = source.read("test", InputRule(8, "pad"))
-    assert pictures.images.shape == (10, 8, 8, 3)
-    assert pictures.names[3] == "t10k 3"
+    images = source.read("test", InputRule(8, "pad"))
+    assert images.images.shape == (10, 8, 8, 3)
+    assert images.names[3] == "t10k 3"
 
 
 def test_a_fifth_validates_and_none_twice(folder):
@@ -59,7 +59,7 @@ def test_the_fingerprint_is_that_of_the_contents(folder):
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("t10k-labels-idx1-ubyte", idx(LABELS["t10k"][:5]), "10 pictures and 5 labels"),
+        ("t10k-labels-idx1-ubyte", idx(LABELS["t10k"][:5]), "10 images and 5 labels"),
         ("t10k-labels-idx1-ubyte", idx(GREY["t10k"]), "no IDX file of 1 dimension"),
         ("t10k-labels-idx1-ubyte", idx(LABELS["t10k"])[:-1], "is damaged"),
         ("t10k-labels-idx1-ubyte", b"\0", "is damaged"),

@@ -1,4 +1,4 @@
-"""Folders with maps.csv: maps go where their pictures go, are never blended, and every fault is named."""
+"""Folders with maps.csv: maps go where their images go, are never blended, and every fault is named."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from vitrail.data import open_source
 from vitrail.data.maps import map_canvas
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule, Resize, to_canvas
-from vitrail.tasks.dense.predictions import UNTOLD
+from vitrail.tasks.dense.predictions import IGNORED
 
-LINES = ["picture,map,part", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
+LINES = ["image,map,part", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
 HALVES = np.array([[0, 0, 0, 1, 1, 1]] * 4, np.uint8)
 
 
 @pytest.fixture
 def folder(write) -> Path:
-    """Six pictures whose left half is class 0, ground, and whose right half is class 1, sky."""
+    """Six images whose left half is class 0, ground, and whose right half is class 1, sky."""
     path = write("maps.csv", LINES, 6)
     (path / "classes.txt").write_text("ground\nsky\n")
     for number in range(6):
@@ -26,28 +26,28 @@ def folder(write) -> Path:
     return path
 
 
-def test_maps_are_fitted_as_their_pictures_are(folder: Path) -> None:
+def test_maps_are_fitted_as_their_images_are(folder: Path) -> None:
     source = open_source(str(folder), 0)
-    assert (source.task, source.classes) == ("places", ("ground", "sky"))
-    pictures = source.read("train", InputRule(8))
-    assert pictures.labels.shape == (4, 8, 8)
-    assert pictures.labels[0].tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 8
+    assert (source.task, source.classes) == ("dense", ("ground", "sky"))
+    images = source.read("train", InputRule(8))
+    assert images.labels.shape == (4, 8, 8)
+    assert images.labels[0].tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 8
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("sides", [(7, 12), (12, 7), (24, 24), (5, 60)])
 def test_a_class_lies_where_its_colour_does(resize: Resize, sides: tuple[int, int]) -> None:
-    """A picture that shows its own map: far from the border between them, colour and class are the same."""
+    """An image that shows its own map: far from the border between them, colour and class are the same."""
     width, height = sides
     classes = np.zeros((height, width), np.uint8)
     classes[:, width // 2 :] = 1
     rule = InputRule(24, resize)
-    picture = to_canvas(Image.fromarray(np.repeat(100 + 100 * classes[..., None], 3, axis=2)), rule)[..., 0]
+    image = to_canvas(Image.fromarray(np.repeat(100 + 100 * classes[..., None], 3, axis=2)), rule)[..., 0]
     found = map_canvas(Image.fromarray(classes), rule)
-    assert set(np.unique(found)) <= {0, 1, UNTOLD}
-    assert np.array_equal(found == UNTOLD, picture == 0)
-    assert (found[picture == 100] == 0).all()
-    assert (found[picture == 200] == 1).all()
+    assert set(np.unique(found)) <= {0, 1, IGNORED}
+    assert np.array_equal(found == IGNORED, image == 0)
+    assert (found[image == 100] == 0).all()
+    assert (found[image == 200] == 1).all()
 
 
 def test_a_palette_is_read_by_its_numbers(folder: Path) -> None:
@@ -59,11 +59,11 @@ def test_a_palette_is_read_by_its_numbers(folder: Path) -> None:
 
 
 def test_255_is_not_told(folder: Path) -> None:
-    Image.fromarray(np.where(HALVES == 1, UNTOLD, HALVES)).save(folder / "0.map.png")
+    Image.fromarray(np.where(HALVES == 1, IGNORED, HALVES)).save(folder / "0.map.png")
     assert open_source(str(folder), 0).read("train", InputRule(6)).labels[0, 0].tolist() == [0, 0, 0, 255, 255, 255]
 
 
-def test_a_picture_on_its_side_has_the_map_of_how_it_is_seen(folder: Path) -> None:
+def test_an_image_on_its_side_has_the_map_of_how_it_is_seen(folder: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (4, 6)).save(folder / "0.png", exif=exif)
@@ -71,7 +71,7 @@ def test_a_picture_on_its_side_has_the_map_of_how_it_is_seen(folder: Path) -> No
 
 
 SPOILT = {
-    "another size": (np.zeros((4, 5), np.uint8), r"line 2: .*0\.map\.png is 5×4, its picture 6×4"),
+    "another size": (np.zeros((4, 5), np.uint8), r"line 2: .*0\.map\.png is 5×4, its image 6×4"),
     "a class too many": (np.full((4, 6), 2, np.uint8), r"0\.map\.png has class 2, and classes\.txt ends at 1"),
     "colours": (np.zeros((4, 6, 3), np.uint8), "has pixels of mode RGB"),
     "16 bits": (np.zeros((4, 6), np.uint16), "8 bits a pixel"),
@@ -87,7 +87,7 @@ def test_a_map_that_cannot_be_is_refused(pixels: np.ndarray, reason: str, folder
 
 def test_several_spoilt_maps_are_named_at_once(folder: Path) -> None:
     for number in (0, 2):
-        (folder / f"{number}.map.png").write_bytes(b"no picture")
+        (folder / f"{number}.map.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"line 2: .*does not decode; line 4: .*does not decode"):
         open_source(str(folder), 0).read("train", InputRule(8))
 
@@ -98,7 +98,7 @@ def test_a_jpeg_would_blur_class_numbers(folder: Path) -> None:
         open_source(str(folder), 0).read("train", InputRule(8))
 
 
-def test_missing_maps_and_names_are_told_before_any_picture_is_read(folder: Path) -> None:
+def test_missing_maps_and_names_are_told_before_any_image_is_read(folder: Path) -> None:
     (folder / "1.map.png").unlink()
     with pytest.raises(DataError, match=r"line 3: there is no map '1\.map\.png'"):
         open_source(str(folder), 0)

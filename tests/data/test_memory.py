@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_refused_with_what_it_takes(monkeypatch: pytest.Mon
         empty_canvases(50_000, InputRule(224))
     assert str(refused.value) == (
         "50,000 decoded images of 224 × 224 pixels take 7.5 GB of memory, 3.0 GB are free: "
-        "choose a smaller --data.size, or fewer --data.pictures"
+        "choose a smaller --data.size, or fewer --data.images"
     )
     assert empty_canvases(2, InputRule(224)).shape == (2, 224, 224, 3)
 

@@ -5,7 +5,7 @@ import pytest
 
 from vitrail.exporting.abstention import fit_threshold, weigh_threshold
 
-# 100 pictures of two classes; picture i is answered with probability 0.5 + i / 250, rightly from the 20th on.
+# 100 images of two classes; image i is answered with probability 0.5 + i / 250, rightly from the 20th on.
 SURE = 0.5 + np.arange(100) / 250
 LOGITS = np.stack([np.log(SURE), np.log(1 - SURE)], axis=1).astype(np.float32)
 LABELS = (np.arange(100) < 20).astype(np.int64)

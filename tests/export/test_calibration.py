@@ -28,14 +28,14 @@ def test_it_makes_the_calibration_error_small() -> None:
     assert calibration_error(3 * logits, labels, temperature) < 0.02
 
 
-def test_few_pictures_that_are_all_right_do_not_make_it_sure_without_end() -> None:
+def test_few_images_that_are_all_right_do_not_make_it_sure_without_end() -> None:
     labels = np.arange(10) % 5
     logits = 4 * np.eye(5, dtype=np.float32)[labels]
     assert 0.2 < fit_temperature(logits, labels) < 1
 
 
 def test_the_error_is_the_mean_gap_between_sureness_and_truth() -> None:
-    """Half of the pictures answered at 0.9 and all right, half at 0.6 and half of them right."""
+    """Half of the images answered at 0.9 and all right, half at 0.6 and half of them right."""
     sure = np.log(np.array([0.9] * 4 + [0.6] * 4))
     logits = np.stack([sure, np.log1p(-np.exp(sure))], axis=1).astype(np.float32)
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])

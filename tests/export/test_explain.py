@@ -23,7 +23,7 @@ from vitrail.exporting import explain_file as module
 from vitrail.exporting.attention_maps import attention_of
 from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, places
 from vitrail.exporting.explain_file import (
-    PICTURES,
+    IMAGES,
     Explained,
     ExplainGraph,
     batches,
@@ -79,7 +79,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 def canvases(count: int, size: int) -> np.ndarray:
-    """Panes of flat colour: pictures whose places differ from each other, as noise does not."""
+    """Panes of flat colour: images whose places differ from each other, as noise does not."""
     panes = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return panes.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
@@ -158,17 +158,17 @@ def test_the_mean_of_places_is_normalised_as_layer_norm_does() -> None:
 
 
 def test_a_bright_pixel_is_where_the_evidence_is() -> None:
-    """A network that answers how bright the picture is: only one place has anything to say."""
+    """A network that answers how bright the image is: only one place has anything to say."""
     network = SmallCNN(2, width=3, stages=1, blocks=0).eval()
     with torch.no_grad():
         network.stem[0].weight.zero_()
         network.stem[0].weight[[0, 1, 2], [0, 1, 2], 1, 1] = 1.0
         network.head.weight[:] = torch.tensor([[1.0, 1.0, 1.0], [-1.0, 0.0, 0.0]])
         network.head.bias.zero_()
-    picture = np.zeros((1, 8, 8, 3), np.uint8)
-    picture[0, 2, 6] = 255
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[0, 2, 6] = 255
     graph = graph_of(network, 8)
-    evidence = by_file(session_of(explain(graph, to_onnx(graph), picture).content), picture)["evidence"][0]
+    evidence = by_file(session_of(explain(graph, to_onnx(graph), image).content), image)["evidence"][0]
     expected = np.zeros((2, 8, 8))
     expected[:, 2, 6] = 3.0, -1.0
     np.testing.assert_allclose(evidence, expected, atol=1e-4)
@@ -350,12 +350,12 @@ def test_attention_that_tells_its_own_weights_is_asked() -> None:
     assert torch.equal(attention, torch.full_like(attention, 1 / 17))
 
 
-def test_every_batch_size_is_proved_and_few_pictures_come_more_than_once() -> None:
-    assert [len(batch) for batch in batches(canvases(PICTURES["exact"], 8))] == [1, 3] + 7 * [8]
-    assert [len(batch) for batch in batches(canvases(PICTURES["approximate"], 8))] == [1, 3]
+def test_every_batch_size_is_proved_and_few_images_come_more_than_once() -> None:
+    assert [len(batch) for batch in batches(canvases(IMAGES["exact"], 8))] == [1, 3] + 7 * [8]
+    assert [len(batch) for batch in batches(canvases(IMAGES["approximate"], 8))] == [1, 3]
     assert evenly(5, 4).tolist() == [0, 1, 3, 4]
     assert sorted(set(evenly(2, 60).tolist())) == [0, 1]
-    assert explained("ours").result.parity.pictures == 9
+    assert explained("ours").result.parity.images == 9
 
 
 def test_an_explain_file_of_another_network_is_refused() -> None:

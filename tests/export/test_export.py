@@ -59,7 +59,7 @@ def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> 
     assert card.input == origin.input
     assert card.parameters == sum(weights.numel() for weights in network.parameters())
     assert (card.dataset.name, card.dataset.train, card.dataset.test) == ("digits", 1151, 359)
-    assert card.parity.pictures == 359
+    assert card.parity.images == 359
     assert card.parity.flips == 0
     assert card.parity.max_logit_error <= 1e-4 * max(1.0, card.parity.logit_sd)
     assert card.versions["torch"]
@@ -68,18 +68,18 @@ def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> 
 def test_the_card_says_how_calibrated_it_is(model_file: Path) -> None:
     classifier = Classifier(model_file)
     calibration = classifier.card.calibration
-    pictures = Digits().read("test", classifier.card.input)
-    answers = classifier.answer(pictures.images)
+    images = Digits().read("test", classifier.card.input)
+    answers = classifier.answer(images.images)
     expected = torch.from_numpy(answers.logits / calibration.temperature).softmax(dim=1).numpy()
     np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
-    assert calibration.pictures == 287
+    assert calibration.images == 287
     for error, temperature in ((calibration.error_before, 1.0), (calibration.error_after, calibration.temperature)):
-        assert error == pytest.approx(calibration_error(answers.logits, pictures.labels, temperature), abs=1e-5)
+        assert error == pytest.approx(calibration_error(answers.logits, images.labels, temperature), abs=1e-5)
 
 
-def test_digits_are_canvases_already_so_whole_pictures_change_nothing(model_file: Path) -> None:
+def test_digits_are_canvases_already_so_whole_images_change_nothing(model_file: Path) -> None:
     whole = Classifier(model_file).card.whole
-    assert (whole.pictures, whole.flips) == (200, 0)
+    assert (whole.images, whole.flips) == (200, 0)
     assert whole.max_probability_difference < 1e-5
 
 
@@ -96,8 +96,8 @@ def test_accuracy_through_the_file_is_that_of_vitrail_test(
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
     kept = np.load(run_directory / "predictions.npz")
     classifier = Classifier(model_file)
-    pictures = Digits().read("test", classifier.card.input)
-    probabilities = classifier.answer(pictures.images).probabilities
+    images = Digits().read("test", classifier.card.input)
+    probabilities = classifier.answer(images.images).probabilities
     assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
     tempered = kept["probabilities"] ** (1 / classifier.card.calibration.temperature)
     np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
@@ -110,7 +110,7 @@ def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file:
     classifier = Classifier(model_file)
     for whole in load_sample_images().images:
         canvas = to_canvas(Image.fromarray(whole), classifier.card.input)
-        in_graph, before = (classifier.answer(picture[None]).probabilities for picture in (whole, canvas))
+        in_graph, before = (classifier.answer(image[None]).probabilities for image in (whole, canvas))
         assert np.abs(in_graph - before).max() < 0.02
 
 
@@ -140,11 +140,11 @@ def test_every_rule_answers_every_size_as_in_torch(resize: Resize) -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8, resize))
     session = session_of(graph)
     for shape in ((8, 8), (8, 24), (33, 16), (5, 7)):
-        pictures = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), np.uint8)
-        np.testing.assert_allclose(by_file(session, pictures), by_network(graph, pictures), atol=1e-5)
+        images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), np.uint8)
+        np.testing.assert_allclose(by_file(session, images), by_network(graph, images), atol=1e-5)
 
 
-def test_each_picture_is_answered_alike_in_every_batch() -> None:
+def test_each_image_is_answered_alike_in_every_batch() -> None:
     session = session_of(graph_of(ViT(patch=2, width=32, depth=2, heads=4), InputRule(8)))
     alone = np.concatenate([by_file(session, canvas[None]) for canvas in CANVASES[:7]])
     for size in BATCHES:
@@ -159,7 +159,7 @@ def test_probabilities_are_logits_at_the_temperature() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 65])
-def test_few_pictures_prove_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_images_prove_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
     asked: list[int] = []
 
@@ -168,7 +168,7 @@ def test_few_pictures_prove_every_batch_size_too(count: int, monkeypatch: pytest
         return by_file(session, images)
 
     monkeypatch.setattr("vitrail.exporting.parity.by_file", watched)
-    assert prove(graph, to_onnx(graph), CANVASES[:count]).parity.pictures == count
+    assert prove(graph, to_onnx(graph), CANVASES[:count]).parity.images == count
     assert set(BATCHES) <= set(asked)
 
 
@@ -190,7 +190,7 @@ def drawn_proof(margin: float, bound: float) -> Proof:
 
 def test_a_label_may_change_only_where_rounding_can_change_it() -> None:
     refuse_differences(drawn_proof(margin=1.9e-4, bound=1e-4))
-    with pytest.raises(ParityError, match="calls 1 of 1 test pictures otherwise"):
+    with pytest.raises(ParityError, match="calls 1 of 1 test images otherwise"):
         refuse_differences(drawn_proof(margin=2.1e-4, bound=1e-4))
 
 
@@ -229,7 +229,7 @@ def test_a_card_with_wrong_golden_answers_is_never_put_down(model_file: Path, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_of_other_classes_are_refused(
+def test_images_of_other_classes_are_refused(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind in ("cat", "dog"):
@@ -242,6 +242,6 @@ def test_pictures_of_other_classes_are_refused(
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_moved_pictures_are_found_where_the_user_says(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_moved_images_are_found_where_the_user_says(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--checkpoint", str(checkpoint), "--data.path=nowhere"]) == 1
-    assert "there is no folder of pictures at nowhere" in capsys.readouterr().err
+    assert "there is no folder of images at nowhere" in capsys.readouterr().err

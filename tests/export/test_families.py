@@ -11,7 +11,7 @@ from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.outputs import logits_and_embedding
 
 CLASSES = 10
-PICTURES = 24
+IMAGES = 24
 
 FAMILIES: list[tuple[Architecture, int]] = [
     (ViT(name="vit_tiny_patch16_224"), 64),
@@ -41,20 +41,20 @@ ALWAYS = {"vit_tiny_patch16_224", "resnet10t"}
 
 
 @pytest.fixture
-def pictures(request: pytest.FixtureRequest) -> np.ndarray:
-    """Blurred noise of many colours and contrasts: pictures that differ as photographs do."""
+def images(request: pytest.FixtureRequest) -> np.ndarray:
+    """Blurred noise of many colours and contrasts: images that differ as photographs do."""
     size = request.param
     random = np.random.default_rng(0)
-    coarse = random.normal(0, 1, (PICTURES, 4, 4, 3)) * random.uniform(20, 90, (PICTURES, 1, 1, 1))
-    fine = random.normal(0, 1, (PICTURES, size, size, 3)) * random.uniform(0, 40, (PICTURES, 1, 1, 1))
+    coarse = random.normal(0, 1, (IMAGES, 4, 4, 3)) * random.uniform(20, 90, (IMAGES, 1, 1, 1))
+    fine = random.normal(0, 1, (IMAGES, size, size, 3)) * random.uniform(0, 40, (IMAGES, 1, 1, 1))
     scaled = (
-        coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2) + fine + random.uniform(60, 190, (PICTURES, 1, 1, 3))
+        coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2) + fine + random.uniform(60, 190, (IMAGES, 1, 1, 3))
     )
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-def awake(architecture: Architecture, rule: InputRule, pictures: np.ndarray) -> Graph:
-    """A network whose head has been rescaled: untrained, it would give all pictures one label, and prove nothing."""
+def awake(architecture: Architecture, rule: InputRule, images: np.ndarray) -> Graph:
+    """A network whose head has been rescaled: untrained, it would give all images one label, and prove nothing."""
     torch.manual_seed(0)
     network = architecture.build(CLASSES, rule.size)
     graph = Graph(network, rule, temperature=1.0)
@@ -62,12 +62,12 @@ def awake(architecture: Architecture, rule: InputRule, pictures: np.ndarray) -> 
         for weights in network.parameters():  # layers that start at or near zero would hide what is before them
             if weights.abs().max() < 1e-3:
                 weights.normal_(0, 0.1)
-        for module in network.modules():  # statistics of these pictures, or untrained layers would wash them out
+        for module in network.modules():  # statistics of these images, or untrained layers would wash them out
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None
-        graph.train()(torch.from_numpy(pictures))
+        graph.train()(torch.from_numpy(images))
         graph.eval()
-        _logits, embedding = logits_and_embedding(network, graph.input(torch.from_numpy(pictures)))
+        _logits, embedding = logits_and_embedding(network, graph.input(torch.from_numpy(images)))
         heads = network.get_classifier()
         for head in heads if isinstance(heads, tuple) else (heads,):
             head.weight.normal_()
@@ -77,18 +77,18 @@ def awake(architecture: Architecture, rule: InputRule, pictures: np.ndarray) -> 
 
 
 @pytest.mark.parametrize(
-    ("architecture", "pictures"),
+    ("architecture", "images"),
     [
         pytest.param(architecture, size, marks=() if architecture.name in ALWAYS else pytest.mark.long)
         for architecture, size in FAMILIES
     ],
-    indirect=["pictures"],
+    indirect=["images"],
     ids=[str(architecture.name) for architecture, _ in FAMILIES],
 )
-def test_a_family_answers_as_in_torch(architecture: Architecture, pictures: np.ndarray) -> None:
-    graph = awake(architecture, InputRule(pictures.shape[1]), pictures)
-    expected = all_by_network(graph, pictures)
+def test_a_family_answers_as_in_torch(architecture: Architecture, images: np.ndarray) -> None:
+    graph = awake(architecture, InputRule(images.shape[1]), images)
+    expected = all_by_network(graph, images)
     assert len(set(expected.argmax(1))) >= 3
-    parity = prove(graph, to_onnx(graph), pictures).parity
+    parity = prove(graph, to_onnx(graph), images).parity
     assert parity.max_logit_error <= BOUND * max(1.0, parity.logit_sd)
     print(f"\n{architecture.name}: {parity.max_logit_error:.1e} of {parity.logit_sd:.2f}, {parity.flips} flips")

@@ -45,8 +45,8 @@ LONG: list[dict[str, Any]] = [
 ]
 
 
-def awake(variant: dict[str, Any], size: int, pictures: np.ndarray) -> Graph:
-    """A network none of whose weights is at zero, with statistics of these pictures."""
+def awake(variant: dict[str, Any], size: int, images: np.ndarray) -> Graph:
+    """A network none of whose weights is at zero, with statistics of these images."""
     torch.manual_seed(0)
     network = ViT(**TINY | variant).build(5, size)
     with torch.no_grad():
@@ -57,18 +57,18 @@ def awake(variant: dict[str, Any], size: int, pictures: np.ndarray) -> Graph:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.momentum = None
         graph = Graph(network, InputRule(size), temperature=1.0)
-        graph.train()(torch.from_numpy(pictures))
+        graph.train()(torch.from_numpy(images))
     return graph.eval()
 
 
 def refuse_differences(variant: dict[str, Any], size: int = 8) -> Graph:
-    pictures = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
-    graph = awake(variant, size, pictures)
+    images = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    graph = awake(variant, size, images)
     session = cpu_session(to_onnx(graph))
     for count in (1, 3, 8):
-        found, expected = by_file(session, pictures[:count]), by_network(graph, pictures[:count])
+        found, expected = by_file(session, images[:count]), by_network(graph, images[:count])
         np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(expected.std())), rtol=0)
-    assert by_file(session, pictures).std(axis=0).max() > 0.01  # pictures do differ
+    assert by_file(session, images).std(axis=0).max() > 0.01  # images do differ
     return graph
 
 

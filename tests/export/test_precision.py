@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 from vitrail.errors import ParityError
 from vitrail.exporting import precision
 from vitrail.exporting.fp16 import to_fp16
@@ -56,7 +56,7 @@ def test_half_precision_keeps_norms_and_softmax_in_float32(made: tuple[Graph, by
     assert {output.type.tensor_type.elem_type for output in model.graph.output} == {onnx.TensorProto.FLOAT}
 
 
-def test_static_integers_answer_each_picture_alike_in_every_batch(made: tuple[Graph, bytes]) -> None:
+def test_static_integers_answer_each_image_alike_in_every_batch(made: tuple[Graph, bytes]) -> None:
     full = made[1]
     small = to_int8(full, CANVASES)
     assert len(small) < 0.5 * len(full)
@@ -81,14 +81,14 @@ def scales() -> Scales:
     graph = graph_of(SMALL[0])
     model = to_onnx(graph)
     proof = prove(graph, model, CANVASES)
-    test = Pictures(CANVASES, proof.expected.argmax(1).astype(np.int64), ("",) * len(CANVASES))
+    test = Samples(CANVASES, proof.expected.argmax(1).astype(np.int64), ("",) * len(CANVASES))
     return Scales(Candidate("fp32", model, proof), graph, CANVASES, test, most=0.005)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"accuracy": wilson(1799, 1999)}, "fewer than 2,000 test pictures"),
+        ({"accuracy": wilson(1799, 1999)}, "fewer than 2,000 test images"),
         ({"loss_bound": 0.0051}, "may lose 0.51 points"),
         ({"batch_difference": 0.01}, "answers depend on the batch"),
         ({"speed": {"1": 1.0, "8": 2.0}}, "not faster at batch 1"),
@@ -119,13 +119,13 @@ def test_a_named_precision_is_refused_for_its_loss_alone(scales: Scales) -> None
         accept(candidate(scales, weighed(loss=0.02, loss_bound=0.03)), scales)
 
 
-def test_with_few_pictures_auto_keeps_float32_and_tells_what_was_weighed(scales: Scales) -> None:
+def test_with_few_images_auto_keeps_float32_and_tells_what_was_weighed(scales: Scales) -> None:
     said: list[str] = []
     kept, all_weighed = choose("auto", scales, said.append)
     assert kept is scales.full
     assert [one.kind for one in all_weighed] == ["fp16", "int8", "int8-dynamic"] == [line.split()[1] for line in said]
     for one in all_weighed:
-        assert "fewer than 2,000 test pictures" in one.verdict
+        assert "fewer than 2,000 test images" in one.verdict
         assert one.accuracy.total == len(CANVASES)
         assert set(one.speed) == {"1", "8"}
 

@@ -28,15 +28,15 @@ from vitrail.tasks.task import TaskName
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
 CNN_SMALL = CNN(width=4, stages=2, blocks=1)
 NETWORKS: list[tuple[Architecture, TaskName]] = [
-    (ViT(**SMALL, head="set"), "labels"),
-    (ViT(**SMALL, head="set", attention={"name": "window", "reach": 1}), "labels"),
-    (ViT(**SMALL, pool="attentive"), "labels"),
-    (CNN_SMALL, "labels"),
-    (ViT(**SMALL), "values"),
-    (CNN_SMALL, "values"),
-    (ViT(**SMALL), "places"),
-    (CNN_SMALL, "places"),
-    (CNN(name="resnet10t"), "places"),
+    (ViT(**SMALL, head="set"), "multilabel"),
+    (ViT(**SMALL, head="set", attention={"name": "window", "reach": 1}), "multilabel"),
+    (ViT(**SMALL, pool="attentive"), "multilabel"),
+    (CNN_SMALL, "multilabel"),
+    (ViT(**SMALL), "regression"),
+    (CNN_SMALL, "regression"),
+    (ViT(**SMALL), "dense"),
+    (CNN_SMALL, "dense"),
+    (CNN(name="resnet10t"), "dense"),
 ]
 ALWAYS = (0, 5, 6)  # a task each, heads and kinds of network in turn
 
@@ -53,17 +53,17 @@ def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Archi
     content = to_onnx(graph)
     session = cpu_session(content)
     assert [output.name for output in session.get_outputs()] == list(TASKS[task].outputs)
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 40, 36, 3), np.uint8)
-    canvases = pictures[:, :size, :size]
-    for batch in (canvases[:1], canvases[:3], canvases, pictures[:3]):
+    images = np.random.default_rng(0).integers(0, 256, (8, 40, 36, 3), np.uint8)
+    canvases = images[:, :size, :size]
+    for batch in (canvases[:1], canvases[:3], canvases, images[:3]):
         np.testing.assert_allclose(by_file(session, batch), by_network(graph, batch), atol=1e-5)
-    assert by_file(session, canvases).std(axis=0).max() > 1e-3  # pictures do differ
-    if task != "values":
+    assert by_file(session, canvases).std(axis=0).max() > 1e-3  # images do differ
+    if task != "regression":
         probabilities, logits, _ = session.run(None, {"image": canvases})
         np.testing.assert_allclose(probabilities, TASKS[task].probabilities(logits / 1.5), atol=1e-6)
 
 
-@pytest.fixture(scope="module", params=["labels", "values", "places"])
+@pytest.fixture(scope="module", params=["multilabel", "regression", "dense"])
 def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[str, Path]:
     """A network that has learnt for a moment, as a model file."""
     return request.param, task_folder(request.param) / "model.onnx"
@@ -75,23 +75,23 @@ def scenes(task: str) -> Any:
 
 def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
     task, path = exported
-    model, pictures = Classifier(path, "cpu"), scenes(task)
-    card, answers = model.card, model.answer(pictures.images)
+    model, images = Classifier(path, "cpu"), scenes(task)
+    card, answers = model.card, model.answer(images.images)
     assert (card.task, card.classes) == (task, DigitScenes(task).classes)  # type: ignore[arg-type]
-    if task == "labels":
-        right = ((answers.probabilities > 0.5) == pictures.labels).all(axis=1)
+    if task == "multilabel":
+        right = ((answers.probabilities > 0.5) == images.labels).all(axis=1)
         assert (card.test_accuracy.hits, card.test_accuracy.total) == (right.sum(), 1000)
         assert [measure.name for measure in card.measures] == ["micro-F1", "macro-F1"]
-    elif task == "places":
-        meant = patch_classes(pictures.labels, answers.logits.shape[1:3], 11)
+    elif task == "dense":
+        meant = patch_classes(images.labels, answers.logits.shape[1:3], 11)
         assert card.test_accuracy.hits == (answers.logits.argmax(-1) == meant).sum()
         assert card.test_accuracy.total == (meant != 255).sum()
         assert answers.probabilities.shape == (1000, 6, 6, 11)
     else:
-        errors = np.abs(answers.values - pictures.labels).mean(axis=0)
+        errors = np.abs(answers.values - images.labels).mean(axis=0)
         assert [measure.value for measure in card.measures[::3]] == pytest.approx(errors.tolist(), rel=1e-4)
         assert (card.test_accuracy, card.calibration) == (None, None)
-        train = DigitScenes("values").labels("train")
+        train = DigitScenes("regression").labels("train")
         assert len(card.units) == 2
         assert len(train) > card.dataset.train
     assert card.abstention is None
@@ -99,10 +99,10 @@ def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
     assert answers.embedding.shape == (1000, 64)
 
 
-def test_the_temperature_makes_validation_pictures_more_probable(exported: tuple[str, Path]) -> None:
+def test_the_temperature_makes_validation_images_more_probable(exported: tuple[str, Path]) -> None:
     task, path = exported
     found = Classifier(path, "cpu").card.calibration
-    if task == "values":
+    if task == "regression":
         assert found is None
         return
     assert 0.05 < found.temperature < 20
@@ -116,7 +116,7 @@ def test_golden_answers_are_checked_part_by_part(
     assert main(["verify", str(path), "--provider", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert f"{TASKS[task].raw} of canvases" in printed  # type: ignore[index]
-    assert ("probabilities" in printed) is (task != "values")
+    assert ("probabilities" in printed) is (task != "regression")
     model = Classifier(path, "cpu")
     weights = onnx.load(path)
     largest = max((one for one in weights.graph.initializer if one.data_type == 1), key=lambda one: len(one.raw_data))
@@ -130,18 +130,18 @@ def test_classify_says_it_in_words_and_in_json(
     exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
-    picture = tmp_path / "scene.png"
-    Image.fromarray(DigitScenes(task).whole("test", 3)).save(picture)  # type: ignore[arg-type]
+    image = tmp_path / "scene.png"
+    Image.fromarray(DigitScenes(task).whole("test", 3)).save(image)  # type: ignore[arg-type]
     model = Classifier(path, "cpu")
-    row = model.answer(model.fit(picture.read_bytes())[None]).row(0)
-    assert main(["classify", str(path), str(picture), "--json", "--provider", "cpu"]) == 0
+    row = model.answer(model.fit(image.read_bytes())[None]).row(0)
+    assert main(["classify", str(path), str(image), "--json", "--provider", "cpu"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert main(["classify", str(path), str(picture), "--provider", "cpu"]) == 0
-    words = capsys.readouterr().out.removeprefix(f"{picture}: ").strip()
-    if task == "labels":
+    assert main(["classify", str(path), str(image), "--provider", "cpu"]) == 0
+    words = capsys.readouterr().out.removeprefix(f"{image}: ").strip()
+    if task == "multilabel":
         assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
         assert words.startswith(f"{told['labels'][0]['label']} {row['probabilities'].max():.3f}, ")
-    elif task == "values":
+    elif task == "regression":
         assert told["values"] == [
             {"name": name, "value": pytest.approx(float(value))}
             for name, value in zip(("digits", "sum"), row["values"], strict=True)
@@ -149,11 +149,11 @@ def test_classify_says_it_in_words_and_in_json(
         assert words == ", ".join(f"{one['name']} {one['value']:.4g}" for one in told["values"])
     else:
         best = row["probabilities"].argmax(-1)
-        assert told["places"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
-        np.testing.assert_allclose(told["places"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+        assert told["grid"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
+        np.testing.assert_allclose(told["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
         assert "nothing" in words
-    refused = ["--abstain"] if task == "labels" else ["--top-k", "2"]
-    assert main(["classify", str(path), str(picture), *refused]) == 2
+    refused = ["--abstain"] if task == "multilabel" else ["--top-k", "2"]
+    assert main(["classify", str(path), str(image), *refused]) == 2
     assert f"this model answers with {task}" in capsys.readouterr().err
 
 
@@ -162,11 +162,11 @@ def test_inspect_prints_the_card_of_every_task(exported: tuple[str, Path], capsy
     assert main(["inspect", str(path)]) == 0
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["task"].strip() == task
-    assert ("calibration" in lines) is (task != "values")
+    assert ("calibration" in lines) is (task != "regression")
 
 
 @pytest.mark.parametrize("words", [["--precision", "int8"], ["--precision", "auto"]])
-def test_fewer_bits_are_for_one_label_a_picture(
+def test_fewer_bits_are_for_one_label_an_image(
     words: list[str], exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
@@ -177,7 +177,7 @@ def test_fewer_bits_are_for_one_label_a_picture(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("exported", ["labels"], indirect=True)
+@pytest.mark.parametrize("exported", ["multilabel"], indirect=True)
 def test_labels_are_explained(exported: tuple[str, Path], tmp_path: Path) -> None:
     _, path = exported
     checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
@@ -185,7 +185,7 @@ def test_labels_are_explained(exported: tuple[str, Path], tmp_path: Path) -> Non
     assert (tmp_path / "model.explain.onnx").is_file()
 
 
-@pytest.mark.parametrize("exported", ["values", "places"], indirect=True)
+@pytest.mark.parametrize("exported", ["regression", "dense"], indirect=True)
 def test_what_has_no_labels_is_not_explained(
     exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +193,7 @@ def test_what_has_no_labels_is_not_explained(
     checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"]) == 2
     assert (
-        f"--explain tells what speaks for a label of the picture; this model answers with {task}"
+        f"--explain tells what speaks for a label of the image; this model answers with {task}"
         in capsys.readouterr().err
     )
 
@@ -209,10 +209,10 @@ def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> Non
     task, path = exported
     model, file = Classifier(path, "cpu"), BytesIO()
     Image.fromarray(DigitScenes(task).whole("test", 0)).save(file, "PNG")  # type: ignore[arg-type]
-    if task == "labels":
+    if task == "multilabel":
         assert len(model.classify(file.getvalue(), 3)) == 3
         return
     with pytest.raises(UsageError, match=f"this model answers with {task}, not with labels"):
         model.classify(file.getvalue())
     with pytest.raises(UsageError, match=r"this model answers with .*, and has no "):
-        _ = getattr(model.answer(scenes(task).images[:1]), "logits" if task == "values" else "values")
+        _ = getattr(model.answer(scenes(task).images[:1]), "logits" if task == "regression" else "values")

@@ -30,8 +30,8 @@ def allowed_logit_error(model: Classifier, logits: np.ndarray) -> float:
 
 @pytest.mark.usefixtures("needs_cuda")
 def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
-    pictures = Digits().read("test", InputRule(8)).images
-    on_gpu, on_cpu = (Classifier(model_file, provider).answer(pictures) for provider in ("cuda", "cpu"))
+    images = Digits().read("test", InputRule(8)).images
+    on_gpu, on_cpu = (Classifier(model_file, provider).answer(images) for provider in ("cuda", "cpu"))
     allowed = allowed_logit_error(Classifier(model_file, "cpu"), on_cpu.logits)
     assert np.abs(on_gpu.logits - on_cpu.logits).max() <= allowed
     assert np.array_equal(on_gpu.probabilities.argmax(1), on_cpu.probabilities.argmax(1))

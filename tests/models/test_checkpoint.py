@@ -34,7 +34,7 @@ def test_a_checkpoint_of_another_format_says_what_to_do(content: dict, tmp_path:
         read_checkpoint(saved(content, tmp_path))
 
 
-def test_a_checkpoint_that_is_older_than_other_tasks_is_of_one_label_a_picture(content: dict, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_older_than_other_tasks_is_of_one_label_an_image(content: dict, tmp_path: Path) -> None:
     del content["vitrail"]["task"]
     assert read_checkpoint(saved(content, tmp_path))[1].task == "classification"
 

@@ -25,26 +25,26 @@ def built(architecture: Architecture, task: TaskName, size: int = 16) -> torch.n
 
 
 NETWORKS = {
-    "set": (ViT(**SMALL, head="set"), "labels", 16, (5,)),
-    "set with its settings": (ViT(**SMALL, head={"name": "set", "queries": 3, "layers": 1}), "labels", 16, (5,)),
-    "labels": (ViT(**SMALL, pool="token"), "labels", 16, (5,)),
-    "labels of a CNN": (CNN(width=4, stages=2, blocks=1), "labels", 16, (5,)),
-    "values": (ViT(**SMALL, pool="attentive"), "values", 16, (5,)),
-    "values of a CNN": (CNN(width=4, stages=2, blocks=1), "values", 16, (5,)),
-    "values of a network by name": (CNN(name="convnext_atto"), "values", 64, (5,)),
-    "values of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "values", 32, (5,)),
-    "places": (ViT(**SMALL), "places", 16, (4, 4, 5)),
+    "set": (ViT(**SMALL, head="set"), "multilabel", 16, (5,)),
+    "set with its settings": (ViT(**SMALL, head={"name": "set", "queries": 3, "layers": 1}), "multilabel", 16, (5,)),
+    "labels": (ViT(**SMALL, pool="token"), "multilabel", 16, (5,)),
+    "labels of a CNN": (CNN(width=4, stages=2, blocks=1), "multilabel", 16, (5,)),
+    "values": (ViT(**SMALL, pool="attentive"), "regression", 16, (5,)),
+    "values of a CNN": (CNN(width=4, stages=2, blocks=1), "regression", 16, (5,)),
+    "values of a network by name": (CNN(name="convnext_atto"), "regression", 64, (5,)),
+    "values of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "regression", 32, (5,)),
+    "places": (ViT(**SMALL), "dense", 16, (4, 4, 5)),
     "places with parts": (
         ViT(**SMALL, attention="linear", positions="sincos2d", norm="batch"),
-        "places",
+        "dense",
         16,
         (4, 4, 5),
     ),
-    "places of a CNN": (CNN(width=4, stages=2, blocks=1), "places", 16, (8, 8, 5)),
-    "places of a ResNet": (CNN(name="resnet10t"), "places", 64, (2, 2, 5)),
-    "places of a ConvNeXt": (CNN(name="convnext_atto"), "places", 64, (2, 2, 5)),
-    "places of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "places", 48, (3, 3, 5)),
-    "a set of a ViT by name": (ViT(name="vit_tiny_patch16_224", head="set"), "labels", 32, (5,)),
+    "places of a CNN": (CNN(width=4, stages=2, blocks=1), "dense", 16, (8, 8, 5)),
+    "places of a ResNet": (CNN(name="resnet10t"), "dense", 64, (2, 2, 5)),
+    "places of a ConvNeXt": (CNN(name="convnext_atto"), "dense", 64, (2, 2, 5)),
+    "places of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "dense", 48, (3, 3, 5)),
+    "a set of a ViT by name": (ViT(name="vit_tiny_patch16_224", head="set"), "multilabel", 32, (5,)),
 }
 
 
@@ -99,18 +99,18 @@ IMPOSSIBLE: list[tuple[Architecture, TaskName, str]] = [
     (
         ViT(**SMALL, head="set"),
         "classification",
-        "the head set tells several labels a picture, and these data have one",
+        "the head set tells several labels an image, and these data have one",
     ),
-    (ViT(**SMALL, head="set"), "values", "choose linear"),
-    (ViT(**SMALL, head="cosine"), "labels", "these data have several labels a picture: choose linear, set"),
-    (ViT(**SMALL, head="cosine"), "places", "the head cosine tells one label a picture"),
+    (ViT(**SMALL, head="set"), "regression", "choose linear"),
+    (ViT(**SMALL, head="cosine"), "multilabel", "these data have several labels an image: choose linear, set"),
+    (ViT(**SMALL, head="cosine"), "dense", "the head cosine tells one label an image"),
     (
         ViT(**SMALL, pool="token"),
-        "places",
+        "dense",
         "each place has an answer of its own, so the pool 'token' would have nothing",
     ),
-    (ViT(**SMALL, pool="map", head="set"), "labels", "the head set reads all vectors, so the pool 'map'"),
-    (CNN(width=4, stages=3, blocks=1), "places", "a grid of 5×5 places does not divide a picture of 18"),
+    (ViT(**SMALL, pool="map", head="set"), "multilabel", "the head set reads all vectors, so the pool 'map'"),
+    (CNN(width=4, stages=3, blocks=1), "dense", "a grid of 5×5 places does not divide an image of 18"),
 ]
 
 

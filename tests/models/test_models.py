@@ -61,7 +61,7 @@ def test_an_architecture_comes_back_from_plain_data(architecture: Architecture, 
     assert Architecture.from_plain(architecture.to_plain()) == architecture
 
 
-def test_a_small_cnn_halves_the_picture_at_each_stage() -> None:
+def test_a_small_cnn_halves_the_image_at_each_stage() -> None:
     network = CNN(width=8, stages=3, blocks=1).build(5, 16).eval()
     assert network.forward_features(pixels(16)).shape == (2, 32, 4, 4)
 
@@ -75,7 +75,7 @@ def test_weights_come_from_a_local_file_and_the_head_is_new(tmp_path: Path) -> N
     assert loaded["head.weight"].shape == (3, 192)
 
 
-def test_positions_of_a_weights_file_are_resampled_to_the_picture(tmp_path: Path) -> None:
+def test_positions_of_a_weights_file_are_resampled_to_the_image(tmp_path: Path) -> None:
     source = timm.create_model("vit_tiny_patch16_224", num_classes=1000)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     network = ViT(name="vit_tiny_patch16_224", pretrained=str(tmp_path / "weights.pth")).build(3, 64)
@@ -90,7 +90,7 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
 @pytest.mark.parametrize(
     ("architecture", "size", "reason"),
     [
-        (ViT(patch=3), 32, "do not divide a picture"),
+        (ViT(patch=3), 32, "do not divide an image"),
         (ViT(name="vit_tny_patch16_224"), 32, "did you mean"),
         (ViT(name="resnet10t"), 32, "cannot be built this way"),
         (CNN(name="vit_tiny_patch16_224"), 32, "use vitrail.models.ViT"),

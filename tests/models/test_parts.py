@@ -136,7 +136,7 @@ def test_a_variant_comes_back_from_plain_data_and_its_weights_fit(variant: dict[
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=said)
-def test_one_picture_is_answered_alike_whatever_is_beside_it(variant: dict[str, Any]) -> None:
+def test_one_image_is_answered_alike_whatever_is_beside_it(variant: dict[str, Any]) -> None:
     network = built(variant)
     network.train()(pixels(count=8))  # statistics, where there are any
     network.eval()
@@ -149,7 +149,7 @@ def test_one_picture_is_answered_alike_whatever_is_beside_it(variant: dict[str, 
 
 @pytest.mark.parametrize("positions", NAMES)
 @pytest.mark.parametrize("pool", ["mean", "token"])
-def test_only_without_positions_a_shuffled_picture_is_the_same(positions: str, pool: str) -> None:
+def test_only_without_positions_a_shuffled_image_is_the_same(positions: str, pool: str) -> None:
     network = built({"positions": positions, "pool": pool}).double()
     with torch.no_grad():
         for weights in (*network.parameters(), *(network.buffers() if positions == "sincos2d" else ())):
@@ -345,7 +345,7 @@ def test_timms_weights_load_where_names_match_and_the_rest_is_said(
     expected_new = {f"blocks.{block}.{name}" for block in range(12) for name in new}
     assert loaded.keys() - source.keys() == expected_new
     for name, value in source.items():
-        if name not in ("pos_embed", "head.weight", "head.bias"):  # resampled for this picture, made for these classes
+        if name not in ("pos_embed", "head.weight", "head.bias"):  # resampled for this image, made for these classes
             assert torch.equal(loaded[name], value), name
     said = [record.getMessage() for record in caplog.records if record.name.startswith("vitrail")]
     if not new and not unused:

@@ -24,7 +24,7 @@ def by_definition(logits: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3, 5, 8, 16])
-def test_a_picture_has_a_label_if_any_query_says_so(queries: int) -> None:
+def test_an_image_has_a_label_if_any_query_says_so(queries: int) -> None:
     logits = 3 * torch.randn(4, queries, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = log_odds_of_any(log_odds_of_each(logits))
     torch.testing.assert_close(found, by_definition(logits), atol=1e-12, rtol=1e-12)
@@ -50,11 +50,11 @@ def test_queries_in_another_order_change_nothing() -> None:
     torch.testing.assert_close(one(VECTORS), before, atol=1e-5, rtol=0)
 
 
-def test_a_picture_is_a_set_of_vectors() -> None:
+def test_an_image_is_a_set_of_vectors() -> None:
     torch.testing.assert_close(head()(VECTORS[:, torch.randperm(9)]), head()(VECTORS), atol=1e-5, rtol=0)
 
 
-def test_what_is_masked_has_no_say_and_no_picture_hurts_another() -> None:
+def test_what_is_masked_has_no_say_and_no_image_hurts_another() -> None:
     mask = torch.arange(9).expand(3, 9) < torch.tensor([[9], [5], [9]])
     other = VECTORS.clone()
     other[1, 5:] = 7.0
@@ -64,7 +64,7 @@ def test_what_is_masked_has_no_say_and_no_picture_hurts_another() -> None:
     assert (head()(other) - head()(VECTORS))[1].abs().max() > 1e-3
 
 
-def test_a_picture_whose_vectors_are_all_masked_gives_numbers() -> None:
+def test_an_image_whose_vectors_are_all_masked_gives_numbers() -> None:
     mask = torch.ones(3, 9, dtype=torch.bool)
     mask[1] = False
     found = head()(VECTORS, mask)

@@ -11,7 +11,7 @@ from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
-from vitrail.models.checkpoint import KEY, Learnt, Origin
+from vitrail.models.checkpoint import KEY, Origin, RunData
 from vitrail.vectors.positions.relative import resampled
 
 SIZES = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
@@ -22,7 +22,7 @@ def kept(folder, architecture, size: int, classes: int = 3):
     torch.manual_seed(1)
     network = architecture.build(classes, size)
     names = tuple("abcdefgh"[:classes])
-    learnt = Learnt(Selection("digits"), "digits", "f", Record({part: np.empty((0, 2), np.int64) for part in PARTS}))
+    learnt = RunData(Selection("digits"), "digits", "f", Record({part: np.empty((0, 2), np.int64) for part in PARTS}))
     origin = Origin(architecture, InputRule(size), names, learnt, 0)
     weights = {f"net.{name}": value for name, value in network.state_dict().items()}
     path = folder / "best.ckpt"

@@ -11,7 +11,7 @@ from vitrail.models import CNN, ViT
 from vitrail.models.heads import HEADS
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
-from vitrail.training.module import Classification
+from vitrail.training.module import ImageModule
 from vitrail.vectors.positions import NAMES
 
 # The rule of the test knows names alone, the code modules alone. Each name must match one of its family's two patterns.
@@ -63,7 +63,7 @@ SWIN = (
 )
 
 SETTINGS = {"window": {"name": "window", "reach": 1}, "dilated": {"name": "dilated", "reach": 1, "step": 1}}
-TASKS: dict[str, TaskName] = {"linear": "classification", "cosine": "classification", "set": "labels"}
+TASKS: dict[str, TaskName] = {"linear": "classification", "cosine": "classification", "set": "multilabel"}
 
 
 def small(**parts: Any) -> ViT:
@@ -86,9 +86,9 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
     (small(pool="max"), "classification", 8, r"pos_embed"),
     (small(pool="map"), "classification", 8, r"attn_pool\.latent"),
     (small(pool="attentive"), "classification", 8, r"attn_pool\.score\.weight"),
-    (small(head="set"), "labels", 8, r"head\.queries"),
-    (small(block="conformer", norm="batch"), "values", 8, r"blocks\.1\.convolution\.batch_norm\.weight"),
-    (small(), "places", 8, r"pos_embed"),
+    (small(head="set"), "multilabel", 8, r"head\.queries"),
+    (small(block="conformer", norm="batch"), "regression", 8, r"blocks\.1\.convolution\.batch_norm\.weight"),
+    (small(), "dense", 8, r"pos_embed"),
     (ViT(name="vit_tiny_patch16_224"), "classification", 32, r"cls_token"),
     (
         ViT(name="vit_tiny_patch16_224", positions="relative"),
@@ -100,9 +100,9 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
 ]
 CNNS: list[tuple[CNN, TaskName, int, tuple[str, str]]] = [
     (CNN(width=8, stages=2, blocks=1), "classification", 8, SMALL_CNN),
-    (CNN(width=8, stages=2, blocks=1), "places", 8, SMALL_CNN),
+    (CNN(width=8, stages=2, blocks=1), "dense", 8, SMALL_CNN),
     (CNN(name="resnet18"), "classification", 32, RESNET),
-    (CNN(name="resnet10t"), "places", 32, RESNET_ON_GRID),
+    (CNN(name="resnet10t"), "dense", 32, RESNET_ON_GRID),
     (CNN(name="convnext_atto"), "classification", 32, CONVNEXT),
     (CNN(name="swin_tiny_patch4_window7_224"), "classification", 224, SWIN),
 ]
@@ -148,7 +148,7 @@ def test_of_a_cnn_only_kernels_and_matrices_are_decayed(
 
 
 def test_the_module_hands_its_optimizer_these_groups() -> None:
-    module = Classification(small(positions="relative", pool="token"), 3, 8)
+    module = ImageModule(small(positions="relative", pool="token"), 3, 8)
     optimizer = module.optimizer(parameter_groups(module.net, module.decay))
     expected = decayed_by_name(module.net, VIT_DECAYED, VIT_EXCLUDED)
     assert decayed_by_optimizer(module.net, optimizer.param_groups) == expected

@@ -59,7 +59,7 @@ def test_each_map_shows_what_the_outlined_place_looks_at() -> None:
     assert page.image.getpixel((2 * heads.scale, heads.scale)) == (255, 255, 255)
 
 
-def test_the_picture_is_in_the_first_tile_and_the_rollout_after_the_classes() -> None:
+def test_the_image_is_in_the_first_tile_and_the_rollout_after_the_classes() -> None:
     given = inside(2, 2, 4, classes=2)
     drawn = draw_inside(given)
     middle = MARGIN + TILE // 8, TOP + TILE // 8

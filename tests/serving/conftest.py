@@ -216,7 +216,7 @@ Encode = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def encode() -> Encode:
-    """A mosaic of panes as an encoded picture; another seed is another picture."""
+    """A mosaic of panes as an encoded image; another seed is another image."""
 
     def encoded(kind: str = "PNG", seed: int = 1, size: tuple[int, int] = (60, 80), **options: Any) -> bytes:
         file = io.BytesIO()

@@ -13,28 +13,28 @@ from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 
 
-def test_every_test_picture_is_answered_as_it_was_measured(
+def test_every_test_image_is_answered_as_it_was_measured(
     client: httpx.Client, run_directory: Path, checkpoint: Path, model_file: Path
 ) -> None:
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
     kept = np.load(run_directory / "predictions.npz")
-    pictures = [as_png(picture) for picture in Digits().read("test", InputRule(8)).images]
-    answered = [answer for start in range(0, len(pictures), 32) for answer in ask(client, pictures[start : start + 32])]
+    images = [as_png(image) for image in Digits().read("test", InputRule(8)).images]
+    answered = [answer for start in range(0, len(images), 32) for answer in ask(client, images[start : start + 32])]
     probabilities = np.array(answered)
     assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
     tempered = kept["probabilities"] ** (1 / Classifier(model_file).card.calibration.temperature)
     np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-def as_png(picture: np.ndarray) -> bytes:
+def as_png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
 
 
-def ask(client: httpx.Client, pictures: list[bytes]) -> list[list[float]]:
-    """The probabilities of every class, in the order of the classes, for each picture."""
-    answer = client.post("/v1/classify?top_k=10", files=[("image", picture) for picture in pictures]).json()
+def ask(client: httpx.Client, images: list[bytes]) -> list[list[float]]:
+    """The probabilities of every class, in the order of the classes, for each image."""
+    answer = client.post("/v1/classify?top_k=10", files=[("image", image) for image in images]).json()
     rows = []
     for prediction in answer["predictions"]:
         labels = sorted(prediction["labels"], key=lambda label: int(label["index"]))

@@ -41,7 +41,7 @@ def calm(attacked):
     """The next attacker comes when the last one's images are done with."""
     yield
     deadline = time.monotonic() + 60
-    while re.search(r"^vitrail_waiting_pictures\{.*\} [^0]", httpx.get(f"{attacked[0].url}/metrics").text, re.M):
+    while re.search(r"^vitrail_waiting_images\{.*\} [^0]", httpx.get(f"{attacked[0].url}/metrics").text, re.M):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

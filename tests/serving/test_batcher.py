@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, LineFull, bucket, largest_that_pays
+from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, bucket, largest_that_pays
 from vitrail.serving.http.cancellation import attended
 from vitrail.serving.http.problems import ClientDisconnect, Problem
 
@@ -214,7 +214,7 @@ def test_a_full_line_refuses_at_once_and_takes_again_later():
         await until(0.5)
         waiting = ask(line, 1, 2)
         await until(0.6)
-        with pytest.raises(LineFull, match="2 are waiting"):
+        with pytest.raises(QueueFull, match="2 are waiting"):
             await line.answer([3, 4])
         assert asyncio.get_running_loop().time() == 0.6
         assert len(line.waiting) == 2  # nothing of a refused request stays
@@ -322,7 +322,7 @@ def test_closing_answers_those_inside_and_nobody_else():
         assert asyncio.get_running_loop().time() == 2.0
         assert asked.done()
         assert await asked == [2, 4, 6]
-        with pytest.raises(LineFull, match="closed"):
+        with pytest.raises(QueueFull, match="closed"):
             await line.answer([4])
         await line.close()
 
@@ -344,7 +344,7 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
                 fates["answered"] += 1
             except TimeoutError:
                 fates["gave up"] += 1
-            except LineFull:
+            except QueueFull:
                 fates["refused"] += 1
 
         await asyncio.gather(*(caller(number) for number in range(300)))
@@ -451,7 +451,7 @@ def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
 
 def test_a_fault_of_the_work_goes_through():
     async def story():
-        with pytest.raises(LineFull):
+        with pytest.raises(QueueFull):
             async with attended(stays, 5):
                 await batcher(Model(), capacity=0).answer([1])
 
@@ -475,7 +475,7 @@ def test_items_that_stand_for_several_share_batches_whole():
         asked = [asyncio.create_task(line.answer(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
         assert line.length == 10
-        with pytest.raises(LineFull, match="10 are waiting"):
+        with pytest.raises(QueueFull, match="10 are waiting"):
             await line.answer(["fff"])
         asked[-1].cancel()
         await until(0.7)

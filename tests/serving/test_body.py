@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from vitrail.serving.http import body
 from vitrail.serving.http import gate as door
-from vitrail.serving.http.gate import Door, Visit
+from vitrail.serving.http.gate import Gate, Visit
 from vitrail.serving.http.problems import Problem
 
 
@@ -19,7 +19,7 @@ def request_of(*pauses: float, visit: Visit | None = None) -> Request:
         await asyncio.sleep(left.pop(0))
         return {"type": "http.request", "body": bytes(1000), "more_body": bool(left)}
 
-    state = {"visit": visit or Visit(Door())}
+    state = {"visit": visit or Visit(Gate())}
     return Request({"type": "http", "method": "POST", "path": "/", "headers": [], "state": state}, receive)
 
 
@@ -38,7 +38,7 @@ def test_each_piece_buys_time(monkeypatch):
 
 def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatch):
     monkeypatch.setattr(door, "MOST_HELD", 2500)
-    entrance = Door()
+    entrance = Gate()
     with entrance.visit() as first:
         assert len(asyncio.run(body.read_body(request_of(0, 0, visit=first)))) == 2000
         with pytest.raises(Problem) as caught, entrance.visit() as second:

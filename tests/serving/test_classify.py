@@ -1,4 +1,4 @@
-"""POST /v1/classify: the same numbers as the library, for one picture and for several."""
+"""POST /v1/classify: the same numbers as the library, for one image and for several."""
 
 import asyncio
 import io
@@ -18,8 +18,8 @@ def classifier(model_file: Path) -> Classifier:
     return Classifier(model_file, "cpu")
 
 
-def files(*pictures: bytes):
-    return [("image", ("picture", data, "application/octet-stream")) for data in pictures]
+def files(*images: bytes):
+    return [("image", ("image", data, "application/octet-stream")) for data in images]
 
 
 def found(prediction) -> list[tuple[str, int]]:
@@ -33,51 +33,51 @@ def assert_same(prediction, expected) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_one_picture_as_a_file_field(client, classifier, encode, kind):
-    picture = encode(kind)
-    answer = client.post("/v1/classify", files=files(picture))
+def test_one_image_as_a_file_field(client, classifier, encode, kind):
+    image = encode(kind)
+    answer = client.post("/v1/classify", files=files(image))
     assert answer.status_code == 200
     body = answer.json()
     assert body["model"]["sha256"] == classifier.sha256
     assert len(body["predictions"]) == 1
-    assert_same(body["predictions"][0], classifier.classify(picture))
+    assert_same(body["predictions"][0], classifier.classify(image))
 
 
 @pytest.mark.parametrize("declared", ["image/png", "image/gif", "application/octet-stream", None])
-def test_one_picture_as_the_body_whatever_it_is_called(client, classifier, encode, declared):
+def test_one_image_as_the_body_whatever_it_is_called(client, classifier, encode, declared):
     headers = {"content-type": declared} if declared else {}
     answer = client.post("/v1/classify", content=encode("PNG"), headers=headers)
     assert answer.status_code == 200
     assert_same(answer.json()["predictions"][0], classifier.classify(encode("PNG")))
 
 
-def test_several_pictures_keep_their_order_and_a_bad_one_its_place(client, classifier, encode):
+def test_several_images_keep_their_order_and_a_bad_one_its_place(client, classifier, encode):
     good = [encode(seed=seed) for seed in (1, 2, 3)]
-    sent = [good[0], b"no picture", good[1], encode("JPEG")[:300], good[2]]
+    sent = [good[0], b"no image", good[1], encode("JPEG")[:300], good[2]]
     answer = client.post("/v1/classify", files=files(*sent), params={"top_k": 3})
     assert answer.status_code == 200
     predictions = answer.json()["predictions"]
-    for place, picture in zip((0, 2, 4), good, strict=True):
-        assert_same(predictions[place], classifier.classify(picture, 3))
+    for place, image in zip((0, 2, 4), good, strict=True):
+        assert_same(predictions[place], classifier.classify(image, 3))
     errors = [predictions[place]["error"] for place in (1, 3)]
     assert [(error["status"], error["code"]) for error in errors] == [
         (415, "unsupported_format"),
-        (422, "corrupt_picture"),
+        (422, "corrupt_image"),
     ]
 
 
-def test_several_pictures_that_are_all_bad_are_one_error(client):
+def test_several_images_that_are_all_bad_are_one_error(client):
     answer = client.post("/v1/classify", files=files(b"", b"BM and no more"))
     assert answer.status_code == 422
-    assert answer.json()["code"] == "no_good_picture"
-    assert [error["code"] for error in answer.json()["errors"]] == ["unsupported_format", "corrupt_picture"]
+    assert answer.json()["code"] == "no_good_image"
+    assert [error["code"] for error in answer.json()["errors"]] == ["unsupported_format", "corrupt_image"]
 
 
-def test_thirty_two_pictures_are_taken_and_one_more_is_not(client, encode):
-    pictures = [encode(size=(8, 8))] * 33
-    assert len(client.post("/v1/classify", files=files(*pictures[:32])).json()["predictions"]) == 32
-    answer = client.post("/v1/classify", files=files(*pictures))
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_pictures")
+def test_thirty_two_images_are_taken_and_one_more_is_not(client, encode):
+    images = [encode(size=(8, 8))] * 33
+    assert len(client.post("/v1/classify", files=files(*images[:32])).json()["predictions"]) == 32
+    answer = client.post("/v1/classify", files=files(*images))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_images")
 
 
 def test_top_k(client, classifier, encode):
@@ -97,24 +97,24 @@ def test_a_photo_is_seen_upright(client, encode, orientation):
     """A photo that EXIF turns gets the answer of the file whose pixels are turned."""
     turns = [None, Image.FLIP_LEFT_RIGHT, Image.ROTATE_180, Image.FLIP_TOP_BOTTOM, Image.TRANSPOSE, Image.ROTATE_270,
              Image.TRANSVERSE, Image.ROTATE_90]  # fmt: skip
-    picture = Image.open(io.BytesIO(encode()))
+    image = Image.open(io.BytesIO(encode()))
     exif = Image.Exif()
     exif[0x0112] = orientation
     tagged, turned = io.BytesIO(), io.BytesIO()
-    picture.save(tagged, "PNG", exif=exif)
+    image.save(tagged, "PNG", exif=exif)
     turn = turns[orientation - 1]
-    (picture if turn is None else picture.transpose(turn)).save(turned, "PNG")
+    (image if turn is None else image.transpose(turn)).save(turned, "PNG")
     answers = [client.post("/v1/classify", files=files(file.getvalue())) for file in (tagged, turned)]
     assert answers[0].json() == answers[1].json()
 
 
 def test_callers_at_once_get_their_own_answers(server, classifier, encode):
-    pictures = [encode(seed=seed) for seed in range(1, 25)]
+    images = [encode(seed=seed) for seed in range(1, 25)]
     with httpx.Client(base_url=server.url, timeout=30) as shared, ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda data: shared.post("/v1/classify", files=files(data)), pictures))
-    for picture, answer in zip(pictures, answers, strict=True):
+        answers = list(pool.map(lambda data: shared.post("/v1/classify", files=files(data)), images))
+    for image, answer in zip(images, answers, strict=True):
         assert answer.status_code == 200
-        assert_same(answer.json()["predictions"][0], classifier.classify(picture))
+        assert_same(answer.json()["predictions"][0], classifier.classify(image))
 
 
 def test_bentoml_client_classifies(server, classifier, encode, tmp_path):
@@ -142,7 +142,7 @@ def test_bentoml_client_that_waits_for_nothing_classifies_too(server, classifier
 def test_abstaining_is_said_where_it_is_asked_for(client, classifier, encode):
     """The threshold is the card's; labels stay, so a caller may still show the closest."""
     sent = [encode(seed=seed) for seed in range(6)]
-    rows = [classifier.answer(classifier.fit(picture)[None]).probabilities[0] for picture in sent]
+    rows = [classifier.answer(classifier.fit(image)[None]).probabilities[0] for image in sent]
     expected = [float(row.max()) < classifier.card.abstention.threshold for row in rows]
     answer = client.post("/v1/classify", files=files(*sent), params={"abstain": "true"})
     assert [one["none_of_these"] for one in answer.json()["predictions"]] == expected

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.serve import bombs
-from vitrail.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedFormat
+from vitrail.errors import CorruptImage, ImageError, ImageTooLarge, UnsupportedFormat
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.engine.decoder_process import NICE, DecoderProcesses
 from vitrail.serving.engine.engine import Engine
-from vitrail.serving.http.gate import Door
+from vitrail.serving.http.gate import Gate
 
 RULE = InputRule(16, "crop")
 
@@ -50,14 +50,14 @@ def test_the_canvas_is_that_of_this_process(decoders, kind):
     ("data", "error"),
     [
         (b"no image", UnsupportedFormat),
-        (image()[:200], CorruptPicture),
-        (bombs.webp(8000), PictureTooLarge),
+        (image()[:200], CorruptImage),
+        (bombs.webp(8000), ImageTooLarge),
         (b"", UnsupportedFormat),
     ],
     ids=["text", "cut", "large", "empty"],
 )
 def test_errors_are_those_of_this_process(decoders, data, error):
-    with pytest.raises(PictureError) as here:
+    with pytest.raises(ImageError) as here:
         fit(data, RULE)
     with pytest.raises(error) as there:
         decoders.fit(data, RULE)
@@ -82,7 +82,7 @@ def test_an_image_that_ends_its_decoders_is_refused(decoders, monkeypatch):
         raise EOFError
 
     monkeypatch.setattr("vitrail.serving.engine.decoder_process.DecoderProcess.fit", killed)
-    with pytest.raises(CorruptPicture, match="ended with exit code -9"):
+    with pytest.raises(CorruptImage, match="ended with exit code -9"):
         decoders.fit(image(), RULE)
     assert not decoders.idle
 
@@ -144,7 +144,7 @@ def test_the_engine_decodes_costly_images_there_and_no_others(model_file, monkey
     costly, small = bombs.deep_png(4000), image()
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         rule = engine.model.card.input
         canvases = await engine.canvases([small, costly, small])

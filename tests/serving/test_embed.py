@@ -1,4 +1,4 @@
-"""POST /v1/embed: the library's vectors, for one picture and for several."""
+"""POST /v1/embed: the library's vectors, for one image and for several."""
 
 import numpy as np
 import pytest
@@ -12,32 +12,32 @@ def vector(model_file):
     return lambda data: model.answer(model.fit(data)[None]).embedding[0]
 
 
-def test_one_picture_as_the_body(client, encode, vector, model_file):
-    picture = encode("JPEG")
-    answer = client.post("/v1/embed", content=picture, headers={"content-type": "image/jpeg"})
+def test_one_image_as_the_body(client, encode, vector, model_file):
+    image = encode("JPEG")
+    answer = client.post("/v1/embed", content=image, headers={"content-type": "image/jpeg"})
     assert answer.status_code == 200
     body = answer.json()
     assert body["model"]["sha256"] == Classifier(model_file, "cpu").sha256
     (prediction,) = body["predictions"]
     assert np.std(prediction["embedding"]) > 0
-    assert prediction["embedding"] == pytest.approx(vector(picture).tolist(), abs=1e-5)
+    assert prediction["embedding"] == pytest.approx(vector(image).tolist(), abs=1e-5)
 
 
 def test_several_keep_their_order_and_a_bad_one_its_place(client, encode, vector):
     good = [encode(seed=seed) for seed in (1, 2)]
-    sent = [b"no picture", good[0], encode("PNG")[:100], good[1]]
+    sent = [b"no image", good[0], encode("PNG")[:100], good[1]]
     answer = client.post("/v1/embed", files=[("image", data) for data in sent])
     assert answer.status_code == 200
     predictions = answer.json()["predictions"]
-    assert [predictions[place]["error"]["code"] for place in (0, 2)] == ["unsupported_format", "corrupt_picture"]
-    for place, picture in zip((1, 3), good, strict=True):
-        assert predictions[place]["embedding"] == pytest.approx(vector(picture).tolist(), abs=1e-5)
+    assert [predictions[place]["error"]["code"] for place in (0, 2)] == ["unsupported_format", "corrupt_image"]
+    for place, image in zip((1, 3), good, strict=True):
+        assert predictions[place]["embedding"] == pytest.approx(vector(image).tolist(), abs=1e-5)
     assert predictions[1] != predictions[3]
 
 
 def test_refusals_are_those_of_classify(client, encode):
     requests = [
-        {"content": b"no picture"},
+        {"content": b"no image"},
         {"content": encode()[:100]},
         {"files": [("image", b""), ("image", b"BM")]},
         {"files": [("image", encode())] * 33},
@@ -54,9 +54,9 @@ def test_refusals_are_those_of_classify(client, encode):
         codes.append(told[0]["code"])
     assert codes == [
         "unsupported_format",
-        "corrupt_picture",
-        "no_good_picture",
-        "too_many_pictures",
+        "corrupt_image",
+        "no_good_image",
+        "too_many_images",
         "unknown_field",
         "bad_json",
         "unsupported_media_type",

@@ -18,7 +18,7 @@ from vitrail.model_file.explanation import explain_path
 from vitrail.plots.overlay import COLD, SIDE, WARM, draw_overlay
 from vitrail.serving.engine import engine as module
 from vitrail.serving.engine.engine import MOST_EXPLAINED, Engine
-from vitrail.serving.http.gate import Door
+from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
 URL = "/v1/explain"
@@ -46,11 +46,11 @@ def test_the_evidence_for_a_label(explaining_client, encode, explainer):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_most_probable_label_unless_another_is_named(explaining_client, encode, explainer, seed):
-    picture = encode(seed=seed)
-    body = explaining_client.post(URL, content=picture).json()
-    (best,) = explainer.classifier.classify(picture, 1)
+    image = encode(seed=seed)
+    body = explaining_client.post(URL, content=image).json()
+    (best,) = explainer.classifier.classify(image, 1)
     assert body["label"] == best.label
-    assert same(body["evidence"], explainer.explain(picture, best.label))
+    assert same(body["evidence"], explainer.explain(image, best.label))
 
 
 def test_exact_evidence_adds_up_to_the_logit(explaining_client, encode, explainer):
@@ -90,26 +90,26 @@ def test_parameters_that_cannot_be_read(explaining_client, encode, params, code)
     assert len(answer.content) < 1000
 
 
-def test_one_picture_at_a_time(explaining_client, encode):
+def test_one_image_at_a_time(explaining_client, encode):
     answer = explaining_client.post(URL, files=[("image", encode()), ("image", encode())])
-    assert (answer.status_code, answer.json()["code"]) == (400, "one_picture")
+    assert (answer.status_code, answer.json()["code"]) == (400, "one_image")
 
 
-def test_a_bad_picture_is_told_as_elsewhere(explaining_client, encode):
-    for data, status, code in [(b"no", 415, "unsupported_format"), (encode()[:90], 422, "corrupt_picture")]:
+def test_a_bad_image_is_told_as_elsewhere(explaining_client, encode):
+    for data, status, code in [(b"no", 415, "unsupported_format"), (encode()[:90], 422, "corrupt_image")]:
         answer = explaining_client.post(URL, content=data)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 def test_labels_and_explanations_at_once(explaining_client, encode, explainer):
-    pictures = [encode(seed=seed) for seed in range(1, 9)]
+    images = [encode(seed=seed) for seed in range(1, 9)]
     with ThreadPoolExecutor(8) as pool:
-        explained = pool.map(lambda data: explaining_client.post(URL, content=data, params={"label": "1"}), pictures)
-        labelled = pool.map(lambda data: explaining_client.post("/v1/classify", content=data), pictures)
-        answers = list(zip(pictures, explained, labelled, strict=True))
-    for picture, explanation, label in answers:
-        assert same(explanation.json()["evidence"], explainer.explain(picture, "1"))
-        assert label.json()["predictions"][0]["labels"][0]["label"] == explainer.classifier.classify(picture)[0].label
+        explained = pool.map(lambda data: explaining_client.post(URL, content=data, params={"label": "1"}), images)
+        labelled = pool.map(lambda data: explaining_client.post("/v1/classify", content=data), images)
+        answers = list(zip(images, explained, labelled, strict=True))
+    for image, explanation, label in answers:
+        assert same(explanation.json()["evidence"], explainer.explain(image, "1"))
+        assert label.json()["predictions"][0]["labels"][0]["label"] == explainer.classifier.classify(image)[0].label
 
 
 def test_the_model_route_tells_what_is_explained(explaining_client, client, explainer):
@@ -145,7 +145,7 @@ def loaded(monkeypatch):
     async def load(path) -> Engine:
         monkeypatch.setenv("VITRAIL_MODEL", str(path))
         monkeypatch.setenv("VITRAIL_PROVIDER", "cpu")
-        engine = Engine(Door())
+        engine = Engine(Gate())
         await engine.load("here")
         engines.append(engine)
         return engine
@@ -248,10 +248,10 @@ def drawn(evidence, value=128, size=8):
 
 
 def test_an_overlay_is_warm_for_and_cold_against():
-    picture = drawn([[4, -4]])
-    left, right = picture[:, 0], picture[:, -1]
+    image = drawn([[4, -4]])
+    left, right = image[:, 0], image[:, -1]
     for found, colour in ((left, WARM), (right, COLD)):
-        assert np.abs(found - np.array(colour)).sum(1).max() < np.abs(picture[:, 112] - np.array(colour)).sum(1).min()
+        assert np.abs(found - np.array(colour)).sum(1).max() < np.abs(image[:, 112] - np.array(colour)).sum(1).min()
     red, blue = left[0, 0] - left[0, 2], right[0, 2] - right[0, 0]
     assert red > 100
     assert blue > 100
@@ -277,5 +277,5 @@ def test_an_overlay_is_large_enough_to_be_seen(size, side):
 
 def test_pixels_stay_squares_below_an_overlay():
     canvas = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
-    picture = np.array(draw_overlay(canvas, np.zeros((4, 4), np.float32)))
-    assert (picture == picture[::28, ::28].repeat(28, 0).repeat(28, 1)).all()
+    image = np.array(draw_overlay(canvas, np.zeros((4, 4), np.float32)))
+    assert (image == image[::28, ::28].repeat(28, 0).repeat(28, 1)).all()

@@ -1,4 +1,4 @@
-"""Damaged pictures and odd requests through a real socket: 4xx or an answer, never 5xx."""
+"""Damaged images and odd requests through a real socket: 4xx or an answer, never 5xx."""
 
 import importlib.util
 from base64 import b64encode
@@ -21,7 +21,7 @@ def load_fuzzed():
     return module
 
 
-pictures = load_fuzzed().pictures
+images = load_fuzzed().images
 SENT = {
     "raw": lambda data: {"content": data, "headers": {"content-type": "image/png"}},
     "form": lambda data: {"files": [("image", ("a", data)), ("image", ("b", data[::-1]))]},
@@ -37,9 +37,9 @@ def nothing_is_broken(client):
 
 
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT.keys())
-def test_damaged_pictures(client, sent):
+def test_damaged_images(client, sent):
     @seeded
-    @given(pictures())
+    @given(images())
     def send(data):
         answer = client.post(URL, **sent(data))
         assert answer.status_code in (200, 413, 415, 422)

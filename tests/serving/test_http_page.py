@@ -21,7 +21,7 @@ from vitrail.serving.engine import engine
 from vitrail.serving.http import body
 from vitrail.serving.http import gate as door
 from vitrail.serving.http import protocol as wire
-from vitrail.serving.http import request_images as pictures_in
+from vitrail.serving.http import request_images as images_in
 from vitrail.serving.naming import model_name
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.routes.v2 import tensors
@@ -46,10 +46,10 @@ def named(cell: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where a reader would stand, with two pictures."""
+    """Where a reader would stand, with two images."""
     folder = tmp_path_factory.mktemp("reader")
-    for name, picture in zip(("photo.jpg", "other.png"), load_sample_images().images, strict=True):
-        Image.fromarray(picture).save(folder / name)
+    for name, image in zip(("photo.jpg", "other.png"), load_sample_images().images, strict=True):
+        Image.fromarray(image).save(folder / name)
     return folder
 
 
@@ -89,15 +89,15 @@ def test_every_program_runs(here, folder, program):
 
 
 def test_the_error_that_is_shown(explaining_client, folder):
-    picture = io.BytesIO((folder / "photo.jpg").read_bytes()[:5000])
-    answer = explaining_client.post("/v1/classify", files={"image": picture}).json()
+    image = io.BytesIO((folder / "photo.jpg").read_bytes()[:5000])
+    answer = explaining_client.post("/v1/classify", files={"image": image}).json()
     shown = json.loads(blocks("json")[1])
     assert {**answer, "request_id": "…"} == shown
 
 
 def test_the_table_has_every_error():
     sources = [path.read_text() for path in Path(str(files("vitrail.serving"))).rglob("*.py")]
-    sources.append((ROOT / "src/vitrail/errors.py").read_text().replace('code = "bad_picture"', ""))
+    sources.append((ROOT / "src/vitrail/errors.py").read_text().replace('code = "bad_image"', ""))
     raised = (
         r'(?:Problem|refused)\(\s*\d{3},\s+"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"|code = "(\w+)"|\d{3}: "(\w+)"'
     )
@@ -133,11 +133,11 @@ def test_the_limits_are_those_of_the_source():
         "a body's time": [body.PATIENCE, body.SLOWEST],
         "the bodies of all callers together": [door.MOST_HELD],
         "the first line and the headers": [wire.MAX_HEAD, wire.PATIENCE],
-        "a picture": [images.MAX_PIXELS, images.MAX_SIDE],
-        "pictures a request": [pictures_in.MAX_PICTURES],
-        "pictures that wait, for a decoder or for the model": [settings.QUEUE],
+        "an image": [images.MAX_PIXELS, images.MAX_SIDE],
+        "images a request": [images_in.MAX_IMAGES],
+        "images that wait, for a decoder or for the model": [settings.QUEUE],
         "how long the line may take, at its present pace": [settings.WAIT, engine.SHORT_LINE],
-        "pictures that wait to be explained": [engine.MOST_EXPLAINED],
+        "images that wait to be explained": [engine.MOST_EXPLAINED],
         "an answer's time, once the body is there": [settings.DEADLINE],
     }.items():
         for number in numbers:

@@ -34,7 +34,7 @@ def test_each_request_has_its_line(server, client, encode):
         200,
     )
     assert 0 < line["seconds"] < 30
-    problem = client.post("/v1/classify", content=b"no picture").json()
+    problem = client.post("/v1/classify", content=b"no image").json()
     assert line_of(server, problem["request_id"])["status"] == 415
 
 

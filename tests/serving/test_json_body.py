@@ -1,4 +1,4 @@
-"""Pictures in a JSON body: the same answers as in a form; whatever is not of that shape is refused at once."""
+"""Images in a JSON body: the same answers as in a form; whatever is not of that shape is refused at once."""
 
 import json
 import socket
@@ -6,9 +6,9 @@ from base64 import b64encode
 
 import pytest
 
-from vitrail.serving.http.json_images import pictures
+from vitrail.serving.http.json_images import images
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_PICTURES
+from vitrail.serving.http.request_images import MAX_IMAGES
 
 ROUTES = ["/v1/classify", "/v1/embed"]
 JSON = {"content-type": "application/json"}
@@ -20,7 +20,7 @@ def body(*encoded: bytes) -> dict:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_answer_is_that_of_a_form(client, encode, route):
-    sent = [encode(), encode("JPEG", seed=2), b"no picture", encode("WEBP", seed=3)]
+    sent = [encode(), encode("JPEG", seed=2), b"no image", encode("WEBP", seed=3)]
     form = client.post(route, files=[("image", data) for data in sent])
     answer = client.post(route, json=body(*sent))
     assert answer.status_code == 200
@@ -29,10 +29,10 @@ def test_the_answer_is_that_of_a_form(client, encode, route):
 
 
 def test_as_many_as_a_form_may_have(client, encode):
-    answer = client.post("/v1/classify", json=body(*[encode()] * MAX_PICTURES))
-    assert len(answer.json()["predictions"]) == MAX_PICTURES
-    answer = client.post("/v1/classify", json=body(*[encode()] * (MAX_PICTURES + 1)))
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_pictures")
+    answer = client.post("/v1/classify", json=body(*[encode()] * MAX_IMAGES))
+    assert len(answer.json()["predictions"]) == MAX_IMAGES
+    answer = client.post("/v1/classify", json=body(*[encode()] * (MAX_IMAGES + 1)))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_images")
 
 
 def test_other_spellings_of_the_same_json(client, encode):
@@ -118,13 +118,13 @@ def test_a_data_address_is_told_how_to_mend_it(client):
     assert "comma" in answer.json()["detail"]
 
 
-def test_no_picture_and_empty_pictures(client):
+def test_no_image_and_empty_images(client):
     none = client.post("/v1/classify", json={"images": []})
     assert (none.status_code, none.json()["code"]) == (422, "missing_image")
     empty = client.post("/v1/classify", json=body(b""))
     assert (empty.status_code, empty.json()["code"]) == (415, "unsupported_format")
     empty = client.post("/v1/classify", json=body(b"", b""))
-    assert (empty.status_code, empty.json()["code"]) == (422, "no_good_picture")
+    assert (empty.status_code, empty.json()["code"]) == (422, "no_good_image")
 
 
 def test_the_limits_of_a_body_hold_for_json(client):
@@ -152,7 +152,7 @@ def test_reading_ends_at_the_first_surprise():
     """What comes behind it costs nothing: it is never looked at."""
     before = f'{{"images":[{GOOD},{GOOD}'
     for surprise in (",1", ',{"url"', "}", "]]"):
-        read = pictures((before + surprise + "[" * 1_000_000).encode())
+        read = images((before + surprise + "[" * 1_000_000).encode())
         assert [next(read), next(read)] == [b"\0", b"\0"]
         with pytest.raises(Problem, match="the body must be JSON") as caught:
             next(read)

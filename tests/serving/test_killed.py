@@ -13,8 +13,8 @@ URL = "/v1/classify"
 class Callers:
     """Some who call again and again, and what became of each call."""
 
-    def __init__(self, server, picture: bytes, count: int = 8) -> None:
-        self.server, self.picture = server, picture
+    def __init__(self, server, image: bytes, count: int = 8) -> None:
+        self.server, self.image = server, image
         self.statuses: list[int | str] = []
         self.end = threading.Event()
         self.threads = [threading.Thread(target=self.call) for _ in range(count)]
@@ -22,7 +22,7 @@ class Callers:
     def call(self) -> None:
         while not self.end.is_set():
             try:
-                answer = httpx.post(self.server.url + URL, files={"image": self.picture}, timeout=60)
+                answer = httpx.post(self.server.url + URL, files={"image": self.image}, timeout=60)
                 self.statuses.append(answer.status_code)
             except httpx.TransportError as fault:
                 self.statuses.append(type(fault).__name__)

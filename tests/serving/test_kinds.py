@@ -1,4 +1,4 @@
-"""Every kind of picture through a real socket: seen as a person sees it, which a plain PNG of that tells."""
+"""Every kind of image through a real socket: seen as a person sees it, which a plain PNG of that tells."""
 
 import io
 
@@ -14,30 +14,30 @@ COLOUR = Image.fromarray(mosaic(4, 3, 60, 80))
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (80, 60), "red")]}
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
 def clear() -> Image.Image:
     """Half of it transparent, over a colour that nobody sees."""
-    picture = COLOUR.convert("RGBA")
-    picture.paste((1, 2, 3, 0), (0, 0, 40, 60))
-    return picture
+    image = COLOUR.convert("RGBA")
+    image.paste((1, 2, 3, 0), (0, 0, 40, 60))
+    return image
 
 
 def on_white() -> Image.Image:
-    picture = COLOUR.copy()
-    picture.paste("white", (0, 0, 40, 60))
-    return picture
+    image = COLOUR.copy()
+    image.paste("white", (0, 0, 40, 60))
+    return image
 
 
 def palette() -> Image.Image:
     """Two colours, the first of them transparent."""
-    picture = COLOUR.quantize(2)
-    picture.putpalette([0, 0, 0, *picture.getpalette()[3:6]])
-    return picture
+    image = COLOUR.quantize(2)
+    image.putpalette([0, 0, 0, *image.getpalette()[3:6]])
+    return image
 
 
 def palette_on_white() -> Image.Image:
@@ -78,7 +78,7 @@ def shares(client, data: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("sent", "seen"), KINDS.values(), ids=KINDS.keys())
-def test_a_picture_of_any_kind_is_seen_as_it_is(client, sent, seen):
+def test_an_image_of_any_kind_is_seen_as_it_is(client, sent, seen):
     assert np.abs(shares(client, sent) - shares(client, encoded(seen.convert("RGB")))).max() < 0.03
 
 
@@ -92,5 +92,5 @@ OTHERWISE = {
 
 @pytest.mark.parametrize(("seen", "missed"), OTHERWISE.values(), ids=OTHERWISE.keys())
 def test_seen_otherwise_it_would_be_another_answer(client, seen, missed):
-    apart = [shares(client, encoded(picture.convert("RGB"))) for picture in (seen, missed)]
+    apart = [shares(client, encoded(image.convert("RGB"))) for image in (seen, missed)]
     assert np.abs(apart[0] - apart[1]).max() > 0.1

@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 
 from vitrail.cli import main
-from vitrail.errors import PictureError
+from vitrail.errors import ImageError
 from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import BatchFailed
 from vitrail.serving.engine.engine import SHORT_LINE, Engine, batch_size, filled
 from vitrail.serving.engine.rate import Pace
-from vitrail.serving.http.gate import Door
+from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
 URL = "/v1/classify"
 
 
-def files(*pictures: bytes):
-    return [("image", ("picture", data, "application/octet-stream")) for data in pictures]
+def files(*images: bytes):
+    return [("image", ("image", data, "application/octet-stream")) for data in images]
 
 
 def number(server, line: str) -> float:
@@ -64,19 +64,19 @@ def narrow(start, bentoml_serve, model_file) -> Iterator:
 
 
 def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
-    """Callers send one to seven pictures, all at once; then each picture again, alone."""
+    """Callers send one to seven images, all at once; then each image again, alone."""
     requests = [[encode(seed=10 * caller + i) for i in range(1 + caller % 7)] for caller in range(40)]
-    pictures, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_pictures_count")
-    before = [number(server, line) for line in (pictures, batches)]
+    images, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_images_count")
+    before = [number(server, line) for line in (images, batches)]
     with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda sent: client.post(URL, files=files(*sent), params={"top_k": 10}), requests))
-        rises = [number(server, line) - old for line, old in zip((pictures, batches), before, strict=True)]
+        rises = [number(server, line) - old for line, old in zip((images, batches), before, strict=True)]
         assert rises[0] == sum(map(len, requests))
         assert rises[1] < rises[0]  # some were computed together
         for sent, answer in zip(requests, answers, strict=True):
             assert answer.status_code == 200
-            for picture, prediction in zip(sent, answer.json()["predictions"], strict=True):
-                alone = client.post(URL, files=files(picture), params={"top_k": 10}).json()["predictions"][0]
+            for image, prediction in zip(sent, answer.json()["predictions"], strict=True):
+                alone = client.post(URL, files=files(image), params={"top_k": 10}).json()["predictions"][0]
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_callers_of_one_batch_get_their_own_rows(model_file):
     alone = [model.answer(canvas[None]) for canvas in canvases]
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = model
         held = threading.Event()
         engine.lane.submit(held.wait)
@@ -122,7 +122,7 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
     """A request that fills the line, and many more behind it: 200 or 503, and afterwards all is well."""
     with httpx.Client(base_url=narrow.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
         first = pool.submit(client.post, URL, files=files(*[heavy] * 32))
-        wait_until(lambda: number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 32)
+        wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
         answers = list(pool.map(lambda seed: client.post(URL, files=files(encode(seed=seed))), range(60)))
         assert {answer.status_code for answer in answers} <= {200, 503}
         refused = [answer for answer in answers if answer.status_code == 503]
@@ -131,19 +131,19 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
         assert first.result().status_code == 200
         assert number(narrow, 'vitrail_refused_total{reason="busy"}') == len(refused)
         assert client.post(URL, files=files(*[encode()] * 32)).status_code == 200
-    assert number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 0
-    assert number(narrow, 'vitrail_waiting_pictures{stage="infer"}') == 0
+    assert number(narrow, 'vitrail_waiting_images{stage="decode"}') == 0
+    assert number(narrow, 'vitrail_waiting_images{stage="infer"}') == 0
     assert httpx.get(f"{narrow.url}/readyz").status_code == 200
 
 
 @pytest.mark.long
 def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
     """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
-    picture, seconds = encode(size=(2000, 2000)), 4
+    image, seconds = encode(size=(2000, 2000)), 4
     limits = httpx.Limits(max_connections=None)
 
     async def call(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.post(narrow.url + URL, files=files(picture))
+        return await client.post(narrow.url + URL, files=files(image))
 
     async def story() -> None:
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
@@ -166,7 +166,7 @@ def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
     asyncio.run(story())
 
 
-def test_a_bad_picture_among_many_harms_no_other(server, encode):
+def test_a_bad_image_among_many_harms_no_other(server, encode):
     """In one request, and in requests that are computed together."""
     good = [encode(seed=seed) for seed in range(31)]
     bad = encode()[:60]
@@ -175,11 +175,11 @@ def test_a_bad_picture_among_many_harms_no_other(server, encode):
         mixed = client.post(URL, files=files(*good[:17], bad, *good[17:]))
         assert mixed.status_code == 200
         found = mixed.json()["predictions"]
-        assert found.pop(17)["error"]["code"] == "corrupt_picture"
+        assert found.pop(17)["error"]["code"] == "corrupt_image"
         for one, expected in zip(found, alone, strict=True):
             assert shares(one) == pytest.approx(expected, abs=1e-6)
         answers = list(pool.map(lambda data: client.post(URL, files=files(data)), [*good, bad]))
-        assert answers.pop().json()["code"] == "corrupt_picture"
+        assert answers.pop().json()["code"] == "corrupt_image"
         for answer, expected in zip(answers, alone, strict=True):
             assert shares(answer.json()["predictions"][0]) == pytest.approx(expected, abs=1e-6)
 
@@ -190,9 +190,9 @@ def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as wire:
         wire.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
-        wait_until(lambda: number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 32)
+        wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
     wait_until(lambda: number(narrow, 'vitrail_refused_total{reason="gone"}') == 1)
-    assert number(narrow, 'vitrail_waiting_pictures{stage="decode"}') == 0
+    assert number(narrow, 'vitrail_waiting_images{stage="decode"}') == 0
     assert httpx.post(narrow.url + URL, files=files(encode())).status_code == 200  # there is room again
     assert number(narrow, 'vitrail_stage_seconds_count{stage="decode"}') - before < 33
 
@@ -209,28 +209,26 @@ def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode
 
 def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, model_file, heavy, encode):
     """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
-    picture = encode()
-    head = (
-        f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
-    )
+    image = encode()
+    head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     with (
         start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as server,
         ThreadPoolExecutor(2) as pool,
         socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire,
     ):
-        wire.sendall(head.encode() + picture[:100])
+        wire.sendall(head.encode() + image[:100])
         running = [pool.submit(httpx.post, server.url + URL, files=files(*[heavy] * 12), timeout=30) for _ in range(2)]
-        wait_until(lambda: number(server, 'vitrail_waiting_pictures{stage="decode"}') == 24)
+        wait_until(lambda: number(server, 'vitrail_waiting_images{stage="decode"}') == 24)
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
         state = httpx.get(f"{server.url}/readyz")
         assert state.json() == {"ready": False, "provider": "CPUExecutionProvider", "reason": "the server is stopping"}
         for _ in range(3):
-            refused = httpx.post(server.url + URL, files=files(picture))
+            refused = httpx.post(server.url + URL, files=files(image))
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["retry-after"] == "1"
         assert httpx.get(f"{server.url}/livez").status_code == 200
-        wire.sendall(picture[100:])
+        wire.sendall(image[100:])
         assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
         for answer in running:
             assert answer.result().status_code == 200
@@ -269,7 +267,7 @@ def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, t
     monkeypatch.setenv(name, text)
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         await engine.load("")
         assert engine.model is None
         assert engine.reason is not None
@@ -281,25 +279,25 @@ def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, t
 
 def test_the_line_is_full_when_it_would_take_too_long(model_file):
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         engine.longest_wait = 0.5
         engine.infer_pace.saw(0.2)
         engine.quick.pace.saw(0.1)
-        await engine.let_in()
+        await engine.admit()
         engine.require_room(32)  # nobody waits, so there is room for all that a request may have
-        engine.quick.pictures = engine.quick.callers = 2
+        engine.quick.images = engine.quick.callers = 2
         assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
-        await engine.let_in()
-        engine.quick.pictures = engine.quick.callers = SHORT_LINE - 1
+        await engine.admit()
+        engine.quick.images = engine.quick.callers = SHORT_LINE - 1
         assert engine.expected_wait() > engine.longest_wait
-        await engine.let_in()  # however slow the model, a few may wait
-        engine.quick.pictures, engine.quick.callers = 128, 2  # with many pictures each, of which one a turn is decoded
-        await engine.let_in()
-        engine.quick.pictures = engine.quick.callers = SHORT_LINE
+        await engine.admit()  # however slow the model, a few may wait
+        engine.quick.images, engine.quick.callers = 128, 2  # with many images each, of which one a turn is decoded
+        await engine.admit()
+        engine.quick.images = engine.quick.callers = SHORT_LINE
         engine.require_room(32)  # who is in stays in
         with pytest.raises(Problem) as refused:
-            await engine.let_in()
+            await engine.admit()
         assert (refused.value.status, refused.value.code) == (503, "busy")
         await engine.close()
 
@@ -310,7 +308,7 @@ def test_what_else_the_lane_does_is_not_the_pace(model_file):
     """An explanation may hold the lane for seconds; labels are not refused for that afterwards."""
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         engine.lane.submit(time.sleep, 1.0)
         await engine.answer([mosaic(4, 1, 8, 8)])
@@ -330,18 +328,18 @@ def test_the_pace_is_that_of_the_latest():
 
 
 def test_what_is_small_is_done_at_once(model_file, encode):
-    """A small picture needs no decoder, and a quick model no lane; large pictures and slow models do."""
+    """A small image needs no decoder, and a quick model no lane; large images and slow models do."""
     model = Classifier(model_file, "cpu")
-    picture = encode()
+    image = encode()
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = model
         engine.decoders.shutdown()
-        (canvas,) = await engine.canvases([picture])
-        assert (canvas == model.fit(picture)).all()
-        (fault,) = await engine.canvases([picture[:-200]])
-        assert isinstance(fault, PictureError)
+        (canvas,) = await engine.canvases([image])
+        assert (canvas == model.fit(image)).all()
+        (fault,) = await engine.canvases([image[:-200]])
+        assert isinstance(fault, ImageError)
         engine.infer_pace.saw(1e-5)
         engine.lane.shutdown()
         found = await engine.answer([canvas])

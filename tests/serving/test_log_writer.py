@@ -54,9 +54,9 @@ def closed_pipe() -> Iterator[int]:
     os.close(writing)
 
 
-def ask(server, picture: bytes) -> None:
+def ask(server, image: bytes) -> None:
     with httpx.Client(base_url=server.url, timeout=30) as client:
-        assert [client.post("/v1/classify", content=picture).status_code for _ in range(20)] == [200] * 20
+        assert [client.post("/v1/classify", content=image).status_code for _ in range(20)] == [200] * 20
         assert client.get("/nope").status_code == 404
 
 

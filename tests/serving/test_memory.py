@@ -13,11 +13,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from vitrail.errors import PictureError
+from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.gate import MOST_HELD, Door
+from vitrail.serving.http.gate import MOST_HELD, Gate
 
 CALLERS = 30
 HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body
@@ -78,7 +78,7 @@ def test_many_images_of_many_pixels_in_few_bytes_take_no_more_than_the_budget(ow
             assert [one.result().status_code for one in heavy] == [status, status]
             assert answered
         refused = client.post("/v1/classify", content=huge, headers={"content-type": "image/webp"})
-        assert (refused.status_code, refused.json()["code"]) == (413, "picture_too_large")
+        assert (refused.status_code, refused.json()["code"]) == (413, "image_too_large")
         assert "at most 320 MB" in refused.json()["detail"]
         metrics = client.get("/metrics").text
     assert most - before < 450e6
@@ -92,21 +92,21 @@ def squeezed(side: int) -> bytes:
     return file.getvalue()
 
 
-def files(picture: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
-    return [("image", ("picture", picture, "application/octet-stream"))] * count
+def files(image: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("image", ("image", image, "application/octet-stream"))] * count
 
 
 @pytest.mark.parametrize(
     "refused", [b"\xff\xd8" + b"\xff\xfe\0\2" * 200_000, b"\xff\xd8\xff" + bytes(800_000)], ids=["comments", "damaged"]
 )
-def test_a_refused_picture_is_free_at_once(refused, model_file):
+def test_a_refused_image_is_free_at_once(refused, model_file):
     """Not when the garbage collector comes by: until then a caller may have sent a hundred more of them."""
 
     async def story() -> None:
-        engine = Engine(Door())
+        engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         faults = await engine.canvases([refused, refused])
-        assert all(isinstance(fault, PictureError) for fault in faults)
+        assert all(isinstance(fault, ImageError) for fault in faults)
         await engine.close()
 
     gc.collect()
@@ -115,7 +115,7 @@ def test_a_refused_picture_is_free_at_once(refused, model_file):
     try:
         asyncio.run(story())
         gc.collect()
-        kept = [thing for thing in gc.garbage if isinstance(thing, PictureError)]
+        kept = [thing for thing in gc.garbage if isinstance(thing, ImageError)]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

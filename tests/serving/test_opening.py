@@ -8,7 +8,7 @@ from vitrail.serving.engine import start_up
 SECONDS = {  # for batches of 1 and of 32
     "shared work is slower": ({1: 0.0003, 32: 0.0040}, {1: 0.0001, 32: 0.0030}, True),
     "it pays in large batches": ({1: 0.0003, 32: 0.0020}, {1: 0.0001, 32: 0.0030}, False),
-    "it pays for one picture": ({1: 0.0020, 32: 0.0040}, {1: 0.0030, 32: 0.0030}, False),
+    "it pays for one image": ({1: 0.0020, 32: 0.0040}, {1: 0.0030, 32: 0.0030}, False),
     "the network is not tiny": ({1: 0.0200, 32: 0.6000}, {1: 0.0100, 32: 0.3000}, False),
 }
 

@@ -1,4 +1,4 @@
-"""The pages as a person sees them: Chromium chooses a picture, and reads what stands there then."""
+"""The pages as a person sees them: Chromium chooses an image, and reads what stands there then."""
 
 import re
 from pathlib import Path
@@ -21,18 +21,18 @@ async def labels(tab: Tab) -> list[str]:
 
 
 @pytest.fixture
-def picture(encode, tmp_path) -> Path:
-    path = tmp_path / "picture.png"
+def image(encode, tmp_path) -> Path:
+    path = tmp_path / "image.png"
     path.write_bytes(encode())
     return path
 
 
-def test_a_picture_gets_its_labels_and_what_speaks_for_each(visit, explaining, explained_file, picture):
-    expected = [label.label for label in Classifier(explained_file, "cpu").classify(picture.read_bytes())]
+def test_an_image_gets_its_labels_and_what_speaks_for_each(visit, explaining, explained_file, image):
+    expected = [label.label for label in Classifier(explained_file, "cpu").classify(image.read_bytes())]
     shown = "!document.getElementById('evidence').hidden && document.getElementById('overlay').naturalWidth >= 224"
 
     async def story(tab: Tab) -> None:
-        await tab.choose(picture)
+        await tab.choose(image)
         await tab.until(shown)
         assert await labels(tab) == expected
         assert await tab.value("document.getElementById('why').textContent") == f"Why {expected[0]}?"
@@ -46,11 +46,11 @@ def test_a_picture_gets_its_labels_and_what_speaks_for_each(visit, explaining, e
     visit(explaining.url, story)
 
 
-def test_without_an_explain_file_there_are_labels_alone(visit, server, model_file, picture):
-    expected = [label.label for label in Classifier(model_file, "cpu").classify(picture.read_bytes())]
+def test_without_an_explain_file_there_are_labels_alone(visit, server, model_file, image):
+    expected = [label.label for label in Classifier(model_file, "cpu").classify(image.read_bytes())]
 
     async def story(tab: Tab) -> None:
-        await tab.choose(picture)
+        await tab.choose(image)
         await tab.until("document.querySelectorAll('#labels li').length")
         assert await labels(tab) == expected
         assert await tab.value("document.querySelectorAll('#labels button').length") == 0
@@ -59,7 +59,7 @@ def test_without_an_explain_file_there_are_labels_alone(visit, server, model_fil
     visit(server.url, story)
 
 
-def test_a_bad_picture_is_told_of(visit, server, tmp_path):
+def test_a_bad_image_is_told_of(visit, server, tmp_path):
     path = tmp_path / "bad.png"
     path.write_bytes(b"nothing")
 

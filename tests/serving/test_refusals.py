@@ -47,7 +47,7 @@ def png_of(width: int, height: int, rows: bytes = b"\0") -> bytes:
 NOT_READ = {
     "empty": b"",
     "random": bytes(value * 7919 % 251 for value in range(4096)),
-    "picture after html": b"<html>" + png_of(20_000, 20_000),
+    "image after html": b"<html>" + png_of(20_000, 20_000),
     "fits": b"SIMPLE  =                    T" + bytes(2850),
     "tiff, big-endian": b"MM\0*" + bytes(40),
     "avif": b"\0\0\0\x1cftypavif" + bytes(40),
@@ -72,14 +72,14 @@ def test_other_formats(client, data):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_truncated_pictures(client, encode, kind):
+def test_truncated_images(client, encode, kind):
     whole = encode(kind)
-    refused(client.post(URL, files={"image": whole[: len(whole) // 2]}), 422, "corrupt_picture")
+    refused(client.post(URL, files={"image": whole[: len(whole) // 2]}), 422, "corrupt_image")
 
 
-def test_html_behind_the_first_bytes_of_a_picture(client):
+def test_html_behind_the_first_bytes_of_an_image(client):
     for start in (b"GIF89a", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"):
-        refused(client.post(URL, content=start + b"<script>alert(1)</script>PK\x03\x04"), 422, "corrupt_picture")
+        refused(client.post(URL, content=start + b"<script>alert(1)</script>PK\x03\x04"), 422, "corrupt_image")
 
 
 def worker(server) -> psutil.Process:
@@ -93,9 +93,9 @@ def test_too_many_pixels_cost_no_memory(server, client):
     assert len(bomb) < MAX_BODY
     before = worker(server).memory_info().rss
     for _ in range(4):
-        refused(client.post(URL, files={"image": bomb}), 413, "picture_too_large")
-        refused(client.post(URL, content=png_of(2**31 - 1, 2**31 - 1)), 413, "picture_too_large")
-        refused(client.post(URL, content=png_of(50_000_001, 1)), 413, "picture_too_large")
+        refused(client.post(URL, files={"image": bomb}), 413, "image_too_large")
+        refused(client.post(URL, content=png_of(2**31 - 1, 2**31 - 1)), 413, "image_too_large")
+        refused(client.post(URL, content=png_of(50_000_001, 1)), 413, "image_too_large")
         assert client.post(URL, content=png_of(2**31, 2**31)).status_code in (413, 422)
     assert worker(server).memory_info().rss - before < 100e6
 
@@ -121,8 +121,8 @@ def test_a_stream_that_grows_too_large_is_refused_midway(client):
 
 
 def test_the_largest_body_is_read(client, encode):
-    picture = encode("PNG")
-    answer = client.post(URL, content=picture + bytes(MAX_BODY - len(picture)))
+    image = encode("PNG")
+    answer = client.post(URL, content=image + bytes(MAX_BODY - len(image)))
     assert answer.status_code == 200
 
 
@@ -150,7 +150,7 @@ def test_compressed_bodies(client, encode):
         assert client.post(URL, content=encode(), headers=headers).status_code == 200
 
 
-def test_forms_without_a_picture(client, encode):
+def test_forms_without_an_image(client, encode):
     refused(client.post(URL, files={"file": encode()}), 422, "unknown_field")
     refused(client.post(URL, files={"image": encode()}, data={"top_k": "3"}), 422, "unknown_field")
     refused(client.post(URL, files={"image": (None, b"text")}), 422, "not_a_file")

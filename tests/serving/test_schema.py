@@ -13,9 +13,9 @@ CHECKS = (
     "unsupported_method",
     "allow_header_conformance",
     "negative_data_rejection",
-    # Not positive_data_acceptance: to a schema any bytes are a picture.
+    # Not positive_data_acceptance: to a schema any bytes are an image.
 )
-# What a wrong request may get; schemathesis itself does not expect 413, which too many pictures are.
+# What a wrong request may get; schemathesis itself does not expect 413, which too many images are.
 SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [400, 404, 405, 413, 415, 422]

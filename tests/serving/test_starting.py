@@ -39,15 +39,15 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
 
 
 def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
-    picture = encode()
+    image = encode()
     line = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
-    head = f"{line}Content-Length: {len(picture)}\r\n\r\n"
+    head = f"{line}Content-Length: {len(image)}\r\n\r\n"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire:
-            wire.sendall(head.encode() + picture[:100])
+            wire.sendall(head.encode() + image[:100])
             httpx.get(f"{server.url}/livez")  # by now the request has been taken up
             server.process.send_signal(signal.SIGTERM)
-            wire.sendall(picture[100:])
+            wire.sendall(image[100:])
             assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(30) == 0
         assert "Traceback" not in server.said()

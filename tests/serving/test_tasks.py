@@ -22,7 +22,7 @@ def png(task: str, index: int) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture(scope="module", params=["labels", "values", "places"])
+@pytest.fixture(scope="module", params=["multilabel", "regression", "dense"])
 def model(request, task_folder) -> Path:
     return task_folder(request.param) / "model.onnx"
 
@@ -37,30 +37,30 @@ def asked(model, start, bentoml_serve, careful) -> Iterator[tuple[httpx.Client, 
 def test_every_task_is_answered_in_its_own_words(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
-    pictures = [png(task, 0), b"no picture", png(task, 1)]
-    answer = client.post(URL, files=[("image", ("picture", data)) for data in pictures])
+    images = [png(task, 0), b"no image", png(task, 1)]
+    answer = client.post(URL, files=[("image", ("image", data)) for data in images])
     assert answer.status_code == 200
     first, bad, last = answer.json()["predictions"]
     assert bad["error"]["code"] == "unsupported_format"
-    for told, data in ((first, pictures[0]), (last, pictures[2])):
+    for told, data in ((first, images[0]), (last, images[2])):
         row = classifier.answer(classifier.fit(data)[None]).row(0)
-        if task == "labels":
+        if task == "multilabel":
             assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
             found = [label["probability"] for label in told["labels"]]
             np.testing.assert_allclose(found, np.sort(row["probabilities"])[::-1], atol=1e-6)
-        elif task == "values":
+        elif task == "regression":
             assert [one["name"] for one in told["values"]] == ["digits", "sum"]
             np.testing.assert_allclose([one["value"] for one in told["values"]], row["values"], rtol=1e-5)
         else:
             best = row["probabilities"].argmax(-1)
-            assert told["places"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
-            np.testing.assert_allclose(told["places"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+            assert told["grid"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
+            np.testing.assert_allclose(told["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
 
 
 def test_top_k_is_for_labels(asked) -> None:
     client, classifier = asked
     answer = client.post(f"{URL}?top_k=2", content=png(classifier.card.task, 0))
-    if classifier.card.task == "labels":
+    if classifier.card.task == "multilabel":
         assert len(answer.json()["predictions"][0]["labels"]) == 2
         assert client.post(f"{URL}?top_k=11", content=b"").json()["code"] == "bad_top_k"
     else:
@@ -68,7 +68,7 @@ def test_top_k_is_for_labels(asked) -> None:
         assert answer.json()["detail"].endswith(f"this model answers with {classifier.card.task}")
 
 
-def test_only_one_label_a_picture_can_be_refused(asked) -> None:
+def test_only_one_label_an_image_can_be_refused(asked) -> None:
     client, classifier = asked
     answer = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_abstain")
@@ -79,7 +79,7 @@ def test_tensors_are_those_of_the_file(asked) -> None:
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
     outputs = client.get(address).json()["outputs"]
-    sides = {"labels": [10], "values": [2], "places": [6, 6, 11]}[task]
+    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11]}[task]
     expected = {name: [-1, 64] if name == "embedding" else [-1, *sides] for name in classifier.task.outputs}
     assert {output["name"]: output["shape"] for output in outputs} == expected
     canvases = np.stack([DigitScenes(task).whole("test", i) for i in range(3)])
@@ -92,8 +92,8 @@ def test_tensors_are_those_of_the_file(asked) -> None:
         np.testing.assert_allclose(found, answers[output["name"]], rtol=1e-4, atol=1e-5)
     wanted = {"name": classifier.task.outputs[0], "parameters": {"classification": 2}}
     best = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [wanted]})
-    assert best.status_code == (200 if task == "labels" else 400)
-    other = {"name": "logits" if task == "values" else "values"}
+    assert best.status_code == (200 if task == "multilabel" else 400)
+    other = {"name": "logits" if task == "regression" else "values"}
     refused = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [other]})
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.fair_queue import PASSES, SLICE, Job, Slices, Turns
+from vitrail.serving.engine.fair_queue import PASSES, SLICE, FairQueue, Job, Slices
 
 
 class Work:
     """Jobs that end when they are told to; notes in which order they began, and what was held at most."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairQueue) -> None:
         self.turns = turns
         self.gates: dict[str, threading.Event] = {}
         self.began: list[str] = []
@@ -56,7 +56,7 @@ class Work:
 
 def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
     async def whole() -> Work:
-        work = Work(Turns("decode", threads, budget, costly_threads=threads))
+        work = Work(FairQueue("decode", threads, budget, costly_threads=threads))
         try:
             await story(work)
         finally:

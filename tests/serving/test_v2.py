@@ -13,8 +13,8 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 
 import vitrail
-from vitrail.images.golden import golden_pictures, mosaic
-from vitrail.model_file.classifier import Answers, Classifier
+from vitrail.images.golden import golden_images, mosaic
+from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.naming import model_name
 
 OUTPUTS = ["probabilities", "logits", "embedding"]
@@ -41,17 +41,17 @@ def tritons(server) -> Iterator[triton.InferenceServerClient]:
         yield one
 
 
-def pixels(pictures: NDArray[np.uint8], binary: bool = True) -> triton.InferInput:
-    tensor = triton.InferInput("image", list(pictures.shape), "UINT8")
-    return tensor.set_data_from_numpy(pictures, binary_data=binary)
+def pixels(images: NDArray[np.uint8], binary: bool = True) -> triton.InferInput:
+    tensor = triton.InferInput("image", list(images.shape), "UINT8")
+    return tensor.set_data_from_numpy(images, binary_data=binary)
 
 
-def encoded(pictures: list[bytes], *shape: int) -> triton.InferInput:
-    tensor = triton.InferInput("image", list(shape or (len(pictures),)), "BYTES")
-    return tensor.set_data_from_numpy(np.array(pictures, object).reshape(tensor.shape()))
+def encoded(images: list[bytes], *shape: int) -> triton.InferInput:
+    tensor = triton.InferInput("image", list(shape or (len(images),)), "BYTES")
+    return tensor.set_data_from_numpy(np.array(images, object).reshape(tensor.shape()))
 
 
-def assert_same(result: triton.InferResult, expected: Answers) -> None:
+def assert_same(result: triton.InferResult, expected: Outputs) -> None:
     for output in OUTPUTS:
         np.testing.assert_allclose(result.as_numpy(output), getattr(expected, output), atol=1e-5)
 
@@ -70,7 +70,7 @@ def test_health_and_metadata(tritons, name, classifier):
     assert (said["name"], said["versions"]) == (name, ["1"])
     assert said["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
     sizes = {output["name"]: output["shape"] for output in said["outputs"]}
-    answers = classifier.answer(np.stack(golden_pictures(8)[:1]))
+    answers = classifier.answer(np.stack(golden_images(8)[:1]))
     assert sizes == {output: [-1, getattr(answers, output).shape[1]] for output in OUTPUTS}
 
 
@@ -85,34 +85,34 @@ def test_canvases(tritons, name, classifier, canvases, binary, version):
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32])
 def test_any_number_of_canvases(tritons, name, classifier, count):
-    pictures = np.stack([mosaic(4, seed, 8, 8) for seed in range(count)])
-    assert_same(tritons.infer(name, [pixels(pictures)]), classifier.answer(pictures))
+    images = np.stack([mosaic(4, seed, 8, 8) for seed in range(count)])
+    assert_same(tritons.infer(name, [pixels(images)]), classifier.answer(images))
 
 
 def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifier):
     """The same array has the same numbers as in a program that runs the file by itself."""
     for height, width in [(9, 8), (1, 1), (60, 80), (4096, 2)]:
-        pictures = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
-        expected = [classifier.answer(picture[None]) for picture in pictures]
-        joined = Answers.joined(expected)
-        assert_same(tritons.infer(name, [pixels(pictures)]), joined)
+        images = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
+        expected = [classifier.answer(image[None]) for image in images]
+        joined = Outputs.joined(expected)
+        assert_same(tritons.infer(name, [pixels(images)]), joined)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
-def test_encoded_pictures(tritons, name, classifier, encode, shape):
+def test_encoded_images(tritons, name, classifier, encode, shape):
     """As in /v1/classify: the measured way from file to canvas."""
     sent = [encode("JPEG", seed=1), encode("PNG", seed=2), encode("WEBP", seed=3), encode("BMP", seed=4)]
-    expected = classifier.answer(np.stack([classifier.fit(picture) for picture in sent]))
+    expected = classifier.answer(np.stack([classifier.fit(image) for image in sent]))
     assert_same(tritons.infer(name, [encoded(sent, *shape)]), expected)
 
 
-def test_encoded_pictures_in_json_are_base64(client, name, classifier, encode):
+def test_encoded_images_in_json_are_base64(client, name, classifier, encode):
     sent = [encode("JPEG", seed=1), encode("PNG", seed=2)]
-    data = [b64encode(picture).decode() for picture in sent]
+    data = [b64encode(image).decode() for image in sent]
     tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": data}
     answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]}).json()
     found = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer["outputs"]}
-    expected = classifier.answer(np.stack([classifier.fit(picture) for picture in sent]))
+    expected = classifier.answer(np.stack([classifier.fit(image) for image in sent]))
     np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-5)
 
 
@@ -149,7 +149,7 @@ def test_more_classes_than_there_are_are_all(tritons, name, classifier, canvases
 
 
 def test_callers_at_once_get_their_own_answers(server, name, classifier):
-    """Arrays of many sizes, and pictures for /v1, in the same batches."""
+    """Arrays of many sizes, and images for /v1, in the same batches."""
     arrays = [np.stack([mosaic(4, 10 * n + i, 8, 8) for i in range(1 + n % 5)]) for n in range(24)]
     with httpx.Client(base_url=server.url, timeout=60) as shared, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda array: post_binary(shared, name, array), arrays))
@@ -160,17 +160,17 @@ def test_callers_at_once_get_their_own_answers(server, name, classifier):
         np.testing.assert_allclose(logits, classifier.answer(array).logits, atol=1e-5)
 
 
-def binary_body(pictures: NDArray[np.uint8], **changes) -> tuple[bytes, dict[str, str]]:
-    tensor = {"name": "image", "datatype": "UINT8", "shape": list(pictures.shape)}
-    tensor |= {"parameters": {"binary_data_size": pictures.nbytes}} | changes
+def binary_body(images: NDArray[np.uint8], **changes) -> tuple[bytes, dict[str, str]]:
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape)}
+    tensor |= {"parameters": {"binary_data_size": images.nbytes}} | changes
     wanted = [{"name": "logits", "parameters": {"binary_data": True}}]
     head = json.dumps({"inputs": [tensor], "outputs": wanted}).encode()
     kind = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-    return head + pictures.tobytes(), kind
+    return head + images.tobytes(), kind
 
 
-def post_binary(client: httpx.Client, name: str, pictures: NDArray[np.uint8]) -> httpx.Response:
-    content, headers = binary_body(pictures)
+def post_binary(client: httpx.Client, name: str, images: NDArray[np.uint8]) -> httpx.Response:
+    content, headers = binary_body(images)
     return client.post(f"/v2/models/{name}/infer", content=content, headers=headers)
 
 
@@ -196,9 +196,9 @@ def test_nested_numbers_and_members_in_any_order(client, name, classifier, canva
 
 def test_many_numbers_are_read_in_pieces(client, name, classifier):
     """Whatever stands where one piece ends: a number, a comma, a bracket, a space."""
-    pictures = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
-    expected = np.concatenate([classifier.answer(picture[None]).logits for picture in pictures])
-    tensor = {"name": "image", "datatype": "UINT8", "shape": list(pictures.shape), "data": pictures.tolist()}
+    images = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
+    expected = np.concatenate([classifier.answer(image[None]).logits for image in images])
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()}
     for separators in [(",", ":"), (", ", ": "), (",\n\t  ", ":")]:
         text = json.dumps({"inputs": [tensor]}, separators=separators)
         assert len(text) > 65_536
@@ -216,14 +216,14 @@ def test_parameters_that_other_servers_know_are_passed_over(tritons, name, class
     assert_same(result, classifier.answer(canvases))
 
 
-def test_an_array_counts_as_its_pictures(client, name, canvases):
-    def pictures() -> float:
+def test_an_array_counts_as_its_images(client, name, canvases):
+    def images() -> float:
         lines = client.get("/metrics").text.splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith("vitrail_batch_pictures_sum "))
+        return next(float(line.split()[1]) for line in lines if line.startswith("vitrail_batch_images_sum "))
 
-    before = pictures()
+    before = images()
     split(post_binary(client, name, canvases))
-    assert pictures() == before + len(canvases)
+    assert images() == before + len(canvases)
 
 
 def element(data: bytes) -> bytes:
@@ -231,14 +231,14 @@ def element(data: bytes) -> bytes:
 
 
 def test_errors_reach_the_client_as_texts(tritons, name, canvases, encode):
-    """Triton's client shows the member `error`; one bad picture of several fails the request, and is named."""
+    """Triton's client shows the member `error`; one bad image of several fails the request, and is named."""
     for call, status, text in [
         (lambda: tritons.infer("other", [pixels(canvases)]), "404", "there is no model 'other'"),
         (lambda: tritons.infer(name, [pixels(canvases)], "2"), "404", "there is no version '2'"),
         (lambda: tritons.get_model_metadata("other"), "404", "there is no model 'other'"),
         (lambda: tritons.get_model_config(name), "404", "is not served here"),
-        (lambda: tritons.infer(name, [encoded([encode(), b"no"])]), "415", "picture 1: this is not a picture"),
-        (lambda: tritons.infer(name, [encoded([encode()[:90]])]), "422", "picture 0: the PNG picture is damaged"),
+        (lambda: tritons.infer(name, [encoded([encode(), b"no"])]), "415", "image 1: this is not an image"),
+        (lambda: tritons.infer(name, [encoded([encode()[:90]])]), "422", "image 0: the PNG image is damaged"),
         (lambda: tritons.infer(name, [pixels(canvases)], request_compression_algorithm="gzip"), "415", "compressed"),
     ]:
         with pytest.raises(triton.InferenceServerException, match=text) as caught:

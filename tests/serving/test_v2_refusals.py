@@ -88,12 +88,12 @@ BAD_TENSORS = {
     "never closed, far": '{"inputs":[{"data":' + "[" * 1_000_000,
     "spaces": '{"inputs":[{"data":[' + " " * 1_000_000 + "1]}]}",
     "texts as pixels": request(but(PIXEL, data=["AA=="])),
-    "numbers as pictures": request(but(ENCODED, data=[1])),
+    "numbers as images": request(but(ENCODED, data=[1])),
     "three sides": request(but(PIXEL, shape=[1, 1, 3])),
     "five sides": request(but(PIXEL, shape=[1, 1, 1, 1, 3])),
     "four colours": request(but(PIXEL, shape=[1, 1, 1, 4], data=[1, 2, 3, 4])),
     "an empty side": request(but(PIXEL, shape=[1, 0, 1, 3], data=[])),
-    "no pictures": request(but(PIXEL, shape=[0, 1, 1, 3], data=[])),
+    "no images": request(but(PIXEL, shape=[0, 1, 1, 3], data=[])),
     "a side below zero": request(but(PIXEL, shape=[1, -1, -1, 3])),
     "half a side": request(but(PIXEL, shape=[1, 1.5, 1, 3])),
     "a true side": request(but(PIXEL, shape=[True, 1, 1, 3])),
@@ -225,15 +225,15 @@ def test_elements_that_do_not_fit_their_lengths(client, address, data):
     refused(post(client, address, request(told), data), 400, "bad_tensor")
 
 
-def test_too_many_pictures(client, address, encode):
+def test_too_many_images(client, address, encode):
     texts = [b64encode(encode(size=(8, 8))).decode()] * 33
     answer = client.post(address, content=request(but(ENCODED, shape=[33], data=texts)), headers=JSON)
-    refused(answer, 413, "too_many_pictures")
+    refused(answer, 413, "too_many_images")
     told = but(IN_BYTES, shape=[33, 8, 8, 3], parameters={"binary_data_size": 33 * 192})
-    refused(post(client, address, request(told), bytes(33 * 192)), 413, "too_many_pictures")
+    refused(post(client, address, request(told), bytes(33 * 192)), 413, "too_many_images")
     data = element(b"") * 100_000
     told = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
-    refused(post(client, address, request(told), data), 413, "too_many_pictures")
+    refused(post(client, address, request(told), data), 413, "too_many_images")
 
 
 def test_bad_base64(client, address):

@@ -328,11 +328,11 @@ def is_over(wire: socket.socket) -> bool:
 
 
 def test_five_hundred_slow_callers_are_closed_and_the_others_do_not_feel_them(server, client, encode):
-    picture, answered, passed = encode(), 0, 0.0
+    image, answered, passed = encode(), 0, 0.0
     for passed in dripping(server, 500 // len(DRIPS) + 1):
         assert passed < max(PATIENCE, BODY_PATIENCE) + SLACK
         for _ in range(10):
-            assert client.post("/v1/classify", files={"image": picture}, timeout=5).status_code == 200
+            assert client.post("/v1/classify", files={"image": image}, timeout=5).status_code == 200
             answered += 1
     assert passed >= PATIENCE - 2
     assert answered >= 50

@@ -86,7 +86,7 @@ class Answer:
     body: bytes = b""
 
 
-class Answers:
+class Outputs:
     """All responses of a connection, in order; what is no HTTP is an error of the parser."""
 
     def __init__(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ def exchange(port: int, streams: list[bytes]) -> list[bytes]:
 
 def check(stream: bytes, answer: bytes) -> None:
     """No answer, or well-formed ones: what was asked for, or a problem that says what is wrong with the request."""
-    answers = Answers(answer) if answer else None
+    answers = Outputs(answer) if answer else None
     for one in answers.whole if answers else []:
         assert one.status in GOOD | REFUSED, stream
         if one.status in REFUSED:
@@ -161,7 +161,7 @@ def port(server, client):
 def test_each_case_has_its_answer(port, stream, status):
     (answer,) = exchange(port, [stream])
     check(stream, answer)
-    answers = Answers(answer)
+    answers = Outputs(answer)
     assert answers.whole, "closed without an answer"
     assert answers.open is None
     assert answers.whole[0].status in (status if isinstance(status, tuple) else (status,))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, mean_absolute_error, r2_score
 
-from vitrail.tasks import Labels, Places, Values
-from vitrail.tasks.dense.predictions import UNTOLD, patch_classes
+from vitrail.tasks import Dense, Multilabel, Regression
+from vitrail.tasks.dense.predictions import IGNORED, patch_classes
 from vitrail.tasks.task import Measured
 
 NAMES = ("ash", "birch", "cedar")
@@ -25,7 +25,7 @@ def drawn_labels(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
 def test_labels_are_measured_as_scikit_learn_does() -> None:
     probabilities, targets = drawn_labels()
     said = probabilities > 0.5
-    measured = Labels().measure(probabilities, targets, NAMES)
+    measured = Multilabel().measure(probabilities, targets, NAMES)
     found = of(measured)
     assert measured.accuracy.value == pytest.approx((said == targets).all(axis=1).mean())
     assert found["micro-F1"][0] == pytest.approx(f1_score(targets, said, average="micro"))
@@ -36,16 +36,16 @@ def test_labels_are_measured_as_scikit_learn_does() -> None:
     assert [row[-1] for _, row in measured.rows] == targets.sum(axis=0).tolist()
 
 
-def test_pictures_of_one_score_have_no_order() -> None:
+def test_images_of_one_score_have_no_order() -> None:
     answers, targets = np.full((4, 1), 0.5), np.array([[1], [0], [0], [1]])
-    measured = Labels().measure(answers, targets, ("ash",))
+    measured = Multilabel().measure(answers, targets, ("ash",))
     assert measured.rows[0][1][3] == 0.5
 
 
-def test_intervals_narrow_with_more_pictures() -> None:
+def test_intervals_narrow_with_more_images() -> None:
     probabilities, targets = drawn_labels()
     few, many = (
-        of(Labels().measure(np.tile(probabilities, (times, 1)), np.tile(targets, (times, 1)), NAMES))["micro-F1"]
+        of(Multilabel().measure(np.tile(probabilities, (times, 1)), np.tile(targets, (times, 1)), NAMES))["micro-F1"]
         for times in (1, 16)
     )
     assert many[0] == pytest.approx(few[0])
@@ -56,7 +56,7 @@ def test_values_are_measured_as_scikit_learn_does_whatever_their_size() -> None:
     random = np.random.default_rng(1)
     targets = random.normal((0, 1e4), (2, 1e-2), (300, 2))
     answers = targets + random.normal(0, (0.5, 5e-3), (300, 2))
-    found = of(Values().measure(answers, targets, ("height", "weight")))
+    found = of(Regression().measure(answers, targets, ("height", "weight")))
     for i, name in enumerate(("height", "weight")):
         assert found[f"MAE of {name}"][0] == pytest.approx(mean_absolute_error(targets[:, i], answers[:, i]), rel=1e-6)
         assert found[f"R² of {name}"][0] == pytest.approx(r2_score(targets[:, i], answers[:, i]), rel=1e-4)
@@ -68,11 +68,11 @@ def test_values_are_measured_as_scikit_learn_does_whatever_their_size() -> None:
 def test_places_are_measured_where_they_are_known() -> None:
     random = np.random.default_rng(2)
     maps = random.integers(0, 3, (40, 4, 4)).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)  # a grid of 4 × 4
-    maps[:, :2, :4] = UNTOLD
+    maps[:, :2, :4] = IGNORED
     answers = random.random((40, 4, 4, 3)) + 0.5 * np.eye(4)[maps[:, ::2, ::2] % 4][..., :3]
     said, meant = answers.argmax(-1).ravel(), maps[:, ::2, ::2].ravel()
-    known = meant != UNTOLD
-    found = of(measured := Places().measure(answers, maps, NAMES))
+    known = meant != IGNORED
+    found = of(measured := Dense().measure(answers, maps, NAMES))
     right = measured.accuracy
     assert right.value == pytest.approx((said == meant)[known].mean())
     assert (right.hits, right.total) == ((said == meant)[known].sum(), known.sum())
@@ -85,14 +85,21 @@ def test_places_are_measured_where_they_are_known() -> None:
 
 def test_a_class_that_is_nowhere_does_not_spoil_the_mean() -> None:
     maps, answers = np.zeros((2, 2, 2), np.uint8), np.tile(np.array([0.9, 0.05, 0.05]), (2, 2, 2, 1))
-    assert of(Places().measure(answers, maps, NAMES))["mean IoU"] == (1.0, 1.0, 1.0)
+    assert of(Dense().measure(answers, maps, NAMES))["mean IoU"] == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_a_patch_has_the_class_of_more_than_half_of_its_pixels(kind) -> None:
-    patches = [[0, 0, 0, 1], [0, 0, 1, 1], [2, 2, 2, 2], [UNTOLD, UNTOLD, UNTOLD, 1], [1, 1, 1, UNTOLD], [0, 1, 2, 2]]
+    patches = [
+        [0, 0, 0, 1],
+        [0, 0, 1, 1],
+        [2, 2, 2, 2],
+        [IGNORED, IGNORED, IGNORED, 1],
+        [1, 1, 1, IGNORED],
+        [0, 1, 2, 2],
+    ]
     maps = np.array(patches, np.uint8).reshape(6, 2, 2)
-    assert patch_classes(kind(maps), (1, 1), 3).ravel().tolist() == [0, UNTOLD, 2, UNTOLD, 1, UNTOLD]
+    assert patch_classes(kind(maps), (1, 1), 3).ravel().tolist() == [0, IGNORED, 2, IGNORED, 1, IGNORED]
 
 
 def test_patches_lie_where_their_pixels_do() -> None:
@@ -101,15 +108,15 @@ def test_patches_lie_where_their_pixels_do() -> None:
 
 
 def test_the_table_is_for_people() -> None:
-    lines = Labels().measure(*drawn_labels(), NAMES).table().splitlines()
+    lines = Multilabel().measure(*drawn_labels(), NAMES).table().splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["accuracy", "micro-F1", "macro-F1"]
     assert [line.split()[0] for line in lines[-3:]] == list(NAMES)
 
 
 def test_a_large_grid_leaves_sixteen_places_in_the_card_a_small_one_all() -> None:
     large, small = np.random.default_rng(0).random((2, 9, 9, 3)), np.random.default_rng(0).random((2, 3, 4, 3))
-    assert Places().golden(small).tolist() == small.reshape(2, -1).tolist()
-    kept = Places().golden(large)
+    assert Dense().golden(small).tolist() == small.reshape(2, -1).tolist()
+    kept = Dense().golden(large)
     assert kept.shape == (2, 48)
     assert np.array_equal(kept[:, :3], large[:, 0, 0])
     assert np.array_equal(kept[:, -3:], large[:, -1, -1])

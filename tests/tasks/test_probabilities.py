@@ -4,14 +4,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vitrail.tasks import Labels, Places
-from vitrail.tasks.dense.predictions import UNTOLD
+from vitrail.tasks import Dense, Multilabel
+from vitrail.tasks.dense.predictions import IGNORED
 
 RANDOM = np.random.default_rng(0)
 
 
 def test_labels_are_judged_one_by_one() -> None:
-    task, logits = Labels(), RANDOM.normal(size=(20, 4)).astype(np.float32)
+    task, logits = Multilabel(), RANDOM.normal(size=(20, 4)).astype(np.float32)
     targets = (RANDOM.random((20, 4)) < 0.3).astype(np.uint8)
     expected = F.binary_cross_entropy_with_logits(
         torch.from_numpy(logits), torch.from_numpy(targets).float(), reduction="sum"
@@ -27,18 +27,18 @@ def test_labels_are_judged_one_by_one() -> None:
 
 def test_no_log_odds_are_too_large() -> None:
     logits = np.array([[-1e4, -100.0, 100.0, 1e4]], np.float32)
-    assert Labels().probabilities(logits)[0, [0, 3]].tolist() == [0.0, 1.0]
-    assert np.isfinite(Labels().log_likelihood(logits, np.array([[1, 0, 1, 0]])))
+    assert Multilabel().probabilities(logits)[0, [0, 3]].tolist() == [0.0, 1.0]
+    assert np.isfinite(Multilabel().log_likelihood(logits, np.array([[1, 0, 1, 0]])))
 
 
 def test_places_that_are_not_known_say_nothing() -> None:
-    task, logits = Places(), RANDOM.normal(size=(3, 2, 2, 5)).astype(np.float32)
+    task, logits = Dense(), RANDOM.normal(size=(3, 2, 2, 5)).astype(np.float32)
     maps = RANDOM.integers(0, 5, (3, 2, 2)).astype(np.uint8)
-    maps[0] = UNTOLD
+    maps[0] = IGNORED
     expected = F.cross_entropy(
         torch.from_numpy(logits).flatten(0, 2),
         torch.from_numpy(maps).flatten().long(),
-        ignore_index=UNTOLD,
+        ignore_index=IGNORED,
         reduction="sum",
     )
     np.testing.assert_allclose(task.log_likelihood(logits, maps), -expected, rtol=1e-5)

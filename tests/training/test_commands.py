@@ -15,7 +15,7 @@ from vitrail.data import Digits, memory
 
 from ..sources import split
 
-FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.pictures=200"]
+FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.images=200"]
 
 
 def fit(run: Path, *more: str) -> None:
@@ -74,7 +74,7 @@ def test_a_run_taken_up_again_ends_where_the_whole_run_does(tmp_path: Path) -> N
     assert all(torch.equal(whole[key], rest[key]) for key in whole)
 
 
-def test_test_prints_and_keeps_the_answer_to_every_picture(
+def test_test_prints_and_keeps_the_answer_to_every_image(
     run_directory: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
@@ -82,7 +82,7 @@ def test_test_prints_and_keeps_the_answer_to_every_picture(
     kept = np.load(run_directory / "predictions.npz")
     hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
     assert lines[0].startswith(f"top-1     {hits / 359:.4f} [")
-    assert lines[0].endswith(f"{hits} of 359 pictures")
+    assert lines[0].endswith(f"{hits} of 359 images")
     assert [line.split()[0] for line in lines[-10:]] == list(Digits.classes)
     assert hits / 359 > 0.9
     assert np.array_equal(kept["labels"], Digits().labels("test"))
@@ -98,7 +98,7 @@ def test_validate_repeats_what_the_run_measured(
     assert float(printed["val_accuracy"]) == pytest.approx(best, abs=5e-5)
 
 
-def test_predict_writes_a_row_for_every_test_picture(run_directory: Path, checkpoint: Path) -> None:
+def test_predict_writes_a_row_for_every_test_image(run_directory: Path, checkpoint: Path) -> None:
     assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
     with (run_directory / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -129,8 +129,8 @@ def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
     [
         (["fit", "--config", "nothing"], 2, "there is no configuration 'nothing'"),
         (["fit", *FAST, "--data.pathh=x"], 2, "pathh"),
-        (["fit", *FAST, "--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
-        (["fit", *FAST, "--data.pictures=5"], 1, "too few"),
+        (["fit", *FAST, "--data.path=nowhere"], 1, "there is no folder of images at nowhere"),
+        (["fit", *FAST, "--data.images=5"], 1, "too few"),
         (["fit", *FAST, "--data.size=0"], 2, "size"),
         (["fit", *FAST, "--data.batch_size=0"], 2, "batch"),
         (["fit", *FAST, "--model.optimizer.lr=-1"], 2, "learning rate"),
@@ -179,24 +179,24 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.
     assert "is not a checkpoint written by `vitrail fit`" in capsys.readouterr().err
 
 
-def test_a_broken_picture_is_named_before_a_run_directory_exists(
+def test_a_broken_image_is_named_before_a_run_directory_exists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
 
     for name in ("cat", "dog"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(10):
-            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "pictures" / name / f"{number}.png")
-    broken = tmp_path / "pictures/cat/0.png"
-    for file in (tmp_path / "pictures/cat").iterdir():
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / name / f"{number}.png")
+    broken = tmp_path / "images/cat/0.png"
+    for file in (tmp_path / "images/cat").iterdir():
         file.write_bytes(broken.read_bytes()[:40])
     run = tmp_path / "run"
-    words = ["--config", "digits-cnn", f"--data.path={tmp_path / 'pictures'}", f"--run={run}"]
+    words = ["--config", "digits-cnn", f"--data.path={tmp_path / 'images'}", f"--run={run}"]
     assert main(["fit", *words]) == 1
     error = capsys.readouterr().err
     assert "do not decode" in error
-    assert str(tmp_path / "pictures/cat") in error
+    assert str(tmp_path / "images/cat") in error
     assert len(error.splitlines()) == 1
     assert not run.exists()
 
@@ -210,11 +210,11 @@ def test_damaged_images_of_all_parts_are_named_before_the_first_step(
         file = tmp_path / "images" / name
         file.write_bytes(file.read_bytes()[:50])
     assert (
-        main(["fit", *FAST, f"--data.path={tmp_path / 'images'}", "--data.pictures=null", f"--run={tmp_path / 'run'}"])
+        main(["fit", *FAST, f"--data.path={tmp_path / 'images'}", "--data.images=null", f"--run={tmp_path / 'run'}"])
         == 1
     )
     error = capsys.readouterr().err
-    assert error.startswith("vitrail: 4 picture(s) do not decode, mend or remove them: ")
+    assert error.startswith("vitrail: 4 image(s) do not decode, mend or remove them: ")
     assert all(f"{tmp_path / 'images' / name}: " in error for name in damaged)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()
@@ -231,7 +231,7 @@ def test_images_that_do_not_fit_into_memory_are_refused_in_one_line(
     error = capsys.readouterr().err
     assert error == (
         f"vitrail: {counted} of 8 × 8 pixels take 0.0 GB of memory, 0.0 GB are free: "
-        "choose a smaller --data.size, or fewer --data.pictures\n"
+        "choose a smaller --data.size, or fewer --data.images\n"
     )
     assert not (tmp_path / "run").exists()
 

@@ -52,8 +52,8 @@ REACHED: list[tuple[dict[str, Any], float]] = [
 
 @cache
 def digits(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
-    pictures = Digits().read(part, RULE)
-    return Input(RULE)(torch.from_numpy(pictures.images)), torch.from_numpy(pictures.labels)
+    images = Digits().read(part, RULE)
+    return Input(RULE)(torch.from_numpy(images.images)), torch.from_numpy(images.labels)
 
 
 def accuracy_after(variant: dict[str, Any], steps: int = STEPS) -> float:

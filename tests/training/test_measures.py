@@ -33,12 +33,12 @@ def test_shares_are_scikit_learns(measures: Measures, answers: tuple[torch.Tenso
 def test_each_class_is_scikit_learns(measures: Measures, answers: tuple[torch.Tensor, torch.Tensor]) -> None:
     probabilities, labels = (answer.numpy() for answer in answers)
     expected = precision_recall_fscore_support(labels, probabilities.argmax(1), labels=range(7), zero_division=0)
-    found = np.array([(row.precision, row.recall, row.f1, row.pictures) for row in measures.classes]).T
+    found = np.array([(row.precision, row.recall, row.f1, row.images) for row in measures.classes]).T
     np.testing.assert_allclose(found, np.array(expected, float), atol=1e-12)
     assert measures.macro_f1 == pytest.approx(expected[2].mean())
 
 
-def test_the_interval_of_macro_f1_narrows_with_more_pictures() -> None:
+def test_the_interval_of_macro_f1_narrows_with_more_images() -> None:
     few = np.array([[8, 2], [3, 7]])
     widths = [high - low for low, high in (macro_f1_interval(few), macro_f1_interval(few * 100))]
     assert widths[0] == pytest.approx(10 * widths[1], rel=0.15)

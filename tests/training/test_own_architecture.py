@@ -13,7 +13,7 @@ from vitrail.errors import ModelError
 from vitrail.models import CNN
 from vitrail.models.architecture import Architecture, path_of
 
-FAST = ["--config=digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_interval=4", "--data.pictures=100"]
+FAST = ["--config=digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_interval=4", "--data.images=100"]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def fit(*words: str) -> int:
 def test_it_trains_is_measured_and_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit("--model.net=own_net.Own", "--model.net.width=4") == 0
     assert main(["test", "--ckpt_path=run/checkpoints/last.ckpt"]) == 0
-    assert "359 pictures" in capsys.readouterr().out
+    assert "359 images" in capsys.readouterr().out
     assert main(["export", "--checkpoint=run/checkpoints/last.ckpt", "--output=model.onnx"]) == 0
     card = next(entry.value for entry in onnx.load("model.onnx").metadata_props if entry.key == "vitrail")
     assert '"class_path": "own_net.Own"' in card.replace('":"', '": "')

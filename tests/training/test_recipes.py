@@ -15,7 +15,7 @@ FOR_FOLDERS = sorted(name for name in recipes() if not name.startswith("digits-"
 
 
 def test_every_recipe_is_small_or_for_folders() -> None:
-    assert {"digits-vit", "digits-cnn", "digits-labels", "digits-values", "digits-places"} <= set(SMALL)
+    assert {"digits-vit", "digits-cnn", "digits-multilabel", "digits-regression", "digits-dense"} <= set(SMALL)
     assert FOR_FOLDERS
 
 
@@ -48,7 +48,7 @@ def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypat
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="digits-cnn, digits-labels, digits-places, digits-values, digits-vit"):
+    with pytest.raises(UsageError, match="digits-cnn, digits-multilabel, digits-dense, digits-regression, digits-vit"):
         find_recipe("digits-rnn")
 
 

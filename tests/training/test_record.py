@@ -20,8 +20,8 @@ from vitrail.exporting.calibration import fit_temperature
 from vitrail.exporting.model_file import images_of_run, source_of
 from vitrail.model_file.classifier import Classifier
 from vitrail.models import CNN
-from vitrail.models.checkpoint import Learnt, Origin, load_checkpoint
-from vitrail.training.data_module import PictureData
+from vitrail.models.checkpoint import Origin, RunData, load_checkpoint
+from vitrail.training.data_module import ImageDataModule
 
 from ..sources import FOLDERS, draw_images, pile, split
 
@@ -218,15 +218,15 @@ def test_duplicates_that_were_there_when_the_run_was_fitted_are_no_contradiction
     assert not refused_by_export(folder)
 
 
-@pytest.mark.parametrize("option", ["--data.seed=1", "--data.pictures=20", "--data.draw=2"])
+@pytest.mark.parametrize("option", ["--data.seed=1", "--data.images=20", "--data.draw=2"])
 def test_other_options_of_the_data_are_named(
     option: str, fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = fitted(pile, "--data.pictures=24")
+    folder = fitted(pile, "--data.images=24")
     name, _, value = option.partition("=")
     verb = "test" if name == "--data.seed" else "validate"
     assert run(verb, folder, option) == 1
-    assert f": {name} is {value}, the run's {24 if 'pictures' in name else 0}\n" in capsys.readouterr().err
+    assert f": {name} is {value}, the run's {24 if 'images' in name else 0}\n" in capsys.readouterr().err
 
 
 def test_a_run_is_not_taken_up_again_on_other_images(
@@ -242,18 +242,18 @@ def test_a_run_is_not_taken_up_again_on_other_images(
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
     """An option that is new here must be sorted: into `Selection`, or among those that choose no images."""
     others = {"size", "resize", "batch_size", "augment"}
-    assert set(signature(PictureData).parameters) - others == set(signature(Selection).parameters)
+    assert set(signature(ImageDataModule).parameters) - others == set(signature(Selection).parameters)
 
 
-@pytest.mark.parametrize("kind", [*FOLDERS, "digits", "digit-scenes-labels"])
+@pytest.mark.parametrize("kind", [*FOLDERS, "digits", "digit-scenes-multilabel"])
 @pytest.mark.parametrize("draw", [0, 3])
 def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: int, tmp_path: Path) -> None:
     place = kind
     if kind in FOLDERS:
         FOLDERS[kind](tmp_path)
         place = str(tmp_path)
-    data = PictureData(place, size=8, pictures=20, seed=1, draw=draw)
-    learnt = Learnt.from_plain(data.learnt.to_plain())
+    data = ImageDataModule(place, size=8, images=20, seed=1, draw=draw)
+    learnt = RunData.from_plain(data.learnt.to_plain())
     origin = Origin(CNN(), data.rule, data.classes, learnt, 0, data.task)
     val, test = images_of_run(origin, open_source(place, 1), None)
     assert val.names == data.part("val").names
@@ -263,19 +263,19 @@ def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: in
 
 
 def test_the_temperature_of_a_subset_is_that_of_its_own_validation_images(tmp_path: Path) -> None:
-    subset = ["--data.pictures=60", "--data.draw=3"]
+    subset = ["--data.images=60", "--data.draw=3"]
     run_folder, output = tmp_path / "run", tmp_path / "model.onnx"
     assert main(["fit", *TINY, *STEPS, *subset, "--trainer.max_steps=20", f"--run={run_folder}"]) == 0
     assert main(["export", f"--checkpoint={run_folder}/checkpoints/best.ckpt", f"--output={output}"]) == 0
     model = Classifier(output, "cpu")
-    val = PictureData(size=8, pictures=60, draw=3).part("val")
-    other = PictureData(size=8, pictures=60).part("val")
+    val = ImageDataModule(size=8, images=60, draw=3).part("val")
+    other = ImageDataModule(size=8, images=60).part("val")
     found = [fit_temperature(model.answer(part.images).logits, part.labels) for part in (val, other)]
     assert model.card.calibration is not None
     assert model.card.calibration.temperature == pytest.approx(found[0], rel=1e-4)
     assert found[0] != pytest.approx(found[1], rel=1e-3)
     dataset = model.card.dataset
-    assert (dataset.train, dataset.val, dataset.test, dataset.pictures, dataset.draw) == (48, 12, 359, 60, 3)
+    assert (dataset.train, dataset.val, dataset.test, dataset.images, dataset.draw) == (48, 12, 359, 60, 3)
 
 
 def test_the_record_is_plain_and_small(split_run: Path) -> None:
@@ -290,7 +290,7 @@ def test_the_record_is_plain_and_small(split_run: Path) -> None:
 
 def test_a_source_of_nothing_recorded_is_refused(split_run: Path, tmp_path: Path) -> None:
     draw_images(tmp_path, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
-    data = PictureData(str(split_run / "images"), size=8)
+    data = ImageDataModule(str(split_run / "images"), size=8)
     with pytest.raises(DataError, match="test images"):
         data.learnt.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
 

@@ -12,7 +12,7 @@ from vitrail.errors import UsageError
 from vitrail.training.resume import changes, differences
 from vitrail.training.schedule import WarmupCosine
 
-FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.pictures=200"]
+FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.images=200"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
         ("--model.schedule.warmup=0.5", "model.schedule.warmup was not set and is 0.5 now"),
         ("--model.label_smoothing=0.3", "model.label_smoothing was"),
         ("--data.batch_size=7", "data.batch_size was 128 and is 7 now"),
-        ("--data.pictures=300", "data.pictures was 200 and is 300 now"),
+        ("--data.images=300", "data.images was 200 and is 300 now"),
         ("--seed_everything=7", "seed_everything was 0 and is 7 now"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_run_that_has_ended_asks_for_a_longer_one(stopped: Path, capsys: pytes
 
 
 def test_a_longer_run_is_not_taken_from_a_recipe_unasked(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    error = refusal(capsys, 2, "--config=digits-cnn", "--data.pictures=200", f"--ckpt_path={stopped}")
+    error = refusal(capsys, 2, "--config=digits-cnn", "--data.images=200", f"--ckpt_path={stopped}")
     assert "trainer.max_steps was 20 and is" in error
     assert "leave --config out" in error
 
@@ -85,7 +85,7 @@ def test_its_own_configuration_comes_along_and_the_run_is_numbered(
     monkeypatch.chdir(tmp_path)
     assert main(["fit", f"--ckpt_path={stopped}", "--trainer.max_steps=21"]) == 0
     config = yaml.safe_load((tmp_path / "runs/digits/config.yaml").read_text())
-    assert (config["data"]["pictures"], config["trainer"]["max_steps"]) == (200, 21)
+    assert (config["data"]["images"], config["trainer"]["max_steps"]) == (200, 21)
 
 
 def test_a_checkpoint_without_settings_can_only_be_started_from(

@@ -13,9 +13,9 @@ from torchvision.transforms.v2 import RandomHorizontalFlip, RandomRotation
 from vitrail.cli import main
 from vitrail.data import DigitScenes
 from vitrail.models.checkpoint import read_checkpoint
-from vitrail.tasks.dense.predictions import UNTOLD
-from vitrail.tasks.dense.training import PlaceClasses
-from vitrail.training.data_module import PictureData
+from vitrail.tasks.dense.predictions import IGNORED
+from vitrail.tasks.dense.training import DenseTraining
+from vitrail.training.data_module import ImageDataModule
 
 STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
 # Of values and places a small CNN learns faster than a ViT; labels are learnt by the recipe's own set of queries.
@@ -29,9 +29,9 @@ def fit(task: str, run: Path, *more: str) -> int:
 @pytest.fixture(
     scope="module",
     params=[
-        "values",
-        pytest.param("labels", marks=pytest.mark.long),
-        pytest.param("places", marks=pytest.mark.long),
+        "regression",
+        pytest.param("multilabel", marks=pytest.mark.long),
+        pytest.param("dense", marks=pytest.mark.long),
     ],
 )
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
@@ -41,7 +41,7 @@ def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 # (accuracy or the like, what it must beat): a network that learnt nothing stays far below each.
-LEAST = {"labels": ("micro-F1", 0.6), "values": ("R² of digits", 0.8), "places": ("mean IoU", 0.35)}
+LEAST = {"multilabel": ("micro-F1", 0.6), "regression": ("R² of digits", 0.8), "dense": ("mean IoU", 0.35)}
 
 
 def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,11 +51,11 @@ def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixt
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(figure))
     assert float(line.removeprefix(figure).split()[0]) > least
     kept = np.load(checkpoint.parent.parent / "predictions.npz")
-    answers = kept["values" if task == "values" else "probabilities"]
+    answers = kept["values" if task == "regression" else "probabilities"]
     assert len(answers) == len(kept["labels"]) == len(kept["names"]) == 1000
 
 
-@pytest.fixture(params=["labels", "values", "places"])
+@pytest.fixture(params=["multilabel", "regression", "dense"])
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[str, Path]:
     """A copy of a run that has learnt for a moment."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
@@ -69,19 +69,19 @@ def test_predict_writes_what_was_said_beside_what_is(begun: tuple[str, Path]) ->
         rows = list(csv.DictReader(file))
     assert len(rows) == 1000
     columns = {
-        "labels": ["labels", "predicted"],
-        "values": ["digits", "digits predicted", "sum", "sum predicted"],
-        "places": ["right", "known"],
+        "multilabel": ["labels", "predicted"],
+        "regression": ["digits", "digits predicted", "sum", "sum predicted"],
+        "dense": ["right", "known"],
     }
-    assert list(rows[0]) == ["picture", *columns[task]]
+    assert list(rows[0]) == ["image", *columns[task]]
 
 
 def test_the_checkpoint_knows_its_task(begun: tuple[str, Path]) -> None:
     task, checkpoint = begun
     network, origin = read_checkpoint(checkpoint)
     assert (origin.task, origin.learnt.name) == (task, f"digit-scenes-{task}")
-    if task == "values":
-        source = DigitScenes("values")
+    if task == "regression":
+        source = DigitScenes("regression")
         scenes = source.read("train", origin.input, origin.learnt.selection.chosen(source)["train"]).labels
         head = network.get_classifier()
         np.testing.assert_allclose(head.mean, scenes.mean(axis=0), rtol=1e-5)
@@ -91,15 +91,19 @@ def test_the_checkpoint_knows_its_task(begun: tuple[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("task", "words", "reason"),
     [
-        ("values", ["--model.mixup=0.2"], "of a blend no value is known"),
-        ("places", ["--model.mixup=0.2"], "a place of a blend has no single class"),
-        ("values", ["--model.label_smoothing=0.1"], "there are no classes here"),
-        ("labels", ["--model.label_smoothing=0.1"], "each label here is a question of its own"),
-        ("labels", ["--model.mixup=0.2"], "the head set matches whole labels"),
-        ("values", ["--model.net.head=set"], "the head set tells several labels a picture"),
-        ("labels", ["--model.net.head=cosine"], "these data have several labels a picture: choose linear, set"),
-        ("places", ["--model.net.pool=token"], "the pool 'token' would have nothing to do"),
-        ("labels", ["--model.net.head={name: set, queries: 3}"], "a picture has 4 labels, and the head set 3 queries"),
+        ("regression", ["--model.mixup=0.2"], "of a blend no value is known"),
+        ("dense", ["--model.mixup=0.2"], "a place of a blend has no single class"),
+        ("regression", ["--model.label_smoothing=0.1"], "there are no classes here"),
+        ("multilabel", ["--model.label_smoothing=0.1"], "each label here is a question of its own"),
+        ("multilabel", ["--model.mixup=0.2"], "the head set matches whole labels"),
+        ("regression", ["--model.net.head=set"], "the head set tells several labels an image"),
+        ("multilabel", ["--model.net.head=cosine"], "these data have several labels an image: choose linear, set"),
+        ("dense", ["--model.net.pool=token"], "the pool 'token' would have nothing to do"),
+        (
+            "multilabel",
+            ["--model.net.head={name: set, queries: 3}"],
+            "an image has 4 labels, and the head set 3 queries",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused(
@@ -110,9 +114,9 @@ def test_what_has_no_meaning_is_refused(
     assert reason in line
 
 
-def test_blends_of_pictures_have_both_labels_in_part(tmp_path: Path) -> None:
-    words = ["--model.mixup=0.4", "--model.net.head=linear", "--data.pictures=100", "--model.net.depth=1"]
-    assert fit("labels", tmp_path / "run", *words, "--trainer.max_steps=3") == 0
+def test_blends_of_images_have_both_labels_in_part(tmp_path: Path) -> None:
+    words = ["--model.mixup=0.4", "--model.net.head=linear", "--data.images=100", "--model.net.depth=1"]
+    assert fit("multilabel", tmp_path / "run", *words, "--trainer.max_steps=3") == 0
 
 
 class Training:
@@ -122,7 +126,7 @@ class Training:
 
 
 def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    data = PictureData("digit-scenes-places", size=24, augment=[transform])
+    data = ImageDataModule("digit-scenes-dense", size=24, augment=[transform])
     data.trainer = Training()  # type: ignore[assignment]
     samples = data.source.read("test", data.rule, np.arange(8))
     images, maps = torch.from_numpy(samples.images), torch.from_numpy(samples.labels)
@@ -130,7 +134,7 @@ def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.nd
     return samples.images, samples.labels, changed[0].numpy(), changed[1].numpy()
 
 
-def test_maps_move_with_their_pictures() -> None:
+def test_maps_move_with_their_images() -> None:
     images, maps, flipped, moved = augmented(RandomHorizontalFlip(p=1.0))
     assert np.array_equal(flipped, images[:, :, ::-1])
     assert np.array_equal(moved, maps[:, :, ::-1])
@@ -138,13 +142,13 @@ def test_maps_move_with_their_pictures() -> None:
 
 def test_where_a_transform_leaves_gaps_nothing_is_told() -> None:
     _, maps, _, moved = augmented(RandomRotation((45, 45)))
-    assert (moved[:, 0, 0] == UNTOLD).all()
-    assert set(np.unique(moved)) <= {*np.unique(maps).tolist(), UNTOLD}
+    assert (moved[:, 0, 0] == IGNORED).all()
+    assert set(np.unique(moved)) <= {*np.unique(maps).tolist(), IGNORED}
 
 
 def test_a_batch_without_any_known_place_has_no_loss() -> None:
-    goal, logits = PlaceClasses(3, 0.0, 0.0), torch.randn(2, 2, 2, 3, requires_grad=True)
-    figures = goal.validation(None, logits, torch.full((2, 4, 4), UNTOLD, dtype=torch.uint8))
+    goal, logits = DenseTraining(3, 0.0, 0.0), torch.randn(2, 2, 2, 3, requires_grad=True)
+    figures = goal.validation(None, logits, torch.full((2, 4, 4), IGNORED, dtype=torch.uint8))
     figures["val_loss"].backward()
     assert figures["val_loss"].item() == figures["val_accuracy"].item() == 0.0
     assert not logits.grad.any()
@@ -152,7 +156,7 @@ def test_a_batch_without_any_known_place_has_no_loss() -> None:
 
 def test_places_learn_from_those_that_are_known() -> None:
     logits, maps = torch.randn(2, 2, 2, 3), torch.zeros(2, 4, 4, dtype=torch.uint8)
-    maps[:, :2, :2] = UNTOLD
-    loss = PlaceClasses(3, 0.0, 0.0).entropy(logits, maps)
+    maps[:, :2, :2] = IGNORED
+    loss = DenseTraining(3, 0.0, 0.0).entropy(logits, maps)
     known = -logits.log_softmax(-1)[..., 0].flatten(1)[:, 1:]
     torch.testing.assert_close(loss, known.mean())

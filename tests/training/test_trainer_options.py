@@ -15,7 +15,7 @@ from vitrail.models.checkpoint import read_checkpoint
 from vitrail.training.runs import loggers
 from vitrail.training.schedule import WarmupCosine, scale_to
 
-FAST = ["--config", "digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.pictures=100"]
+FAST = ["--config", "digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.images=100"]
 FINDER = ["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=14"]
 AVERAGING = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
 EPOCHS = ["--trainer.max_steps=-1", "--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
@@ -81,7 +81,7 @@ def test_part_of_a_test_is_refused(checkpoint: Path) -> None:
     words = ["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]
     done = subprocess.run([sys.executable, "-m", "vitrail", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "only 128 of 359 test pictures were answered" in done.stderr
+    assert "only 128 of 359 test images were answered" in done.stderr
 
 
 def test_a_trial_keeps_nothing_and_names_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

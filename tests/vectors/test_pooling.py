@@ -14,7 +14,7 @@ def vectors() -> Tensor:
 
 
 def mask() -> Tensor:
-    """All of the first picture counts, the first six of the second, nothing of the third."""
+    """All of the first image counts, the first six of the second, nothing of the third."""
     return torch.arange(10)[None] < torch.tensor([[10], [6], [0]])
 
 
@@ -38,7 +38,7 @@ def test_attentive_is_the_mean_with_weights_at_zero_as_at_the_start() -> None:
 
 def test_attentive_is_a_softmax_over_vectors() -> None:
     pool, x = attentive(), vectors()
-    shares = torch.stack([(picture @ pool.score.weight[0]).softmax(dim=0) for picture in x])
+    shares = torch.stack([(image @ pool.score.weight[0]).softmax(dim=0) for image in x])
     torch.testing.assert_close(pool.shares(x), shares, atol=1e-12, rtol=0)
     torch.testing.assert_close(pool(x), torch.einsum("bn,bnd->bd", shares, x), atol=1e-12, rtol=0)
     assert (pool(x) - x.mean(dim=1)).abs().max() > 0.1

@@ -10,7 +10,7 @@ from torch import nn
 from vitrail.images.canvas import InputRule
 from vitrail.models import Architecture
 from vitrail.models.cost import count_flops, count_parameters
-from vitrail.training.module import Classification
+from vitrail.training.module import ImageModule
 from vitrail.training.study.plan import Contender, Plain
 
 
@@ -18,15 +18,15 @@ from vitrail.training.study.plan import Contender, Plain
 def parser() -> ArgumentParser:
     """Reads what stands under `model`, and a list of transforms."""
     reader = ArgumentParser(exit_on_error=False)
-    reader.add_class_arguments(Classification, "model")
+    reader.add_class_arguments(ImageModule, "model")
     reader.add_argument("--augment", type=list[nn.Module], default=[])
     return reader
 
 
 def make(
     contender: Contender, classes: int, rule: InputRule, rate: float | None = None
-) -> tuple[Classification, list[nn.Module]]:
-    """The module and its training pictures' transforms; `rate` takes the place of the optimizer's own."""
+) -> tuple[ImageModule, list[nn.Module]]:
+    """The module and its training images' transforms; `rate` takes the place of the optimizer's own."""
     model: Plain = {**contender.model, "classes": classes, "image_size": rule.size, "resize": rule.resize}
     if rate is not None:
         optimizer = model["optimizer"]

@@ -1,25 +1,25 @@
-"""Pictures decoded once and kept: runs of one worker share them, since subsets are nested; and few of many."""
+"""Images decoded once and kept: runs of one worker share them, since subsets are nested; and few of many."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.data import Part, Pictures, Source
+from vitrail.data import Part, Samples, Source
 from vitrail.data.contents import Contents
 from vitrail.data.source import PARTS
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
-from vitrail.training.data_module import PictureData
+from vitrail.training.data_module import ImageDataModule
 
 
 class Kept:
-    """A source that decodes each of its pictures at most once."""
+    """A source that decodes each of its images at most once."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
         self.task = source.task
-        self._held: dict[tuple[Part, InputRule], tuple[Pictures, NDArray[np.int64]]] = {}
+        self._held: dict[tuple[Part, InputRule], tuple[Samples, NDArray[np.int64]]] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -31,10 +31,10 @@ class Kept:
     def contents(self, part: Part) -> Contents:
         return self.source.contents(part)
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         count = len(self.labels(part))
         wanted = np.arange(count) if chosen is None else chosen
-        held, place = self._held.get((part, rule), (None, np.full(count, -1)))  # place of each picture in `held`
+        held, place = self._held.get((part, rule), (None, np.full(count, -1)))  # place of each image in `held`
         missing = wanted[place[wanted] < 0]
         if len(missing) or held is None:
             new = self.source.read(part, rule, missing)
@@ -48,7 +48,7 @@ class Kept:
 
 
 class Few:
-    """Of every part of a source so many pictures at most, each class in its share."""
+    """Of every part of a source so many images at most, each class in its share."""
 
     def __init__(self, source: Source, most: int) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
@@ -65,7 +65,7 @@ class Few:
     def contents(self, part: Part) -> Contents:
         return self.source.contents(part).take(self.places[part])
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         places = self.places[part]
         return self.source.read(part, rule, places if chosen is None else places[chosen])
 
@@ -77,20 +77,20 @@ def few_of(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return nested_subset(labels, min(most, len(labels)), seed=0)
 
 
-def joined(one: Pictures, other: Pictures) -> Pictures:
-    return Pictures(
+def joined(one: Samples, other: Samples) -> Samples:
+    return Samples(
         np.concatenate([one.images, other.images]),
         np.concatenate([one.labels, other.labels]),
         one.names + other.names,
     )
 
 
-def taken(pictures: Pictures, places: NDArray[np.int64]) -> Pictures:
-    names = tuple(pictures.names[place] for place in places)
-    return Pictures(pictures.images[places], pictures.labels[places], names)
+def taken(images: Samples, places: NDArray[np.int64]) -> Samples:
+    names = tuple(images.names[place] for place in places)
+    return Samples(images.images[places], images.labels[places], names)
 
 
-class KeptPictures(PictureData):
+class CachedImages(ImageDataModule):
     """The data of one run, from a source that many runs share."""
 
     def __init__(self, source: Source, **settings: Any) -> None:

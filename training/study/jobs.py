@@ -8,7 +8,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Job:
-    """Train this contender on so many labelled pictures; `tries` says that the run only helps to choose a rate."""
+    """Train this contender on so many labelled images; `tries` says that the run only helps to choose a rate."""
 
     contender: str
     size: int
@@ -24,15 +24,15 @@ class Job:
 
     def __str__(self) -> str:
         what = f", rate {self.rate:.3g}" if self.tries else ""
-        return f"{self.contender}, {self.size:,} pictures, seed {self.seed}{what}"
+        return f"{self.contender}, {self.size:,} images, seed {self.seed}{what}"
 
 
 @dataclass(frozen=True)
 class Result:
     """What plan and seed determine: on a CPU these are the same wherever and whenever a run runs."""
 
-    train_pictures: int
-    val_pictures: int
+    train_images: int
+    val_images: int
     steps: int
     best_step: int
     train_error: float
@@ -51,7 +51,7 @@ class Timing:
 
     seconds: float
     training_seconds: float
-    pictures_per_second: float
+    images_per_second: float
     startup: float
     joules: float | None
     worker: str

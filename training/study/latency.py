@@ -1,4 +1,4 @@
-"""How long an exported model takes for one picture: what whoever serves it waits for."""
+"""How long an exported model takes for one image: what whoever serves it waits for."""
 
 from statistics import median
 from time import perf_counter

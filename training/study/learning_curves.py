@@ -1,4 +1,4 @@
-"""Learning curves: what each recipe reaches with so many pictures, as numbers, as a table and as a plot."""
+"""Learning curves: what each recipe reaches with so many images, as numbers, as a table and as a plot."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,37 +14,37 @@ COLOURS = ("#1d4e89", "#c1440e", "#3b7a57", "#7b4b94")
 
 @dataclass(frozen=True)
 class Point:
-    """One trained network: its recipe, how many labelled pictures it was given, how many test pictures it got right."""
+    """One trained network: its recipe, how many labelled images it was given, how many test images it got right."""
 
     recipe: str
-    pictures: int
+    images: int
     accuracy: Share
     checkpoint: Path
 
 
-def learn(recipe: str, pictures: int, folder: Path) -> Point:
+def learn(recipe: str, images: int, folder: Path) -> Point:
     """Train a shipped recipe on a nested subset, and test its best checkpoint."""
-    directory = folder / f"{recipe}-{pictures}"
-    done = run("fit", ["--config", recipe, f"--data.pictures={pictures}", f"--run={directory}"])
+    directory = folder / f"{recipe}-{images}"
+    done = run("fit", ["--config", recipe, f"--data.images={images}", f"--run={directory}"])
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
     found = done.keep_answers()
     if not isinstance(found, Measures):
         raise UsageError(f"learning curves are of accuracy, and '{recipe}' has {done.datamodule.task}: choose another")
-    return Point(recipe, pictures, found.top1, done.best)
+    return Point(recipe, images, found.top1, done.best)
 
 
 def table(points: Iterable[Point]) -> str:
     """One row a size, one column a recipe, 95 % intervals in brackets."""
-    found = {(point.recipe, point.pictures): point.accuracy for point in points}
+    found = {(point.recipe, point.images): point.accuracy for point in points}
     recipes = list(dict.fromkeys(recipe for recipe, _ in found))
-    sizes = sorted({pictures for _, pictures in found})
-    head = "pictures  " + "  ".join(f"{recipe:<24}" for recipe in recipes)
+    sizes = sorted({images for _, images in found})
+    head = "images  " + "  ".join(f"{recipe:<24}" for recipe in recipes)
     rows = [f"{size:8d}  " + "  ".join(f"{found[recipe, size]!s:<24}" for recipe in recipes) for size in sizes]
     return "\n".join(line.rstrip() for line in [head, *rows])
 
 
 def plot(points: Iterable[Point], path: Path) -> None:
-    """Test accuracy against labelled pictures, with intervals."""
+    """Test accuracy against labelled images, with intervals."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,13 +53,13 @@ def plot(points: Iterable[Point], path: Path) -> None:
     points = list(points)
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     for recipe, colour in zip(dict.fromkeys(point.recipe for point in points), COLOURS, strict=False):
-        curve = sorted((point for point in points if point.recipe == recipe), key=lambda point: point.pictures)
-        sizes = [point.pictures for point in curve]
+        curve = sorted((point for point in points if point.recipe == recipe), key=lambda point: point.images)
+        sizes = [point.images for point in curve]
         shares = [point.accuracy for point in curve]
         spread = [[s.value - s.low for s in shares], [s.high - s.value for s in shares]]
         axes.errorbar(sizes, [s.value for s in shares], spread, marker="o", capsize=3, color=colour, label=recipe)
-    axes.set(xscale="log", xlabel="labelled pictures", ylabel="test accuracy, 95 % interval")
-    axes.set_xticks(sorted({point.pictures for point in points}), labels=None)
+    axes.set(xscale="log", xlabel="labelled images", ylabel="test accuracy, 95 % interval")
+    axes.set_xticks(sorted({point.images for point in points}), labels=None)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.grid(alpha=0.3)

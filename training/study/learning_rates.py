@@ -1,4 +1,4 @@
-"""Learning rates: the best of a few on validation pictures at some sizes, interpolated in log n between them."""
+"""Learning rates: the best of a few on validation images at some sizes, interpolated in log n between them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -19,7 +19,7 @@ def tuned_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
 def choose(tried: Mapping[Job, Result]) -> Chosen:
     """For every contender and tuned size the rate with the lowest validation error, averaged over seeds.
 
-    Few pictures validate a small subset, so rates often tie: then the lower loss decides, and last the lower rate.
+    Few images validate a small subset, so rates often tie: then the lower loss decides, and last the lower rate.
     """
     chosen: Chosen = {}
     ordered = sorted(tried, key=lambda job: (job.contender, job.size, job.rate, job.seed))

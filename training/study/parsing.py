@@ -14,12 +14,12 @@ from torch import nn
 
 from vitrail.errors import UsageError
 from vitrail.parsers import config_parser
-from vitrail.training.data_module import PictureData
-from vitrail.training.module import Classification
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
 
-GIVEN = {"classes", "image_size", "resize"}  # follow from the pictures
+GIVEN = {"classes", "image_size", "resize"}  # follow from the images
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
 ALONE = ("expected", "mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
@@ -47,14 +47,14 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--name", type=str, default="study", help="of the study, and of its folder")
     parser.add_argument("--folder", type=str | None, help="where results go (default: runs/study-NAME)")
     parser.add_argument("--expected", type=str, default="", help="what you expect: stands beside what comes out")
-    parser.add_class_arguments(PictureData, "data", skip={"pictures", "draw"})
+    parser.add_class_arguments(ImageDataModule, "data", skip={"images", "draw"})
     for name in names:
-        parser.add_class_arguments(Classification, f"contenders.{name}", skip=GIVEN)
+        parser.add_class_arguments(ImageModule, f"contenders.{name}", skip=GIVEN)
         parser.add_argument(
             f"{PREFIX}{name}.match", type=Measure | None, help="choose its width so that it costs as much as another"
         )
         parser.add_argument(f"{PREFIX}{name}.match_to", type=str | None, help="that other (default: the first)")
-    parser.add_argument("--sizes", type=list[int] | Geometric | None, help="labelled pictures, validation included")
+    parser.add_argument("--sizes", type=list[int] | Geometric | None, help="labelled images, validation included")
     parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="of the runs that are reported")
     parser.add_argument("--mode", type=Mode, default="equal-steps", help="what all runs share: steps, or epochs")
     parser.add_argument("--steps", type=int, default=300, help="equal-steps: of every run; its best validation counts")
@@ -112,7 +112,7 @@ def read_words(words: Sequence[str]) -> Asked:
 
 def plan_of(options: Plain) -> Plan:
     if options["sizes"] is None:
-        raise UsageError("how many pictures? give `sizes`, such as {smallest: 60, count: 5} or [60, 120, 240]")
+        raise UsageError("how many images? give `sizes`, such as {smallest: 60, count: 5} or [60, 120, 240]")
     data = dict(options["data"])
     augment = tuple(data.pop("augment") or ())
     asked: Plain = options.get("contenders") or {}

@@ -52,7 +52,7 @@ class Geometric:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole study; its results follow from this, the pictures and the versions of the packages alone."""
+    """A whole study; its results follow from this, the images and the versions of the packages alone."""
 
     name: str
     data: Plain

@@ -1,4 +1,4 @@
-"""A settled plan: what was asked, made exact for these pictures; `plan.json` in the study's folder."""
+"""A settled plan: what was asked, made exact for these images; `plan.json` in the study's folder."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,8 +17,8 @@ from vitrail.training.study.sizes import settle_sizes
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A plan with its sizes as numbers, its contenders with their widths, and the pictures that it is for."""
+class ResolvedPlan:
+    """A plan with its sizes as numbers, its contenders with their widths, and the images that it is for."""
 
     plan: Plan
     source: str
@@ -48,7 +48,7 @@ class Settled:
         return {"hash": hash_of(plain), **plain}
 
     @classmethod
-    def from_plain(cls, plain: Plain) -> "Settled":
+    def from_plain(cls, plain: Plain) -> "ResolvedPlan":
         return cls(
             plan=plan_from(plain["plan"]),
             source=plain["source"],
@@ -60,15 +60,15 @@ class Settled:
         )
 
 
-def settle(plan: Plan, source: Source) -> Settled:
+def settle(plan: Plan, source: Source) -> ResolvedPlan:
     if source.task != "classification":
-        raise UsageError(f"{source.name} asks for {source.task}: a study compares models that give one label a picture")
+        raise UsageError(f"{source.name} asks for {source.task}: a study compares models that give one label an image")
     sizes = settle_sizes(plan.sizes, source)
     rule = InputRule(plan.data["size"], plan.data["resize"])
     contenders, matched = settle_widths(plan, len(source.classes), rule)
     for contender in contenders:  # what cannot be built is told before anything has run
         network_of(contender, len(source.classes), rule.size)
-    return Settled(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched)
+    return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched)
 
 
 def plan_from(plain: Plain) -> Plan:

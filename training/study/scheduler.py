@@ -9,7 +9,7 @@ from vitrail.training.study.jobs import Done, Job, Result, tries
 from vitrail.training.study.learning_rates import Chosen, choose, rate_at
 from vitrail.training.study.outcomes import outcomes_of
 from vitrail.training.study.progress import Show, seconds_left, span
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.store import finished, keep
 
@@ -17,10 +17,10 @@ from vitrail.training.study.store import finished, keep
 Sure = Callable[[Outcomes], bool]
 
 
-class Course:
+class Scheduler:
     """One call's way through a study: what is there already is kept, what fails is remembered."""
 
-    def __init__(self, settled: Settled, folder: Path, show: Show) -> None:
+    def __init__(self, settled: ResolvedPlan, folder: Path, show: Show) -> None:
         self.settled, self.folder, self.show = settled, folder, show
         self.runs: dict[Job, Done] = {}
         self.failed: list[Done] = []
@@ -102,14 +102,14 @@ class Course:
         return [done for done in self.runs.values() if not done.job.tries]
 
 
-def jobs_for_rates(settled: Settled) -> list[Job]:
+def jobs_for_rates(settled: ResolvedPlan) -> list[Job]:
     if not settled.rates_are_tried:
         return []
     rates: Iterable[tuple[str, float]] = [(one.name, one.rate) for one in settled.contenders]
     return tries(rates, settled.tuned_sizes, settled.plan.rate_factors, settled.plan.rate_seeds)
 
 
-def all_runs(settled: Settled) -> dict[tuple[str, int], int]:
+def all_runs(settled: ResolvedPlan) -> dict[tuple[str, int], int]:
     """How many runs of every contender and size there will be."""
     tried = Counter((job.contender, job.size) for job in jobs_for_rates(settled))
     return {

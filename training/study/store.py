@@ -15,7 +15,7 @@ from vitrail.errors import DataError, UsageError
 from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.plan import Plain, Plan
-from vitrail.training.study.resolved_plan import Settled, differences, hash_of
+from vitrail.training.study.resolved_plan import ResolvedPlan, differences, hash_of
 
 NAMED = 5  # differences told of, at most
 RESULT = "result.json"
@@ -23,8 +23,8 @@ PREDICTIONS = "predictions.npz"
 FAILED = "failed.json"  # why runs have no result: their names and what was wrong
 
 
-def planned_before(folder: Path, plan: Plan, fingerprint: str) -> Settled | None:
-    """The settled plan that lies in the folder, if it is of this plan and of these pictures; of another, refused."""
+def planned_before(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | None:
+    """The settled plan that lies in the folder, if it is of this plan and of these images; of another, refused."""
     path = folder / "plan.json"
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
@@ -32,7 +32,7 @@ def planned_before(folder: Path, plan: Plan, fingerprint: str) -> Settled | None
         return None
     try:
         there = json.loads(path.read_text())
-        settled = Settled.from_plain(there)
+        settled = ResolvedPlan.from_plain(there)
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise DataError(f"{path} is damaged: remove it, or choose another --folder") from fault
     here = json.loads(json.dumps({"plan": asdict(plan), "fingerprint": fingerprint}))
@@ -47,7 +47,7 @@ def planned_before(folder: Path, plan: Plan, fingerprint: str) -> Settled | None
     return settled
 
 
-def keep_plan(folder: Path, settled: Settled) -> None:
+def keep_plan(folder: Path, settled: ResolvedPlan) -> None:
     write_json(folder / "plan.json", settled.to_plain())
 
 
@@ -91,7 +91,7 @@ def finished(folder: Path, job: Job, say: Callable[[str], None]) -> Done | None:
 
 
 def wrong_answers(folder: Path, job: Job) -> NDArray[np.bool_]:
-    """For each test picture whether this run answered it wrongly."""
+    """For each test image whether this run answered it wrongly."""
     path = run_folder(folder, job) / PREDICTIONS
     try:
         with np.load(path) as kept:

@@ -17,8 +17,8 @@ from vitrail.training.study.parsing import Asked
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.progress import Show, show
 from vitrail.training.study.report.report import report
-from vitrail.training.study.resolved_plan import Settled, settle
-from vitrail.training.study.scheduler import Course, Sure
+from vitrail.training.study.resolved_plan import ResolvedPlan, settle
+from vitrail.training.study.scheduler import Scheduler, Sure
 from vitrail.training.study.statistics.stop_seeds import look
 from vitrail.training.study.store import FAILED, keep_plan, planned_before
 from vitrail.training.study.tables import write_results, write_timings
@@ -26,11 +26,11 @@ from vitrail.training.study.tables import write_results, write_timings
 NAMED = 5  # failed runs, at most
 
 
-def study(asked: Asked) -> Course:
+def study(asked: Asked) -> Scheduler:
     """Run it to its end. What failed is told when all the rest is there."""
     settled = settled_in(asked.folder, asked.plan)
     shown = show()
-    course = Course(settled, asked.folder, shown)
+    course = Scheduler(settled, asked.folder, shown)
     introduce(settled, asked.folder, shown)
     try:
         with executor(asked, settled) as workers:
@@ -54,7 +54,7 @@ def sure_of(asked: Asked) -> Sure | None:
     return lambda outcomes: look(outcomes, planned, wanted).stop
 
 
-def settled_in(folder: Path, plan: Plan) -> Settled:
+def settled_in(folder: Path, plan: Plan) -> ResolvedPlan:
     """As an earlier call has settled it, or settled now: measured widths must not change on the way."""
     source = open_source(plan.data["path"], plan.data["seed"])
     before = planned_before(folder, plan, source.fingerprint)
@@ -66,10 +66,10 @@ def settled_in(folder: Path, plan: Plan) -> Settled:
     return settled
 
 
-def introduce(settled: Settled, folder: Path, shown: Show) -> None:
+def introduce(settled: ResolvedPlan, folder: Path, shown: Show) -> None:
     sizes = ", ".join(f"{size:,}" for size in settled.sizes)
     names = ", ".join(contender.name for contender in settled.contenders)
-    shown.say(f"{folder}: {names} on {sizes} labelled pictures of {settled.source}, seeds {settled.plan.seeds}")
+    shown.say(f"{folder}: {names} on {sizes} labelled images of {settled.source}, seeds {settled.plan.seeds}")
     for name, matched in settled.matched.items():
         shown.say(f"{name} matched: {matched}")
 
@@ -83,7 +83,7 @@ def gpus_of(plan: Plan) -> tuple[str, ...]:
     return visible_gpus() if plan.device != "cpu" else ()
 
 
-def executor(asked: Asked, settled: Settled) -> AbstractContextManager[Workers]:
+def executor(asked: Asked, settled: ResolvedPlan) -> AbstractContextManager[Workers]:
     if asked.executor == "here":
         return here(settled)
     if asked.executor == "ray":
@@ -91,14 +91,14 @@ def executor(asked: Asked, settled: Settled) -> AbstractContextManager[Workers]:
     return pool(settled, workers_of(asked), gpus_of(settled.plan))
 
 
-def latencies(settled: Settled, course: Course) -> dict[str, float]:
+def latencies(settled: ResolvedPlan, course: Scheduler) -> dict[str, float]:
     """Of every contender that has a run to show."""
     classes, threads = len(settled.classes), settled.plan.threads
     shown = {done.job.contender for done in course.reported()}
     return {name: milliseconds(settled.contender(name), classes, settled.rule, threads) for name in sorted(shown)}
 
 
-def refuse_failures(course: Course) -> None:
+def refuse_failures(course: Scheduler) -> None:
     if not course.failed:
         return
     told = "; ".join(f"{done.job}: {done.fault}" for done in course.failed[:NAMED])

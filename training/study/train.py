@@ -1,4 +1,4 @@
-"""One run of a study: the module and the pictures of `vitrail fit`, with as little around them as a run needs."""
+"""One run of a study: the module and the images of `vitrail fit`, with as little around them as a run needs."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from vitrail.data import Pictures, Source
+from vitrail.data import Samples, Source
 from vitrail.data.source import PARTS
 from vitrail.models.cost import count_flops, count_parameters
 from vitrail.training.batches import Canvases
-from vitrail.training.module import Classification
+from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed
 from vitrail.training.study.building import make
-from vitrail.training.study.image_cache import KeptPictures
+from vitrail.training.study.image_cache import CachedImages
 from vitrail.training.study.jobs import Files, Job, Result
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 
 BINS = 15  # of probabilities, for the calibration error
 
@@ -36,7 +36,7 @@ class Trained:
     files: Files
     training_seconds: float
     answering_seconds: float
-    pictures_seen: int
+    images_seen: int
     step_seconds: tuple[float, ...]
     check_seconds: tuple[float, ...]
 
@@ -63,7 +63,7 @@ class Clock(Callback):
     def __init__(self) -> None:
         self.steps: list[float] = []
         self.checks: list[float] = []
-        self.pictures = 0
+        self.images = 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         self.begin = perf_counter()
@@ -72,7 +72,7 @@ class Clock(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.steps.append(perf_counter() - self.begin)
-        self.pictures += len(batch[1])
+        self.images += len(batch[1])
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.check = perf_counter()
@@ -81,12 +81,12 @@ class Clock(Callback):
         self.checks.append(perf_counter() - self.check)
 
 
-def train(settled: Settled, job: Job, source: Source, steps: int | None = None) -> Trained:
-    """Learn, take the best weights, answer all pictures; with `steps`, a shorter run that only shows its pace."""
+def train(settled: ResolvedPlan, job: Job, source: Source, steps: int | None = None) -> Trained:
+    """Learn, take the best weights, answer all images; with `steps`, a shorter run that only shows its pace."""
     plan, contender = settled.plan, settled.contender(job.contender)
     pl.seed_everything(job.seed, workers=True, verbose=False)
     model, augment = make(contender, len(settled.classes), settled.rule, job.rate)
-    data = KeptPictures(source, **plan.data, pictures=job.size, draw=job.seed, augment=augment)
+    data = CachedImages(source, **plan.data, images=job.size, draw=job.seed, augment=augment)
     best, clock = Best(), Clock()
     trainer = trainer_of(settled, [best, clock], steps)
     for part in PARTS:
@@ -105,10 +105,10 @@ def train(settled: Settled, job: Job, source: Source, steps: int | None = None) 
     answering = perf_counter() - begin
     files["predictions.npz"] = packed(logits.softmax(1), data.part("test"))
     result = measured(model, data, best, logits, learnt, taken)
-    return Trained(result, files, seconds, answering, clock.pictures, tuple(clock.steps), tuple(clock.checks))
+    return Trained(result, files, seconds, answering, clock.images, tuple(clock.steps), tuple(clock.checks))
 
 
-def trainer_of(settled: Settled, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
+def trainer_of(settled: ResolvedPlan, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
     """Without loggers, bars and files, each of which takes longer than many a step of a small network."""
     plan = settled.plan
     if steps is not None:
@@ -140,15 +140,13 @@ def checkpoint(trainer: pl.Trainer) -> bytes:
         return path.read_bytes()
 
 
-def measured(
-    model: Classification, data: KeptPictures, best: Best, logits: Tensor, learnt: Tensor, steps: int
-) -> Result:
-    """All figures of a run; `logits` [N, K] are its answers to the test pictures, `learnt` to those it trained on."""
+def measured(model: ImageModule, data: CachedImages, best: Best, logits: Tensor, learnt: Tensor, steps: int) -> Result:
+    """All figures of a run; `logits` [N, K] are its answers to the test images, `learnt` to those it trained on."""
     labels, taught = (torch.from_numpy(data.part(part).labels) for part in ("test", "train"))
     bins = multiclass_calibration_error(logits.softmax(1), labels, len(data.classes), n_bins=BINS)
     return Result(
-        train_pictures=data.count("train"),
-        val_pictures=data.count("val"),
+        train_images=data.count("train"),
+        val_images=data.count("val"),
         steps=steps,
         best_step=best.step,
         train_error=share(learnt.argmax(1) != taught),
@@ -166,8 +164,8 @@ def share(wrong: Tensor) -> float:
     return int(wrong.sum()) / len(wrong)
 
 
-def answers(model: Classification, pictures: Pictures, batch_size: int) -> Tensor:
+def answers(model: ImageModule, images: Samples, batch_size: int) -> Tensor:
     """Logits [N, K] of canvases, in the batches in which `vitrail test` answers them."""
-    canvases = torch.split(Canvases(pictures).images, batch_size)
+    canvases = torch.split(Canvases(images).images, batch_size)
     with torch.inference_mode():
         return torch.cat([model(batch.to(model.device)).cpu() for batch in canvases])

@@ -1,4 +1,4 @@
-"""A worker: opens the pictures once, then runs one job after the other; what fails costs only its own run."""
+"""A worker: opens the images once, then runs one job after the other; what fails costs only its own run."""
 
 import gc
 import os
@@ -16,10 +16,10 @@ from vitrail.training.study.energy import joules_now
 from vitrail.training.study.image_cache import Kept
 from vitrail.training.study.jobs import Done, Job, Timing
 from vitrail.training.study.plan import Plan
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.train import train
 
-# What a run may fail with, by its configuration, its pictures or its machine. Anything else is a defect of ours.
+# What a run may fail with, by its configuration, its images or its machine. Anything else is a defect of ours.
 FAULTS = (VitrailError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError, MemoryError)
 
 
@@ -37,7 +37,7 @@ def threads_of(plan: Plan) -> Iterator[None]:
 class Worker:
     """One process's part of a study."""
 
-    def __init__(self, settled: Settled, began: float | None = None) -> None:
+    def __init__(self, settled: ResolvedPlan, began: float | None = None) -> None:
         self.settled, self.began = settled, began
         self.source: Kept | None = None
 
@@ -60,7 +60,7 @@ class Worker:
         timing = Timing(
             seconds=perf_counter() - begin,
             training_seconds=trained.training_seconds,
-            pictures_per_second=trained.pictures_seen / trained.training_seconds,
+            images_per_second=trained.images_seen / trained.training_seconds,
             startup=startup,
             joules=used - energy if used is not None and energy is not None else None,
             worker=f"{socket.gethostname()}-{os.getpid()}",
@@ -68,12 +68,12 @@ class Worker:
         return Done(job, trained.result, timing, trained.files)
 
     def opened(self) -> Kept:
-        """The pictures, which must be those of the plan on every machine that takes part."""
+        """The images, which must be those of the plan on every machine that takes part."""
         if self.source is None:
             data = self.settled.plan.data
             source = open_source(data["path"], data["seed"])
             if source.fingerprint != self.settled.fingerprint:
-                raise DataError(f"the pictures at {data['path']} on {socket.gethostname()} are not those of the plan")
+                raise DataError(f"the images at {data['path']} on {socket.gethostname()} are not those of the plan")
             self.source = Kept(source)
         return self.source
 
@@ -84,7 +84,7 @@ class Worker:
 
 
 def sweep() -> None:
-    """Free what a run leaves behind: trainer, network and pictures hold each other, and Python would be slow to notice.
+    """Free what a run leaves behind: trainer, network and images hold each other, and Python would be slow to notice.
 
     What is still in use is then put aside, so that the next sweep takes no time.
     """

@@ -49,9 +49,9 @@ class Output:
 
 @dataclass(frozen=True)
 class Asked:
-    """The pictures, and what to answer."""
+    """The images, and what to answer."""
 
-    pictures: Data
+    images: Data
     outputs: tuple[Output, ...]
     id: str | None
 
@@ -98,7 +98,7 @@ def read_asked(body: bytes, length: int | None, offered: Offered) -> Asked:
     binary = truth(parameters, "binary_data_output") or False
     wanted = outputs or [Output(known) for known in offered.outputs]
     settled = tuple(output if output.binary is not None else replace(output, binary=binary) for output in wanted)
-    return Asked(pictures_of(inputs[0], behind), settled, name)
+    return Asked(images_of(inputs[0], behind), settled, name)
 
 
 def read_inputs(reader: Reader) -> list[Tensor]:
@@ -129,8 +129,8 @@ def read_tensor(reader: Reader) -> Tensor:
     return tensor
 
 
-def pictures_of(tensor: Tensor, behind: memoryview) -> Data:
-    """The pictures of the one input, wherever its data are."""
+def images_of(tensor: Tensor, behind: memoryview) -> Data:
+    """The images of the one input, wherever its data are."""
     if tensor.name != INPUT:
         raise BadTensor(f"the input's name is {tensor.name!r}; the model has one, {INPUT!r}")
     if tensor.shape is None:
@@ -149,7 +149,7 @@ def pictures_of(tensor: Tensor, behind: memoryview) -> Data:
             raise BadTensor("data of UINT8 are whole numbers from 0 to 255, not texts")
         return array_at(behind, tensor.shape) if tensor.data is None else array_of(tensor.data, tensor.shape)
     if isinstance(tensor.data, Numbers):
-        raise BadTensor("data of BYTES in JSON are texts: each a picture in base64")
+        raise BadTensor("data of BYTES in JSON are texts: each an image in base64")
     elements = elements_at(behind) if tensor.data is None else elements_of(tensor.data)
     require_size(len(elements), tensor.shape)
     return elements
@@ -157,7 +157,7 @@ def pictures_of(tensor: Tensor, behind: memoryview) -> Data:
 
 def require_known(datatype: str | None) -> None:
     if datatype not in DATATYPES:
-        raise BadTensor(f"the input's datatype is {datatype!r}; it must be UINT8, pixels, or BYTES, encoded pictures")
+        raise BadTensor(f"the input's datatype is {datatype!r}; it must be UINT8, pixels, or BYTES, encoded images")
 
 
 def read_shape(reader: Reader) -> Shape:

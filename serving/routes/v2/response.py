@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
-from vitrail.model_file.classifier import Answers, Classifier
+from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.naming import model_name
 from vitrail.serving.routes.v2.request import Asked, Output
 
@@ -18,7 +18,7 @@ VERSION = "1"  # a server has one model file; which one, its metadata's digest t
 Json = dict[str, Any]
 
 
-def answer_response(model: Classifier, asked: Asked, answers: Answers) -> Response:
+def answer_response(model: Classifier, asked: Asked, answers: Outputs) -> Response:
     head: Json = {"model_name": model_name(model.card), "model_version": VERSION}
     if asked.id is not None:
         head["id"] = asked.id

@@ -7,13 +7,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vitrail import __version__
-from vitrail.errors import PictureError
-from vitrail.model_file.classifier import Answers, Classifier
+from vitrail.errors import ImageError
+from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.engine.engine import STOPPING, Canvas, Engine
 from vitrail.serving.http.body import is_compressed, read_body
 from vitrail.serving.http.cancellation import attended
 from vitrail.serving.http.middleware import RETRY
-from vitrail.serving.http.problems import Problem, picture_problem
+from vitrail.serving.http.problems import Problem, image_problem
 from vitrail.serving.naming import model_name
 from vitrail.serving.routes.v2.request import INPUT, Offered, read_asked
 from vitrail.serving.routes.v2.response import LENGTH_HEADER, VERSION, answer_response
@@ -60,7 +60,7 @@ async def infer(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     engine.ready()
     found = named(request)
-    await engine.let_in()
+    await engine.admit()
     require_kind(request)
     length = length_of(request)
     body = await read_body(request)
@@ -69,7 +69,7 @@ async def infer(request: Request) -> Response:
     async with attended(request.receive, engine.deadline):
         read = partial(read_asked, body, length, offered_by(found))
         asked = await engine.read(read, len(body) if length is None else length)
-        answers = await answers_to(engine, asked.pictures)
+        answers = await answers_to(engine, asked.images)
     return answer_response(found, asked, answers)
 
 
@@ -127,19 +127,19 @@ def offered_by(model: Classifier) -> Offered:
     return Offered(outputs, outputs[:2] if model.task.ranks else ())
 
 
-async def answers_to(engine: Engine, pictures: Data) -> Answers:
-    if not isinstance(pictures, list):
-        return await engine.answer_array(pictures)
-    return await engine.answer(good(await engine.canvases(pictures)))
+async def answers_to(engine: Engine, images: Data) -> Outputs:
+    if not isinstance(images, list):
+        return await engine.answer_array(images)
+    return await engine.answer(good(await engine.canvases(images)))
 
 
-def good(canvases: list[Canvas | PictureError]) -> list[Canvas]:
+def good(canvases: list[Canvas | ImageError]) -> list[Canvas]:
     """All of them; tensors have no place for the error of one, so it is the whole request's."""
     kept = []
     for number, canvas in enumerate(canvases):
-        if isinstance(canvas, PictureError):
-            problem = picture_problem(canvas)
-            raise Problem(problem.status, problem.code, f"picture {number}: {problem}")
+        if isinstance(canvas, ImageError):
+            problem = image_problem(canvas)
+            raise Problem(problem.status, problem.code, f"image {number}: {problem}")
         kept.append(canvas)
     return kept
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.serving.http.json_images import picture
+from vitrail.serving.http.json_images import image
 from vitrail.serving.http.json_reader import Reader
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_PICTURES, not_too_many
+from vitrail.serving.http.request_images import MAX_IMAGES, not_too_many
 
 MAX_SIDE = 4096  # pixels of an array's height or width: the graph's resize is slow and large on long thin ones
 PIECE = 65_536  # characters of numbers that are read in one go: between two goes other threads may run
@@ -21,7 +21,7 @@ WITHOUT_BRACKETS = bytes.maketrans(b"[]", b"  ")
 SPACE = b" \t\n\r"
 
 Shape = tuple[int, ...]
-Data = NDArray[np.uint8] | list[bytes]  # pictures [N, H, W, 3], or encoded ones
+Data = NDArray[np.uint8] | list[bytes]  # images [N, H, W, 3], or encoded ones
 
 
 @dataclass(frozen=True)
@@ -147,28 +147,28 @@ def elements_at(data: memoryview) -> list[bytes]:
 
 
 def elements_of(texts: list[str]) -> list[bytes]:
-    """Elements of BYTES in JSON, which has no bytes: pictures in base64."""
-    return [picture(text, f"data[{number}]") for number, text in enumerate(texts)]
+    """Elements of BYTES in JSON, which has no bytes: images in base64."""
+    return [image(text, f"data[{number}]") for number, text in enumerate(texts)]
 
 
 def require_pixels(shape: Shape) -> None:
-    """Pictures [N, H, W, 3] that the model can be shown."""
+    """Images [N, H, W, 3] that the model can be shown."""
     if len(shape) != 4 or shape[3] != 3 or 0 in shape:
-        raise BadTensor(f"UINT8 pictures have the shape [N, height, width, 3], at least 1 each; this is {list(shape)}")
+        raise BadTensor(f"UINT8 images have the shape [N, height, width, 3], at least 1 each; this is {list(shape)}")
     require_few(shape[0])
     if max(shape[1:3]) > MAX_SIDE:
         raise BadTensor(
-            f"height and width of an array are at most {MAX_SIDE}; this is {list(shape)}: send larger pictures as BYTES"
+            f"height and width of an array are at most {MAX_SIDE}; this is {list(shape)}: send larger images as BYTES"
         )
 
 
 def require_elements(shape: Shape) -> None:
-    """Encoded pictures [N], or [N, 1] as clients that think in batches write it."""
+    """Encoded images [N], or [N, 1] as clients that think in batches write it."""
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)) or shape[0] == 0:
-        raise BadTensor(f"BYTES have the shape [N] or [N, 1], at least one picture; this is {list(shape)}")
+        raise BadTensor(f"BYTES have the shape [N] or [N, 1], at least one image; this is {list(shape)}")
     require_few(shape[0])
 
 
-def require_few(pictures: int) -> None:
-    if pictures > MAX_PICTURES:
-        raise Problem(413, "too_many_pictures", f"{pictures:,} pictures are more than the {MAX_PICTURES} of a request")
+def require_few(images: int) -> None:
+    if images > MAX_IMAGES:
+        raise Problem(413, "too_many_images", f"{images:,} images are more than the {MAX_IMAGES} of a request")

@@ -12,9 +12,9 @@ SHARPNESS = 46.0  # e^-46 is below the last digit of float64, and of the scores'
 
 
 class ConvolutionAttention(nn.Module):
-    """One head for each place of the kernel, scores −α ‖δ − Δ‖² alone, values as wide as the picture has channels.
+    """One head for each place of the kernel, scores −α ‖δ − Δ‖² alone, values as wide as the image has channels.
 
-    What the convolution pads the picture with are places, too: keys are the padded picture. A stride leaves out
+    What the convolution pads the image with are places, too: keys are the padded image. A stride leaves out
     queries, a dilation moves the heads' offsets Δ apart, and groups mix only channels of their own.
     """
 
@@ -36,11 +36,11 @@ class ConvolutionAttention(nn.Module):
         factors = torch.cat([-torch.ones(len(centres), 1), 2 * centres], dim=1)
         self.register_buffer("looks", (sharpness * factors).to(weight.dtype))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """[B, in, H, W] → [B, out, H', W'], as the convolution's."""
-        grid = (pictures.shape[2], pictures.shape[3])
+        grid = (images.shape[2], images.shape[3])
         (up, down), (left, right) = self.margin
-        keys = F.pad(pictures, (left, right, up, down), self.mode).flatten(2).transpose(1, 2)  # [B, M, in]
+        keys = F.pad(images, (left, right, up, down), self.mode).flatten(2).transpose(1, 2)  # [B, M, in]
         mixed = self.weights(grid) @ keys.unsqueeze(1)  # [B, heads, N, in]
         by_group = torch.unflatten(mixed, 3, (self.groups, -1)), torch.unflatten(self.values, 2, (self.groups, -1))
         found: Tensor = torch.einsum("bhngi,higo->bngo", *by_group).flatten(2)  # [B, N, out]
@@ -49,7 +49,7 @@ class ConvolutionAttention(nn.Module):
         return torch.unflatten(found.transpose(1, 2), 2, self.queries(grid))
 
     def weights(self, grid: Grid) -> Tensor:
-        """How much each query looks at each place of the padded picture, [heads, N, M]."""
+        """How much each query looks at each place of the padded image, [heads, N, M]."""
         device = self.looks.device
         around = places_of(self.padded(grid), device) - self.middle
         places = places_of(self.queries(grid), device) * torch.tensor(self.stride, device=device)
@@ -72,7 +72,7 @@ class ConvolutionAttention(nn.Module):
 
 
 def conv_to_attention(convolution: nn.Conv2d) -> ConvolutionAttention:
-    """Attention with the same output as this convolution, on pictures of any size that it takes."""
+    """Attention with the same output as this convolution, on images of any size that it takes."""
     if not isinstance(convolution, nn.Conv2d):
         raise UsageError(f"only an nn.Conv2d can be written as attention here, not {type(convolution).__name__}")
     return ConvolutionAttention(convolution)

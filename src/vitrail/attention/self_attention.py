@@ -31,7 +31,7 @@ class SelfAttention(Attention):
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Vectors [B, N, D] → as many; `attn_mask` is true where a query (row) may see a key (column)."""
         if is_causal:
-            raise UsageError("places of a picture have no order in time, so attention to them cannot be causal")
+            raise UsageError("places of an image have no order in time, so attention to them cannot be causal")
         mixed = self.mix(*self.heads(x), attn_mask)  # [B, heads, N, head_dim]
         return self.merge(mixed)
 

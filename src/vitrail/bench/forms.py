@@ -38,7 +38,7 @@ class Plan:
     path: str
     size: int
     patch: int
-    pictures: int | None  # labelled ones that are used; None means all
+    images: int | None  # labelled ones that are used; None means all
     steps: int
     batch: int
     rate: float
@@ -75,7 +75,7 @@ class Fit:
     images_per_second: float  # while training
     onnx_images_per_second: float
     parameters: int
-    maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test pictures
+    maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test images
 
 
 def run(plan: Plan, workers: int, tell: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
@@ -105,7 +105,7 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     rule = InputRule(plan.size, "squash")
     source = open_source(plan.path, 0)
     labels = source.labels("train")
-    chosen = None if plan.pictures is None else nested_subset(labels, plan.pictures, 0)
+    chosen = None if plan.images is None else nested_subset(labels, plan.images, 0)
     train, test = source.read("train", rule, chosen), source.read("test", rule)
     network: Any = plan.architecture(form).build(len(source.classes), plan.size)
     normalise = Input(rule)
@@ -157,7 +157,7 @@ def parsed(form: str) -> Any:
 
 
 def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[Any]:
-    """Indices of so many steps, in an order of their own in each pass over the pictures."""
+    """Indices of so many steps, in an order of their own in each pass over the images."""
     import torch
 
     random = np.random.default_rng(seed)
@@ -181,7 +181,7 @@ def accuracy(network: Any, normalise: Any, images: Any, labels: Any) -> float:
 
 
 def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
-    """Pictures a second through the file that export would write, on one thread."""
+    """Images a second through the file that export would write, on one thread."""
     import onnxruntime as ort
 
     from vitrail.exporting.graph import Graph, to_onnx

@@ -1,4 +1,4 @@
-"""vitrail classify: answer pictures with a model file."""
+"""vitrail classify: answer images with a model file."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from vitrail.errors import PictureError, UsageError
+from vitrail.errors import ImageError, UsageError
 from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from vitrail.model_file.classifier import Classifier
 
-ABOUT = """Answer pictures with a model file written by `vitrail export`: labels, values, or a label for each place.
+ABOUT = """Answer images with a model file written by `vitrail export`: labels, values, or a label for each place.
 
   vitrail classify model.onnx photo.jpg another.png
   vitrail classify model.onnx folder_of_photos --json
   vitrail classify model.onnx photo.jpg --top-k 3 --json
 
-Of a folder all pictures in it are taken, those in folders below it too. Pictures are read and answered a batch at a
+Of a folder all images in it are taken, those in folders below it too. Images are read and answered a batch at a
 time, in order. One that does not decode is named, the others are answered, and the command ends with 1."""
 
-BATCH = 32  # pictures that are in memory at once; TensorRT's engine takes no more
+BATCH = 32  # images that are in memory at once; TensorRT's engine takes no more
 
 
 def main(args: Sequence[str]) -> int:
@@ -33,11 +33,11 @@ def main(args: Sequence[str]) -> int:
 
     parser = Parser("classify", ABOUT)
     parser.add_argument("model", help="a model.onnx written by `vitrail export`")
-    parser.add_argument("pictures", nargs="+", type=Path, help="picture files, and folders of them")
-    parser.add_argument("--top-k", type=int, help="how many labels a picture (default: 5, or all if fewer)")
+    parser.add_argument("images", nargs="+", type=Path, help="image files, and folders of them")
+    parser.add_argument("--top-k", type=int, help="how many labels an image (default: 5, or all if fewer)")
     parser.add_argument("--provider", default="auto", choices=get_args(Provider), help="where to run it")
     parser.add_argument("--abstain", action="store_true", help="say 'none of these' below the card's threshold")
-    parser.add_argument("--json", action="store_true", help="print one JSON document a picture and line")
+    parser.add_argument("--json", action="store_true", help="print one JSON document an image and line")
     options = parser.parse_args(args)
 
     from vitrail.model_file.classifier import Classifier
@@ -45,48 +45,48 @@ def main(args: Sequence[str]) -> int:
     classifier = Classifier(options.model, options.provider)
     require_answerable(classifier, options.top_k, options.abstain)
     failed = False
-    for path, told in answers(classifier, files_of(options.pictures), options.top_k, options.abstain):
+    for path, told in answers(classifier, files_of(options.images), options.top_k, options.abstain):
         failed |= "error" in told
-        print(json.dumps({"picture": str(path), **told}) if options.json else f"{path}: {in_words(classifier, told)}")
+        print(json.dumps({"image": str(path), **told}) if options.json else f"{path}: {in_words(classifier, told)}")
     return 1 if failed else 0
 
 
 def require_answerable(classifier: "Classifier", top_k: int | None, abstain: bool) -> None:
-    """Refuse options that do not fit the model before any picture is read."""
+    """Refuse options that do not fit the model before any image is read."""
     if top_k is not None and not classifier.task.ranks:
-        raise UsageError(f"--top-k is for labels of a picture; this model answers with {classifier.card.task}")
+        raise UsageError(f"--top-k is for labels of an image; this model answers with {classifier.card.task}")
     if top_k is not None and not 1 <= top_k <= (count := len(classifier.card.classes)):
         raise UsageError(f"--top-k lies between 1 and {count}, the number of classes; it is {top_k}")
     if abstain and classifier.card.abstention is None:
-        raise UsageError(f"--abstain is for one label a picture; this model answers with {classifier.card.task}")
+        raise UsageError(f"--abstain is for one label an image; this model answers with {classifier.card.task}")
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files, and all pictures of the folders in the order of their names; what is not there is an error."""
+    """The files, and all images of the folders in the order of their names; what is not there is an error."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += pictures_of(path)
+            found += images_of(path)
         elif path.is_file():
             found.append(path)
         else:
-            raise UsageError(f"there is no picture at {path}")
+            raise UsageError(f"there is no image at {path}")
     return found
 
 
-def pictures_of(folder: Path) -> list[Path]:
+def images_of(folder: Path) -> list[Path]:
     from vitrail.images.decode import EXTENSIONS
 
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
     if not found:
-        raise UsageError(f"there is no picture in {folder}; pictures end with {', '.join(EXTENSIONS)}")
+        raise UsageError(f"there is no image in {folder}; images end with {', '.join(EXTENSIONS)}")
     return found
 
 
 def answers(
     classifier: "Classifier", paths: Sequence[Path], top_k: int | None, abstain: bool
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each picture with what the model says of it, or its error; one batch at a time, decoded on all cores."""
+    """Each image with what the model says of it, or its error; one batch at a time, decoded on all cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -113,10 +113,10 @@ def answers(
 
 
 def canvas_of(classifier: "Classifier", path: Path) -> "NDArray[np.uint8] | str":
-    """The picture as the model's canvas, or what is wrong with the file."""
+    """The image as the model's canvas, or what is wrong with the file."""
     try:
         return classifier.fit(path.read_bytes())
-    except PictureError as fault:
+    except ImageError as fault:
         return str(fault)
     except OSError as fault:
         return f"cannot be read: {fault.strerror}"

@@ -14,7 +14,7 @@ from vitrail.errors import VitrailError
 from vitrail.parsers import Parser
 
 ABOUT = """The whole way on the embedded digits: train a ViT and a CNN at three sizes of data, compare them,
-export the better one, verify the file, serve it, and ask it over HTTP what a picture shows.
+export the better one, verify the file, serve it, and ask it over HTTP what an image shows.
 
 Results go to --folder. The server stays up until Ctrl-C, unless --no-stay is given."""
 
@@ -40,24 +40,24 @@ def main(args: Sequence[str]) -> int:
         wait_until_ready(server, address)
         ask(address, folder / "digit.png")
         if not options.no_stay:
-            print(f"\nTry a picture of yours at {address} (Ctrl-C ends)", flush=True)
+            print(f"\nTry an image of yours at {address} (Ctrl-C ends)", flush=True)
             wait_for_ctrl_c(server)
     return 0
 
 
 def train_and_export(folder: Path) -> Path:
-    """Learning curves of both recipes, and the model file of the one that is better with all pictures."""
+    """Learning curves of both recipes, and the model file of the one that is better with all images."""
     from vitrail.exporting import export
     from vitrail.model_file.classifier import Classifier
     from vitrail.model_file.golden_check import check_golden
     from vitrail.training.study.learning_curves import learn, plot, table
 
     points = [learn(recipe, size, folder) for size in SIZES for recipe in RECIPES]
-    print(f"\nTest accuracy by labelled pictures, 95 % interval in brackets:\n\n{table(points)}\n")
+    print(f"\nTest accuracy by labelled images, 95 % interval in brackets:\n\n{table(points)}\n")
     plot(points, folder / "learning_curves.png")
     print(f"plot: {folder / 'learning_curves.png'}")
 
-    best = max((point for point in points if point.pictures == SIZES[-1]), key=lambda point: point.accuracy.value)
+    best = max((point for point in points if point.images == SIZES[-1]), key=lambda point: point.accuracy.value)
     model = folder / "model.onnx"
     card = export(best.checkpoint, model)
     check = check_golden(Classifier(model))
@@ -69,7 +69,7 @@ def train_and_export(folder: Path) -> Path:
 
 
 def write_digit(path: Path) -> None:
-    """One test picture as a file, to be sent over HTTP."""
+    """One test image as a file, to be sent over HTTP."""
     from PIL import Image
 
     from vitrail.data import Digits
@@ -102,13 +102,13 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
     raise VitrailError(f"the server was not ready within {READY_SECONDS} seconds")
 
 
-def ask(address: str, picture: Path) -> None:
-    """Send one picture as curl would, and print the answer."""
+def ask(address: str, image: Path) -> None:
+    """Send one image as curl would, and print the answer."""
     url = f"{address}/v1/classify?top_k=3"
-    request = Request(url, picture.read_bytes(), {"Content-Type": "image/png"})
+    request = Request(url, image.read_bytes(), {"Content-Type": "image/png"})
     with urlopen(request, timeout=30) as response:
         answer = json.load(response)
-    print(f"\ncurl --data-binary @{picture} -H 'Content-Type: image/png' '{url}'")
+    print(f"\ncurl --data-binary @{image} -H 'Content-Type: image/png' '{url}'")
     for label in answer["predictions"][0]["labels"]:
         print(f"  {label['label']}  {label['probability']:.4f}")
 

@@ -10,24 +10,22 @@ ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx --explain
 
-The file takes uint8 pictures of any size and carries its classes, input rule and measured accuracy.
+The file takes uint8 images of any size and carries its classes, input rule and measured accuracy.
 --precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses no accuracy.
-Its answers are compared with the network's on the test pictures; where they differ, nothing is written.
-Pictures for validation and test that are not those of the run are refused: none of the latter was trained on."""
+Its answers are compared with the network's on the test images; where they differ, nothing is written.
+Images for validation and test that are not those of the run are refused: none of the latter was trained on."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = config_parser("export", ABOUT)
     parser.add_argument("--checkpoint", type=str, required=True, help="a checkpoint written by `vitrail fit`")
     parser.add_argument("--output", type=str, default="model.onnx", help="the file to write")
-    parser.add_argument(
-        "--data.path", type=str | None, help="where the pictures are, if they have moved since training"
-    )
+    parser.add_argument("--data.path", type=str | None, help="where the images are, if they have moved since training")
     parser.add_argument(
         "--precision",
         type=Literal["fp32", "fp16", "int8", "int8-dynamic", "auto"],
         default="fp32",
-        help="bits of a number; auto keeps the fastest that answers as well, proved on 2,000 test pictures or more",
+        help="bits of a number; auto keeps the fastest that answers as well, proved on 2,000 test images or more",
     )
     parser.add_argument("--max_loss", type=float, default=0.5, help="points of test accuracy that fewer bits may cost")
     parser.add_argument(
@@ -58,7 +56,7 @@ def main(args: Sequence[str]) -> int:
     print(
         f"{options.output}: {len(card.classes)} {'values' if card.units else 'classes'}, "
         f"{card.parameters:,} parameters, {', '.join(results(card))}\n"
-        f"proved on {parity.pictures} pictures: largest {'value' if card.units else 'logit'} difference "
+        f"proved on {parity.images} images: largest {'value' if card.units else 'logit'} difference "
         f"{parity.max_logit_error:.2e}{' deviations' if card.units else f', {parity.flips} answers changed'}"
     )
     for weighed in card.precisions:

@@ -1,4 +1,4 @@
-"""vitrail inspect: show what a model file says of itself, a picture as its patches, or what a model makes of it."""
+"""vitrail inspect: show what a model file says of itself, an image as its patches, or what a model makes of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,38 +14,38 @@ SIZE, PATCH = 224, 16  # where nothing else is asked for
 LARGEST = 4096  # a side beyond this is a slip of the finger, and would take all the memory
 SHOWN = 3  # classes whose evidence is drawn
 
-ABOUT = """Show what a model file says of itself, a picture as the patches that a ViT sees, or what a model makes of it.
+ABOUT = """Show what a model file says of itself, an image as the patches that a ViT sees, or what a model makes of it.
 
   vitrail inspect model.onnx
   vitrail inspect model.onnx --json
   vitrail inspect photo.jpg --patch 16 --size 224 --output photo.patches.png
   vitrail inspect photo.jpg --model model.onnx --output photo.inside.png
 
-With a model one page is drawn: the picture's patches, the evidence for the best classes, attention in every head of
+With a model one page is drawn: the image's patches, the evidence for the best classes, attention in every head of
 every layer, its rollout, and how far each head looks. All this is in the file that `vitrail export --explain` writes
 beside the model; where it is missing, only patches are drawn."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("inspect", ABOUT)
-    parser.add_argument("file", type=Path, help="a model.onnx, or a picture")
+    parser.add_argument("file", type=Path, help="a model.onnx, or an image")
     parser.add_argument("--json", action="store_true", help="model file: print its card as JSON")
-    parser.add_argument("--model", type=Path, help="picture: a model.onnx, to see what it makes of the picture")
-    parser.add_argument("--patch", type=int, help=f"picture: side of a patch in pixels (default: {PATCH})")
-    parser.add_argument("--size", type=int, help=f"picture: side of the canvas in pixels (default: {SIZE})")
+    parser.add_argument("--model", type=Path, help="image: a model.onnx, to see what it makes of the image")
+    parser.add_argument("--patch", type=int, help=f"image: side of a patch in pixels (default: {PATCH})")
+    parser.add_argument("--size", type=int, help=f"image: side of the canvas in pixels (default: {SIZE})")
     parser.add_argument(
         "--output",
         type=Path,
-        help="picture: the PNG to write (default: NAME.patches.png, with a model NAME.inside.png)",
+        help="image: the PNG to write (default: NAME.patches.png, with a model NAME.inside.png)",
     )
     options = parser.parse_args(args)
 
     if not options.file.is_file():
         raise UsageError(f"there is no file at {options.file}")
     data = options.file.read_bytes()
-    if not is_picture(data):
+    if not is_image(data):
         if options.model is not None:
-            raise UsageError(f"{options.file} is no picture that a model could look at")
+            raise UsageError(f"{options.file} is no image that a model could look at")
         show_card(options.file, options.json)
     elif options.model is None or not explained(options.model):
         size = SIZE if options.size is None else options.size
@@ -58,7 +58,7 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def is_picture(data: bytes) -> bool:
+def is_image(data: bytes) -> bool:
     from vitrail.images.decode import sniff
 
     try:
@@ -122,7 +122,7 @@ def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> No
 def drawing_path(output: Path | None, path: Path, what: str) -> Path:
     output = output or Path(f"{path.stem}.{what}.png")
     if output.resolve() == path.resolve():
-        raise UsageError(f"{output} is the picture itself: give another --output")
+        raise UsageError(f"{output} is the image itself: give another --output")
     return output
 
 
@@ -140,7 +140,7 @@ def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | 
 
 
 def write_png(drawing: "Image.Image", output: Path) -> None:
-    """The whole file or none: a reader never meets half a picture."""
+    """The whole file or none: a reader never meets half an image."""
     from vitrail.atomic import draft_of
 
     try:

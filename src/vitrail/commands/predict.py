@@ -1,15 +1,15 @@
-"""vitrail predict: write a checkpoint's answer to every test picture into a table."""
+"""vitrail predict: write a checkpoint's answer to every test image into a table."""
 
 from collections.abc import Sequence
 
 from vitrail.commands.help_pages import shown
 
 PAGE = """
-Write predictions.csv into the run directory: every test picture, its class and the class it is given.
+Write predictions.csv into the run directory: every test image, its class and the class it is given.
 
   vitrail predict --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 
-To label other pictures, export the checkpoint and use `vitrail classify`.
+To label other images, export the checkpoint and use `vitrail classify`.
 """
 
 

@@ -30,7 +30,7 @@ With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start b
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
 VITRAIL_WAIT is how many seconds the line may take (0.25; who comes then is refused with 503), VITRAIL_QUEUE how
-many pictures may be in it (256), VITRAIL_DEADLINE after how many seconds an answer is worth nothing any more
+many images may be in it (256), VITRAIL_DEADLINE after how many seconds an answer is worth nothing any more
 (30; then it is 504), VITRAIL_DECODE_MEMORY how many megabytes all images may hold while they are decoded (320; an
 image that alone needs more is 413)."""
 

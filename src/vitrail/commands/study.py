@@ -7,10 +7,10 @@ from vitrail.commands.help_pages import shown
 from vitrail.errors import UsageError
 
 PAGE = """
-Train contenders on growing subsets of the pictures, several seeds each, and compare them fairly.
+Train contenders on growing subsets of the images, several seeds each, and compare them fairly.
 
   vitrail study --config digits
-  vitrail study --config pictures --data.path my_pictures --dry-run
+  vitrail study --config images --data.path my_images --dry-run
   vitrail study --config fashion-mnist --workers 4 --contenders.ViT.net.init_args.depth 6
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
 

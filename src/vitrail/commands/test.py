@@ -1,17 +1,17 @@
-"""vitrail test: measure a checkpoint on the test pictures."""
+"""vitrail test: measure a checkpoint on the test images."""
 
 from collections.abc import Sequence
 
 from vitrail.commands.help_pages import shown
 
 PAGE = """
-Measure a checkpoint on the test pictures: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels
+Measure a checkpoint on the test images: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels
 F1 and average precision, of values MAE, RMSE and R², of places the share that is right and IoU.
 
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 
-Refused where these are not the test pictures that the run recorded, so that none of them was trained on.
-The answer to every picture goes to predictions.npz in the run directory.
+Refused where these are not the test images that the run recorded, so that none of them was trained on.
+The answer to every image goes to predictions.npz in the run directory.
 The configuration of the run that the checkpoint lies in is used; --config takes another.
 """
 

@@ -1,11 +1,11 @@
-"""vitrail validate: measure a checkpoint on the validation pictures."""
+"""vitrail validate: measure a checkpoint on the validation images."""
 
 from collections.abc import Sequence
 
 from vitrail.commands.help_pages import shown
 
 PAGE = """
-Measure a checkpoint on the validation pictures: accuracy and loss.
+Measure a checkpoint on the validation images: accuracy and loss.
 
   vitrail validate --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 

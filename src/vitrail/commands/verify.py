@@ -7,9 +7,9 @@ from typing import get_args
 
 from vitrail.parsers import Parser
 
-ABOUT = """Answer the golden pictures again and compare with what the file's card expects.
+ABOUT = """Answer the golden images again and compare with what the file's card expects.
 
-The pictures are drawn from an integer recipe, so nothing but the file is needed. Each part of the graph is named with
+The images are drawn from an integer recipe, so nothing but the file is needed. Each part of the graph is named with
 how far it is off. A file that was altered since it was written is refused.
 Ends with 0 where every answer lies within the tolerance, with 1 where one does not."""
 

@@ -10,7 +10,7 @@ from PIL import Image
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.digits import Digits
 from vitrail.data.maps import map_canvas
-from vitrail.data.source import PARTS, Part, Pictures, canvases_of
+from vitrail.data.source import PARTS, Part, Samples, canvases_of
 from vitrail.data.strata import rarest_label
 from vitrail.images.canvas import InputRule
 from vitrail.tasks.task import TaskName
@@ -23,9 +23,9 @@ NOTHING = 10
 
 NAMES = tuple(str(digit) for digit in range(10))
 CLASSES: dict[TaskName, tuple[str, ...]] = {
-    "labels": NAMES,
-    "values": ("digits", "sum"),
-    "places": (*NAMES, "nothing"),
+    "multilabel": NAMES,
+    "regression": ("digits", "sum"),
+    "dense": (*NAMES, "nothing"),
 }
 
 
@@ -47,7 +47,7 @@ class DigitScenes:
         ).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        if self.task == "labels":
+        if self.task == "multilabel":
             return rarest_label(digits_in(self._maps[part]) > 0)
         return np.zeros(len(self._maps[part]), np.int64)
 
@@ -55,20 +55,20 @@ class DigitScenes:
         scenes, maps = self._grey[part], self._maps[part]
         return Contents(names_of(part, np.arange(len(scenes))), row_keys(scenes), row_keys(maps))
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         indices = np.arange(len(self._grey[part])) if chosen is None else chosen
         scenes = (Image.fromarray(grey).convert("RGB") for grey in self._grey[part][indices])
         images = canvases_of(scenes, len(indices), rule)
-        return Pictures(images, self._targets(self._maps[part][indices], rule), names_of(part, indices))
+        return Samples(images, self._targets(self._maps[part][indices], rule), names_of(part, indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
 
     def _targets(self, maps: NDArray[np.uint8], rule: InputRule) -> NDArray[np.generic]:
-        if self.task == "places":
+        if self.task == "dense":
             return np.stack([map_canvas(Image.fromarray(one), rule) for one in maps])
         counts = digits_in(maps)
-        if self.task == "labels":
+        if self.task == "multilabel":
             return (counts > 0).astype(np.uint8)
         return np.stack([counts.sum(axis=1), counts @ np.arange(10)], axis=1).astype(np.float32)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from vitrail.data.contents import Contents, row_keys
-from vitrail.data.source import Part, Pictures, canvases_of
+from vitrail.data.source import Part, Samples, canvases_of
 from vitrail.data.subsets import three_parts
 from vitrail.images.canvas import InputRule
 from vitrail.tasks.task import TaskName
@@ -38,10 +38,10 @@ class Digits:
         indices = self._parts[part]
         return Contents(names_of(indices), row_keys(self._grey[indices]), row_keys(self._labels[indices]))
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         indices = self._parts[part] if chosen is None else self._parts[part][chosen]
         images = (Image.fromarray(grey).convert("RGB") for grey in self._grey[indices])
-        return Pictures(canvases_of(images, len(indices), rule), self._labels[indices], names_of(indices))
+        return Samples(canvases_of(images, len(indices), rule), self._labels[indices], names_of(indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[self._parts[part][index]][..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""Folders of pictures, one a class: split already (train, val, test), or one pile that is split here."""
+"""Folders of images, one a class: split already (train, val, test), or one pile that is split here."""
 
 import os
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from vitrail.data.contents import Contents, keys_of, text_keys
 from vitrail.data.file_digests import FileDigests
 from vitrail.data.memory import empty_canvases
-from vitrail.data.source import PARTS, Part, Pictures
+from vitrail.data.source import PARTS, Part, Samples
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
-from vitrail.errors import DamagedImages, DataError, PictureError
+from vitrail.errors import DamagedImages, DataError, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import EXTENSIONS, decode, fit
 from vitrail.tasks.task import TaskName
@@ -36,13 +36,11 @@ class Folders:
         self.path = Path(path)
         self.name = self.path.resolve().name
         if not self.path.is_dir():
-            raise DataError(f"there is no folder of pictures at {self.path}")
+            raise DataError(f"there is no folder of images at {self.path}")
         listed = {part: folder for part in PARTS if (folder := self._folder(part))}
         pile = listed.get("train", self.path)
         self.classes = class_names(pile)
-        self._files = {
-            part: list_pictures(folder, self.classes) for part, folder in (listed or {"train": pile}).items()
-        }
+        self._files = {part: list_images(folder, self.classes) for part, folder in (listed or {"train": pile}).items()}
         self._digests = FileDigests(self.path)
         self._check()
         self._split(seed)
@@ -60,11 +58,11 @@ class Folders:
         targets = text_keys(self.classes)[self.labels(part)]
         return Contents(self._names(part), keys_of(self._digests.of(self._names(part))), targets)
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         pairs = self._files[part] if chosen is None else [self._files[part][i] for i in chosen]
         files = [file for file, _ in pairs]
         labels = np.array([label for _, label in pairs], np.int64)
-        return Pictures(read_canvases(files, rule), labels, names_below(self.path, files))
+        return Samples(read_canvases(files, rule), labels, names_below(self.path, files))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.array(decode(self._files[part][index][0].read_bytes()))
@@ -78,20 +76,20 @@ class Folders:
     def _check(self) -> None:
         if len(self.classes) < 2:
             found = f"only one class, '{self.classes[0]}'" if self.classes else "no class folders"
-            raise DataError(f"{self.path} has {found}: make one folder for each class, with its pictures inside")
+            raise DataError(f"{self.path} has {found}: make one folder for each class, with its images inside")
         present = {label for _, label in self._files["train"]}
         empty = [name for label, name in enumerate(self.classes) if label not in present]
         if empty:
-            raise DataError(f"no pictures of class {', '.join(repr(name) for name in empty)} in {self.path}")
+            raise DataError(f"no images of class {', '.join(repr(name) for name in empty)} in {self.path}")
 
     def _split(self, seed: int) -> None:
-        """Cut the parts that no folder gives from the pictures for training."""
+        """Cut the parts that no folder gives from the images for training."""
         pile = self._files["train"]
         wanted = {"val", "test"} - self._files.keys()
         least = min(np.bincount(self.labels("train")))
         if least < 1 + len(wanted):
             rare = self.classes[int(np.bincount(self.labels("train")).argmin())]
-            raise DataError(f"class '{rare}' has {least} picture(s) to split; it needs at least {1 + len(wanted)}")
+            raise DataError(f"class '{rare}' has {least} image(s) to split; it needs at least {1 + len(wanted)}")
         if wanted == {"val", "test"}:
             parts = three_parts(self.labels("train"), seed)
         elif wanted:
@@ -114,8 +112,8 @@ def class_names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
 
 
-def list_pictures(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Every picture below the class folders, with its label; a folder of an unknown class is an error."""
+def list_images(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Every image below the class folders, with its label; a folder of an unknown class is an error."""
     unknown = sorted(set(class_names(folder)) - set(classes))
     if unknown:
         raise DataError(f"{folder} has folders of classes that are not trained: {', '.join(unknown)}")
@@ -135,7 +133,7 @@ def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:
     def read(index: int) -> None:
         try:
             canvases[index] = fit(files[index].read_bytes(), rule)
-        except PictureError as fault:
+        except ImageError as fault:
             faults.append(f"{files[index]}: {fault}")
 
     with ThreadPoolExecutor() as pool:

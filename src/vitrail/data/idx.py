@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.data.contents import Contents, row_keys
-from vitrail.data.source import Part, Pictures, canvases_of
+from vitrail.data.source import Part, Samples, canvases_of
 from vitrail.data.subsets import VAL_SHARE, held_out
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
@@ -26,7 +26,7 @@ UNSIGNED_BYTES = 8  # the type of the numbers, third byte of a file
 
 
 class Idx:
-    """Grey pictures with numbered classes; `seed` decides which fifth of those for training validates."""
+    """Grey images with numbered classes; `seed` decides which fifth of those for training validates."""
 
     task: TaskName = "classification"
 
@@ -38,7 +38,7 @@ class Idx:
         for half in HALVES:
             if len(self._grey[half]) != len(self._numbers[half]):
                 raise DataError(
-                    f"{self.path}: {half} has {len(self._grey[half])} pictures and {len(self._numbers[half])} labels"
+                    f"{self.path}: {half} has {len(self._grey[half])} images and {len(self._numbers[half])} labels"
                 )
         self.classes = tuple(str(label) for label in range(int(self._numbers["train"].max()) + 1))
         kept, out = held_out(self._numbers["train"], VAL_SHARE, seed)
@@ -64,11 +64,11 @@ class Idx:
             names_of(half, indices), row_keys(self._grey[half][indices]), row_keys(self._numbers[half][indices])
         )
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         indices = self._parts[part] if chosen is None else self._parts[part][chosen]
         grey, half = self._grey[half_of(part)], half_of(part)
         images = (Image.fromarray(grey[i]).convert("RGB") for i in indices)
-        return Pictures(canvases_of(images, len(indices), rule), self._numbers[half][indices], names_of(half, indices))
+        return Samples(canvases_of(images, len(indices), rule), self._numbers[half][indices], names_of(half, indices))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.repeat(self._grey[half_of(part)][self._parts[part][index]][..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""Maps: pictures whose grey values are classes, fitted to the canvas as their pictures are, but never blended."""
+"""Maps: images whose grey values are classes, fitted to the canvas as their images are, but never blended."""
 
 import io
 from pathlib import Path
@@ -9,8 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule, inner_sides
-from vitrail.images.decode import LYING, open_picture, orientation
-from vitrail.tasks.dense.predictions import UNTOLD
+from vitrail.images.decode import LYING, open_image, orientation
+from vitrail.tasks.dense.predictions import IGNORED
 
 LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 
@@ -25,13 +25,13 @@ def map_canvas(places: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
         box = (left, top, left + side, top + side)
     across, down = inner_sides(places.size, rule)
     inside = places.resize((across, down), Image.Resampling.NEAREST, box)
-    canvas = Image.new("L", (rule.size, rule.size), UNTOLD)
+    canvas = Image.new("L", (rule.size, rule.size), IGNORED)
     canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))
     return np.array(canvas)
 
 
-def read_map(file: Path, picture: bytes, classes: int) -> Image.Image:
-    """The map of a picture; one that cannot be is refused with the reason."""
+def read_map(file: Path, image: bytes, classes: int) -> Image.Image:
+    """The map of an image; one that cannot be is refused with the reason."""
     try:
         found = Image.open(io.BytesIO(file.read_bytes()))
         if found.format not in LOSSLESS:
@@ -43,16 +43,16 @@ def read_map(file: Path, picture: bytes, classes: int) -> Image.Image:
         places = Image.frombytes("L", found.size, found.tobytes())
     except (UnidentifiedImageError, OSError, SyntaxError) as fault:
         raise DataError(f"{file} does not decode") from fault
-    if places.size != (sides := upright_sides(picture)):
-        raise DataError(f"{file} is {places.width}×{places.height}, its picture {sides[0]}×{sides[1]}")
-    beyond = [number for number in np.unique(np.asarray(places)) if number >= classes and number != UNTOLD]
+    if places.size != (sides := upright_sides(image)):
+        raise DataError(f"{file} is {places.width}×{places.height}, its image {sides[0]}×{sides[1]}")
+    beyond = [number for number in np.unique(np.asarray(places)) if number >= classes and number != IGNORED]
     if beyond:
-        raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({UNTOLD} is 'not told')")
+        raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({IGNORED} is ignored)")
     return places
 
 
-def upright_sides(picture: bytes) -> tuple[int, int]:
-    """Width and height as a person sees the picture."""
-    opened = open_picture(picture)
+def upright_sides(image: bytes) -> tuple[int, int]:
+    """Width and height as a person sees the image."""
+    opened = open_image(image)
     width, height = opened.size
     return (height, width) if orientation(opened) in LYING else (width, height)

@@ -39,7 +39,7 @@ def bytes_of(count: int, rule: InputRule) -> int:
 def too_many(count: int, rule: InputRule, why: str) -> str:
     return (
         f"{count:,} decoded images of {rule.size} × {rule.size} pixels take {bytes_of(count, rule) / 1e9:,.1f} GB of "
-        f"memory, {why}: choose a smaller --data.size, or fewer --data.pictures"
+        f"memory, {why}: choose a smaller --data.size, or fewer --data.images"
     )
 
 

@@ -16,15 +16,15 @@ class Selection:
 
     path: str
     seed: int = 0  # of the split
-    pictures: int | None = None  # the size of the subset of train and val, if there is one
+    images: int | None = None  # the size of the subset of train and val, if there is one
     draw: int = 0  # which of many subsets
 
     def chosen(self, source: Source) -> dict[Part, NDArray[np.int64]]:
         """The images of each part that are used, in order; a part that is used as a whole is left out."""
-        if self.pictures is None:
+        if self.images is None:
             return {}
         train, val = source.labels("train"), source.labels("val")
-        sizes = sizes_for(self.pictures, len(np.unique(train)), len(val))
+        sizes = sizes_for(self.images, len(np.unique(train)), len(val))
         return {
             "train": nested_subset(train, sizes[0], self.seed + self.draw),
             "val": nested_subset(val, sizes[1], self.seed + self.draw),

@@ -1,4 +1,4 @@
-"""What every source of pictures gives: class names, three parts, canvases."""
+"""What every source of images gives: class names, three parts, canvases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ AT_A_TIME = 512  # images decoded together, where none of them is kept
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Samples:
     """Canvases of one part and what they show, in a fixed order."""
 
     images: NDArray[np.uint8]  # [N, size, size, 3]
-    # One class each, int64 [N]; 1 for each label that a picture has, uint8 [N, K]; values, float32 [N, K]; or for each
+    # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or for each
     # pixel its class, uint8 [N, size, size], 255 where that is not told.
     labels: NDArray[Any]
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ def canvases_of(images: Iterable[Image.Image], count: int, rule: InputRule) -> N
 
 
 class Source(Protocol):
-    """Somewhere that known pictures come from; listing is cheap, reading a part decodes it."""
+    """Somewhere that known images come from; listing is cheap, reading a part decodes it."""
 
     name: str
     classes: tuple[str, ...]  # or the names of the values
@@ -56,19 +56,19 @@ class Source(Protocol):
         ...
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        """What parts and subsets keep in proportion, [N]: the class, where each picture has one."""
+        """What parts and subsets keep in proportion, [N]: the class, where each image has one."""
         ...
 
     def contents(self, part: Part) -> Contents:
         """What the images of a part are by content, in its order; none is decoded for that."""
         ...
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
-        """The pictures of a part, or those of them that are chosen."""
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
+        """The images of a part, or those of them that are chosen."""
         ...
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        """One picture as it is, uint8 [height, width, 3], upright and RGB, of its own size."""
+        """One image as it is, uint8 [height, width, 3], upright and RGB, of its own size."""
         ...
 
 

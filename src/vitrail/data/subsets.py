@@ -1,4 +1,4 @@
-"""Which pictures: seeded, stratified, nested choices, as pure functions of the labels."""
+"""Which images: seeded, stratified, nested choices, as pure functions of the labels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ VAL_SHARE = 0.2  # of what is left
 def stratified_order(labels: Indices, seed: int) -> Indices:
     """An order in which every prefix holds each class in its share, and one of each class comes first.
 
-    The i-th of n pictures of a class stands at i / n on a line from 0 to 1; prefixes are therefore nested.
+    The i-th of n images of a class stands at i / n on a line from 0 to 1; prefixes are therefore nested.
     """
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(labels))
@@ -27,11 +27,11 @@ def stratified_order(labels: Indices, seed: int) -> Indices:
 
 
 def nested_subset(labels: Indices, count: int, seed: int) -> Indices:
-    """`count` pictures, stratified; a larger count with the same seed contains a smaller one."""
+    """`count` images, stratified; a larger count with the same seed contains a smaller one."""
     classes = len(np.unique(labels))
     if not classes <= count <= len(labels):
         raise DataError(
-            f"a subset of {count} pictures cannot be taken: it needs at least one of each of the {classes} classes "
+            f"a subset of {count} images cannot be taken: it needs at least one of each of the {classes} classes "
             f"and there are {len(labels)}"
         )
     return np.sort(stratified_order(labels, seed)[:count])
@@ -57,8 +57,8 @@ def three_parts(labels: Indices, seed: int) -> dict[Part, Indices]:
 
 
 def sizes_for(count: int, classes: int, available: int) -> tuple[int, int]:
-    """How many of `count` labelled pictures train and how many validate: a fifth, at least one a class."""
+    """How many of `count` labelled images train and how many validate: a fifth, at least one a class."""
     val = min(max(classes, round(VAL_SHARE * count)), available)
     if count - val < classes:
-        raise DataError(f"{count} pictures are too few for {classes} classes: take at least {2 * classes}")
+        raise DataError(f"{count} images are too few for {classes} classes: take at least {2 * classes}")
     return count - val, val

@@ -1,4 +1,4 @@
-"""A folder of pictures with a table in it that says what each shows: several labels, values, or a map."""
+"""A folder of images with a table in it that says what each shows: several labels, values, or a map."""
 
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -13,11 +13,11 @@ from vitrail.data.contents import Contents, Keys, keys_of, row_keys
 from vitrail.data.file_digests import FileDigests
 from vitrail.data.folders import names_below, read_canvases
 from vitrail.data.maps import map_canvas, read_map
-from vitrail.data.source import PARTS, Part, Pictures
+from vitrail.data.source import PARTS, Part, Samples
 from vitrail.data.strata import rarest_label
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
 from vitrail.data.tables import NAMED_FAULTS, Row, find_table, labels_of, read_table, refuse, values_of
-from vitrail.errors import DataError, PictureError
+from vitrail.errors import DataError, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import decode
 from vitrail.tasks.task import TaskName
@@ -46,7 +46,7 @@ class Tabled(ABC):
 
     @abstractmethod
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
-        """What the pictures in these rows show, as `Pictures.labels` has it for the task."""
+        """What the images in these rows show, as `Samples.labels` has it for the task."""
 
     @abstractmethod
     def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
@@ -71,10 +71,10 @@ class Tabled(ABC):
         names = self._names(rows)
         return Contents(names, keys_of(self._digests.of(names)), self._target_keys(rows))
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         rows = self._parts[part] if chosen is None else self._parts[part][chosen]
         files = [self._rows[i].file for i in rows]
-        return Pictures(read_canvases(files, rule), self._targets(rows, rule), self._names(rows))
+        return Samples(read_canvases(files, rule), self._targets(rows, rule), self._names(rows))
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return np.array(decode(self._rows[self._parts[part][index]].file.read_bytes()))
@@ -94,9 +94,7 @@ class Tabled(ABC):
         pile = given["train"] if any(row.part for row in self._rows) else np.arange(len(self._rows))
         wanted: list[Part] = [part for part in PARTS[1:] if not len(given[part])]
         if len(pile) < 1 + len(wanted):
-            raise DataError(
-                f"{self.table} has {len(pile)} picture(s) to learn from; it needs at least {1 + len(wanted)}"
-            )
+            raise DataError(f"{self.table} has {len(pile)} image(s) to learn from; it needs at least {1 + len(wanted)}")
         if len(wanted) == 2:
             return {part: pile[some] for part, some in three_parts(strata[pile], seed).items()}
         for part in wanted:
@@ -106,15 +104,15 @@ class Tabled(ABC):
 
 
 class LabelTable(Tabled):
-    """labels.csv: `picture,labels`, labels with ';' between them; a picture may have none."""
+    """labels.csv: `image,labels`, labels with ';' between them; an image may have none."""
 
-    task = "labels"
+    task = "multilabel"
 
     def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         found = labels_of(self._rows)
         classes = tuple(sorted({label for labels in found for label in labels}))
         if not classes:
-            raise DataError(f"{self.table} gives no picture a label")
+            raise DataError(f"{self.table} gives no image a label")
         self._has = np.array([[label in labels for label in classes] for labels in found])
         return classes
 
@@ -129,16 +127,16 @@ class LabelTable(Tabled):
 
 
 class ValueTable(Tabled):
-    """values.csv: `picture` and a column of numbers for each value."""
+    """values.csv: `image` and a column of numbers for each value."""
 
-    task = "values"
+    task = "regression"
 
     def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         self._values = np.array(values_of(self.table, columns, self._rows), np.float32)
         refuse(
             self.table,
             [
-                f"'{column}' is the same for every picture, so there is nothing to learn"
+                f"'{column}' is the same for every image, so there is nothing to learn"
                 for column, values in zip(columns, self._values.T, strict=True)
                 if values.min() == values.max()
             ],
@@ -153,9 +151,9 @@ class ValueTable(Tabled):
 
 
 class MapTable(Tabled):
-    """maps.csv: `picture,map`, the map a picture of the same size whose grey values number the lines of classes.txt."""
+    """maps.csv: `image,map`, the map an image of the same size whose grey values number the lines of classes.txt."""
 
-    task = "places"
+    task = "dense"
 
     def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         self._maps = [self.path / row.cells[0] for row in self._rows]
@@ -186,7 +184,7 @@ class MapTable(Tabled):
             try:
                 places = read_map(self._maps[i], self._rows[i].file.read_bytes(), len(self.classes))
                 canvases[place] = map_canvas(places, rule)
-            except (DataError, PictureError) as fault:
+            except (DataError, ImageError) as fault:
                 faults.append(f"line {self._rows[i].number}: {fault}")
                 if len(faults) == NAMED_FAULTS:
                     break

@@ -1,4 +1,4 @@
-"""A table of pictures: labels.csv, values.csv or maps.csv, read with all its faults named at once."""
+"""A table of images: labels.csv, values.csv or maps.csv, read with all its faults named at once."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,15 +11,15 @@ from vitrail.errors import DataError
 from vitrail.images.decode import EXTENSIONS
 from vitrail.tasks.task import TaskName
 
-TABLES: dict[str, TaskName] = {"labels.csv": "labels", "values.csv": "values", "maps.csv": "places"}
-PICTURE, PART = "picture", "part"
-OWN: dict[TaskName, str] = {"labels": "labels", "places": "map"}  # the column beside these; values have any
+TABLES: dict[str, TaskName] = {"labels.csv": "multilabel", "values.csv": "regression", "maps.csv": "dense"}
+IMAGE, PART = "image", "part"
+OWN: dict[TaskName, str] = {"multilabel": "labels", "dense": "map"}  # the column beside these; values have any
 NAMED_FAULTS = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture of a table: its file, its part where that is said, and what its own columns hold."""
+    """One image of a table: its file, its part where that is said, and what its own columns hold."""
 
     number: int  # of the line in the file
     file: Path
@@ -46,7 +46,7 @@ def read_table(table: Path) -> tuple[tuple[str, ...], list[Row]]:
         raise DataError(f"{table} cannot be read as a CSV file in UTF-8: {fault}") from fault
     columns = own_columns(table, head)
     if not cells:
-        raise DataError(f"{table} has no pictures in it")
+        raise DataError(f"{table} has no images in it")
     uneven = [f"line {number} has {len(line)} cells" for number, line in cells if len(line) != len(head)]
     refuse(table, [f"{fault}, the first line {len(head)}" for fault in uneven])
     rows = [row_of(table, number, dict(zip(head, line, strict=True)), columns) for number, line in cells]
@@ -57,13 +57,11 @@ def read_table(table: Path) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def own_columns(table: Path, head: Sequence[str]) -> tuple[str, ...]:
-    """The columns beside `picture` and `part`; those of labels and maps have a name that is given."""
-    own = tuple(name for name in head if name not in (PICTURE, PART))
+    """The columns beside `image` and `part`; those of labels and maps have a name that is given."""
+    own = tuple(name for name in head if name not in (IMAGE, PART))
     wanted = OWN.get(TABLES[table.name])
-    if PICTURE not in head or (own != (wanted,) if wanted else not own):
-        there = (
-            f"the columns '{PICTURE}' and '{wanted}'" if wanted else f"the column '{PICTURE}' and one for each value"
-        )
+    if IMAGE not in head or (own != (wanted,) if wanted else not own):
+        there = f"the columns '{IMAGE}' and '{wanted}'" if wanted else f"the column '{IMAGE}' and one for each value"
         raise DataError(f"{table} must have {there}, and may have '{PART}'; its first line is '{','.join(head)}'")
     if len(set(head)) < len(head) or "" in head:
         raise DataError(f"{table} has a column without a name, or two of one name: '{','.join(head)}'")
@@ -71,7 +69,7 @@ def own_columns(table: Path, head: Sequence[str]) -> tuple[str, ...]:
 
 
 def row_of(table: Path, number: int, cells: dict[str, str], columns: Sequence[str]) -> Row:
-    file = table.parent / cells[PICTURE].strip()
+    file = table.parent / cells[IMAGE].strip()
     return Row(number, file, cells.get(PART, "").strip(), tuple(cells[column].strip() for column in columns))
 
 
@@ -79,9 +77,9 @@ def faults_of(table: Path, row: Row) -> Iterator[str]:
     if not row.file.is_relative_to(table.parent):
         yield f"line {row.number}: '{row.file}' is not named from the table's own folder"
     elif not row.file.is_file():
-        yield f"line {row.number}: there is no picture '{row.file.relative_to(table.parent)}'"
+        yield f"line {row.number}: there is no image '{row.file.relative_to(table.parent)}'"
     elif row.file.suffix.lower() not in EXTENSIONS:
-        yield f"line {row.number}: '{row.file.name}' is no kind of picture that is read here"
+        yield f"line {row.number}: '{row.file.name}' is no kind of image that is read here"
     if row.part not in ("", *PARTS):
         yield f"line {row.number}: the part '{row.part}' is unknown; there is {', '.join(PARTS)}"
 
@@ -103,12 +101,12 @@ def refuse(table: Path, faults: list[str]) -> None:
 
 
 def labels_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """The labels of each picture, which stand in one cell with ';' between them."""
+    """The labels of each image, which stand in one cell with ';' between them."""
     return [tuple(label for text in row.cells[0].split(";") if (label := text.strip())) for row in rows]
 
 
 def values_of(table: Path, columns: Sequence[str], rows: Sequence[Row]) -> list[list[float]]:
-    """The numbers of each picture."""
+    """The numbers of each image."""
     faults: list[str] = []
 
     def number(row: Row, column: str, text: str) -> float:

@@ -7,7 +7,7 @@ from scipy.special import softmax
 from vitrail.model_file.card import Abstention
 from vitrail.tasks.intervals import wilson
 
-KEPT = 0.95  # of the pictures that are answered rightly
+KEPT = 0.95  # of the images that are answered rightly
 
 
 def fit_threshold(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> float:
@@ -22,7 +22,7 @@ def fit_threshold(logits: NDArray[np.float32], labels: NDArray[np.int64], temper
 def weigh_threshold(
     threshold: float, logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float
 ) -> Abstention:
-    """What abstaining below the threshold does to these pictures."""
+    """What abstaining below the threshold does to these images."""
     probabilities = softmax(logits.astype(float) / temperature, axis=1)
     answered = probabilities.max(axis=1) >= threshold
     right = answered & (probabilities.argmax(axis=1) == labels)

@@ -1,4 +1,4 @@
-"""Evidence: what each place of a picture says for each class, exactly where the head allows it, else by hiding."""
+"""Evidence: what each place of an image says for each class, exactly where the head allows it, else by hiding."""
 
 from dataclasses import dataclass
 from math import ceil

@@ -32,7 +32,7 @@ from vitrail.model_file.explanation import (
 from vitrail.model_file.seal import seal
 
 BATCHES = (1, 3, 8)  # the sizes proved; the last one repeats
-PICTURES: dict[Kind, int] = {"exact": 60, "approximate": 4}  # hiding costs an answer a cell
+IMAGES: dict[Kind, int] = {"exact": 60, "approximate": 4}  # hiding costs an answer a cell
 
 Images = NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
@@ -94,7 +94,7 @@ def explain(graph: Graph, model: bytes, images: Images, opset: Opset = OPSET) ->
 def prove_explanation(graph: ExplainGraph, content: bytes, model: bytes, images: Images) -> ExplanationParity:
     """Compare logits with the model file's, evidence and attention with the network's, and evidence with its rule."""
     main, session = (cpu_session(each) for each in (model, content))
-    chosen = evenly(len(images), PICTURES[graph.evidence.kind])
+    chosen = evenly(len(images), IMAGES[graph.evidence.kind])
     logits, errors = [], []
     for batch in batches(images[chosen]):
         expected, found = by_network(graph, batch), by_file(session, batch)
@@ -105,7 +105,7 @@ def prove_explanation(graph: ExplainGraph, content: bytes, model: bytes, images:
     errors.append({"logits": largest(by_file(main, resized)["logits"] - by_file(session, resized)["logits"])})
     worst = {name: largest(np.array([error[name] for error in errors if name in error])) for name in errors[0]}
     parity = ExplanationParity(
-        pictures=len(np.unique(chosen)),
+        images=len(np.unique(chosen)),
         max_logit_error=worst["logits"],
         max_evidence_error=worst["evidence"],
         max_mean_error=worst.get("mean"),

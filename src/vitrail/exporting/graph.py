@@ -1,4 +1,4 @@
-"""The graph that is exported: pictures of any size in, the outputs of its task out."""
+"""The graph that is exported: images of any size in, the outputs of its task out."""
 
 import logging
 import warnings
@@ -57,7 +57,7 @@ class Graph(nn.Module):
         if self.task.raw == "values":
             return raw, embedding
         tempered = raw / self.temperature
-        probabilities = tempered.sigmoid() if self.task.name == "labels" else tempered.softmax(dim=-1)
+        probabilities = tempered.sigmoid() if self.task.name == "multilabel" else tempered.softmax(dim=-1)
         return probabilities, raw, embedding
 
 
@@ -78,7 +78,7 @@ def set_temperature(model: bytes, temperature: float) -> bytes:
 
 
 def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
-    """A module from `image` to these outputs as ONNX, traced on pictures that are no canvases."""
+    """A module from `image` to these outputs as ONNX, traced on images that are no canvases."""
     example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
     for room in ("torch.onnx", "onnxscript"):
         logging.getLogger(room).setLevel(logging.ERROR)

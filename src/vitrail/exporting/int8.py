@@ -39,7 +39,7 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
 
 
 def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
-    """Static: the range of each activation is that seen on these real pictures."""
+    """Static: the range of each activation is that seen on these real images."""
     content = unannotated(model)
     transformer = is_transformer(content)
     stem = next((node.name for node in content.graph.node if node.op_type == "Conv"), None)
@@ -61,7 +61,7 @@ def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
 
 
 def to_int8_dynamic(model: bytes) -> bytes:
-    """Dynamic: ranges are taken from each batch as it comes, so a picture's answer depends on its neighbours."""
+    """Dynamic: ranges are taken from each batch as it comes, so an image's answer depends on its neighbours."""
     content = unannotated(model)
 
     def quantize(output: Path) -> None:

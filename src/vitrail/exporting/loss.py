@@ -1,4 +1,4 @@
-"""How many right answers a change costs: two answers to the same pictures, paired."""
+"""How many right answers a change costs: two answers to the same images, paired."""
 
 from math import sqrt
 
@@ -7,21 +7,21 @@ from scipy.optimize import brentq
 Z = 1.6448536269514722  # one-sided, 95 %
 
 
-def loss_bound(lost: int, won: int, pictures: int) -> float:
+def loss_bound(lost: int, won: int, images: int) -> float:
     """What the loss of accuracy stays below, 95 % sure (Tango's score interval, one-sided).
 
-    `lost` pictures were answered rightly before and are not now, `won` the other way round.
+    `lost` images were answered rightly before and are not now, `won` the other way round.
     """
-    if lost == pictures:
+    if lost == images:
         return 1.0
 
     def score(loss: float) -> float:
         """How many deviations the seen loss lies below a true one of this size."""
-        b = -lost - won + (2 * pictures + lost - won) * loss
+        b = -lost - won + (2 * images + lost - won) * loss
         c = -won * loss * (1 - loss)
-        only_after = max(0.0, (sqrt(max(0.0, b * b - 8 * pictures * c)) - b) / (4 * pictures))
-        variance = pictures * (2 * only_after + loss * (1 - loss))
-        return (pictures * loss - (lost - won)) / sqrt(max(variance, 1e-12)) - Z
+        only_after = max(0.0, (sqrt(max(0.0, b * b - 8 * images * c)) - b) / (4 * images))
+        variance = images * (2 * only_after + loss * (1 - loss))
+        return (images * loss - (lost - won)) / sqrt(max(variance, 1e-12)) - Z
 
-    seen = (lost - won) / pictures
+    seen = (lost - won) / images
     return float(brentq(score, seen + 1e-12, 1 - 1e-12))

@@ -1,4 +1,4 @@
-"""The whole export: checkpoint and test pictures in, a proved model.onnx with its card out, or nothing."""
+"""The whole export: checkpoint and test images in, a proved model.onnx with its card out, or nothing."""
 
 import platform
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitrail.atomic import draft_of
-from vitrail.data import Pictures, Source, open_source
+from vitrail.data import Samples, Source, open_source
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError, ModelError, ParityError, UsageError
 from vitrail.exporting.abstention import fit_threshold, weigh_threshold
@@ -25,15 +25,15 @@ from vitrail.exporting.graph import OPSET, Graph, Opset, set_temperature, to_onn
 from vitrail.exporting.parity import BOUND, all_by_file, cpu_session, prove
 from vitrail.exporting.precision import Candidate, Choice, Scales, choose
 from vitrail.exporting.whole_images import compare_whole
-from vitrail.images.golden import RECIPE, golden_pictures
+from vitrail.images.golden import RECIPE, golden_images
 from vitrail.model_file.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
 from vitrail.model_file.seal import seal
-from vitrail.models.checkpoint import Learnt, Origin, read_checkpoint
+from vitrail.models.checkpoint import Origin, RunData, read_checkpoint
 from vitrail.models.cost import count_flops, count_parameters
 from vitrail.tasks import TASKS, Task
-from vitrail.tasks.task import Labelled, TaskName
+from vitrail.tasks.task import ProbabilityTask, TaskName
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 # Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
@@ -62,7 +62,7 @@ def export(
     explained: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> Card:
-    """Write `output`, proved on the test pictures of the checkpoint's own source, or of `data_path`.
+    """Write `output`, proved on the test images of the checkpoint's own source, or of `data_path`.
 
     With `explained`, a second file beside it: see `vitrail.exporting.explain_file`.
     """
@@ -71,16 +71,16 @@ def export(
     refuse_too_large(network)
     refuse_for_task(origin.task, precision, explained)
     source = source_of(origin, data_path)
-    say("reading pictures")
+    say("reading images")
     val, test = images_of_run(origin, source, data_path)
     say("writing the graph")
     model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
     learnt_from = all_by_file(cpu_session(model), val.images)
-    temperature = fit_temperature(learnt_from, val.labels, task) if isinstance(task, Labelled) else None
+    temperature = fit_temperature(learnt_from, val.labels, task) if isinstance(task, ProbabilityTask) else None
     if temperature is not None:
         model = set_temperature(model, temperature)
     graph = Graph(network, origin.input, temperature or UNFITTED, origin.task).eval()
-    say(f"proving it on {len(test):,} test pictures")
+    say(f"proving it on {len(test):,} test images")
     full = Candidate("fp32", model, prove(graph, model, test.images))
     explanation = explain(graph, model, test.images, opset) if explained else None
     kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
@@ -120,28 +120,28 @@ def refuse_for_task(task: TaskName, precision: Choice, explained: bool) -> None:
     """What is not there for every task yet, said before any work."""
     if precision != "fp32" and task != "classification":
         raise UsageError(
-            f"--precision {precision} is weighed by right answers lost, one label a picture; this model answers with "
+            f"--precision {precision} is weighed by right answers lost, one label an image; this model answers with "
             f"{task}: leave it out"
         )
-    if explained and task not in ("classification", "labels"):
-        raise UsageError(f"--explain tells what speaks for a label of the picture; this model answers with {task}")
+    if explained and task not in ("classification", "multilabel"):
+        raise UsageError(f"--explain tells what speaks for a label of the image; this model answers with {task}")
 
 
 def answers_of(task: Task, raw: NDArray[np.float32], temperature: float | None) -> NDArray[Any]:
     """What stands in the file's first output."""
-    if isinstance(task, Labelled) and temperature is not None:
+    if isinstance(task, ProbabilityTask) and temperature is not None:
         return task.probabilities(raw.astype(float) / temperature)
     return raw
 
 
 def calibration_of(
-    task: Task, temperature: float | None, pictures: int, logits: NDArray[np.float32], targets: NDArray[Any]
+    task: Task, temperature: float | None, images: int, logits: NDArray[np.float32], targets: NDArray[Any]
 ) -> Calibration | None:
-    """How much better probabilities of test pictures are for the temperature, where there are any."""
-    if not isinstance(task, Labelled) or temperature is None:
+    """How much better probabilities of test images are for the temperature, where there are any."""
+    if not isinstance(task, ProbabilityTask) or temperature is None:
         return None
     before, after = (calibration_error(logits, targets, one, task) for one in (1.0, temperature))
-    return Calibration(temperature, pictures, before, after)
+    return Calibration(temperature, images, before, after)
 
 
 def abstention_of(
@@ -152,25 +152,23 @@ def abstention_of(
     logits: NDArray[np.float32],
     labels: NDArray[Any],
 ) -> Abstention | None:
-    """Only one label a picture can be refused as a whole."""
+    """Only one label an image can be refused as a whole."""
     if task != "classification" or temperature is None:
         return None
     return weigh_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
 
 
 def source_of(origin: Origin, data_path: str | None) -> Source:
-    """Where the checkpoint's pictures are; another set of classes is refused."""
+    """Where the checkpoint's images are; another set of classes is refused."""
     source = open_source(data_path or origin.learnt.selection.path, origin.learnt.selection.seed)
     if source.task != origin.task:
         raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
     if source.classes != origin.classes:
-        raise DataError(
-            f"{source.name} has other classes than the checkpoint: give --data.path, where its pictures are"
-        )
+        raise DataError(f"{source.name} has other classes than the checkpoint: give --data.path, where its images are")
     return source
 
 
-def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Pictures, Pictures]:
+def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Samples, Samples]:
     """The very images that the run validated on, and those that it kept for the test; any others are refused."""
     learnt = origin.learnt
     selection = replace(learnt.selection, path=data_path or learnt.selection.path)
@@ -179,29 +177,29 @@ def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tupl
     return val, source.read("test", origin.input)
 
 
-def dataset_of(learnt: Learnt) -> Dataset:
+def dataset_of(learnt: RunData) -> Dataset:
     train, val, test = (learnt.count(part) for part in PARTS)
     chosen = learnt.selection
-    return Dataset(learnt.name, learnt.fingerprint, train, val, test, chosen.seed, chosen.pictures, chosen.draw)
+    return Dataset(learnt.name, learnt.fingerprint, train, val, test, chosen.seed, chosen.images, chosen.draw)
 
 
 def golden_answers(kept: Candidate, graph: Graph) -> Golden:
     """What the network says; of a reduced file, what the file itself says, for the network says something else."""
-    pictures = [picture[None] for picture in golden_pictures(graph.input.rule.size)]
+    images = [image[None] for image in golden_images(graph.input.rule.size)]
     if kept.kind == "fp32":
-        answers = [answer_by_network(graph, picture) for picture in pictures]
+        answers = [answer_by_network(graph, image) for image in images]
     else:
         session = cpu_session(kept.model)
-        answers = [session.run([graph.task.raw, "embedding"], {"image": picture}) for picture in pictures]
+        answers = [session.run([graph.task.raw, "embedding"], {"image": image}) for image in images]
     raw = graph.task.golden(np.concatenate([row for row, _ in answers]))
     logits = tuple(tuple(float(number) for number in row) for row in raw)
     lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)
     return Golden(RECIPE, logits, lengths, TOLERANCE[kept.kind])
 
 
-def answer_by_network(graph: Graph, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def answer_by_network(graph: Graph, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     with torch.inference_mode():
-        outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(picture)), strict=True))
+        outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(image)), strict=True))
     return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
 
 
@@ -224,4 +222,4 @@ def write_file(output: Path, model: bytes, card: Card) -> None:
         draft.write_bytes(seal(content.SerializeToString()))
         check = check_golden(Classifier(draft, "cpu"))
         if not check.passed:
-            raise ParityError(f"the file answers golden pictures wrongly: {check.differences}")
+            raise ParityError(f"the file answers golden images wrongly: {check.differences}")

@@ -1,4 +1,4 @@
-"""The proof: the file must answer real pictures as the network does, in batches of several sizes."""
+"""The proof: the file must answer real images as the network does, in batches of several sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BOUND = 1e-4  # of logits on canvases, times their deviation where that is above
 RESIZED = 10  # as many times the bound where the graph resizes
 BATCHES = (1, 2, 3, 7)
 BATCH = 8  # what a layer leaves still lies in the cache for the next
-RESIZED_PICTURES = 3
+RESIZED_IMAGES = 3
 
 Logits = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -26,7 +26,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Proof:
-    """What the network and the file answered to the test pictures, and how far they are from each other."""
+    """What the network and the file answered to the test images, and how far they are from each other."""
 
     parity: Parity
     expected: Logits  # or values
@@ -48,7 +48,7 @@ def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
     errors = np.abs(ours - theirs) / graph.units
     resized = resized_error(graph, session, images)
     parity = Parity(
-        pictures=len(images),
+        images=len(images),
         max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph.units)),
         mean_logit_error=float(errors.mean()),
         logit_sd=float((ours / graph.units).std()),
@@ -67,16 +67,16 @@ def refuse_differences(proof: Proof) -> None:
         )
     flips = clear_flips(proof, bound)
     if flips:
-        raise ParityError(f"the file calls {flips} of {parity.pictures} test pictures otherwise than the network")
+        raise ParityError(f"the file calls {flips} of {parity.images} test images otherwise than the network")
     if not parity.resized_max_logit_error <= RESIZED * bound:
         raise ParityError(
-            f"logits of pictures resized in the graph differ by {parity.resized_max_logit_error:.2e}, "
+            f"logits of images resized in the graph differ by {parity.resized_max_logit_error:.2e}, "
             f"over {RESIZED * bound:.2e}"
         )
 
 
 def clear_flips(proof: Proof, bound: float) -> int:
-    """Pictures with labels that differ where the network's logits are too far apart for rounding to swap them."""
+    """Images with labels that differ where the network's logits are too far apart for rounding to swap them."""
     task = proof.task
     clear = task.clearness(proof.expected) > 2 * bound
     return int((clear & (task.choices(proof.expected) != task.choices(proof.logits))).any(axis=1).sum())
@@ -91,13 +91,13 @@ def in_small_batches(
     session: ort.InferenceSession, images: Images, expected: Logits, units: NDArray[np.float32]
 ) -> float:
     """The largest logit error in batches of 1, 2, 3 and 7: no batch size is taken on trust."""
-    chosen = [np.arange(size) % len(images) for size in BATCHES]  # few pictures come more than once
+    chosen = [np.arange(size) % len(images) for size in BATCHES]  # few images come more than once
     return float(max((np.abs(by_file(session, images[few]) - expected[few]) / units).max() for few in chosen))
 
 
 def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -> float:
-    """The largest logit error on pictures that are no canvases: enlarged, and neither square nor even."""
-    several = images[:RESIZED_PICTURES]
+    """The largest logit error on images that are no canvases: enlarged, and neither square nor even."""
+    several = images[:RESIZED_IMAGES]
     tall = several.repeat(3, axis=1).repeat(2, axis=2)
     shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
     errors = [np.abs(by_network(graph, shape) - by_file(session, shape)) / graph.units for shape in shapes]

@@ -1,4 +1,4 @@
-"""The same network in fewer bits: made, weighed against float32 on test pictures, and kept only where it holds."""
+"""The same network in fewer bits: made, weighed against float32 on test images, and kept only where it holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import onnxruntime as ort
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 from vitrail.errors import ParityError
 from vitrail.exporting.fp16 import to_fp16
 from vitrail.exporting.graph import Graph
@@ -22,8 +22,8 @@ from vitrail.tasks.intervals import wilson
 Choice = Literal[PrecisionKind, "auto"]
 REDUCED: tuple[PrecisionKind, ...] = get_args(PrecisionKind)[1:]
 
-ENOUGH = 2000  # test pictures; with fewer, no reduced precision is chosen by itself
-CALIBRATION = 200  # pictures
+ENOUGH = 2000  # test images; with fewer, no reduced precision is chosen by itself
+CALIBRATION = 200  # images
 SPEED_BATCHES = (1, 8)
 INDEPENDENT = 1e-3  # of logits' deviation: a neighbour may not change an answer by more
 
@@ -45,7 +45,7 @@ class Scales:
     full: Candidate
     graph: Graph
     real: Images  # canvases that calibrate
-    test: Pictures
+    test: Samples
     most: float  # of accuracy that may be lost
 
 
@@ -73,7 +73,7 @@ def accept(candidate: Candidate, scales: Scales) -> Candidate:
     weighed = candidate.weighed
     if weighed and too_lossy(weighed, scales.most, enough=len(scales.test) >= ENOUGH):
         raise ParityError(
-            f"{weighed.kind} loses {100 * weighed.loss:.2f} points of accuracy on {len(scales.test):,} test pictures "
+            f"{weighed.kind} loses {100 * weighed.loss:.2f} points of accuracy on {len(scales.test):,} test images "
             f"(under {100 * weighed.loss_bound:.2f}, 95 % sure), more than the {100 * scales.most:g} allowed: "
             "choose another --precision, or allow more with --max_loss"
         )
@@ -88,7 +88,7 @@ def make(kind: PrecisionKind, scales: Scales) -> bytes:
 
 
 def weigh(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
-    """Answer all test pictures with the reduced file, and time it beside the full one."""
+    """Answer all test images with the reduced file, and time it beside the full one."""
     full, test = scales.full, scales.test
     proof = compare(scales.graph, model, test.images, full.proof.expected)
     right, was_right = (one.logits.argmax(1) == test.labels for one in (proof, full.proof))
@@ -118,7 +118,7 @@ def reasons_against(weighed: Precision, proof: Proof, most: float) -> list[str]:
     """Why a precision is not chosen by itself."""
     found = []
     if weighed.accuracy.total < ENOUGH:
-        found.append(f"fewer than {ENOUGH:,} test pictures")
+        found.append(f"fewer than {ENOUGH:,} test images")
     if too_lossy(weighed, most, enough=True):
         found.append(f"may lose {100 * weighed.loss_bound:.2f} points")
     if weighed.batch_difference > INDEPENDENT * max(1.0, proof.parity.logit_sd):
@@ -130,7 +130,7 @@ def reasons_against(weighed: Precision, proof: Proof, most: float) -> list[str]:
 
 
 def too_lossy(weighed: Precision, most: float, *, enough: bool) -> bool:
-    """With enough pictures the bound decides; with fewer no bound could hold, and what was seen has to do."""
+    """With enough images the bound decides; with fewer no bound could hold, and what was seen has to do."""
     return (weighed.loss_bound if enough else weighed.loss) > most
 
 
@@ -140,7 +140,7 @@ def speed(candidate: Candidate) -> float:
 
 
 def neighbours_effect(session: ort.InferenceSession, images: Images) -> float:
-    """How far a picture's logits move between being alone and having others beside it."""
+    """How far an image's logits move between being alone and having others beside it."""
     together = images[:8]
-    alone = np.concatenate([by_file(session, picture[None]) for picture in together])
+    alone = np.concatenate([by_file(session, image[None]) for image in together])
     return float(np.abs(by_file(session, together) - alone).max())

@@ -8,7 +8,7 @@ ROW_WISE = {"Gelu", "Relu", "Identity"}
 
 
 def tidy(model: ir.Model) -> None:
-    """Attention without picture-sized transposes; and of the last block, only the vector that is read."""
+    """Attention without image-sized transposes; and of the last block, only the vector that is read."""
     for attention in [node for node in model.graph if node.op_type == "Attention"]:
         join_heads(model.graph, attention)
     for gather in [node for node in model.graph if reads_one_row(node)]:

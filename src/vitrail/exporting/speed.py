@@ -10,18 +10,16 @@ ROUNDS = 7
 LEAST = 0.08  # seconds a turn takes at least
 
 
-def times_as_fast(
-    session: ort.InferenceSession, base: ort.InferenceSession, pictures: NDArray[np.uint8]
-) -> list[float]:
+def times_as_fast(session: ort.InferenceSession, base: ort.InferenceSession, images: NDArray[np.uint8]) -> list[float]:
     """The ratio of `base`'s time to `session`'s for this batch, one a round."""
     for each in (session, base):
-        run(each, pictures, 2)  # warm
-    times = max(1, round(LEAST / run(base, pictures, 1)))
-    return [run(base, pictures, times) / run(session, pictures, times) for _ in range(ROUNDS)]
+        run(each, images, 2)  # warm
+    times = max(1, round(LEAST / run(base, images, 1)))
+    return [run(base, images, times) / run(session, images, times) for _ in range(ROUNDS)]
 
 
-def run(session: ort.InferenceSession, pictures: NDArray[np.uint8], times: int) -> float:
+def run(session: ort.InferenceSession, images: NDArray[np.uint8], times: int) -> float:
     begin = perf_counter()
     for _ in range(times):
-        session.run(["probabilities"], {"image": pictures})
+        session.run(["probabilities"], {"image": images})
     return perf_counter() - begin

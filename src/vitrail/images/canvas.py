@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class InputRule:
-    """How any picture becomes the square canvas that the network sees, and the canvas its pixels."""
+    """How any image becomes the square canvas that the network sees, and the canvas its pixels."""
 
     size: int
     resize: Resize = "squash"
@@ -36,21 +36,21 @@ class InputRule:
 
 @dataclass(frozen=True)
 class Seen:
-    """An upright RGB picture, perhaps decoded at a smaller scale: both sides are then rounded up to whole pixels."""
+    """An upright RGB image, perhaps decoded at a smaller scale: both sides are then rounded up to whole pixels."""
 
     pixels: Image.Image
-    size: Sides  # of the picture in the file, upright
+    size: Sides  # of the image in the file, upright
     scale: int = 1  # how many times as long its sides are there
     corner: tuple[float, float] = (0, 0)  # where it begins in `pixels`, once what was rounded up was turned
 
     def box(self, left: int, top: int, right: int, bottom: int) -> Box:
-        """A part of the picture in the file, as a part of `pixels`."""
+        """A part of the image in the file, as a part of `pixels`."""
         x, y = self.corner
         return (x + left / self.scale, y + top / self.scale, x + right / self.scale, y + bottom / self.scale)
 
 
 def inner_sides(sides: Sides, rule: InputRule) -> Sides:
-    """What of the canvas the picture fills: all of it, but for the bars beside a padded one."""
+    """What of the canvas the image fills: all of it, but for the bars beside a padded one."""
     if rule.resize != "pad":
         return rule.size, rule.size
     longest = max(sides)
@@ -58,13 +58,13 @@ def inner_sides(sides: Sides, rule: InputRule) -> Sides:
     return across, down
 
 
-def to_canvas(picture: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
-    """An RGB picture as the square canvas of the rule, uint8 [size, size, 3]."""
-    return place(Seen(picture, picture.size), rule)
+def to_canvas(image: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """An RGB image as the square canvas of the rule, uint8 [size, size, 3]."""
+    return place(Seen(image, image.size), rule)
 
 
 def place(seen: Seen, rule: InputRule) -> NDArray[np.uint8]:
-    """The picture, or its central square, resized; where bars are left, they are black."""
+    """The image, or its central square, resized; where bars are left, they are black."""
     width, height = seen.size
     if rule.resize == "crop":
         side = min(width, height)

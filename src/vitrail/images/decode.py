@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from vitrail.errors import CorruptPicture, PictureTooLarge, UnsupportedFormat
+from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images import decode_cost
 from vitrail.images.canvas import InputRule, Seen, Sides, inner_sides, place
 from vitrail.images.decode_cost import Header
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # the most that a JPEG or a GIF can say; Pillow needs 27 bytes a pixel for a line of 50 million
-BAND = 1 << 16  # pixels of a large picture that are turned and made RGB at a time
+BAND = 1 << 16  # pixels of a large image that are turned and made RGB at a time
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
-# What Pillow's decoders raise for bytes that are not the picture they claim to be.
+# What Pillow's decoders raise for bytes that are not the image they claim to be.
 BROKEN = (
     OSError,
     SyntaxError,
@@ -34,7 +34,7 @@ BROKEN = (
     struct.error,
 )
 
-# How a picture is turned upright, by its EXIF orientation.
+# How an image is turned upright, by its EXIF orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,11 +45,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 LYING = (5, 6, 7, 8)  # stored on its side
-RIGHT_TO_LEFT = (2, 3, 6, 7)  # whose end is on the left of the upright picture…
+RIGHT_TO_LEFT = (2, 3, 6, 7)  # whose end is on the left of the upright image…
 BOTTOM_TO_TOP = (3, 4, 7, 8)  # …and at its top
 END_FIRST = (3, 4, 6, 7)  # whose last stored row comes first
 
-# Pillow warns of pictures that are refused here anyway, and of EXIF blocks that are passed over.
+# Pillow warns of images that are refused here anyway, and of EXIF blocks that are passed over.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -65,18 +65,18 @@ def sniff(data: bytes) -> str:
         return "GIF"
     if data.startswith(b"BM"):
         return "BMP"
-    raise UnsupportedFormat("this is not a picture that vitrail reads (JPEG, PNG, WebP, GIF or BMP)")
+    raise UnsupportedFormat("this is not an image that vitrail reads (JPEG, PNG, WebP, GIF or BMP)")
 
 
 @contextmanager
 def faults_named(kind: str) -> Iterator[None]:
-    """What Pillow says of a picture that it does not decode, in words for whoever sent it."""
+    """What Pillow says of an image that it does not decode, in words for whoever sent it."""
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:  # a warning, where those raise
-        raise PictureTooLarge(f"the picture has more than {MAX_PIXELS:,} pixels") from fault
+        raise ImageTooLarge(f"the image has more than {MAX_PIXELS:,} pixels") from fault
     except BROKEN as fault:
-        raise CorruptPicture(f"the {kind} picture is damaged and does not decode") from fault
+        raise CorruptImage(f"the {kind} image is damaged and does not decode") from fault
 
 
 def read_header(data: bytes) -> Header:
@@ -89,88 +89,88 @@ def read_header(data: bytes) -> Header:
     with faults_named(kind):  # a file that only begins like an image says any size, and is damaged
         Image.open(io.BytesIO(data), formats=(kind,))
     if header.pixels > MAX_PIXELS:
-        raise PictureTooLarge(f"the picture is {width}×{height}; at most {MAX_PIXELS:,} pixels are decoded")
-    raise PictureTooLarge(f"the picture is {width}×{height}; a side has at most {MAX_SIDE:,} pixels")
+        raise ImageTooLarge(f"the image is {width}×{height}; at most {MAX_PIXELS:,} pixels are decoded")
+    raise ImageTooLarge(f"the image is {width}×{height}; a side has at most {MAX_SIDE:,} pixels")
 
 
-def open_picture(data: bytes, header: Header | None = None) -> Image.Image:
+def open_image(data: bytes, header: Header | None = None) -> Image.Image:
     """Opened, but not a pixel decoded, once its header says that it may be."""
     header = header or read_header(data)
     with faults_named(header.kind):
-        picture = Image.open(io.BytesIO(data), formats=(header.kind,))
-    if picture.size != header.size:  # what was reserved and refused by would be something else
-        raise CorruptPicture(f"the {header.kind} picture is damaged and does not decode")
-    return picture
+        image = Image.open(io.BytesIO(data), formats=(header.kind,))
+    if image.size != header.size:  # what was reserved and refused by would be something else
+        raise CorruptImage(f"the {header.kind} image is damaged and does not decode")
+    return image
 
 
 def decode(data: bytes) -> Image.Image:
-    """The picture as a person sees it: first frame, upright, RGB, transparency on white."""
-    return see(open_picture(data)).pixels
+    """The image as a person sees it: first frame, upright, RGB, transparency on white."""
+    return see(open_image(data)).pixels
 
 
-def see(picture: Image.Image, wanted: Sides | None = None) -> Seen:
+def see(image: Image.Image, wanted: Sides | None = None) -> Seen:
     """Decode what was opened; with `wanted`, a JPEG at the smallest scale that leaves its sides that long."""
-    width, height = picture.size
+    width, height = image.size
     scale, rest = 1, (0.0, 0.0)
-    with faults_named(picture.format or ""):
-        if wanted is not None and (drafted := picture.draft("RGB", wanted)) is not None:
+    with faults_named(image.format or ""):
+        if wanted is not None and (drafted := image.draft("RGB", wanted)) is not None:
             _, (_, _, across, down) = drafted
-            scale, rest = round(width / across), (picture.width - across, picture.height - down)
-        picture.load()
-        turn = orientation(picture)
-        pixels = upright_rgb(picture, turn)
+            scale, rest = round(width / across), (image.width - across, image.height - down)
+        image.load()
+        turn = orientation(image)
+        pixels = upright_rgb(image, turn)
     if turn in LYING:
         width, height, rest = height, width, rest[::-1]
     corner = (rest[0] if turn in RIGHT_TO_LEFT else 0, rest[1] if turn in BOTTOM_TO_TOP else 0)
     return Seen(pixels, (width, height), scale, corner)
 
 
-def orientation(picture: Image.Image) -> int:
-    """As EXIF says it; a broken EXIF block turns nothing, and does not spoil a good picture.
+def orientation(image: Image.Image) -> int:
+    """As EXIF says it; a broken EXIF block turns nothing, and does not spoil a good image.
 
     Not `ImageOps.exif_transpose`: it writes the EXIF block anew, and fails where another tag is odd.
     """
     try:
-        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except BROKEN:
         return 1
 
 
-def as_rgb(picture: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode as RGB, with transparency laid on white; as few copies as can be, of 50 million pixels."""
-    if picture.mode.startswith("I"):  # 16-bit grey, which convert() would clip instead of scale
-        grey = np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8)
+    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip instead of scale
+        grey = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
-    if picture.has_transparency_data:
-        layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-        ground = Image.new("RGB", picture.size, "white")
+    if image.has_transparency_data:
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        ground = Image.new("RGB", image.size, "white")
         ground.paste(layer, mask=layer)
         return ground
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def upright_rgb(picture: Image.Image, turn: int) -> Image.Image:
-    """The stored pixels turned and made RGB; a large picture band by band, so that there is one copy and not three."""
-    if picture.mode == "RGB" and not picture.has_transparency_data and turn not in TURNS:
-        return picture
-    width, height = picture.size
+def upright_rgb(image: Image.Image, turn: int) -> Image.Image:
+    """The stored pixels turned and made RGB; a large image band by band, so that there is one copy and not three."""
+    if image.mode == "RGB" and not image.has_transparency_data and turn not in TURNS:
+        return image
+    width, height = image.size
     rows = max(1, BAND // width)
     if rows >= height:
-        return as_rgb(picture.transpose(TURNS[turn]) if turn in TURNS else picture)
+        return as_rgb(image.transpose(TURNS[turn]) if turn in TURNS else image)
     whole = Image.new("RGB", (height, width) if turn in LYING else (width, height))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        band = as_rgb(picture.crop((0, top, width, bottom)))
+        band = as_rgb(image.crop((0, top, width, bottom)))
         begin = height - bottom if turn in END_FIRST else top
         if turn in TURNS:
             band = band.transpose(TURNS[turn])
         whole.paste(band, (begin, 0) if turn in LYING else (0, begin))
-    picture.close()
+    image.close()
     return whole
 
 
 def fit(data: bytes, rule: InputRule, header: Header | None = None) -> NDArray[np.uint8]:
-    """Encoded picture → the uint8 canvas [size, size, 3] that is measured and served; its header may be known."""
-    picture = open_picture(data, header)
-    across, down = inner_sides(picture.size, rule)
-    return place(see(picture, wanted=(2 * across, 2 * down)), rule)
+    """Encoded image → the uint8 canvas [size, size, 3] that is measured and served; its header may be known."""
+    image = open_image(data, header)
+    across, down = inner_sides(image.size, rule)
+    return place(see(image, wanted=(2 * across, 2 * down)), rule)

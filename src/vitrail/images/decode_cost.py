@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from vitrail.errors import CorruptPicture, PictureTooLarge
+from vitrail.errors import CorruptImage, ImageTooLarge
 from vitrail.images.canvas import InputRule, Sides, inner_sides
 
 # Pillow visits each part of a file's structure in Python: markers, chunks, blocks, entries of metadata. 0.2 to 5 µs for
@@ -144,14 +144,14 @@ def read_header(kind: str, data: bytes) -> Header:
     try:
         header = READERS[kind](data)
     except (struct.error, IndexError) as fault:
-        raise CorruptPicture(f"the {kind} picture is damaged and does not decode") from fault
+        raise CorruptImage(f"the {kind} image is damaged and does not decode") from fault
     if header.parts > MAX_PARTS:
         raise too_many_parts(kind)
     return header
 
 
-def too_many_parts(kind: str) -> PictureTooLarge:
-    return PictureTooLarge(f"the {kind} picture has more than {MAX_PARTS:,} parts beside its pixels")
+def too_many_parts(kind: str) -> ImageTooLarge:
+    return ImageTooLarge(f"the {kind} image has more than {MAX_PARTS:,} parts beside its pixels")
 
 
 def read_jpeg(data: bytes) -> Header:
@@ -221,9 +221,9 @@ def count_scans(data: bytes, at: int, parts: int, most: int, most_scanned: int, 
         parts += 1
         scans += code == SOS
         if scans > most:
-            raise PictureTooLarge(f"the JPEG picture is drawn in more than {most} scans")
+            raise ImageTooLarge(f"the JPEG image is drawn in more than {most} scans")
         if scans * pixels > most_scanned:
-            raise PictureTooLarge(f"the JPEG picture's scans draw more than {most_scanned:,} pixels in all")
+            raise ImageTooLarge(f"the JPEG image's scans draw more than {most_scanned:,} pixels in all")
         if parts > MAX_PARTS:
             raise too_many_parts("JPEG")
         if at + 2 > len(data):
@@ -279,7 +279,7 @@ def read_png(data: bytes) -> Header:
             parts += HARD_PART
             metadata += COMPRESSED
             if compressed > MAX_COMPRESSED:
-                raise PictureTooLarge(f"the PNG picture has more than {MAX_COMPRESSED} compressed texts")
+                raise ImageTooLarge(f"the PNG image has more than {MAX_COMPRESSED} compressed texts")
         if parts > MAX_PARTS:
             raise too_many_parts("PNG")
     return Header("PNG", (width, height), mode, parts, metadata, turning)
@@ -549,8 +549,8 @@ def read_bmp(data: bytes) -> Header:
         if height >> 24 == 0xFF:  # drawn from the top
             height = 2**32 - height
     if compression in (1, 2) and max(width * height, len(data)) > MAX_RUN_LENGTH:
-        raise PictureTooLarge(
-            f"the BMP picture is run-length coded; at most {MAX_RUN_LENGTH:,} pixels and bytes of those are decoded"
+        raise ImageTooLarge(
+            f"the BMP image is run-length coded; at most {MAX_RUN_LENGTH:,} pixels and bytes of those are decoded"
         )
     mode = "RGBA" if depth == 32 and compression == 3 else BMP_MODES.get(depth, "RGBA")
     return Header("BMP", (width, height), mode, colours if depth <= 8 else 0)

@@ -18,7 +18,7 @@ FORMAT = 1
 class Dataset:
     """The images that the model was trained, validated and tested on: enough to know them again, not to rebuild them.
 
-    `pictures` and `draw` say which subset of train and val was used, if it was one.
+    `images` and `draw` say which subset of train and val was used, if it was one.
     """
 
     name: str
@@ -27,15 +27,15 @@ class Dataset:
     val: int
     test: int
     seed: int  # of the split
-    pictures: int | None = None
+    images: int | None = None
     draw: int = 0
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How closely the file answers as the network did, on real test pictures; values count in `units`."""
+    """How closely the file answers as the network did, on real test images; values count in `units`."""
 
-    pictures: int
+    images: int
     max_logit_error: float
     mean_logit_error: float
     logit_sd: float
@@ -45,9 +45,9 @@ class Parity:
 
 @dataclass(frozen=True)
 class Whole:
-    """What changes when another app hands over whole pictures, which the graph resizes instead of `images.fit`."""
+    """What changes when another app hands over whole images, which the graph resizes instead of `images.fit`."""
 
-    pictures: int
+    images: int
     flips: int
     max_probability_difference: float | None
     max_value_difference: float | None = None  # in `units`
@@ -55,19 +55,19 @@ class Whole:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature fitted on validation pictures, and what it did to the calibration error on test pictures."""
+    """The temperature fitted on validation images, and what it did to the calibration error on test images."""
 
     temperature: float
-    pictures: int
+    images: int
     error_before: float
     error_after: float
 
 
 @dataclass(frozen=True)
 class Abstention:
-    """When to say "none of these": an answer less probable than the threshold; and what that does to test pictures.
+    """When to say "none of these": an answer less probable than the threshold; and what that does to test images.
 
-    The threshold is what 95 % of rightly answered validation pictures reach.
+    The threshold is what 95 % of rightly answered validation images reach.
     """
 
     threshold: float
@@ -80,21 +80,21 @@ PrecisionKind = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 
 @dataclass(frozen=True)
 class Precision:
-    """The same network in fewer bits, weighed against float32 on test pictures and on one machine."""
+    """The same network in fewer bits, weighed against float32 on test images and on one machine."""
 
     kind: PrecisionKind
     bytes: int
     accuracy: Share
-    loss: float  # share of test pictures that only float32 answers rightly, less those that only this one does
+    loss: float  # share of test images that only float32 answers rightly, less those that only this one does
     loss_bound: float  # what the loss stays below, one-sided, 95 %
-    batch_difference: float  # of a logit, between a picture alone and in a batch
+    batch_difference: float  # of a logit, between an image alone and in a batch
     speed: dict[str, float]  # times as fast as float32, by batch size
     verdict: str
 
 
 @dataclass(frozen=True)
 class Golden:
-    """The answer that every machine must give to the golden pictures of `recipe`."""
+    """The answer that every machine must give to the golden images of `recipe`."""
 
     recipe: str
     logits: tuple[tuple[float, ...], ...]
@@ -125,8 +125,8 @@ class Card:
     versions: dict[str, str]
     created: str
     task: TaskName = "classification"
-    measures: tuple[Estimate, ...] = ()  # on test pictures, beside their accuracy
-    units: tuple[float, ...] = ()  # each value's deviation on training pictures, in which errors are counted
+    measures: tuple[Estimate, ...] = ()  # on test images, beside their accuracy
+    units: tuple[float, ...] = ()  # each value's deviation on training images, in which errors are counted
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:

@@ -22,7 +22,7 @@ TOP_K = 5
 
 @dataclass(frozen=True)
 class Label:
-    """One class that a picture may belong to, and how probable the model holds it."""
+    """One class that an image may belong to, and how probable the model holds it."""
 
     label: str
     index: int
@@ -33,8 +33,8 @@ Table = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What the graph says of a batch, by the names of its outputs: one row a picture."""
+class Outputs:
+    """What the graph says of a batch, by the names of its outputs: one row an image."""
 
     columns: Mapping[str, Table]
 
@@ -59,18 +59,18 @@ class Answers:
             raise UsageError(f"this model answers with {', '.join(self.columns)}, and has no {name}")
         return self.columns[name]
 
-    def rows(self, begin: int, end: int) -> "Answers":
-        return Answers({name: table[begin:end] for name, table in self.columns.items()})
+    def rows(self, begin: int, end: int) -> "Outputs":
+        return Outputs({name: table[begin:end] for name, table in self.columns.items()})
 
     def row(self, index: int) -> dict[str, Table]:
         return {name: table[index] for name, table in self.columns.items()}
 
     @staticmethod
-    def joined(parts: Sequence["Answers"]) -> "Answers":
+    def joined(parts: Sequence["Outputs"]) -> "Outputs":
         """Rows that came in parts, as one table."""
         if len(parts) == 1:
             return parts[0]
-        return Answers({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
+        return Outputs({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
 
 
 class Classifier:
@@ -95,21 +95,21 @@ class Classifier:
         self.provider: str = self.session.get_providers()[0]
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
-        """An encoded picture as this model's canvas, uint8 [size, size, 3]."""
+        """An encoded image as this model's canvas, uint8 [size, size, 3]."""
         return fit(data, self.card.input)
 
-    def answer(self, pictures: NDArray[np.uint8]) -> Answers:
+    def answer(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 [N, H, W, 3]; a batch of canvases is the fast and the measured way."""
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
             raise UsageError(
-                "the model takes uint8 pictures [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
-                f"these are {pictures.dtype} {list(pictures.shape)}"
+                "the model takes uint8 images [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
+                f"these are {images.dtype} {list(images.shape)}"
             )
         size = self.card.input.size
-        if self.takes_canvases_only and pictures.shape[1:3] != (size, size):
+        if self.takes_canvases_only and images.shape[1:3] != (size, size):
             raise UsageError(f"on TensorRT the model takes canvases of {size}×{size} pixels alone")
         outputs = self.task.outputs
-        return Answers(dict(zip(outputs, self.session.run(outputs, {"image": pictures}), strict=True)))
+        return Outputs(dict(zip(outputs, self.session.run(outputs, {"image": images}), strict=True)))
 
     @property
     def takes_canvases_only(self) -> bool:
@@ -117,7 +117,7 @@ class Classifier:
         return self.provider == PROVIDERS["tensorrt"]
 
     def classify(self, data: bytes, top_k: int = TOP_K) -> list[Label]:
-        """The `top_k` most probable labels of one encoded picture, of a model whose answer is labels."""
+        """The `top_k` most probable labels of one encoded image, of a model whose answer is labels."""
         if not self.task.ranks:
             raise UsageError(f"this model answers with {self.card.task}, not with labels: see `Classifier.told`")
         return self.labels(self.answer(self.fit(data)[None]).probabilities[0], top_k)
@@ -125,7 +125,7 @@ class Classifier:
     def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
         if self.card.abstention is None:
-            raise UsageError("this model has no threshold for 'none of these': its answer is not one label a picture")
+            raise UsageError("this model has no threshold for 'none of these': its answer is not one label an image")
         return float(probabilities.max()) < self.card.abstention.threshold
 
     def labels(self, probabilities: NDArray[np.float32], top_k: int) -> list[Label]:
@@ -133,7 +133,7 @@ class Classifier:
         return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
 
     def told(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
-        """The answer to one picture, whatever the task; `top_k` is for labels."""
+        """The answer to one image, whatever the task; `top_k` is for labels."""
         return self.task.told(row, self.card.classes, self.top_k if top_k is None else top_k)
 
     @property

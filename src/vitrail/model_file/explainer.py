@@ -37,20 +37,20 @@ class Explainer:
             raise ModelError(f"{self.path} explains another model file than {classifier.path}: export both again")
 
     def explain(self, data: bytes, label: str) -> Explanation:
-        """Where in one encoded picture the evidence for `label` lies."""
+        """Where in one encoded image the evidence for `label` lies."""
         classes = self.classifier.card.classes
         if label not in classes:
             raise UsageError(f"the model knows no label '{label}'; its labels are {', '.join(classes)}")
         evidence = self.evidence(self.classifier.fit(data)[None])
         return Explanation(label, self.card.evidence.kind, evidence[0, classes.index(label)])
 
-    def evidence(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def evidence(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [N, H, W, 3] → evidence [N, K, h, w] for every class."""
-        evidence: NDArray[np.float32] = self.session.run(["evidence"], {"image": pictures})[0]
+        evidence: NDArray[np.float32] = self.session.run(["evidence"], {"image": images})[0]
         return evidence
 
-    def workings(self, pictures: NDArray[np.uint8]) -> Workings:
+    def workings(self, images: NDArray[np.uint8]) -> Workings:
         """uint8 [N, H, W, 3] → evidence for every class and attention in every head, in one run."""
         names = ["evidence"] if self.card.attention is None else ["evidence", "attention"]
-        found = self.session.run(names, {"image": pictures})
+        found = self.session.run(names, {"image": images})
         return Workings(found[0], found[1] if len(found) > 1 else None)

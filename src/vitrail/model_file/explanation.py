@@ -1,4 +1,4 @@
-"""Explanations: what a model.explain.onnx says about itself, and what it says about one picture."""
+"""Explanations: what a model.explain.onnx says about itself, and what it says about one image."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -17,9 +17,9 @@ Kind = Literal["exact", "approximate"]
 Grid = tuple[int, int]  # rows, columns
 
 RULES: dict[Kind, str] = {
-    "exact": "evidence[n, k, r, c] is what place (r, c) of picture n says for class k; "
+    "exact": "evidence[n, k, r, c] is what place (r, c) of image n says for class k; "
     "its mean over all places is logits[n, k]",
-    "approximate": "evidence[n, k, r, c] is how far logits[n, k] falls when cell (r, c) of the canvas of picture n "
+    "approximate": "evidence[n, k, r, c] is how far logits[n, k] falls when cell (r, c) of the canvas of image n "
     "is painted in the mean colour of the input rule",
 }
 
@@ -47,7 +47,7 @@ class Attention:
 class ExplanationParity:
     """How closely the file answers as the model file and the network do; null where there is nothing to compare."""
 
-    pictures: int
+    images: int
     max_logit_error: float
     max_evidence_error: float
     max_mean_error: float | None
@@ -90,7 +90,7 @@ class ExplanationCard:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where in one picture the evidence for one label lies: float [h, w] over the canvas."""
+    """Where in one image the evidence for one label lies: float [h, w] over the canvas."""
 
     label: str
     kind: Kind

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrail.errors import ModelError
-from vitrail.images.golden import RECIPE, golden_pictures
-from vitrail.model_file.classifier import Answers, Classifier
-from vitrail.tasks.task import Labelled
+from vitrail.images.golden import RECIPE, golden_images
+from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.tasks.task import ProbabilityTask
 
 ROUNDING = 1e-5  # of a probability that follows from logits in float32
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the graph, and how far its answers to the golden pictures lie from those in the card."""
+    """One part of the graph, and how far its answers to the golden images lie from those in the card."""
 
     name: str
     worst: float
@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """What was found, part by part, in the way of a picture through the graph."""
+    """What was found, part by part, in the way of an image through the graph."""
 
     parts: tuple[Part, ...]
 
@@ -47,18 +47,18 @@ class GoldenCheck:
 
 
 def check_golden(model: Classifier) -> GoldenCheck:
-    """Answer the golden pictures again, and compare with what the card expects."""
+    """Answer the golden images again, and compare with what the card expects."""
     card, golden, task = model.card, model.card.golden, model.task
     if golden.recipe != RECIPE:
         raise ModelError(f"golden recipe '{golden.recipe}' is unknown here; this vitrail draws '{RECIPE}'")
     asked = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
-    answers = [model.answer(picture[None]) for picture in golden_pictures(card.input.size)[asked]]
+    answers = [model.answer(image[None]) for image in golden_images(card.input.size)[asked]]
     raw = np.concatenate([answer.columns[task.raw] for answer in answers])
     found, lengths = task.golden(raw), np.array([np.linalg.norm(answer.embedding) for answer in answers])
     expected = np.array(golden.logits, np.float32)[asked]
     expected_lengths = np.array(golden.embedding_lengths, np.float32)[asked]
     if found.shape != expected.shape or lengths.shape != expected_lengths.shape or not np.isfinite(raw).all():
-        raise ModelError(f"{model.path} answers the golden pictures with numbers that cannot be compared")
+        raise ModelError(f"{model.path} answers the golden images with numbers that cannot be compared")
     tolerance = golden.tolerance.get(model.provider, max(golden.tolerance.values()))
     units = np.array(card.units or 1.0)
     near = tolerance * max(1.0, float((expected / units).std()))
@@ -67,7 +67,7 @@ def check_golden(model: Classifier) -> GoldenCheck:
     return GoldenCheck(
         (
             Part(f"{task.raw} of canvases", float(canvases.max()), near),
-            *(Part(f"{task.raw} of a picture resized in the graph", float(one), near) for one in resized),
+            *(Part(f"{task.raw} of an image resized in the graph", float(one), near) for one in resized),
             Part(
                 "embedding",
                 float(np.abs(lengths - expected_lengths).max() / max(expected_lengths.max(), 1e-6)),
@@ -78,9 +78,9 @@ def check_golden(model: Classifier) -> GoldenCheck:
     )
 
 
-def probabilities_as_implied(model: Classifier, answers: list[Answers]) -> Iterator[Part]:
+def probabilities_as_implied(model: Classifier, answers: list[Outputs]) -> Iterator[Part]:
     """Where there are probabilities: whether they follow from logits and temperature."""
-    if isinstance(model.task, Labelled) and model.card.calibration is not None:
+    if isinstance(model.task, ProbabilityTask) and model.card.calibration is not None:
         temperature = model.card.calibration.temperature
         implied = [model.task.probabilities(answer.logits.astype(float) / temperature) for answer in answers]
         off = [np.abs(answer.probabilities - each).max() for answer, each in zip(answers, implied, strict=True)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail import images
-from vitrail.errors import PictureError, UsageError
+from vitrail.errors import ImageError, UsageError
 from vitrail.model_file.card import Card
 from vitrail.model_file.classifier import Classifier, Label
 from vitrail.model_file.explainer import Explainer
@@ -73,7 +73,7 @@ class Model:
 
     Every method takes one image and returns its result, a list (or an array [N, H, W, 3]) and returns a list in the
     same order, or an iterator and returns an iterator, which holds a batch of images at a time. Paths and bytes are
-    read exactly as training and the server read them. An image that does not decode raises `PictureError`.
+    read exactly as training and the server read them. An image that does not decode raises `ImageError`.
     """
 
     def __init__(self, path: str | os.PathLike[str], provider: Provider = "auto", threads: int | None = None) -> None:
@@ -176,7 +176,7 @@ class Model:
     def _prediction(self, row: Mapping[str, NDArray[np.float32]], top_k: int | None) -> Prediction:
         classifier = self._classifier
         payload = classifier.told(row, top_k)
-        dense = payload.get("places", {"labels": (), "probabilities": ()})
+        dense = payload.get("grid", {"labels": (), "probabilities": ()})
         return Prediction(
             tuple(Label(**label) for label in payload.get("labels", ())),
             {value["name"]: value["value"] for value in payload.get("values", ())},
@@ -222,7 +222,7 @@ class Model:
             raise UsageError(f"{path} cannot be read: {fault.strerror}") from fault
         try:
             return self._classifier.fit(data)
-        except PictureError as fault:
+        except ImageError as fault:
             raise type(fault)(f"{path}: {fault}") from fault
 
 

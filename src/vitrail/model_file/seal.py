@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitrail.errors import ModelError
 
-KEY = "vitrail.model_file.seal"
+KEY = "vitrail.seal"
 LENGTH = 82  # bytes of the entry: two of its own, two and the key, two and 64 hexadecimal digits
 CHUNK = 1 << 20
 

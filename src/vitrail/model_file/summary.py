@@ -18,17 +18,17 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("values" if card.units else "classes", class_list(card.classes)),
         *accuracy(card),
         *((f"test {measure.name}", f"{measure}, 95 % interval") for measure in card.measures),
-        ("input", f"any uint8 RGB picture, made {card.input.size}×{card.input.size} ({card.input.resize})"),
+        ("input", f"any uint8 RGB image, made {card.input.size}×{card.input.size} ({card.input.resize})"),
         ("architecture", architecture(card)),
-        ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP a picture"),
+        ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP an image"),
         (
             "learnt from",
-            f"{dataset.name}: {dataset.train:,} pictures to learn, {dataset.val:,} to validate{subset(dataset)}; "
+            f"{dataset.name}: {dataset.train:,} images to learn, {dataset.val:,} to validate{subset(dataset)}; "
             f"{dataset.test:,} others to test",
         ),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
         ("parity", agreement(card)),
-        ("resized", whole_pictures(card.whole)),
+        ("resized", whole_images(card.whole)),
         *calibration(card.calibration),
         *abstention(card.abstention),
         ("precision", precision(card)),
@@ -38,26 +38,26 @@ def facts(card: Card) -> list[tuple[str, str]]:
 
 
 def subset(dataset: Dataset) -> str:
-    return "" if dataset.pictures is None else f" (subset {dataset.draw} of {dataset.pictures:,})"
+    return "" if dataset.images is None else f" (subset {dataset.draw} of {dataset.images:,})"
 
 
 def results(card: Card) -> list[str]:
-    """What test pictures say of the model, each in a few words."""
+    """What test images say of the model, each in a few words."""
     right = [f"test accuracy {card.test_accuracy}"] if card.test_accuracy else []
     return [*right, *(f"{measure.name} {measure}" for measure in card.measures)]
 
 
 def accuracy(card: Card) -> list[tuple[str, str]]:
-    found, counted = card.test_accuracy, "places" if card.task == "places" else "pictures"
+    found, counted = card.test_accuracy, "places" if card.task == "dense" else "images"
     return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
 
 
-def whole_pictures(whole: Whole) -> str:
+def whole_images(whole: Whole) -> str:
     by_graph = "by the graph instead of before it: "
     if whole.max_probability_difference is None:
-        return f"{by_graph}values of {whole.pictures:,} pictures within {whole.max_value_difference:.3f} deviations"
+        return f"{by_graph}values of {whole.images:,} images within {whole.max_value_difference:.3f} deviations"
     return (
-        f"{by_graph}{whole.flips} of {whole.pictures:,} labels changed, "
+        f"{by_graph}{whole.flips} of {whole.images:,} labels changed, "
         f"probabilities within {whole.max_probability_difference:.3f}"
     )
 
@@ -66,7 +66,7 @@ def calibration(found: Calibration | None) -> list[tuple[str, str]]:
     if found is None:
         return []
     fact = (
-        f"temperature {found.temperature:.3f} from {found.pictures:,} pictures: "
+        f"temperature {found.temperature:.3f} from {found.images:,} images: "
         f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
     )
     return [("calibration", fact)]
@@ -76,7 +76,7 @@ def abstention(found: Abstention | None) -> list[tuple[str, str]]:
     if found is None:
         return []
     fact = (
-        f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test pictures answered, "
+        f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test images answered, "
         f"{found.accuracy_answered} of them rightly"
     )
     return [("abstention", fact)]
@@ -105,11 +105,9 @@ def agreement(card: Card) -> str:
     """How closely the file answers as the network did."""
     parity = card.parity
     if card.units:
-        return (
-            f"values within {parity.max_logit_error:.1e} deviations of the network's, on {parity.pictures:,} pictures"
-        )
+        return f"values within {parity.max_logit_error:.1e} deviations of the network's, on {parity.images:,} images"
     within = f"logits within {parity.max_logit_error:.1e} of the network's"
-    return f"{within}, {parity.flips} labels changed, on {parity.pictures:,} pictures"
+    return f"{within}, {parity.flips} labels changed, on {parity.images:,} images"
 
 
 def architecture(card: Card) -> str:

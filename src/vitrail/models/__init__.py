@@ -1,4 +1,4 @@
-"""Networks: pictures' pixels in, one logit a class out; built on timm."""
+"""Networks: images' pixels in, one logit a class out; built on timm."""
 
 from vitrail.models.architecture import Architecture
 from vitrail.models.cnn import CNN

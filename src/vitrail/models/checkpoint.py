@@ -30,7 +30,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Learnt:
+class RunData:
     """What a run was given: enough to open the same source, choose the same images and know that they are the same."""
 
     selection: Selection
@@ -62,7 +62,7 @@ class Learnt:
         }
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> "Learnt":
+    def from_plain(cls, plain: dict[str, Any]) -> "RunData":
         kept = {part: keys.cpu().numpy() for part, keys in plain["record"].items()}
         return cls(
             Selection(**plain["selection"]),
@@ -79,7 +79,7 @@ class Origin:
     architecture: Architecture
     input: InputRule
     classes: tuple[str, ...]
-    learnt: Learnt
+    learnt: RunData
     seed: int
     task: TaskName = "classification"
     averaged: bool = False  # whether the weights beside it are averages over training steps
@@ -107,7 +107,7 @@ class Origin:
             architecture=Architecture.from_plain(plain["architecture"]),
             input=InputRule(**plain["input"]),
             classes=tuple(plain["classes"]),
-            learnt=Learnt.from_plain(plain["learnt"]),
+            learnt=RunData.from_plain(plain["learnt"]),
             seed=plain["seed"],
             task=plain.get("task", "classification"),
             averaged=plain.get("averaged", False),

@@ -1,4 +1,4 @@
-"""The rival: a CNN, timm's by name or a small one for small pictures."""
+"""The rival: a CNN, timm's by name or a small one for small images."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class CNN(Architecture):
         pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
             the path of another run's checkpoint.
         width: channels of the first stage; each further stage doubles them.
-        stages: how many stages; each after the first halves the picture's sides.
+        stages: how many stages; each after the first halves the image's sides.
         blocks: residual blocks a stage.
         drop_path: share of blocks skipped while training (networks of timm only).
     """
@@ -35,7 +35,7 @@ class CNN(Architecture):
     drop_path: float = 0.0
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
-        pooled = task != "places"
+        pooled = task != "dense"
         if self.name is not None:
             arguments = {} if pooled else {"global_pool": ""}
             network = named(self.name, classes if pooled else 0, self.pretrained, self.drop_path, **arguments)
@@ -44,12 +44,12 @@ class CNN(Architecture):
             network = network if pooled else OnGrid(network, classes, image_size)
         else:
             network = start_from(self.build_small(classes, image_size, pooled), self.pretrained)
-        return put_values(network) if task == "values" else network
+        return put_values(network) if task == "regression" else network
 
     def build_small(self, classes: int, image_size: int, pooled: bool) -> nn.Module:
         shrunk = 2 ** (self.stages - 1)
         if image_size < shrunk:
-            raise UsageError(f"{self.stages} stages shrink a picture of {image_size} to nothing: choose fewer stages")
+            raise UsageError(f"{self.stages} stages shrink an image of {image_size} to nothing: choose fewer stages")
         if not pooled:
             side = -(-image_size // shrunk)
             refuse_uneven(image_size, (side, side))

@@ -15,15 +15,15 @@ HEADS: dict[str, dict[str, int | float]] = {
     "set": {"queries": 16, "layers": 2, "nothing": 0.2},
 }
 TASKS_OF: dict[str, tuple[TaskName, ...]] = {
-    "linear": ("classification", "labels", "values", "places"),
+    "linear": ("classification", "multilabel", "regression", "dense"),
     "cosine": ("classification",),
-    "set": ("labels",),
+    "set": ("multilabel",),
 }
 TELLS: dict[TaskName, str] = {
-    "classification": "one label a picture",
-    "labels": "several labels a picture",
-    "values": "values of a picture",
-    "places": "a label for each place",
+    "classification": "one label an image",
+    "multilabel": "several labels an image",
+    "regression": "values of an image",
+    "dense": "a label for each place",
 }
 
 
@@ -36,8 +36,8 @@ def refuse_unfit(head: str, task: TaskName) -> None:
 
 
 def reads_vectors(head: str, task: TaskName) -> bool:
-    """Whether a head reads all vectors of a picture, in place of the one that they are pooled to."""
-    return head == "set" or task == "places"
+    """Whether a head reads all vectors of an image, in place of the one that they are pooled to."""
+    return head == "set" or task == "dense"
 
 
 class ValueHead(nn.Linear):
@@ -97,5 +97,5 @@ def refuse_uneven(size: int, grid: tuple[int, int]) -> None:
     """Places of a grid that do not all show as many pixels would not know which of them to answer for."""
     if any(size % side for side in grid):
         raise UsageError(
-            f"a grid of {grid[0]}×{grid[1]} places does not divide a picture of {size}: choose a size that it divides"
+            f"a grid of {grid[0]}×{grid[1]} places does not divide an image of {size}: choose a size that it divides"
         )

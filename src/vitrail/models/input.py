@@ -1,4 +1,4 @@
-"""Pictures to pixels inside the graph: resize what is not a canvas, normalise; training, test and export share it."""
+"""Images to pixels inside the graph: resize what is not a canvas, normalise; training, test and export share it."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Input(nn.Module):
 
 
 def resized(pixels: Tensor, rule: InputRule) -> Tensor:
-    """All of the picture, or its central square, onto all of the canvas."""
+    """All of the image, or its central square, onto all of the canvas."""
     if rule.resize == "crop":
         height, width = pixels.shape[-2:]
         side = torch.sym_min(height, width)
@@ -40,7 +40,7 @@ def resized(pixels: Tensor, rule: InputRule) -> Tensor:
 
 
 def letterboxed(pixels: Tensor, size: int) -> Tensor:
-    """The whole picture in the middle of a black canvas; no black square is made that is as large as the picture."""
+    """The whole image in the middle of a black canvas; no black square is made that is as large as the image."""
     height, width = pixels.shape[-2:]
     longest = torch.sym_max(height, width)
     down, across = (torch.sym_max(1, (2 * size * side + longest) // (2 * longest)) for side in (height, width))

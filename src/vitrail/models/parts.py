@@ -41,7 +41,7 @@ class Parts:
         )
 
     def check(self) -> None:
-        """Refuse what cannot be, as far as that is known without the size of the pictures."""
+        """Refuse what cannot be, as far as that is known without the size of the images."""
         mechanism = MECHANISMS[self.attention.name]
         for name, value in settled("attention", self.attention, mechanism.options).items():
             if value < 1:
@@ -100,7 +100,7 @@ class Parts:
         """Refuse a head that the data have no use for, and a pool that has nothing to pool."""
         refuse_unfit(self.head.name, task)
         if reads_vectors(self.head.name, task) and pool != "mean":
-            reader = "each place has an answer of its own" if task == "places" else "the head set reads all vectors"
+            reader = "each place has an answer of its own" if task == "dense" else "the head set reads all vectors"
             raise UsageError(f"{reader}, so the pool '{pool}' would have nothing to do: leave it out")
 
     def put_into(self, network: nn.Module, task: TaskName = "classification") -> nn.Module:
@@ -109,7 +109,7 @@ class Parts:
             if self.positions == "sincos2d":
                 put_sincos2d(network)
             self.exchange_head(network, task)
-        return put_values(network) if task == "values" else network
+        return put_values(network) if task == "regression" else network
 
     def exchange_head(self, network: VisionTransformer, task: TaskName) -> None:
         settings: Any = settled("head", self.head, HEADS[self.head.name])
@@ -119,7 +119,7 @@ class Parts:
         elif self.head.name == "set":
             first: Any = network.blocks[0]
             put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
-        elif task == "places":
+        elif task == "dense":
             rows, columns = network.patch_embed.grid_size
             refuse_uneven(network.patch_embed.img_size[0], (rows, columns))
             put_head(network, PlaceHead(width, classes, (rows, columns), network.num_prefix_tokens))

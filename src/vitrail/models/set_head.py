@@ -1,4 +1,4 @@
-"""set: a head whose learned queries look at a picture's vectors; each says one label, or that it found nothing."""
+"""set: a head whose learned queries look at an image's vectors; each says one label, or that it found nothing."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ STEEP = 0.9  # above this share the others are summed up themselves, for 1 - sha
 class SetHead(nn.Module):
     """DETR's decoder (2005.12872) over the vectors: Q queries, each an answer of K classes and "nothing".
 
-    A picture has a label if any query says it: P(c) = 1 - Π over q of (1 - p_q(c)).
+    An image has a label if any query says it: P(c) = 1 - Π over q of (1 - p_q(c)).
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SetHead(nn.Module):
         return logits
 
     def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Log-odds [B, K] that a picture has each label."""
+        """Log-odds [B, K] that an image has each label."""
         return log_odds_of_any(log_odds_of_each(self.said(vectors, mask)))
 
 

@@ -1,4 +1,4 @@
-"""A small residual CNN for small pictures: ResNet with a 3×3 stem that keeps every pixel."""
+"""A small residual CNN for small images: ResNet with a 3×3 stem that keeps every pixel."""
 
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The Vision Transformer: timm's own, by name or by sizes that suit small pictures, and any of its parts exchanged."""
+"""The Vision Transformer: timm's own, by name or by sizes that suit small images, and any of its parts exchanged."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -49,7 +49,7 @@ class ViT(Architecture):
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; with settings as
             {name: window, reach: 3}.
         positions: none, learned, sincos2d, relative, quadratic, floater or rope.
-        head: linear; cosine (one label a picture, trained with a margin); or set (several labels a picture, found by
+        head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
             queries); with settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
@@ -93,7 +93,7 @@ class ViT(Architecture):
             return self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
         if image_size % self.patch:
             raise UsageError(
-                f"patches of {self.patch} do not divide a picture of {image_size}: choose a patch that does"
+                f"patches of {self.patch} do not divide an image of {image_size}: choose a patch that does"
             )
         side = image_size // self.patch
         network = VisionTransformer(
@@ -129,7 +129,7 @@ class ViT(Architecture):
 
 
 def places_in(name: str, image_size: int) -> tuple[Grid, int]:
-    """The grid of a network of timm for pictures of this size, and how many vectors stand before its places."""
+    """The grid of a network of timm for images of this size, and how many vectors stand before its places."""
     refuse_unknown(name)
     with torch.device("meta"):  # no weights are made
         network = timm.create_model(name, img_size=image_size)

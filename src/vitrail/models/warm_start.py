@@ -1,4 +1,4 @@
-"""Weights to start from: another run's checkpoint, made with pictures of any size, for any classes."""
+"""Weights to start from: another run's checkpoint, made with images of any size, for any classes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What goes on inside a network for one picture, on one page: patches, evidence, and attention in every head."""
+"""What goes on inside a network for one image, on one page: patches, evidence, and attention in every head."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Inside:
-    """All that is drawn of one picture; `attention` [layers, heads, T, T] and its `axes` where they can be told."""
+    """All that is drawn of one image; `attention` [layers, heads, T, T] and its `axes` where they can be told."""
 
     name: str
     canvas: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Inside:
 
 
 def draw_inside(inside: Inside) -> Image.Image:
-    """One row of tiles: the picture, the evidence for the best classes, the rollout; below them all heads."""
+    """One row of tiles: the image, the evidence for the best classes, the rollout; below them all heads."""
     heads = None
     if inside.attention is not None and inside.axes is not None:
         heads = Heads(inside.attention, inside.axes, asking(inside, inside.axes))
@@ -79,12 +79,12 @@ def across(tiles: int) -> int:
     return 2 * MARGIN + tiles * TILE + (tiles - 1) * GAP
 
 
-def draw_tile(page: Page, place: int, picture: Image.Image, heading: str, caption: str) -> None:
+def draw_tile(page: Page, place: int, image: Image.Image, heading: str, caption: str) -> None:
     left = MARGIN + place * (TILE + GAP)
-    # Smaller pictures keep their squares, larger ones lose none of their lines.
-    sampling = Image.Resampling.NEAREST if picture.width <= TILE else Image.Resampling.BOX
+    # Smaller images keep their squares, larger ones lose none of their lines.
+    sampling = Image.Resampling.NEAREST if image.width <= TILE else Image.Resampling.BOX
     page.write((left, TOP - 10), heading, HEADING, anchor="ls", width=TILE)
-    page.put((left, TOP), picture.resize((TILE, TILE), sampling))
+    page.put((left, TOP), image.resize((TILE, TILE), sampling))
     page.write((left, TOP + TILE + 8), caption, CAPTION, PENCIL, width=TILE)
 
 

@@ -1,4 +1,4 @@
-"""A picture under its evidence: warm where it speaks for a label, cold where against, itself where neither."""
+"""An image under its evidence: warm where it speaks for a label, cold where against, itself where neither."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from PIL import Image
 SIDE = 224  # the drawing has at least so many pixels a side
 WARM = (255, 92, 30)
 COLD = (20, 112, 255)
-DENSEST = 0.8  # how much of the picture the strongest evidence hides
+DENSEST = 0.8  # how much of the image the strongest evidence hides
 GREY = (0.299, 0.587, 0.114)
 PALE = (36, 0.72)  # greys are lifted and drawn together, so that the tint shows on black and on white
 
@@ -15,11 +15,11 @@ PALE = (36, 0.72)  # greys are lifted and drawn together, so that the tint shows
 def draw_overlay(canvas: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Image:
     """Canvas [size, size, 3] and evidence [h, w] over all of it → an RGB drawing; whole pixels, smooth evidence."""
     scale = -(-SIDE // len(canvas))
-    picture = pale(canvas).repeat(scale, axis=0).repeat(scale, axis=1)  # [side, side, 1]
-    strength = spread(balanced(evidence), len(picture))[:, :, None]  # [side, side, 1]
+    image = pale(canvas).repeat(scale, axis=0).repeat(scale, axis=1)  # [side, side, 1]
+    strength = spread(balanced(evidence), len(image))[:, :, None]  # [side, side, 1]
     colour = np.where(strength > 0, np.array(WARM, np.float32), np.array(COLD, np.float32))
     cover = DENSEST * np.abs(strength)
-    return Image.fromarray(np.rint(picture * (1 - cover) + colour * cover).astype(np.uint8))
+    return Image.fromarray(np.rint(image * (1 - cover) + colour * cover).astype(np.uint8))
 
 
 def pale(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A page to draw on: headings, captions and pictures, in one hand."""
+"""A page to draw on: headings, captions and images, in one hand."""
 
 from unicodedata import combining, normalize
 
@@ -57,8 +57,8 @@ class Page:
             box = (left + inwards, top + inwards, left + side - 1 - inwards, top + side - 1 - inwards)
             self.pen.rectangle(box, outline=colour, width=pen)
 
-    def put(self, place: tuple[int, int], picture: Image.Image) -> None:
-        self.image.paste(picture, place)
+    def put(self, place: tuple[int, int], image: Image.Image) -> None:
+        self.image.paste(image, place)
 
 
 def letters(size: int) -> Font:

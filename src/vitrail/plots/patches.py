@@ -1,4 +1,4 @@
-"""A picture drawn as its patches, pulled apart like the panes of a window."""
+"""An image drawn as its patches, pulled apart like the panes of a window."""
 
 import numpy as np
 from numpy.typing import NDArray

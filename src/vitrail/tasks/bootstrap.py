@@ -1,4 +1,4 @@
-"""Intervals by drawing pictures anew: how far a number would move with other pictures of the same kind."""
+"""Intervals by drawing images anew: how far a number would move with other images of the same kind."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from vitrail.tasks.intervals import Estimate
 
 DRAWS = 1000
-AT_ONCE = 50  # draws: of many pictures, all together would fill the memory
+AT_ONCE = 50  # draws: of many images, all together would fill the memory
 
 Sums = NDArray[np.float64]
 
 
 class Bootstrap:
-    """Numbers that follow from sums over pictures; `each` [N, S] holds what every picture adds to the S sums.
+    """Numbers that follow from sums over images; `each` [N, S] holds what every image adds to the S sums.
 
-    How often a picture is drawn is all that a draw decides, so draws are rows of counts times `each`.
+    How often an image is drawn is all that a draw decides, so draws are rows of counts times `each`.
     """
 
     def __init__(self, each: Sums) -> None:

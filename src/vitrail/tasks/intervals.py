@@ -34,7 +34,7 @@ class Estimate:
 
 
 def wilson(hits: int, total: int) -> Share:
-    """The share with Wilson's 95 % interval, which stays inside 0…1 and holds for few pictures too."""
+    """The share with Wilson's 95 % interval, which stays inside 0…1 and holds for few images too."""
     if total == 0:
         return Share(0, 0, 0.0, 0.0, 1.0)  # nothing seen, nothing known
     share = hits / total

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vitrail.tasks.intervals import Estimate, Share
 
 # One label an image; several, or none; numbers; a label for each place of a grid.
-TaskName = Literal["classification", "labels", "values", "places"]
+TaskName = Literal["classification", "multilabel", "regression", "dense"]
 Numbers = NDArray[Any]
-Told = dict[str, Any]  # the answer to one picture, as JSON has it
+Payload = dict[str, Any]  # the answer to one image, as JSON has it
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Measured:
     others: tuple[Estimate, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[float, ...]], ...] = ()
-    counted: str = "pictures"  # what the accuracy is a share of
+    counted: str = "images"  # what the accuracy is a share of
 
     def figures(self) -> dict[str, float]:
         shares = {"test_accuracy": self.accuracy.value} if self.accuracy else {}
@@ -46,7 +46,7 @@ class Measured:
 
 
 class Task(ABC):
-    """`answers` are what a file's first output holds for each picture; targets are as the data give them."""
+    """`answers` are what a file's first output holds for each image; targets are as the data give them."""
 
     name: ClassVar[TaskName]
     outputs: ClassVar[tuple[str, ...]]  # of a model file, in this order
@@ -54,7 +54,7 @@ class Task(ABC):
     ranks: ClassVar[bool] = False  # whether an answer is a list of labels, of which so many may be asked for
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
-        """What is decided about each picture, [N, decisions], by `raw`; there may be nothing to decide."""
+        """What is decided about each image, [N, decisions], by `raw`; there may be nothing to decide."""
         return np.zeros((len(raw), 0), np.int64)
 
     def said(self, answers: Numbers) -> NDArray[np.int64]:
@@ -66,23 +66,23 @@ class Task(ABC):
         return np.zeros((len(raw), 0))
 
     def golden(self, raw: Numbers) -> Numbers:
-        """Those numbers of each answer that a card keeps of golden pictures, [N, numbers]."""
+        """Those numbers of each answer that a card keeps of golden images, [N, numbers]."""
         return raw.reshape(len(raw), -1)
 
     @abstractmethod
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        """Everything worth knowing about answers to pictures whose targets are known."""
+        """Everything worth knowing about answers to images whose targets are known."""
 
     @abstractmethod
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
-        """The answer to one picture, from its row of each output, for programs."""
+    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+        """The answer to one image, from its row of each output, for programs."""
 
     @abstractmethod
-    def words(self, told: Told) -> str:
+    def words(self, told: Payload) -> str:
         """The same for people, in one line."""
 
 
-class Labelled(Task):
+class ProbabilityTask(Task):
     """Answers are probabilities, which follow from logits and one temperature."""
 
     outputs = ("probabilities", "logits", "embedding")

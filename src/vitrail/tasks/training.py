@@ -1,17 +1,17 @@
 """What a network can be taught: one file a task, chosen by the data."""
 
-from vitrail.tasks.classification.training import Classes
-from vitrail.tasks.dense.training import PlaceClasses
-from vitrail.tasks.multilabel.training import LabelSets
-from vitrail.tasks.regression.training import Quantities
+from vitrail.tasks.classification.training import ClassificationTraining
+from vitrail.tasks.dense.training import DenseTraining
+from vitrail.tasks.multilabel.training import MultilabelTraining
+from vitrail.tasks.regression.training import RegressionTraining
 from vitrail.tasks.task import TaskName
-from vitrail.tasks.training_task import Goal
+from vitrail.tasks.training_task import TrainingTask
 
-__all__ = ["GOALS", "Goal"]
+__all__ = ["TRAINING_TASKS", "TrainingTask"]
 
-GOALS: dict[TaskName, type[Goal]] = {
-    "classification": Classes,
-    "labels": LabelSets,
-    "values": Quantities,
-    "places": PlaceClasses,
+TRAINING_TASKS: dict[TaskName, type[TrainingTask]] = {
+    "classification": ClassificationTraining,
+    "multilabel": MultilabelTraining,
+    "regression": RegressionTraining,
+    "dense": DenseTraining,
 }

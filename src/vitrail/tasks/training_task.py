@@ -1,4 +1,4 @@
-"""What every task says of its training: the loss, what is watched, what is kept and told of test pictures."""
+"""What every task says of its training: the loss, what is watched, what is kept and told of test images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from torch import Tensor
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 from vitrail.errors import UsageError
 from vitrail.tasks import Task
 
@@ -31,17 +31,17 @@ class Watched:
     mode: str  # min or max
 
 
-class Goal(ABC):
+class TrainingTask(ABC):
     """One task, for so many classes or values. `outputs` are the network's own, logits or values."""
 
     task: ClassVar[Task]
     watched: ClassVar[Watched] = Watched("val_accuracy", "max")
-    blends: ClassVar[str | None] = None  # why pictures may not be blended, if so
+    blends: ClassVar[str | None] = None  # why images may not be blended, if so
     smooths: ClassVar[str | None] = None  # why targets may not be smoothed, if so
 
     def __init__(self, classes: int, label_smoothing: float, mixup: float) -> None:
         if mixup and self.blends:
-            raise UsageError(f"mixup blends two pictures, {self.blends}: leave it out")
+            raise UsageError(f"mixup blends two images, {self.blends}: leave it out")
         if label_smoothing and self.smooths:
             raise UsageError(f"label_smoothing spreads a target over classes, {self.smooths}: leave it out")
         self.classes = classes
@@ -61,19 +61,19 @@ class Goal(ABC):
 
     @abstractmethod
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Means over this batch's pictures, of which `val_loss` is one."""
+        """Means over this batch's images, of which `val_loss` is one."""
 
     @abstractmethod
     def answers(self, outputs: Tensor) -> Tensor:
-        """What is kept of a test picture, as a model file would answer at temperature 1."""
+        """What is kept of a test image, as a model file would answer at temperature 1."""
 
-    def report(self, answers: Tensor, pictures: Pictures, names: tuple[str, ...]) -> Report:
-        return self.task.measure(answers.numpy(), pictures.labels, names)
+    def report(self, answers: Tensor, images: Samples, names: tuple[str, ...]) -> Report:
+        return self.task.measure(answers.numpy(), images.labels, names)
 
     @abstractmethod
     def columns(self, names: Sequence[str]) -> Iterable[str]:
-        """Of predictions.csv, beside the picture's name."""
+        """Of predictions.csv, beside the image's name."""
 
     @abstractmethod
     def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
-        """One picture's row of it."""
+        """One image's row of it."""

@@ -1,4 +1,4 @@
-"""Pictures as sets of vectors."""
+"""Images as sets of vectors."""
 
 from vitrail.vectors.patches import patchify, unpatchify
 from vitrail.vectors.sets import VectorSet

@@ -1,4 +1,4 @@
-"""The grid on which a picture's vectors lie."""
+"""The grid on which an image's vectors lie."""
 
 import torch
 from torch import Tensor

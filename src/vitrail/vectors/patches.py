@@ -1,4 +1,4 @@
-"""Patchify: a picture becomes a set of vectors, one a patch, and back."""
+"""Patchify: an image becomes a set of vectors, one a patch, and back."""
 
 import torch
 import torch.nn.functional as F
@@ -8,21 +8,21 @@ from vitrail.errors import UsageError
 from vitrail.vectors.sets import VectorSet
 
 
-def patchify(pictures: Tensor, patch: int, stride: int | None = None) -> VectorSet:
-    """Cut pictures [B, C, H, W] into patches, row by row; each becomes a vector of C · patch · patch numbers.
+def patchify(images: Tensor, patch: int, stride: int | None = None) -> VectorSet:
+    """Cut images [B, C, H, W] into patches, row by row; each becomes a vector of C · patch · patch numbers.
 
     Patches lie side by side unless `stride` says otherwise. With patch 1 every pixel is a vector.
     """
     step = stride or patch
-    rows, columns = grid_of(pictures.shape[-2], pictures.shape[-1], patch, step)
-    vectors = F.unfold(pictures, patch, stride=step).transpose(1, 2)  # [B, N, C · patch · patch]
-    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(pictures.device)
-    mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=pictures.device)
+    rows, columns = grid_of(images.shape[-2], images.shape[-1], patch, step)
+    vectors = F.unfold(images, patch, stride=step).transpose(1, 2)  # [B, N, C · patch · patch]
+    positions = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(images.device)
+    mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=images.device)
     return VectorSet(vectors, mask, positions.reshape(-1, 2), (rows, columns))
 
 
 def unpatchify(patches: VectorSet, patch: int, stride: int | None = None) -> Tensor:
-    """Put the patches back: pictures [B, C, H, W]. Where patches overlap, their mean is taken."""
+    """Put the patches back: images [B, C, H, W]. Where patches overlap, their mean is taken."""
     step = stride or patch
     rows, columns = patches.grid
     size = ((rows - 1) * step + patch, (columns - 1) * step + patch)
@@ -35,13 +35,13 @@ def unpatchify(patches: VectorSet, patch: int, stride: int | None = None) -> Ten
 
 
 def grid_of(height: int, width: int, patch: int, stride: int) -> tuple[int, int]:
-    """Rows and columns of patches; a picture that the patches do not cover exactly is refused."""
+    """Rows and columns of patches; an image that the patches do not cover exactly is refused."""
     if patch < 1 or stride < 1:
         raise UsageError(f"patch size and stride must be at least 1; they are {patch} and {stride}")
     for side in (height, width):
         if side < patch or (side - patch) % stride:
             raise UsageError(
-                f"patches of {patch} with stride {stride} do not cover a {height}×{width} picture exactly: "
+                f"patches of {patch} with stride {stride} do not cover a {height}×{width} image exactly: "
                 "pixels at its edge would be lost"
             )
     return (height - patch) // stride + 1, (width - patch) // stride + 1

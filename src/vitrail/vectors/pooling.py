@@ -39,7 +39,7 @@ class Attentive(nn.Module):
         return (self.shares(x, mask).unsqueeze(-1) * x).sum(dim=1)
 
     def shares(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each vector counts, [B, N]; of each picture they sum to 1."""
+        """How much each vector counts, [B, N]; of each image they sum to 1."""
         scores: Tensor = self.score(x).squeeze(-1)
         if mask is None:
             return scores.softmax(dim=1)

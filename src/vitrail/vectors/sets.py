@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VectorSet:
-    """N vectors for each of B pictures; nothing but `positions` tells one place from another."""
+    """N vectors for each of B images; nothing but `positions` tells one place from another."""
 
     vectors: Tensor  # [B, N, D]
     mask: Tensor  # [B, N], true where a vector counts

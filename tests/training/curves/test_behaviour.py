@@ -22,9 +22,9 @@ def test_curves_as_laws_know_them_pass(curve: list[float]) -> None:
     assert verdict(curve) is None
 
 
-def test_more_pictures_more_mistakes() -> None:
+def test_more_images_more_mistakes() -> None:
     words = verdict([0.5, 0.3, 0.4, 0.2, 0.1])
-    assert words == "it errs more with 630 pictures (40.0%) than with 250 (30.0%)"
+    assert words == "it errs more with 630 images (40.0%) than with 250 (30.0%)"
     assert verdict([0.5, 0.3, 0.31, 0.22, 0.17], 0.1) is None  # within what chance does
 
 

@@ -1,6 +1,6 @@
 """Whether intervals hold what they say, on studies whose truth is known.
 
-A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test pictures: one of each pair here, with 60 studies, and
+A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test images: one of each pair here, with 60 studies, and
 all 56 in the long tests, with 500.
 """
 
@@ -105,10 +105,10 @@ def at_least(found: list[Any], cells: list[Cell], of_all: int) -> None:
     assert len(found) >= of_all * len(cells) / len(KINDS)
 
 
-def cell(index: int, seeds: int, pictures: int, count: int) -> Cell:
+def cell(index: int, seeds: int, images: int, count: int) -> Cell:
     pair = PAIRS[index]
-    random = np.random.default_rng([index, seeds, pictures])
-    made = [forecast(study(pair, seeds, pictures, random), draws=DRAWS, seed=number) for number in range(count)]
+    random = np.random.default_rng([index, seeds, images])
+    made = [forecast(study(pair, seeds, images, random), draws=DRAWS, seed=number) for number in range(count)]
     errors = np.mean([[gap.standard_error for gap in one.pairs[0].measured] for one in made], axis=0)
     return Cell(pair, pair.crossing(), gap_of(pair, np.array(SIZES, float)) / errors, made)
 

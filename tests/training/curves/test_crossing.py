@@ -28,7 +28,7 @@ def test_the_other_way_round_it_is_the_same_set() -> None:
     assert (other.low, other.high, other.point) == pytest.approx((one.low, one.high, one.point))
 
 
-def test_the_leader_with_few_pictures_may_be_overtaken_later() -> None:
+def test_the_leader_with_few_images_may_be_overtaken_later() -> None:
     one = found([3, 2, 1, 0.5, 0.2, -0.2], 1.5)
     assert (one.kind, one.leader, one.high) == ("beyond", 1, None)
     assert one.low == pytest.approx(200 * 2**0.5)
@@ -36,7 +36,7 @@ def test_the_leader_with_few_pictures_may_be_overtaken_later() -> None:
     assert found([3, 2, 1, 0.5, 0.2, 0.1], 1.5).point is None
 
 
-def test_the_leader_with_many_pictures_may_have_been_behind() -> None:
+def test_the_leader_with_many_images_may_have_been_behind() -> None:
     one = found([1, 0, -1, -2, -3, -4], 1.5)
     assert (one.kind, one.leader, one.low) == ("before", 0, None)
     assert one.high == pytest.approx(400 * 2**0.5)

@@ -9,16 +9,16 @@ from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.seed_spread import SeedSpread
 
 
-def two(first: int, second: int, both: int, pictures: int, sigma: float = 0.0) -> tuple[Outcomes, SeedSpread]:
-    """One run each: so many pictures only the first gets wrong, only the second, both."""
-    wrong = np.zeros((2, 1, 1, pictures), bool)
+def two(first: int, second: int, both: int, images: int, sigma: float = 0.0) -> tuple[Outcomes, SeedSpread]:
+    """One run each: so many images only the first gets wrong, only the second, both."""
+    wrong = np.zeros((2, 1, 1, images), bool)
     wrong[0, 0, 0, : first + both] = True
     wrong[1, 0, 0, first : first + both + second] = True
     return Outcomes(("a", "b"), (10,), (0,), wrong), SeedSpread(np.ones(1), np.full((1, 2, 1), sigma))
 
 
-def test_pictures_are_paired() -> None:
-    """30 against 10 of 1,000: only pictures that the two answer differently count, as in McNemar's test."""
+def test_images_are_paired() -> None:
+    """30 against 10 of 1,000: only images that the two answer differently count, as in McNemar's test."""
     one = gap(*two(30, 10, 200, 1000), 0, 1, 0)
     assert one is not None
     assert one.mean == pytest.approx(0.02)

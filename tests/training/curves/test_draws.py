@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from vitrail.training.study.statistics.draws import draw_errors, drawn_pictures, measured_errors
+from vitrail.training.study.statistics.draws import draw_errors, drawn_images, measured_errors
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.seed_spread import SeedSpread
 
@@ -14,7 +14,7 @@ DRAWS = 40_000
 def test_one_run_is_drawn_from_jeffreys_posterior() -> None:
     wrong = np.zeros((1, 100))
     wrong[0, :7] = 1
-    drawn = drawn_pictures(wrong, DRAWS, np.random.default_rng(0))[:, 0]
+    drawn = drawn_images(wrong, DRAWS, np.random.default_rng(0))[:, 0]
     shares = [0.01, 0.05, 0.5, 0.95, 0.99]
     np.testing.assert_allclose(np.quantile(drawn, shares), beta(7.5, 93.5).ppf(shares), rtol=0.02)
 
@@ -23,7 +23,7 @@ def test_what_runs_agree_on_stays_joint() -> None:
     wrong = np.zeros((3, 200))
     wrong[0, :20] = wrong[1, :20] = 1
     wrong[2, 20:40] = 1
-    drawn = drawn_pictures(wrong, 5000, np.random.default_rng(0))
+    drawn = drawn_images(wrong, 5000, np.random.default_rng(0))
     assert np.ptp(drawn[:, 0] - drawn[:, 1]) == 0
     expected = -20 / 180  # of shares of one whole: −p·q / (p·(1−p)) with p = q = 0.1
     assert np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1] == pytest.approx(expected, abs=0.06)

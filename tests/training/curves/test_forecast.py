@@ -42,7 +42,7 @@ def test_the_same_outcomes_and_seed_give_the_same(outcomes: Outcomes, whole: For
 
 def test_points_are_what_was_measured(outcomes: Outcomes, whole: Forecast) -> None:
     for index, contender in enumerate(whole.contenders):
-        assert [one.pictures for one in contender.points] == list(SIZES)
+        assert [one.images for one in contender.points] == list(SIZES)
         assert [one.error for one in contender.points] == pytest.approx(outcomes.wrong[index].mean(axis=(1, 2)))
         assert all(one.low < one.error < one.high for one in contender.points)
 
@@ -59,12 +59,12 @@ def test_the_grid_holds_all_sizes_and_ends_where_reach_does(whole: Forecast) -> 
 def test_what_is_needed_and_gained_agrees_with_the_curve(whole: Forecast) -> None:
     curve = whole.contenders[0].curve
     assert curve is not None
-    assert curve.next_pictures is not None
+    assert curve.next_images is not None
     here, there = np.interp(np.log([4000, 5000]), np.log(whole.grid), curve.error)
-    assert curve.next_pictures.gain == pytest.approx(here - there, rel=0.05)
-    assert curve.next_pictures.low <= curve.next_pictures.gain <= curve.next_pictures.high
-    assert curve.needed[0].pictures is not None
-    assert np.interp(np.log(curve.needed[0].pictures), np.log(whole.grid), curve.error) == pytest.approx(0.1, rel=0.01)
+    assert curve.next_images.gain == pytest.approx(here - there, rel=0.05)
+    assert curve.next_images.low <= curve.next_images.gain <= curve.next_images.high
+    assert curve.needed[0].images is not None
+    assert np.interp(np.log(curve.needed[0].images), np.log(whole.grid), curve.error) == pytest.approx(0.1, rel=0.01)
 
 
 def test_the_back_test_hides_the_largest_size(outcomes: Outcomes, whole: Forecast) -> None:
@@ -75,7 +75,7 @@ def test_the_back_test_hides_the_largest_size(outcomes: Outcomes, whole: Forecas
     test = whole.contenders[0].back_test
     assert test is not None
     assert other is not None
-    assert test.pictures == 4000
+    assert test.images == 4000
     assert test.foretold == pytest.approx(other.foretold, rel=0.1)
     assert other.measured > 1.3 * test.measured
     assert test.off == pytest.approx(abs(test.foretold - test.measured))
@@ -90,8 +90,8 @@ def test_a_missing_run_leaves_the_rest(outcomes: Outcomes, whole: Forecast) -> N
 
 def test_a_missing_size_is_left_out(outcomes: Outcomes) -> None:
     found = forecast(without(outcomes, (0, 2)), draws=500)
-    assert [one.pictures for one in found.contenders[0].points] == [100, 250, 1600, 4000]
-    assert [one.pictures for one in found.pairs[0].measured] == [100, 250, 1600, 4000]
+    assert [one.images for one in found.contenders[0].points] == [100, 250, 1600, 4000]
+    assert [one.images for one in found.pairs[0].measured] == [100, 250, 1600, 4000]
     assert found.contenders[0].curve is not None
 
 
@@ -114,7 +114,7 @@ def test_an_ill_behaved_curve_is_refused_and_its_points_stay(outcomes: Outcomes)
     wrong = outcomes.wrong.copy()
     wrong[1, 3] = outcomes.wrong[1, 0]
     found = forecast(replace(outcomes, wrong=wrong), draws=500)
-    assert "it errs more with 1600 pictures" in str(found.contenders[1].ill_behaved)
+    assert "it errs more with 1600 images" in str(found.contenders[1].ill_behaved)
     assert found.contenders[1].curve is None
     assert len(found.contenders[1].points) == len(found.pairs[0].measured) == 5
     assert found.pairs[0].crossing.kind == "refused"

@@ -18,9 +18,9 @@ def until(outcomes: Outcomes, sizes: int) -> Outcomes:
     return Outcomes(outcomes.contenders, outcomes.sizes, outcomes.seeds, outcomes.wrong, done)
 
 
-def grown(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) -> tuple[str | None, Look]:
+def grown(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> tuple[str | None, Look]:
     """What the whole study says at one look, and where looking after each size stops."""
-    whole = study(pair, seeds, pictures, random)
+    whole = study(pair, seeds, images, random)
     last = gap(whole, seed_spread(whole), 0, 1, len(SIZES) - 1)
     assert last is not None
     full = "first" if last.first_ahead >= 0.95 else "second" if last.first_ahead <= 0.05 else None
@@ -31,10 +31,10 @@ def grown(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) ->
 @pytest.mark.parametrize("count", [8, pytest.param(500, marks=pytest.mark.long)])
 def test_on_the_family(count: int) -> None:
     equal, wrong, saved = [], [], []
-    for index, seeds, pictures in KINDS:
-        random = np.random.default_rng([index, seeds, pictures])
+    for index, seeds, images in KINDS:
+        random = np.random.default_rng([index, seeds, images])
         best = ("first", "second")[int(PAIRS[index].truth(np.array([SIZES[-1]], float)).argmin())]
-        found = [grown(PAIRS[index], seeds, pictures, random) for _ in range(count)]
+        found = [grown(PAIRS[index], seeds, images, random) for _ in range(count)]
         equal += [full == early.leader for full, early in found]
         wrong += [early.leader not in (None, best) for _, early in found]
         saved += [early.saved for _, early in found]

@@ -1,4 +1,4 @@
-"""Pictures for an accuracy: where a curve and the edges of its band pass the wanted error."""
+"""Images for an accuracy: where a curve and the edges of its band pass the wanted error."""
 
 import numpy as np
 import pytest
@@ -11,16 +11,16 @@ CURVE = np.array([0.3, 0.2, 0.1])
 
 def test_between_sizes_on_a_line_in_log_n() -> None:
     found = needed(0.85, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
-    assert found.pictures == pytest.approx(800)  # half-way in log n
+    assert found.images == pytest.approx(800)  # half-way in log n
     assert (found.low, found.high) == pytest.approx((400, 1600))
 
 
 def test_what_the_smallest_size_reaches_takes_no_more() -> None:
-    assert needed(0.7, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).pictures == 100
+    assert needed(0.7, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).images == 100
 
 
 def test_beyond_reach_there_is_no_number() -> None:
     found = needed(0.92, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
-    assert (found.pictures, found.high) == (None, None)
+    assert (found.images, found.high) == (None, None)
     assert found.low == pytest.approx(400 * 4**0.7)
     assert needed(0.99, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).low is None

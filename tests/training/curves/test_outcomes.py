@@ -45,7 +45,7 @@ def test_the_first_seeds_are_those_in_front() -> None:
     [
         ({"contenders": ("vit", "cnn")}, "were named"),
         ({"done": np.ones((1, 2, 3), bool)}, "finished runs"),
-        ({"wrong": WRONG[..., :0]}, "needs test pictures"),
+        ({"wrong": WRONG[..., :0]}, "needs test images"),
         ({"sizes": (20, 10)}, "ascending"),
         ({"sizes": (10, 10)}, "different"),
         ({"sizes": (0, 10)}, "positive"),

@@ -29,26 +29,26 @@ def told(crossing: Crossing, ahead: float = 0.991, vit: Contender | None = None,
     return sentence(Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (first, second), (pair,)))
 
 
-LEADS = "With 1,150 pictures take cnn, not vit: 94.0 % right against 92.0 % (more than 99 % sure); "
-TAKES = "; 95 % right would take cnn about 1,200 pictures more (450 to beyond reach)."
+LEADS = "With 1,150 images take cnn, not vit: 94.0 % right against 92.0 % (more than 99 % sure); "
+TAKES = "; 95 % right would take cnn about 1,200 images more (450 to beyond reach)."
 
 
 @pytest.mark.parametrize(
     ("crossing", "words"),
     [
-        (Crossing("between", 1, 412.0, 733.0, 561.0), "cnn overtakes vit between 410 and 730 pictures, near 560"),
-        (Crossing("between", 0, 2412.0, 3333.0), "vit is foretold to overtake cnn between 2,400 and 3,300 pictures"),
+        (Crossing("between", 1, 412.0, 733.0, 561.0), "cnn overtakes vit between 410 and 730 images, near 560"),
+        (Crossing("between", 0, 2412.0, 3333.0), "vit is foretold to overtake cnn between 2,400 and 3,300 images"),
         (
             Crossing("beyond", 1, 1933.0, None, 3012.0),
-            "vit overtakes cnn beyond 1,900 pictures if at all (most likely near 3,000, foretold up to 4,600)",
+            "vit overtakes cnn beyond 1,900 images if at all (most likely near 3,000, foretold up to 4,600)",
         ),
         (
             Crossing("beyond", 1, 1933.0),
-            "vit overtakes cnn beyond 1,900 pictures if at all (not foretold up to 4,600)",
+            "vit overtakes cnn beyond 1,900 images if at all (not foretold up to 4,600)",
         ),
-        (Crossing("before", 1, None, 233.0), "cnn is surely ahead from 230 pictures on, up to 4,600"),
-        (Crossing("none", 1), "cnn stays ahead of vit from 60 up to 4,600 pictures"),
-        (Crossing("undecided"), "up to 4,600 pictures, nobody is foretold to be surely ahead"),
+        (Crossing("before", 1, None, 233.0), "cnn is surely ahead from 230 images on, up to 4,600"),
+        (Crossing("none", 1), "cnn stays ahead of vit from 60 up to 4,600 images"),
+        (Crossing("undecided"), "up to 4,600 images, nobody is foretold to be surely ahead"),
     ],
     ids=lambda given: given.kind if isinstance(given, Crossing) else "",
 )
@@ -57,14 +57,14 @@ def test_each_kind_of_crossing(crossing: Crossing, words: str) -> None:
 
 
 def test_a_refused_curve_is_named_with_its_reason() -> None:
-    assert told(Crossing("refused"), reason="it errs more with 500 pictures") == (
-        LEADS + "where they cross cannot be foretold, for cnn has no curve: it errs more with 500 pictures" + TAKES
+    assert told(Crossing("refused"), reason="it errs more with 500 images") == (
+        LEADS + "where they cross cannot be foretold, for cnn has no curve: it errs more with 500 images" + TAKES
     )
 
 
 def test_who_is_not_surely_ahead_is_not_to_be_taken() -> None:
     assert told(Crossing("none", 1), ahead=0.789).startswith(
-        "With 1,150 pictures neither cnn nor vit is surely ahead: 94.0 % right against 92.0 % "
+        "With 1,150 images neither cnn nor vit is surely ahead: 94.0 % right against 92.0 % "
         "(78 % sure that cnn is better); "
     )
 
@@ -74,11 +74,11 @@ def test_who_is_not_surely_ahead_is_not_to_be_taken() -> None:
     [
         (
             Needed(0.995, None, 3210.0, None),
-            "99.5 % right is not within reach of vit with up to 4,600 pictures (with luck from 3,200)",
+            "99.5 % right is not within reach of vit with up to 4,600 images (with luck from 3,200)",
         ),
-        (Needed(0.995, None, None, None), "99.5 % right is not within reach of vit with up to 4,600 pictures"),
+        (Needed(0.995, None, None, None), "99.5 % right is not within reach of vit with up to 4,600 images"),
         (Needed(0.97, 1100.0, 900.0, 1300.0), "97 % right is about what vit reaches now"),
-        (Needed(0.97, 1500.0, 1100.0, 1750.0), "97 % right would take vit about 350 pictures more (none to 600)"),
+        (Needed(0.97, 1500.0, 1100.0, 1750.0), "97 % right would take vit about 350 images more (none to 600)"),
     ],
 )
 def test_what_a_wanted_accuracy_takes(need: Needed, words: str) -> None:
@@ -87,12 +87,12 @@ def test_what_a_wanted_accuracy_takes(need: Needed, words: str) -> None:
 
 def test_what_is_reached_is_not_spoken_of() -> None:
     best = contender("vit", 0.04, (Needed(0.9, 60.0, 60.0, 60.0),))
-    assert told(Crossing("none", 0), ahead=0.0, vit=best).endswith("up to 4,600 pictures.")
+    assert told(Crossing("none", 0), ahead=0.0, vit=best).endswith("up to 4,600 images.")
 
 
 def test_one_contender_and_none() -> None:
     only = Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (contender("vit", 0.08),), ())
-    assert sentence(only) == "With 1,150 pictures vit gets 92.0 % right" + TAKES.replace("cnn", "vit")
+    assert sentence(only) == "With 1,150 images vit gets 92.0 % right" + TAKES.replace("cnn", "vit")
     assert "nothing can be said yet" in sentence(replace(only, contenders=()))
 
 

@@ -9,7 +9,7 @@ from vitrail.training.study.statistics.seed_spread import cells, seed_spread
 
 
 def test_the_parts_of_a_variance_by_hand() -> None:
-    """Runs err on 2, 1 and 3 of 4 pictures; the pictures are got wrong by 3, 2, 1 and 0 of the 3 runs."""
+    """Runs err on 2, 1 and 3 of 4 images; the images are got wrong by 3, 2, 1 and 0 of the 3 runs."""
     wrong = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]], bool)[None, None]
     between, within, error = cells(Outcomes(("a",), (10,), (0, 1, 2), wrong))
     assert between[0, 0] == pytest.approx(0.25**2)  # of 0.5, 0.25 and 0.75
@@ -17,12 +17,12 @@ def test_the_parts_of_a_variance_by_hand() -> None:
     assert error[0, 0] == pytest.approx((0.5 * 4 + 0.5) / 5)
 
 
-def scattered(kappa: float, gamma: float, seeds: int, seed: int, pictures: int = 2000) -> Outcomes:
-    """Errors 0.5 … 0.05 of two contenders that scatter by the rule, on pictures answered by chance."""
+def scattered(kappa: float, gamma: float, seeds: int, seed: int, images: int = 2000) -> Outcomes:
+    """Errors 0.5 … 0.05 of two contenders that scatter by the rule, on images answered by chance."""
     random = np.random.default_rng(seed)
     errors = np.tile([0.5, 0.3, 0.2, 0.1, 0.05], (2, 1))[:, :, None]
     runs = errors + kappa * 0.1 * (errors / 0.1) ** gamma * random.standard_normal((2, 5, seeds))
-    wrong = random.random((2, 5, seeds, pictures)) < runs[..., None]
+    wrong = random.random((2, 5, seeds, images)) < runs[..., None]
     return Outcomes(("a", "b"), (1, 2, 3, 4, 5), tuple(range(seeds)), wrong)
 
 

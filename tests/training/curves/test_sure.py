@@ -27,9 +27,9 @@ def test_where_more_seeds_tell_nothing_the_first_look_is_the_last() -> None:
     assert bounds((1.0, 1.0), 0.05)[0] == pytest.approx(0.95, abs=1e-3)
 
 
-def looks(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) -> tuple[str | None, Look]:
+def looks(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> tuple[str | None, Look]:
     """What the whole study says at one look, and where looking after each seed stops."""
-    whole = study(pair, seeds, pictures, random)
+    whole = study(pair, seeds, images, random)
     last = gap(whole, seed_spread(whole), 0, 1, len(SIZES) - 1)
     assert last is not None
     full = "first" if last.first_ahead >= 0.95 else "second" if last.first_ahead <= 0.05 else None
@@ -44,10 +44,10 @@ def looks(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) ->
 def test_on_the_family(kinds: tuple[tuple[int, int, int], ...], count: int) -> None:
     """The verdict is the full study's in 95 %, wrong in 6 % of each kind at most, and half of all save 30 %."""
     equal, wrong, saved = [], [], []
-    for index, seeds, pictures in kinds:
-        random = np.random.default_rng([index, seeds, pictures])
+    for index, seeds, images in kinds:
+        random = np.random.default_rng([index, seeds, images])
         best = ("first", "second")[int(PAIRS[index].truth(np.array([SIZES[-1]], float)).argmin())]
-        found = [looks(PAIRS[index], seeds, pictures, random) for _ in range(count)]
+        found = [looks(PAIRS[index], seeds, images, random) for _ in range(count)]
         equal.append(np.mean([full == early.leader for full, early in found]))
         wrong.append(np.mean([early.leader not in (None, best) for _, early in found]))
         saved.append([early.saved for _, early in found])

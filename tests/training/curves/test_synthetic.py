@@ -26,7 +26,7 @@ def test_mistakes_are_as_many_as_the_law_says() -> None:
     np.testing.assert_allclose(shares, pair.truth(np.array(SIZES, float)), rtol=0.04)
 
 
-def test_runs_agree_on_hard_pictures_and_contenders_on_more() -> None:
+def test_runs_agree_on_hard_images_and_contenders_on_more() -> None:
     """Both contenders err on a quarter; behind their answers stand normals correlated 0.5, and 0.65 within one."""
     wrong = study(
         Pair("", pow3(0.25, 0, 1), pow3(0.25, 0, 1), seed_spread=0), 2, 40_000, np.random.default_rng(0)

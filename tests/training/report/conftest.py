@@ -12,7 +12,7 @@ from .folders import outcomes_of, pair, write_study
 
 @pytest.fixture(scope="session")
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose contenders change places at about 540 pictures, with its report."""
+    """A study whose contenders change places at about 540 images, with its report."""
     folder = write_study(tmp_path_factory.mktemp("crossing"), outcomes_of(pair("crossing inside, POW3 and POW3")))
     report(folder)
     return folder

@@ -11,7 +11,7 @@ from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.matched_cost import Matched
 from vitrail.training.study.plan import Contender, Plain, Plan
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.synthetic import PAIRS, Pair, study
 from vitrail.training.study.store import keep, keep_plan
@@ -28,8 +28,8 @@ def pair(name: str) -> Pair:
     return next(one for one in PAIRS if one.name.startswith(name))
 
 
-def outcomes_of(one: Pair, seeds: int = 3, pictures: int = 400) -> Outcomes:
-    return study(one, seeds, pictures, np.random.default_rng(7))
+def outcomes_of(one: Pair, seeds: int = 3, images: int = 400) -> Outcomes:
+    return study(one, seeds, images, np.random.default_rng(7))
 
 
 def write_study(
@@ -49,14 +49,14 @@ def write_study(
     return folder
 
 
-def settled_for(outcomes: Outcomes, names: tuple[str, ...]) -> Settled:
+def settled_for(outcomes: Outcomes, names: tuple[str, ...]) -> ResolvedPlan:
     contenders = tuple(contender(name) for name in names)
     data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
     plan = Plan(
         "synthetic", data, contenders, outcomes.sizes, seeds=outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
     )
     matched = {names[1]: Matched("flops", names[0], 40, 6_579_456.0, 6_693_440.0)}
-    return Settled(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
+    return ResolvedPlan(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
 
 
 def contender(name: str) -> Contender:
@@ -64,7 +64,7 @@ def contender(name: str) -> Contender:
     return Contender(name, {"net": net, "optimizer": {"init_args": {"lr": RATE}}})
 
 
-def run(outcomes: Outcomes, settled: Settled, place: tuple[int, ...]) -> Done:
+def run(outcomes: Outcomes, settled: ResolvedPlan, place: tuple[int, ...]) -> Done:
     """The reported run at [contender, size, seed], with answers as the outcomes have them."""
     wrong = outcomes.wrong[place]
     name, size, seed = settled.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
@@ -85,8 +85,8 @@ def trial(name: str, size: int, factor: float) -> Done:
 
 def result(size: int, error: float, parameters: int) -> Result:
     return Result(
-        train_pictures=size - size // 5,
-        val_pictures=size // 5,
+        train_images=size - size // 5,
+        val_images=size // 5,
         steps=300,
         best_step=270,
         train_error=error / 4,

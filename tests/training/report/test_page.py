@@ -46,7 +46,7 @@ def test_pointing_at_a_size_tells_its_numbers(visit, crossing: Path, found: Foun
         assert await tab.value(RESTING)
         await tab.value(POINT)
         told = await tab.value(READOUT)
-        assert told.startswith("4,000 pictures, measured")
+        assert told.startswith("4,000 images, measured")
         assert percent_range(point.error, point.low, point.high) in told
         assert "ViT ahead, > 99 % sure" in told
         await tab.value("document.getElementById('view-accuracy').click()")
@@ -67,13 +67,13 @@ def test_arrow_keys_walk_over_the_sizes(visit, crossing: Path, found: Found) -> 
         await tab.value("document.getElementById('plot').focus()")
         await press(tab, "ArrowRight")
         told = await tab.value(READOUT)
-        assert told.startswith("100 pictures, measured")
+        assert told.startswith("100 images, measured")
         assert percent_range(point.error, point.low, point.high) in told
         await press(tab, "ArrowRight")
-        assert (await tab.value(READOUT)).startswith("250 pictures, measured")
+        assert (await tab.value(READOUT)).startswith("250 images, measured")
         await press(tab, "End")
         told = await tab.value(READOUT)
-        assert told.startswith("16,000 pictures, foretold")
+        assert told.startswith("16,000 images, foretold")
         assert "points off" in told
         await press(tab, "Escape")
         assert await tab.value(RESTING)
@@ -90,7 +90,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit, crossing: Path) -> None:
         assert await tab.value(f"{DRAWING}.id") == "error-narrow"
         await tab.value(POINT)
         assert await tab.value("document.documentElement.scrollWidth") <= 360
-        assert (await tab.value(READOUT)).startswith("4,000 pictures, measured")
+        assert (await tab.value(READOUT)).startswith("4,000 images, measured")
 
     visit((crossing / "report.html").as_uri(), story)
 
@@ -129,6 +129,6 @@ def test_without_scripts_the_curves_are_there(visit, crossing: Path) -> None:
         await tab.call("Page.reload")
         await tab.until(f"document.readyState === 'complete' && {DRAWING}.querySelector('title') !== null")
         title = await tab.value(f"{DRAWING}.querySelector('.c0 .mean').parentNode.querySelector('title').textContent")
-        assert title.startswith("ViT, 100 pictures, 3 seeds: test error ")
+        assert title.startswith("ViT, 100 images, 3 seeds: test error ")
 
     visit((crossing / "report.html").as_uri(), story)

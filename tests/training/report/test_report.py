@@ -47,7 +47,7 @@ def test_gaps_are_those_of_the_forecast(read: Reader, found: Found) -> None:
     rows = read.tables["ViT against CNN"][1:]
     for row, gap in zip(rows, told.measured, strict=False):
         sign = -1 if gap.gap < 0 else 1
-        assert numbers(row[0]) == [gap.pictures]
+        assert numbers(row[0]) == [gap.images]
         assert row[1] == ("ViT" if gap.gap < 0 else "CNN")
         wanted = [100 * sign * gap.gap, *sorted((100 * sign * gap.low, 100 * sign * gap.high))]
         assert numbers(row[2]) == pytest.approx(wanted, abs=0.0501)
@@ -62,19 +62,19 @@ def test_gaps_are_those_of_the_forecast(read: Reader, found: Found) -> None:
 
 
 def test_needs_and_the_back_test_are_those_of_the_forecast(read: Reader, found: Found) -> None:
-    rows = {row[0]: row[1:] for row in read.tables["What more labelled pictures bring"]}
+    rows = {row[0]: row[1:] for row in read.tables["What more labelled images bring"]}
     for place, one in enumerate(found.forecast.contenders):
         assert one.curve is not None
         assert one.back_test is not None
         for need in one.curve.needed:
-            cell = rows[f"Pictures for {100 * need.accuracy:g} % right"][place]
-            if need.pictures is None:
+            cell = rows[f"Images for {100 * need.accuracy:g} % right"][place]
+            if need.images is None:
                 assert cell.startswith("not within 16,000")
             else:
-                assert numbers(cell)[0] == pytest.approx(need.pictures, rel=0.06)
-        assert one.curve.next_pictures is not None
+                assert numbers(cell)[0] == pytest.approx(need.images, rel=0.06)
+        assert one.curve.next_images is not None
         gain = rows["The next 1,000 bring, points"][place]
-        assert numbers(gain)[0] == pytest.approx(100 * one.curve.next_pictures.gain, abs=0.051)
+        assert numbers(gain)[0] == pytest.approx(100 * one.curve.next_images.gain, abs=0.051)
         off = 100 * one.back_test.off
         assert numbers(rows["Back-test: off by, points"][place])[0] == pytest.approx(off, abs=0.051)
         said = f"{one.name} off by {off:.1f} points"
@@ -104,7 +104,7 @@ def test_how_far_seeds_lie_apart_is_measured_beside_what_the_law_says(read: Read
     for contender in found.forecast.contenders:
         rows = read.tables[contender.name][1:]
         for row, point in zip(rows, contender.points, strict=True):
-            errors = [done.result.test_error for done in found.runs(contender.name, point.pictures) if done.result]
+            errors = [done.result.test_error for done in found.runs(contender.name, point.images) if done.result]
             assert numbers(row[2]) == pytest.approx([100 * stdev(errors)], abs=0.0051)
             assert point.measured_spread == pytest.approx(stdev(errors))
             assert numbers(row[3]) == pytest.approx([100 * point.seed_spread], abs=0.0051)
@@ -131,13 +131,13 @@ def test_every_link_leads_somewhere(read: Reader, crossing: Path) -> None:
 
 def test_rates_and_costs(read: Reader) -> None:
     rates = read.tables["CNN: validation error with every rate"]
-    assert rates[0] == ["Pictures", "Chosen", "with 0.001", "with 0.002", "with 0.004"]
+    assert rates[0] == ["Images", "Chosen", "with 0.001", "with 0.002", "with 0.004"]
     assert rates[1] == ["100", "0.002", "15.0 %", "10.0 %", "15.0 %"]
     costs = {row[0]: row[1:] for row in read.tables["Cost of each contender"]}
     assert costs["Parameters"] == ["1,000", "2,000"]
-    assert costs["FLOPs a picture"] == ["6.69 M", "6.69 M"]
+    assert costs["FLOPs an image"] == ["6.69 M", "6.69 M"]
     assert costs["Latency, exported"] == ["0.14 ms", "0.086 ms"]
-    assert costs["A run with 4,000 pictures"] == ["5.0 s", "5.0 s"]
+    assert costs["A run with 4,000 images"] == ["5.0 s", "5.0 s"]
     assert "Energy of its runs, by the GPU" not in costs
 
 
@@ -164,7 +164,7 @@ def test_curves_json_is_the_forecast(crossing: Path, found: Found) -> None:
     assert kept.keys() == forecast.keys()
     assert kept["grid"] == pytest.approx(forecast["grid"], rel=1e-5)
     assert kept["pairs"][0]["gap"] == pytest.approx(forecast["pairs"][0]["gap"], rel=1e-5)
-    assert kept["contenders"][0]["points"][0]["pictures"] == 100
+    assert kept["contenders"][0]["points"][0]["images"] == 100
 
 
 def renamed(found: Found, old: str, new: str) -> Found:
@@ -264,7 +264,7 @@ def test_a_study_that_cannot_be_told_is_refused(copy: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["near tie, POW3", "never crossing, POW3", "few mistakes"])
 def test_other_studies_are_told_too(name: str, tmp_path: Path) -> None:
     """Three contenders, nobody ahead, hardly a mistake."""
-    two = outcomes_of(pair(name), pictures=100)
+    two = outcomes_of(pair(name), images=100)
     third = replace(
         two,
         contenders=("first", "second", "third"),
@@ -280,7 +280,7 @@ def test_other_studies_are_told_too(name: str, tmp_path: Path) -> None:
 
 
 def test_two_sizes_give_no_curve_but_a_report(tmp_path: Path) -> None:
-    all_of_it = outcomes_of(pair("near tie, POW3"), pictures=100)
+    all_of_it = outcomes_of(pair("near tie, POW3"), images=100)
     few = replace(all_of_it, sizes=all_of_it.sizes[:2], wrong=all_of_it.wrong[:, :2], done=all_of_it.done[:, :2])
     folder = write_study(tmp_path, few)
     report(folder)
@@ -290,7 +290,7 @@ def test_two_sizes_give_no_curve_but_a_report(tmp_path: Path) -> None:
 
 
 def test_a_contender_without_any_run_leaves_the_other_its_report(tmp_path: Path) -> None:
-    whole = outcomes_of(pair("never crossing, POW3"), pictures=100)
+    whole = outcomes_of(pair("never crossing, POW3"), images=100)
     done = np.ones_like(whole.done)
     done[1] = False
     folder = write_study(tmp_path, replace(whole, done=done))
@@ -307,5 +307,5 @@ def test_a_best_rate_at_the_end_of_what_was_tried_is_told(found: Found) -> None:
 
     assert "rate that was tried" not in told(found)
     fewer = tuple(done for done in found.trials if done.job.rate != 0.001)
-    assert "With 100, 630 and 4,000 pictures CNN learns best with the lowest rate" in told(replace(found, trials=fewer))
+    assert "With 100, 630 and 4,000 images CNN learns best with the lowest rate" in told(replace(found, trials=fewer))
     assert "not tried but given: 0.002 (ViT) and 0.002 (CNN)" in told(replace(found, trials=()))

@@ -18,7 +18,7 @@ from vitrail.training.study.executors.pool import live, pool
 from vitrail.training.study.gpus import VARIABLE, names_of
 from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.parsing import read_words
-from vitrail.training.study.resolved_plan import Settled, settle
+from vitrail.training.study.resolved_plan import ResolvedPlan, settle
 from vitrail.training.study.study import executor, gpus_of, workers_of
 
 UUIDS = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-5d3f4ba6"
@@ -52,7 +52,7 @@ class Recorded:
     hired: list["Recorded"]
     deaths = 0
 
-    def __init__(self, settled: Settled, gpu: str | None) -> None:
+    def __init__(self, settled: ResolvedPlan, gpu: str | None) -> None:
         self.gpu, self.alive = gpu, True
         self.process = SimpleNamespace(is_alive=lambda: self.alive)
         type(self).hired.append(self)
@@ -81,13 +81,13 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
 
 
 @pytest.fixture
-def settled(plan_file: Path) -> Settled:
+def settled(plan_file: Path) -> ResolvedPlan:
     return settle(read_words([f"--config={plan_file}"]).plan, Digits())
 
 
 @pytest.mark.parametrize("variable", ["2,3", UUIDS])
 def test_a_study_hands_out_the_gpus_of_its_user(
-    variable: str, recorded: type[Recorded], plan_file: Path, settled: Settled, monkeypatch: pytest.MonkeyPatch
+    variable: str, recorded: type[Recorded], plan_file: Path, settled: ResolvedPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, variable)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -101,7 +101,7 @@ def test_a_study_hands_out_the_gpus_of_its_user(
 
 
 def test_workers_share_gpus_evenly_and_a_new_one_takes_the_place_of_the_dead(
-    recorded: type[Recorded], settled: Settled
+    recorded: type[Recorded], settled: ResolvedPlan
 ) -> None:
     recorded.deaths = 2  # the same place, twice
     with pool(settled, 4, ("7", "5")) as workers:
@@ -120,7 +120,7 @@ def interrupts() -> Iterator[None]:
 
 @pytest.mark.parametrize(("gpu", "seen"), [("GPU-5d3f4ba6", "GPU-5d3f4ba6"), (None, "-1")])
 def test_a_worker_sees_its_gpu_alone_and_without_one_what_its_user_said(
-    gpu: str | None, seen: str, settled: Settled, monkeypatch: pytest.MonkeyPatch, interrupts: None
+    gpu: str | None, seen: str, settled: ResolvedPlan, monkeypatch: pytest.MonkeyPatch, interrupts: None
 ) -> None:
     found: list[str] = []
 

@@ -1,9 +1,9 @@
-"""Pictures kept between runs: each is decoded once, and is the picture that its source would have given."""
+"""Images kept between runs: each is decoded once, and is the image that its source would have given."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.data import Digits, Part, Pictures
+from vitrail.data import Digits, Part, Samples
 from vitrail.data.source import PARTS
 from vitrail.images.canvas import InputRule
 from vitrail.training.study.image_cache import Few, Kept
@@ -12,19 +12,19 @@ RULE = InputRule(8)
 
 
 class Counting(Digits):
-    """Remembers which pictures were decoded."""
+    """Remembers which images were decoded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.decoded: list[int] = []
 
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Pictures:
+    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         assert chosen is not None
         self.decoded += chosen.tolist()
         return super().read(part, rule, chosen)
 
 
-def test_no_picture_is_decoded_twice_and_each_is_itself() -> None:
+def test_no_image_is_decoded_twice_and_each_is_itself() -> None:
     source = Counting()
     kept = Kept(source)
     for chosen in ([5, 9, 2], [2, 5], [1, 9, 30], [], [30, 1]):
@@ -45,8 +45,8 @@ def test_parts_and_rules_are_kept_apart() -> None:
 
 
 def test_a_whole_part_is_the_whole_part() -> None:
-    pictures = Kept(Digits()).read("test", RULE)
-    assert np.array_equal(pictures.labels, Digits().labels("test"))
+    images = Kept(Digits()).read("test", RULE)
+    assert np.array_equal(images.labels, Digits().labels("test"))
     assert Kept(Digits()).fingerprint == Digits().fingerprint
 
 

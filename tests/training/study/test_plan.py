@@ -1,4 +1,4 @@
-"""Plans: read from YAML and words, settled for the pictures, known again; and every way in which one is wrong."""
+"""Plans: read from YAML and words, settled for the images, known again; and every way in which one is wrong."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from vitrail.data import Digits
 from vitrail.errors import UsageError
 from vitrail.training.study.parsing import names_in_file, read_words
 from vitrail.training.study.plan import Contender, Geometric, Plan, crossed
-from vitrail.training.study.resolved_plan import Settled, differences, settle
+from vitrail.training.study.resolved_plan import ResolvedPlan, differences, settle
 
 
 def plan_in(file: Path, *words: str) -> Plan:
@@ -44,7 +44,7 @@ def test_a_contender_may_come_from_words_alone(plan_file: Path) -> None:
 def test_a_settled_plan_comes_back_from_its_file(plan_file: Path) -> None:
     settled = settle(plan_in(plan_file, "--contenders.CNN.match=parameters"), Digits())
     plain = json.loads(json.dumps(settled.to_plain()))
-    assert Settled.from_plain(plain) == settled
+    assert ResolvedPlan.from_plain(plain) == settled
     assert settled.sizes == (30, 60)
     assert settled.matched["CNN"].to == "ViT"
     assert settled.fingerprint == Digits().fingerprint
@@ -87,13 +87,13 @@ def test_without_augmentations_names_stay() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
-        (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled pictures to learn from"),
-        (["--sizes=[15, 60]"], 1, "15 pictures are too few for 10 classes"),
+        (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled images to learn from"),
+        (["--sizes=[15, 60]"], 1, "15 images are too few for 10 classes"),
         (["--sizes=[30, 30]"], 2, "size 30 is given twice"),
         (["--sizes=[30]"], 2, "at least 2 sizes"),
         (["--sizes={smallest: 60, largest: 30}"], 2, "not 60 to 30"),
         (["--sizes={smallest: 60, largest: 90, count: 1}"], 2, "at least 2 sizes"),
-        (["--sizes=null"], 2, "how many pictures?"),
+        (["--sizes=null"], 2, "how many images?"),
         (["--seeds=[0, 1, 1]"], 2, "seed 1 is given twice"),
         (["--seeds=[0, 1]"], 2, "give at least 3"),
         (["--rate_seeds=[2]"], 2, "seed 2 is reported and chooses learning rates"),
@@ -112,7 +112,7 @@ def test_without_augmentations_names_stay() -> None:
         (["--contenders.CNN.match=flops", "--contenders.CNN.net.name=resnet18"], 2, "whose width is fixed"),
         (["--contenders.ViT.net.init_args.patch=3"], 2, "patches of 3 do not divide"),
         (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
-        (["--data.path=nowhere"], 1, "there is no folder of pictures at nowhere"),
+        (["--data.path=nowhere"], 1, "there is no folder of images at nowhere"),
         (["--mode=equal-money"], 2, "mode"),
         (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),

@@ -1,4 +1,4 @@
-"""Learning rates: chosen on validation pictures alone, interpolated in log n."""
+"""Learning rates: chosen on validation images alone, interpolated in log n."""
 
 from dataclasses import replace
 

@@ -13,7 +13,7 @@ NAMES = sorted(recipes("study"))
 
 
 def test_these_studies_are_shipped() -> None:
-    assert set(NAMES) == {"digits", "fashion-mnist", "pictures"}
+    assert set(NAMES) == {"digits", "fashion-mnist", "images"}
     assert not set(NAMES) & set(recipes())
 
 
@@ -48,4 +48,4 @@ def test_all_options_are_shown_when_asked_for(capsys: pytest.CaptureFixture[str]
 
 def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "--help"]) == 0
-    assert "recipes: digits, fashion-mnist, pictures" in capsys.readouterr().out
+    assert "recipes: digits, fashion-mnist, images" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Sizes: geometric, within the pictures that there are; subsets pinned, nested, the same for all contenders."""
+"""Sizes: geometric, within the images that there are; subsets pinned, nested, the same for all contenders."""
 
 from itertools import pairwise
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from vitrail.data import Digits, Part
 from vitrail.errors import DataError
-from vitrail.training.data_module import PictureData
+from vitrail.training.data_module import ImageDataModule
 from vitrail.training.study.plan import Geometric
-from vitrail.training.study.sizes import grown, most_pictures, settle_sizes
+from vitrail.training.study.sizes import grown, most_images, settle_sizes
 
 PINNED = {
     0: [36, 77, 144, 186, 258, 270, 329, 356, 475, 686, 741, 807, 808, 1025, 1058],
@@ -18,7 +18,7 @@ PINNED = {
 }
 
 
-class Labels:
+class Multilabel:
     """A source of nothing but labels."""
 
     name = "labels"
@@ -42,28 +42,28 @@ def test_sizes_that_rounding_makes_one_are_one() -> None:
 
 
 def test_the_largest_size_leaves_both_shares_what_they_need() -> None:
-    assert most_pictures(80, 20, 3) == 100
-    assert most_pictures(100, 1000, 3) == 125  # a fifth of 125 validates, 100 are learnt from
-    assert most_pictures(100, 3, 3) == 103
+    assert most_images(80, 20, 3) == 100
+    assert most_images(100, 1000, 3) == 125  # a fifth of 125 validates, 100 are learnt from
+    assert most_images(100, 3, 3) == 103
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
-def test_a_class_without_pictures_is_named(part: Part) -> None:
-    source = Labels(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
-    with pytest.raises(DataError, match=r"too few pictures of class 'b'"):
+def test_a_class_without_images_is_named(part: Part) -> None:
+    source = Multilabel(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
+    with pytest.raises(DataError, match=r"too few images of class 'b'"):
         settle_sizes((10, 20), source)
 
 
 def test_subsets_of_a_study_are_pinned() -> None:
     """A change of these numbers changes everybody's studies."""
-    chosen = {draw: PictureData("digits", 8, pictures=25, draw=draw).chosen for draw in (0, 1)}
+    chosen = {draw: ImageDataModule("digits", 8, images=25, draw=draw).chosen for draw in (0, 1)}
     assert chosen[0]["train"].tolist() == PINNED[0]
     assert chosen[1]["train"].tolist() == PINNED[1]
 
 
 @pytest.mark.parametrize("draw", [0, 1, 9])
 def test_subsets_are_nested_and_the_test_set_is_never_touched(draw: int) -> None:
-    data = [PictureData("digits", 8, pictures=size, draw=draw) for size in (30, 60, 294, 1438)]
+    data = [ImageDataModule("digits", 8, images=size, draw=draw) for size in (30, 60, 294, 1438)]
     for part in ("train", "val"):
         for smaller, larger in pairwise(set(one.chosen[part].tolist()) for one in data):
             assert smaller < larger

@@ -94,7 +94,7 @@ def test_every_figure_follows_from_its_runs_predictions(whole: Path) -> None:
             assert np.array_equal(kept["labels"], Digits().labels("test"))
             wrong = kept["probabilities"].argmax(1) != kept["labels"]
         assert float(row["test_error"]) == pytest.approx(wrong.mean(), rel=1e-5)
-        assert int(row["train_pictures"]) + int(row["val_pictures"]) == int(row["size"])
+        assert int(row["train_images"]) + int(row["val_images"]) == int(row["size"])
 
 
 def test_reported_rates_are_those_that_validated_best(whole: Path) -> None:
@@ -267,21 +267,21 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> 
 
 
 def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A picture that does not decode, in the larger subsets only."""
-    pictures, folder = tmp_path / "pictures", tmp_path / "study"
+    """An image that does not decode, in the larger subsets only."""
+    images, folder = tmp_path / "images", tmp_path / "study"
     digits = Digits().read("train", InputRule(8))
     for index in np.concatenate([np.flatnonzero(digits.labels == label)[:30] for label in (0, 1)]):
-        place = pictures / str(digits.labels[index])
+        place = images / str(digits.labels[index])
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(digits.images[index]).save(place / f"{index}.png")
     words = [
-        f"--data.path={pictures}",
+        f"--data.path={images}",
         "--sizes=[6, 40]",
         "--rate_factors=[1]",
         f"--folder={folder}",
         "--executor=here",
     ]
-    broken = broken_picture(pictures)
+    broken = broken_image(images)
     assert main(["study", f"--config={plan_file}", *words]) == 1
     printed = capsys.readouterr()
     (line,) = printed.err.splitlines()
@@ -291,13 +291,13 @@ def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.
     assert printed.out.count("failed: ") == 6
 
 
-def broken_picture(pictures: Path) -> Path:
-    """Spoils a picture that each seed's subset of 40 holds, and none of 6."""
-    from vitrail.training.data_module import PictureData
+def broken_image(images: Path) -> Path:
+    """Spoils an image that each seed's subset of 40 holds, and none of 6."""
+    from vitrail.training.data_module import ImageDataModule
 
     def names(size: int, seed: int) -> set[Path]:
-        data = PictureData(str(pictures), 8, pictures=size, draw=seed)
-        return {pictures / name for part in ("train", "val") for name in data.part(part).names}
+        data = ImageDataModule(str(images), 8, images=size, draw=seed)
+        return {images / name for part in ("train", "val") for name in data.part(part).names}
 
     large = set.intersection(*(names(40, seed) for seed in range(3)))
     small = set.union(*(names(6, seed) for seed in range(3)))

@@ -13,17 +13,17 @@ from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import read_words
 from vitrail.training.study.plan import Plain
-from vitrail.training.study.resolved_plan import Settled, settle
+from vitrail.training.study.resolved_plan import ResolvedPlan, settle
 from vitrail.training.study.train import train
 
 FLIP = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
 
 
-def settled_plan(file: Path, *words: str) -> Settled:
+def settled_plan(file: Path, *words: str) -> ResolvedPlan:
     return settle(read_words([f"--config={file}", *words]).plan, Digits())
 
 
-def recipe(settled: Settled, job: Job, mode: Plain) -> Plain:
+def recipe(settled: ResolvedPlan, job: Job, mode: Plain) -> Plain:
     """The same run in the words of `vitrail fit`."""
     contender, data = settled.contender(job.contender), settled.plan.data
     optimizer = contender.model["optimizer"]
@@ -32,7 +32,7 @@ def recipe(settled: Settled, job: Job, mode: Plain) -> Plain:
         "seed_everything": job.seed,
         "trainer": {"accelerator": "cpu", "gradient_clip_val": 1.0, **mode},
         "model": {**contender.model, "optimizer": own_rate},
-        "data": {**data, "pictures": job.size, "draw": job.seed, "augment": [FLIP]},
+        "data": {**data, "images": job.size, "draw": job.seed, "augment": [FLIP]},
     }
 
 
@@ -66,8 +66,8 @@ def test_a_run_is_the_run_of_fit(contender: str, plan_file: Path, tmp_path: Path
         wrong = mine["probabilities"].argmax(1) != mine["labels"]
     assert ours.result.test_error == wrong.mean()
     assert ours.result.steps == 12
-    assert (ours.result.train_pictures, ours.result.val_pictures) == (240, 60)
-    assert ours.pictures_seen == 12 * 64
+    assert (ours.result.train_images, ours.result.val_images) == (240, 60)
+    assert ours.images_seen == 12 * 64
 
 
 def test_figures_are_those_of_the_best_validation(plan_file: Path, one_thread: None) -> None:

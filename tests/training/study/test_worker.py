@@ -1,4 +1,4 @@
-"""Workers stay alive for many runs: no run may leave its pictures in memory."""
+"""Workers stay alive for many runs: no run may leave its images in memory."""
 
 import gc
 import weakref
@@ -10,7 +10,7 @@ import pytest
 
 from vitrail.data import Digits
 from vitrail.training.study import train
-from vitrail.training.study.image_cache import KeptPictures
+from vitrail.training.study.image_cache import CachedImages
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import read_words
 from vitrail.training.study.resolved_plan import settle
@@ -27,12 +27,12 @@ def nobody_sweeps() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("faults", [False, True], ids=["finished", "failed"])
-def test_a_run_leaves_no_pictures_behind(
+def test_a_run_leaves_no_images_behind(
     plan_file: Path, monkeypatch: pytest.MonkeyPatch, nobody_sweeps: None, faults: bool
 ) -> None:
-    made: list[weakref.ref[KeptPictures]] = []
+    made: list[weakref.ref[CachedImages]] = []
 
-    class Remembered(KeptPictures):
+    class Remembered(CachedImages):
         def __init__(self, *words: Any, **settings: Any) -> None:
             super().__init__(*words, **settings)
             made.append(weakref.ref(self))
@@ -40,7 +40,7 @@ def test_a_run_leaves_no_pictures_behind(
     def fail(*_: Any) -> None:
         raise ValueError("no figures")
 
-    monkeypatch.setattr(train, "KeptPictures", Remembered)
+    monkeypatch.setattr(train, "KeptImages", Remembered)
     if faults:
         monkeypatch.setattr(train, "measured", fail)
     settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())

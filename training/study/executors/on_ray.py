@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: one actor each, on any node that has vitrail and the pictures."""
+"""Workers on a Ray cluster: one actor each, on any node that has vitrail and the images."""
 
 import logging
 import socket
@@ -13,7 +13,7 @@ from vitrail.errors import VitrailError
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.workers import Crew, Hand
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.worker import Worker
 
 PATIENCE = 5.0  # seconds for somebody to answer
@@ -21,7 +21,7 @@ LONGER_PATIENCE = 30.0  # for a cluster to say how it is; Python imports Ray fir
 
 
 @contextmanager
-def on_ray(settled: Settled, address: str, workers: int | None, gpu_share: float) -> Iterator[Workers]:
+def on_ray(settled: ResolvedPlan, address: str, workers: int | None, gpu_share: float) -> Iterator[Workers]:
     """As many runs at a time as asked for, else as the cluster has cores, or shares of GPUs, for."""
     ray = connected(address)
     try:
@@ -74,7 +74,7 @@ def first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "it does not say why")
 
 
-def uses_gpus(ray: Any, settled: Settled) -> bool:
+def uses_gpus(ray: Any, settled: ResolvedPlan) -> bool:
     wanted = settled.plan.device
     return wanted == "gpu" or (wanted == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
@@ -95,7 +95,7 @@ def room_for(ray: Any, needs: dict[str, float]) -> int:
 class Actor:
     """A worker that Ray has placed somewhere."""
 
-    def __init__(self, ray: Any, settled: Settled, needs: dict[str, float]) -> None:
+    def __init__(self, ray: Any, settled: ResolvedPlan, needs: dict[str, float]) -> None:
         self.ray = ray
         self.actor = ray.remote(**needs)(Worker).remote(settled, time())
         self.answer: Any = None

@@ -12,13 +12,13 @@ from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.workers import Crew, Hand
 from vitrail.training.study.gpus import VARIABLE
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 
 PATIENCE = 10  # seconds for a worker to end by itself
 
 
 @contextmanager
-def pool(settled: Settled, workers: int, gpus: Sequence[str] = ()) -> Iterator[Workers]:
+def pool(settled: ResolvedPlan, workers: int, gpus: Sequence[str] = ()) -> Iterator[Workers]:
     """`workers` runs at a time, each on one of the named GPUs."""
     hired: list[Process] = []
 
@@ -41,7 +41,7 @@ def least_used(gpus: Sequence[str], used: Sequence[str | None]) -> str | None:
 class Process:
     """A worker process, and our end of the pipe to it."""
 
-    def __init__(self, settled: Settled, gpu: str | None) -> None:
+    def __init__(self, settled: ResolvedPlan, gpu: str | None) -> None:
         self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -75,7 +75,7 @@ def ready(busy: list[Hand]) -> list[tuple[Hand, Done | None]]:
     return [(hand, hand.finished()) for hand in woken]
 
 
-def live(pipe: Connection, settled: Settled, gpu: str | None, began: float) -> None:
+def live(pipe: Connection, settled: ResolvedPlan, gpu: str | None, began: float) -> None:
     """What a worker process does until nobody is at the other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of us; the study ends its workers itself
     if gpu is not None:

@@ -6,12 +6,12 @@ from time import time
 
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.resolved_plan import Settled
+from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.worker import Worker
 
 
 @contextmanager
-def here(settled: Settled) -> Iterator[Workers]:
+def here(settled: ResolvedPlan) -> Iterator[Workers]:
     yield Alone(Worker(settled, time()))
 
 

@@ -24,11 +24,11 @@ def grid(at: Frame, view: View) -> str:
         y = at.y(error)
         parts.append(element("line", x1=at.left, x2=at.right, y1=y, y2=y, class_="grid"))
         parts.append(element("text", text(word), x=at.left - 7, y=y + 4, text_anchor="end"))
-    for pictures, word in at.across.ticks:
-        x = at.x(pictures)
+    for images, word in at.across.ticks:
+        x = at.x(images)
         parts.append(element("line", x1=x, x2=x, y1=at.bottom, y2=at.bottom + 5, class_="tick"))
         parts.append(element("text", text(word), x=x, y=at.bottom + 19, text_anchor="middle"))
-    title, middle = "labelled pictures, validation included", (at.left + at.right) / 2
+    title, middle = "labelled images, validation included", (at.left + at.right) / 2
     parts.append(element("line", x1=at.left, x2=at.right, y1=at.bottom, y2=at.bottom, class_="tick"))
     parts.append(element("text", title, x=middle, y=at.bottom + 38, text_anchor="middle", class_="soft"))
     parts.append(element("text", f"test {view}", x=2.0, y=at.top - 12, class_="soft"))

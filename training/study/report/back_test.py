@@ -10,7 +10,7 @@ def told(forecast: Forecast) -> str:
     if not tested:
         return "No back-test: there are too few sizes to hide one, so nothing says how good forecasts are here."
     offs = [f"{one.name} off by {off(one)} points{where(one, forecast)}" for one in tested]
-    common = f" at {count(forecast.sizes[-1])} pictures" if not any(where(one, forecast) for one in tested) else ""
+    common = f" at {count(forecast.sizes[-1])} images" if not any(where(one, forecast) for one in tested) else ""
     return f"Back-test, the largest size hidden and foretold from the others: {listed(offs)}{common}."
 
 
@@ -20,6 +20,6 @@ def off(one: Contender) -> str:
 
 def where(one: Contender, forecast: Forecast) -> str:
     """Told where a contender's largest size is not that of the study."""
-    if one.back_test is None or one.back_test.pictures == forecast.sizes[-1]:
+    if one.back_test is None or one.back_test.images == forecast.sizes[-1]:
         return ""
-    return f" at {count(one.back_test.pictures)} pictures"
+    return f" at {count(one.back_test.images)} images"

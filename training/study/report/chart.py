@@ -44,7 +44,7 @@ def described(found: Found, view: View) -> str:
     what = "Test error" if view == "error" else "Test accuracy"
     sizes = found.forecast.sizes
     return (
-        f"{what} of {', '.join(found.names)} against labelled pictures, measured from {count(sizes[0])} to "
+        f"{what} of {', '.join(found.names)} against labelled images, measured from {count(sizes[0])} to "
         f"{count(sizes[-1])}; the numbers stand in the tables below"
     )
 
@@ -66,8 +66,8 @@ def contender(found: Found, at: Frame, index: int, identity: str) -> str:
 
 def curve(at: Frame, one: Contender, found: Curve, grid: tuple[float, ...]) -> list[str]:
     """A band and a line, split where the measured sizes end."""
-    last = one.points[-1].pictures
-    split = max(i for i, pictures in enumerate(grid) if pictures <= last) + 1
+    last = one.points[-1].images
+    split = max(i for i, images in enumerate(grid) if images <= last) + 1
     return [
         band(at, grid[:split], found.low[:split], found.high[:split], "band"),
         band(at, grid[split - 1 :], found.low[split - 1 :], found.high[split - 1 :], "band far"),
@@ -87,23 +87,23 @@ def path(at: Frame, grid: tuple[float, ...], error: tuple[float, ...], kind: str
 
 
 def places(at: Frame, grid: tuple[float, ...], error: tuple[float, ...]) -> list[str]:
-    return [f"{at.x(pictures):.1f},{at.y(share):.1f}" for pictures, share in zip(grid, error, strict=True)]
+    return [f"{at.x(images):.1f},{at.y(share):.1f}" for images, share in zip(grid, error, strict=True)]
 
 
 def seeds(found: Found, at: Frame, name: str, point: Point, shift: float, index: int) -> str:
     """Every run, small; each leads to its row."""
     parts = []
-    for done in found.runs(name, point.pictures):
+    for done in found.runs(name, point.images):
         assert done.result is not None
         title = element("title", text(f"{done.job.name}: test error {percent(done.result.test_error)}"))
-        where = f"translate({at.x(point.pictures) + shift:.1f} {at.y(done.result.test_error):.1f}) scale(.62)"
+        where = f"translate({at.x(point.images) + shift:.1f} {at.y(done.result.test_error):.1f}) scale(.62)"
         shape = element("path", title, d=look(index).shape, transform=where, class_="seed")
         parts.append(element("a", shape, href=f"#run-{done.job.name}", tabindex="-1"))
     return "".join(parts)
 
 
 def mean(at: Frame, name: str, point: Point, shift: float, index: int) -> str:
-    x = at.x(point.pictures) + shift
+    x = at.x(point.images) + shift
     title = element("title", text(told(name, point)))
     bar = element("line", x1=x, x2=x, y1=at.y(point.low), y2=at.y(point.high), class_="bar")
     shape = element("path", d=look(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_="mean")
@@ -112,7 +112,7 @@ def mean(at: Frame, name: str, point: Point, shift: float, index: int) -> str:
 
 def told(name: str, point: Point) -> str:
     error = percent_range(point.error, point.low, point.high)
-    return f"{name}, {count(point.pictures)} pictures, {plural(point.seeds, 'seed')}: test error {error}"
+    return f"{name}, {count(point.images)} images, {plural(point.seeds, 'seed')}: test error {error}"
 
 
 def names(at: Frame, forecast: Forecast) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.scale import Axis, accuracy_axis, error_axis, pictures_axis
+from vitrail.training.study.report.scale import Axis, accuracy_axis, error_axis, images_axis
 
 View = Literal["error", "accuracy"]
 LETTER = 7.4  # about as wide as one of 13 pixels
@@ -36,8 +36,8 @@ class Frame:
     across: Axis
     up: Axis
 
-    def x(self, pictures: float) -> float:
-        return self.left + (self.right - self.left) * self.across.place(pictures)
+    def x(self, images: float) -> float:
+        return self.left + (self.right - self.left) * self.across.place(images)
 
     def y(self, error: float) -> float:
         """Never far outside, wherever an error would lie."""
@@ -49,7 +49,7 @@ def frame(found: Found, view: View, shape: Shape) -> Frame:
     longest = max(len(short(name)) for name in found.names)
     left, right = 54.0, shape.width - (LETTER * longest + 16 if shape.named else 22)
     low, high = extent(found)
-    across = pictures_axis(forecast.sizes, forecast.grid[-1], LABEL / (right - left))
+    across = images_axis(forecast.sizes, forecast.grid[-1], LABEL / (right - left))
     up = error_axis(low, high) if view == "error" else accuracy_axis(0.0, high)
     return Frame(left, right, 30.0, shape.height - 44, across, up)
 
@@ -60,7 +60,7 @@ def extent(found: Found) -> tuple[float, float]:
     points = [point for one in forecast.contenders for point in one.points]
     runs = [done.result.test_error for done in found.reported if done.result]
     ends = [one.curve.error[-1] for one in forecast.contenders if one.curve]
-    floor = 0.5 / forecast.test_pictures
+    floor = 0.5 / forecast.test_images
     low = min(max(value, floor) for value in [*(point.low for point in points), *ends])
     high = max([*(point.high for point in points), *runs])
     return low * 0.75, min(1.0, high * 1.12)

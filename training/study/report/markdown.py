@@ -1,4 +1,4 @@
-"""The report as Markdown: the same words, with the plot as a picture beside it."""
+"""The report as Markdown: the same words, with the plot as an image beside it."""
 
 import re
 

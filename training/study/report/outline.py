@@ -46,6 +46,6 @@ def ground(found: Found) -> str:
     sizes, seeds = forecast.sizes, {done.job.seed for done in found.reported}
     return (
         f"{plural(len(found.reported), 'training run')}: {plural(len(sizes), 'size')} from {count(sizes[0])} to "
-        f"{count(sizes[-1])} labelled pictures, {plural(len(seeds), 'seed')} each; {count(forecast.test_pictures)} "
-        f"test pictures that no run learnt from. {back_test(forecast)}"
+        f"{count(sizes[-1])} labelled images, {plural(len(seeds), 'seed')} each; {count(forecast.test_images)} "
+        f"test images that no run learnt from. {back_test(forecast)}"
     )

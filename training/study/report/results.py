@@ -11,7 +11,7 @@ from vitrail.errors import DataError, UsageError
 from vitrail.training.study.jobs import Done, Job, Result, Timing
 from vitrail.training.study.outcomes import outcomes_of
 from vitrail.training.study.plan import Plain
-from vitrail.training.study.resolved_plan import Settled, hash_of
+from vitrail.training.study.resolved_plan import ResolvedPlan, hash_of
 from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.forecast import forecast
 from vitrail.training.study.store import FAILED, PREDICTIONS, RESULT
@@ -29,7 +29,7 @@ class Lost:
 class Found:
     """A study as its folder has it."""
 
-    settled: Settled
+    settled: ResolvedPlan
     hash: str
     reported: tuple[Done, ...]
     trials: tuple[Done, ...]  # of learning rates
@@ -70,12 +70,12 @@ def read_study(folder: Path) -> Found:
     )
 
 
-def read_plan(path: Path) -> tuple[Plain, Settled]:
+def read_plan(path: Path) -> tuple[Plain, ResolvedPlan]:
     if not path.is_file():
         raise UsageError(f"{path.parent} is no study: it has no {path.name}")
     try:
         plain: Plain = json.loads(path.read_text())
-        settled = Settled.from_plain(plain)
+        settled = ResolvedPlan.from_plain(plain)
         changed = plain["hash"] != hash_of({key: value for key, value in plain.items() if key != "hash"})
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise DataError(f"{path} is damaged: no report can say what was planned") from fault
@@ -99,14 +99,14 @@ def read_run(path: Path) -> Done | Lost:
     return done
 
 
-def place(settled: Settled, job: Job) -> tuple[int, int, float, int]:
+def place(settled: ResolvedPlan, job: Job) -> tuple[int, int, float, int]:
     """In tables: contenders as the plan names them, then sizes, rates and seeds, ascending."""
     names = [contender.name for contender in settled.contenders]
     order = names.index(job.contender) if job.contender in names else len(names)
     return order, job.size, job.rate if job.tries else 0.0, job.seed
 
 
-def lost(settled: Settled, runs: Iterable[Done], faults: dict[str, str], seeds: set[int]) -> list[Lost]:
+def lost(settled: ResolvedPlan, runs: Iterable[Done], faults: dict[str, str], seeds: set[int]) -> list[Lost]:
     """Runs that were planned and are not there; seeds that were never begun are told of as a whole."""
     there = {done.job.name for done in runs}
     planned = [

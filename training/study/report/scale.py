@@ -1,4 +1,4 @@
-"""Axes: from labelled pictures and errors to places on a drawing, and which of them to write down."""
+"""Axes: from labelled images and errors to places on a drawing, and which of them to write down."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
 
-def pictures_axis(sizes: Iterable[int], end: float, room: float) -> Axis:
+def images_axis(sizes: Iterable[int], end: float, room: float) -> Axis:
     """Logarithmic, ticks at the sizes that were measured and at the end; `room` is the share that a label takes."""
     values = [float(size) for size in sizes]
     first = values[0]

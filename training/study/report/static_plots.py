@@ -1,11 +1,11 @@
-"""The learning curves as a picture for papers and READMEs, PNG and SVG."""
+"""The learning curves as an image for papers and READMEs, PNG and SVG."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from vitrail.training.study.report.frame import extent
 from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.scale import error_axis, pictures_axis
+from vitrail.training.study.report.scale import error_axis, images_axis
 from vitrail.training.study.report.styles import Look, look
 from vitrail.training.study.statistics.findings import Contender, Forecast
 
@@ -24,7 +24,7 @@ def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         low, high = extent(found)
-        axes.set(xscale="log", yscale="log", xlabel="labelled pictures", ylabel="test error, 90 % intervals")
+        axes.set(xscale="log", yscale="log", xlabel="labelled images", ylabel="test error, 90 % intervals")
         axes.set(xlim=(0.93 * forecast.sizes[0], 1.02 * forecast.grid[-1]), ylim=(low, high))
         axes.axvspan(forecast.sizes[-1], 2 * forecast.grid[-1], color="#000000", alpha=0.05, lw=0)
         for index, one in enumerate(forecast.contenders):
@@ -38,9 +38,9 @@ def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
 
 def draw(axes: "Axes", found: Found, one: Contender, own: Look) -> None:
     grid = found.forecast.grid
-    sizes = [point.pictures for point in one.points]
+    sizes = [point.images for point in one.points]
     if one.curve:
-        far = [index for index, pictures in enumerate(grid) if pictures >= sizes[-1]]
+        far = [index for index, images in enumerate(grid) if images >= sizes[-1]]
         near = slice(0, far[0] + 1)
         axes.fill_between(grid, one.curve.low, one.curve.high, color=own.light, alpha=0.14, lw=0)
         axes.plot(grid[near], one.curve.error[near], color=own.light)
@@ -62,7 +62,7 @@ def dashes(own: Look) -> tuple[float, ...]:
 
 def number(axes: "Axes", forecast: Forecast, low: float, high: float) -> None:
     """The ticks of the page's own drawing."""
-    across, up = pictures_axis(forecast.sizes, forecast.grid[-1], 0.09), error_axis(low, high)
+    across, up = images_axis(forecast.sizes, forecast.grid[-1], 0.09), error_axis(low, high)
     axes.set_xticks([value for value, _ in across.ticks], labels=[word for _, word in across.ticks])
     axes.set_yticks([value for value, _ in up.ticks], labels=[word for _, word in up.ticks])
     axes.minorticks_off()

@@ -5,7 +5,7 @@ from typing import Any
 from vitrail.training.study.report.back_test import off
 from vitrail.training.study.report.formatting import bare, chance, count, decimals, percent_range
 from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.scale import pictures_axis
+from vitrail.training.study.report.scale import images_axis
 from vitrail.training.study.report.sections.ahead import beyond, leader, sureness
 from vitrail.training.study.statistics.findings import Contender, Pair
 from vitrail.training.study.statistics.recommendation import about
@@ -16,50 +16,50 @@ Plain = dict[str, Any]
 def stops(found: Found) -> list[Plain]:
     """One for every place of the grid; `key` marks those at which arrow keys stop."""
     forecast = found.forecast
-    place = pictures_axis(forecast.sizes, forecast.grid[-1], 1).place
+    place = images_axis(forecast.sizes, forecast.grid[-1], 1).place
     keys = {*(float(size) for size in forecast.sizes), *(forecast.grid[index] for index in beyond(forecast))}
     return [
         {
-            "place": round(place(pictures), 5),
-            "title": title(pictures, forecast.sizes),
-            "key": pictures in keys,
-            "measured": pictures in forecast.sizes,
-            "pairs": [lead(pair, index, pictures) for pair in forecast.pairs],
+            "place": round(place(images), 5),
+            "title": title(images, forecast.sizes),
+            "key": images in keys,
+            "measured": images in forecast.sizes,
+            "pairs": [lead(pair, index, images) for pair in forecast.pairs],
             "rows": [row(found, one, index) for one in forecast.contenders],
         }
-        for index, pictures in enumerate(forecast.grid)
+        for index, images in enumerate(forecast.grid)
     ]
 
 
-def title(pictures: float, sizes: tuple[int, ...]) -> str:
-    if pictures in sizes:
-        return f"{count(pictures)} pictures, measured"
-    return f"{about(pictures)} pictures, {'foretold' if pictures > sizes[-1] else 'by the curve'}"
+def title(images: float, sizes: tuple[int, ...]) -> str:
+    if images in sizes:
+        return f"{count(images)} images, measured"
+    return f"{about(images)} images, {'foretold' if images > sizes[-1] else 'by the curve'}"
 
 
 def row(found: Found, one: Contender, index: int) -> Plain | None:
     """Error and accuracy in words, and what the seeds reached; None where nothing is known."""
-    pictures = found.forecast.grid[index]
-    point = next((each for each in one.points if each.pictures == pictures), None)
+    images = found.forecast.grid[index]
+    point = next((each for each in one.points if each.images == images), None)
     if point is not None:
-        results = [done.result for done in found.runs(one.name, point.pictures)]
+        results = [done.result for done in found.runs(one.name, point.images)]
         errors = [result.test_error for result in results if result]
         return both(point.error, point.low, point.high) | {"seeds": [seed(error) for error in errors]}
     if one.curve is None:
         return None
-    return both(one.curve.error[index], one.curve.low[index], one.curve.high[index]) | note(one, pictures)
+    return both(one.curve.error[index], one.curve.low[index], one.curve.high[index]) | note(one, images)
 
 
-def note(one: Contender, pictures: float) -> Plain:
+def note(one: Contender, images: float) -> Plain:
     """Beside whatever is foretold."""
-    if pictures <= one.points[-1].pictures:
+    if images <= one.points[-1].images:
         return {}
     return {"note": f"back-test: {off(one)} points off" if one.back_test else "without a back-test"}
 
 
-def lead(pair: Pair, index: int, pictures: float) -> Plain | None:
+def lead(pair: Pair, index: int, images: float) -> Plain | None:
     """Who of two is ahead here, and how surely: as measured where both were, else as foretold."""
-    point = next((one for one in pair.measured if one.pictures == pictures), None)
+    point = next((one for one in pair.measured if one.images == images), None)
     if point is not None:
         gap, first_ahead = point.gap, point.first_ahead
     elif pair.gap:

@@ -30,7 +30,7 @@ class Hidden:
 class Averaged:
     """One contender's laws, fitted to the measured curve (row 0) and to D draws of it (rows 1…)."""
 
-    largest: int  # labelled pictures where x = 1
+    largest: int  # labelled images where x = 1
     fits: tuple[Fits, ...]
     weights: Floats  # [L]
     hidden: Hidden | None  # None with too few sizes to hide one

@@ -1,4 +1,4 @@
-"""Curves that no forecast should be made from: those that rise with more pictures, and those that no law fits."""
+"""Curves that no forecast should be made from: those that rise with more images, and those that no law fits."""
 
 import numpy as np
 from scipy.special import ndtri
@@ -16,7 +16,7 @@ def ill_behaved(sizes: Floats, errors: Floats, curve: Averaged) -> str | None:
 
 
 def rising(sizes: Floats, errors: Floats) -> str | None:
-    """Whether more pictures surely did worse, for the most striking of all pairs of sizes."""
+    """Whether more images surely did worse, for the most striking of all pairs of sizes."""
     few, many = np.triu_indices(len(sizes), 1)
     rise = errors[:, many] - errors[:, few]  # [1 + D, pairs]
     striking = rise[0] / rise[1:].std(axis=0)
@@ -25,7 +25,7 @@ def rising(sizes: Floats, errors: Floats) -> str | None:
         return None
     before, after = few[worst], many[worst]
     return (
-        f"it errs more with {sizes[after]:.0f} pictures ({errors[0, after]:.1%}) "
+        f"it errs more with {sizes[after]:.0f} images ({errors[0, after]:.1%}) "
         f"than with {sizes[before]:.0f} ({errors[0, before]:.1%})"
     )
 

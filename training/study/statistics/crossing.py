@@ -16,17 +16,17 @@ Kind = Literal["between", "beyond", "before", "none", "undecided", "refused"]
 
 @dataclass(frozen=True)
 class Crossing:
-    """What is known of the crossing, in labelled pictures.
+    """What is known of the crossing, in labelled images.
 
     between: each of the two is surely ahead somewhere; they change places in low…high.
     beyond: up to low `leader` is surely ahead; if the other overtakes, it does so later.
-    before: from high on `leader` is surely ahead; if it ever was behind, it was so with fewer pictures.
-    none: `leader` is surely ahead at both ends, with the fewest pictures and as far as the forecast reaches.
+    before: from high on `leader` is surely ahead; if it ever was behind, it was so with fewer images.
+    none: `leader` is surely ahead at both ends, with the fewest images and as far as the forecast reaches.
     undecided: nobody is surely ahead. refused: one of the two curves is ill-behaved.
     """
 
     kind: Kind
-    leader: int | None = None  # 0 or 1: who is surely ahead where the most pictures are for which somebody is
+    leader: int | None = None  # 0 or 1: who is surely ahead where the most images are for which somebody is
     low: float | None = None
     high: float | None = None
     point: float | None = None  # where the two averaged curves cross, if they do within reach

@@ -9,7 +9,7 @@ from vitrail.training.study.statistics.average import Averaged, averaged, deal
 from vitrail.training.study.statistics.behaviour import ill_behaved
 from vitrail.training.study.statistics.difference import HIGH, LOW
 from vitrail.training.study.statistics.findings import BackTest, Contender, Curve, LawFit, Point
-from vitrail.training.study.statistics.images_needed import NEXT, NextPictures, needed
+from vitrail.training.study.statistics.images_needed import NEXT, NextImages, needed
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 from vitrail.training.study.statistics.seed_spread import cells
 
@@ -92,7 +92,7 @@ def drawn_curve(one: Line, grid: Floats, targets: tuple[float, ...]) -> Curve | 
         tuple(low.tolist()),
         tuple(high.tolist()),
         tuple(needed(target, grid, error, low, high) for target in targets),
-        next_pictures(curve, grid[-1]),
+        next_images(curve, grid[-1]),
     )
 
 
@@ -104,7 +104,7 @@ def laws(curve: Averaged) -> tuple[LawFit, ...]:
     )
 
 
-def next_pictures(curve: Averaged, end: float) -> NextPictures | None:
+def next_images(curve: Averaged, end: float) -> NextImages | None:
     """What the next thousand bring after the largest size, if the end of reach is not before."""
     if curve.largest + NEXT > end:
         return None
@@ -112,7 +112,7 @@ def next_pictures(curve: Averaged, end: float) -> NextPictures | None:
     gain = curve.draws(sizes)
     low, high = band((gain[:, 0] - gain[:, 1])[:, None])
     here, there = curve.measured(sizes)
-    return NextPictures(NEXT, float(here - there), float(low[0]), float(high[0]))
+    return NextImages(NEXT, float(here - there), float(low[0]), float(high[0]))
 
 
 def back_test(one: Line, measured: tuple[Point, ...]) -> BackTest | None:

@@ -1,4 +1,4 @@
-"""Two contenders at one size, compared picture by picture: the gap, its interval, who is ahead and how surely."""
+"""Two contenders at one size, compared image by image: the gap, its interval, who is ahead and how surely."""
 
 from dataclasses import dataclass
 
@@ -48,15 +48,15 @@ class Gap:
 def gap(outcomes: Outcomes, spread: SeedSpread, first: int, second: int, size: int) -> Gap | None:
     """The gap at the size of this index; None where one of the two was not run.
 
-    Pictures are paired: what both find hard cancels out of the scatter. One picture's worth of scatter is added, so
-    that two contenders that differ on no picture are not said to be equal for certain.
+    Images are paired: what both find hard cancels out of the scatter. One image's worth of scatter is added, so
+    that two contenders that differ on no image are not said to be equal for certain.
     """
     runs = outcomes.runs[[first, second], size]
     if not runs.all():
         return None
     share = outcomes.shares[[first, second], size]  # [2, T]
     apart = share[0] - share[1]
-    count = outcomes.pictures
-    pictures = ((apart**2).sum() + 1) / (count + 1) - apart.mean() ** 2
+    count = outcomes.images
+    images = ((apart**2).sum() + 1) / (count + 1) - apart.mean() ** 2
     seeds = (spread.sigma[:, [first, second], size] ** 2 / runs).sum(axis=1)  # [P]
-    return Gap(float(apart.mean()), np.sqrt(pictures / count + seeds), spread.probability)
+    return Gap(float(apart.mean()), np.sqrt(images / count + seeds), spread.probability)

@@ -1,7 +1,7 @@
-"""Errors as another study might have measured them: other test pictures for all runs alike, and other seeds.
+"""Errors as another study might have measured them: other test images for all runs alike, and other seeds.
 
-Pictures are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree
-on stays in. Two half pictures, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep
+Images are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree
+on stays in. Two half images, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep
 an error away from 0 and 1, and with runs that agree on everything the draws are exactly Beta(wrong + ½, right + ½).
 Seeds then move each mean, by a step in log-odds so that it stays between 0 and 1.
 """
@@ -11,14 +11,14 @@ import numpy as np
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 from vitrail.training.study.statistics.seed_spread import SeedSpread
 
-CHUNK = 256  # draws at a time, so that the weights of many test pictures fit in memory
+CHUNK = 256  # draws at a time, so that the weights of many test images fit in memory
 
 
 def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
     """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
     missing = outcomes.runs == 0
-    shares = np.nan_to_num(outcomes.shares).reshape(-1, outcomes.pictures)
-    errors = drawn_pictures(shares, count, random).reshape(count, *missing.shape)
+    shares = np.nan_to_num(outcomes.shares).reshape(-1, outcomes.images)
+    errors = drawn_images(shares, count, random).reshape(count, *missing.shape)
     seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
     measured = measured_errors(outcomes)
     slope = measured * (1 - measured)  # of the error against its log-odds
@@ -28,8 +28,8 @@ def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.r
     return np.asarray(errors)
 
 
-def drawn_pictures(shares: Floats, count: int, random: np.random.Generator) -> Floats:
-    """Weighted means of shares [K, T] under random weights of the T pictures, [D, K]."""
+def drawn_images(shares: Floats, count: int, random: np.random.Generator) -> Floats:
+    """Weighted means of shares [K, T] under random weights of the T images, [D, K]."""
     table = np.ascontiguousarray(shares.T, np.float32)
     parts = []
     for start in range(0, count, CHUNK):
@@ -42,4 +42,4 @@ def drawn_pictures(shares: Floats, count: int, random: np.random.Generator) -> F
 
 def measured_errors(outcomes: Outcomes) -> Floats:
     """The mean of those draws, [C, S]: the share of mistakes, half a mistake and half a hit added."""
-    return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.pictures + 1))
+    return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.images + 1))

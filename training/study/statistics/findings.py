@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from vitrail.training.study.statistics.crossing import Crossing
-from vitrail.training.study.statistics.images_needed import Needed, NextPictures
+from vitrail.training.study.statistics.images_needed import Needed, NextImages
 
 
 @dataclass(frozen=True)
 class Point:
     """One contender at one size, as measured."""
 
-    pictures: int
+    images: int
     seeds: int
     error: float
     low: float
@@ -34,7 +34,7 @@ class LawFit:
 class BackTest:
     """The largest size hidden, foretold from the smaller ones, and then looked at."""
 
-    pictures: int
+    images: int
     foretold: float
     low: float
     high: float
@@ -51,7 +51,7 @@ class Curve:
     low: tuple[float, ...]
     high: tuple[float, ...]
     needed: tuple[Needed, ...]
-    next_pictures: NextPictures | None  # None where they lie beyond reach
+    next_images: NextImages | None  # None where they lie beyond reach
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Contender:
 class SizeGap:
     """Two contenders at a size where both were measured: error of the first less that of the second."""
 
-    pictures: int
+    images: int
     gap: float
     low: float
     high: float
@@ -94,12 +94,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study tells. All intervals are 90 % ones, all errors shares of test pictures."""
+    """What a study tells. All intervals are 90 % ones, all errors shares of test images."""
 
     sizes: tuple[int, ...]
-    test_pictures: int
+    test_images: int
     reach: float  # the grid ends at so many times the largest size; nothing is said beyond
     draws: int
-    grid: tuple[float, ...]  # labelled pictures
+    grid: tuple[float, ...]  # labelled images
     contenders: tuple[Contender, ...]
     pairs: tuple[Pair, ...]

@@ -30,7 +30,7 @@ def forecast(
     sigma = spread.typical()
     return Forecast(
         outcomes.sizes,
-        outcomes.pictures,
+        outcomes.images,
         reach,
         draws,
         tuple(grid.tolist()),

@@ -1,4 +1,4 @@
-"""How many labelled pictures a wanted accuracy takes, and what the next thousand are worth."""
+"""How many labelled images a wanted accuracy takes, and what the next thousand are worth."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ NEXT = 1000
 
 @dataclass(frozen=True)
 class Needed:
-    """Labelled pictures for an accuracy; the smallest size measured stands for itself and all below it."""
+    """Labelled images for an accuracy; the smallest size measured stands for itself and all below it."""
 
     accuracy: float
-    pictures: float | None  # None: not within reach
+    images: float | None  # None: not within reach
     low: float | None  # None: not even with luck
     high: float | None  # None: perhaps not within reach
 
 
 @dataclass(frozen=True)
-class NextPictures:
-    """What `pictures` more bring beyond the largest size: accuracy gained, with its interval."""
+class NextImages:
+    """What `images` more bring beyond the largest size: accuracy gained, with its interval."""
 
-    pictures: int
+    images: int
     gain: float
     low: float
     high: float

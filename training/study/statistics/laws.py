@@ -1,4 +1,4 @@
-"""The four laws of error against labelled pictures, each linear once its non-linear numbers are chosen.
+"""The four laws of error against labelled images, each linear once its non-linear numbers are chosen.
 
 x = n / N, with N the largest size measured. All non-linear numbers lie on a written grid: to fit is then to solve one
 small linear problem for every point of the grid and keep the best, which goes for thousands of curves at once.

@@ -1,4 +1,4 @@
-"""What a study measured: for every run, which test pictures it got wrong."""
+"""What a study measured: for every run, which test images it got wrong."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,15 +14,15 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Answers of all runs to the same test pictures, in the same order everywhere.
+    """Answers of all runs to the same test images, in the same order everywhere.
 
     A run that is missing is False in `done`; what `wrong` says of it is not looked at.
     """
 
     contenders: tuple[str, ...]
-    sizes: tuple[int, ...]  # ascending, labelled pictures
+    sizes: tuple[int, ...]  # ascending, labelled images
     seeds: tuple[int, ...]
-    wrong: Flags  # [contender, size, seed, test picture]
+    wrong: Flags  # [contender, size, seed, test image]
     done: Flags = field(default_factory=lambda: np.ones(0, np.bool_))  # [contender, size, seed]; all, if not given
 
     def __post_init__(self) -> None:
@@ -35,14 +35,14 @@ class Outcomes:
                 f"and marks of finished runs {self.done.shape}"
             )
         if self.wrong.shape[3] == 0:
-            raise DataError("a study needs test pictures")
+            raise DataError("a study needs test images")
         if list(self.sizes) != sorted({size for size in self.sizes if size > 0}):
             raise DataError(f"sizes must be positive, ascending and different: {self.sizes}")
         if len(set(self.contenders)) < len(self.contenders) or len(set(self.seeds)) < len(self.seeds):
             raise DataError(f"contenders and seeds must be different: {self.contenders}, {self.seeds}")
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return int(self.wrong.shape[3])
 
     @cached_property
@@ -52,7 +52,7 @@ class Outcomes:
 
     @cached_property
     def shares(self) -> Floats:
-        """How large a share of the seeds got each picture wrong, [C, S, T]; NaN where there is no run."""
+        """How large a share of the seeds got each image wrong, [C, S, T]; NaN where there is no run."""
         hits = np.einsum("csrt,csr->cst", self.wrong, self.done, dtype=np.float64)
         with np.errstate(invalid="ignore"):
             return np.asarray(hits / self.runs[:, :, None])

@@ -1,7 +1,7 @@
 """How far runs that differ only by their seed lie apart, told by all sizes and contenders together.
 
-Run r of a cell errs on a share e_r of the test pictures. Two runs differ by their seeds, and because each picture is
-answered by chance: E[var e_r] = σ² + w, with w the mean over pictures of p(1−p), divided by their number. Three seeds
+Run r of a cell errs on a share e_r of the test images. Two runs differ by their seeds, and because each image is
+answered by chance: E[var e_r] = σ² + w, with w the mean over images of p(1−p), divided by their number. Three seeds
 say little about one cell's σ, so all cells speak about one rule, σ = κ·(e/0.1)^γ·0.1. What they leave open stays open:
 κ and γ have a posterior on a grid, and whoever needs a σ takes it from there. That is the small-sample correction: with
 one known γ and no w, the mean of a cell would follow Student's t.
@@ -49,8 +49,8 @@ def seed_spread(outcomes: Outcomes) -> SeedSpread:
 
 
 def cells(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:
-    """Of each cell: variance between runs' errors, the part that pictures answered by chance explain, mean error."""
-    count = outcomes.pictures
+    """Of each cell: variance between runs' errors, the part that images answered by chance explain, mean error."""
+    count = outcomes.images
     runs = outcomes.runs
     error = outcomes.wrong.mean(axis=3)  # [C, S, R]
     with np.errstate(invalid="ignore", divide="ignore"):

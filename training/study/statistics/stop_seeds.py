@@ -3,7 +3,7 @@
 The question is who is ahead at the largest size. A full study of R seeds answers it when a contender is truly ahead of
 each other one with the probability `sure` (0.95, say), else with 'undecided'. Looking more often at the same bound
 would err more often, so each look may only spend what is due of 1 − sure: (information so far / of the full study)².
-More seeds lessen the scatter that comes from seeds, not that from test pictures: where pictures weigh most, the first
+More seeds lessen the scatter that comes from seeds, not that from test images: where images weigh most, the first
 look knows almost as much as the last and may spend almost all. A study also stops where the rest is unlikely to name
 anybody.
 """
@@ -90,7 +90,7 @@ class Duel:
 
 
 def duel(outcomes: Outcomes, spread: SeedSpread, first: int, second: int) -> Duel:
-    """Each seed brings its own scatter, and the chance in how single pictures are answered."""
+    """Each seed brings its own scatter, and the chance in how single images are answered."""
     now = gap(outcomes, spread, first, second, len(outcomes.sizes) - 1)
     assert now is not None  # both have runs at the largest size
     within = cells(outcomes)[1][[first, second], -1].sum()

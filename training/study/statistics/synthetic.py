@@ -1,7 +1,7 @@
-"""Studies whose truth is known: pairs of laws, and test pictures that are answered as real networks answer them.
+"""Studies whose truth is known: pairs of laws, and test images that are answered as real networks answer them.
 
-Picture i is got wrong by run r when √ρ·d_i + √ρ'·d_ci + √(1−ρ−ρ')·ε_ir falls below the quantile of the run's error p_r:
-all runs find the same pictures hard (d_i), those of one contender somewhat more so (d_ci), and what is left is chance.
+Image i is got wrong by run r when √ρ·d_i + √ρ'·d_ci + √(1−ρ−ρ')·ε_ir falls below the quantile of the run's error p_r:
+all runs find the same images hard (d_i), those of one contender somewhat more so (d_ci), and what is left is chance.
 The share of mistakes is then exactly p_r on average, and runs agree with each other as far as ρ and ρ' say. The run's
 error is the law's value, moved by its seed: f(n)·(1 + spread(f)·z) with z standard normal, cut at ±2.5.
 """
@@ -79,20 +79,20 @@ PAIRS = (
     Pair("crossing at the largest size, POW3 and POW3", pow3(0.01, 3.4, 0.42), pow3(0.088, 2.0, 0.5), 0.04, -0.4),
 )
 
-# Each pair with 3 or 5 seeds and 400 or 4,000 test pictures, as (index of the pair, seeds, test pictures).
+# Each pair with 3 or 5 seeds and 400 or 4,000 test images, as (index of the pair, seeds, test images).
 KINDS = tuple(product(range(len(PAIRS)), (3, 5), (400, 4000)))
 # Of each pair one of them, in turn: what a test without much time looks at.
 SOME_KINDS = tuple(kind for number, kind in enumerate(KINDS) if number % 4 == kind[0] % 4)
 
 
-def study(pair: Pair, seeds: int, pictures: int, random: np.random.Generator) -> Outcomes:
+def study(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> Outcomes:
     """One study of the pair as it might come out."""
     truth = pair.truth(np.array(SIZES, float))[:, :, None]  # [2, S, 1]
     spread = pair.seed_spread * (truth / 0.1) ** pair.seed_power
     error = truth * (1 + spread * np.clip(random.standard_normal((*truth.shape[:2], seeds)), -2.5, 2.5))
-    hard = np.sqrt(pair.shared) * random.standard_normal(pictures, np.float32)
-    own = np.sqrt(pair.own) * random.standard_normal((2, 1, 1, pictures), np.float32)
-    chance = random.standard_normal((*error.shape, pictures), np.float32)
+    hard = np.sqrt(pair.shared) * random.standard_normal(images, np.float32)
+    own = np.sqrt(pair.own) * random.standard_normal((2, 1, 1, images), np.float32)
+    chance = random.standard_normal((*error.shape, images), np.float32)
     chance *= np.float32(np.sqrt(1 - pair.shared - pair.own))
     wrong = hard + own + chance < ndtri(error)[..., None].astype(np.float32)
     return Outcomes(("first", "second"), SIZES, tuple(range(seeds)), wrong)

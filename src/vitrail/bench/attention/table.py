@@ -23,7 +23,7 @@ def head(report: Report) -> str:
     threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     return (
-        f"forward and backward of 1 picture, width {report.width}, {report.heads} heads, float32, {threads}\n"
+        f"forward and backward of 1 image, width {report.width}, {report.heads} heads, float32, {threads}\n"
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB\n"
         f"{report.date}\n"
         f"{versions}"

@@ -27,7 +27,7 @@ class View:
 
 
 def find_photos(folder: str | Path) -> list[Path]:
-    """All pictures of the folder, by name: the name tells photographs apart."""
+    """All images of the folder, by name: the name tells photographs apart."""
     if not Path(folder).is_dir():
         raise DataError(f"there is no folder of photographs at {folder}")
     found = sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in EXTENSIONS and file.is_file())
@@ -47,20 +47,20 @@ def large_enough(photos: list[Path], least: int = LEAST_VIEW) -> list[Path]:
 
 
 def pixels_of(photo: Path) -> int:
-    with Image.open(photo) as picture:
-        return picture.width * picture.height
+    with Image.open(photo) as image:
+        return image.width * image.height
 
 
-def as_jpeg(picture: Image.Image, quality: int, subsampling: int = 2) -> bytes:
+def as_jpeg(image: Image.Image, quality: int, subsampling: int = 2) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality, subsampling=subsampling)
+    image.save(file, "JPEG", quality=quality, subsampling=subsampling)
     return file.getvalue()
 
 
 def from_camera(photo: Path, width: int, height: int, quality: int) -> bytes:
     """The photograph as a JPEG of so many pixels."""
-    picture = decode(photo.read_bytes())
-    return as_jpeg(picture.resize((width, height), Image.Resampling.LANCZOS), quality)
+    image = decode(photo.read_bytes())
+    return as_jpeg(image.resize((width, height), Image.Resampling.LANCZOS), quality)
 
 
 def cut_views(photos: list[Path], count: int, seed: int, least: int = LEAST_VIEW) -> Iterator[View]:
@@ -86,7 +86,7 @@ def draw_view(sides: tuple[int, int], random: np.random.Generator, least: int) -
 
 
 def write_views(views: Iterator[View], folder: Path) -> int:
-    """As a folder of pictures with one folder a photograph, which `vitrail fit` reads; says how many."""
+    """As a folder of images with one folder a photograph, which `vitrail fit` reads; says how many."""
     count = 0
     for view in views:
         (folder / view.photo).mkdir(parents=True, exist_ok=True)

@@ -62,9 +62,9 @@ class Plan:
         if self.rounds < LEAST_ROUNDS:
             raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
         if not self.batches or min(self.batches) < 1:
-            raise UsageError("a batch holds at least 1 picture")
+            raise UsageError("a batch holds at least 1 image")
         if self.size < 1:
-            raise UsageError(f"a picture has a size of at least 1 pixel, not {self.size}")
+            raise UsageError(f"an image has a size of at least 1 pixel, not {self.size}")
         if self.seconds <= 0:
             raise UsageError("a round takes more than 0 seconds")
         if self.threads is not None and self.threads < 1:
@@ -270,10 +270,10 @@ def with_preprocessing(measured: Measured, field: Field, threads: int) -> Measur
     return replace(measured, preprocessing=preprocessing_share(field.folder / f"{OURS}.onnx", canvases, threads))
 
 
-def result_of(name: str, pictures: int, rounds: Times, error: float) -> Result:
+def result_of(name: str, images: int, rounds: Times, error: float) -> Result:
     taken = typical(1000 * seconds for seconds in rounds[name])
     ratio = typical(speed_ratios(rounds[OURS], rounds[name]))
-    return Result(name, taken, 1000 * pictures / taken.value, error, ratio)
+    return Result(name, taken, 1000 * images / taken.value, error, ratio)
 
 
 def first_line(fault: RuntimeError) -> str:

@@ -1,4 +1,4 @@
-"""The one network that all contenders compute, and the pictures that all are given."""
+"""The one network that all contenders compute, and the images that all are given."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CLASSES = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """The same pictures twice: as canvases, and as the pixels that a network reads."""
+    """The same images twice: as canvases, and as the pixels that a network reads."""
 
     canvases: NDArray[np.uint8]  # [N, size, size, 3]
     pixels: NDArray[np.float32]  # [N, 3, size, size], normalised
@@ -32,7 +32,7 @@ def seeded_network(name: str, size: int, seed: int) -> nn.Module:
     network = ViT(name=name).build(CLASSES, size)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     if patch is not None and (size % patch[0] or size % patch[1]):
-        raise UsageError(f"patches of {patch[0]} do not divide a picture of {size}: choose another --size")
+        raise UsageError(f"patches of {patch[0]} do not divide an image of {size}: choose another --size")
     redraw(network, torch.Generator().manual_seed(seed))
     return network.eval()
 
@@ -50,9 +50,9 @@ def redraw(network: nn.Module, generator: torch.Generator) -> None:
                 weights.copy_(noise / weights[0].numel() ** 0.5)
 
 
-def seeded_batch(rule: InputRule, pictures: int, seed: int) -> Batch:
+def seeded_batch(rule: InputRule, images: int, seed: int) -> Batch:
     random = np.random.default_rng(seed)
-    canvases = random.integers(0, 256, (pictures, rule.size, rule.size, 3), np.uint8)
+    canvases = random.integers(0, 256, (images, rule.size, rule.size, 3), np.uint8)
     with torch.inference_mode():
         pixels: NDArray[np.float32] = Input(rule)(torch.from_numpy(canvases)).contiguous().numpy()
     return Batch(canvases, pixels)

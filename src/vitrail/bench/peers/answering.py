@@ -1,4 +1,4 @@
-"""What every peer's server does with a picture: one code for all, so that servers differ and nothing else."""
+"""What every peer's server does with an image: one code for all, so that servers differ and nothing else."""
 
 import io
 import json
@@ -34,11 +34,11 @@ class Model:
     def canvas(self, data: bytes) -> Canvas:
         return self.fit(Image.open(io.BytesIO(data)))
 
-    def fit(self, picture: Image.Image) -> Canvas:
-        """A picture squashed to [size, size, 3]; a JPEG is decoded at no less than twice that, as ours is."""
-        if min(picture.size) > 2 * self.size:
-            picture.draft("RGB", (2 * self.size, 2 * self.size))
-        return np.array(picture.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR))
+    def fit(self, image: Image.Image) -> Canvas:
+        """An image squashed to [size, size, 3]; a JPEG is decoded at no less than twice that, as ours is."""
+        if min(image.size) > 2 * self.size:
+            image.draft("RGB", (2 * self.size, 2 * self.size))
+        return np.array(image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR))
 
     def predictions(self, canvases: list[Canvas]) -> list[dict[str, Any]]:
         """The most probable classes of each canvas, computed as one batch."""

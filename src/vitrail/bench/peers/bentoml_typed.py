@@ -1,4 +1,4 @@
-"""BentoML's own typed API, as its guide says: a picture in, JSON out, as many at once as there are cores."""
+"""BentoML's own typed API, as its guide says: an image in, JSON out, as many at once as there are cores."""
 
 from typing import Any
 

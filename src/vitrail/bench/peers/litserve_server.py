@@ -9,7 +9,7 @@ from fastapi import Request
 
 
 class Classify(litserve.LitAPI):
-    """Decoded in `batch`, whose pool takes the pictures of a batch together; `decode_request` has them one by one."""
+    """Decoded in `batch`, whose pool takes the images of a batch together; `decode_request` has them one by one."""
 
     def setup(self, device: Any) -> None:
         self.model = Model()

@@ -19,10 +19,10 @@ class Classify(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        pictures = Base64Codec.decode_input(payload.inputs[0])
+        images = Base64Codec.decode_input(payload.inputs[0])
         loop = asyncio.get_running_loop()
         canvases = await asyncio.gather(
-            *(loop.run_in_executor(self.threads, self.model.canvas, picture) for picture in pictures)
+            *(loop.run_in_executor(self.threads, self.model.canvas, image) for image in images)
         )
         rows = await loop.run_in_executor(self.threads, self.model.predictions, list(canvases))
         answer = StringCodec.encode_output("labels", [json.dumps(row) for row in rows])

@@ -31,7 +31,7 @@ class Turn:
     """What was computed, and what that took."""
 
     batch: int
-    pictures: int
+    images: int
     seconds: float
     cpu: float
 
@@ -39,10 +39,10 @@ class Turn:
 class Bare:
     """Decodes the next batch in threads while this one runs: all cores are busy, and nobody is served."""
 
-    def __init__(self, model: Path, pictures: list[bytes]) -> None:
+    def __init__(self, model: Path, images: list[bytes]) -> None:
         self.model = Classifier(model, "cpu")
         self.decoders = ThreadPoolExecutor(usable_cores())
-        self.pictures = cycle(pictures)
+        self.images = cycle(images)
 
     def compute(self, batch: int, seconds: float) -> Turn:
         coming = self.decode(batch)
@@ -55,17 +55,17 @@ class Bare:
         return Turn(batch, done, perf_counter() - begin, process_time() - cpu)
 
     def decode(self, batch: int) -> "Iterator[np.ndarray]":
-        return self.decoders.map(self.model.fit, list(islice(self.pictures, batch)))
+        return self.decoders.map(self.model.fit, list(islice(self.images, batch)))
 
     def best_batch(self) -> int:
-        """The size at which most pictures a second are computed."""
+        """The size at which most images a second are computed."""
         turns = [self.compute(batch, TRIAL) for batch in BATCHES]
-        return max(turns, key=lambda turn: turn.pictures / turn.seconds).batch
+        return max(turns, key=lambda turn: turn.images / turn.seconds).batch
 
 
 @contextmanager
-def session_process(model: Path, pictures: Sequence[Path]) -> "Iterator[BareProcess]":
-    command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, pictures)]
+def session_process(model: Path, images: Sequence[Path]) -> "Iterator[BareProcess]":
+    command = [sys.executable, "-m", "vitrail.bench.serve.bare", str(model), *map(str, images)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -95,8 +95,8 @@ class BareProcess:
         return Turn(**json.loads(line))
 
 
-def main(model: str, *pictures: str) -> None:
-    bare = Bare(Path(model), [Path(each).read_bytes() for each in pictures])
+def main(model: str, *images: str) -> None:
+    bare = Bare(Path(model), [Path(each).read_bytes() for each in images])
     batch = bare.best_batch()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(asdict(bare.compute(batch, float(line)))) + "\n")

@@ -25,10 +25,10 @@ def run_load(order: Order) -> Load:
     return Load(**said | {"samples": [Sample(*each) for each in said["samples"]]})
 
 
-def multipart(picture: bytes) -> tuple[str, bytes]:
-    """A form with the picture as its file `image`: what curl -F sends."""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="picture.jpg"\r\n'
-    body = f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+def multipart(image: bytes) -> tuple[str, bytes]:
+    """A form with the image as its file `image`: what curl -F sends."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="image.jpg"\r\n'
+    body = f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()
     return f"multipart/form-data; boundary={BOUNDARY}", body
 
 

@@ -80,7 +80,7 @@ def expected_predictions(field: Field) -> list[Prediction]:
     """What the file itself says of each upload: all classes."""
     model = Classifier(field.model, "cpu")
     if model.card.input.resize != "squash":
-        raise UsageError(f"peers' servers squash pictures; this model wants them by '{model.card.input.resize}'")
+        raise UsageError(f"peers' servers squash images; this model wants them by '{model.card.input.resize}'")
     canvases = (model.fit(upload) for upload in field.uploads)
     rows = (model.answer(canvas[None]).probabilities[0] for canvas in canvases)
     return [dict(enumerate(map(float, row))) for row in rows]

@@ -127,7 +127,7 @@ class Crowd:
 
 
 async def closed(order: Order) -> Load:
-    """Each caller sends the next picture as soon as the last one is answered."""
+    """Each caller sends the next image as soon as the last one is answered."""
     crowd = Crowd(order)
 
     async def one_after_another() -> None:

@@ -59,11 +59,11 @@ class Report:
 def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
     """The parts that are asked for, all with the same file and the same uploads."""
     model = Classifier(plan.model, "cpu")
-    pictures = uploads(model.card.input.size, plan.seed)
+    images = uploads(model.card.input.size, plan.seed)
     found: dict[str, Any] = {"absent": (), "bare_batch": None, "load": (), "held": {}, "overload": None, "start": None}
     found["attacks"] = ()
     with TemporaryDirectory() as folder:
-        field = Field(Path(plan.model), pictures, Path(plan.peers), Path(folder))
+        field = Field(Path(plan.model), images, Path(plan.peers), Path(folder))
         if "load" in plan.parts:
             found |= load(plan, field, tell)
         if "overload" in plan.parts:
@@ -76,7 +76,7 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
     return Report(
         plan=plan,
         subject=Subject(
-            model.sha256, model.card.parameters, model.card.input.size, sum(map(len, pictures)) // len(pictures)
+            model.sha256, model.card.parameters, model.card.input.size, sum(map(len, images)) // len(images)
         ),
         machine=this_machine(),
         versions=installed_versions(PACKAGES),

@@ -25,8 +25,8 @@ OURS = "vitrail"
 PATIENCE = 120.0  # seconds to be ready, and again to end
 
 Prediction = dict[int, float]  # class index → probability
-Request = Callable[[bytes], tuple[str, bytes]]  # a picture → content type and body
-Reading = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one picture
+Request = Callable[[bytes], tuple[str, bytes]]  # an image → content type and body
+Reading = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one image
 
 
 def of_object(answer: Any) -> Prediction:
@@ -43,9 +43,9 @@ def of_protocol(answer: Any) -> Prediction:
     return of_list([json.loads(answer["outputs"][0]["data"][0])])
 
 
-def in_protocol(picture: bytes) -> tuple[str, bytes]:
-    """Open Inference Protocol, JSON: all that MLServer takes. The picture as base64 in an input of type BYTES."""
-    data = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(picture).decode()]}
+def in_protocol(image: bytes) -> tuple[str, bytes]:
+    """Open Inference Protocol, JSON: all that MLServer takes. The image as base64 in an input of type BYTES."""
+    data = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}
     return "application/json", json.dumps({"inputs": [data | {"parameters": {"content_type": "base64"}}]}).encode()
 
 
@@ -111,8 +111,8 @@ class Running:
     def processes(self) -> list[int]:
         return family(self.leader)
 
-    def predict(self, picture: bytes) -> Prediction:
-        status, body = ask(self.port, "POST", self.server.path, *self.server.request(picture))
+    def predict(self, image: bytes) -> Prediction:
+        status, body = ask(self.port, "POST", self.server.path, *self.server.request(image))
         if status != 200:
             raise VitrailError(
                 f"{self.server.name} answers with status {status}: {body[:200].decode(errors='replace')}"

@@ -103,7 +103,7 @@ def turn_of(load: Load) -> Turn:
 
 def bare_turn(bare: BareProcess, seconds: float) -> Turn:
     done = bare.compute(seconds)
-    return Turn(done.pictures / done.seconds, 1000 * done.cpu / done.pictures, None, None, 0, 0.0)
+    return Turn(done.images / done.seconds, 1000 * done.cpu / done.images, None, None, 0, 0.0)
 
 
 def result_of(name: str, turns: dict[str, list[Turn]]) -> Result:

@@ -11,7 +11,7 @@ QUALITY = 90
 
 
 def uploads(canvas: int, seed: int) -> list[bytes]:
-    """Pictures of 4 : 3 whose shorter side is twice the canvas: 597 × 448 for a canvas of 224."""
+    """Images of 4 : 3 whose shorter side is twice the canvas: 597 × 448 for a canvas of 224."""
     height = 2 * canvas
     random = np.random.default_rng(seed)
     return [encoded(clouds(random, height, height * 4 // 3)) for _ in range(COUNT)]

@@ -13,7 +13,7 @@ ATTENTION = "softmax,additive,relu,linear,window reach=1,dilated reach=1,graph,g
 ABOUT = """Fit a small ViT from scratch in each form of one of its parts, all else equal, and compare.
 
   vitrail bench forms --data.path digits --data.size 8 --patch 1
-  vitrail bench forms --data.path fashion-mnist --data.size 28 --patch 4 --pictures 10000 --steps 800
+  vitrail bench forms --data.path fashion-mnist --data.size 28 --patch 4 --images 10000 --steps 800
   vitrail bench forms --vary positions --forms none,learned,sincos2d,rope
 
 A form is a name, or a name with settings: 'window reach=2'. Each fit has one thread; --workers of them run at once."""
@@ -23,12 +23,12 @@ def main(args: Sequence[str]) -> int:
     if find_spec("jsonargparse") is None or find_spec("torch") is None:
         raise VitrailError("`vitrail bench forms` needs pip install 'vitrail[cpu,train,export]'")
     parser = config_parser("bench forms", ABOUT)
-    parser.add_argument("--data.path", type=str, default="digits", help="pictures, as `vitrail fit` takes them")
+    parser.add_argument("--data.path", type=str, default="digits", help="images, as `vitrail fit` takes them")
     parser.add_argument("--data.size", type=int, default=8, help="side of the canvas in pixels")
     parser.add_argument("--patch", type=int, default=1, help="side of a patch in pixels")
-    parser.add_argument("--pictures", type=int | None, help="use only so many pictures for training")
+    parser.add_argument("--images", type=int | None, help="use only so many images for training")
     parser.add_argument("--steps", type=int, default=300, help="of each fit")
-    parser.add_argument("--batch", type=int, default=128, help="pictures a step")
+    parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--rate", type=float, default=0.002, help="the highest learning rate")
     parser.add_argument("--vary", type=str, default="attention", help="which argument of the ViT differs")
     parser.add_argument("--forms", type=str, default=ATTENTION, help="its forms, with commas between them")
@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> int:
         path=options.data.path,
         size=options.data.size,
         patch=options.patch,
-        pictures=options.pictures,
+        images=options.images,
         steps=options.steps,
         batch=options.batch,
         rate=options.rate,

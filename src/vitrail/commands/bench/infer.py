@@ -15,7 +15,7 @@ ABOUT = """Measure how fast one network answers, computed in many ways with the 
 
 Contenders: the file of `vitrail export`, those of timm's and (after `make peers`) of optimum's exporter, torch eager
 and torch.compile. Whose logits are not the network's is left out. All take turns in shuffled order, round by round;
-ratios are taken within a round. Our file takes uint8 pictures and normalises them itself; to the others normalised
+ratios are taken within a round. Our file takes uint8 images and normalises them itself; to the others normalised
 pixels are handed, which favours them, unless the table says otherwise."""
 
 
@@ -24,7 +24,7 @@ def main(args: Sequence[str]) -> int:
         raise VitrailError("`vitrail bench infer` needs pip install 'vitrail[cpu,train,export]'")
     parser = config_parser("bench infer", ABOUT)
     parser.add_argument("--name", type=str, default="vit_tiny_patch16_224", help="any ViT of timm")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures in pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images in pixels")
     parser.add_argument(
         "--batches", type=str | int | list[int] | None, help="batch sizes, such as 1,8 (the default; on a GPU 64)"
     )
@@ -32,7 +32,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=0.4, help="how long one turn takes")
     parser.add_argument("--threads", type=int | None, help="threads of everybody; by default one a usable core")
     parser.add_argument("--provider", type=str, default="cpu", choices=["cpu", "cuda"], help="where to compute")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, pictures and the order of turns")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order of turns")
     parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     options = read(parser, args)

@@ -14,7 +14,7 @@ ABOUT = """Measure how servers of one model file bear load, all on this machine'
   vitrail bench serve --model model.onnx --parts load --connections 16,64 --json load.json
 
 load      our server and (after `make peers`) LitServe, FastAPI + onnxruntime, BentoML's own APIs and MLServer, with
-          the same file, options and pictures, and the bare onnxruntime session with the same decoding as the ceiling
+          the same file, options and images, and the bare onnxruntime session with the same decoding as the ceiling
 overload  our server at 80 % and 200 % of what it can bear, with callers who do not wait for each other
 start     seconds to be ready beside a BentoML service without a model, and again once the worker is killed; and what
           is held at rest
@@ -36,7 +36,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one turn takes")
     parser.add_argument("--overload_seconds", type=float, default=120.0, help="how long 80 and 200 percent last each")
     parser.add_argument("--attackers", type=str | None, help="which of them (default: all), with commas between them")
-    parser.add_argument("--seed", type=int, default=0, help="of pictures, calls and the order of turns")
+    parser.add_argument("--seed", type=int, default=0, help="of images, calls and the order of turns")
     parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     options = read(parser, args)

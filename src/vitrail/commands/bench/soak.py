@@ -23,7 +23,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long")
     parser.add_argument("--stretch", type=float, default=20.0, help="seconds of load between two looks")
-    parser.add_argument("--seed", type=int, default=0, help="of pictures")
+    parser.add_argument("--seed", type=int, default=0, help="of images")
     parser.add_argument("--json", type=str | None, help="also write every look into this file")
     options = read(parser, args)
     if options.model is None:

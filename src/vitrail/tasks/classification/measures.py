@@ -1,4 +1,4 @@
-"""How good a classifier is on test pictures: shares with intervals, macro-F1, each class."""
+"""How good a classifier is on test images: shares with intervals, macro-F1, each class."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class ClassMeasure:
     precision: float
     recall: float
     f1: float
-    pictures: int
+    images: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def per_class(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def macro_f1_interval(confusion: NDArray[np.int64]) -> tuple[float, float]:
-    """The 95 % bootstrap interval: drawing pictures anew is drawing the cells of the confusion matrix anew."""
+    """The 95 % bootstrap interval: drawing images anew is drawing the cells of the confusion matrix anew."""
     count = int(confusion.sum())
     draws = np.random.default_rng(0).multinomial(count, confusion.ravel() / count, DRAWS)
     f1 = per_class(draws.reshape(-1, *confusion.shape))[2].mean(axis=-1)
@@ -85,14 +85,14 @@ def as_table(measures: Measures) -> str:
     width = max(5, *(len(row.label) for row in measures.classes))
     f1 = f"{measures.macro_f1:.4f} [{measures.macro_f1_low:.4f}, {measures.macro_f1_high:.4f}]"
     head = [
-        f"top-1     {measures.top1}   {measures.top1.hits} of {measures.top1.total} pictures",
+        f"top-1     {measures.top1}   {measures.top1.hits} of {measures.top1.total} images",
         f"top-{measures.top_k}     {measures.top5}",
         f"macro-F1  {f1}",
         "",
-        f"{'class':<{width}}  precision  recall      F1  pictures",
+        f"{'class':<{width}}  precision  recall      F1  images",
     ]
     rows = [
-        f"{row.label:<{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.pictures:8d}"
+        f"{row.label:<{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.images:8d}"
         for row in measures.classes
     ]
     return "\n".join([*head, *rows])

@@ -1,4 +1,4 @@
-"""One label a picture."""
+"""One label an image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from vitrail.tasks.intervals import wilson
 from vitrail.tasks.ranking import in_words, ranked
-from vitrail.tasks.task import Labelled, Measured, Numbers, Told, log_softmax, margin, softmax
+from vitrail.tasks.task import Measured, Numbers, Payload, ProbabilityTask, log_softmax, margin, softmax
 
 
-class Classification(Labelled):
+class Classification(ProbabilityTask):
     """Logits [N, K] of which the largest is the answer; targets [N] are classes."""
 
     name = "classification"
@@ -36,8 +36,8 @@ class Classification(Labelled):
         """Accuracy alone: what more there is to know, `vitrail test` measures."""
         return Measured(wilson(int((answers.argmax(axis=1) == targets).sum()), len(targets)))
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
+    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         return {"labels": ranked(row["probabilities"], names, top_k)}
 
-    def words(self, told: Told) -> str:
+    def words(self, told: Payload) -> str:
         return in_words(told["labels"])

@@ -1,4 +1,4 @@
-"""One label a picture: cross-entropy, with a margin where the head asks for one."""
+"""One label an image: cross-entropy, with a margin where the head asks for one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitrail.data import Pictures
+from vitrail.data import Samples
 from vitrail.models.cosine import Cosine
 from vitrail.tasks import Classification
 from vitrail.tasks.classification.measures import Measures, measure
-from vitrail.tasks.training_task import Goal
+from vitrail.tasks.training_task import TrainingTask
 
 
-class Classes(Goal):
-    """Targets [B] are classes, or shares of classes [B, K] where pictures were blended."""
+class ClassificationTraining(TrainingTask):
+    """Targets [B] are classes, or shares of classes [B, K] where images were blended."""
 
     task = Classification()
 
@@ -32,8 +32,8 @@ class Classes(Goal):
     def answers(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1)
 
-    def report(self, answers: Tensor, pictures: Pictures, names: tuple[str, ...]) -> Measures:
-        return measure(answers, torch.from_numpy(pictures.labels), names)
+    def report(self, answers: Tensor, images: Samples, names: tuple[str, ...]) -> Measures:
+        return measure(answers, torch.from_numpy(images.labels), names)
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:
         return ("class", "predicted", "probability")

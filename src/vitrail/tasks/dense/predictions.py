@@ -1,4 +1,4 @@
-"""A label for each place of a picture's grid."""
+"""A label for each place of an image's grid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from vitrail.tasks.bootstrap import Bootstrap
 from vitrail.tasks.intervals import Share
-from vitrail.tasks.task import Labelled, Measured, Numbers, Told, log_softmax, margin, softmax
+from vitrail.tasks.task import Measured, Numbers, Payload, ProbabilityTask, log_softmax, margin, softmax
 
-UNTOLD = 255  # in a map: what this pixel shows is not said
+IGNORED = 255  # in a map: what this pixel shows is not said
 GOLDEN_PLACES = 16  # of a large grid, so many stand in the card
 
 
-class Places(Labelled):
+class Dense(ProbabilityTask):
     """Logits [N, h, w, K]; targets [N, size, size] are maps with the class of each pixel of the canvas."""
 
-    name = "places"
+    name = "dense"
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
         best: NDArray[np.int64] = raw.argmax(axis=-1).reshape(len(raw), -1)
@@ -48,7 +48,7 @@ class Places(Labelled):
         classes, said = classes_at(targets, answers), answers.argmax(axis=-1)
         numbers = np.arange(len(names))
         meant = classes[..., None] == numbers  # [N, h, w, K]
-        told = (said[..., None] == numbers) & (classes != UNTOLD)[..., None]
+        told = (said[..., None] == numbers) & (classes != IGNORED)[..., None]
         both, either, there = (one.sum(axis=(1, 2)).astype(float) for one in (meant & told, meant | told, meant))
         drawn = Bootstrap(np.concatenate([both, either], axis=1))  # [N, 2 K]
         columns = (overlap(drawn.seen), both.sum(axis=0) / np.maximum(there.sum(axis=0), 1), there.sum(axis=0))
@@ -56,15 +56,15 @@ class Places(Labelled):
         others = (drawn.estimate("mean IoU", mean_overlap),)
         return Measured(right_places(classes, said), others, ("IoU", "recall", "places"), rows, "places")
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
+    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         """The best label of each place and its probability, row by row."""
         best = row["probabilities"].argmax(axis=-1)  # [h, w]
         labels = [[names[i] for i in across] for across in best.tolist()]
-        return {"places": {"labels": labels, "probabilities": row["probabilities"].max(axis=-1).tolist()}}
+        return {"grid": {"labels": labels, "probabilities": row["probabilities"].max(axis=-1).tolist()}}
 
-    def words(self, told: Told) -> str:
-        """The share of the picture that each label takes."""
-        found = [label for across in told["places"]["labels"] for label in across]
+    def words(self, told: Payload) -> str:
+        """The share of the image that each label takes."""
+        found = [label for across in told["grid"]["labels"] for label in across]
         order = sorted(set(found), key=lambda label: (-found.count(label), label))
         return ", ".join(f"{label} {100 * found.count(label) / len(found):.0f} %" for label in order)
 
@@ -78,7 +78,7 @@ def patch_classes(maps: Any, grid: tuple[int, int], classes: int) -> Any:
     patches = maps.reshape(count, rows, size // rows, columns, size // columns).swapaxes(2, 3)
     pixels = patches.reshape(count, rows, columns, -1)
     most = (2 * (pixels == number).sum(-1) > pixels.shape[-1] for number in range(classes))
-    return sum((number - UNTOLD) * won for number, won in enumerate(most)) + UNTOLD
+    return sum((number - IGNORED) * won for number, won in enumerate(most)) + IGNORED
 
 
 def classes_at(maps: Numbers, answers: Numbers) -> NDArray[np.int64]:
@@ -90,12 +90,12 @@ def classes_at(maps: Numbers, answers: Numbers) -> NDArray[np.int64]:
 def known_places(answers: Numbers, maps: Numbers) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The classes [M] of the M places that have one, and which [N, h, w] these are."""
     classes = classes_at(maps, answers)
-    return classes[classes != UNTOLD], classes != UNTOLD
+    return classes[classes != IGNORED], classes != IGNORED
 
 
 def right_places(classes: NDArray[np.int64], said: NDArray[np.int64]) -> Share:
-    """Of those that are known; the interval draws pictures, as the places of one are no strangers to each other."""
-    known, right = (one.sum(axis=(1, 2)) for one in (classes != UNTOLD, said == classes))
+    """Of those that are known; the interval draws images, as the places of one are no strangers to each other."""
+    known, right = (one.sum(axis=(1, 2)) for one in (classes != IGNORED, said == classes))
     found = Bootstrap(np.stack([right, known], axis=1).astype(float)).estimate("right", share)
     return Share(int(right.sum()), int(known.sum()), found.value, found.low, found.high)
 

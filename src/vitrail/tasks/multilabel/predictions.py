@@ -1,4 +1,4 @@
-"""Several labels a picture, or none."""
+"""Several labels an image, or none."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from vitrail.tasks.bootstrap import Bootstrap
 from vitrail.tasks.intervals import wilson
 from vitrail.tasks.ranking import in_words, ranked
-from vitrail.tasks.task import Labelled, Measured, Numbers, Told
+from vitrail.tasks.task import Measured, Numbers, Payload, ProbabilityTask
 
 
-class Labels(Labelled):
-    """Logits [N, K] are log-odds, each of a label of its own; targets [N, K] are 1 where the picture has it."""
+class Multilabel(ProbabilityTask):
+    """Logits [N, K] are log-odds, each of a label of its own; targets [N, K] are 1 where the image has it."""
 
-    name = "labels"
+    name = "multilabel"
     ranks = True
 
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
@@ -40,7 +40,7 @@ class Labels(Labelled):
         return np.maximum(probabilities, 1 - probabilities).ravel(), (said == (targets > 0)).ravel()
 
     def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        """A picture is right that got all of its labels and no other."""
+        """An image is right that got all of its labels and no other."""
         said, meant = answers > 0.5, targets > 0
         each = np.concatenate([said & meant, said, meant], axis=1).astype(float)  # [N, 3 K]
         drawn = Bootstrap(each)
@@ -60,14 +60,14 @@ class Labels(Labelled):
         return Measured(
             wilson(int((said == meant).all(axis=1).sum()), len(targets)),
             others,
-            ("precision", "recall", "F1", "AP", "pictures"),
+            ("precision", "recall", "F1", "AP", "images"),
             tuple((name, tuple(float(number) for number in row)) for name, row in zip(names, rows, strict=True)),
         )
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
+    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         return {"labels": ranked(row["probabilities"], names, top_k)}
 
-    def words(self, told: Told) -> str:
+    def words(self, told: Payload) -> str:
         return in_words(told["labels"])
 
 
@@ -86,9 +86,9 @@ def thirds(sums: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 def average_precision(scores: Numbers, meant: NDArray[np.bool_]) -> float:
-    """The mean, over the pictures that have the label, of the share of them among those with as high a score.
+    """The mean, over the images that have the label, of the share of them among those with as high a score.
 
-    Pictures of one score come together, so no order among them is made up.
+    Images of one score come together, so no order among them is made up.
     """
     if not meant.any():
         return 0.0

@@ -1,4 +1,4 @@
-"""Several labels a picture: a question for each label, or a set of answers matched with the labels there are."""
+"""Several labels an image: a question for each label, or a set of answers matched with the labels there are."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from vitrail.errors import UsageError
 from vitrail.models.set_head import SetHead
-from vitrail.tasks import Labels
-from vitrail.tasks.training_task import Goal
+from vitrail.tasks import Multilabel
+from vitrail.tasks.training_task import TrainingTask
 
 
-class LabelSets(Goal):
-    """Targets [B, K] are 1 for each label that a picture has."""
+class MultilabelTraining(TrainingTask):
+    """Targets [B, K] are 1 for each label that an image has."""
 
-    task = Labels()
+    task = Multilabel()
     smooths = "and each label here is a question of its own"
 
     def check(self, net: Any) -> None:
@@ -28,7 +28,7 @@ class LabelSets(Goal):
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         head = net.get_classifier()
         if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):
-            raise UsageError(f"a picture has {most} labels, and the head set {len(head.queries)} queries: give it more")
+            raise UsageError(f"an image has {most} labels, and the head set {len(head.queries)} queries: give it more")
 
     def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         head = net.get_classifier()
@@ -60,7 +60,7 @@ class LabelSets(Goal):
 
 
 def matched(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Of one picture's answers [Q, K + 1], the queries that its labels [n] are best matched with, and in which order.
+    """Of one image's answers [Q, K + 1], the queries that its labels [n] are best matched with, and in which order.
 
     The matching has the largest sum of probabilities that each query gives to its label (the Hungarian method).
     """
@@ -73,10 +73,10 @@ def set_loss(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
     """DETR's: answers [B, Q, K + 1] against the labels that they are matched with, all others against "nothing"."""
     count = logits.shape[-1]
     meant = torch.full(logits.shape[:2], count - 1, device=logits.device)
-    for picture, row in enumerate(target):
+    for image, row in enumerate(target):
         labels = row.nonzero().flatten()
-        queries, order = matched(logits[picture].detach(), labels)
-        meant[picture, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
+        queries, order = matched(logits[image].detach(), labels)
+        meant[image, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
     weight = torch.ones(count, device=logits.device)
     weight[-1] = nothing
     return F.cross_entropy(logits.flatten(0, 1), meant.flatten(), weight)

@@ -1,4 +1,4 @@
-"""Numbers of a picture: how many, how large, how far."""
+"""Numbers of an image: how many, how large, how far."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from vitrail.tasks.bootstrap import Bootstrap
 from vitrail.tasks.intervals import Estimate
-from vitrail.tasks.task import Measured, Numbers, Task, Told
+from vitrail.tasks.task import Measured, Numbers, Payload, Task
 
 
-class Values(Task):
+class Regression(Task):
     """Values [N, K] in the units of the data, as are the targets."""
 
-    name = "values"
+    name = "regression"
     outputs = ("values", "embedding")
     raw = "values"
 
@@ -21,11 +21,11 @@ class Values(Task):
         found = (errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names))
         return Measured(others=tuple(one for ones in found for one in ones))
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Told:
+    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         numbers = row["values"].tolist()
         return {"values": [{"name": name, "value": number} for name, number in zip(names, numbers, strict=True)]}
 
-    def words(self, told: Told) -> str:
+    def words(self, told: Payload) -> str:
         return ", ".join(f"{one['name']} {one['value']:.4g}" for one in told["values"])
 
 

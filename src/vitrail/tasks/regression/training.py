@@ -1,4 +1,4 @@
-"""Values of a picture: Huber's loss on deviations from the mean, so that no unit outweighs another."""
+"""Values of an image: Huber's loss on deviations from the mean, so that no unit outweighs another."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitrail.tasks import Values
-from vitrail.tasks.training_task import Goal, Watched
+from vitrail.tasks import Regression
+from vitrail.tasks.training_task import TrainingTask, Watched
 
 
-class Quantities(Goal):
+class RegressionTraining(TrainingTask):
     """Targets [B, K] are values in the units of the data."""
 
-    task = Values()
+    task = Regression()
     watched = Watched("val_loss", "min")
     blends = "and of a blend no value is known"
     smooths = "and there are no classes here"

@@ -11,7 +11,7 @@ FURTHER = (2.0, 4.0)  # times the largest size, as far as the forecast reaches
 
 def ahead(forecast: Forecast) -> Section:
     blocks: list[Block] = [
-        "Both answered the same test pictures, so they are compared picture by picture. The gap is in points of test "
+        "Both answered the same test images, so they are compared image by image. The gap is in points of test "
         "error, with its 90 % interval; “how sure” is the probability that the true gap has this sign."
     ]
     for pair in forecast.pairs:
@@ -21,7 +21,7 @@ def ahead(forecast: Forecast) -> Section:
 
 
 def table(pair: Pair, forecast: Forecast) -> Table:
-    head = ("Pictures", "Ahead", "By, points", "How sure", "p, paired")
+    head = ("Images", "Ahead", "By, points", "How sure", "p, paired")
     rows = [*measured(pair), *foretold(pair, forecast)]
     return Table(f"{pair.first} against {pair.second}", head, tuple(rows))
 
@@ -30,7 +30,7 @@ def measured(pair: Pair) -> list[Row]:
     return [
         Row(
             (
-                count(one.pictures),
+                count(one.images),
                 leader(pair, one.gap),
                 gap_of_leader(one.gap, one.low, one.high),
                 chance(sureness(one.first_ahead, one.gap)),

@@ -12,16 +12,16 @@ def cost(found: Found) -> Section:
     largest = found.settled.sizes[-1]
     blocks: list[Block] = [
         "Times are those of the machine below, with other runs at work beside them; latency is the median time of one "
-        f"picture through the exported ONNX model on the CPU, with {found.settled.plan.threads} thread"
+        f"image through the exported ONNX model on the CPU, with {found.settled.plan.threads} thread"
         f"{'s' if found.settled.plan.threads > 1 else ''}."
     ]
     blocks += [f"{name} was given the {told}." for name, told in matched(found).items()]
     head = ("What", *found.names)
     rows = (
         Row(("Parameters", *(count(result.parameters) if result else "–" for result in each(found)))),
-        Row(("FLOPs a picture", *(quantity(result.flops, "") if result else "–" for result in each(found)))),
+        Row(("FLOPs an image", *(quantity(result.flops, "") if result else "–" for result in each(found)))),
         Row(("Latency, exported", *(latency(found, name) for name in found.names))),
-        Row((f"A run with {count(largest)} pictures", *(run_time(found.runs(name, largest)) for name in found.names))),
+        Row((f"A run with {count(largest)} images", *(run_time(found.runs(name, largest)) for name in found.names))),
         Row(("All its runs, rates included", *(total_time(found, name) for name in found.names))),
         *energy(found),
     )

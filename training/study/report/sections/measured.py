@@ -20,8 +20,8 @@ from vitrail.training.study.statistics.findings import Point
 
 def measured(found: Found) -> Section:
     said = (
-        "Means over seeds; test error with its 90 % interval, over other test pictures and other seeds alike. "
-        "“Train error” is the share of its own training pictures that the chosen checkpoint gets wrong: far below the "
+        "Means over seeds; test error with its 90 % interval, over other test images and other seeds alike. "
+        "“Train error” is the share of its own training images that the chosen checkpoint gets wrong: far below the "
         "test error, a model has learnt them by heart. “Calibration error” is how far stated probabilities lie from "
         "how often they are right, on average, before any temperature is fitted. “Seeds apart” is the standard "
         "deviation of these runs’ test errors, and “by the law” what one law for all sizes and contenders says of it, "
@@ -33,7 +33,7 @@ def measured(found: Found) -> Section:
 
 def sizes(found: Found, name: str) -> Table:
     head = (
-        "Pictures",
+        "Images",
         "Test error",
         "Seeds apart, points",
         "By the law",
@@ -42,7 +42,7 @@ def sizes(found: Found, name: str) -> Table:
         "Seeds",
     )
     contender = next(one for one in found.forecast.contenders if one.name == name)
-    rows = [size_row(point, found.runs(name, point.pictures)) for point in contender.points]
+    rows = [size_row(point, found.runs(name, point.images)) for point in contender.points]
     return Table(name, head, tuple(rows))
 
 
@@ -51,7 +51,7 @@ def size_row(point: Point, runs: list[Done]) -> Row:
     seeds = tuple(Link(str(done.job.seed), done.job.name) for done in runs)
     return Row(
         (
-            count(point.pictures),
+            count(point.images),
             percent_range(point.error, point.low, point.high),
             "–" if point.measured_spread is None else points(point.measured_spread, 2),
             points(point.seed_spread, 2),
@@ -64,7 +64,7 @@ def size_row(point: Point, runs: list[Done]) -> Row:
 
 def runs(found: Found) -> Table:
     """Every reported run; its name is that of its folder."""
-    head = ("Run", "Pictures to learn", "to validate", "Rate", "Best step", "Train error", "Validation error",
+    head = ("Run", "Images to learn", "to validate", "Rate", "Best step", "Train error", "Validation error",
             "Test error", "Calibration error", "Time")  # fmt: skip
     return Table("Every run", head, tuple(run_row(done) for done in found.reported), folded=True)
 
@@ -76,8 +76,8 @@ def run_row(done: Done) -> Row:
     return Row(
         (
             (Link(done.job.name, done.job.name, on_page=False),),
-            count(result.train_pictures),
-            count(result.val_pictures),
+            count(result.train_images),
+            count(result.val_images),
             rate(done.job.rate),
             count(result.best_step),
             percent(result.train_error),

@@ -1,4 +1,4 @@
-"""How it was measured: the plan, the pictures, the machine, the statistics."""
+"""How it was measured: the plan, the images, the machine, the statistics."""
 
 from pathlib import PurePath
 
@@ -8,7 +8,7 @@ from vitrail.training.study.report.formatting import count, listed, plural
 from vitrail.training.study.report.results import Found
 
 STATISTICS = (
-    "Every interval is a 90 % one and has two levels: test pictures are drawn anew for all runs alike, and the scatter "
+    "Every interval is a 90 % one and has two levels: test images are drawn anew for all runs alike, and the scatter "
     "between seeds is estimated over all sizes and contenders together, with its own uncertainty. Four laws of error "
     "are fitted to every draw and averaged; a law weighs as much as its forecast of the largest size was good when "
     "that size was hidden. Curves that rise, or that no law fits, get no forecast."
@@ -24,9 +24,9 @@ def facts(found: Found) -> list[tuple[str, str]]:
     kinds = plural(len(settled.classes), "class", "classes")
     return [
         ("Plan", f"{plan.name}, SHA-256 {found.hash}"),
-        ("Pictures", f"{PurePath(settled.source).name}, {kinds}, fingerprint {settled.fingerprint}"),
-        ("Test set", f"{plural(forecast.test_pictures, 'picture')}, fixed, seen by no run before its end"),
-        ("Sizes", f"{listed([count(size) for size in settled.sizes])} labelled pictures, validation included; each "
+        ("Images", f"{PurePath(settled.source).name}, {kinds}, fingerprint {settled.fingerprint}"),
+        ("Test set", f"{plural(forecast.test_images, 'image')}, fixed, seen by no run before its end"),
+        ("Sizes", f"{listed([count(size) for size in settled.sizes])} labelled images, validation included; each "
                   "smaller subset lies inside the next, the same for all contenders"),
         ("Seeds", listed([str(seed) for seed in plan.seeds])),
         ("Length of a run", length(plan)),
@@ -45,12 +45,12 @@ def length(plan: Plan) -> str:
 
 
 def network(contender: Contender) -> str:
-    """Its class, what decides its shape, and how pictures are varied for it."""
+    """Its class, what decides its shape, and how images are varied for it."""
     net = contender.model["net"]
     chosen = {key: value for key, value in net.get("init_args", {}).items() if value not in (None, False, 0.0)}
     shape = ", ".join(f"{key} {value}" for key, value in chosen.items())
     augment = [str(one.get("class_path", one)).rpartition(".")[2] for one in contender.augment]
-    varied = f"; pictures varied by {listed(augment)}" if augment else ""
+    varied = f"; images varied by {listed(augment)}" if augment else ""
     return f"{net['class_path'].rpartition('.')[2]} ({shape}){varied}"
 
 

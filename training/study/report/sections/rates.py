@@ -13,7 +13,7 @@ def rates(found: Found) -> Section:
         return Section("rates", "Learning rates", (f"Learning rates were not tried but given: {given}.",))
     plan = found.settled.plan
     said = (
-        f"Chosen on validation pictures, with seeds that are not reported ({listed(list(map(str, plan.rate_seeds)))}); "
+        f"Chosen on validation images, with seeds that are not reported ({listed(list(map(str, plan.rate_seeds)))}); "
         "between these sizes, rates are interpolated. Errors lead to their runs."
     )
     blocks: list[Block] = [said]
@@ -31,7 +31,7 @@ def best(name: str, trials: list[Done]) -> dict[int, float]:
 
 def table(name: str, trials: list[Done]) -> Table:
     chosen, tried = best(name, trials), rates_of(trials)
-    head = ("Pictures", "Chosen", *(f"with {rate(value)}" for value in tried))
+    head = ("Images", "Chosen", *(f"with {rate(value)}" for value in tried))
     rows = [
         Row((count(size), rate(chosen[size]), *(errors(trials, size, value) for value in tried)))
         for size in sorted(chosen)
@@ -51,7 +51,7 @@ def edge(name: str, trials: list[Done]) -> list[str]:
         sizes = [count(size) for size in sorted(chosen) if chosen[size] == end]
         if sizes and len(tried) > 1:
             told.append(
-                f"With {listed(sizes)} pictures {name} learns best with the {word} rate that was tried; one beyond it "
+                f"With {listed(sizes)} images {name} learns best with the {word} rate that was tried; one beyond it "
                 "might serve it better."
             )
     return told
