@@ -36,14 +36,14 @@ def png(image: np.ndarray) -> bytes:
 
 
 def test_a_batch_is_answered_like_its_images_alone(model: Classifier, digits: np.ndarray) -> None:
-    together = model.answer(digits[:9])
-    alone = [model.answer(digit[None]) for digit in digits[:9]]
+    together = model.predict(digits[:9])
+    alone = [model.predict(digit[None]) for digit in digits[:9]]
     np.testing.assert_allclose(together.logits, np.concatenate([answer.logits for answer in alone]), atol=1e-5)
     np.testing.assert_allclose(together.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_labels_come_in_order_with_their_classes(model: Classifier, digits: np.ndarray) -> None:
-    probabilities = model.answer(digits[:1]).probabilities[0]
+    probabilities = model.predict(digits[:1]).probabilities[0]
     labels = model.classify(png(digits[0]), top_k=10)
     assert [label.probability for label in labels] == sorted(map(float, probabilities), reverse=True)
     assert [label.label for label in labels] == [str(label.index) for label in labels]
@@ -102,7 +102,7 @@ def test_files_that_are_no_models_are_refused(model_file: Path, tmp_path: Path) 
 )
 def test_arrays_that_are_no_images_are_refused_in_words(model: Classifier, images: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"takes uint8 images \[N, height, width, 3\]"):
-        model.answer(images)
+        model.predict(images)
 
 
 def test_an_answer_below_the_threshold_is_none_of_these(model: Classifier) -> None:

@@ -117,7 +117,7 @@ def test_the_card_ties_it_to_its_model_and_says_how_to_read_it(explainer: Explai
 
 
 def test_an_explanation_adds_up_to_the_models_logit(explainer: Explainer, digits: np.ndarray) -> None:
-    logits = explainer.classifier.answer(digits[:3]).logits
+    logits = explainer.classifier.predict(digits[:3]).logits
     for digit, row in zip(digits, logits, strict=False):
         for index in (0, 7):
             explanation = explainer.explain(png(digit), str(index))
@@ -128,7 +128,7 @@ def test_an_explanation_adds_up_to_the_models_logit(explainer: Explainer, digits
 
 def test_images_of_any_size_are_explained_as_the_model_reads_them(explainer: Explainer) -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 19, 12, 3), np.uint8)
-    logits = explainer.classifier.answer(image).logits
+    logits = explainer.classifier.predict(image).logits
     np.testing.assert_allclose(explainer.evidence(image).mean(axis=(2, 3)), logits, atol=1e-4)
 
 

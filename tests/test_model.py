@@ -81,7 +81,7 @@ def test_an_iterator_is_read_a_batch_at_a_time(model, digits) -> None:
 
 
 def test_embeddings_are_the_files(model, model_file, digits) -> None:
-    expected = Classifier(model_file, "cpu").answer(digits[:3]).embedding
+    expected = Classifier(model_file, "cpu").predict(digits[:3]).embedding
     np.testing.assert_array_equal(np.stack(model.embed(digits[:3])), expected)
     np.testing.assert_allclose(model.embed(digits[0]), expected[0], atol=1e-6)
 

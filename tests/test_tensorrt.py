@@ -48,7 +48,7 @@ def test_there_only_canvases_are_asked_and_checked(model_file: Path) -> None:
     parts = [part.name for part in check_golden(model).parts]
     model.provider = PROVIDERS["tensorrt"]
     with pytest.raises(UsageError, match="canvases of 8×8"):
-        model.answer(np.zeros([1, 9, 8, 3], np.uint8))
+        model.predict(np.zeros([1, 9, 8, 3], np.uint8))
     there = check_golden(model)
     assert there.passed
     assert [part.name for part in there.parts] == [name for name in parts if "resized" not in name]

@@ -95,7 +95,7 @@ class Batcher(Generic[Item, Row]):
         self.lane: asyncio.Task[None] | None = None
         self.enough = asyncio.Event()  # as many wait as a batch can hold
 
-    async def answer(self, items: Sequence[Item]) -> list[Row]:
+    async def submit(self, items: Sequence[Item]) -> list[Row]:
         """The rows of these items, in their order; refused at once where not all of them have room to wait."""
         if self.closed or self.length + sum(map(self.size, items)) > self.capacity:
             raise QueueFull("the line is closed" if self.closed else f"{self.length} are waiting already")

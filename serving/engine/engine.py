@@ -215,25 +215,25 @@ class Engine:
             )
         return header
 
-    async def answer(self, canvases: Sequence[Canvas]) -> Outputs:
+    async def predict(self, canvases: Sequence[Canvas]) -> Outputs:
         """What the model says of uint8 [size, size, 3] canvases: a row for each, whatever batches they were in."""
-        return await self.answer_blocks([canvas[None] for canvas in canvases])
+        return await self.predict_blocks([canvas[None] for canvas in canvases])
 
-    async def answer_array(self, images: NDArray[np.uint8]) -> Outputs:
+    async def predict_array(self, images: NDArray[np.uint8]) -> Outputs:
         """What the model says of uint8 [N, H, W, 3]: canvases in the batches of all, others resized in the graph."""
         size = self.loaded().card.input.size
         if images.shape[1:3] != (size, size):
-            return await self.answer_alone(images)
+            return await self.predict_alone(images)
         step = self.batcher.largest
-        return await self.answer_blocks([images[start : start + step] for start in range(0, len(images), step)])
+        return await self.predict_blocks([images[start : start + step] for start in range(0, len(images), step)])
 
-    async def answer_blocks(self, blocks: list[Block]) -> Outputs:
+    async def predict_blocks(self, blocks: list[Block]) -> Outputs:
         try:
-            return Outputs.joined(await self.batcher.answer(blocks))
+            return Outputs.joined(await self.batcher.submit(blocks))
         except QueueFull as fault:
             raise refused(503, "busy", f"{fault}; try again in a moment") from fault
 
-    async def answer_alone(self, images: NDArray[np.uint8]) -> Outputs:
+    async def predict_alone(self, images: NDArray[np.uint8]) -> Outputs:
         """One [1, H, W, 3] after the other, one caller after the other: canvases wait for no more than one of them."""
         if self.unsized + len(images) > self.batcher.capacity:
             raise refused(503, "busy", f"{self.unsized} images wait to be resized; try again in a moment")
@@ -315,7 +315,7 @@ def answers_of(model: Classifier, blocks: list[Block]) -> list[Outputs]:
     """Blocks as one batch [N, size, size, 3] through the model; the answers to each, a row a canvas."""
     with STAGE["infer"].time():
         batch = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        answers = model.answer(filled(batch, batch_size(model, len(batch))))
+        answers = model.predict(filled(batch, batch_size(model, len(batch))))
     ends = list(accumulate(map(len, blocks)))
     return [answers.rows(end - len(block), end) for block, end in zip(blocks, ends, strict=True)]
 

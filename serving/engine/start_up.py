@@ -66,7 +66,7 @@ def prove(model: Classifier) -> None:
         raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
     encoded = io.BytesIO()
     Image.fromarray(golden_images(model.card.input.size)[0]).save(encoded, "PNG")
-    model.told(model.answer(model.fit(encoded.getvalue())[None]).row(0))
+    model.payload(model.predict(model.fit(encoded.getvalue())[None]).row(0))
 
 
 def fastest(model: Classifier, size: int) -> float:
@@ -75,7 +75,7 @@ def fastest(model: Classifier, size: int) -> float:
     times: list[float] = []
     while len(times) < 3 or sum(times) < 0.02:
         start = perf_counter()
-        model.answer(batch)
+        model.predict(batch)
         times.append(perf_counter() - start)
     return min(times)
 

@@ -31,7 +31,7 @@ async def classify(request: Request) -> Response:
         if len(faults) == len(canvases):
             return refuse(request, faults)
         good = [canvas for canvas in canvases if not isinstance(canvas, ImageError)]
-        answers = await engine.answer(good)
+        answers = await engine.predict(good)
     rows = (answers.row(index) for index in range(len(good)))
     return JSONResponse({"model": identity(model), "predictions": predictions(model, canvases, rows, top_k, abstain)})
 
@@ -90,5 +90,5 @@ def in_order(canvases: list[Canvas | ImageError], found: Iterable[dict[str, Any]
 
 def prediction(model: Classifier, row: Row, top_k: int, abstain: bool) -> dict[str, Any]:
     """The answer; and where it was asked for, whether it is too unsure to be given at all."""
-    told = model.told(row, top_k)
+    told = model.payload(row, top_k)
     return {**told, "none_of_these": model.none_of_these(row["probabilities"])} if abstain else told

@@ -21,6 +21,6 @@ async def embed(request: Request) -> Response:
         if len(faults) == len(canvases):
             return refuse(request, faults)
         good = [canvas for canvas in canvases if not isinstance(canvas, ImageError)]
-        rows = (await engine.answer(good)).embedding
+        rows = (await engine.predict(good)).embedding
     found = in_order(canvases, ({"embedding": row.tolist()} for row in rows))
     return JSONResponse({"model": identity(model), "predictions": found})

@@ -33,7 +33,7 @@ async def explain(request: Request) -> Response:
         if isinstance(canvas, ImageError):
             raise image_problem(canvas)
         if index is None:
-            index = int((await engine.answer([canvas])).probabilities[0].argmax())
+            index = int((await engine.predict([canvas])).probabilities[0].argmax())
         evidence = await engine.evidence(canvas, index)
         answer: dict[str, Any] = {
             "model": identity(model),

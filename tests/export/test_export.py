@@ -69,7 +69,7 @@ def test_the_card_says_how_calibrated_it_is(model_file: Path) -> None:
     classifier = Classifier(model_file)
     calibration = classifier.card.calibration
     images = Digits().read("test", classifier.card.input)
-    answers = classifier.answer(images.images)
+    answers = classifier.predict(images.images)
     expected = torch.from_numpy(answers.logits / calibration.temperature).softmax(dim=1).numpy()
     np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
     assert calibration.images == 287
@@ -97,7 +97,7 @@ def test_accuracy_through_the_file_is_that_of_vitrail_test(
     kept = np.load(run_directory / "predictions.npz")
     classifier = Classifier(model_file)
     images = Digits().read("test", classifier.card.input)
-    probabilities = classifier.answer(images.images).probabilities
+    probabilities = classifier.predict(images.images).probabilities
     assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
     tempered = kept["probabilities"] ** (1 / classifier.card.calibration.temperature)
     np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
@@ -110,7 +110,7 @@ def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file:
     classifier = Classifier(model_file)
     for whole in load_sample_images().images:
         canvas = to_canvas(Image.fromarray(whole), classifier.card.input)
-        in_graph, before = (classifier.answer(image[None]).probabilities for image in (whole, canvas))
+        in_graph, before = (classifier.predict(image[None]).probabilities for image in (whole, canvas))
         assert np.abs(in_graph - before).max() < 0.02
 
 

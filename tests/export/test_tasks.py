@@ -76,7 +76,7 @@ def scenes(task: str) -> Any:
 def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
     task, path = exported
     model, images = Classifier(path, "cpu"), scenes(task)
-    card, answers = model.card, model.answer(images.images)
+    card, answers = model.card, model.predict(images.images)
     assert (card.task, card.classes) == (task, DigitScenes(task).classes)  # type: ignore[arg-type]
     if task == "multilabel":
         right = ((answers.probabilities > 0.5) == images.labels).all(axis=1)
@@ -133,7 +133,7 @@ def test_classify_says_it_in_words_and_in_json(
     image = tmp_path / "scene.png"
     Image.fromarray(DigitScenes(task).whole("test", 3)).save(image)  # type: ignore[arg-type]
     model = Classifier(path, "cpu")
-    row = model.answer(model.fit(image.read_bytes())[None]).row(0)
+    row = model.predict(model.fit(image.read_bytes())[None]).row(0)
     assert main(["classify", str(path), str(image), "--json", "--provider", "cpu"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert main(["classify", str(path), str(image), "--provider", "cpu"]) == 0
@@ -215,4 +215,4 @@ def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> Non
     with pytest.raises(UsageError, match=f"this model answers with {task}, not with labels"):
         model.classify(file.getvalue())
     with pytest.raises(UsageError, match=r"this model answers with .*, and has no "):
-        _ = getattr(model.answer(scenes(task).images[:1]), "logits" if task == "regression" else "values")
+        _ = getattr(model.predict(scenes(task).images[:1]), "logits" if task == "regression" else "values")

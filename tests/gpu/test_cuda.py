@@ -31,7 +31,7 @@ def allowed_logit_error(model: Classifier, logits: np.ndarray) -> float:
 @pytest.mark.usefixtures("needs_cuda")
 def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
     images = Digits().read("test", InputRule(8)).images
-    on_gpu, on_cpu = (Classifier(model_file, provider).answer(images) for provider in ("cuda", "cpu"))
+    on_gpu, on_cpu = (Classifier(model_file, provider).predict(images) for provider in ("cuda", "cpu"))
     allowed = allowed_logit_error(Classifier(model_file, "cpu"), on_cpu.logits)
     assert np.abs(on_gpu.logits - on_cpu.logits).max() <= allowed
     assert np.array_equal(on_gpu.probabilities.argmax(1), on_cpu.probabilities.argmax(1))
@@ -49,10 +49,10 @@ def test_a_vit_answers_as_on_the_cpu_in_batches_of_any_size(seeded_file: Path) -
     """Attention in one operator, and TF32 left off: its 10 bits of mantissa would be seen here."""
     on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("cuda", "cpu"))
     images = canvases(on_cpu, 33)
-    expected = on_cpu.answer(images).logits
+    expected = on_cpu.predict(images).logits
     allowed = allowed_logit_error(on_cpu, expected)
     for size in (1, 2, 7, 32, 33):
-        assert np.abs(on_gpu.answer(images[:size]).logits - expected[:size]).max() <= allowed
+        assert np.abs(on_gpu.predict(images[:size]).logits - expected[:size]).max() <= allowed
 
 
 @pytest.mark.usefixtures("needs_cuda")
@@ -70,9 +70,9 @@ def test_tensorrt_answers_as_the_cpu_does(seeded_file: Path, tmp_path: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("tensorrt", "cpu"))
     images = canvases(on_cpu, 32)
-    expected = on_cpu.answer(images).logits
+    expected = on_cpu.predict(images).logits
     for size in (1, 7, 32):
-        found = on_gpu.answer(images[:size]).logits
+        found = on_gpu.predict(images[:size]).logits
         assert np.abs(found - expected[:size]).max() <= allowed_logit_error(on_cpu, expected)
     assert check_golden(on_gpu).passed
     assert list(tmp_path.rglob("*.engine"))

@@ -74,7 +74,9 @@ def test_an_image_whose_vectors_are_all_masked_gives_numbers() -> None:
 
 def test_every_weight_learns() -> None:
     one = head().train()
-    set_loss(one.said(VECTORS), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]]), one.nothing).backward()
+    set_loss(
+        one.query_logits(VECTORS), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]]), one.nothing
+    ).backward()
     assert all(weights.grad is not None and weights.grad.abs().max() > 0 for weights in one.parameters())
 
 

@@ -71,7 +71,7 @@ async def until(seconds: float) -> None:
 
 
 def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
-    return asyncio.create_task(line.answer(items))
+    return asyncio.create_task(line.submit(items))
 
 
 def test_rows_come_back_in_order_whoever_asked():
@@ -215,7 +215,7 @@ def test_a_full_line_refuses_at_once_and_takes_again_later():
         waiting = ask(line, 1, 2)
         await until(0.6)
         with pytest.raises(QueueFull, match="2 are waiting"):
-            await line.answer([3, 4])
+            await line.submit([3, 4])
         assert asyncio.get_running_loop().time() == 0.6
         assert len(line.waiting) == 2  # nothing of a refused request stays
         last = ask(line, 5)
@@ -308,7 +308,7 @@ def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
             return items[1:]
 
         with pytest.raises(BatchFailed, match="2 items were answered with 1 rows"):
-            await batcher(short).answer([1, 2])
+            await batcher(short).submit([1, 2])
 
     play(story)
 
@@ -323,7 +323,7 @@ def test_closing_answers_those_inside_and_nobody_else():
         assert asked.done()
         assert await asked == [2, 4, 6]
         with pytest.raises(QueueFull, match="closed"):
-            await line.answer([4])
+            await line.submit([4])
         await line.close()
 
     play(story)
@@ -340,7 +340,7 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
             items = list(range(number, number + 1 + number % 9))
             try:
                 async with asyncio.timeout(0.012 if number % 5 == 0 else None):
-                    assert await line.answer(items) == [2 * item for item in items]
+                    assert await line.submit(items) == [2 * item for item in items]
                 fates["answered"] += 1
             except TimeoutError:
                 fates["gave up"] += 1
@@ -399,7 +399,7 @@ def test_what_is_late_is_dropped_before_it_is_computed():
         await until(0.25)
         with pytest.raises(Problem) as caught:
             async with attended(stays, 0.5):
-                await line.answer([1])
+                await line.submit([1])
         assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the lane is still at work
         assert (caught.value.status, caught.value.code) == (504, "deadline_passed")
         await first
@@ -421,7 +421,7 @@ def test_who_has_gone_is_dropped_before_it_is_computed():
         await until(0.25)
         with pytest.raises(ClientDisconnect):
             async with attended(goes, 30):
-                await line.answer([1])
+                await line.submit([1])
         assert asyncio.get_running_loop().time() == 0.5
         await first
         assert model.batches == [[0]]
@@ -433,7 +433,7 @@ def test_an_answer_in_time_leaves_no_watch_behind():
     async def story():
         line = batcher(Model(1.0))
         async with attended(stays, 1.5):
-            assert await line.answer([1]) == [2]
+            assert await line.submit([1]) == [2]
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -453,7 +453,7 @@ def test_a_fault_of_the_work_goes_through():
     async def story():
         with pytest.raises(QueueFull):
             async with attended(stays, 5):
-                await batcher(Model(), capacity=0).answer([1])
+                await batcher(Model(), capacity=0).submit([1])
 
     play(story)
 
@@ -470,13 +470,13 @@ def test_items_that_stand_for_several_share_batches_whole():
             return [item.upper() for item in items]
 
         line = Batcher(model, 12, largest=4, clock=asyncio.get_running_loop().time, size=len)
-        working = asyncio.create_task(line.answer(["x"]))
+        working = asyncio.create_task(line.submit(["x"]))
         await until(0.5)
-        asked = [asyncio.create_task(line.answer(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
+        asked = [asyncio.create_task(line.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
         assert line.length == 10
         with pytest.raises(QueueFull, match="10 are waiting"):
-            await line.answer(["fff"])
+            await line.submit(["fff"])
         asked[-1].cancel()
         await until(0.7)
         assert line.length == 9

@@ -142,7 +142,7 @@ def test_bentoml_client_that_waits_for_nothing_classifies_too(server, classifier
 def test_abstaining_is_said_where_it_is_asked_for(client, classifier, encode):
     """The threshold is the card's; labels stay, so a caller may still show the closest."""
     sent = [encode(seed=seed) for seed in range(6)]
-    rows = [classifier.answer(classifier.fit(image)[None]).probabilities[0] for image in sent]
+    rows = [classifier.predict(classifier.fit(image)[None]).probabilities[0] for image in sent]
     expected = [float(row.max()) < classifier.card.abstention.threshold for row in rows]
     answer = client.post("/v1/classify", files=files(*sent), params={"abstain": "true"})
     assert [one["none_of_these"] for one in answer.json()["predictions"]] == expected

@@ -9,7 +9,7 @@ from vitrail.model_file.classifier import Classifier
 @pytest.fixture(scope="module")
 def vector(model_file):
     model = Classifier(model_file, "cpu")
-    return lambda data: model.answer(model.fit(data)[None]).embedding[0]
+    return lambda data: model.predict(model.fit(data)[None]).embedding[0]
 
 
 def test_one_image_as_the_body(client, encode, vector, model_file):

@@ -56,7 +56,7 @@ def test_the_most_probable_label_unless_another_is_named(explaining_client, enco
 def test_exact_evidence_adds_up_to_the_logit(explaining_client, encode, explainer):
     body = explaining_client.post(URL, content=encode(), params={"label": "3"}).json()
     model = explainer.classifier
-    assert np.mean(body["evidence"]) == pytest.approx(model.answer(model.fit(encode())[None]).logits[0, 3], abs=1e-4)
+    assert np.mean(body["evidence"]) == pytest.approx(model.predict(model.fit(encode())[None]).logits[0, 3], abs=1e-4)
 
 
 def test_the_overlay_is_a_png_of_the_whole_canvas(explaining_client, encode, explainer):
@@ -217,7 +217,7 @@ def test_labels_wait_for_one_explanation_at_most(loaded, explained_file, monkeyp
         canvas = np.zeros((8, 8, 3), np.uint8)
         explaining = [asyncio.ensure_future(engine.evidence(canvas, 0)) for _ in range(4)]
         await asyncio.sleep(0)
-        answering = asyncio.ensure_future(engine.answer([canvas]))
+        answering = asyncio.ensure_future(engine.predict([canvas]))
         while not engine.lane._work_queue.qsize():
             await asyncio.sleep(0.001)
         may_end.set()

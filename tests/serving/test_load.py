@@ -84,17 +84,17 @@ def test_callers_of_one_batch_get_their_own_rows(model_file):
     """While the lane is held, callers gather; what they then get from one batch is what each gets alone."""
     model = Classifier(model_file, "cpu")
     canvases = [mosaic(4, seed, 8, 8) for seed in range(24)]
-    alone = [model.answer(canvas[None]) for canvas in canvases]
+    alone = [model.predict(canvas[None]) for canvas in canvases]
 
     async def story() -> None:
         engine = Engine(Gate())
         engine.model = model
         held = threading.Event()
         engine.lane.submit(held.wait)
-        first = asyncio.create_task(engine.answer(canvases[:1]))
+        first = asyncio.create_task(engine.predict(canvases[:1]))
         await asyncio.sleep(0)  # the first is on its way to the lane
-        others = [asyncio.create_task(engine.answer(canvases[i : i + 1])) for i in range(1, 20)]
-        several = asyncio.create_task(engine.answer(canvases[20:]))
+        others = [asyncio.create_task(engine.predict(canvases[i : i + 1])) for i in range(1, 20)]
+        several = asyncio.create_task(engine.predict(canvases[20:]))
         while len(engine.batcher.waiting) < 23:
             await asyncio.sleep(0)
         held.set()
@@ -311,7 +311,7 @@ def test_what_else_the_lane_does_is_not_the_pace(model_file):
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         engine.lane.submit(time.sleep, 1.0)
-        await engine.answer([mosaic(4, 1, 8, 8)])
+        await engine.predict([mosaic(4, 1, 8, 8)])
         assert 0 < engine.infer_pace.seconds < 0.9
         await engine.close()
 
@@ -342,11 +342,11 @@ def test_what_is_small_is_done_at_once(model_file, encode):
         assert isinstance(fault, ImageError)
         engine.infer_pace.saw(1e-5)
         engine.lane.shutdown()
-        found = await engine.answer([canvas])
-        assert found.logits == pytest.approx(model.answer(canvas[None]).logits, abs=1e-5)
+        found = await engine.predict([canvas])
+        assert found.logits == pytest.approx(model.predict(canvas[None]).logits, abs=1e-5)
         engine.infer_pace.seconds = 1.0
         with pytest.raises(BatchFailed, match="after shutdown"):
-            await engine.answer([canvas])
+            await engine.predict([canvas])
         with pytest.raises(RuntimeError, match="after shutdown"):
             await engine.canvases([encode(size=(3000, 3000))])
 

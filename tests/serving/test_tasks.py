@@ -43,7 +43,7 @@ def test_every_task_is_answered_in_its_own_words(asked) -> None:
     first, bad, last = answer.json()["predictions"]
     assert bad["error"]["code"] == "unsupported_format"
     for told, data in ((first, images[0]), (last, images[2])):
-        row = classifier.answer(classifier.fit(data)[None]).row(0)
+        row = classifier.predict(classifier.fit(data)[None]).row(0)
         if task == "multilabel":
             assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
             found = [label["probability"] for label in told["labels"]]
@@ -85,7 +85,7 @@ def test_tensors_are_those_of_the_file(asked) -> None:
     canvases = np.stack([DigitScenes(task).whole("test", i) for i in range(3)])
     image = {"name": "image", "datatype": "UINT8", "shape": list(canvases.shape), "data": canvases.ravel().tolist()}
     answered = client.post(f"{address}/infer", json={"inputs": [image]}).json()["outputs"]
-    answers = classifier.answer(canvases).columns
+    answers = classifier.predict(canvases).columns
     assert [output["name"] for output in answered] == list(answers)
     for output in answered:
         found = np.array(output["data"]).reshape(output["shape"])
@@ -102,7 +102,7 @@ def test_what_is_of_any_task_goes_on(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     vector = client.post("/v1/embed", content=png(task, 0)).json()["predictions"][0]["embedding"]
-    expected = classifier.answer(classifier.fit(png(task, 0))[None]).embedding[0]
+    expected = classifier.predict(classifier.fit(png(task, 0))[None]).embedding[0]
     np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-5)
     assert client.get("/v1/model").json()["card"]["task"] == task
     assert client.post("/v1/explain", content=png(task, 0)).json()["code"] == "no_explain_graph"

@@ -70,7 +70,7 @@ def test_health_and_metadata(tritons, name, classifier):
     assert (said["name"], said["versions"]) == (name, ["1"])
     assert said["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
     sizes = {output["name"]: output["shape"] for output in said["outputs"]}
-    answers = classifier.answer(np.stack(golden_images(8)[:1]))
+    answers = classifier.predict(np.stack(golden_images(8)[:1]))
     assert sizes == {output: [-1, getattr(answers, output).shape[1]] for output in OUTPUTS}
 
 
@@ -78,7 +78,7 @@ def test_health_and_metadata(tritons, name, classifier):
 @pytest.mark.parametrize("binary", [True, False])
 def test_canvases(tritons, name, classifier, canvases, binary, version):
     result = tritons.infer(name, [pixels(canvases, binary)], version, request_id="mine")
-    assert_same(result, classifier.answer(canvases))
+    assert_same(result, classifier.predict(canvases))
     said = result.get_response()
     assert (said["model_name"], said["model_version"], said["id"]) == (name, "1", "mine")
 
@@ -86,14 +86,14 @@ def test_canvases(tritons, name, classifier, canvases, binary, version):
 @pytest.mark.parametrize("count", [1, 2, 31, 32])
 def test_any_number_of_canvases(tritons, name, classifier, count):
     images = np.stack([mosaic(4, seed, 8, 8) for seed in range(count)])
-    assert_same(tritons.infer(name, [pixels(images)]), classifier.answer(images))
+    assert_same(tritons.infer(name, [pixels(images)]), classifier.predict(images))
 
 
 def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifier):
     """The same array has the same numbers as in a program that runs the file by itself."""
     for height, width in [(9, 8), (1, 1), (60, 80), (4096, 2)]:
         images = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
-        expected = [classifier.answer(image[None]) for image in images]
+        expected = [classifier.predict(image[None]) for image in images]
         joined = Outputs.joined(expected)
         assert_same(tritons.infer(name, [pixels(images)]), joined)
 
@@ -102,7 +102,7 @@ def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifie
 def test_encoded_images(tritons, name, classifier, encode, shape):
     """As in /v1/classify: the measured way from file to canvas."""
     sent = [encode("JPEG", seed=1), encode("PNG", seed=2), encode("WEBP", seed=3), encode("BMP", seed=4)]
-    expected = classifier.answer(np.stack([classifier.fit(image) for image in sent]))
+    expected = classifier.predict(np.stack([classifier.fit(image) for image in sent]))
     assert_same(tritons.infer(name, [encoded(sent, *shape)]), expected)
 
 
@@ -112,14 +112,14 @@ def test_encoded_images_in_json_are_base64(client, name, classifier, encode):
     tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": data}
     answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]}).json()
     found = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer["outputs"]}
-    expected = classifier.answer(np.stack([classifier.fit(image) for image in sent]))
+    expected = classifier.predict(np.stack([classifier.fit(image) for image in sent]))
     np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-5)
 
 
 def test_outputs_are_chosen_each_in_its_form(tritons, name, classifier, canvases):
     wanted = [triton.InferRequestedOutput("logits", binary_data=False), triton.InferRequestedOutput("embedding")]
     result = tritons.infer(name, [pixels(canvases)], outputs=wanted)
-    expected = classifier.answer(canvases)
+    expected = classifier.predict(canvases)
     assert [output["name"] for output in result.get_response()["outputs"]] == ["logits", "embedding"]
     assert "data" in result.get_output("logits")
     assert result.get_output("embedding")["parameters"] == {"binary_data_size": expected.embedding.nbytes}
@@ -133,7 +133,7 @@ def test_the_best_classes_instead_of_numbers(tritons, name, classifier, canvases
     wanted = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
     found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("probabilities")
     assert found.shape == (len(canvases), 3)
-    for row, probabilities in zip(found, classifier.answer(canvases).probabilities, strict=True):
+    for row, probabilities in zip(found, classifier.predict(canvases).probabilities, strict=True):
         texts = [text.decode() if isinstance(text, bytes) else text for text in row]
         parts = [text.split(":") for text in texts]
         labels = classifier.labels(probabilities, 3)
@@ -157,7 +157,7 @@ def test_callers_at_once_get_their_own_answers(server, name, classifier):
         head, behind = split(answer)
         assert [output["name"] for output in head["outputs"]] == ["logits"]
         logits = np.frombuffer(behind, "<f4").reshape(len(array), -1)
-        np.testing.assert_allclose(logits, classifier.answer(array).logits, atol=1e-5)
+        np.testing.assert_allclose(logits, classifier.predict(array).logits, atol=1e-5)
 
 
 def binary_body(images: NDArray[np.uint8], **changes) -> tuple[bytes, dict[str, str]]:
@@ -183,7 +183,7 @@ def split(answer: httpx.Response) -> tuple[dict, bytes]:
 
 def test_nested_numbers_and_members_in_any_order(client, name, classifier, canvases):
     """Programs in other languages sort members by name: the data come before what they are."""
-    expected = classifier.answer(canvases).probabilities
+    expected = classifier.predict(canvases).probabilities
     nested = {"data": canvases.tolist(), "datatype": "UINT8", "name": "image", "shape": list(canvases.shape)}
     flat = {"shape": list(canvases.shape), "name": "image", "datatype": "UINT8", "data": canvases.ravel().tolist()}
     for tensor in (nested, flat, {**nested, "data": flat["data"]}, {**flat, "data": nested["data"]}):
@@ -197,7 +197,7 @@ def test_nested_numbers_and_members_in_any_order(client, name, classifier, canva
 def test_many_numbers_are_read_in_pieces(client, name, classifier):
     """Whatever stands where one piece ends: a number, a comma, a bracket, a space."""
     images = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
-    expected = np.concatenate([classifier.answer(image[None]).logits for image in images])
+    expected = np.concatenate([classifier.predict(image[None]).logits for image in images])
     tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()}
     for separators in [(",", ":"), (", ", ": "), (",\n\t  ", ":")]:
         text = json.dumps({"inputs": [tensor]}, separators=separators)
@@ -213,7 +213,7 @@ def test_many_numbers_are_read_in_pieces(client, name, classifier):
 
 def test_parameters_that_other_servers_know_are_passed_over(tritons, name, classifier, canvases):
     result = tritons.infer(name, [pixels(canvases)], priority=3, timeout=1_000_000, parameters={"colour": "blue"})
-    assert_same(result, classifier.answer(canvases))
+    assert_same(result, classifier.predict(canvases))
 
 
 def test_an_array_counts_as_its_images(client, name, canvases):

@@ -19,7 +19,7 @@ def test_labels_are_judged_one_by_one() -> None:
     np.testing.assert_allclose(task.log_likelihood(logits, targets), -expected, rtol=1e-5)
     probabilities = task.probabilities(logits)
     np.testing.assert_allclose(probabilities, torch.from_numpy(logits).sigmoid(), atol=1e-6)
-    assert np.array_equal(task.choices(logits), task.said(probabilities))
+    assert np.array_equal(task.choices(logits), task.decided(probabilities))
     sure, right = task.decisions(probabilities, targets)
     assert (sure.min(), len(sure)) >= (0.5, 80)
     assert right.mean() == ((logits > 0) == targets).mean()

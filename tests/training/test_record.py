@@ -270,7 +270,7 @@ def test_the_temperature_of_a_subset_is_that_of_its_own_validation_images(tmp_pa
     model = Classifier(output, "cpu")
     val = ImageDataModule(size=8, images=60, draw=3).part("val")
     other = ImageDataModule(size=8, images=60).part("val")
-    found = [fit_temperature(model.answer(part.images).logits, part.labels) for part in (val, other)]
+    found = [fit_temperature(model.predict(part.images).logits, part.labels) for part in (val, other)]
     assert model.card.calibration is not None
     assert model.card.calibration.temperature == pytest.approx(found[0], rel=1e-4)
     assert found[0] != pytest.approx(found[1], rel=1e-3)

@@ -129,8 +129,8 @@ def offered_by(model: Classifier) -> Offered:
 
 async def answers_to(engine: Engine, images: Data) -> Outputs:
     if not isinstance(images, list):
-        return await engine.answer_array(images)
-    return await engine.answer(good(await engine.canvases(images)))
+        return await engine.predict_array(images)
+    return await engine.predict(good(await engine.canvases(images)))
 
 
 def good(canvases: list[Canvas | ImageError]) -> list[Canvas]:

@@ -98,7 +98,7 @@ def answers(
         while batch := list(islice(waiting, BATCH)):
             canvases = list(decoders.map(lambda path: canvas_of(classifier, path), batch))
             good = [canvas for canvas in canvases if not isinstance(canvas, str)]
-            rows = classifier.answer(np.stack(good)) if good else None
+            rows = classifier.predict(np.stack(good)) if good else None
             answered = 0
             for path, canvas in zip(batch, canvases, strict=True):
                 if isinstance(canvas, str) or rows is None:
@@ -106,7 +106,7 @@ def answers(
                     continue
                 row = rows.row(answered)
                 answered += 1
-                told = classifier.told(row, top_k)
+                told = classifier.payload(row, top_k)
                 none = {"none_of_these": classifier.none_of_these(row["probabilities"])} if abstain else {}
                 yield path, told | none
             sys.stdout.flush()  # whoever reads through a pipe sees each batch when it is done
@@ -125,5 +125,5 @@ def canvas_of(classifier: "Classifier", path: Path) -> "NDArray[np.uint8] | str"
 def in_words(classifier: "Classifier", told: dict[str, Any]) -> str:
     if "error" in told:
         return str(told["error"])
-    said = classifier.task.words(told)
+    said = classifier.task.text(told)
     return f"none of these ({said})" if told.get("none_of_these") else said

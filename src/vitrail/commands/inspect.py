@@ -102,7 +102,7 @@ def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> No
     explainer = Explainer(Classifier(model))
     classifier, card = explainer.classifier, explainer.card
     canvas = classifier.fit(data)
-    probabilities = classifier.answer(canvas[None]).probabilities[0]
+    probabilities = classifier.predict(canvas[None]).probabilities[0]
     labels = classifier.labels(probabilities, min(SHOWN, len(probabilities)))
     found = explainer.workings(canvas[None])
     inside = Inside(

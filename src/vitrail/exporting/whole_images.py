@@ -33,7 +33,7 @@ def compare_whole(source: Source, model: bytes, measured: Outputs, task: Task, u
     valued = task.raw == "values"
     return Whole(
         images=len(chosen),
-        flips=int((task.said(measured[chosen]) != task.said(whole)).any(axis=1).sum()),
+        flips=int((task.decided(measured[chosen]) != task.decided(whole)).any(axis=1).sum()),
         max_probability_difference=None if valued else apart,
         max_value_difference=apart if valued else None,
     )

@@ -98,7 +98,7 @@ class Classifier:
         """An encoded image as this model's canvas, uint8 [size, size, 3]."""
         return fit(data, self.card.input)
 
-    def answer(self, images: NDArray[np.uint8]) -> Outputs:
+    def predict(self, images: NDArray[np.uint8]) -> Outputs:
         """Run the graph on uint8 [N, H, W, 3]; a batch of canvases is the fast and the measured way."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
             raise UsageError(
@@ -120,7 +120,7 @@ class Classifier:
         """The `top_k` most probable labels of one encoded image, of a model whose answer is labels."""
         if not self.task.ranks:
             raise UsageError(f"this model answers with {self.card.task}, not with labels: see `Classifier.told`")
-        return self.labels(self.answer(self.fit(data)[None]).probabilities[0], top_k)
+        return self.labels(self.predict(self.fit(data)[None]).probabilities[0], top_k)
 
     def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
@@ -132,9 +132,9 @@ class Classifier:
         """One row of probabilities as its `top_k` labels, the most probable first."""
         return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
 
-    def told(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
+    def payload(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
         """The answer to one image, whatever the task; `top_k` is for labels."""
-        return self.task.told(row, self.card.classes, self.top_k if top_k is None else top_k)
+        return self.task.payload(row, self.card.classes, self.top_k if top_k is None else top_k)
 
     @property
     def top_k(self) -> int:

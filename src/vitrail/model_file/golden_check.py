@@ -52,7 +52,7 @@ def check_golden(model: Classifier) -> GoldenCheck:
     if golden.recipe != RECIPE:
         raise ModelError(f"golden recipe '{golden.recipe}' is unknown here; this vitrail draws '{RECIPE}'")
     asked = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
-    answers = [model.answer(image[None]) for image in golden_images(card.input.size)[asked]]
+    answers = [model.predict(image[None]) for image in golden_images(card.input.size)[asked]]
     raw = np.concatenate([answer.columns[task.raw] for answer in answers])
     found, lengths = task.golden(raw), np.array([np.linalg.norm(answer.embedding) for answer in answers])
     expected = np.array(golden.logits, np.float32)[asked]

@@ -111,7 +111,7 @@ class Model:
             raise UsageError(f"top_k is for labels of an image; this model answers with {self.card.task}")
 
         def predictions(canvases: Canvases) -> list[Prediction]:
-            answers = classifier.answer(canvases)
+            answers = classifier.predict(canvases)
             return [self._prediction(answers.row(index), top_k) for index in range(len(canvases))]
 
         return self._each(image, predictions)
@@ -124,7 +124,7 @@ class Model:
     def embed(self, image: Iterator[ImageLike]) -> Iterator[NDArray[np.float32]]: ...
     def embed(self, image: Any) -> Any:
         """The vector that the network's last layer reads, float32 [D]."""
-        return self._each(image, lambda canvases: list(self._classifier.answer(canvases).embedding))
+        return self._each(image, lambda canvases: list(self._classifier.predict(canvases).embedding))
 
     @overload
     def explain(self, image: ImageLike, label: str | None = None) -> Explanation: ...
@@ -143,7 +143,7 @@ class Model:
 
         def explanations(canvases: Canvases) -> list[Explanation]:
             chosen = (
-                self._classifier.answer(canvases).probabilities.argmax(axis=1).tolist()
+                self._classifier.predict(canvases).probabilities.argmax(axis=1).tolist()
                 if label is None
                 else [classes.index(label)] * len(canvases)
             )
@@ -175,7 +175,7 @@ class Model:
 
     def _prediction(self, row: Mapping[str, NDArray[np.float32]], top_k: int | None) -> Prediction:
         classifier = self._classifier
-        payload = classifier.told(row, top_k)
+        payload = classifier.payload(row, top_k)
         dense = payload.get("grid", {"labels": (), "probabilities": ()})
         return Prediction(
             tuple(Label(**label) for label in payload.get("labels", ())),
@@ -183,7 +183,7 @@ class Model:
             tuple(map(tuple, dense["labels"])),
             tuple(map(tuple, dense["probabilities"])),
             classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,
-            classifier.task.words(payload),
+            classifier.task.text(payload),
         )
 
     def _each(self, image: Any, of_batch: Callable[[Canvases], list[R]]) -> Any:

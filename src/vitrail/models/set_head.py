@@ -28,7 +28,7 @@ class SetHead(nn.Module):
     def no_weight_decay(self) -> set[str]:
         return {"queries"}
 
-    def said(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
+    def query_logits(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Vectors [B, N, D], of which those count where the mask [B, N] is true → logits [B, Q, K + 1]."""
         queries = self.queries.expand(vectors.shape[0], -1, -1)
         logits: Tensor = self.classes(
@@ -38,7 +38,7 @@ class SetHead(nn.Module):
 
     def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-odds [B, K] that an image has each label."""
-        return log_odds_of_any(log_odds_of_each(self.said(vectors, mask)))
+        return log_odds_of_any(log_odds_of_each(self.query_logits(vectors, mask)))
 
 
 def log_odds_of_each(logits: Tensor) -> Tensor:

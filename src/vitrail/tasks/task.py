@@ -57,9 +57,9 @@ class Task(ABC):
         """What is decided about each image, [N, decisions], by `raw`; there may be nothing to decide."""
         return np.zeros((len(raw), 0), np.int64)
 
-    def said(self, answers: Numbers) -> NDArray[np.int64]:
+    def decided(self, outputs: Numbers) -> NDArray[np.int64]:
         """The same decisions, read from answers."""
-        return self.choices(answers)
+        return self.choices(outputs)
 
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
         """How far apart the two logits lie between which it was decided, [N, decisions]."""
@@ -74,11 +74,11 @@ class Task(ABC):
         """Everything worth knowing about answers to images whose targets are known."""
 
     @abstractmethod
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         """The answer to one image, from its row of each output, for programs."""
 
     @abstractmethod
-    def words(self, told: Payload) -> str:
+    def text(self, payload: Payload) -> str:
         """The same for people, in one line."""
 
 

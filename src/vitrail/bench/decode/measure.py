@@ -170,7 +170,7 @@ def compare(plan: Plan, photos: list[Path], classifier: Classifier, tell: Tell) 
 
 def probabilities(classifier: Classifier, canvases: list[Canvas]) -> NDArray[np.float32]:
     batches = [np.stack(canvases[begin : begin + BATCH]) for begin in range(0, len(canvases), BATCH)]
-    return np.concatenate([classifier.answer(batch).probabilities for batch in batches])
+    return np.concatenate([classifier.predict(batch).probabilities for batch in batches])
 
 
 def agreement(

@@ -82,7 +82,7 @@ def expected_predictions(field: Field) -> list[Prediction]:
     if model.card.input.resize != "squash":
         raise UsageError(f"peers' servers squash images; this model wants them by '{model.card.input.resize}'")
     canvases = (model.fit(upload) for upload in field.uploads)
-    rows = (model.answer(canvas[None]).probabilities[0] for canvas in canvases)
+    rows = (model.predict(canvas[None]).probabilities[0] for canvas in canvases)
     return [dict(enumerate(map(float, row))) for row in rows]
 
 

@@ -36,8 +36,8 @@ class Classification(ProbabilityTask):
         """Accuracy alone: what more there is to know, `vitrail test` measures."""
         return Measured(wilson(int((answers.argmax(axis=1) == targets).sum()), len(targets)))
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         return {"labels": ranked(row["probabilities"], names, top_k)}
 
-    def words(self, told: Payload) -> str:
-        return in_words(told["labels"])
+    def text(self, payload: Payload) -> str:
+        return in_words(payload["labels"])

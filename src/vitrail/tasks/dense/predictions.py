@@ -56,15 +56,15 @@ class Dense(ProbabilityTask):
         others = (drawn.estimate("mean IoU", mean_overlap),)
         return Measured(right_places(classes, said), others, ("IoU", "recall", "places"), rows, "places")
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         """The best label of each place and its probability, row by row."""
         best = row["probabilities"].argmax(axis=-1)  # [h, w]
         labels = [[names[i] for i in across] for across in best.tolist()]
         return {"grid": {"labels": labels, "probabilities": row["probabilities"].max(axis=-1).tolist()}}
 
-    def words(self, told: Payload) -> str:
+    def text(self, payload: Payload) -> str:
         """The share of the image that each label takes."""
-        found = [label for across in told["grid"]["labels"] for label in across]
+        found = [label for across in payload["grid"]["labels"] for label in across]
         order = sorted(set(found), key=lambda label: (-found.count(label), label))
         return ", ".join(f"{label} {100 * found.count(label) / len(found):.0f} %" for label in order)
 

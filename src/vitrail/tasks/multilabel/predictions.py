@@ -20,8 +20,8 @@ class Multilabel(ProbabilityTask):
     def choices(self, raw: Numbers) -> NDArray[np.int64]:
         return (raw > 0).astype(np.int64)
 
-    def said(self, answers: Numbers) -> NDArray[np.int64]:
-        return (answers > 0.5).astype(np.int64)
+    def decided(self, outputs: Numbers) -> NDArray[np.int64]:
+        return (outputs > 0.5).astype(np.int64)
 
     def clearness(self, raw: Numbers) -> NDArray[np.float64]:
         """As if yes had these log-odds, and no their opposite."""
@@ -64,11 +64,11 @@ class Multilabel(ProbabilityTask):
             tuple((name, tuple(float(number) for number in row)) for name, row in zip(names, rows, strict=True)),
         )
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         return {"labels": ranked(row["probabilities"], names, top_k)}
 
-    def words(self, told: Payload) -> str:
-        return in_words(told["labels"])
+    def text(self, payload: Payload) -> str:
+        return in_words(payload["labels"])
 
 
 def f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:

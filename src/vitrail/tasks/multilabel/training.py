@@ -34,7 +34,7 @@ class MultilabelTraining(TrainingTask):
         head = net.get_classifier()
         if isinstance(head, SetHead):
             vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)
-            return set_loss(head.said(vectors), target, head.nothing)
+            return set_loss(head.query_logits(vectors), target, head.nothing)
         return F.binary_cross_entropy_with_logits(net(pixels), target.float())
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -21,12 +21,12 @@ class Regression(Task):
         found = (errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names))
         return Measured(others=tuple(one for ones in found for one in ones))
 
-    def told(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
         numbers = row["values"].tolist()
         return {"values": [{"name": name, "value": number} for name, number in zip(names, numbers, strict=True)]}
 
-    def words(self, told: Payload) -> str:
-        return ", ".join(f"{one['name']} {one['value']:.4g}" for one in told["values"])
+    def text(self, payload: Payload) -> str:
+        return ", ".join(f"{one['name']} {one['value']:.4g}" for one in payload["values"])
 
 
 def errors_of(name: str, found: Numbers, targets: Numbers) -> tuple[Estimate, Estimate, Estimate]:
