@@ -48,7 +48,7 @@ def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypat
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="digits-cnn, digits-multilabel, digits-dense, digits-regression, digits-vit"):
+    with pytest.raises(UsageError, match="digits-cnn, digits-dense, digits-multilabel, digits-regression, digits-vit"):
         find_recipe("digits-rnn")
 
 

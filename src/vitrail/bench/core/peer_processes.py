@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCRIPTS = Path(__file__).parent / "peers"
+SCRIPTS = Path(__file__).parents[1] / "peers"
 
 
 @dataclass(frozen=True)
