@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from vitrail.model_file.classifier import Classifier, Label
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import Explanation
 from vitrail.runtime.providers import Provider, usable_cores
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 BATCH = 32  # images that are in memory at once; TensorRT's engine takes no more
 
@@ -89,6 +92,11 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.card.classes)
+
+    @property
+    def session(self) -> "ort.InferenceSession":
+        """onnxruntime's own session, for whatever is not offered here."""
+        return self._classifier.session
 
     @property
     def provider(self) -> str:

@@ -11,6 +11,7 @@ KINDS = {
     "forms": "what each form of a part of the ViT is worth: short fits, several seeds",
     "gpu": "everything that needs a GPU: its tests, inference, training, serving; in at most nine minutes",
     "infer": "how fast one network answers: our file, other exporters' files, torch",
+    "python": "what `import vitrail` and `vitrail.load` cost beside onnxruntime alone",
     "serve": "how our server bears load: beside its peers, overloaded, at its start and at rest",
     "soak": "whether our server holds more and more while it serves for long",
 }
