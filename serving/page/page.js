@@ -81,12 +81,12 @@ async function ask(address, image) {
   }
 }
 
-function preview(image) {
+function preview(file) {
   const image = element("preview");
   URL.revokeObjectURL(image.src);
   image.onload = () => element("drop").classList.toggle("tiny", image.naturalWidth <= TINY);
-  image.src = URL.createObjectURL(image);
-  image.alt = image.name || "the image";
+  image.src = URL.createObjectURL(file);
+  image.alt = file.name || "the image";
   image.hidden = false;
   element("hint").hidden = true;
   element("drop").classList.add("full");

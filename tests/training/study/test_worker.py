@@ -40,7 +40,7 @@ def test_a_run_leaves_no_images_behind(
     def fail(*_: Any) -> None:
         raise ValueError("no figures")
 
-    monkeypatch.setattr(train, "KeptImages", Remembered)
+    monkeypatch.setattr(train, "CachedImages", Remembered)
     if faults:
         monkeypatch.setattr(train, "measured", fail)
     settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
