@@ -117,7 +117,7 @@ def forbidden(source: str, room: str) -> set[str]:
 def room_of(path: Path) -> str:
     """The rule that a file has: its own, or its room's; the torch half of a task has another than its numpy half."""
     parts = path.relative_to(HOUSE).with_suffix("").parts
-    if parts[0] == "tasks" and parts[-1] in ("training", "training_task", "measures"):
+    if parts[0] == "tasks" and parts[-1] in ("training", "training_task", "report"):
         return "tasks/training"
     own = "/".join(parts[:2])
     return own if own in NEVER else parts[0]

@@ -10,11 +10,11 @@ from torch.utils.data import Dataset, Sampler
 
 from vitrail.data import Samples
 
-Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], and what each shows [B, …]
+Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], and their targets [B, …]
 
 
 class Canvases(Dataset[Batch]):
-    """Decoded images; a whole batch is taken out at once, so no worker processes are needed."""
+    """Decoded images; a batch is indexed as a whole, so no worker processes are needed."""
 
     def __init__(self, images: Samples) -> None:
         self.images = torch.from_numpy(images.images)
@@ -28,13 +28,13 @@ class Canvases(Dataset[Batch]):
 
 
 class SeededOrder(Sampler[int]):
-    """Every epoch another order, decided by seed and epoch alone; of several processes each takes an equal share."""
+    """A new order every epoch, decided by seed and epoch alone; each of several processes takes an equal share."""
 
     def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.count, self.seed, self.rank, self.world, self.epoch = count, seed, rank, world, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning, also when a run is taken up again."""
+        """Called by Lightning, also when a run is resumed."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -46,5 +46,5 @@ class SeededOrder(Sampler[int]):
 
 
 def as_is(batch: Any) -> Any:
-    """Canvases come out as whole batches already."""
+    """The dataset returns whole batches already."""
     return batch

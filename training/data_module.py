@@ -5,9 +5,8 @@ from functools import cached_property
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Sampler
-from torchvision.tv_tensors import Mask
 
 from vitrail.data import Part, Samples, Source, open_source
 from vitrail.data.memory import refuse_too_many
@@ -18,24 +17,25 @@ from vitrail.errors import DamagedImages, UsageError
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.tasks.task import TaskName
+from vitrail.tasks.training import TRAINING_TASKS
 from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
 from vitrail.training.ranks import even_batches, share_of
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Images from a folder of yours, or from a set that vitrail knows by name.
+    """Images from a folder, or from a built-in set.
 
     Args:
-        path: a folder with one folder a class, or with train, val and test folders of such; with labels.csv, values.csv
-            or maps.csv and the images that it names; IDX files; 'digits'; or 'digit-scenes-multilabel', -regression or
-            -dense.
-        size: side in pixels of the square canvas that every image becomes.
-        resize: how it becomes square: squash it, crop its centre, or pad it with black.
-        images: use only so many labelled images, validation included; smaller choices lie within larger ones.
-        batch_size: images a step; of several processes, each takes so many.
+        path: a folder with one folder a class, or with train, val and test folders of these; a folder with labels.csv,
+            values.csv or maps.csv and the images that it lists; IDX files; 'digits'; or 'digit-scenes-multilabel',
+            -regression or -dense.
+        size: side of the square canvas in pixels.
+        resize: how an image becomes square: squash it, crop its centre, or pad it with black.
+        images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
+        batch_size: images a step, in each process.
         augment: torchvision v2 transforms, applied to each training image anew.
-        seed: decides how a pile is split and which images a subset holds.
-        draw: which of many subsets of so many images; the split stays as it is.
+        seed: of the split of unsplit data, and of the subset.
+        draw: which of several subsets of this size; the split stays the same.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1:
-            raise UsageError(f"a batch holds at least one image, not {batch_size}")
+            raise UsageError(f"a batch needs at least one image, not {batch_size}")
         self.batch_size = batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
@@ -61,24 +61,24 @@ class ImageDataModule(pl.LightningDataModule):
         self.class_count = len(self.classes)
         self.selection = Selection(path, seed, images, draw)
         self.chosen = self.selection.chosen(self.source)
-        self.start: RunData | None = None  # of the run whose weights this one begins with
+        self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}
 
     def open(self, path: str, seed: int) -> Source:
         return open_source(path, seed)
 
     def part(self, part: Part) -> Samples:
-        """The images of one part, decoded when first asked for."""
+        """The images of one part, decoded on first use."""
         if part not in self._read:
             self._read[part] = self.source.read(part, self.rule, self.chosen.get(part))
         return self._read[part]
 
     def count(self, part: Part) -> int:
-        """How many images a part has; none is read for that."""
+        """The number of images of a part, without reading them."""
         return len(self.chosen.get(part, self.source.labels(part)))
 
     def prepare(self) -> None:
-        """Decode what training needs, and every test image once: what is damaged is named before the first step."""
+        """Decode training and validation images and check test images, so that damage is reported before training."""
         refuse_too_many(self.count("train") + self.count("val"), self.rule)
         faults: list[str] = []
         for part in ("train", "val"):
@@ -91,18 +91,18 @@ class ImageDataModule(pl.LightningDataModule):
             raise DamagedImages(faults)
 
     @cached_property
-    def learnt(self) -> RunData:
-        """What a checkpoint keeps of the data; images are hashed, not decoded, for that."""
+    def run_data(self) -> RunData:
+        """What a checkpoint stores of the data; images are hashed, not decoded."""
         here = {part: self.selection.contents(self.source, part) for part in PARTS}
         record = Record.of(here, self.start.record if self.start is not None else None)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
-    def refuse_contradiction(self, learnt: RunData, parts: Iterable[Part], is_measured: bool = False) -> None:
-        """Refuse these parts where they are not those of a run; to be measured, it may be shown another set."""
-        if is_measured and self.selection.path != learnt.selection.path:
-            learnt.refuse_seen(self.source, self.selection, parts)
+    def refuse_contradiction(self, run_data: RunData, parts: Iterable[Part], is_evaluated: bool = False) -> None:
+        """Refuse parts that differ from those of a run; it may be evaluated on another set."""
+        if is_evaluated and self.selection.path != run_data.selection.path:
+            run_data.refuse_seen(self.source, self.selection, parts)
             return
-        learnt.refuse_contradiction(self.source, self.selection, parts)
+        run_data.refuse_contradiction(self.source, self.selection, parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         images = self.part("train")
@@ -126,37 +126,19 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def ranks(self) -> tuple[int, int]:
-        """Which of how many processes this one is."""
+        """The rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches on the device; each step draws from a seed of its own."""
+        """Augment training batches on the device, seeded by the step."""
         canvases, target = batch
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
             images = canvases.permute(0, 3, 1, 2)
-            if self.task == "dense":
-                pairs = [self._change_both(*pair) for pair in zip(images, target, strict=True)]
-                target = torch.stack([places for _, places in pairs])
-                changed = torch.stack([image for image, _ in pairs])
-            else:
-                changed = torch.stack([self._change(image) for image in images])
-        return changed.permute(0, 2, 3, 1), target
-
-    def _change(self, image: Tensor) -> Tensor:
-        for transform in self.augment:
-            image = transform(image)
-        return image
-
-    def _change_both(self, image: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """What moves the image moves its map [size, size], too."""
-        # Where a transform leaves a gap it puts 0; one more, 255 ("not told") is 0.
-        mask: Tensor = Mask(places + 1)
-        for transform in self.augment:
-            image, mask = transform(image, mask)
-        return image, mask.as_subclass(Tensor) - 1
+            images, target = TRAINING_TASKS[self.task].augment(images, target, self.augment)
+        return images.permute(0, 2, 3, 1), target
 
     def _loader(
         self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False

@@ -1,4 +1,4 @@
-"""The LightningModule: any network of images, trained, validated and tested on the task that the data ask for."""
+"""The LightningModule: trains, validates and tests any network on the task of the data."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from vitrail.images.canvas import InputRule, Resize
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
-from vitrail.models.outputs import refuse_without_calls
+from vitrail.models.network import refuse_without_calls
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
@@ -25,23 +25,23 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.schedule import WarmupCosine, scale_to
 
-# The parts of the data that each command reads: they must be those of the run.
+# The parts of the data that each command reads, which must be those of the run.
 READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class ImageModule(pl.LightningModule):
-    """Learns one label an image, or what else the data tell: several labels, values, a label for each place.
+    """Classification, or the task of the data: several labels, values, or a label for each cell.
 
     Args:
-        net: the architecture, from vitrail.models; the network is made from it here.
-        optimizer: made over the network's weights; norms, biases, positions, tokens and queries are not decayed.
-        schedule: the learning rate over the run.
+        net: the architecture of the network, from vitrail.models.
+        optimizer: norms, biases, positions, tokens and queries are not decayed.
+        schedule: of the learning rate.
         label_smoothing: share of the target that is spread over all classes.
-        mixup: how strongly pairs of training images are blended, the α of Beta(α, α); 0 leaves them alone.
-        classes: how many classes to tell apart, or values to tell; linked to the data.
+        mixup: the α of Beta(α, α), by which pairs of training images are blended; 0 blends none.
+        classes: number of classes or values; linked to the data.
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
-        task: what is learnt of each image; linked to the data.
+        task: classification, multilabel, regression or dense; linked to the data.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class ImageModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.architecture = net
-        self.goal: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup)
+        self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup)
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
-        self.goal.check(self.net)
+        self.training_task.check(self.net)
         self.optimizer = optimizer
         self.decay, self.lr = defaults_of(optimizer)
         self.schedule = schedule or WarmupCosine()
         self.mix = MixUp(alpha=mixup, num_classes=classes) if mixup else None
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
-        self.answers: list[Tensor] = []
-        self.averaged = False  # whether the weights are averages over training steps, which a callback may make them
+        self.predictions: list[Tensor] = []
+        self.averaged = False  # whether the weights are averages over training steps, as a callback may make them
 
     def forward(self, image: Tensor) -> Tensor:
         """Canvases uint8 [B, size, size, 3] → logits, or values; what export puts into the graph."""
@@ -77,14 +77,14 @@ class ImageModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self.goal.prepare(self.net, self.data.part("train").labels)
+            self.training_task.prepare(self.net, self.data.part("train").labels)
             self.record_images(self.data)
 
     def record_images(self, data: ImageDataModule) -> None:
-        """Hash what the run uses, and refuse test images that an earlier run has seen, before the first step."""
+        """Hash the images of the run, and refuse test images that an earlier run has seen, before the first step."""
         if (path := self.architecture.run_it_starts_from) is not None:
-            data.start = load_checkpoint(path)[0].learnt
-        _ = data.learnt
+            data.start = load_checkpoint(path)[0].run_data
+        _ = data.run_data
 
     @property
     def data(self) -> ImageDataModule:
@@ -95,24 +95,24 @@ class ImageModule(pl.LightningModule):
         pixels, target = self.input(batch[0]), batch[1]
         if self.mix is not None:
             pixels, target = self.mix(pixels, target)
-        loss = self.goal.loss(self.net, pixels, target)
+        loss = self.training_task.loss(self.net, pixels, target)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         image, target = batch
-        figures = self.goal.validation(self.net, self(image), target)
-        self.log_dict(figures, batch_size=len(image), prog_bar=True, sync_dist=True)
+        metrics = self.training_task.validation(self.net, self(image), target)
+        self.log_dict(metrics, batch_size=len(image), prog_bar=True, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
-        self.answers = []
+        self.predictions = []
 
     def test_step(self, batch: Batch, index: int) -> None:
-        self.answers.append(self.goal.answers(self(batch[0])).cpu())
+        self.predictions.append(self.training_task.predictions(self(batch[0])).cpu())
 
     def on_test_epoch_end(self) -> None:
         if self.trainer.world_size > 1:
-            self.answers = [from_all_ranks(torch.cat(self.answers), self.device)]
+            self.predictions = [from_all_ranks(torch.cat(self.predictions), self.device)]
 
     on_predict_epoch_start, predict_step, on_predict_epoch_end = on_test_epoch_start, test_step, on_test_epoch_end
 
@@ -125,7 +125,7 @@ class ImageModule(pl.LightningModule):
         }
 
     def on_fit_start(self) -> None:
-        """Let the schedule follow `lr` where the learning rate finder has set it to another one."""
+        """Scale the schedule to `lr`, which the learning rate finder may have changed."""
         for config in self.trainer.lr_scheduler_configs:
             scale_to(config.scheduler, self.lr)
 
@@ -135,28 +135,28 @@ class ImageModule(pl.LightningModule):
             self.architecture,
             self.input.rule,
             data.classes,
-            data.learnt,
+            data.run_data,
             seed,
-            self.goal.task.name,
+            self.training_task.task.name,
             self.averaged,
         )
         checkpoint[KEY] = origin.to_plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of another network before torch complains about every key."""
+        """Refuse weights of another network with one error, before torch lists every key."""
         if KEY not in checkpoint:
             raise ModelError("this is not a checkpoint written by `vitrail fit`")
         origin = Origin.from_plain(checkpoint[KEY])
         there, here = origin.architecture.untrained(), self.architecture.untrained()
         if there != here:
-            raise ModelError(f"the checkpoint is of another model: it holds {there}, the configuration asks for {here}")
-        self.data.refuse_contradiction(origin.learnt, READ[self.trainer.state.fn], not self.trainer.training)
+            raise ModelError(f"the checkpoint holds another model: {there}, the configuration has {here}")
+        self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 
 
 def defaults_of(optimizer: OptimizerCallable) -> tuple[float, float]:
-    """The weight decay and the learning rate that this optimizer would apply, found on one over a single number."""
+    """The weight decay and the learning rate of this optimizer, read from one over a single number."""
     try:
         probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
     except ValueError as fault:

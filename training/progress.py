@@ -9,11 +9,11 @@ from pytorch_lightning.callbacks import Callback, LearningRateFinder
 from pytorch_lightning.trainer.states import TrainerFn
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vitrail.training.ranks import is_first, say
+from vitrail.training.ranks import is_first, print_once
 
 
 class PlainProgress(Callback):
-    """One line after every validation of a run."""
+    """One line after every validation."""
 
     def __init__(self) -> None:
         self.start = monotonic()
@@ -22,19 +22,20 @@ class PlainProgress(Callback):
         if trainer.state.fn == "fit" and trainer.is_global_zero:
             seconds = monotonic() - self.start
             print(
-                f"step {trainer.global_step}/{total_steps(trainer)}  {measured(trainer)}  {seconds:.0f} s", flush=True
+                f"step {trainer.global_step}/{total_steps(trainer)}  {metrics_text(trainer)}  {seconds:.0f} s",
+                flush=True,
             )
 
 
 class LiveProgress(Callback):
-    """A bar over all steps, with what the last validation measured beside it."""
+    """A bar over all steps, with the metrics of the last validation beside it."""
 
     def __init__(self) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[measured]}"))
+        self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[metrics]}"))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.task = self.bar.add_task(TrainerFn(stage).value, total=None, measured="")
+        self.task = self.bar.add_task(TrainerFn(stage).value, total=None, metrics="")
         self.bar.start()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -47,7 +48,7 @@ class LiveProgress(Callback):
         self.bar.update(self.task, completed=trainer.global_step, total=total_steps(trainer))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.bar.update(self.task, measured=measured(trainer))
+        self.bar.update(self.task, metrics=metrics_text(trainer))
 
     def on_test_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         self.bar.update(self.task, advance=1, total=sum(trainer.num_test_batches))
@@ -60,20 +61,20 @@ def total_steps(trainer: pl.Trainer) -> int:
     return int(trainer.estimated_stepping_batches)
 
 
-def measured(trainer: pl.Trainer) -> str:
-    """What the last validation found, as text."""
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(figures.items()))
+def metrics_text(trainer: pl.Trainer) -> str:
+    """The metrics of the last validation."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
 
 
-class FoundRate(Callback):
-    """Says which learning rate the run is trained with, where it was searched for."""
+class PrintFoundRate(Callback):
+    """Prints the learning rate that a learning rate finder chose."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if any(isinstance(one, LearningRateFinder) for one in trainer.callbacks):  # type: ignore[attr-defined]
-            say(f"learning rate {pl_module.lr:.3g}, by the learning rate finder")
+            print_once(f"learning rate {pl_module.lr:.3g}, by the learning rate finder")
 
 
 def progress() -> list[Callback]:
     live = sys.stdout.isatty() and is_first()
-    return [FoundRate(), LiveProgress() if live else PlainProgress()]
+    return [PrintFoundRate(), LiveProgress() if live else PlainProgress()]

@@ -1,4 +1,4 @@
-"""Taking a run up again: which settings it goes on with, and which may be others than before."""
+"""Resuming a run: which settings it keeps, and which may change."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from vitrail.errors import UsageError
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
-# Where the images are may change, what they are may not; and weights to start from are the checkpoint's in any case.
-ELSEWHERE = ("run", "ckpt_path", "weights_only", "data.path")
+# The path of the images may change, their contents may not; weights to start from are overwritten by the checkpoint.
+IGNORED = ("run", "ckpt_path", "weights_only", "data.path")
 MISSING = "not set"
 
 
-class KeepSettings(SaveConfigCallback):
-    """Writes config.yaml, and puts the same into every checkpoint, so that a resumed run can be compared with it."""
+class SaveSettings(SaveConfigCallback):
+    """Writes config.yaml, and the same into every checkpoint, so that a resumed run can be compared with it."""
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -30,7 +30,7 @@ class KeepSettings(SaveConfigCallback):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the run of a checkpoint had come, and with which settings; as YAML."""
+    """Step and epoch of a checkpoint, and the settings of its run as YAML."""
 
     path: str
     settings: str
@@ -38,12 +38,12 @@ class Progress:
     epoch: int
 
     def refuse_if_done(self, trainer: Any) -> None:
-        """A run that has ended would train no step, and a shorter one none either."""
+        """A finished run would train no step, and a shorter one none either."""
         for name, made, limit in (("steps", self.step, trainer.max_steps), ("epochs", self.epoch, trainer.max_epochs)):
             if limit is not None and 0 <= limit <= made:
                 raise UsageError(
-                    f"the run of {self.path} has made {made} {name} of {limit} already: ask for a longer one, "
-                    f"--trainer.max_{name} N"
+                    f"the run of {self.path} has trained {made} of {limit} {name} already: give a larger "
+                    f"--trainer.max_{name}"
                 )
 
 
@@ -51,23 +51,23 @@ def progress_of(path: str | Path) -> Progress:
     content = torch.load(path, map_location="cpu", weights_only=True)
     if KEY not in content or not content.get("optimizer_states"):
         raise UsageError(
-            f"{path} holds no settings of its run, or no state of its optimizer, so the run cannot be taken up again: "
+            f"{path} holds no settings of its run, or no state of its optimizer, so the run cannot be resumed: "
             f"start a new one from its weights, {from_weights(path)}"
         )
     return Progress(str(path), content[KEY], content["global_step"], content["epoch"])
 
 
 def differences(before: str, now: str) -> dict[str, tuple[Any, Any]]:
-    """Every setting of two configurations in YAML that is not the same, by its dotted name."""
+    """The settings that differ between two configurations in YAML, by dotted name."""
     first, second = flat(yaml.safe_load(before)), flat(yaml.safe_load(now))
     names = dict.fromkeys([*first, *second])
     pairs = {name: (first.get(name, MISSING), second.get(name, MISSING)) for name in names}
-    wholes = {name for name in pairs if any(other.startswith(f"{name}.") for other in pairs)}  # now of several parts
+    wholes = {name for name in pairs if any(other.startswith(f"{name}.") for other in pairs)}  # nested now
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in wholes}
 
 
 def flat(settings: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names; lists and what is empty are settings themselves."""
+    """Nested settings by dotted names; lists and empty mappings are values."""
     if not isinstance(settings, dict) or not settings:
         return {name: settings}
     return {
@@ -77,26 +77,26 @@ def flat(settings: Any, name: str = "") -> dict[str, Any]:
     }
 
 
-def changes(path: str, found: dict[str, tuple[Any, Any]], explicit: Iterable[str]) -> list[str]:
-    """Of other settings than before, those that take effect, as text; the first that would not is refused by name."""
+def changes(path: str, differences: dict[str, tuple[Any, Any]], explicit: Iterable[str]) -> list[str]:
+    """The changed settings that take effect, as text; the first that cannot change is refused by name."""
     applied = []
-    for name, (before, now) in found.items():
-        if name in ELSEWHERE or (name.endswith("init_args.pretrained") and now is False):
+    for name, (before, now) in differences.items():
+        if name in IGNORED or (name.endswith("init_args.pretrained") and now is False):
             continue
         short = name.replace(".init_args", "")
-        change = f"{short} was {before} and is {now} now"
+        change = f"{short} was {before} and is now {now}"
         if name in LENGTHS:
             if name not in explicit:
                 raise UsageError(
-                    f"{change}: leave --config out, as the checkpoint brings the settings of its run along; for a "
-                    f"longer run give --{name} too"
+                    f"{change}: leave --config out, as the checkpoint has the settings of its run; for a longer run "
+                    f"give --{name} too"
                 )
         elif not name.startswith("trainer."):
             raise UsageError(
-                f"{change}, and a run that is taken up again keeps it: leave it out, or start a new run from the "
+                f"{change}, and a resumed run keeps it: leave it out, or start a new run from the "
                 f"weights, {from_weights(path)}"
             )
-        applied.append(f"other {short}" if isinstance(now, list | dict) else f"{short} {before} → {now}")
+        applied.append(f"changed {short}" if isinstance(now, list | dict) else f"{short} {before} → {now}")
     return applied
 
 

@@ -1,4 +1,4 @@
-"""Run directories: one a training run, and what the machine was, written beside the results."""
+"""Run directories: one a training run, with the environment written beside the results."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "num
 
 
 def new_run(name: str) -> Path:
-    """A folder below `runs` that no earlier run has taken."""
+    """An unused folder below `runs`."""
     path, number = RUNS / name, 1
     while path.exists():
         number += 1
@@ -28,22 +28,22 @@ def new_run(name: str) -> Path:
 
 
 def run_of_checkpoint(checkpoint: str | Path) -> Path:
-    """The run directory that a checkpoint lies in; a lone checkpoint's own folder otherwise."""
+    """The run directory of a checkpoint; otherwise the folder that the checkpoint is in."""
     folder = Path(checkpoint).resolve().parent
     return folder.parent if folder.name == "checkpoints" else folder
 
 
-def checkpoints(run: Path, figure: str = "val_accuracy", mode: str = "max") -> list[Callback]:
-    """`best` by a figure of validation, and `last` for taking a run up again."""
+def checkpoints(run: Path, metric: str = "val_accuracy", mode: str = "max") -> list[Callback]:
+    """`best` by a validation metric, and `last` for resuming the run."""
     folder = run / "checkpoints"
     return [
-        ModelCheckpoint(folder, filename="best", monitor=figure, mode=mode, enable_version_counter=False),
+        ModelCheckpoint(folder, filename="best", monitor=metric, mode=mode, enable_version_counter=False),
         ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
     ]
 
 
 def loggers(run: Path, chosen: Any = None) -> list[Any]:
-    """`metrics.csv`, always; beside it the loggers that were chosen, else TensorBoard's events; false is none."""
+    """`metrics.csv` always, and the given loggers, by default TensorBoard's; false adds none."""
     own, usual = (logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger))
     if chosen is None or isinstance(chosen, bool):
         return [own] if chosen is False else [own, usual]
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """What figures of this run depend on beside its configuration."""
+    """What the results of a run depend on beside its configuration."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""The learning rate over a run: linear warm-up, then half a cosine, both counted in steps."""
+"""The learning rate schedule: linear warm-up, then half a cosine, both counted in steps."""
 
 from dataclasses import dataclass
 from math import cos, pi
@@ -21,7 +21,7 @@ class WarmupCosine:
     floor: float = 0.0
 
     def factor(self, step: int, steps: int) -> float:
-        """What the peak rate is multiplied by at this step of so many."""
+        """The factor of the peak rate at this step of `steps`."""
         rising = round(self.warmup * steps)
         if step < rising:
             return (step + 1) / (rising + 1)
@@ -32,7 +32,7 @@ class WarmupCosine:
         return LambdaLR(optimizer, lambda step: self.factor(step, steps))
 
     def rejoin(self, checkpoint: dict[str, Any], steps: int) -> None:
-        """Let a checkpoint's learning rates be those of a run of so many steps, which may be longer than its own."""
+        """Set a checkpoint's learning rates to those of a run of `steps`, which may be longer than its own."""
         state, groups = checkpoint["lr_schedulers"][0], checkpoint["optimizer_states"][0]["param_groups"]
         if "base_lrs" in state:
             factor = self.factor(state["last_epoch"], steps)
@@ -42,7 +42,7 @@ class WarmupCosine:
 
 
 def scale_to(scheduler: Any, rate: float) -> None:
-    """Let a schedule have another peak from its first step on."""
+    """Set another peak rate before the first step."""
     if isinstance(scheduler, LambdaLR) and scheduler.base_lrs != [rate] * len(scheduler.base_lrs):
         scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
         for group, multiply in zip(scheduler.optimizer.param_groups, scheduler.lr_lambdas, strict=True):

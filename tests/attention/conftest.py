@@ -8,7 +8,7 @@ import torch
 
 from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.errors import UsageError
-from vitrail.models.parts import Parts, positions_maker
+from vitrail.models.components import Components, positions_maker
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE
 
@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, int]] = {"window": {"reach": 1}, "dilated": {"reach":
 
 def fits(mechanism: str, positions: str) -> bool:
     try:
-        Parts.chosen(mechanism, positions, "linear", "transformer", "layer").check()
+        Components.parse(mechanism, positions, "linear", "transformer", "layer").check()
     except UsageError:
         return False
     return True

@@ -8,7 +8,7 @@ from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.exporting.parity import BOUND, all_by_network, prove
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, Architecture, ViT
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.network import logits_and_embedding
 
 CLASSES = 10
 IMAGES = 24

@@ -9,7 +9,7 @@ from torch import Tensor
 from vitrail.errors import UsageError
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.heads import ValueHead
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.network import logits_and_embedding
 from vitrail.tasks.task import TaskName
 
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}

@@ -11,7 +11,7 @@ from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.input import Input
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.network import logits_and_embedding
 from vitrail.models.timm_models import pixel_statistics
 
 SMALL = [

@@ -15,7 +15,7 @@ from vitrail.data.source import Part
 from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 from vitrail.models.checkpoint import read_checkpoint
-from vitrail.models.cosine import Cosine
+from vitrail.models.heads import Cosine
 from vitrail.models.input import Input
 
 RULE = InputRule(8)

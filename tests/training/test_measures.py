@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
-
 from vitrail.tasks.classification.measures import Measures, as_table, macro_f1_interval, measure
 
 NAMES = tuple("abcdefg")

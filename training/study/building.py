@@ -9,7 +9,7 @@ from torch import nn
 
 from vitrail.images.canvas import InputRule
 from vitrail.models import Architecture
-from vitrail.models.cost import count_flops, count_parameters
+from vitrail.models.network import count_flops, count_parameters
 from vitrail.training.module import ImageModule
 from vitrail.training.study.plan import Contender, Plain
 

@@ -8,7 +8,7 @@ import torch
 
 from vitrail.data import Source, open_source
 from vitrail.data.subsets import sizes_for
-from vitrail.training.cli import hush
+from vitrail.training.cli import silence_lightning
 from vitrail.training.study.image_cache import Few, Kept
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import Asked
@@ -44,7 +44,7 @@ class Pace:
 
 def dry_run(asked: Asked) -> None:
     """Print everything; nothing is written."""
-    hush()
+    silence_lightning()
     plan = asked.plan
     source = open_source(plan.data["path"], plan.data["seed"])
     settled = planned_before(asked.folder, plan, source.fingerprint) or settle(plan, source)

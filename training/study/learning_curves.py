@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrail.errors import UsageError
-from vitrail.tasks.classification.measures import Measures
+from vitrail.tasks.classification.report import ClassificationReport
 from vitrail.tasks.intervals import Share
 from vitrail.training.cli import run
 
@@ -27,8 +27,8 @@ def learn(recipe: str, images: int, folder: Path) -> Point:
     directory = folder / f"{recipe}-{images}"
     done = run("fit", ["--config", recipe, f"--data.images={images}", f"--run={directory}"])
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
-    found = done.keep_answers()
-    if not isinstance(found, Measures):
+    found = done.save_predictions()
+    if not isinstance(found, ClassificationReport):
         raise UsageError(f"learning curves are of accuracy, and '{recipe}' has {done.datamodule.task}: choose another")
     return Point(recipe, images, found.top1, done.best)
 

@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitrail.data import Samples, Source
 from vitrail.data.source import PARTS
-from vitrail.models.cost import count_flops, count_parameters
+from vitrail.models.network import count_flops, count_parameters
 from vitrail.training.batches import Canvases
 from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed

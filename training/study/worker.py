@@ -11,7 +11,7 @@ import torch
 
 from vitrail.data import open_source
 from vitrail.errors import DataError, VitrailError
-from vitrail.training.cli import hush
+from vitrail.training.cli import silence_lightning
 from vitrail.training.study.energy import joules_now
 from vitrail.training.study.image_cache import Kept
 from vitrail.training.study.jobs import Done, Job, Timing
@@ -42,7 +42,7 @@ class Worker:
         self.source: Kept | None = None
 
     def run(self, job: Job) -> Done:
-        hush()
+        silence_lightning()
         with threads_of(self.settled.plan):
             try:
                 return self.attempt(job)

@@ -97,7 +97,7 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
 
     from vitrail.data import open_source
     from vitrail.data.subsets import nested_subset
-    from vitrail.models.cosine import Cosine
+    from vitrail.models.heads import Cosine
     from vitrail.models.input import Input
 
     torch.set_num_threads(1)

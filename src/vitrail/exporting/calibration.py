@@ -33,7 +33,7 @@ def calibration_error(
     logits: Logits, targets: Targets, temperature: float, task: ProbabilityTask = CLASSIFICATION
 ) -> float:
     """ECE: how far, on average, the probability of what is decided lies from the share of right decisions."""
-    sure, right = task.decisions(task.probabilities(logits.astype(float) / temperature), targets)
+    sure, right = task.confidences(task.probabilities(logits.astype(float) / temperature), targets)
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     gaps = [abs(sure[place == i].sum() - right[place == i].sum()) for i in range(BINS)]
     return float(sum(gaps) / len(sure))

@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from vitrail.model_file.explanation import Grid
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.network import logits_and_embedding
 from vitrail.models.small_cnn import SmallCNN
 from vitrail.vectors.pooling import Attentive
 

@@ -20,9 +20,10 @@ from vitrail.exporting.rewrites import tidy
 from vitrail.images.canvas import InputRule
 from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.network import logits_and_embedding
 from vitrail.tasks import TASKS, Classification
-from vitrail.tasks.task import TaskName
+from vitrail.tasks.task import ProbabilityTask, TaskName
+from vitrail.tasks.training import TRAINING_TASKS
 
 # 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
 Opset = Literal[20, 23]
@@ -54,10 +55,9 @@ class Graph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """uint8 [N, H, W, 3] → probabilities and logits, [N, K] or [N, h, w, K], or values [N, K]; embedding [N, D]."""
         raw, embedding = logits_and_embedding(self.network, self.input(image))
-        if self.task.raw == "values":
+        if not isinstance(self.task, ProbabilityTask):
             return raw, embedding
-        tempered = raw / self.temperature
-        probabilities = tempered.sigmoid() if self.task.name == "multilabel" else tempered.softmax(dim=-1)
+        probabilities = TRAINING_TASKS[self.task.name].predictions(raw / self.temperature)
         return probabilities, raw, embedding
 
 

@@ -31,7 +31,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
 from vitrail.model_file.seal import seal
 from vitrail.models.checkpoint import Origin, RunData, read_checkpoint
-from vitrail.models.cost import count_flops, count_parameters
+from vitrail.models.network import count_flops, count_parameters
 from vitrail.tasks import TASKS, Task
 from vitrail.tasks.task import ProbabilityTask, TaskName
 
@@ -86,14 +86,14 @@ def export(
     kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
     logits = kept.proof.logits
     answers = answers_of(task, logits, temperature)
-    measured = task.measure(answers, test.labels, origin.classes)
+    measured = task.evaluate(answers, test.labels, origin.classes)
     card = Card(
         classes=origin.classes,
         input=origin.input,
         architecture=origin.architecture.to_plain(),
         parameters=count_parameters(network),
         flops=count_flops(network, origin.input.size),
-        dataset=dataset_of(origin.learnt),
+        dataset=dataset_of(origin.run_data),
         seed=origin.seed,
         test_accuracy=measured.accuracy,
         parity=kept.proof.parity,
@@ -108,7 +108,7 @@ def export(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=origin.task,
         measures=measured.others,
-        units=tuple(float(unit) for unit in graph.units) if task.raw == "values" else (),
+        units=tuple(float(unit) for unit in graph.units) if task.has_units else (),
     )
     write_file(Path(output), kept.model, card)
     if explanation is not None:
@@ -118,12 +118,12 @@ def export(
 
 def refuse_for_task(task: TaskName, precision: Choice, explained: bool) -> None:
     """What is not there for every task yet, said before any work."""
-    if precision != "fp32" and task != "classification":
+    if precision != "fp32" and not TASKS[task].single_label:
         raise UsageError(
             f"--precision {precision} is weighed by right answers lost, one label an image; this model answers with "
             f"{task}: leave it out"
         )
-    if explained and task not in ("classification", "multilabel"):
+    if explained and not TASKS[task].ranks:
         raise UsageError(f"--explain tells what speaks for a label of the image; this model answers with {task}")
 
 
@@ -153,14 +153,14 @@ def abstention_of(
     labels: NDArray[Any],
 ) -> Abstention | None:
     """Only one label an image can be refused as a whole."""
-    if task != "classification" or temperature is None:
+    if not TASKS[task].single_label or temperature is None:
         return None
     return weigh_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
 
 
 def source_of(origin: Origin, data_path: str | None) -> Source:
     """Where the checkpoint's images are; another set of classes is refused."""
-    source = open_source(data_path or origin.learnt.selection.path, origin.learnt.selection.seed)
+    source = open_source(data_path or origin.run_data.selection.path, origin.run_data.selection.seed)
     if source.task != origin.task:
         raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
     if source.classes != origin.classes:
@@ -170,17 +170,17 @@ def source_of(origin: Origin, data_path: str | None) -> Source:
 
 def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Samples, Samples]:
     """The very images that the run validated on, and those that it kept for the test; any others are refused."""
-    learnt = origin.learnt
-    selection = replace(learnt.selection, path=data_path or learnt.selection.path)
-    learnt.refuse_contradiction(source, selection, ("val", "test"))
+    run_data = origin.run_data
+    selection = replace(run_data.selection, path=data_path or run_data.selection.path)
+    run_data.refuse_contradiction(source, selection, ("val", "test"))
     val = source.read("val", origin.input, selection.chosen(source).get("val"))
     return val, source.read("test", origin.input)
 
 
-def dataset_of(learnt: RunData) -> Dataset:
-    train, val, test = (learnt.count(part) for part in PARTS)
-    chosen = learnt.selection
-    return Dataset(learnt.name, learnt.fingerprint, train, val, test, chosen.seed, chosen.images, chosen.draw)
+def dataset_of(run_data: RunData) -> Dataset:
+    train, val, test = (run_data.count(part) for part in PARTS)
+    chosen = run_data.selection
+    return Dataset(run_data.name, run_data.fingerprint, train, val, test, chosen.seed, chosen.images, chosen.draw)
 
 
 def golden_answers(kept: Candidate, graph: Graph) -> Golden:

@@ -52,7 +52,7 @@ def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
         max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph.units)),
         mean_logit_error=float(errors.mean()),
         logit_sd=float((ours / graph.units).std()),
-        flips=int((graph.task.choices(ours) != graph.task.choices(theirs)).any(axis=1).sum()),
+        flips=int((graph.task.decisions(ours) != graph.task.decisions(theirs)).any(axis=1).sum()),
         resized_max_logit_error=resized,
     )
     return Proof(parity, ours, theirs, graph.task)
@@ -78,8 +78,8 @@ def refuse_differences(proof: Proof) -> None:
 def clear_flips(proof: Proof, bound: float) -> int:
     """Images with labels that differ where the network's logits are too far apart for rounding to swap them."""
     task = proof.task
-    clear = task.clearness(proof.expected) > 2 * bound
-    return int((clear & (task.choices(proof.expected) != task.choices(proof.logits))).any(axis=1).sum())
+    clear = task.margins(proof.expected) > 2 * bound
+    return int((clear & (task.decisions(proof.expected) != task.decisions(proof.logits))).any(axis=1).sum())
 
 
 def batches(images: Images) -> Iterator[Images]:

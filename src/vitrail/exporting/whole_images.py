@@ -30,7 +30,7 @@ def compare_whole(source: Source, model: bytes, measured: Outputs, task: Task, u
     images = (source.whole("test", int(i)) for i in chosen)
     whole = np.concatenate([answer(session, batch, task.outputs[0]) for batch in batches(images)])
     apart = float((np.abs(measured[chosen] - whole) / units).max())
-    valued = task.raw == "values"
+    valued = task.has_units
     return Whole(
         images=len(chosen),
         flips=int((task.decided(measured[chosen]) != task.decided(whole)).any(axis=1).sum()),

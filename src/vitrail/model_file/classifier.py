@@ -15,9 +15,7 @@ from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.providers import PROVIDERS, Provider, open_session
 from vitrail.runtime.tensorrt import tensorrt_options
 from vitrail.tasks import TASKS
-from vitrail.tasks.ranking import ranked
-
-TOP_K = 5
+from vitrail.tasks.task import TOP_K, ranked
 
 
 @dataclass(frozen=True)
@@ -140,4 +138,4 @@ class Classifier:
     def top_k(self) -> int:
         """How many labels are told where nobody asks for more or fewer: of several, each may be one."""
         count = len(self.card.classes)
-        return min(TOP_K, count) if self.card.task == "classification" else count
+        return self.task.default_top_k(count)

@@ -1,6 +1,7 @@
 """A card as a person wants to read it."""
 
 from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, Whole
+from vitrail.tasks import TASKS
 
 SHOWN_CLASSES = 8
 
@@ -48,7 +49,7 @@ def results(card: Card) -> list[str]:
 
 
 def accuracy(card: Card) -> list[tuple[str, str]]:
-    found, counted = card.test_accuracy, "places" if card.task == "dense" else "images"
+    found, counted = card.test_accuracy, TASKS[card.task].counted
     return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
 
 

@@ -1,4 +1,4 @@
-"""Networks: images' pixels in, one logit a class out; built on timm."""
+"""Networks: pixels to logits; built on timm."""
 
 from vitrail.models.architecture import Architecture
 from vitrail.models.cnn import CNN

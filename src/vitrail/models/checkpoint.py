@@ -1,4 +1,4 @@
-"""A checkpoint as vitrail keeps it: weights, and in plain data everything needed to use them elsewhere."""
+"""A checkpoint: weights, and as plain data everything needed to use them elsewhere."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +31,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run was given: enough to open the same source, choose the same images and know that they are the same."""
+    """The data of a run: enough to open the same source, select the same images and verify that they are the same."""
 
     selection: Selection
     name: str
@@ -42,7 +42,7 @@ class RunData:
         return len(self.record.parts[part])
 
     def refuse_seen(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
-        """Refuse another set whose parts hold images that the run has seen: see `Record`."""
+        """Refuse another set whose parts hold images that the run trained or validated on: see `Record`."""
         self.record.refuse_seen({part: selection.contents(source, part) for part in parts})
 
     def refuse_contradiction(self, source: Source, selection: Selection, parts: Iterable[Part]) -> None:
@@ -52,37 +52,37 @@ class RunData:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as tensors: they load with `weights_only=True` and take 16 bytes an image."""
-        kept: dict[str, NDArray[np.int64]] = {"earlier": self.record.earlier}
-        kept |= {part: self.record.parts[part] for part in PARTS}
+        keys: dict[str, NDArray[np.int64]] = {"earlier": self.record.earlier}
+        keys |= {part: self.record.parts[part] for part in PARTS}
         return {
             "selection": asdict(self.selection),
             "name": self.name,
             "fingerprint": self.fingerprint,
-            "record": {part: torch.from_numpy(keys) for part, keys in kept.items()},
+            "record": {part: torch.from_numpy(array) for part, array in keys.items()},
         }
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "RunData":
-        kept = {part: keys.cpu().numpy() for part, keys in plain["record"].items()}
+        keys = {part: array.cpu().numpy() for part, array in plain["record"].items()}
         return cls(
             Selection(**plain["selection"]),
             plain["name"],
             plain["fingerprint"],
-            Record({part: kept[part] for part in PARTS}, kept["earlier"]),
+            Record({part: keys[part] for part in PARTS}, keys["earlier"]),
         )
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint says beside its weights."""
+    """What a checkpoint holds beside its weights."""
 
     architecture: Architecture
     input: InputRule
     classes: tuple[str, ...]
-    learnt: RunData
+    run_data: RunData
     seed: int
     task: TaskName = "classification"
-    averaged: bool = False  # whether the weights beside it are averages over training steps
+    averaged: bool = False  # whether the weights are averages over training steps
 
     def to_plain(self) -> dict[str, Any]:
         return {
@@ -90,7 +90,7 @@ class Origin:
             "architecture": self.architecture.to_plain(),
             "input": asdict(self.input) | {"mean": list(self.input.mean), "std": list(self.input.std)},
             "classes": list(self.classes),
-            "learnt": self.learnt.to_plain(),
+            "run_data": self.run_data.to_plain(),
             "seed": self.seed,
             "task": self.task,
             "averaged": self.averaged,
@@ -107,7 +107,7 @@ class Origin:
             architecture=Architecture.from_plain(plain["architecture"]),
             input=InputRule(**plain["input"]),
             classes=tuple(plain["classes"]),
-            learnt=RunData.from_plain(plain["learnt"]),
+            run_data=RunData.from_plain(plain["run_data"]),
             seed=plain["seed"],
             task=plain.get("task", "classification"),
             averaged=plain.get("averaged", False),
@@ -115,7 +115,7 @@ class Origin:
 
 
 def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
-    """What a checkpoint says of itself, and its network's weights; any other file is refused."""
+    """The origin and the network's weights; any other file is refused."""
     if not Path(path).is_file():
         raise ModelError(f"there is no checkpoint at {path}")
     try:
@@ -130,14 +130,14 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
 
 
 def read_checkpoint(path: str | Path) -> tuple[nn.Module, Origin]:
-    """The network of a checkpoint, in eval mode, and where it came from."""
+    """The network of a checkpoint, in eval mode, and its origin."""
     origin, weights = load_checkpoint(path)
     network = origin.architecture.untrained().build(len(origin.classes), origin.input.size, origin.task)
     try:
         network.load_state_dict(weights)
     except RuntimeError as fault:
         raise ModelError(
-            f"the weights in {path} do not fit the network that it names: it was changed, or written by another "
+            f"the weights in {path} do not fit its architecture: the file was changed, or written with another "
             f"timm than the {version('timm')} here"
         ) from fault
     return network.eval(), origin

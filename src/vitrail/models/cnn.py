@@ -1,4 +1,4 @@
-"""The rival: a CNN, timm's by name or a small one for small images."""
+"""The CNN: timm's by name, or a small one for small images."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,12 @@ from torch import nn
 
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
-from vitrail.models.dense_cnn import OnGrid
-from vitrail.models.heads import put_values, refuse_uneven
+from vitrail.models.dense_cnn import DenseCNN
+from vitrail.models.heads import put_value_head, refuse_uneven
 from vitrail.models.small_cnn import SmallCNN
 from vitrail.models.timm_models import named
 from vitrail.models.warm_start import start_from
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 
 
@@ -24,9 +25,9 @@ class CNN(Architecture):
         pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
             the path of another run's checkpoint.
         width: channels of the first stage; each further stage doubles them.
-        stages: how many stages; each after the first halves the image's sides.
+        stages: number of stages; each after the first halves the image's sides.
         blocks: residual blocks a stage.
-        drop_path: share of blocks skipped while training (networks of timm only).
+        drop_path: rate of skipped blocks while training (stochastic depth; networks of timm only).
     """
 
     width: int = 64
@@ -35,16 +36,16 @@ class CNN(Architecture):
     drop_path: float = 0.0
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
-        pooled = task != "dense"
+        pooled = not TASKS[task].per_cell
         if self.name is not None:
             arguments = {} if pooled else {"global_pool": ""}
             network = named(self.name, classes if pooled else 0, self.pretrained, self.drop_path, **arguments)
             if isinstance(network, VisionTransformer):
                 raise UsageError(f"timm's '{self.name}' is a Vision Transformer: use vitrail.models.ViT")
-            network = network if pooled else OnGrid(network, classes, image_size)
+            network = network if pooled else DenseCNN(network, classes, image_size)
         else:
             network = start_from(self.build_small(classes, image_size, pooled), self.pretrained)
-        return put_values(network) if task == "regression" else network
+        return put_value_head(network) if TASKS[task].has_units else network
 
     def build_small(self, classes: int, image_size: int, pooled: bool) -> nn.Module:
         shrunk = 2 ** (self.stages - 1)

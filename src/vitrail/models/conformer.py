@@ -14,7 +14,7 @@ KERNEL = 3
 class Conformer(nn.Module):
     """x + ½ MLP, + attention, + convolution, + ½ MLP, normalised at the end (2005.08100, the convolution in 2-D).
 
-    Made by timm's VisionTransformer in the place of its Block, and so with Block's arguments.
+    timm's VisionTransformer makes it instead of its Block, so it has Block's arguments.
     """
 
     grid: ClassVar[Grid] = (1, 1)
@@ -52,7 +52,7 @@ class Conformer(nn.Module):
 
 
 class GridConvolution(nn.Module):
-    """norm → 1×1 → GLU → depthwise k×k → BatchNorm → Swish → 1×1; vectors that are no places stay as they are."""
+    """norm → 1×1 → GLU → depthwise k×k → BatchNorm → Swish → 1×1; prefix tokens stay as they are."""
 
     def __init__(self, dim: int, grid: Grid, prefix: int, norm_layer: Any) -> None:
         super().__init__()
@@ -65,17 +65,17 @@ class GridConvolution(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """What is added to the vectors [B, N, D]."""
+        """The residual of the vectors [B, N, D]."""
         x = x[:, self.prefix :]
         gated = nn.functional.glu(self.widen(self.norm(x)), dim=-1)
-        if seen is not None and seen.shape[-2] == 1:  # places that do not count are no neighbours either
+        if seen is not None and seen.shape[-2] == 1:  # masked cells are no neighbours either
             gated = gated * seen[..., self.prefix :].reshape(seen.shape[0], -1, 1)
         on_grid = torch.unflatten(gated.transpose(1, 2), 2, self.grid)  # [B, D, rows, columns]
-        found = nn.functional.silu(self.batch_norm(self.depthwise(on_grid)))
-        found = self.project(found.flatten(2).transpose(1, 2))
-        return nn.functional.pad(found, (0, 0, self.prefix, 0))
+        convolved = nn.functional.silu(self.batch_norm(self.depthwise(on_grid)))
+        convolved = self.project(convolved.flatten(2).transpose(1, 2))
+        return nn.functional.pad(convolved, (0, 0, self.prefix, 0))
 
 
 def conformer(grid: Grid, prefix: int) -> type[Conformer]:
-    """The block for one network's grid: a class, for timm makes the modules itself."""
+    """The block for one network's grid: a class, since timm makes the instances."""
     return type("Conformer", (Conformer,), {"grid": grid, "prefix": prefix})

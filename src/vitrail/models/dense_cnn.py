@@ -1,4 +1,4 @@
-"""A CNN of timm that answers for each place of its last map, in place of their mean."""
+"""A CNN of timm with logits for each cell of its last feature map instead of their mean."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from vitrail.errors import UsageError
 from vitrail.models.heads import refuse_uneven
 
 
-class OnGrid(nn.Module):
-    """`backbone` has neither pool nor classifier: its map goes to a linear layer, place by place."""
+class DenseCNN(nn.Module):
+    """`backbone` has neither pool nor classifier; a linear layer reads each cell of its feature map."""
 
     def __init__(self, backbone: Any, classes: int, image_size: int) -> None:
         super().__init__()
@@ -18,11 +18,11 @@ class OnGrid(nn.Module):
         self.pretrained_cfg = backbone.pretrained_cfg
         self.head = nn.Linear(backbone.head_hidden_size, classes)
         with torch.no_grad():
-            found = backbone.eval()(torch.zeros(1, 3, image_size, image_size))
+            features = backbone.eval()(torch.zeros(1, 3, image_size, image_size))
         backbone.train()
-        if found.ndim != 4 or found.shape[1] != self.head.in_features:
-            raise UsageError(f"{type(backbone).__name__} keeps no map of places: choose another network, or a ViT")
-        refuse_uneven(image_size, (found.shape[2], found.shape[3]))
+        if features.ndim != 4 or features.shape[1] != self.head.in_features:
+            raise UsageError(f"{type(backbone).__name__} has no feature map: choose another network, or a ViT")
+        refuse_uneven(image_size, (features.shape[2], features.shape[3]))
 
     def forward_features(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.backbone.forward_features(pixels)  # [B, D, h, w]

@@ -1,47 +1,65 @@
-"""Which heads a task may have, and how one is put into any network."""
+"""The heads of a network, and how one is put into it."""
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitrail.errors import UsageError
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 
-# A head's settings as they are by themselves, and the tasks that it is for.
+# The settings of each head, with their defaults; `Task.heads` says which heads a task has.
 HEADS: dict[str, dict[str, int | float]] = {
     "linear": {},
     "cosine": {"scale": 30.0, "margin": 0.35},
     "set": {"queries": 16, "layers": 2, "nothing": 0.2},
 }
-TASKS_OF: dict[str, tuple[TaskName, ...]] = {
-    "linear": ("classification", "multilabel", "regression", "dense"),
-    "cosine": ("classification",),
-    "set": ("multilabel",),
-}
-TELLS: dict[TaskName, str] = {
-    "classification": "one label an image",
-    "multilabel": "several labels an image",
-    "regression": "values of an image",
-    "dense": "a label for each place",
-}
 
 
 def refuse_unfit(head: str, task: TaskName) -> None:
-    """A head that cannot tell what the data ask for."""
-    if task not in TASKS_OF[head]:
-        able = " or ".join(TELLS[one] for one in TASKS_OF[head])
-        fit = ", ".join(name for name, tasks in TASKS_OF.items() if task in tasks)
-        raise UsageError(f"the head {head} tells {able}, and these data have {TELLS[task]}: choose {fit}")
+    """Refuse a head that does not predict what the data have."""
+    here = TASKS[task]
+    if head not in here.heads:
+        predicts = " or ".join(one.description for one in TASKS.values() if head in one.heads)
+        raise UsageError(
+            f"the head {head} predicts {predicts}, and these data have {here.description}: "
+            f"choose {', '.join(here.heads)}"
+        )
 
 
 def reads_vectors(head: str, task: TaskName) -> bool:
-    """Whether a head reads all vectors of an image, in place of the one that they are pooled to."""
-    return head == "set" or task == "dense"
+    """Whether a head reads all vectors of an image instead of the pooled one."""
+    return head == "set" or TASKS[task].per_cell
+
+
+class Cosine(nn.Module):
+    """scale · cos(vector, class), and in the loss scale · (cos − margin) for the target class (1801.05599).
+
+    Its weight is decayed: only its direction matters, and if its length grew, steps would turn it less and less.
+    """
+
+    def __init__(self, width: int, classes: int, scale: float = 30.0, margin: float = 0.35) -> None:
+        super().__init__()
+        self.scale = scale
+        self.margin = margin
+        self.weight = nn.Parameter(torch.empty(classes, width))
+        nn.init.normal_(self.weight, std=width**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors [B, D] → logits [B, K]."""
+        logits: Tensor = self.scale * F.normalize(x, dim=-1) @ F.normalize(self.weight, dim=-1).T
+        return logits
+
+    def with_margin(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The logits for the loss; `target` holds labels [B], or shares of classes [B, K]."""
+        shares = target if target.ndim == 2 else F.one_hot(target, logits.shape[1])
+        return logits - self.scale * self.margin * shares
 
 
 class ValueHead(nn.Linear):
-    """A linear layer whose answers are in the units of the data; it learns them as deviations from the mean."""
+    """A linear layer with outputs in the units of the data; its weights work on standardised values."""
 
     mean: Tensor
     deviation: Tensor
@@ -56,12 +74,12 @@ class ValueHead(nn.Linear):
         return super().forward(x) * self.deviation + self.mean
 
     def standard(self, values: Tensor) -> Tensor:
-        """Values as deviations from the mean, which are of one size whatever the units."""
+        """Standardised values: their deviation from the mean, in standard deviations."""
         return (values - self.mean) / self.deviation
 
 
-class PlaceHead(nn.Linear):
-    """One linear layer for every place; vectors that are no places, such as class tokens, stand before these."""
+class GridHead(nn.Linear):
+    """One linear layer for every cell of the grid; prefix vectors, such as the class token, are left out."""
 
     def __init__(self, width: int, classes: int, grid: tuple[int, int], prefix: int = 0) -> None:
         super().__init__(width, classes)
@@ -75,27 +93,27 @@ class PlaceHead(nn.Linear):
 
 
 def put_head(network: nn.Module, head: nn.Module) -> None:
-    """In the place of the one that the network has."""
+    """Replace the network's head."""
     old: Any = network.get_classifier()  # type: ignore[operator]
-    place = next(name for name, module in network.named_modules() if module is old)
-    network.set_submodule(place, head)
+    name = next(name for name, module in network.named_modules() if module is old)
+    network.set_submodule(name, head)
 
 
-def put_values(network: nn.Module) -> nn.Module:
-    """Let the network answer in the units of the data."""
+def put_value_head(network: nn.Module) -> nn.Module:
+    """Replace the network's linear head by a `ValueHead`."""
     old: Any = network.get_classifier()  # type: ignore[operator]
     if not isinstance(old, nn.Linear):
         raise UsageError(
-            f"{type(network).__name__} answers by {type(old).__name__} and not by one linear layer, so it cannot be "
-            "told the units of values: choose another network"
+            f"the head of {type(network).__name__} is {type(old).__name__} and not one linear layer, so it cannot "
+            "predict values in the units of the data: choose another network"
         )
     put_head(network, ValueHead(old.in_features, old.out_features))
     return network
 
 
 def refuse_uneven(size: int, grid: tuple[int, int]) -> None:
-    """Places of a grid that do not all show as many pixels would not know which of them to answer for."""
+    """Refuse a grid whose cells would not all cover the same number of pixels."""
     if any(size % side for side in grid):
         raise UsageError(
-            f"a grid of {grid[0]}×{grid[1]} places does not divide an image of {size}: choose a size that it divides"
+            f"a grid of {grid[0]}×{grid[1]} cells does not divide an image of {size}: choose a size that it divides"
         )

@@ -1,4 +1,4 @@
-"""Images to pixels inside the graph: resize what is not a canvas, normalise; training, test and export share it."""
+"""Images to pixels inside the graph: resize and normalise; shared by training, test and export."""
 
 from typing import Any
 
@@ -32,15 +32,15 @@ def resized(pixels: Tensor, rule: InputRule) -> Tensor:
     if rule.resize == "crop":
         height, width = pixels.shape[-2:]
         side = torch.sym_min(height, width)
-        # Sides are symbols while exporting: of all ways to cut, only padding by a negative amount accepts them,
-        # and of all numbers to halve only positive ones, since ONNX rounds towards zero and Python downwards.
+        # Sides are symbolic while exporting: only padding by a negative amount crops by them, and only positive
+        # numbers may be halved, since ONNX rounds towards zero and Python downwards.
         top, left = -((height - side) // 2), -((width - side) // 2)
         pixels = padded(pixels, left, side - width - left, top, side - height - top)
     return scaled(pixels, rule.size, rule.size)
 
 
 def letterboxed(pixels: Tensor, size: int) -> Tensor:
-    """The whole image in the middle of a black canvas; no black square is made that is as large as the image."""
+    """The whole image in the middle of a black canvas; the image is resized first, so no large black square is made."""
     height, width = pixels.shape[-2:]
     longest = torch.sym_max(height, width)
     down, across = (torch.sym_max(1, (2 * size * side + longest) // (2 * longest)) for side in (height, width))
@@ -53,5 +53,5 @@ def scaled(pixels: Tensor, height: Any, width: Any) -> Tensor:
 
 
 def padded(pixels: Tensor, *edges: Any) -> Tensor:
-    """Black added to, or for negative numbers pixels cut from: left, right, top, bottom."""
+    """Black edges; negative ones crop: left, right, top, bottom."""
     return F.pad(pixels, edges)

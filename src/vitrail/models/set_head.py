@@ -1,22 +1,22 @@
-"""set: a head whose learned queries look at an image's vectors; each says one label, or that it found nothing."""
+"""set: a head whose learned queries attend to an image's vectors; each predicts one label, or "nothing"."""
 
 import torch
 from torch import Tensor, nn
 
-STEEP = 0.9  # above this share the others are summed up themselves, for 1 - share would have lost its digits
+STEEP = 0.9  # above this share the others are summed directly, since 1 - share would lose its digits
 
 
 class SetHead(nn.Module):
-    """DETR's decoder (2005.12872) over the vectors: Q queries, each an answer of K classes and "nothing".
+    """DETR's decoder (2005.12872) over the vectors: Q queries, each a softmax over K classes and "nothing".
 
-    An image has a label if any query says it: P(c) = 1 - Π over q of (1 - p_q(c)).
+    An image has a label if any query predicts it: P(c) = 1 - Π over q of (1 - p_q(c)).
     """
 
     def __init__(
         self, width: int, classes: int, heads: int, queries: int = 16, layers: int = 2, nothing: float = 0.2
     ) -> None:
         super().__init__()
-        self.nothing = nothing  # what a query that is matched with nothing weighs in the loss
+        self.nothing = nothing  # the weight in the loss of a query without a label
         self.queries = nn.Parameter(torch.empty(queries, width))
         nn.init.normal_(self.queries, std=1.0)
         layer = nn.TransformerDecoderLayer(
@@ -59,7 +59,7 @@ def log_odds_of_any(each: Tensor) -> Tensor:
     """Log-odds [B, Q, K] of independent events → of any of them, [B, K].
 
     In odds, a or b is a + b + ab: nothing is subtracted, so no digits are lost, neither where all are improbable nor
-    where one is sure. Pairs are joined until one is left.
+    where one is certain. Pairs are joined until one is left.
     """
     while each.shape[1] > 1:
         half = each.shape[1] // 2

@@ -1,4 +1,4 @@
-"""A small residual CNN for small images: ResNet with a 3×3 stem that keeps every pixel."""
+"""A small residual CNN for small images: ResNet with a 3×3 stem at full resolution."""
 
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class SmallCNN(nn.Module):
     def __init__(self, classes: int, width: int, stages: int, blocks: int, pooled: bool = True) -> None:
         super().__init__()
         self.is_narrow = width < NARROW
-        self.pooled = pooled  # else each place of the last map has an answer of its own
+        self.pooled = pooled  # else each cell of the last feature map has logits of its own
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         layers: list[nn.Module] = []
         channels = width

@@ -1,4 +1,4 @@
-"""Networks of timm by name, with weights by name or from a file when asked."""
+"""Networks of timm by name, with pretrained weights by name or from a file."""
 
 import logging
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **others: Any) -> nn.Module:
-    """timm's network `name` for these classes; ViTs are also told `img_size`, and which parts to take."""
+    """timm's network `name` for these classes; ViTs also take `img_size` and components."""
     refuse_unknown(name)
     options: dict[str, Any] = {"num_classes": classes, **others}
-    if drop_path:  # not every network has blocks to skip
+    if drop_path:  # not every network takes it
         options["drop_path_rate"] = drop_path
     if isinstance(pretrained, str):
         if not Path(pretrained).is_file():
@@ -42,17 +42,18 @@ def refuse_unknown(name: str) -> None:
         raise UsageError(f"timm has no network '{name}'" + (f"; did you mean {', '.join(near)}?" if near else ""))
 
 
-def load_matching(network: nn.Module, there: Mapping[str, Tensor]) -> None:
-    """Take over all weights that have the same name and shape, and say which the network has to learn itself."""
-    here = network.state_dict()
-    fitting = {name for name, value in there.items() if name in here and here[name].shape == value.shape}
-    network.load_state_dict({name: there[name] for name in fitting}, strict=False)
-    said = [told("they have no", sorted(here.keys() - fitting)), told("left unused", sorted(there.keys() - fitting))]
-    if any(said):
-        logger.warning("of the pretrained weights: %s", "; ".join(filter(None, said)))
+def load_matching(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load all weights of equal name and shape, and log the others."""
+    own = network.state_dict()
+    fitting = {name for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    network.load_state_dict({name: weights[name] for name in fitting}, strict=False)
+    missing, unused = sorted(own.keys() - fitting), sorted(weights.keys() - fitting)
+    if missing or unused:
+        notes = listed("missing", missing), listed("unused", unused)
+        logger.warning("pretrained weights: %s", "; ".join(filter(None, notes)))
 
 
-def told(what: str, names: list[str]) -> str:
+def listed(what: str, names: list[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -63,7 +64,7 @@ Three = tuple[float, float, float]
 
 
 def pixel_statistics(network: nn.Module) -> tuple[Three, Three]:
-    """Mean and deviation of the pixels this network was made for: timm's where it names them."""
+    """Mean and standard deviation of pixels that the network expects: timm's where it has them."""
     config = getattr(network, "pretrained_cfg", None)
     if config is None:
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

@@ -1,4 +1,4 @@
-"""The Vision Transformer: timm's own, by name or by sizes that suit small images, and any of its parts exchanged."""
+"""The Vision Transformer: timm's own, by name or by sizes that suit small images, with components to exchange."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,11 +8,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from vitrail.attention.choice import Chosen
+from vitrail.attention.component import ComponentSpec
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
+from vitrail.models.components import Components
 from vitrail.models.heads import reads_vectors
-from vitrail.models.parts import Parts
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
 from vitrail.tasks.task import TaskName
@@ -21,7 +21,7 @@ from vitrail.vectors.pooling import Attentive
 
 Pool = Literal["token", "mean", "max", "map", "attentive"]
 
-# The pools in timm's words; attentive is put in its place, and as it weighs the vectors they are normalised before.
+# timm's arguments. Attentive pooling replaces timm's; it weighs the vectors, so they are normalised before it.
 POOLS: dict[Pool, dict[str, Any]] = {
     "token": {"global_pool": "token"},
     "mean": {"global_pool": "avg"},
@@ -33,7 +33,7 @@ POOLS: dict[Pool, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class ViT(Architecture):
-    """timm's VisionTransformer itself: its state-dict keys, its logits; and where asked other parts in it.
+    """timm's VisionTransformer itself: with its state-dict keys and logits, and optionally other components.
 
     Args:
         name: any ViT of timm, such as vit_small_patch16_224; it then decides patch, width, depth, heads and pool.
@@ -41,16 +41,16 @@ class ViT(Architecture):
             the path of another run's checkpoint.
         patch: side of a patch in pixels.
         width: length of the vectors.
-        depth: how many blocks of attention.
+        depth: number of attention blocks.
         heads: attention heads a block; must divide `width`.
         pool: how the set of vectors becomes one.
-        dropout: share of numbers dropped inside blocks while training.
-        drop_path: share of blocks skipped while training, growing with depth.
-        attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; with settings as
+        dropout: dropout rate inside blocks.
+        drop_path: rate of skipped blocks while training (stochastic depth), growing with depth.
+        attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; settings as
             {name: window, reach: 3}.
         positions: none, learned, sincos2d, relative, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
-            queries); with settings as {name: cosine, margin: 0.2}.
+            queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
     """
@@ -62,33 +62,33 @@ class ViT(Architecture):
     pool: Pool = "mean"
     dropout: float = 0.0
     drop_path: float = 0.0
-    attention: Chosen = "softmax"
+    attention: ComponentSpec = "softmax"
     positions: str = "learned"
-    head: Chosen = "linear"
+    head: ComponentSpec = "linear"
     block: Literal["transformer", "conformer"] = "transformer"
     norm: Literal["layer", "batch"] = "layer"
 
     def __post_init__(self) -> None:
-        parts = self.parts()
-        parts.check()
+        components = self.components()
+        components.check()
         if self.name is None:
             self.check_sizes()
-            parts.check_width(self.width, self.heads)
+            components.check_width(self.width, self.heads)
 
     def check_sizes(self) -> None:
         for size in ("patch", "width", "depth", "heads"):
             if getattr(self, size) < 1:
                 raise UsageError(f"{size} must be at least 1, not {getattr(self, size)}")
         if self.width % self.heads:
-            raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose a width that they do")
+            raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose another width")
 
-    def parts(self) -> Parts:
-        return Parts.chosen(self.attention, self.positions, self.head, self.block, self.norm)
+    def components(self) -> Components:
+        return Components.parse(self.attention, self.positions, self.head, self.block, self.norm)
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
-        parts = self.parts()
-        parts.check_task(task, self.pool)
-        vectors = reads_vectors(parts.head.name, task)
+        components = self.components()
+        components.check_task(task, self.pool)
+        vectors = reads_vectors(components.head.name, task)
         if self.name is not None:
             return self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
         if image_size % self.patch:
@@ -107,33 +107,33 @@ class ViT(Architecture):
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
             **({"global_pool": ""} if vectors else POOLS[self.pool]),
-            **parts.arguments((side, side), prefix=int(self.pool == "token")),
+            **components.arguments((side, side), prefix=int(self.pool == "token")),
         )
         if self.pool == "attentive":
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
-        return start_from(parts.put_into(network, task), self.pretrained)
+        return start_from(components.put_into(network, task), self.pretrained)
 
     def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
-        parts = self.parts()
-        if parts == Parts() and not pool:
+        components = self.components()
+        if components == Components() and not pool:
             network = named(name, classes, self.pretrained, self.drop_path, img_size=image_size)
-            return parts.put_into(network, task)
-        grid, prefix = places_in(name, image_size)
-        arguments = parts.arguments(grid, prefix)
+            return components.put_into(network, task)
+        grid, prefix = grid_in(name, image_size)
+        arguments = components.arguments(grid, prefix)
         network = named(name, classes, False, self.drop_path, img_size=image_size, **pool, **arguments)
-        network = parts.put_into(network, task)
+        network = components.put_into(network, task)
         if self.pretrained:
             source = named(name, classes, self.pretrained, self.drop_path, img_size=image_size, **pool)
             load_matching(network, source.state_dict())
         return network
 
 
-def places_in(name: str, image_size: int) -> tuple[Grid, int]:
-    """The grid of a network of timm for images of this size, and how many vectors stand before its places."""
+def grid_in(name: str, image_size: int) -> tuple[Grid, int]:
+    """The grid of a network of timm for images of this size, and its number of prefix tokens."""
     refuse_unknown(name)
     with torch.device("meta"):  # no weights are made
         network = timm.create_model(name, img_size=image_size)
     if type(network) is not VisionTransformer:
-        raise UsageError(f"'{name}' is no plain Vision Transformer: its parts cannot be exchanged")
+        raise UsageError(f"'{name}' is no plain Vision Transformer: its components cannot be exchanged")
     rows, columns = network.patch_embed.grid_size
     return (rows, columns), network.num_prefix_tokens

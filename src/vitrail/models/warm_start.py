@@ -1,4 +1,4 @@
-"""Weights to start from: another run's checkpoint, made with images of any size, for any classes."""
+"""Weights to start from: another run's checkpoint, for images of any size and any classes."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from vitrail.vectors.positions.relative import Relative, resampled
 
 
 def start_from(network: nn.Module, pretrained: bool | str) -> nn.Module:
-    """Take over what fits of a checkpoint of `vitrail fit`, and say what did not."""
+    """Load what fits of a checkpoint of `vitrail fit`, and log the rest."""
     if pretrained is True:
-        raise UsageError("pretrained weights have a name in timm: give it too, or a checkpoint of a run of yours")
+        raise UsageError("pretrained weights need `name`, a network of timm; or give the path of a run's checkpoint")
     if pretrained:
         source, _ = read_checkpoint(str(pretrained))
         load_matching(network, source.state_dict() | tables_for(network, source))
@@ -23,7 +23,7 @@ def start_from(network: nn.Module, pretrained: bool | str) -> nn.Module:
 
 
 def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
-    """The tables of positions of one network for the grid of another: what lies between places is interpolated."""
+    """The source's tables of positions, interpolated to the network's grid."""
     tables: dict[str, Tensor] = {}
     made = dict(source.named_modules())
     for name, module in network.named_modules():
@@ -31,11 +31,11 @@ def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
         if isinstance(module, Relative) and isinstance(there, Relative) and module.grid != there.grid:
             tables[f"{name}.table"] = resampled(there.table.detach(), there.grid, module.grid)
     if isinstance(network, VisionTransformer) and isinstance(source, VisionTransformer):
-        tables |= learned_places(network, source)
+        tables |= learned_positions(network, source)
     return tables
 
 
-def learned_places(network: Any, source: Any) -> dict[str, Tensor]:
+def learned_positions(network: Any, source: Any) -> dict[str, Tensor]:
     here, there = network.patch_embed.grid_size, source.patch_embed.grid_size
     learned = isinstance(network.pos_embed, nn.Parameter) and isinstance(source.pos_embed, nn.Parameter)
     if not learned or here == there or network.embed_dim != source.embed_dim:

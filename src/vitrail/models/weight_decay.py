@@ -8,7 +8,7 @@ from torch import nn
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters of a network as an optimizer takes them, those that are not decayed in a group of their own."""
+    """The network's parameters in two groups, decayed and not decayed."""
     groups: list[dict[str, Any]] = param_groups_weight_decay(
         network, weight_decay, no_weight_decay_list=no_weight_decay(network)
     )
@@ -16,9 +16,9 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def no_weight_decay(network: nn.Module) -> set[str]:
-    """Full names of the parameters that any module of the network, at any depth, excludes by its `no_weight_decay()`.
+    """Full names of the parameters that modules at any depth exclude by `no_weight_decay()`.
 
-    timm's optimizers ask only the outermost module, which does not know what stands in its layers.
+    timm's optimizers call it on the outermost module alone.
     """
     return {
         f"{place}.{name}" if place else name

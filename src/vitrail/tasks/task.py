@@ -1,32 +1,36 @@
-"""What every task says: what its files answer, how that is told, and how answers are judged."""
+"""What every task defines: the outputs of its model files, their payload, and the evaluation of predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.errors import UsageError
 from vitrail.tasks.intervals import Estimate, Share
 
-# One label an image; several, or none; numbers; a label for each place of a grid.
+# One label an image; several, or none; numbers; a label for each cell of a grid.
 TaskName = Literal["classification", "multilabel", "regression", "dense"]
-Numbers = NDArray[Any]
-Payload = dict[str, Any]  # the answer to one image, as JSON has it
+Array = NDArray[Any]
+Payload = dict[str, Any]  # the prediction for one image, as JSON
+
+TOP_K = 5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How good answers are: the share of right ones, other numbers, and a row for each class or value."""
+class Evaluation:
+    """Predictions against targets: accuracy, other metrics, and a row for each class or value."""
 
-    accuracy: Share | None = None  # none where an answer is not right or wrong, but near or far
+    accuracy: Share | None = None  # none where predictions are not correct or wrong, but near or far
     others: tuple[Estimate, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[float, ...]], ...] = ()
     counted: str = "images"  # what the accuracy is a share of
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         shares = {"test_accuracy": self.accuracy.value} if self.accuracy else {}
         return shares | {f"test_{one.name}": one.value for one in self.others}
 
@@ -35,8 +39,8 @@ class Measured:
         width = max(
             len(name) for name in ("accuracy", *(one.name for one in self.others), *(name for name, _ in self.rows))
         )
-        right = self.accuracy
-        lines = [f"{'accuracy':<{width}}  {right}   {right.hits} of {right.total} {self.counted}"] if right else []
+        share = self.accuracy
+        lines = [f"{'accuracy':<{width}}  {share}   {share.hits} of {share.total} {self.counted}"] if share else []
         lines += [f"{one.name:<{width}}  {one}" for one in self.others]
         if not self.rows:
             return "\n".join(lines)
@@ -46,36 +50,45 @@ class Measured:
 
 
 class Task(ABC):
-    """`answers` are what a file's first output holds for each image; targets are as the data give them."""
+    """`predictions` are the first output of a model file, [N, …]; targets are as the data define them."""
 
     name: ClassVar[TaskName]
+    description: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]  # of a model file, in this order
-    raw: ClassVar[str]  # the output that is the network's own, by which file and network are compared
-    ranks: ClassVar[bool] = False  # whether an answer is a list of labels, of which so many may be asked for
+    raw: ClassVar[str]  # the network's own output, by which model file and network are compared
+    heads: ClassVar[tuple[str, ...]] = ("linear",)  # of `vitrail.models.heads`
+    counted: ClassVar[str] = "images"  # what the accuracy is a share of
+    single_label: ClassVar[bool] = False  # whether each image has exactly one label
+    ranks: ClassVar[bool] = False  # whether a prediction is a ranked list of labels, of which `top_k` are returned
+    has_units: ClassVar[bool] = False  # whether predictions are in the units of the data
+    per_cell: ClassVar[bool] = False  # whether targets are maps, with a prediction for each cell of the grid
 
-    def choices(self, raw: Numbers) -> NDArray[np.int64]:
-        """What is decided about each image, [N, decisions], by `raw`; there may be nothing to decide."""
+    def default_top_k(self, classes: int) -> int:
+        return classes
+
+    def decisions(self, raw: Array) -> NDArray[np.int64]:
+        """What `raw` decides about each image, [N, decisions]; empty where nothing is decided."""
         return np.zeros((len(raw), 0), np.int64)
 
-    def decided(self, outputs: Numbers) -> NDArray[np.int64]:
-        """The same decisions, read from answers."""
-        return self.choices(outputs)
+    def decided(self, predictions: Array) -> NDArray[np.int64]:
+        """The same decisions, from the first output."""
+        return self.decisions(predictions)
 
-    def clearness(self, raw: Numbers) -> NDArray[np.float64]:
-        """How far apart the two logits lie between which it was decided, [N, decisions]."""
+    def margins(self, raw: Array) -> NDArray[np.float64]:
+        """The difference of the two logits behind each decision, [N, decisions]."""
         return np.zeros((len(raw), 0))
 
-    def golden(self, raw: Numbers) -> Numbers:
-        """Those numbers of each answer that a card keeps of golden images, [N, numbers]."""
+    def golden(self, raw: Array) -> Array:
+        """The numbers of each golden image that a card stores, [N, numbers]."""
         return raw.reshape(len(raw), -1)
 
     @abstractmethod
-    def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        """Everything worth knowing about answers to images whose targets are known."""
+    def evaluate(self, predictions: Array, targets: Array, names: Sequence[str]) -> Evaluation:
+        """All metrics of predictions for images whose targets are known."""
 
     @abstractmethod
-    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
-        """The answer to one image, from its row of each output, for programs."""
+    def payload(self, row: Mapping[str, Array], names: Sequence[str], top_k: int) -> Payload:
+        """The prediction for one image, from its row of each output, for programs."""
 
     @abstractmethod
     def text(self, payload: Payload) -> str:
@@ -83,37 +96,59 @@ class Task(ABC):
 
 
 class ProbabilityTask(Task):
-    """Answers are probabilities, which follow from logits and one temperature."""
+    """Predictions are probabilities, which follow from logits and one temperature."""
 
     outputs = ("probabilities", "logits", "embedding")
     raw = "logits"
 
     @abstractmethod
-    def probabilities(self, logits: Numbers) -> NDArray[np.float64]:
+    def probabilities(self, logits: Array) -> NDArray[np.float64]:
         """Of logits that have been divided by the temperature."""
 
     @abstractmethod
-    def log_likelihood(self, logits: Numbers, targets: Numbers) -> float:
-        """Of all targets together, of logits that have been divided by the temperature."""
+    def log_likelihood(self, logits: Array, targets: Array) -> float:
+        """Summed over all targets, of logits that have been divided by the temperature."""
 
     @abstractmethod
-    def decisions(self, probabilities: Numbers, targets: Numbers) -> tuple[Numbers, Numbers]:
-        """How probable each thing that was decided seemed, and whether it was right; both [decisions]."""
+    def confidences(self, probabilities: Array, targets: Array) -> tuple[Array, Array]:
+        """The probability of each decision, and whether it was correct; both [decisions]."""
 
 
-def softmax(logits: Numbers) -> NDArray[np.float64]:
+class LabelTask(ProbabilityTask):
+    """Predictions are probabilities of an image's labels, [N, K]."""
+
+    ranks = True
+
+    def payload(self, row: Mapping[str, Array], names: Sequence[str], top_k: int) -> Payload:
+        return {"labels": ranked(row["probabilities"], names, top_k)}
+
+    def text(self, payload: Payload) -> str:
+        return ", ".join(f"{one['label']} {one['probability']:.3f}" for one in payload["labels"])
+
+
+def ranked(probabilities: NDArray[np.float32], names: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+    """One row of probabilities [K] as its `top_k` labels, the most probable first."""
+    count = len(names)
+    if not 1 <= top_k <= count:
+        raise UsageError(f"top_k must lie between 1 and {count}, the number of classes; it is {top_k}")
+    numbers = probabilities.tolist()  # numpy would release the interpreter lock to sort a handful of numbers
+    order = nlargest(top_k, range(count), key=numbers.__getitem__)
+    return [{"label": names[i], "index": i, "probability": numbers[i]} for i in order]
+
+
+def softmax(logits: Array) -> NDArray[np.float64]:
     """exp(logits) as shares of their sum, along the last axis."""
     return np.exp(log_softmax(logits))
 
 
-def log_softmax(logits: Numbers) -> NDArray[np.float64]:
+def log_softmax(logits: Array) -> NDArray[np.float64]:
     below = logits.astype(float) - logits.max(axis=-1, keepdims=True)
     shares: NDArray[np.float64] = below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
     return shares
 
 
-def margin(logits: Numbers) -> NDArray[np.float64]:
-    """How far the best logit is from the second, along the last axis."""
+def margin(logits: Array) -> NDArray[np.float64]:
+    """The best logit minus the second best, along the last axis."""
     best = np.sort(logits.astype(float), axis=-1)
-    apart: NDArray[np.float64] = best[..., -1] - best[..., -2]
-    return apart
+    difference: NDArray[np.float64] = best[..., -1] - best[..., -2]
+    return difference

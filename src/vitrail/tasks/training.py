@@ -1,4 +1,4 @@
-"""What a network can be taught: one file a task, chosen by the data."""
+"""The training half of each task, by name."""
 
 from vitrail.tasks.classification.training import ClassificationTraining
 from vitrail.tasks.dense.training import DenseTraining

@@ -1,4 +1,4 @@
-"""What every task says of its training: the loss, what is watched, what is kept and told of test images."""
+"""The training half of every task: loss, validation metrics, and what is saved of predictions for test images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from vitrail.data import Samples
 from vitrail.errors import UsageError
@@ -14,9 +15,9 @@ from vitrail.tasks import Task
 
 
 class Report(Protocol):
-    """What a test found."""
+    """The results of `vitrail test`."""
 
-    def figures(self) -> dict[str, float]: ...
+    def metrics(self) -> dict[str, float]: ...
 
     def table(self) -> str:
         """For people, as `vitrail test` prints it."""
@@ -24,56 +25,68 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True)
-class Watched:
-    """The figure of validation by which the best checkpoint is known."""
+class MonitoredMetric:
+    """The validation metric by which the best checkpoint is chosen."""
 
-    figure: str
+    name: str
     mode: str  # min or max
 
 
 class TrainingTask(ABC):
-    """One task, for so many classes or values. `outputs` are the network's own, logits or values."""
+    """One task for a number of classes or values. `outputs` are the network's own: logits or values."""
 
     task: ClassVar[Task]
-    watched: ClassVar[Watched] = Watched("val_accuracy", "max")
-    blends: ClassVar[str | None] = None  # why images may not be blended, if so
-    smooths: ClassVar[str | None] = None  # why targets may not be smoothed, if so
+    monitor: ClassVar[MonitoredMetric] = MonitoredMetric("val_accuracy", "max")
+    no_mixup: ClassVar[str | None] = None  # why images may not be blended, if so
+    no_smoothing: ClassVar[str | None] = None  # why targets may not be smoothed, if so
 
     def __init__(self, classes: int, label_smoothing: float, mixup: float) -> None:
-        if mixup and self.blends:
-            raise UsageError(f"mixup blends two images, {self.blends}: leave it out")
-        if label_smoothing and self.smooths:
-            raise UsageError(f"label_smoothing spreads a target over classes, {self.smooths}: leave it out")
+        if mixup and self.no_mixup:
+            raise UsageError(f"mixup blends two images, {self.no_mixup}: leave it out")
+        if label_smoothing and self.no_smoothing:
+            raise UsageError(f"label_smoothing spreads a target over classes, {self.no_smoothing}: leave it out")
         self.classes = classes
         self.label_smoothing, self.mixup = label_smoothing, mixup
 
     def check(self, net: Any) -> None:
-        """Refuse a network that cannot be taught this way."""
+        """Refuse a network that cannot be trained this way."""
         return
 
     def prepare(self, net: Any, targets: np.ndarray) -> None:
-        """Before training: what the network must know of the targets [N, …] that it will learn from."""
+        """Before training: set what the network takes from the training targets [N, …]."""
         return
+
+    @staticmethod
+    def augment(images: Tensor, targets: Tensor, transforms: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
+        """Apply the transforms to each image of [B, 3, H, W]."""
+        return torch.stack([transformed(image, transforms) for image in images]), targets
 
     @abstractmethod
     def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
-        """What training makes smaller."""
+        """What training minimises."""
 
     @abstractmethod
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Means over this batch's images, of which `val_loss` is one."""
 
+    @staticmethod
     @abstractmethod
-    def answers(self, outputs: Tensor) -> Tensor:
-        """What is kept of a test image, as a model file would answer at temperature 1."""
+    def predictions(outputs: Tensor) -> Tensor:
+        """The first output of a model file, at temperature 1."""
 
-    def report(self, answers: Tensor, images: Samples, names: tuple[str, ...]) -> Report:
-        return self.task.measure(answers.numpy(), images.labels, names)
+    def report(self, predictions: Tensor, images: Samples, names: tuple[str, ...]) -> Report:
+        return self.task.evaluate(predictions.numpy(), images.labels, names)
 
     @abstractmethod
     def columns(self, names: Sequence[str]) -> Iterable[str]:
-        """Of predictions.csv, beside the image's name."""
+        """Of predictions.csv, after the image's name."""
 
     @abstractmethod
-    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
-        """One image's row of it."""
+    def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        """One image's row of predictions.csv."""
+
+
+def transformed(image: Tensor, transforms: Sequence[nn.Module]) -> Tensor:
+    for transform in transforms:
+        image = transform(image)
+    return image

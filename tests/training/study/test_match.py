@@ -8,7 +8,7 @@ import pytest
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
-from vitrail.models.cost import count_flops, count_parameters
+from vitrail.models.network import count_flops, count_parameters
 from vitrail.training.study.latency import milliseconds
 from vitrail.training.study.matched_cost import nearest_width, settle_widths
 from vitrail.training.study.parsing import read_words

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vitrail.attention import MECHANISMS
-from vitrail.attention.choice import part
+from vitrail.attention.component import parse_component
 from vitrail.bench.core.rounds import LEAST_ROUNDS
 from vitrail.errors import UsageError
 
@@ -25,7 +25,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in self.mechanisms:
-            part("attention", name, MECHANISMS)
+            parse_component("attention", name, MECHANISMS)
         if self.rounds < LEAST_ROUNDS:
             raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
         if not self.sides or min(self.sides) < 1 or len(set(self.sides)) < len(self.sides):

@@ -13,7 +13,7 @@ from vitrail.bench.infer.network import CLASSES, seeded_batch, seeded_network
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.card import Card, Dataset, Whole
 from vitrail.models import ViT
-from vitrail.models.cost import count_flops, count_parameters
+from vitrail.models.network import count_flops, count_parameters
 from vitrail.models.timm_models import pixel_statistics
 
 IMAGES = 8  # that the file is proved on

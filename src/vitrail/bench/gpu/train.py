@@ -16,7 +16,7 @@ from vitrail.bench.gpu.timing import peak_gib, reset_peak, typical_seconds
 from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
 from vitrail.models import ViT
-from vitrail.models.cost import count_flops
+from vitrail.models.network import count_flops
 
 BACKWARD = 3  # times the forward operations: the backward pass has two multiplications for each one
 # float32 as torch multiplies it by default, and with TensorFloat-32's 10 bits of mantissa.

@@ -1,43 +1,41 @@
 """One label an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.tasks.intervals import wilson
-from vitrail.tasks.ranking import in_words, ranked
-from vitrail.tasks.task import Measured, Numbers, Payload, ProbabilityTask, log_softmax, margin, softmax
+from vitrail.tasks.task import TOP_K, Array, Evaluation, LabelTask, log_softmax, margin, softmax
 
 
-class Classification(ProbabilityTask):
-    """Logits [N, K] of which the largest is the answer; targets [N] are classes."""
+class Classification(LabelTask):
+    """Logits [N, K], of which the largest is predicted; targets [N] are classes."""
 
     name = "classification"
-    ranks = True
+    description = "one label an image"
+    heads = ("linear", "cosine")
+    single_label = True
 
-    def choices(self, raw: Numbers) -> NDArray[np.int64]:
+    def default_top_k(self, classes: int) -> int:
+        return min(TOP_K, classes)
+
+    def decisions(self, raw: Array) -> NDArray[np.int64]:
         best: NDArray[np.int64] = raw.argmax(axis=1)[:, None]
         return best
 
-    def clearness(self, raw: Numbers) -> NDArray[np.float64]:
+    def margins(self, raw: Array) -> NDArray[np.float64]:
         return margin(raw)[:, None]
 
-    def probabilities(self, logits: Numbers) -> NDArray[np.float64]:
+    def probabilities(self, logits: Array) -> NDArray[np.float64]:
         return softmax(logits)
 
-    def log_likelihood(self, logits: Numbers, targets: Numbers) -> float:
+    def log_likelihood(self, logits: Array, targets: Array) -> float:
         return float(log_softmax(logits)[np.arange(len(targets)), targets].sum())
 
-    def decisions(self, probabilities: Numbers, targets: Numbers) -> tuple[Numbers, Numbers]:
+    def confidences(self, probabilities: Array, targets: Array) -> tuple[Array, Array]:
         return probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
 
-    def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        """Accuracy alone: what more there is to know, `vitrail test` measures."""
-        return Measured(wilson(int((answers.argmax(axis=1) == targets).sum()), len(targets)))
-
-    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
-        return {"labels": ranked(row["probabilities"], names, top_k)}
-
-    def text(self, payload: Payload) -> str:
-        return in_words(payload["labels"])
+    def evaluate(self, predictions: Array, targets: Array, names: Sequence[str]) -> Evaluation:
+        """Accuracy alone; `vitrail test` prints the `classification_report`."""
+        return Evaluation(wilson(int((predictions.argmax(axis=1) == targets).sum()), len(targets)))

@@ -1,4 +1,4 @@
-"""One label an image: cross-entropy, with a margin where the head asks for one."""
+"""One label an image: cross-entropy, with a margin where the head has one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitrail.data import Samples
-from vitrail.models.cosine import Cosine
+from vitrail.models.heads import Cosine
 from vitrail.tasks import Classification
-from vitrail.tasks.classification.measures import Measures, measure
+from vitrail.tasks.classification.report import ClassificationReport, classification_report
 from vitrail.tasks.training_task import TrainingTask
 
 
@@ -26,18 +26,19 @@ class ClassificationTraining(TrainingTask):
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        right = (outputs.argmax(dim=1) == target).float().mean()
-        return {"val_loss": F.cross_entropy(outputs, target), "val_accuracy": right}
+        accuracy = (outputs.argmax(dim=1) == target).float().mean()
+        return {"val_loss": F.cross_entropy(outputs, target), "val_accuracy": accuracy}
 
-    def answers(self, outputs: Tensor) -> Tensor:
-        return outputs.softmax(dim=1)
+    @staticmethod
+    def predictions(outputs: Tensor) -> Tensor:
+        return outputs.softmax(dim=-1)
 
-    def report(self, answers: Tensor, images: Samples, names: tuple[str, ...]) -> Measures:
-        return measure(answers, torch.from_numpy(images.labels), names)
+    def report(self, predictions: Tensor, images: Samples, names: tuple[str, ...]) -> ClassificationReport:
+        return classification_report(predictions, torch.from_numpy(images.labels), names)
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:
         return ("class", "predicted", "probability")
 
-    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
-        best = int(answer.argmax())
-        return names[target], names[best], f"{float(answer[best]):.6f}"
+    def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        best = int(prediction.argmax())
+        return names[target], names[best], f"{float(prediction[best]):.6f}"

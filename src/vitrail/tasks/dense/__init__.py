@@ -1,1 +1,1 @@
-"""A label for each place of an image's grid."""
+"""A label for each cell of an image's grid."""

@@ -1,4 +1,4 @@
-"""Several labels an image: a question for each label, or a set of answers matched with the labels there are."""
+"""Several labels an image: one binary decision each, or a set of queries matched with the labels of the image."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class MultilabelTraining(TrainingTask):
     """Targets [B, K] are 1 for each label that an image has."""
 
     task = Multilabel()
-    smooths = "and each label here is a question of its own"
+    no_smoothing = "and each label here is a binary decision"
 
     def check(self, net: Any) -> None:
         if self.mixup and isinstance(net.get_classifier(), SetHead):
@@ -38,31 +38,32 @@ class MultilabelTraining(TrainingTask):
         return F.binary_cross_entropy_with_logits(net(pixels), target.float())
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        said, meant = outputs > 0, target > 0
-        both, either = (said & meant).sum(dim=1), (said | meant).sum(dim=1)
-        overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)  # nothing said and nothing there is right
+        predicted, expected = outputs > 0, target > 0
+        both, either = (predicted & expected).sum(dim=1), (predicted | expected).sum(dim=1)
+        overlap = torch.where(either > 0, both / either.clamp(min=1), 1.0)  # 1 where both sets are empty
         loss = F.binary_cross_entropy_with_logits(outputs, target.float())
         return {
             "val_loss": loss,
-            "val_accuracy": (said == meant).all(dim=1).float().mean(),
+            "val_accuracy": (predicted == expected).all(dim=1).float().mean(),
             "val_overlap": overlap.mean(),
         }
 
-    def answers(self, outputs: Tensor) -> Tensor:
+    @staticmethod
+    def predictions(outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:
         return ("labels", "predicted")
 
-    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
-        said = (answer > 0.5).tolist()
-        return tuple(";".join(name for name, has in zip(names, row, strict=True) if has) for row in (target, said))
+    def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        predicted = (prediction > 0.5).tolist()
+        return tuple(";".join(name for name, has in zip(names, row, strict=True) if has) for row in (target, predicted))
 
 
 def matched(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Of one image's answers [Q, K + 1], the queries that its labels [n] are best matched with, and in which order.
+    """The queries [n] of one image's logits [Q, K + 1] that best match its labels [n], and the order of these.
 
-    The matching has the largest sum of probabilities that each query gives to its label (the Hungarian method).
+    The matching maximises the sum of the probabilities that queries give to their labels (the Hungarian method).
     """
     probabilities = logits.softmax(dim=-1)[:, labels].double().cpu().numpy()
     queries, order = linear_sum_assignment(probabilities, maximize=True)
@@ -70,13 +71,13 @@ def matched(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def set_loss(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
-    """DETR's: answers [B, Q, K + 1] against the labels that they are matched with, all others against "nothing"."""
+    """DETR's: cross-entropy of [B, Q, K + 1], with "nothing" as the class of every query without a label."""
     count = logits.shape[-1]
-    meant = torch.full(logits.shape[:2], count - 1, device=logits.device)
+    classes = torch.full(logits.shape[:2], count - 1, device=logits.device)
     for image, row in enumerate(target):
         labels = row.nonzero().flatten()
         queries, order = matched(logits[image].detach(), labels)
-        meant[image, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
+        classes[image, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
     weight = torch.ones(count, device=logits.device)
     weight[-1] = nothing
-    return F.cross_entropy(logits.flatten(0, 1), meant.flatten(), weight)
+    return F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weight)

@@ -5,23 +5,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.tasks.bootstrap import Bootstrap
-from vitrail.tasks.intervals import Estimate
-from vitrail.tasks.task import Measured, Numbers, Payload, Task
+from vitrail.tasks.intervals import Bootstrap, Estimate
+from vitrail.tasks.task import Array, Evaluation, Payload, Task
 
 
 class Regression(Task):
     """Values [N, K] in the units of the data, as are the targets."""
 
     name = "regression"
+    description = "values of an image"
     outputs = ("values", "embedding")
     raw = "values"
+    has_units = True
 
-    def measure(self, answers: Numbers, targets: Numbers, names: Sequence[str]) -> Measured:
-        found = (errors_of(name, answers[:, i], targets[:, i]) for i, name in enumerate(names))
-        return Measured(others=tuple(one for ones in found for one in ones))
+    def evaluate(self, predictions: Array, targets: Array, names: Sequence[str]) -> Evaluation:
+        estimates = (errors_of(name, predictions[:, i], targets[:, i]) for i, name in enumerate(names))
+        return Evaluation(others=tuple(one for ones in estimates for one in ones))
 
-    def payload(self, row: Mapping[str, Numbers], names: Sequence[str], top_k: int) -> Payload:
+    def payload(self, row: Mapping[str, Array], names: Sequence[str], top_k: int) -> Payload:
         numbers = row["values"].tolist()
         return {"values": [{"name": name, "value": number} for name, number in zip(names, numbers, strict=True)]}
 
@@ -29,19 +30,19 @@ class Regression(Task):
         return ", ".join(f"{one['name']} {one['value']:.4g}" for one in payload["values"])
 
 
-def errors_of(name: str, found: Numbers, targets: Numbers) -> tuple[Estimate, Estimate, Estimate]:
-    """How far one value is off, and which share of its variance is explained."""
+def errors_of(name: str, predicted: Array, targets: Array) -> tuple[Estimate, Estimate, Estimate]:
+    """MAE, RMSE and R² of one value."""
     target = targets.astype(float) - targets.astype(float).mean()  # small numbers: sums of squares lose no digits
-    error = found.astype(float) - targets
-    drawn = Bootstrap(np.stack([np.ones_like(error), np.abs(error), error**2, target, target**2], axis=1))
+    error = predicted.astype(float) - targets
+    bootstrap = Bootstrap(np.stack([np.ones_like(error), np.abs(error), error**2, target, target**2], axis=1))
     return (
-        drawn.estimate(f"MAE of {name}", lambda sums: sums[..., 1] / sums[..., 0]),
-        drawn.estimate(f"RMSE of {name}", lambda sums: np.sqrt(sums[..., 2] / sums[..., 0])),
-        drawn.estimate(f"R² of {name}", explained),
+        bootstrap.estimate(f"MAE of {name}", lambda sums: sums[..., 1] / sums[..., 0]),
+        bootstrap.estimate(f"RMSE of {name}", lambda sums: np.sqrt(sums[..., 2] / sums[..., 0])),
+        bootstrap.estimate(f"R² of {name}", r_squared),
     )
 
 
-def explained(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R² of [..., 5]: how many, |errors|, squared errors, targets, squared targets."""
+def r_squared(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of [..., 5]: the number of images, |errors|, squared errors, targets, squared targets."""
     spread = sums[..., 4] - sums[..., 3] ** 2 / sums[..., 0]
     return 1 - sums[..., 2] / np.maximum(spread, np.finfo(float).tiny)

@@ -1,4 +1,4 @@
-"""Values of an image: Huber's loss on deviations from the mean, so that no unit outweighs another."""
+"""Values of an image: Huber's loss on standardised values, so that no unit outweighs another."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitrail.tasks import Regression
-from vitrail.tasks.training_task import TrainingTask, Watched
+from vitrail.tasks.training_task import MonitoredMetric, TrainingTask
 
 
 class RegressionTraining(TrainingTask):
     """Targets [B, K] are values in the units of the data."""
 
     task = Regression()
-    watched = Watched("val_loss", "min")
-    blends = "and of a blend no value is known"
-    smooths = "and there are no classes here"
+    monitor = MonitoredMetric("val_loss", "min")
+    no_mixup = "and of a blend no value is known"
+    no_smoothing = "and there are no classes here"
 
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         head = net.get_classifier()
@@ -30,16 +30,17 @@ class RegressionTraining(TrainingTask):
         return F.huber_loss(standard(net(pixels)), standard(target))
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Beside the loss, how far values are off, in deviations."""
+        """The loss, and the mean absolute error in standard deviations."""
         standard = net.get_classifier().standard
-        found, meant = standard(outputs), standard(target)
-        return {"val_loss": F.huber_loss(found, meant), "val_error": (found - meant).abs().mean()}
+        predicted, expected = standard(outputs), standard(target)
+        return {"val_loss": F.huber_loss(predicted, expected), "val_error": (predicted - expected).abs().mean()}
 
-    def answers(self, outputs: Tensor) -> Tensor:
+    @staticmethod
+    def predictions(outputs: Tensor) -> Tensor:
         return outputs
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:
         return [column for name in names for column in (name, f"{name} predicted")]
 
-    def cells(self, answer: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
-        return [f"{float(one):.6g}" for pair in zip(target, answer, strict=True) for one in pair]
+    def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
+        return [f"{float(one):.6g}" for pair in zip(target, prediction, strict=True) for one in pair]

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from vitrail.models.batch_norm import BatchNorm
 
 from vitrail.attention import MECHANISMS, SelfAttention
 from vitrail.errors import UsageError
 from vitrail.models import Architecture, ViT
-from vitrail.models.batch_norm import BatchNorm
 from vitrail.models.conformer import Conformer
-from vitrail.models.cosine import Cosine
-from vitrail.models.outputs import logits_and_embedding
+from vitrail.models.heads import Cosine
+from vitrail.models.network import logits_and_embedding
 from vitrail.vectors.positions import NAMES, sincos2d
 
 SMALL: dict[str, Any] = {"patch": 2, "width": 16, "depth": 2, "heads": 2}

@@ -1,54 +1,64 @@
-"""The parts of a Vision Transformer that can be exchanged: attention, positions, head, block and norm."""
+"""The components of a Vision Transformer that can be exchanged: attention, positions, head, block and norm."""
 
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
 from vitrail.attention import MECHANISMS, fitted
-from vitrail.attention.choice import Chosen, Part, part, settled
+from vitrail.attention.component import Component, ComponentSpec, parse_component, settings_of
 from vitrail.errors import UsageError
-from vitrail.models.batch_norm import BatchNorm
 from vitrail.models.conformer import conformer
-from vitrail.models.cosine import Cosine
-from vitrail.models.heads import HEADS, PlaceHead, put_head, put_values, reads_vectors, refuse_uneven, refuse_unfit
+from vitrail.models.heads import (
+    HEADS,
+    Cosine,
+    GridHead,
+    put_head,
+    put_value_head,
+    reads_vectors,
+    refuse_uneven,
+    refuse_unfit,
+)
 from vitrail.models.set_head import SetHead
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What was chosen; as it is by itself, timm's network stays untouched."""
+class Components:
+    """With the defaults, timm's network is left as it is."""
 
-    attention: Part = field(default_factory=lambda: Part("softmax"))
+    attention: Component = field(default_factory=lambda: Component("softmax"))
     positions: str = "learned"
-    head: Part = field(default_factory=lambda: Part("linear"))
+    head: Component = field(default_factory=lambda: Component("linear"))
     block: str = "transformer"
     norm: str = "layer"
 
     @classmethod
-    def chosen(cls, attention: Chosen, positions: str, head: Chosen, block: str, norm: str) -> "Parts":
+    def parse(
+        cls, attention: ComponentSpec, positions: str, head: ComponentSpec, block: str, norm: str
+    ) -> "Components":
         return cls(
-            part("attention", attention, MECHANISMS),
-            part("kind of positions", positions, NAMES).name,
-            part("head", head, HEADS),
+            parse_component("attention", attention, MECHANISMS),
+            parse_component("kind of positions", positions, NAMES).name,
+            parse_component("head", head, HEADS),
             block,
             norm,
         )
 
     def check(self) -> None:
-        """Refuse what cannot be, as far as that is known without the size of the images."""
+        """Refuse invalid settings and combinations, as far as they are known without the size of the images."""
         mechanism = MECHANISMS[self.attention.name]
-        for name, value in settled("attention", self.attention, mechanism.options).items():
+        for name, value in settings_of("attention", self.attention, mechanism.options).items():
             if value < 1:
                 raise UsageError(f"{name} of the attention {self.attention.name} must be at least 1, not {value}")
             if name == "neighbours" and value not in (4, 8):
-                raise UsageError(f"a place of a grid touches 4 others, or 8 with those at its corners, not {value}")
-        for name, value in settled("head", self.head, HEADS[self.head.name]).items():
+                raise UsageError(f"a cell of a grid touches 4 others, or 8 with those at its corners, not {value}")
+        for name, value in settings_of("head", self.head, HEADS[self.head.name]).items():
             if not (0 < value < inf or (name == "margin" and value == 0)):
                 raise UsageError(f"{name} of the head {self.head.name} must be above 0, not {value}")
         inside = INSIDE.get(self.positions)
@@ -58,10 +68,10 @@ class Parts:
                 f"added to: choose other positions ({', '.join(unscored())}), or other attention"
             )
         if self.attention.name == "linear" and self.positions == "rope":
-            raise UsageError("linear attention needs weights above zero, which turning by rope would undo")
+            raise UsageError("linear attention needs weights above zero, and rotation by rope can make them negative")
 
     def check_width(self, width: int, heads: int) -> None:
-        """Refuse widths that the positions cannot part as they have to."""
+        """Refuse widths that the positions cannot divide as they need to."""
         inside = positions_maker(self.positions)
         if inside is not None:
             inside((1, 1), heads, width // heads)
@@ -69,13 +79,13 @@ class Parts:
             sincos2d((1, 1), width)
 
     def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
-        """What timm's VisionTransformer is told beside its sizes."""
+        """Arguments of timm's VisionTransformer, beside its sizes."""
         self.check_grid(grid)
         arguments: dict[str, Any] = {}
         inside = positions_maker(self.positions)
         if self.attention.name != "softmax" or inside is not None:
             mechanism = MECHANISMS[self.attention.name]
-            settings: Any = settled("attention", self.attention, mechanism.options)
+            settings: Any = settings_of("attention", self.attention, mechanism.options)
             arguments["attn_layer"] = fitted(mechanism, grid, prefix, inside, **settings)
         if self.positions not in ("learned", "sincos2d"):
             arguments["pos_embed"] = "none"
@@ -87,21 +97,21 @@ class Parts:
 
     def check_grid(self, grid: Grid) -> None:
         mechanism = MECHANISMS[self.attention.name]
-        settings = settled("attention", self.attention, mechanism.options)
+        settings = settings_of("attention", self.attention, mechanism.options)
         if "reach" in settings:
             span = 2 * settings["reach"] * settings.get("step", 1) + 1
             if span > max(grid):
                 raise UsageError(
-                    f"a window of {span} places is larger than the {grid[0]}×{grid[1]} grid: choose a smaller reach, "
-                    "smaller patches, or softmax attention, which sees all places anyway"
+                    f"a window of {span} cells is larger than the {grid[0]}×{grid[1]} grid: choose a smaller reach, "
+                    "smaller patches, or softmax attention, which sees all cells anyway"
                 )
 
     def check_task(self, task: TaskName, pool: str) -> None:
-        """Refuse a head that the data have no use for, and a pool that has nothing to pool."""
+        """Refuse a head that does not fit the data, and a pool that has nothing to pool."""
         refuse_unfit(self.head.name, task)
         if reads_vectors(self.head.name, task) and pool != "mean":
-            reader = "each place has an answer of its own" if task == "dense" else "the head set reads all vectors"
-            raise UsageError(f"{reader}, so the pool '{pool}' would have nothing to do: leave it out")
+            reader = f"the task is {task}" if TASKS[task].per_cell else f"the head is {self.head.name}"
+            raise UsageError(f"{reader}, which reads all vectors, so the pool '{pool}' has no effect: leave it out")
 
     def put_into(self, network: nn.Module, task: TaskName = "classification") -> nn.Module:
         """Exchange what timm has no argument for."""
@@ -109,27 +119,35 @@ class Parts:
             if self.positions == "sincos2d":
                 put_sincos2d(network)
             self.exchange_head(network, task)
-        return put_values(network) if task == "regression" else network
+        return put_value_head(network) if TASKS[task].has_units else network
 
     def exchange_head(self, network: VisionTransformer, task: TaskName) -> None:
-        settings: Any = settled("head", self.head, HEADS[self.head.name])
+        settings: Any = settings_of("head", self.head, HEADS[self.head.name])
         width, classes = network.embed_dim, network.num_classes
         if self.head.name == "cosine":
             put_head(network, Cosine(width, classes, **settings))
         elif self.head.name == "set":
             first: Any = network.blocks[0]
             put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
-        elif task == "dense":
+        elif TASKS[task].per_cell:
             rows, columns = network.patch_embed.grid_size
             refuse_uneven(network.patch_embed.img_size[0], (rows, columns))
-            put_head(network, PlaceHead(width, classes, (rows, columns), network.num_prefix_tokens))
+            put_head(network, GridHead(width, classes, (rows, columns), network.num_prefix_tokens))
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm of sets of vectors: each of the D features over all vectors of all images of a batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D], or [B, D] once pooled."""
+        return super().forward(x.movedim(-1, 1)).movedim(1, -1)
 
 
 def put_sincos2d(network: VisionTransformer) -> None:
-    """A table that is no weight, in the place of learned positions."""
+    """Replace the learned positions by a fixed table."""
     rows, columns = network.patch_embed.grid_size
-    before = 0 if network.no_embed_class else network.num_prefix_tokens
-    table = nn.functional.pad(sincos2d((rows, columns), network.embed_dim), (0, 0, before, 0))
+    prefix = 0 if network.no_embed_class else network.num_prefix_tokens
+    table = nn.functional.pad(sincos2d((rows, columns), network.embed_dim), (0, 0, prefix, 0))
     del network.pos_embed
     network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
 
@@ -139,14 +157,14 @@ def unscored() -> list[str]:
 
 
 def positions_maker(name: str) -> Any:
-    """What makes the positions of each layer, or None where they do not act inside attention."""
+    """A factory of each layer's positions, or None where they do not act inside attention."""
     if name != "floater":
         return INSIDE.get(name)
-    return OneFlow()
+    return SharedFlow()
 
 
-class OneFlow:
-    """Makes floaters that share what they learn of change, whatever layer they are in."""
+class SharedFlow:
+    """Makes floaters of one network, which share one `Flow` across layers."""
 
     def __init__(self) -> None:
         self.flow: Flow | None = None

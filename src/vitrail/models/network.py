@@ -1,0 +1,45 @@
+"""What every network provides, timm's and ours: three calls, logits and embedding, parameters and operations."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitrail.errors import ModelError
+
+CALLS = ("forward_features", "forward_head", "get_classifier")
+
+
+def refuse_without_calls(network: nn.Module) -> None:
+    """Refuse, before training, a network without the calls that losses and the export make."""
+    missing = [name for name in CALLS if not callable(getattr(network, name, None))]
+    if missing:
+        raise ModelError(
+            f"{type(network).__name__} has no {', '.join(missing)}: a network needs timm's calls forward_features(x), "
+            "forward_head(features, pre_logits=False) and get_classifier()"
+        )
+
+
+def logits_and_embedding(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [N, K] and embedding [N, D], the head's input.
+
+    Where the head reads all vectors the embedding is their mean; dense logits are [N, h, w, K].
+    """
+    features = network.forward_features(pixels)
+    read = network.forward_head(features, pre_logits=True)  # [N, D], or vectors [N, …, D]
+    head = network.get_classifier()
+    # Several heads are no module; the network averages their logits.
+    logits = head(read) if isinstance(head, nn.Module) else network.forward_head(features)
+    return logits, read if read.ndim == 2 else read.flatten(1, -2).mean(dim=1)
+
+
+def count_parameters(network: nn.Module) -> int:
+    return sum(weights.numel() for weights in network.parameters())
+
+
+def count_flops(network: nn.Module, size: int) -> int:
+    """Floating-point operations for one image, a multiplication and an addition counted as two."""
+    with FlopCounterMode(display=False) as counter:  # with gradients: the counter needs them to see learned queries
+        network(torch.zeros(1, 3, size, size))
+    return int(counter.get_total_flops())
