@@ -1,4 +1,4 @@
-"""Checkpoints: those of torch.compile and of averaged weights read as they should, and what is none is refused."""
+"""Checkpoints: with names of torch.compile, with averaged weights, and files that are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def saved(content: dict[str, Any], folder: Path) -> Path:
     return folder / "changed.ckpt"
 
 
-def test_names_that_torch_compile_gave_are_taken_off(checkpoint: Path, content: dict, tmp_path: Path) -> None:
+def test_prefixes_of_torch_compile_are_removed(checkpoint: Path, content: dict, tmp_path: Path) -> None:
     compiled = {key.replace("net.", "net._orig_mod.", 1): value for key, value in content["state_dict"].items()}
     network, _ = read_checkpoint(saved({**content, "state_dict": compiled}, tmp_path))
     expected, _ = read_checkpoint(checkpoint)
@@ -28,20 +28,20 @@ def test_names_that_torch_compile_gave_are_taken_off(checkpoint: Path, content: 
     assert torch.equal(network(pixels), expected(pixels))
 
 
-def test_a_checkpoint_of_another_format_says_what_to_do(content: dict, tmp_path: Path) -> None:
+def test_another_format_is_refused_with_the_way_out(content: dict, tmp_path: Path) -> None:
     content["vitrail"]["format"] = 7
     with pytest.raises(ModelError, match=r"format 7, this vitrail reads format 1: train again"):
         read_checkpoint(saved(content, tmp_path))
 
 
-def test_a_checkpoint_that_is_older_than_other_tasks_is_of_one_label_an_image(content: dict, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_task_is_of_classification(content: dict, tmp_path: Path) -> None:
     del content["vitrail"]["task"]
     assert read_checkpoint(saved(content, tmp_path))[1].task == "classification"
 
 
-def test_weights_that_do_not_fit_the_network_are_refused(content: dict, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_architecture_are_refused(content: dict, tmp_path: Path) -> None:
     content["vitrail"]["classes"] = ["cat", "dog"]
-    with pytest.raises(ModelError, match="do not fit the network"):
+    with pytest.raises(ModelError, match="do not fit its architecture"):
         read_checkpoint(saved(content, tmp_path))
 
 
@@ -50,25 +50,25 @@ def test_weights_that_do_not_fit_the_network_are_refused(content: dict, tmp_path
     [
         lambda content: content.pop("vitrail"),
         lambda content: content.pop("state_dict"),
-        lambda content: content["vitrail"].pop("learnt"),
+        lambda content: content["vitrail"].pop("run_data"),
         lambda content: content["vitrail"]["architecture"].update(class_path="vitrail.models.Unknown"),
         lambda content: content["vitrail"]["architecture"]["init_args"].update(width_of_dreams=3),
     ],
 )
-def test_what_was_not_written_by_fit_is_refused(content: dict, tmp_path: Path, change: Any) -> None:
+def test_a_file_not_written_by_fit_is_refused(content: dict, tmp_path: Path, change: Any) -> None:
     change(content)
     with pytest.raises(ModelError, match="not a checkpoint written by `vitrail fit`"):
         read_checkpoint(saved(content, tmp_path))
 
 
 @pytest.mark.parametrize("place", [0, 1000])
-def test_a_checkpoint_cut_short_is_refused(checkpoint: Path, tmp_path: Path, place: int) -> None:
+def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, place: int) -> None:
     (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:place])
     with pytest.raises(ModelError, match="not a checkpoint"):
         read_checkpoint(tmp_path / "cut.ckpt")
 
 
-def test_averaged_weights_are_taken_before_the_raw_ones_beside_them(content: dict, tmp_path: Path) -> None:
+def test_averaged_weights_are_preferred_to_raw_ones(content: dict, tmp_path: Path) -> None:
     raw = {key: value + 1 if value.is_floating_point() else value for key, value in content["state_dict"].items()}
     network, origin = read_checkpoint(saved({**content, "current_model_state": raw}, tmp_path))
     assert origin.averaged
@@ -76,8 +76,8 @@ def test_averaged_weights_are_taken_before_the_raw_ones_beside_them(content: dic
     assert not read_checkpoint(saved(content, tmp_path))[1].averaged
 
 
-def test_lightnings_averaging_is_known_by_its_checkpoint(tmp_path: Path) -> None:
-    """As a user asks for it on the command line: the weights are others than those of the same run without it."""
+def test_a_checkpoint_of_lightnings_averaging_is_marked(tmp_path: Path) -> None:
+    """Chosen on the command line; the weights differ from those of the same run without it."""
     from vitrail.cli import main
 
     averaging = "--trainer.callbacks+=pytorch_lightning.callbacks.EMAWeightAveraging"

@@ -1,4 +1,4 @@
-"""A ViT with parts exchanged: the default is timm's to the last operator; all parts fit, or say why not."""
+"""A ViT with components exchanged: the default is timm's to the last operator; all fit, or are refused."""
 
 import logging
 from pathlib import Path
@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from vitrail.models.batch_norm import BatchNorm
 
 from vitrail.attention import MECHANISMS, SelfAttention
 from vitrail.errors import UsageError
 from vitrail.models import Architecture, ViT
+from vitrail.models.components import BatchNorm
 from vitrail.models.conformer import Conformer
 from vitrail.models.heads import Cosine
 from vitrail.models.network import logits_and_embedding
@@ -45,10 +45,10 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-OF_PLACES = tuple(f"blocks.1.{name}" for name in ("attn.positions", "attn.balance", "attn.looks", "convolution"))
+OF_POSITIONS = tuple(f"blocks.1.{name}" for name in ("attn.positions", "attn.balance", "attn.looks", "convolution"))
 
 
-def said(variant: dict[str, Any]) -> str:
+def label(variant: dict[str, Any]) -> str:
     return "-".join(part["name"] if isinstance(part, dict) else str(part) for part in variant.values())
 
 
@@ -110,8 +110,8 @@ def test_softmax_runs_torchs_fused_operator() -> None:
         assert "aten::scaled_dot_product_attention" in operators(built({"positions": positions}), pixels())
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=said)
-def test_every_weight_of_a_network_learns(variant: dict[str, Any]) -> None:
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
+def test_every_weight_is_trained(variant: dict[str, Any]) -> None:
     network = built(variant).train()
     start = {name: weights.detach().clone() for name, weights in network.named_parameters()}
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
@@ -121,12 +121,12 @@ def test_every_weight_of_a_network_learns(variant: dict[str, Any]) -> None:
         assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in network.parameters())
         optimizer.step()
     still = {name for name, weights in network.named_parameters() if torch.equal(weights, start[name])}
-    if variant.get("pool") == "token":  # the last block's class token knows no places, and nothing else of it is read
-        still = {name for name in still if not name.startswith(OF_PLACES)}
+    if variant.get("pool") == "token":  # the last block's class token has no position, and only it is read
+        still = {name for name in still if not name.startswith(OF_POSITIONS)}
     assert not still
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=said)
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
 def test_a_variant_comes_back_from_plain_data_and_its_weights_fit(variant: dict[str, Any]) -> None:
     architecture = ViT(**SMALL | variant)
     assert Architecture.from_plain(architecture.to_plain()) == architecture
@@ -135,8 +135,8 @@ def test_a_variant_comes_back_from_plain_data_and_its_weights_fit(variant: dict[
     torch.testing.assert_close(again.eval()(pixels()), network(pixels()), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=said)
-def test_one_image_is_answered_alike_whatever_is_beside_it(variant: dict[str, Any]) -> None:
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
+def test_outputs_do_not_depend_on_the_rest_of_the_batch(variant: dict[str, Any]) -> None:
     network = built(variant)
     network.train()(pixels(count=8))  # statistics, where there are any
     network.eval()
@@ -163,7 +163,7 @@ def test_only_without_positions_a_shuffled_image_is_the_same(positions: str, poo
     assert difference < 1e-12 if positions == "none" else difference > 1e-4
 
 
-def test_sincos2d_is_added_to_places_and_is_no_weight() -> None:
+def test_sincos2d_is_a_fixed_table_for_patch_tokens() -> None:
     network = built({"positions": "sincos2d", "pool": "token"})
     table = network.pos_embed
     assert torch.equal(table[0, 0], torch.zeros(16))
@@ -172,7 +172,7 @@ def test_sincos2d_is_added_to_places_and_is_no_weight() -> None:
     assert not isinstance(table, nn.Parameter)
 
 
-def test_parts_go_where_they_belong() -> None:
+def test_components_replace_the_modules_of_timm() -> None:
     network = built({"attention": WINDOW, "norm": "batch", "block": "conformer", "head": "cosine", "pool": "token"})
     assert all(type(block).__mro__[1] is Conformer for block in network.blocks)
     attentions = [block.attn for block in network.blocks]
@@ -215,7 +215,7 @@ def test_a_conformer_is_two_halves_of_an_mlp_around_attention_and_convolution() 
     torch.testing.assert_close(block(x), expected)
 
 
-def test_what_is_masked_changes_nothing_in_a_conformer() -> None:
+def test_masked_vectors_do_not_affect_a_conformer() -> None:
     block = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
     x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
     seen = torch.arange(17).expand(2, 1, 1, 17) < 12
@@ -251,7 +251,7 @@ def test_a_blend_of_two_classes_shares_the_margin() -> None:
     assert head.with_margin(logits, torch.tensor([1])).tolist() == [[0.0, -2.0, 0.0]]
 
 
-def test_cosine_knows_directions_alone() -> None:
+def test_cosine_ignores_the_length_of_vectors() -> None:
     head = Cosine(16, 5)
     x = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(head(x), head(7 * x))
@@ -280,7 +280,7 @@ def test_cosine_knows_directions_alone() -> None:
             {"positions": "quadratic", "attention": "inducing"},
             r"other positions \(none, learned, sincos2d, floater, rope",
         ),
-        ({"positions": "rope", "attention": "linear"}, "turning by rope would undo"),
+        ({"positions": "rope", "attention": "linear"}, "rotation by rope can make them negative"),
         ({"positions": "sincos2d", "width": 18}, "a width of 18 does not divide by 4"),
         ({"positions": "rope", "width": 12}, "the 6 numbers of a head must divide by 4"),
         ({"head": "round"}, "there is no head 'round'; there is linear, cosine"),
@@ -290,7 +290,7 @@ def test_cosine_knows_directions_alone() -> None:
         ({"heads": 3}, "3 heads do not divide a width of 16"),
     ],
 )
-def test_impossible_parts_are_refused_when_they_are_read(variant: dict[str, Any], reason: str) -> None:
+def test_invalid_components_are_refused_when_parsed(variant: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         ViT(**SMALL | variant)
 
@@ -298,13 +298,13 @@ def test_impossible_parts_are_refused_when_they_are_read(variant: dict[str, Any]
 @pytest.mark.parametrize(
     ("attention", "span"), [("window", 7), ({"name": "window", "reach": 2}, 5), ("dilated", 9)], ids=str
 )
-def test_a_window_larger_than_the_grid_is_refused_when_that_is_known(attention: Any, span: int) -> None:
-    with pytest.raises(UsageError, match=f"a window of {span} places is larger than the 4×4 grid"):
+def test_a_window_larger_than_the_grid_is_refused(attention: Any, span: int) -> None:
+    with pytest.raises(UsageError, match=f"a window of {span} cells is larger than the 4×4 grid"):
         built({"attention": attention})
     assert built({"attention": attention}, size=18)(pixels(18)).shape == (3, 5)
 
 
-def test_settings_may_be_whole_where_fractions_are_meant() -> None:
+def test_a_float_setting_accepts_an_integer() -> None:
     head = built({"head": {"name": "cosine", "scale": 20, "margin": 0}}).head
     assert (head.scale, head.margin) == (20, 0)
 
@@ -335,7 +335,7 @@ NAMED: list[tuple[dict[str, Any], list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("variant", "new", "unused"), NAMED, ids=lambda value: str(value)[:40])
-def test_timms_weights_load_where_names_match_and_the_rest_is_said(
+def test_timms_weights_load_by_name_and_the_rest_is_logged(
     variant: dict[str, Any], new: list[str], unused: list[str], weights_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = torch.load(weights_file, weights_only=True)
@@ -347,17 +347,17 @@ def test_timms_weights_load_where_names_match_and_the_rest_is_said(
     for name, value in source.items():
         if name not in ("pos_embed", "head.weight", "head.bias"):  # resampled for this image, made for these classes
             assert torch.equal(loaded[name], value), name
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("vitrail")]
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("vitrail")]
     if not new and not unused:
-        assert said == []
+        assert messages == []
         return
-    (line,) = said
-    assert line.startswith("of the pretrained weights: ")
-    assert ("they have no blocks.0.attn" in line) is bool(new)
-    assert (f"left unused {', '.join(unused)}" in line) is bool(unused)
+    (line,) = messages
+    assert line.startswith("pretrained weights: ")
+    assert ("missing blocks.0.attn" in line) is bool(new)
+    assert (f"unused {', '.join(unused)}" in line) is bool(unused)
 
 
-def test_what_a_cosine_head_and_a_conformer_cannot_take_is_said(
+def test_weights_missing_in_a_conformer_with_a_cosine_head_are_logged(
     weights_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="vitrail"):
@@ -365,18 +365,18 @@ def test_what_a_cosine_head_and_a_conformer_cannot_take_is_said(
             name="vit_tiny_patch16_224", pretrained=str(weights_file), block="conformer", head="cosine"
         ).build(3, 64)
     (line,) = (record.getMessage() for record in caplog.records if record.name.startswith("vitrail"))
-    assert "they have no blocks.0.after.fc1.bias" in line
-    assert "left unused blocks.0.mlp.fc1.bias" in line
+    assert "missing blocks.0.after.fc1.bias" in line
+    assert "unused blocks.0.mlp.fc1.bias" in line
     source = torch.load(weights_file, weights_only=True)
     assert torch.equal(network.state_dict()["blocks.3.attn.qkv.weight"], source["blocks.3.attn.qkv.weight"])
 
 
-def test_parts_of_other_networks_than_plain_vits_are_not_exchanged() -> None:
+def test_only_plain_vits_take_components() -> None:
     with pytest.raises(UsageError, match="'swin_tiny_patch4_window7_224' is no plain Vision Transformer"):
         ViT(name="swin_tiny_patch4_window7_224", attention="relu").build(3, 224)
 
 
-def test_a_named_network_tells_its_parts_the_grid() -> None:
+def test_components_of_a_named_network_have_its_grid() -> None:
     network = ViT(name="vit_tiny_patch16_224", attention=WINDOW).build(3, 96)
     attention = network.blocks[0].attn
     assert isinstance(attention, SelfAttention)

@@ -1,4 +1,4 @@
-"""Heads for each task: what fits what, answers in the data's units, and a label for each place of any network."""
+"""Heads of each task: which fit which, values in the units of the data, logits for each cell of any network."""
 
 from typing import Any
 
@@ -33,38 +33,38 @@ NETWORKS = {
     "values of a CNN": (CNN(width=4, stages=2, blocks=1), "regression", 16, (5,)),
     "values of a network by name": (CNN(name="convnext_atto"), "regression", 64, (5,)),
     "values of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "regression", 32, (5,)),
-    "places": (ViT(**SMALL), "dense", 16, (4, 4, 5)),
-    "places with parts": (
+    "cells": (ViT(**SMALL), "dense", 16, (4, 4, 5)),
+    "cells with parts": (
         ViT(**SMALL, attention="linear", positions="sincos2d", norm="batch"),
         "dense",
         16,
         (4, 4, 5),
     ),
-    "places of a CNN": (CNN(width=4, stages=2, blocks=1), "dense", 16, (8, 8, 5)),
-    "places of a ResNet": (CNN(name="resnet10t"), "dense", 64, (2, 2, 5)),
-    "places of a ConvNeXt": (CNN(name="convnext_atto"), "dense", 64, (2, 2, 5)),
-    "places of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "dense", 48, (3, 3, 5)),
+    "cells of a CNN": (CNN(width=4, stages=2, blocks=1), "dense", 16, (8, 8, 5)),
+    "cells of a ResNet": (CNN(name="resnet10t"), "dense", 64, (2, 2, 5)),
+    "cells of a ConvNeXt": (CNN(name="convnext_atto"), "dense", 64, (2, 2, 5)),
+    "cells of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "dense", 48, (3, 3, 5)),
     "a set of a ViT by name": (ViT(name="vit_tiny_patch16_224", head="set"), "multilabel", 32, (5,)),
 }
 
 
 @pytest.mark.parametrize(("architecture", "task", "size", "shape"), NETWORKS.values(), ids=NETWORKS.keys())
-def test_every_network_answers_in_the_shape_of_its_task(
+def test_outputs_have_the_shape_of_the_task(
     architecture: Architecture, task: TaskName, size: int, shape: tuple[int, ...]
 ) -> None:
     network = built(architecture, task, size)
-    answers, embedding = logits_and_embedding(network, pixels(size))
-    assert answers.shape == (3, *shape)
+    outputs, embedding = logits_and_embedding(network, pixels(size))
+    assert outputs.shape == (3, *shape)
     assert embedding.ndim == 2
-    torch.testing.assert_close(network(pixels(size)), answers, atol=1e-5, rtol=0)
-    torch.testing.assert_close(network(pixels(size)[1:2]), answers[1:2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(pixels(size)), outputs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(pixels(size)[1:2]), outputs[1:2], atol=1e-5, rtol=0)
     again = Architecture.from_plain(architecture.to_plain()).build(5, size, task).eval()
     again.load_state_dict(network.state_dict())
-    torch.testing.assert_close(again(pixels(size)), answers, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again(pixels(size)), outputs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["set", "values", "places", "places of a CNN", "places of a ConvNeXt"])
-def test_every_weight_learns_something(name: str) -> None:
+@pytest.mark.parametrize("name", ["set", "values", "cells", "cells of a CNN", "cells of a ConvNeXt"])
+def test_every_weight_has_a_gradient(name: str) -> None:
     architecture, task, size, _ = NETWORKS[name]
     network = built(architecture, task, size).train()
     (network(pixels(size)) ** 2).sum().backward()
@@ -72,9 +72,9 @@ def test_every_weight_learns_something(name: str) -> None:
     assert not still
 
 
-@pytest.mark.parametrize("name", ["places", "places of a CNN", "places of a ResNet", "places of a ViT by name"])
-def test_places_lie_where_their_pixels_do(name: str) -> None:
-    """What changes in one corner moves the answer of that corner more than that of the opposite one."""
+@pytest.mark.parametrize("name", ["cells", "cells of a CNN", "cells of a ResNet", "cells of a ViT by name"])
+def test_cells_are_where_their_pixels_are(name: str) -> None:
+    """A change in one corner moves the logits of that corner more than those of the opposite one."""
     architecture, task, size, _ = NETWORKS[name]
     network = built(architecture, task, size)
     other = pixels(size)
@@ -99,30 +99,28 @@ IMPOSSIBLE: list[tuple[Architecture, TaskName, str]] = [
     (
         ViT(**SMALL, head="set"),
         "classification",
-        "the head set tells several labels an image, and these data have one",
+        "the head set predicts several labels an image, and these data have one",
     ),
     (ViT(**SMALL, head="set"), "regression", "choose linear"),
     (ViT(**SMALL, head="cosine"), "multilabel", "these data have several labels an image: choose linear, set"),
-    (ViT(**SMALL, head="cosine"), "dense", "the head cosine tells one label an image"),
+    (ViT(**SMALL, head="cosine"), "dense", "the head cosine predicts one label an image"),
     (
         ViT(**SMALL, pool="token"),
         "dense",
-        "each place has an answer of its own, so the pool 'token' would have nothing",
+        "the task is dense, which reads all vectors, so the pool 'token' has no effect",
     ),
-    (ViT(**SMALL, pool="map", head="set"), "multilabel", "the head set reads all vectors, so the pool 'map'"),
-    (CNN(width=4, stages=3, blocks=1), "dense", "a grid of 5×5 places does not divide an image of 18"),
+    (ViT(**SMALL, pool="map", head="set"), "multilabel", "the head is set, which reads all vectors, so the pool 'map'"),
+    (CNN(width=4, stages=3, blocks=1), "dense", "a grid of 5×5 cells does not divide an image of 18"),
 ]
 
 
 @pytest.mark.parametrize(("architecture", "task", "reason"), IMPOSSIBLE, ids=lambda value: str(value)[-40:])
-def test_what_cannot_be_is_refused_when_the_network_is_asked_for(
-    architecture: Architecture, task: TaskName, reason: str
-) -> None:
+def test_a_head_that_does_not_fit_the_task_is_refused(architecture: Architecture, task: TaskName, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         built(architecture, task, 18 if "stages" in repr(architecture) else 16)
 
 
 @pytest.mark.parametrize("settings", [{"queries": 0}, {"nothing": -1.0}, {"layers": 1.5}, {"depth": 3}])
-def test_settings_of_a_set_head_are_read_with_care(settings: dict[str, Any]) -> None:
+def test_invalid_settings_of_a_set_head_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="the head set"):
         ViT(**SMALL, head={"name": "set", **settings})

@@ -95,7 +95,7 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
         (ViT(name="resnet10t"), 32, "cannot be built this way"),
         (CNN(name="vit_tiny_patch16_224"), 32, "use vitrail.models.ViT"),
         (CNN(stages=5), 8, "fewer stages"),
-        (ViT(pretrained=True), 32, "give it too"),
+        (ViT(pretrained=True), 32, "need `name`"),
     ],
 )
 def test_impossible_networks_are_refused_with_the_reason(architecture: Architecture, size: int, reason: str) -> None:

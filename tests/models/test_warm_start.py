@@ -1,4 +1,4 @@
-"""Starting from another run: same answers at the same size, tables of positions resampled at another."""
+"""Starting from another run: same outputs at the same size, tables of positions resampled at another."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ from vitrail.vectors.positions.relative import resampled
 SIZES = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
 
 
-def kept(folder, architecture, size: int, classes: int = 3):
+def saved(folder, architecture, size: int, classes: int = 3):
     """A checkpoint with random weights, as `vitrail fit` writes it."""
     torch.manual_seed(1)
     network = architecture.build(classes, size)
     names = tuple("abcdefgh"[:classes])
-    learnt = RunData(Selection("digits"), "digits", "f", Record({part: np.empty((0, 2), np.int64) for part in PARTS}))
-    origin = Origin(architecture, InputRule(size), names, learnt, 0)
+    run_data = RunData(Selection("digits"), "digits", "f", Record({part: np.empty((0, 2), np.int64) for part in PARTS}))
+    origin = Origin(architecture, InputRule(size), names, run_data, 0)
     weights = {f"net.{name}": value for name, value in network.state_dict().items()}
     path = folder / "best.ckpt"
     torch.save({KEY: origin.to_plain(), "state_dict": weights}, path)
@@ -34,14 +34,14 @@ def kept(folder, architecture, size: int, classes: int = 3):
     "made", [ViT(**SIZES), ViT(**SIZES, positions="relative", pool="token"), CNN(width=8, stages=2)]
 )
 def test_at_the_same_size_it_is_the_same_network(tmp_path, made):
-    path, source = kept(tmp_path, made, 8)
+    path, source = saved(tmp_path, made, 8)
     network = type(made)(**{**vars(made), "pretrained": str(path)}).build(3, 8).eval()
     pixels = torch.randn(2, 3, 8, 8)
     assert torch.equal(network(pixels), source(pixels))
 
 
-def test_learned_places_are_resampled(tmp_path, caplog):
-    path, source = kept(tmp_path, ViT(**SIZES, pool="token"), 8)
+def test_learned_positions_are_resampled(tmp_path, caplog):
+    path, source = saved(tmp_path, ViT(**SIZES, pool="token"), 8)
     network = ViT(**SIZES, pool="token", pretrained=str(path)).build(3, 16)
     assert torch.equal(network.pos_embed, resample_abs_pos_embed(source.pos_embed, [8, 8], [4, 4], num_prefix_tokens=1))
     assert torch.equal(network.blocks[1].mlp.fc1.weight, source.blocks[1].mlp.fc1.weight)
@@ -49,7 +49,7 @@ def test_learned_places_are_resampled(tmp_path, caplog):
 
 
 def test_tables_of_offsets_are_resampled(tmp_path):
-    path, source = kept(tmp_path, ViT(**SIZES, positions="relative"), 8)
+    path, source = saved(tmp_path, ViT(**SIZES, positions="relative"), 8)
     network = ViT(**SIZES, positions="relative", pretrained=str(path)).build(3, 12)
     for here, there in zip(network.blocks, source.blocks, strict=True):
         table = here.attn.positions.table
@@ -57,19 +57,19 @@ def test_tables_of_offsets_are_resampled(tmp_path):
         assert torch.equal(table, resampled(there.attn.positions.table, (4, 4), (6, 6)))
 
 
-def test_what_does_not_fit_is_said(tmp_path, caplog):
-    path, source = kept(tmp_path, ViT(**SIZES), 8)
+def test_weights_that_do_not_fit_are_logged(tmp_path, caplog):
+    path, source = saved(tmp_path, ViT(**SIZES), 8)
     network = ViT(**SIZES, pretrained=str(path)).build(5, 8)
     assert network.head.weight.shape == (5, 16)
     assert "head.bias, head.weight" in caplog.text
     assert torch.equal(network.pos_embed, source.pos_embed)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "text.ckpt").write_text("no weights")
     with pytest.raises(ModelError, match="no checkpoint at"):
         ViT(**SIZES, pretrained=str(tmp_path / "none.ckpt")).build(3, 8)
     with pytest.raises(ModelError, match="not a checkpoint"):
         ViT(**SIZES, pretrained=str(tmp_path / "text.ckpt")).build(3, 8)
-    with pytest.raises(UsageError, match="have a name in timm"):
+    with pytest.raises(UsageError, match="need `name`"):
         ViT(**SIZES, pretrained=True).build(3, 8)

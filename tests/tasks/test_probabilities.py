@@ -10,7 +10,7 @@ from vitrail.tasks.dense.predictions import IGNORED
 RANDOM = np.random.default_rng(0)
 
 
-def test_labels_are_judged_one_by_one() -> None:
+def test_multilabel_decides_each_label_by_itself() -> None:
     task, logits = Multilabel(), RANDOM.normal(size=(20, 4)).astype(np.float32)
     targets = (RANDOM.random((20, 4)) < 0.3).astype(np.uint8)
     expected = F.binary_cross_entropy_with_logits(
@@ -19,19 +19,19 @@ def test_labels_are_judged_one_by_one() -> None:
     np.testing.assert_allclose(task.log_likelihood(logits, targets), -expected, rtol=1e-5)
     probabilities = task.probabilities(logits)
     np.testing.assert_allclose(probabilities, torch.from_numpy(logits).sigmoid(), atol=1e-6)
-    assert np.array_equal(task.choices(logits), task.decided(probabilities))
-    sure, right = task.decisions(probabilities, targets)
+    assert np.array_equal(task.decisions(logits), task.decided(probabilities))
+    sure, correct = task.confidences(probabilities, targets)
     assert (sure.min(), len(sure)) >= (0.5, 80)
-    assert right.mean() == ((logits > 0) == targets).mean()
+    assert correct.mean() == ((logits > 0) == targets).mean()
 
 
-def test_no_log_odds_are_too_large() -> None:
+def test_large_log_odds_stay_finite() -> None:
     logits = np.array([[-1e4, -100.0, 100.0, 1e4]], np.float32)
     assert Multilabel().probabilities(logits)[0, [0, 3]].tolist() == [0.0, 1.0]
     assert np.isfinite(Multilabel().log_likelihood(logits, np.array([[1, 0, 1, 0]])))
 
 
-def test_places_that_are_not_known_say_nothing() -> None:
+def test_unknown_cells_are_ignored() -> None:
     task, logits = Dense(), RANDOM.normal(size=(3, 2, 2, 5)).astype(np.float32)
     maps = RANDOM.integers(0, 5, (3, 2, 2)).astype(np.uint8)
     maps[0] = IGNORED
@@ -42,7 +42,7 @@ def test_places_that_are_not_known_say_nothing() -> None:
         reduction="sum",
     )
     np.testing.assert_allclose(task.log_likelihood(logits, maps), -expected, rtol=1e-5)
-    sure, right = task.decisions(task.probabilities(logits), maps)
-    assert len(sure) == len(right) == 8
-    accuracy = task.measure(task.probabilities(logits), maps, tuple("abcde")).accuracy
-    assert (accuracy.hits, accuracy.total) == (right.sum(), 8)
+    sure, correct = task.confidences(task.probabilities(logits), maps)
+    assert len(sure) == len(correct) == 8
+    accuracy = task.evaluate(task.probabilities(logits), maps, tuple("abcde")).accuracy
+    assert (accuracy.hits, accuracy.total) == (correct.sum(), 8)

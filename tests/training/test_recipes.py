@@ -27,14 +27,14 @@ def test_every_recipe_opens_with_command_hardware_time_and_result(name: str) -> 
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_small_ones_are_fitted(name: str, tmp_path: Path) -> None:
+def test_small_recipes_are_fitted(name: str, tmp_path: Path) -> None:
     run = tmp_path / name
     assert main(["fit", "--config", name, f"--run={run}", *TEN_STEPS]) == 0
     assert (run / "checkpoints/best.ckpt").is_file()
 
 
 @pytest.mark.parametrize("name", FOR_FOLDERS)
-def test_those_for_folders_are_parsed_in_full(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_for_folders_are_parsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", name, "--print_config"]) == 0
     parsed = yaml.safe_load(capsys.readouterr().out)
     assert parsed["model"]["net"]["class_path"].startswith("vitrail.models.")
@@ -52,12 +52,12 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
         find_recipe("digits-rnn")
 
 
-def test_words_are_read_in_both_spellings() -> None:
-    words = ["--config", "a", "--data.path=b", "--flag", "--config=c"]
-    assert pairs(words) == [("--config", "a"), ("--data.path", "b"), ("--flag", ""), ("--config", "c")]
-    assert values_of(words, "--config") == ["a", "c"]
+def test_options_are_parsed_in_both_spellings() -> None:
+    argv = ["--config", "a", "--data.path=b", "--flag", "--config=c"]
+    assert pairs(argv) == [("--config", "a"), ("--data.path", "b"), ("--flag", ""), ("--config", "c")]
+    assert values_of(argv, "--config") == ["a", "c"]
 
 
-def test_only_configurations_are_looked_up() -> None:
+def test_only_configurations_are_replaced_by_paths() -> None:
     found = with_recipes(["--config", "digits-vit", "--run=digits-cnn", "--print_config"])
     assert found == [f"--config={recipes()['digits-vit']}", "--run=digits-cnn", "--print_config"]

@@ -1,4 +1,4 @@
-"""A run and its images: whatever changes afterwards, no command measures a network on images that it was trained on."""
+"""The images of a run: whatever changes afterwards, no command evaluates a network on images that it was trained on."""
 
 import os
 import shutil
@@ -37,8 +37,8 @@ def fitted(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / "images"
         folder.mkdir()
         write(folder)
-        words = ["fit", *TINY, *STEPS, f"--data.path={folder}", f"--run={tmp_path / 'run'}", *more]
-        assert main(words) == 0
+        argv = ["fit", *TINY, *STEPS, f"--data.path={folder}", f"--run={tmp_path / 'run'}", *more]
+        assert main(argv) == 0
         return folder
 
     return fit
@@ -50,10 +50,10 @@ def checkpoint_of(folder: Path) -> Path:
 
 def run(verb: str, folder: Path, *more: str) -> int:
     if verb == "export":
-        words = [f"--checkpoint={checkpoint_of(folder)}", f"--output={folder.parent / 'model.onnx'}"]
+        argv = [f"--checkpoint={checkpoint_of(folder)}", f"--output={folder.parent / 'model.onnx'}"]
     else:
-        words = [f"--ckpt_path={checkpoint_of(folder)}"]
-    return main([verb, *words, *more])
+        argv = [f"--ckpt_path={checkpoint_of(folder)}"]
+    return main([verb, *argv, *more])
 
 
 def refused_by_export(folder: Path) -> str:
@@ -180,7 +180,7 @@ def test_what_a_command_reads_must_be_what_the_run_recorded(
         shutil.copytree(unchanged, folder)
 
 
-def test_a_run_may_be_measured_on_other_images_that_it_has_not_seen(
+def test_a_run_may_be_evaluated_on_images_that_it_has_not_seen(
     split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In an unchanged copy, or in a set of new images; exported it is with its own set alone."""
@@ -229,13 +229,11 @@ def test_other_options_of_the_data_are_named(
     assert f": {name} is {value}, the run's {24 if 'images' in name else 0}\n" in capsys.readouterr().err
 
 
-def test_a_run_is_not_taken_up_again_on_other_images(
-    fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_is_not_resumed_on_other_images(fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     folder = fitted(pile)
     add_images(folder)
-    words = [*TINY, *STEPS, f"--data.path={folder}", f"--run={folder.parent / 'more'}", "--trainer.max_steps=4"]
-    assert main(["fit", *words, f"--ckpt_path={checkpoint_of(folder)}"]) == 1
+    argv = [*TINY, *STEPS, f"--data.path={folder}", f"--run={folder.parent / 'more'}", "--trainer.max_steps=4"]
+    assert main(["fit", *argv, f"--ckpt_path={checkpoint_of(folder)}"]) == 1
     assert "test images were trained or validated on by the run" in capsys.readouterr().err
 
 
@@ -253,8 +251,8 @@ def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: in
         FOLDERS[kind](tmp_path)
         place = str(tmp_path)
     data = ImageDataModule(place, size=8, images=20, seed=1, draw=draw)
-    learnt = RunData.from_plain(data.learnt.to_plain())
-    origin = Origin(CNN(), data.rule, data.classes, learnt, 0, data.task)
+    run_data = RunData.from_plain(data.run_data.to_plain())
+    origin = Origin(CNN(), data.rule, data.classes, run_data, 0, data.task)
     val, test = images_of_run(origin, open_source(place, 1), None)
     assert val.names == data.part("val").names
     assert len(val) < len(open_source(place, 1).labels("val"))
@@ -279,8 +277,8 @@ def test_the_temperature_of_a_subset_is_that_of_its_own_validation_images(tmp_pa
 
 
 def test_the_record_is_plain_and_small(split_run: Path) -> None:
-    kept = torch.load(split_run / "run/checkpoints/best.ckpt", weights_only=True)["vitrail"]["learnt"]
-    assert {part: (pairs.dtype, pairs.shape) for part, pairs in kept["record"].items()} == {
+    stored = torch.load(split_run / "run/checkpoints/best.ckpt", weights_only=True)["vitrail"]["run_data"]
+    assert {part: (pairs.dtype, pairs.shape) for part, pairs in stored["record"].items()} == {
         "train": (torch.int64, (24, 2)),
         "val": (torch.int64, (8, 2)),
         "test": (torch.int64, (8, 2)),
@@ -292,7 +290,7 @@ def test_a_source_of_nothing_recorded_is_refused(split_run: Path, tmp_path: Path
     draw_images(tmp_path, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
     data = ImageDataModule(str(split_run / "images"), size=8)
     with pytest.raises(DataError, match="test images"):
-        data.learnt.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
+        data.run_data.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
 
 
 def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_starts_from_its_weights(
@@ -305,16 +303,16 @@ def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_s
         Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(file)
     first = split_run / "run/checkpoints/best.ckpt"
     second, third = tmp_path / "run2", tmp_path / "run3"
-    words = ["fit", *TINY, *STEPS, f"--data.path={folder}"]
-    assert main([*words, f"--run={second}", f"--model.net.pretrained={first}"]) == 0
-    kept = load_checkpoint(second / "checkpoints/best.ckpt")[0].learnt
-    assert kept.record.earlier.tolist() == sorted(
+    argv = ["fit", *TINY, *STEPS, f"--data.path={folder}"]
+    assert main([*argv, f"--run={second}", f"--model.net.pretrained={first}"]) == 0
+    run_data = load_checkpoint(second / "checkpoints/best.ckpt")[0].run_data
+    assert run_data.record.earlier.tolist() == sorted(
         key for part in ("train", "val") for key in open_source(str(split_run / "images"), 0).contents(part).images
     )
     shutil.copy(split_run / "images/val/cat/25.png", folder / "test/cat/seen.png")
     capsys.readouterr()
     for start in (first, second / "checkpoints/best.ckpt"):
-        assert main([*words, f"--run={third}", f"--model.net.pretrained={start}"]) == 1
+        assert main([*argv, f"--run={third}", f"--model.net.pretrained={start}"]) == 1
         assert capsys.readouterr().err == (
             "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png), "
             "whose weights this one starts from: choose others, or a test part of its own\n"

@@ -1,4 +1,4 @@
-"""A run that is taken up again: its settings are kept, others are refused by name or named as they take effect."""
+"""Resuming a run: it keeps its settings; changed ones are refused by name, or listed as they take effect."""
 
 import csv
 from pathlib import Path
@@ -23,9 +23,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run / "checkpoints" / "last.ckpt"
 
 
-def refusal(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], code: int, *options: str) -> str:
     capsys.readouterr()
-    assert main(["fit", *words]) == code
+    assert main(["fit", *options]) == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     return lines[0]
@@ -34,16 +34,16 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("--model.optimizer.lr=0.1", "model.optimizer.lr was 0.002 and is 0.1 now"),
-        ("--model.optimizer.weight_decay=0.5", "model.optimizer.weight_decay was 0.05 and is 0.5 now"),
-        ("--model.schedule.warmup=0.5", "model.schedule.warmup was not set and is 0.5 now"),
+        ("--model.optimizer.lr=0.1", "model.optimizer.lr was 0.002 and is now 0.1"),
+        ("--model.optimizer.weight_decay=0.5", "model.optimizer.weight_decay was 0.05 and is now 0.5"),
+        ("--model.schedule.warmup=0.5", "model.schedule.warmup was not set and is now 0.5"),
         ("--model.label_smoothing=0.3", "model.label_smoothing was"),
-        ("--data.batch_size=7", "data.batch_size was 128 and is 7 now"),
-        ("--data.images=300", "data.images was 200 and is 300 now"),
-        ("--seed_everything=7", "seed_everything was 0 and is 7 now"),
+        ("--data.batch_size=7", "data.batch_size was 128 and is now 7"),
+        ("--data.images=300", "data.images was 200 and is now 300"),
+        ("--seed_everything=7", "seed_everything was 0 and is now 7"),
     ],
 )
-def test_another_setting_is_refused_by_name_with_the_way_out(
+def test_a_changed_setting_is_refused_by_name_with_the_way_out(
     stopped: Path, option: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = refusal(capsys, 2, f"--ckpt_path={stopped}", "--trainer.max_steps=40", option)
@@ -51,35 +51,35 @@ def test_another_setting_is_refused_by_name_with_the_way_out(
     assert f"--model.net.pretrained {stopped} in place of --ckpt_path" in error
 
 
-def test_a_run_that_has_ended_asks_for_a_longer_one(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "has made 20 steps of 20 already" in refusal(capsys, 2, f"--ckpt_path={stopped}")
-    assert "20 steps of 10 already" in refusal(capsys, 2, f"--ckpt_path={stopped}", "--trainer.max_steps=10")
+def test_a_finished_run_needs_more_steps(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "has trained 20 of 20 steps already" in refusal(capsys, 2, f"--ckpt_path={stopped}")
+    assert "20 of 10 steps already" in refusal(capsys, 2, f"--ckpt_path={stopped}", "--trainer.max_steps=10")
 
 
-def test_a_longer_run_is_not_taken_from_a_recipe_unasked(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_does_not_lengthen_a_run(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal(capsys, 2, "--config=digits-cnn", "--data.images=200", f"--ckpt_path={stopped}")
-    assert "trainer.max_steps was 20 and is" in error
+    assert "trainer.max_steps was 20 and is now" in error
     assert "leave --config out" in error
 
 
-def test_a_longer_run_that_is_asked_for_follows_its_schedule(
+def test_a_lengthened_run_follows_its_schedule(
     stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rates = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1"]
-    words = [f"--ckpt_path={stopped}", "--trainer.max_steps=40", f"--run={tmp_path / 'on'}", *rates]
-    assert main(["fit", *words]) == 0
-    said = capsys.readouterr().out.splitlines()[1]
-    assert said.startswith(f"goes on from step 20 of {stopped} with ")
-    assert "trainer.max_steps 20 → 40" in said
-    assert "other trainer.callbacks" in said
-    assert "trainer.log_every_n_steps None → 1" in said
+    options = [f"--ckpt_path={stopped}", "--trainer.max_steps=40", f"--run={tmp_path / 'on'}", *rates]
+    assert main(["fit", *options]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith(f"resumed from step 20 of {stopped} with ")
+    assert "trainer.max_steps 20 → 40" in line
+    assert "changed trainer.callbacks" in line
+    assert "trainer.log_every_n_steps None → 1" in line
     assert torch.load(tmp_path / "on/checkpoints/last.ckpt", weights_only=True)["global_step"] == 40
     with (tmp_path / "on/metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["lr-AdamW/pg1"]]
     assert float(rows[0]["lr-AdamW/pg1"]) == pytest.approx(0.002 * WarmupCosine(0.1).factor(20, 40))
 
 
-def test_its_own_configuration_comes_along_and_the_run_is_numbered(
+def test_the_configuration_of_the_run_is_used_and_the_new_run_numbered(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -88,13 +88,13 @@ def test_its_own_configuration_comes_along_and_the_run_is_numbered(
     assert (config["data"]["images"], config["trainer"]["max_steps"]) == (200, 21)
 
 
-def test_a_checkpoint_without_settings_can_only_be_started_from(
+def test_a_checkpoint_without_settings_cannot_be_resumed(
     stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = torch.load(stopped, weights_only=True)
     del content["vitrail_settings"]
     torch.save(content, tmp_path / "old.ckpt")
-    assert "cannot be taken up again" in refusal(capsys, 2, *FAST, f"--ckpt_path={tmp_path / 'old.ckpt'}")
+    assert "cannot be resumed" in refusal(capsys, 2, *FAST, f"--ckpt_path={tmp_path / 'old.ckpt'}")
 
 
 BEFORE = (
@@ -114,12 +114,12 @@ def test_differences_are_found_at_any_depth() -> None:
     }
 
 
-def test_what_takes_effect_is_named_and_what_does_not_is_refused() -> None:
+def test_effective_changes_are_listed_and_others_refused() -> None:
     free = {"data.path": ("a", "b"), "run": (None, "r"), "trainer.devices": (1, 2)}
     assert changes("c.ckpt", free, ()) == ["trainer.devices 1 → 2"]
     assert changes("c.ckpt", {"trainer.max_steps": (5, 9)}, ["trainer.max_steps"]) == ["trainer.max_steps 5 → 9"]
     assert changes("c.ckpt", {"model.net.init_args.pretrained": (True, False)}, ()) == []
-    with pytest.raises(UsageError, match=r"model\.net\.pretrained was False and is x\.ckpt now"):
+    with pytest.raises(UsageError, match=r"model\.net\.pretrained was False and is now x\.ckpt"):
         changes("c.ckpt", {"model.net.init_args.pretrained": (False, "x.ckpt")}, ())
     with pytest.raises(UsageError, match=r"for a longer run give --trainer\.max_steps too"):
         changes("c.ckpt", {"trainer.max_steps": (5, 9)}, ())

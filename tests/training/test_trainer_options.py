@@ -1,4 +1,4 @@
-"""Options of Lightning's trainer: loggers, averaging, the rate finder and trials do what they say, or are refused."""
+"""Options of Lightning's trainer: loggers, averaging, learning rate finder and fast_dev_run take effect or are refused."""
 
 import csv
 import subprocess
@@ -21,8 +21,8 @@ AVERAGING = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callba
 EPOCHS = ["--trainer.max_steps=-1", "--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
 
 
-def fit(run: Path, *words: str) -> int:
-    return main(["fit", *FAST, f"--run={run}", *words])
+def fit(run: Path, *options: str) -> int:
+    return main(["fit", *FAST, f"--run={run}", *options])
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def fit(run: Path, *words: str) -> int:
         ([CSVLogger("elsewhere")], ["CSVLogger", "CSVLogger"]),
     ],
 )
-def test_loggers_that_were_chosen_stand_beside_metrics_csv(chosen: Any, kinds: list[str], tmp_path: Path) -> None:
+def test_chosen_loggers_are_added_to_metrics_csv(chosen: Any, kinds: list[str], tmp_path: Path) -> None:
     found = loggers(tmp_path / "run", chosen)
     assert [type(logger).__name__ for logger in found] == kinds
     assert Path(found[0].log_dir) == tmp_path / "run"
@@ -43,7 +43,7 @@ def test_loggers_that_were_chosen_stand_beside_metrics_csv(chosen: Any, kinds: l
         assert found[1] is (chosen[0] if isinstance(chosen, list) else chosen)
 
 
-def test_a_logger_of_the_command_line_is_given_the_same_figures(tmp_path: Path) -> None:
+def test_a_logger_from_the_command_line_logs_the_same_metrics(tmp_path: Path) -> None:
     logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path / 'mine'}"]
     assert fit(tmp_path / "run", *logger) == 0
     (mine,) = (tmp_path / "mine").rglob("metrics.csv")
@@ -52,7 +52,7 @@ def test_a_logger_of_the_command_line_is_given_the_same_figures(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("options", "reason"),
     [
         (["--trainer.logger=CometLogger"], "comet-ml"),
         (AVERAGING, "StochasticWeightAveraging counts epochs: give --trainer.max_epochs"),
@@ -62,10 +62,10 @@ def test_a_logger_of_the_command_line_is_given_the_same_figures(tmp_path: Path) 
         (["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_acuracy"], "val_acuracy"),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    words: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_options_without_effect_are_refused_in_one_line(
+    options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit(tmp_path / "run", *words) == 2
+    assert fit(tmp_path / "run", *options) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert reason in error
@@ -76,15 +76,15 @@ def test_a_logger_for_a_test_is_refused(checkpoint: Path, capsys: pytest.Capture
     assert "logs nothing" in capsys.readouterr().err
 
 
-def test_part_of_a_test_is_refused(checkpoint: Path) -> None:
+def test_a_partial_test_is_refused(checkpoint: Path) -> None:
     """In a process of its own, as the command is run: after many other tests in one process it was not refused."""
-    words = ["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]
-    done = subprocess.run([sys.executable, "-m", "vitrail", *words], capture_output=True, text=True, check=False)
+    options = ["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]
+    done = subprocess.run([sys.executable, "-m", "vitrail", *options], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "only 128 of 359 test images were answered" in done.stderr
+    assert "predictions for only 128 of 359 test images" in done.stderr
 
 
-def test_a_trial_keeps_nothing_and_names_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fast_dev_run_saves_nothing_and_names_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(tmp_path / "run", "--trainer.fast_dev_run=true") == 0
     assert "ckpt" not in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
@@ -97,12 +97,12 @@ def test_without_validation_the_last_checkpoint_is_named(tmp_path: Path, capsys:
     assert Path(named).is_file()
 
 
-def test_the_rate_that_was_found_is_the_peak_of_the_schedule(
+def test_the_found_learning_rate_is_the_peak_of_the_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    watched = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1"]
-    assert fit(tmp_path / "run", *FINDER, *watched) == 0
+    monitor = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1"]
+    assert fit(tmp_path / "run", *FINDER, *monitor) == 0
     captured = capsys.readouterr()
     (line,) = (line for line in captured.out.splitlines() if line.startswith("learning rate"))
     found = float(line.split()[2].rstrip(","))
@@ -112,9 +112,9 @@ def test_the_rate_that_was_found_is_the_peak_of_the_schedule(
     assert not list(tmp_path.glob(".lr_find*"))
 
 
-def test_averaged_weights_are_measured_kept_and_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*EPOCHS, "--trainer.val_check_interval=1.0", *AVERAGING, "--trainer.callbacks.swa_epoch_start=1"]
-    assert fit(tmp_path / "run", *words) == 0
+def test_averaged_weights_are_validated_saved_and_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*EPOCHS, "--trainer.val_check_interval=1.0", *AVERAGING, "--trainer.callbacks.swa_epoch_start=1"]
+    assert fit(tmp_path / "run", *options) == 0
     out = capsys.readouterr().out
     assert f"averaged weights: {tmp_path / 'run/checkpoints/last.ckpt'}  val_accuracy" in out
     network, origin = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
@@ -127,7 +127,7 @@ def test_averaged_weights_are_measured_kept_and_called_so(tmp_path: Path, capsys
     assert main(["test", f"--ckpt_path={tmp_path / 'run/checkpoints/last.ckpt'}"]) == 0
 
 
-def test_a_schedule_takes_another_peak() -> None:
+def test_scale_to_changes_the_peak_of_a_schedule() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=0.1)
     schedule = WarmupCosine(0.0).attach(optimizer, 10)
     scale_to(schedule, 0.5)

@@ -1,4 +1,4 @@
-"""Every form of a part learns: a few steps on the digits, and the real command with parts chosen in words and YAML."""
+"""Every component trains: a few steps on the digits, and the command with components from options and YAML."""
 
 from functools import cache
 from pathlib import Path
@@ -90,29 +90,29 @@ OFTEN = [{"attention": WINDOW}, {"pool": "attentive"}, {"head": "cosine"}]
         for variant, reached in REACHED
     ],
 )
-def test_every_form_learns_the_digits(variant: dict[str, Any], reached: float) -> None:
+def test_every_component_learns_the_digits(variant: dict[str, Any], reached: float) -> None:
     assert accuracy_after(variant) > reached
 
 
 SHORT = ["--trainer.max_steps=4", "--trainer.val_check_interval=2"]
 
 
-def fit(folder: Path, *words: str) -> int:
-    return main(["fit", "--config", "digits-vit", f"--run={folder / 'run'}", *SHORT, *words])
+def fit(folder: Path, *options: str) -> int:
+    return main(["fit", "--config", "digits-vit", f"--run={folder / 'run'}", *SHORT, *options])
 
 
 @pytest.mark.parametrize(
-    ("words", "attention"),
+    ("options", "attention"),
     [
         (["--model.net.attention", "linear"], "linear"),
         (["--model.net.attention", "{name: window, reach: 1}"], WINDOW),
         (["--model.net.attention.name", "window", "--model.net.attention.reach", "1"], WINDOW),
     ],
 )
-def test_attention_is_chosen_in_words_and_kept_in_the_checkpoint(
-    words: list[str], attention: Any, tmp_path: Path
+def test_attention_is_an_option_and_stored_in_the_checkpoint(
+    options: list[str], attention: Any, tmp_path: Path
 ) -> None:
-    assert fit(tmp_path, *words) == 0
+    assert fit(tmp_path, *options) == 0
     network, origin = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert origin.architecture == ViT(patch=2, width=64, depth=4, heads=4, attention=attention)
     assert type(network.blocks[0].attn).__name__ == ("Linear" if attention == "linear" else "Window")
@@ -137,10 +137,10 @@ data: {path: digits, size: 8, batch_size: 64}
 """
 
 
-def test_all_parts_come_from_yaml_and_go_the_whole_way(
+def test_all_components_from_yaml_through_fit_test_export_and_verify(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trained, read again from the run's own config, measured, exported with its explanations, verified."""
+    """Trained, tested by the config of the run, exported and verified."""
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").write_text(RECIPE)
     assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=40", *SHORT[1:]]) == 0
@@ -150,7 +150,7 @@ def test_all_parts_come_from_yaml_and_go_the_whole_way(
     expected = ViT(None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch")
     assert origin.architecture == expected
     moved = network.state_dict()["blocks.0.attn.positions.starts"]
-    assert moved.abs().max() > 1e-3  # what starts at zero has learnt
+    assert moved.abs().max() > 1e-3  # zero at the start
     assert main(["test", f"--ckpt_path={last}"]) == 0
     assert main(["export", f"--checkpoint={last}", "--output=model.onnx"]) == 0
     assert main(["verify", "model.onnx"]) == 0
@@ -158,10 +158,10 @@ def test_all_parts_come_from_yaml_and_go_the_whole_way(
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("options", "reason"),
     [
         (["--model.net.attention", "softmaxx"], "did you mean softmax?); there is softmax, additive, relu, linear"),
-        (["--model.net.attention", "window"], "a window of 7 places is larger than the 4×4 grid"),
+        (["--model.net.attention", "window"], "a window of 7 cells is larger than the 4×4 grid"),
         (["--model.net.attention", "{name: window, width: 4}"], "has no setting 'width'; it has reach"),
         (["--model.net.attention", "[1, 2]"], "attention"),
         (["--model.net.attention", "linear", "--model.net.positions", "relative"], "linear attention scores no pairs"),
@@ -176,10 +176,10 @@ def test_all_parts_come_from_yaml_and_go_the_whole_way(
         (["--model.net.head", "cosin"], "did you mean cosine?"),
     ],
 )
-def test_impossible_parts_are_one_line(
-    words: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_components_are_refused_in_one_line(
+    options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit(tmp_path, *words) == 2
+    assert fit(tmp_path, *options) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vitrail: ")
     assert reason in line

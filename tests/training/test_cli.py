@@ -23,11 +23,11 @@ def fit(run: Path, *more: str) -> None:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    return found
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return state
 
 
-def test_a_run_directory_holds_everything(run_directory: Path) -> None:
+def test_files_of_a_run_directory(run_directory: Path) -> None:
     files = {path.relative_to(run_directory).as_posix() for path in run_directory.rglob("*") if path.is_file()}
     assert {
         "config.yaml",
@@ -42,13 +42,13 @@ def test_a_run_directory_holds_everything(run_directory: Path) -> None:
     assert yaml.safe_load((run_directory / "config.yaml").read_text())["trainer"]["max_steps"] == 100
 
 
-def test_the_checkpoint_says_where_it_comes_from(checkpoint: Path) -> None:
+def test_the_checkpoint_holds_its_origin(checkpoint: Path) -> None:
     origin = torch.load(checkpoint, weights_only=True)["vitrail"]
     assert origin["classes"] == list(Digits.classes)
     assert origin["input"]["size"] == 8
     assert origin["architecture"]["class_path"] == "vitrail.models.CNN"
-    assert origin["learnt"]["fingerprint"] == Digits().fingerprint
-    assert {part: len(pairs) for part, pairs in origin["learnt"]["record"].items()} == {
+    assert origin["run_data"]["fingerprint"] == Digits().fingerprint
+    assert {part: len(pairs) for part, pairs in origin["run_data"]["record"].items()} == {
         "train": 1151,
         "val": 287,
         "test": 359,
@@ -64,31 +64,31 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     assert not torch.equal(first["net.head.weight"], third["net.head.weight"])
 
 
-def test_a_run_taken_up_again_ends_where_the_whole_run_does(tmp_path: Path) -> None:
-    """Going on from step 10 changes nothing: order, schedule and optimizer are kept."""
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Resuming from step 10 keeps order, schedule and optimizer."""
     keep = ["pytorch_lightning.callbacks.ModelCheckpoint", "every_n_train_steps=10", "save_top_k=-1"]
-    first, *others = [*keep, "filename={step}", f"dirpath={tmp_path / 'kept'}"]
+    first, *others = [*keep, "filename={step}", f"dirpath={tmp_path / 'steps'}"]
     fit(tmp_path / "whole", f"--trainer.callbacks+={first}", *(f"--trainer.callbacks.{other}" for other in others))
-    fit(tmp_path / "rest", f"--ckpt_path={tmp_path / 'kept/step=10.ckpt'}")
+    fit(tmp_path / "rest", f"--ckpt_path={tmp_path / 'steps/step=10.ckpt'}")
     whole, rest = weights(tmp_path / "whole"), weights(tmp_path / "rest")
     assert all(torch.equal(whole[key], rest[key]) for key in whole)
 
 
-def test_test_prints_and_keeps_the_answer_to_every_image(
+def test_test_prints_a_report_and_saves_all_predictions(
     run_directory: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    kept = np.load(run_directory / "predictions.npz")
-    hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
+    saved = np.load(run_directory / "predictions.npz")
+    hits = int((saved["probabilities"].argmax(1) == saved["labels"]).sum())
     assert lines[0].startswith(f"top-1     {hits / 359:.4f} [")
     assert lines[0].endswith(f"{hits} of 359 images")
     assert [line.split()[0] for line in lines[-10:]] == list(Digits.classes)
     assert hits / 359 > 0.9
-    assert np.array_equal(kept["labels"], Digits().labels("test"))
+    assert np.array_equal(saved["labels"], Digits().labels("test"))
 
 
-def test_validate_repeats_what_the_run_measured(
+def test_validate_repeats_the_metrics_of_the_run(
     run_directory: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["validate", f"--ckpt_path={checkpoint}"]) == 0
@@ -114,7 +114,7 @@ def test_piped_progress_is_plain_lines(tmp_path: Path, capsys: pytest.CaptureFix
     assert printed.err == ""
 
 
-def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
+def test_augmented_runs_are_reproducible(tmp_path: Path) -> None:
     augment = ["--data.augment+=torchvision.transforms.v2.RandomHorizontalFlip"]
     for name in "ab":
         fit(tmp_path / name, *augment)
@@ -125,7 +125,7 @@ def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "reason"),
+    ("argv", "code", "reason"),
     [
         (["fit", "--config", "nothing"], 2, "there is no configuration 'nothing'"),
         (["fit", *FAST, "--data.pathh=x"], 2, "pathh"),
@@ -143,8 +143,8 @@ def test_augmented_runs_repeat_themselves(tmp_path: Path) -> None:
         (["validate"], 2, "ckpt_path"),
     ],
 )
-def test_wrong_use_is_one_line(
-    words: list[str],
+def test_wrong_use_is_reported_in_one_line(
+    argv: list[str],
     code: int,
     reason: str,
     tmp_path: Path,
@@ -152,7 +152,7 @@ def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(words) == code
+    assert main(argv) == code
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1
     assert printed[0].startswith("vitrail: ")
@@ -169,7 +169,7 @@ def test_a_config_of_another_command_is_refused(tmp_path: Path, capsys: pytest.C
 def test_a_checkpoint_of_another_model_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "--config", "digits-vit", f"--ckpt_path={checkpoint}"]) == 1
     error = capsys.readouterr().err
-    assert "of another model" in error
+    assert "holds another model" in error
     assert len(error.splitlines()) == 1
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: pytest.
     assert "is not a checkpoint written by `vitrail fit`" in capsys.readouterr().err
 
 
-def test_a_broken_image_is_named_before_a_run_directory_exists(
+def test_a_damaged_image_is_named_before_a_run_directory_exists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
@@ -192,8 +192,8 @@ def test_a_broken_image_is_named_before_a_run_directory_exists(
     for file in (tmp_path / "images/cat").iterdir():
         file.write_bytes(broken.read_bytes()[:40])
     run = tmp_path / "run"
-    words = ["--config", "digits-cnn", f"--data.path={tmp_path / 'images'}", f"--run={run}"]
-    assert main(["fit", *words]) == 1
+    argv = ["--config", "digits-cnn", f"--data.path={tmp_path / 'images'}", f"--run={run}"]
+    assert main(["fit", *argv]) == 1
     error = capsys.readouterr().err
     assert "do not decode" in error
     assert str(tmp_path / "images/cat") in error
@@ -236,10 +236,10 @@ def test_images_that_do_not_fit_into_memory_are_refused_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_directory_is_never_written_over(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_directory_is_never_overwritten(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run_directory / "config.yaml").read_bytes()
     assert main(["fit", *FAST, f"--run={run_directory}"]) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert (run_directory / "config.yaml").read_bytes() == before
 
 
@@ -250,7 +250,7 @@ def test_runs_of_one_recipe_are_numbered(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["digits-cnn", "digits-cnn-2"]
 
 
-def test_a_short_run_is_validated_and_its_last_step_is_kept(tmp_path: Path) -> None:
+def test_a_run_shorter_than_the_interval_is_validated_and_its_last_step_saved(tmp_path: Path) -> None:
     fit(tmp_path / "run", "--trainer.max_steps=7", "--trainer.val_check_interval=5")
     last, best = (
         torch.load(tmp_path / f"run/checkpoints/{name}.ckpt", weights_only=True)["global_step"]

@@ -1,0 +1,65 @@
+"""The classification report against scikit-learn on the same predictions."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
+
+from vitrail.tasks.classification.report import ClassificationReport, classification_report, macro_f1_interval
+
+NAMES = tuple("abcdefg")
+Predictions = tuple[torch.Tensor, torch.Tensor]  # probabilities and labels
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(len(NAMES) - 1, (300,), generator=random)  # the last class is never a target
+    scores = torch.randn(300, len(NAMES), generator=random) + 2 * torch.nn.functional.one_hot(labels, len(NAMES))
+    return scores.softmax(dim=1), labels
+
+
+@pytest.fixture
+def report(predictions: Predictions) -> ClassificationReport:
+    return classification_report(*predictions, NAMES)
+
+
+def test_top1_and_top5_match_scikit_learn(
+    report: ClassificationReport, predictions: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    probabilities, labels = (one.numpy() for one in predictions)
+    for share, k in ((report.top1, 1), (report.top5, 5)):
+        assert share.value == pytest.approx(top_k_accuracy_score(labels, probabilities, k=k, labels=range(7)))
+    assert report.top1.low < report.top1.value < report.top1.high
+
+
+def test_scores_of_each_class_match_scikit_learn(
+    report: ClassificationReport, predictions: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    probabilities, labels = (one.numpy() for one in predictions)
+    expected = precision_recall_fscore_support(labels, probabilities.argmax(1), labels=range(7), zero_division=0)
+    found = np.array([(row.precision, row.recall, row.f1, row.images) for row in report.classes]).T
+    np.testing.assert_allclose(found, np.array(expected, float), atol=1e-12)
+    assert report.macro_f1 == pytest.approx(expected[2].mean())
+
+
+def test_the_interval_of_macro_f1_narrows_with_more_images() -> None:
+    few = np.array([[8, 2], [3, 7]])
+    widths = [high - low for low, high in (macro_f1_interval(few), macro_f1_interval(few * 100))]
+    assert widths[0] == pytest.approx(10 * widths[1], rel=0.15)
+
+
+def test_macro_f1_of_perfect_predictions_has_no_interval() -> None:
+    assert macro_f1_interval(np.diag([5, 5])) == (1.0, 1.0)
+
+
+def test_top5_becomes_top_k_with_few_classes() -> None:
+    found = classification_report(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]), ("no", "yes"))
+    assert (found.top_k, found.top5.value, found.top1.value) == (2, 1.0, 0.5)
+    assert found.metrics() == {"test_top1": 0.5, "test_top2": 1.0, "test_macro_f1": pytest.approx(1 / 3)}
+
+
+def test_table_has_a_row_for_every_class(report: ClassificationReport) -> None:
+    lines = report.table().splitlines()
+    assert lines[0].startswith(f"top-1     {report.top1.value:.4f} [")
+    assert [line.split()[0] for line in lines[-7:]] == list(NAMES)
