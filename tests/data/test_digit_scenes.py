@@ -1,4 +1,4 @@
-"""Scenes of digits: three questions about the same images, whose answers agree."""
+"""Scenes of digits: three tasks on the same images, whose targets agree."""
 
 import numpy as np
 import pytest
@@ -21,25 +21,25 @@ def test_the_three_targets_are_of_the_same_scenes(sources) -> None:
     labels, values, maps = (parts[task].labels for task in ("multilabel", "regression", "dense"))
     assert all(np.array_equal(part.images, parts["multilabel"].images) for part in parts.values())
     assert len(labels) == SCENES["val"]
-    for row, (count, total), places in zip(labels, values, maps, strict=True):
-        there, pixels = np.unique(places[places != NOTHING], return_counts=True)
+    for row, (count, total), cells in zip(labels, values, maps, strict=True):
+        digits, pixels = np.unique(cells[cells != NOTHING], return_counts=True)
         assert (pixels % 64 == 0).all()
-        assert np.flatnonzero(row).tolist() == there.tolist()
-        assert (count, total) == (pixels.sum() / 64, (there * pixels).sum() / 64)
+        assert np.flatnonzero(row).tolist() == digits.tolist()
+        assert (count, total) == (pixels.sum() / 64, (digits * pixels).sum() / 64)
         assert 1 <= count <= 4
 
 
-def test_digits_lie_where_the_map_says(sources) -> None:
+def test_digits_are_where_the_map_has_them(sources) -> None:
     images, real = sources["dense"].read("test", RULE), Digits(0).read("test", InputRule(8))
     squares = {label: real.images[real.labels == label, ..., 0] for label in range(10)}
-    for image, places in zip(images.images[:20], images.labels[:20], strict=True):
-        assert not image[places == NOTHING].any()
+    for image, cells in zip(images.images[:20], images.labels[:20], strict=True):
+        assert not image[cells == NOTHING].any()
         for top in range(17):
             for left in range(17):
-                square, below = image[top : top + 8, left : left + 8, 0], places[top : top + 8, left : left + 8]
+                square, below = image[top : top + 8, left : left + 8, 0], cells[top : top + 8, left : left + 8]
                 if any(np.array_equal(square, one) for one in squares.get(int(below[0, 0]), [])):
                     assert (below == below[0, 0]).all()
-        assert (places != NOTHING).any()
+        assert (cells != NOTHING).any()
 
 
 def test_test_scenes_show_test_digits_alone(sources) -> None:
@@ -49,9 +49,9 @@ def test_test_scenes_show_test_digits_alone(sources) -> None:
     }
     maps, scenes = (getattr(sources["dense"].read("test", RULE), name) for name in ("labels", "images"))
     seen = []
-    for scene, places in zip(scenes, maps, strict=True):
-        if (places != NOTHING).sum() == 64:
-            rows, columns = np.nonzero(places != NOTHING)
+    for scene, cells in zip(scenes, maps, strict=True):
+        if (cells != NOTHING).sum() == 64:
+            rows, columns = np.nonzero(cells != NOTHING)
             seen.append(scene[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].tobytes())
     assert len(seen) > 100
     assert set(seen) <= real["test"]

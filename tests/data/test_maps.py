@@ -1,4 +1,4 @@
-"""Folders with maps.csv: maps go where their images go, are never blended, and every fault is named."""
+"""Folders with maps.csv: maps are resized like their images, never blended, and every fault is named."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def folder(write) -> Path:
     return path
 
 
-def test_maps_are_fitted_as_their_images_are(folder: Path) -> None:
+def test_maps_are_resized_like_their_images(folder: Path) -> None:
     source = open_source(str(folder), 0)
     assert (source.task, source.classes) == ("dense", ("ground", "sky"))
     images = source.read("train", InputRule(8))
@@ -36,7 +36,7 @@ def test_maps_are_fitted_as_their_images_are(folder: Path) -> None:
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("sides", [(7, 12), (12, 7), (24, 24), (5, 60)])
-def test_a_class_lies_where_its_colour_does(resize: Resize, sides: tuple[int, int]) -> None:
+def test_a_class_is_where_its_colour_is(resize: Resize, sides: tuple[int, int]) -> None:
     """An image that shows its own map: far from the border between them, colour and class are the same."""
     width, height = sides
     classes = np.zeros((height, width), np.uint8)
@@ -58,19 +58,19 @@ def test_a_palette_is_read_by_its_numbers(folder: Path) -> None:
     assert open_source(str(folder), 0).read("train", InputRule(6)).labels[0, 0].tolist() == HALVES[0].tolist()
 
 
-def test_255_is_not_told(folder: Path) -> None:
+def test_255_is_ignored(folder: Path) -> None:
     Image.fromarray(np.where(HALVES == 1, IGNORED, HALVES)).save(folder / "0.map.png")
     assert open_source(str(folder), 0).read("train", InputRule(6)).labels[0, 0].tolist() == [0, 0, 0, 255, 255, 255]
 
 
-def test_an_image_on_its_side_has_the_map_of_how_it_is_seen(folder: Path) -> None:
+def test_the_map_of_a_rotated_image_is_upright(folder: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (4, 6)).save(folder / "0.png", exif=exif)
     assert open_source(str(folder), 0).read("train", InputRule(6)).labels[0, 0].tolist() == HALVES[0].tolist()
 
 
-SPOILT = {
+DAMAGED = {
     "another size": (np.zeros((4, 5), np.uint8), r"line 2: .*0\.map\.png is 5×4, its image 6×4"),
     "a class too many": (np.full((4, 6), 2, np.uint8), r"0\.map\.png has class 2, and classes\.txt ends at 1"),
     "colours": (np.zeros((4, 6, 3), np.uint8), "has pixels of mode RGB"),
@@ -78,27 +78,27 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize(("pixels", "reason"), SPOILT.values(), ids=SPOILT.keys())
-def test_a_map_that_cannot_be_is_refused(pixels: np.ndarray, reason: str, folder: Path) -> None:
+@pytest.mark.parametrize(("pixels", "reason"), DAMAGED.values(), ids=DAMAGED.keys())
+def test_an_invalid_map_is_refused(pixels: np.ndarray, reason: str, folder: Path) -> None:
     Image.fromarray(pixels).save(folder / "0.map.png")
     with pytest.raises(DataError, match=reason):
         open_source(str(folder), 0).read("train", InputRule(8))
 
 
-def test_several_spoilt_maps_are_named_at_once(folder: Path) -> None:
+def test_several_damaged_maps_are_named_at_once(folder: Path) -> None:
     for number in (0, 2):
         (folder / f"{number}.map.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"line 2: .*does not decode; line 4: .*does not decode"):
         open_source(str(folder), 0).read("train", InputRule(8))
 
 
-def test_a_jpeg_would_blur_class_numbers(folder: Path) -> None:
+def test_a_jpeg_map_is_refused(folder: Path) -> None:
     Image.fromarray(HALVES).save(folder / "0.map.png", "JPEG")
     with pytest.raises(DataError, match="is JPEG, which blurs class numbers"):
         open_source(str(folder), 0).read("train", InputRule(8))
 
 
-def test_missing_maps_and_names_are_told_before_any_image_is_read(folder: Path) -> None:
+def test_missing_maps_and_class_names_are_reported_before_any_image_is_read(folder: Path) -> None:
     (folder / "1.map.png").unlink()
     with pytest.raises(DataError, match=r"line 3: there is no map '1\.map\.png'"):
         open_source(str(folder), 0)

@@ -201,7 +201,7 @@ def test_a_run_may_be_evaluated_on_images_that_it_has_not_seen(
     assert run("test", run_folder, f"--data.path={new}") == 1
     assert capsys.readouterr().err == (
         "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png): "
-        "measure it on images that it has not seen\n"
+        "evaluate it on images that it has not seen\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Options of Lightning's trainer: loggers, averaging, learning rate finder and fast_dev_run take effect or are refused."""
+"""Options of Lightning's trainer: loggers, averaging, rate finder and fast_dev_run take effect or are refused."""
 
 import csv
 import subprocess

@@ -1,4 +1,4 @@
-"""What images are by content, so that they are known again under another name or in another folder."""
+"""Images by content, so that they are recognised under another name or in another folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Digests = NDArray[np.uint8]  # [N, 32], SHA-256
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The images of one part in its order, none of them decoded.
+    """The images of one part in order; none is decoded.
 
     A key is the first 8 bytes of a SHA-256: of a million images, two share one by chance in 1 of 37 million sets.
     """
 
     names: tuple[str, ...]
-    images: Keys  # [N], of the bytes of the image's file; of its pixels, where it has no file of its own
-    targets: Keys  # [N], of what is to be predicted
+    images: Keys  # [N], of the bytes of the image's file, or of its pixels if it has no file
+    targets: Keys  # [N]
 
     def __len__(self) -> int:
         return len(self.names)

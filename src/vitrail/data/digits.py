@@ -1,4 +1,4 @@
-"""The embedded set: scikit-learn's 1,797 handwritten digits, 8×8 grey; no download."""
+"""The built-in set: scikit-learn's 1,797 handwritten digits, 8×8 grey; no download."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ from vitrail.tasks.task import TaskName
 
 
 class Digits:
-    """Ten classes; `seed` decides which fifth is the test part and which validates."""
+    """Ten classes; `seed` decides the test part and the validation part, a fifth each."""
 
     name = "digits"
     task: TaskName = "classification"

@@ -1,4 +1,4 @@
-"""SHA-256 of many files, remembered in the user's cache folder as long as a file stays as it is."""
+"""SHA-256 of many files, cached in the user's cache folder while a file is unchanged."""
 
 import io
 import os
@@ -16,41 +16,41 @@ from vitrail.atomic import write_atomically
 from vitrail.data.contents import Digests
 from vitrail.errors import DataError
 
-# A digest is reused while all four are as they were. Length and time of change alone miss a file that was replaced by
-# another of its length and given its time (`cp -p`, `rsync -t`, `touch -r`): no program can set the ctime.
+# A digest is reused while all four are unchanged. Length and mtime alone miss a file that was replaced by another of
+# equal length and mtime (`cp -p`, `rsync -t`, `touch -r`); no program can set the ctime.
 State = tuple[int, int, int, int]  # length, mtime_ns, ctime_ns, inode
 Entry = tuple[State, bytes]
 
-# Within one tick of its file system's clock (2 s on FAT) a file may change and look the same. What changed so shortly
-# before it was hashed is hashed again next time.
+# Within one tick of its file system's clock (2 s on FAT) a file may change and look the same, so a file that changed
+# within a tick before it was hashed is hashed again next time.
 TICK = 2_000_000_000  # ns
 TOGETHER = 64  # files a task: a small file is hashed faster than it is handed to a thread
 BLOCK = 1 << 20  # bytes read at once
 
-NOT_OURS = (OSError, ValueError, KeyError, EOFError, BadZipFile)  # of a cache file that is absent or damaged
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)  # a cache file that is absent or damaged
 
 
 class FileDigests:
-    """Digests of the files below one folder, each file hashed when first asked for and once."""
+    """Digests of the files below one folder, each file hashed once, on first use."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._found: dict[str, bytes] = {}
+        self._digests: dict[str, bytes] = {}
 
     def of(self, names: Sequence[str]) -> Digests:
         """[N, 32], of the files of these names."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._found]
+        missing = [name for name in dict.fromkeys(names) if name not in self._digests]
         if missing:
-            self._found |= file_digests(self._root, missing)
-        joined = b"".join(self._found[name] for name in names)
+            self._digests |= file_digests(self._root, missing)
+        joined = b"".join(self._digests[name] for name in names)
         return np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
 def file_digests(root: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """The digest of each of these files below `root`, remembered or new."""
+    """The digest of each of these files below `root`, cached or new."""
     store, folder = cache_file(root), str(root)
     known = read_entries(store)
-    found: dict[str, bytes] = {}
+    digests: dict[str, bytes] = {}
     fresh: dict[str, Entry] = {}
 
     def look_up(begin: int) -> None:
@@ -59,20 +59,20 @@ def file_digests(root: Path, names: Sequence[str]) -> dict[str, bytes]:
             try:
                 entry = known.get(name)
                 if entry is not None and entry[0] == state_of(os.stat(path)):
-                    found[name] = entry[1]
+                    digests[name] = entry[1]
                     continue
-                found[name], state = read_digest(path)
+                digests[name], state = read_digest(path)
             except OSError as fault:
                 raise DataError(f"{path} cannot be read: {fault.strerror}") from fault
             if state is not None:
-                fresh[name] = state, found[name]
+                fresh[name] = state, digests[name]
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(look_up, range(0, len(names), TOGETHER)))
     if fresh:
-        others = {name: entry for name, entry in known.items() if name in found or os.path.exists(f"{folder}/{name}")}
+        others = {name: entry for name, entry in known.items() if name in digests or os.path.exists(f"{folder}/{name}")}
         write_entries(store, others | fresh)
-    return found
+    return digests
 
 
 def state_of(status: os.stat_result) -> State:
@@ -80,7 +80,7 @@ def state_of(status: os.stat_result) -> State:
 
 
 def read_digest(path: str) -> tuple[bytes, State | None]:
-    """A file's digest, and the state under which it may be remembered, if it may."""
+    """A file's digest, and the state to cache it under, or None if it may not be cached."""
     begin = time_ns()
     digest = sha256()
     with open(path, "rb", buffering=0) as file:
@@ -88,12 +88,12 @@ def read_digest(path: str) -> tuple[bytes, State | None]:
         while block := file.read(BLOCK):
             digest.update(block)
         unchanged = before == state_of(os.fstat(file.fileno()))
-    settled = unchanged and max(before[1], before[2]) + TICK < begin
-    return digest.digest(), before if settled else None
+    is_stable = unchanged and max(before[1], before[2]) + TICK < begin
+    return digest.digest(), before if is_stable else None
 
 
 def cache_file(root: Path) -> Path | None:
-    """Where digests of files below `root` are remembered; None where this user has no home."""
+    """The cache file for digests below `root`; None for a user without a home folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         folder = Path(base) if base else Path.home() / ".cache"
@@ -103,14 +103,14 @@ def cache_file(root: Path) -> Path | None:
 
 
 def read_entries(store: Path | None) -> dict[str, Entry]:
-    """What is remembered; nothing, where it cannot be read: it is only a matter of time."""
+    """The cached entries; none if the file cannot be read."""
     if store is None:
         return {}
     try:
         with np.load(store) as arrays:
             names = os.fsdecode(arrays["names"].tobytes()).split("\0")
             states, digests = arrays["states"].tolist(), arrays["digests"].tobytes()
-    except NOT_OURS:
+    except UNREADABLE:
         return {}
     return {
         name: (tuple(state), digests[32 * i : 32 * i + 32])
@@ -119,7 +119,7 @@ def read_entries(store: Path | None) -> dict[str, Entry]:
 
 
 def write_entries(store: Path | None, entries: dict[str, Entry]) -> None:
-    """Replace the whole file, so that processes may share it: what one overwrites, another hashes once more."""
+    """Replace the whole file, so that processes may share it; overwritten entries are hashed again."""
     if store is None:
         return
     file = io.BytesIO()

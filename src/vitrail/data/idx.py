@@ -1,4 +1,4 @@
-"""IDX files, the form in which MNIST and its relatives come: four files in a folder, packed or not."""
+"""IDX files, the format of MNIST and its relatives: four files in a folder, gzipped or not."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ UNSIGNED_BYTES = 8  # the type of the numbers, third byte of a file
 
 
 class Idx:
-    """Grey images with numbered classes; `seed` decides which fifth of those for training validates."""
+    """Grey images with numbered classes; `seed` decides which fifth of the training images is for validation."""
 
     task: TaskName = "classification"
 
@@ -41,9 +41,9 @@ class Idx:
                     f"{self.path}: {half} has {len(self._grey[half])} images and {len(self._numbers[half])} labels"
                 )
         self.classes = tuple(str(label) for label in range(int(self._numbers["train"].max()) + 1))
-        kept, out = held_out(self._numbers["train"], VAL_SHARE, seed)
+        rest, out = held_out(self._numbers["train"], VAL_SHARE, seed)
         self._parts: dict[Part, NDArray[np.int64]] = {
-            "train": kept,
+            "train": rest,
             "val": out,
             "test": np.arange(len(self._numbers["t10k"])),
         }
@@ -83,12 +83,12 @@ def names_of(half: Half, indices: NDArray[np.int64]) -> tuple[str, ...]:
 
 
 def is_idx(path: str | Path) -> bool:
-    """Whether a folder holds such a set."""
+    """Whether a folder holds IDX files."""
     return any(Path(path).glob(f"train{IMAGES}*"))
 
 
 def read_idx(folder: Path, name: str, axes: int) -> NDArray[np.uint8]:
-    """The numbers of one file, packed by gzip or not."""
+    """The numbers of one file, gzipped or not."""
     file = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
     if file is None:
         raise DataError(f"{folder} has train{IMAGES}, but neither {name} nor {name}.gz")

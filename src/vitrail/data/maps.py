@@ -1,4 +1,4 @@
-"""Maps: images whose grey values are classes, fitted to the canvas as their images are, but never blended."""
+"""Maps: images whose grey values are classes, resized like their images, but never blended."""
 
 import io
 from pathlib import Path
@@ -15,44 +15,44 @@ from vitrail.tasks.dense.predictions import IGNORED
 LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 
 
-def map_canvas(places: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
-    """A map as uint8 [size, size]; where the canvas has bars, nothing is told."""
-    width, height = places.size
+def map_canvas(labels: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
+    """A map as uint8 [size, size]; the bars of a padded canvas are ignored."""
+    width, height = labels.size
     box = (0, 0, width, height)
     if rule.resize == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         box = (left, top, left + side, top + side)
-    across, down = inner_sides(places.size, rule)
-    inside = places.resize((across, down), Image.Resampling.NEAREST, box)
+    across, down = inner_sides(labels.size, rule)
+    inside = labels.resize((across, down), Image.Resampling.NEAREST, box)
     canvas = Image.new("L", (rule.size, rule.size), IGNORED)
     canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))
     return np.array(canvas)
 
 
 def read_map(file: Path, image: bytes, classes: int) -> Image.Image:
-    """The map of an image; one that cannot be is refused with the reason."""
+    """The map of an image; an invalid one is refused with the reason."""
     try:
-        found = Image.open(io.BytesIO(file.read_bytes()))
-        if found.format not in LOSSLESS:
-            raise DataError(f"{file} is {found.format}, which blurs class numbers: save maps as PNG")
-        if found.mode not in ("L", "P"):
+        opened = Image.open(io.BytesIO(file.read_bytes()))
+        if opened.format not in LOSSLESS:
+            raise DataError(f"{file} is {opened.format}, which blurs class numbers: save maps as PNG")
+        if opened.mode not in ("L", "P"):
             raise DataError(
-                f"{file} has pixels of mode {found.mode}: a map is grey, or has a palette, with 8 bits a pixel"
+                f"{file} has pixels of mode {opened.mode}: a map is grey, or has a palette, with 8 bits a pixel"
             )
-        places = Image.frombytes("L", found.size, found.tobytes())
+        labels = Image.frombytes("L", opened.size, opened.tobytes())
     except (UnidentifiedImageError, OSError, SyntaxError) as fault:
         raise DataError(f"{file} does not decode") from fault
-    if places.size != (sides := upright_sides(image)):
-        raise DataError(f"{file} is {places.width}×{places.height}, its image {sides[0]}×{sides[1]}")
-    beyond = [number for number in np.unique(np.asarray(places)) if number >= classes and number != IGNORED]
+    if labels.size != (sides := upright_sides(image)):
+        raise DataError(f"{file} is {labels.width}×{labels.height}, its image {sides[0]}×{sides[1]}")
+    beyond = [number for number in np.unique(np.asarray(labels)) if number >= classes and number != IGNORED]
     if beyond:
         raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({IGNORED} is ignored)")
-    return places
+    return labels
 
 
 def upright_sides(image: bytes) -> tuple[int, int]:
-    """Width and height as a person sees the image."""
+    """Width and height of the image upright."""
     opened = open_image(image)
     width, height = opened.size
     return (height, width) if orientation(opened) in LYING else (width, height)

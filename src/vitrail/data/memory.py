@@ -1,4 +1,4 @@
-"""The memory of decoded images, refused before it is allocated where this machine or container has less."""
+"""The memory of decoded images, checked against what this machine or container has free before it is allocated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +11,22 @@ from vitrail.images.canvas import InputRule
 
 ROOT = Path("/")
 
-# A group's limit, its use, and what of that is cache that the kernel gives back: version 2 of cgroups, then version 1.
+# A group's limit, its use, and the reclaimable cache within its use: version 2 of cgroups, then version 1.
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def empty_canvases(count: int, rule: InputRule) -> NDArray[np.uint8]:
-    """Room for so many canvases, uint8 [count, size, size, 3]."""
+    """Uninitialised canvases, uint8 [count, size, size, 3]."""
     refuse_too_many(count, rule)
     try:
         return np.empty((count, rule.size, rule.size, 3), np.uint8)
-    except MemoryError as fault:  # a limit that no file tells of, such as `ulimit -v`
+    except MemoryError as fault:  # a limit such as `ulimit -v`, which is in none of these files
         raise DataError(too_many(count, rule, "more than this process may have")) from fault
 
 
 def refuse_too_many(count: int, rule: InputRule) -> None:
-    """Linux grants memory that it does not have, and ends the process when it is written to."""
+    """Refuse before allocating: Linux overcommits, and kills the process when the memory is written to."""
     free = free_memory()
     if free is not None and bytes_of(count, rule) > free:
         raise DataError(too_many(count, rule, f"{free / 1e9:,.1f} GB are free"))
@@ -44,9 +44,9 @@ def too_many(count: int, rule: InputRule, why: str) -> str:
 
 
 def free_memory(root: Path = ROOT) -> int | None:
-    """Bytes that this process may still take, by the machine and by every control group around it; None if unknown."""
-    found = [*machine_free(root), *group_free(root)]
-    return max(0, min(found)) if found else None
+    """Bytes that the machine and every enclosing control group leave to this process; None if unknown."""
+    limits = [*machine_free(root), *group_free(root)]
+    return max(0, min(limits)) if limits else None
 
 
 def machine_free(root: Path) -> Iterator[int]:
@@ -70,14 +70,14 @@ def group_free(root: Path) -> Iterator[int]:
         else:
             continue
         own = base / path.lstrip("/")
-        # Within a container the path may be the host's, and the group itself be mounted at the base.
+        # In a container the path may be the host's, with the group itself mounted at the base.
         for group in (own, *own.parents):
-            yield from room_in(group, names)
+            yield from free_in(group, names)
             if group == base:
                 break
 
 
-def room_in(group: Path, names: tuple[str, str, str]) -> Iterator[int]:
+def free_in(group: Path, names: tuple[str, str, str]) -> Iterator[int]:
     limit, usage, cache = names
     try:
         most = (group / limit).read_text().strip()
@@ -85,5 +85,5 @@ def room_in(group: Path, names: tuple[str, str, str]) -> Iterator[int]:
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         if most != "max":
             yield int(most) - used + int(statistics.get(cache, 0))
-    except (OSError, ValueError):  # a group that is not mounted here, or has no limit of memory
+    except (OSError, ValueError):  # a group that is not mounted here, or has no memory limit
         return

@@ -1,4 +1,4 @@
-"""The images that a run used, by content, and the refusal of data that contradict them."""
+"""The images that a run used, by content, and the refusal of data that differ from them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from vitrail.data.contents import Contents, Keys
 from vitrail.data.source import Part
 from vitrail.errors import DataError
 
-SPOKEN: dict[Part, str] = {"train": "training", "val": "validation", "test": "test"}
+PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation", "test": "test"}
 TRAINED_BEFORE: dict[Part, tuple[Part, ...]] = {"test": ("train", "val"), "val": ("train",), "train": ()}
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What each part of a run held: keys of images and targets, int64 [N, 2], sorted. 16 bytes an image.
+    """For each part of a run the keys of images and targets, int64 [N, 2], sorted. 16 bytes an image.
 
-    The rule: a command that reads a part gets exactly the images and targets that this part held when the run was
-    fitted, as often as it held them. Their names, order and folders do not count. So a set that is as it was is never
-    refused, whatever images it holds twice; and an image that the run trained on cannot come into the test part.
-    A set of another name may hold other images, as new ones to measure the run on, but none that the run has seen.
+    The rule: a command that reads a part gets exactly the images and targets that the part held when the run was
+    fitted, duplicates included. Names, order and folders do not matter. So an unchanged set is never refused,
+    whatever duplicates it holds, and an image that the run trained on cannot enter the test part. A set of another
+    name may hold other images, to evaluate the run on, but none that the run has seen.
     """
 
     parts: Mapping[Part, NDArray[np.int64]]
@@ -38,45 +38,48 @@ class Record:
 
     @classmethod
     def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
-        """Of a run with these parts, perhaps from the weights of another: then its test part must be unseen by both."""
+        """Of a run with these parts; if it starts from the weights of another run, its test part must be unseen by both."""
         if start is None:
             return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
-        if found := start.leak("test", parts["test"]):
-            raise DataError(f"{found}, whose weights this one starts from: choose others, or a test part of its own")
+        if leak := start.leak("test", parts["test"]):
+            raise DataError(f"{leak}, whose weights this one starts from: choose others, or a test part of its own")
         return cls({part: sorted_pairs(contents) for part, contents in parts.items()}, start.seen("test"))
 
     def refuse_contradiction(self, here: Mapping[Part, Contents], cause: str) -> None:
-        """Refuse parts that are not as they were; `cause` says how that may have come."""
+        """Refuse parts that have changed; `cause` is the likely reason."""
         for part in ("test", "val", "train"):  # the worst first
-            if part in here and (found := self.contradiction(part, here[part])):
-                raise DataError(f"{found}: {cause}")
+            if part in here and (contradiction := self.contradiction(part, here[part])):
+                raise DataError(f"{contradiction}: {cause}")
 
     def refuse_seen(self, here: Mapping[Part, Contents]) -> None:
-        """Refuse parts of another set that hold images which the run has seen; what else they hold is their own."""
+        """Refuse parts of another set that hold images which the run has seen."""
         for part, contents in here.items():
-            if found := self.leak(part, contents):
-                raise DataError(f"{found}: measure it on images that it has not seen")
+            if leak := self.leak(part, contents):
+                raise DataError(f"{leak}: evaluate it on images that it has not seen")
 
     def contradiction(self, part: Part, here: Contents) -> str | None:
-        """How a part differs from what it held, with the number of images and the first of them."""
+        """How a part has changed, with the number of images and the name of the first."""
         there, pairs = self.parts[part], sorted_pairs(here)
         if np.array_equal(pairs, there):
             return None
         return (
-            self.leak(part, here) or f"the {SPOKEN[part]} images are not those of this run: {difference(there, here)}"
+            self.leak(part, here)
+            or f"the {PART_NAMES[part]} images are not those of this run: {difference(there, here)}"
         )
 
     def leak(self, part: Part, here: Contents) -> str | None:
-        """How many images of a part were seen by the run, though they were not in this part then."""
+        """The images of a part that the run saw in another part, with the name of the first."""
         leaked = np.isin(here.images, self.seen(part)) & ~np.isin(here.images, self.parts[part][:, 0])
         if not leaked.any():
             return None
         what = "trained or validated on" if part == "test" else "trained on"
         first = here.names[int(leaked.argmax())]
-        return f"{leaked.sum():,} of {len(here):,} {SPOKEN[part]} images were {what} by the run (the first: {first})"
+        return (
+            f"{leaked.sum():,} of {len(here):,} {PART_NAMES[part]} images were {what} by the run (the first: {first})"
+        )
 
     def seen(self, part: Part) -> Keys:
-        """The images that must not come into a part."""
+        """The images that must not be in a part."""
         earlier = self.earlier if part == "test" else self.earlier[:0]
         return np.unique(np.concatenate([earlier, *(self.parts[other][:, 0] for other in TRAINED_BEFORE[part])]))
 
@@ -86,26 +89,26 @@ def sorted_pairs(contents: Contents) -> NDArray[np.int64]:
 
 
 def difference(there: NDArray[np.int64], here: Contents) -> str:
-    """How many images are new, have another target or are missing, with the first that has a name."""
+    """The numbers of images that are new, have another target or are missing, with the first name of each."""
     left = Counter(map(tuple, there.tolist()))
     new: list[int] = []
-    for place, pair in enumerate(zip(here.images.tolist(), here.targets.tolist(), strict=True)):
+    for index, pair in enumerate(zip(here.images.tolist(), here.targets.tolist(), strict=True)):
         left[pair] -= 1
         if left[pair] < 0:
-            new.append(place)
+            new.append(index)
     missing = Counter(image for (image, _), count in left.items() for _ in range(count))
     relabelled = []
-    for place in new:
-        image = int(here.images[place])
+    for index in new:
+        image = int(here.images[index])
         if missing[image] > 0:
             missing[image] -= 1
-            relabelled.append(place)
+            relabelled.append(index)
     added = sorted(set(new) - set(relabelled))
-    found = [named(added, "new or edited", here), named(relabelled, "with another target", here)]
+    notes = [named(added, "new or edited", here), named(relabelled, "with another target", here)]
     if missing.total():
-        found.append(f"{missing.total():,} missing")
-    return ", ".join(filter(None, found))
+        notes.append(f"{missing.total():,} missing")
+    return ", ".join(filter(None, notes))
 
 
-def named(places: list[int], what: str, here: Contents) -> str:
-    return f"{len(places):,} {what} (the first: {here.names[places[0]]})" if places else ""
+def named(indices: list[int], what: str, here: Contents) -> str:
+    return f"{len(indices):,} {what} (the first: {here.names[indices[0]]})" if indices else ""

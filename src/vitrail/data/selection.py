@@ -1,4 +1,4 @@
-"""Which images of a source a run uses: every option that decides it, in one place that checkpoints keep."""
+"""Which images of a source a run uses: all options that decide it, as checkpoints store them."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,15 +12,15 @@ from vitrail.data.subsets import nested_subset, sizes_for
 
 @dataclass(frozen=True)
 class Selection:
-    """The options of the data by which an image comes into a part, or into none."""
+    """The options of the data that decide which part an image is in, if any."""
 
     path: str
     seed: int = 0  # of the split
-    images: int | None = None  # the size of the subset of train and val, if there is one
-    draw: int = 0  # which of many subsets
+    images: int | None = None  # the size of the subset of train and val, if any
+    draw: int = 0  # which of several subsets of this size
 
     def chosen(self, source: Source) -> dict[Part, NDArray[np.int64]]:
-        """The images of each part that are used, in order; a part that is used as a whole is left out."""
+        """The indices of the used images of each part, in order; a part used as a whole is left out."""
         if self.images is None:
             return {}
         train, val = source.labels("train"), source.labels("val")
@@ -31,11 +31,11 @@ class Selection:
         }
 
     def contents(self, source: Source, part: Part) -> Contents:
-        """The images of a part that are used, by content."""
+        """The used images of a part, by content."""
         return source.contents(part).take(self.chosen(source).get(part))
 
     def why_not(self, run: "Selection") -> str:
-        """Why images may not be those of a run, and what can be done."""
+        """Why images may differ from those of a run, and the way out."""
         here, there = asdict(self), asdict(run)
         options = [name for name in here if name != "path" and here[name] != there[name]]
         if options:

@@ -1,4 +1,4 @@
-"""What every source of images gives: class names, three parts, canvases."""
+"""What every source of images provides: class names, three parts, canvases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from vitrail.tasks.task import TaskName
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-AT_A_TIME = 512  # images decoded together, where none of them is kept
+AT_A_TIME = 512  # images decoded in one batch to check them
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Canvases of one part and what they show, in a fixed order."""
+    """Canvases of one part and their targets, in a fixed order."""
 
     images: NDArray[np.uint8]  # [N, size, size, 3]
-    # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or for each
-    # pixel its class, uint8 [N, size, size], 255 where that is not told.
+    # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or the class
+    # of each pixel, uint8 [N, size, size], with 255 for ignored pixels.
     labels: NDArray[Any]
     names: tuple[str, ...]
 
@@ -34,15 +34,15 @@ class Samples:
 
 
 def canvases_of(images: Iterable[Image.Image], count: int, rule: InputRule) -> NDArray[np.uint8]:
-    """The canvases of so many RGB images, one in memory at a time."""
+    """The canvases of `count` RGB images, one image in memory at a time."""
     canvases = empty_canvases(count, rule)
-    for place, image in enumerate(images):
-        canvases[place] = to_canvas(image, rule)
+    for index, image in enumerate(images):
+        canvases[index] = to_canvas(image, rule)
     return canvases
 
 
 class Source(Protocol):
-    """Somewhere that known images come from; listing is cheap, reading a part decodes it."""
+    """A set of labelled images; listing is cheap, reading a part decodes it."""
 
     name: str
     classes: tuple[str, ...]  # or the names of the values
@@ -56,24 +56,24 @@ class Source(Protocol):
         ...
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        """What parts and subsets keep in proportion, [N]: the class, where each image has one."""
+        """The strata [N] of splits and subsets: the class, where each image has one."""
         ...
 
     def contents(self, part: Part) -> Contents:
-        """What the images of a part are by content, in its order; none is decoded for that."""
+        """The images of a part by content, in order; none is decoded."""
         ...
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
-        """The images of a part, or those of them that are chosen."""
+        """The images of a part, or the chosen ones."""
         ...
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        """One image as it is, uint8 [height, width, 3], upright and RGB, of its own size."""
+        """One image at its own size, uint8 [height, width, 3], upright and RGB."""
         ...
 
 
 def damaged_images(source: Source, part: Part, rule: InputRule) -> tuple[str, ...]:
-    """What is wrong with the images of a part; all are decoded, and only so many at a time are in memory."""
+    """The faults of the images of a part; all are decoded, AT_A_TIME of them in memory."""
     count = len(source.labels(part))
     faults: list[str] = []
     for begin in range(0, count, AT_A_TIME):

@@ -1,4 +1,4 @@
-"""A folder of images with a table in it that says what each shows: several labels, values, or a map."""
+"""A folder of images with a table of their targets: several labels, values, or a map."""
 
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -14,8 +14,7 @@ from vitrail.data.file_digests import FileDigests
 from vitrail.data.folders import names_below, read_canvases
 from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.source import PARTS, Part, Samples
-from vitrail.data.strata import rarest_label
-from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
+from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, rarest_label, three_parts
 from vitrail.data.tables import NAMED_FAULTS, Row, find_table, labels_of, read_table, refuse, values_of
 from vitrail.errors import DataError, ImageError
 from vitrail.images.canvas import InputRule
@@ -25,8 +24,8 @@ from vitrail.tasks.task import TaskName
 CLASSES_FILE = "classes.txt"
 
 
-class Tabled(ABC):
-    """What the three kinds of table share; `seed` decides how rows without a part are split."""
+class TableFolder(ABC):
+    """Common to the three kinds of table; `seed` decides how rows without a part are split."""
 
     task: ClassVar[TaskName]
     classes: tuple[str, ...]
@@ -37,31 +36,31 @@ class Tabled(ABC):
         self.name = self.path.resolve().name
         self._digests = FileDigests(self.path)
         columns, self._rows = read_table(table)
-        self.classes = self._understand(columns)
+        self.classes = self._parse(columns)
         self._parts = self._split(self._strata(), seed)
 
     @abstractmethod
-    def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Read the cells; the names of the classes or values."""
+    def _parse(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Parse the cells; returns the names of the classes or values."""
 
     @abstractmethod
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
-        """What the images in these rows show, as `Samples.labels` has it for the task."""
+        """The targets of these rows, as in `Samples.labels`."""
 
     @abstractmethod
     def _target_keys(self, rows: NDArray[np.int64]) -> Keys:
-        """The targets of the images in these rows, by content."""
+        """The targets of these rows, by content."""
 
     def _strata(self) -> NDArray[np.int64]:
-        """A number for each row; rows of one number are shared out among the parts in proportion."""
+        """A number for each row; splits are stratified by it."""
         return np.zeros(len(self._rows), np.int64)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over the table and the contents of all files that it names: what is added, lost, moved or edited shows."""
+        """Of the table and the contents of all files that it names."""
         rows = np.arange(len(self._rows))
-        said = self.table.read_bytes() + "\0".join(self.classes).encode()
-        return sha256(said + self._digests.of(self._files(rows)).tobytes()).hexdigest()
+        table = self.table.read_bytes() + "\0".join(self.classes).encode()
+        return sha256(table + self._digests.of(self._files(rows)).tobytes()).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._strata()[self._parts[part]]
@@ -87,33 +86,35 @@ class Tabled(ABC):
         return self._names(rows)
 
     def _split(self, strata: NDArray[np.int64], seed: int) -> dict[Part, NDArray[np.int64]]:
-        """As the table says; parts that it does not name are cut from those for training."""
+        """By the table; parts that it does not name are cut from the training images."""
         given = {
             part: np.array([i for i, row in enumerate(self._rows) if row.part == part], np.int64) for part in PARTS
         }
-        pile = given["train"] if any(row.part for row in self._rows) else np.arange(len(self._rows))
+        unsplit = given["train"] if any(row.part for row in self._rows) else np.arange(len(self._rows))
         wanted: list[Part] = [part for part in PARTS[1:] if not len(given[part])]
-        if len(pile) < 1 + len(wanted):
-            raise DataError(f"{self.table} has {len(pile)} image(s) to learn from; it needs at least {1 + len(wanted)}")
+        if len(unsplit) < 1 + len(wanted):
+            raise DataError(
+                f"{self.table} has {len(unsplit)} image(s) for training; it needs at least {1 + len(wanted)}"
+            )
         if len(wanted) == 2:
-            return {part: pile[some] for part, some in three_parts(strata[pile], seed).items()}
+            return {part: unsplit[some] for part, some in three_parts(strata[unsplit], seed).items()}
         for part in wanted:
-            kept, out = held_out(strata[pile], VAL_SHARE if part == "val" else TEST_SHARE, seed)
-            given[part], pile = pile[out], pile[kept]
-        return {**given, "train": pile}
+            rest, out = held_out(strata[unsplit], VAL_SHARE if part == "val" else TEST_SHARE, seed)
+            given[part], unsplit = unsplit[out], unsplit[rest]
+        return {**given, "train": unsplit}
 
 
-class LabelTable(Tabled):
+class LabelTable(TableFolder):
     """labels.csv: `image,labels`, labels with ';' between them; an image may have none."""
 
     task = "multilabel"
 
-    def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        found = labels_of(self._rows)
-        classes = tuple(sorted({label for labels in found for label in labels}))
+    def _parse(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        labels = labels_of(self._rows)
+        classes = tuple(sorted({label for row in labels for label in row}))
         if not classes:
             raise DataError(f"{self.table} gives no image a label")
-        self._has = np.array([[label in labels for label in classes] for labels in found])
+        self._has = np.array([[label in row for label in classes] for row in labels])
         return classes
 
     def _strata(self) -> NDArray[np.int64]:
@@ -126,12 +127,12 @@ class LabelTable(Tabled):
         return row_keys(self._has[rows])
 
 
-class ValueTable(Tabled):
+class ValueTable(TableFolder):
     """values.csv: `image` and a column of numbers for each value."""
 
     task = "regression"
 
-    def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+    def _parse(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         self._values = np.array(values_of(self.table, columns, self._rows), np.float32)
         refuse(
             self.table,
@@ -150,16 +151,16 @@ class ValueTable(Tabled):
         return row_keys(self._values[rows])
 
 
-class MapTable(Tabled):
+class MapTable(TableFolder):
     """maps.csv: `image,map`, the map an image of the same size whose grey values number the lines of classes.txt."""
 
     task = "dense"
 
-    def _understand(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+    def _parse(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         self._maps = [self.path / row.cells[0] for row in self._rows]
         refuse(
             self.table,
-            [fault for row, file in zip(self._rows, self._maps, strict=True) if (fault := no_map(row, file))],
+            [fault for row, file in zip(self._rows, self._maps, strict=True) if (fault := missing_map(row, file))],
         )
         file = self.path / CLASSES_FILE
         if not file.is_file():
@@ -180,10 +181,10 @@ class MapTable(Tabled):
 
     def _targets(self, rows: NDArray[np.int64], rule: InputRule) -> NDArray[Any]:
         canvases, faults = np.empty((len(rows), rule.size, rule.size), np.uint8), []
-        for place, i in enumerate(rows):
+        for index, i in enumerate(rows):
             try:
-                places = read_map(self._maps[i], self._rows[i].file.read_bytes(), len(self.classes))
-                canvases[place] = map_canvas(places, rule)
+                labels = read_map(self._maps[i], self._rows[i].file.read_bytes(), len(self.classes))
+                canvases[index] = map_canvas(labels, rule)
             except (DataError, ImageError) as fault:
                 faults.append(f"line {self._rows[i].number}: {fault}")
                 if len(faults) == NAMED_FAULTS:
@@ -192,14 +193,14 @@ class MapTable(Tabled):
         return canvases
 
 
-def no_map(row: Row, file: Path) -> str | None:
+def missing_map(row: Row, file: Path) -> str | None:
     return None if row.cells[0] and file.is_file() else f"line {row.number}: there is no map '{row.cells[0]}'"
 
 
-KINDS: dict[str, type[Tabled]] = {"labels.csv": LabelTable, "values.csv": ValueTable, "maps.csv": MapTable}
+KINDS: dict[str, type[TableFolder]] = {"labels.csv": LabelTable, "values.csv": ValueTable, "maps.csv": MapTable}
 
 
-def open_table(path: str | Path, seed: int) -> Tabled | None:
+def open_table(path: str | Path, seed: int) -> TableFolder | None:
     """The table in this folder, if there is one."""
     table = find_table(Path(path))
     return KINDS[table.name](table, seed) if table else None

@@ -1,4 +1,4 @@
-"""A table of images: labels.csv, values.csv or maps.csv, read with all its faults named at once."""
+"""A table of images: labels.csv, values.csv or maps.csv; one error names all its faults."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,20 +19,20 @@ NAMED_FAULTS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """One image of a table: its file, its part where that is said, and what its own columns hold."""
+    """One image of a table: its file, its part if given, and its other cells."""
 
     number: int  # of the line in the file
     file: Path
-    part: str  # or empty, where vitrail may choose
+    part: str  # or empty, to be split by the seed
     cells: tuple[str, ...]
 
 
 def find_table(folder: Path) -> Path | None:
-    """The table of a folder; two of them would be two tasks."""
-    found = [folder / name for name in TABLES if (folder / name).is_file()]
-    if len(found) > 1:
-        raise DataError(f"{folder} has {' and '.join(file.name for file in found)}: keep the one that is to be learnt")
-    return found[0] if found else None
+    """The table of a folder; two tables would be two tasks."""
+    tables = [folder / name for name in TABLES if (folder / name).is_file()]
+    if len(tables) > 1:
+        raise DataError(f"{folder} has {' and '.join(file.name for file in tables)}: keep the one to train on")
+    return tables[0] if tables else None
 
 
 def read_table(table: Path) -> tuple[tuple[str, ...], list[Row]]:
@@ -79,7 +79,7 @@ def faults_of(table: Path, row: Row) -> Iterator[str]:
     elif not row.file.is_file():
         yield f"line {row.number}: there is no image '{row.file.relative_to(table.parent)}'"
     elif row.file.suffix.lower() not in EXTENSIONS:
-        yield f"line {row.number}: '{row.file.name}' is no kind of image that is read here"
+        yield f"line {row.number}: '{row.file.name}' is not an image format that vitrail reads"
     if row.part not in ("", *PARTS):
         yield f"line {row.number}: the part '{row.part}' is unknown; there is {', '.join(PARTS)}"
 
@@ -87,26 +87,26 @@ def faults_of(table: Path, row: Row) -> Iterator[str]:
 def twice(table: Path, rows: Iterable[Row]) -> list[str]:
     first: dict[Path, int] = {}
     return [
-        f"line {row.number}: '{row.file.name}' stands in line {first[row.file]} already"
+        f"line {row.number}: '{row.file.name}' is in line {first[row.file]} already"
         for row in rows
         if first.setdefault(row.file, row.number) != row.number
     ]
 
 
 def refuse(table: Path, faults: list[str]) -> None:
-    """One error that names the first of the faults, and says how many there are."""
+    """One error with the first faults and the number of the others."""
     if faults:
         more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
         raise DataError(f"{table}: {'; '.join(faults[:NAMED_FAULTS])}{more}")
 
 
 def labels_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """The labels of each image, which stand in one cell with ';' between them."""
+    """The labels of each image, in one cell and separated by ';'."""
     return [tuple(label for text in row.cells[0].split(";") if (label := text.strip())) for row in rows]
 
 
 def values_of(table: Path, columns: Sequence[str], rows: Sequence[Row]) -> list[list[float]]:
-    """The numbers of each image."""
+    """The values of each image."""
     faults: list[str] = []
 
     def number(row: Row, column: str, text: str) -> float:
@@ -118,6 +118,6 @@ def values_of(table: Path, columns: Sequence[str], rows: Sequence[Row]) -> list[
             faults.append(f"line {row.number}: '{text}' in the column '{column}' is no number")
         return value
 
-    found = [[number(row, *cell) for cell in zip(columns, row.cells, strict=True)] for row in rows]
+    values = [[number(row, *cell) for cell in zip(columns, row.cells, strict=True)] for row in rows]
     refuse(table, faults)
-    return found
+    return values
