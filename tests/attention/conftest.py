@@ -1,4 +1,4 @@
-"""What tests of attention share: modules of any mechanism and positions for a small grid."""
+"""Fixtures: modules of any mechanism and positions for a small grid."""
 
 from collections.abc import Callable
 from typing import Any

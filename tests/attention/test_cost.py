@@ -1,4 +1,4 @@
-"""What attention costs as vectors become more: operations and numbers are counted, not timed."""
+"""The cost of attention against the number of vectors: operations are counted, not timed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +23,11 @@ class Numbers(TorchDispatchMode):
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if not func.is_view:
-            outputs = found if isinstance(found, tuple | list) else (found,)
+            outputs = result if isinstance(result, tuple | list) else (result,)
             self.total += sum(output.numel() for output in outputs if isinstance(output, Tensor))
-        return found
+        return result
 
 
 def work(name: str, side: int) -> Callable[[], None]:

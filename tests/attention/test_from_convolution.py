@@ -1,4 +1,4 @@
-"""Convolution as attention: the same output, and why; by the converter, and by the parts that networks are made of."""
+"""Convolution as attention: the same output, by the converter and by the components of networks."""
 
 import pytest
 import torch
@@ -26,17 +26,17 @@ def images(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("others", [{}, {"bias": False}, {"padding": 1}])
 def test_nine_heads_are_a_convolution(others: dict, shape: tuple[int, int]) -> None:
     conv = convolution(**others).double()
-    found = conv_to_attention(conv)(images(*shape).double())
-    torch.testing.assert_close(found, conv(images(*shape).double()), atol=1e-12, rtol=0)
+    outputs = conv_to_attention(conv)(images(*shape).double())
+    torch.testing.assert_close(outputs, conv(images(*shape).double()), atol=1e-12, rtol=0)
 
 
-def test_in_single_precision_they_are_as_near_as_its_digits() -> None:
+def test_float32_agrees_within_its_precision() -> None:
     conv = convolution()
     torch.testing.assert_close(conv_to_attention(conv)(images()), conv(images()), atol=4e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kernel", [1, 5, (3, 5), (1, 7)])
-def test_kernels_of_any_odd_size_have_a_head_for_each_place(kernel: int | tuple[int, int]) -> None:
+def test_kernels_of_any_odd_size_have_a_head_for_each_cell(kernel: int | tuple[int, int]) -> None:
     conv = convolution(kernel).double()
     attention = conv_to_attention(conv)
     assert len(attention.values) == conv.kernel_size[0] * conv.kernel_size[1]
@@ -44,7 +44,7 @@ def test_kernels_of_any_odd_size_have_a_head_for_each_place(kernel: int | tuple[
     torch.testing.assert_close(attention(images().double()), expected, atol=1e-12, rtol=0)
 
 
-def test_each_head_looks_at_one_place() -> None:
+def test_each_head_attends_to_one_cell() -> None:
     weights = conv_to_attention(convolution().double()).weights((4, 4))  # [9, 16, 36]
     places = weights.argmax(dim=-1)[:, 0]  # of the first query, on the grid with its margin
     assert places.tolist() == [0, 1, 2, 6, 7, 8, 12, 13, 14]
@@ -75,13 +75,13 @@ def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_
         attention.proj.bias.copy_(conv.bias)
         attention.positions.centre.copy_(torch.cartesian_prod(torch.arange(-1.0, 2), torch.arange(-1.0, 2)))
         attention.positions.sharpness.fill_(SHARPNESS)
-    found = attention(images().double().flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8))
+    outputs = attention(images().double().flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8))
     expected = conv(images().double())
-    torch.testing.assert_close(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-12, rtol=0)
-    assert (found - expected).abs().max() > 0.1  # at the edge there are no zeros to look at
+    torch.testing.assert_close(outputs[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-12, rtol=0)
+    assert (outputs - expected).abs().max() > 0.1  # at the edge there are no zeros to look at
 
 
-def test_it_learns_as_the_convolution_would() -> None:
+def test_gradients_are_those_of_the_convolution() -> None:
     conv = convolution().double()
     attention = conv_to_attention(conv)
     conv(images().double()).square().sum().backward()
@@ -92,7 +92,7 @@ def test_it_learns_as_the_convolution_would() -> None:
     torch.testing.assert_close(as_kernel, conv.weight.grad, atol=1e-10, rtol=0)
 
 
-def test_the_convolution_stays_as_it_was() -> None:
+def test_the_convolution_is_not_modified() -> None:
     conv = convolution()
     with torch.no_grad():
         conv_to_attention(conv).values.zero_()
@@ -117,14 +117,14 @@ def test_the_convolution_stays_as_it_was() -> None:
         {"padding": 2, "padding_mode": "replicate", "stride": 2},
     ],
 )
-def test_every_option_of_a_convolution_is_kept(others: dict) -> None:
+def test_every_option_of_a_convolution_is_supported(others: dict) -> None:
     conv = convolution(**others).double()
     expected = conv(images(7, 9).double())
     torch.testing.assert_close(conv_to_attention(conv)(images(7, 9).double()), expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("channels", "out", "groups"), [(4, 6, 2), (6, 6, 6), (3, 9, 3)])
-def test_groups_mix_channels_of_their_own_alone(channels: int, out: int, groups: int) -> None:
+def test_groups_mix_only_their_own_channels(channels: int, out: int, groups: int) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(channels, out, 3, padding=1, groups=groups).double()
     some = torch.randn(2, channels, 6, 5, generator=torch.Generator().manual_seed(1)).double()
@@ -136,7 +136,7 @@ def test_groups_mix_channels_of_their_own_alone(channels: int, out: int, groups:
 @pytest.mark.parametrize(
     "layer", [nn.Conv1d(3, 5, 3), nn.Conv3d(3, 5, 3), nn.ConvTranspose2d(3, 5, 3), nn.Linear(3, 5)]
 )
-def test_what_is_no_convolution_of_images_is_refused_by_its_name(layer: nn.Module) -> None:
+def test_other_layers_than_2d_convolutions_are_refused(layer: nn.Module) -> None:
     with pytest.raises(UsageError, match=f"only an nn.Conv2d .* not {type(layer).__name__}"):
         conv_to_attention(layer)  # type: ignore[arg-type]
 
@@ -145,6 +145,6 @@ def test_a_layer_on_overlapping_patches_is_a_convolution() -> None:
     """The fully connected layer over a window of neighbours, the same for each place."""
     conv = convolution().double()
     windows = patchify(F.pad(images().double(), (1, 1, 1, 1)), patch=3, stride=1)
-    found = F.linear(windows.vectors, conv.weight.flatten(1), conv.bias)
+    outputs = F.linear(windows.vectors, conv.weight.flatten(1), conv.bias)
     expected = conv(images().double()).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(outputs, expected, atol=1e-12, rtol=0)

@@ -1,4 +1,4 @@
-"""Each mechanism computes its formula, and is another one where the two are the same thing."""
+"""Each mechanism computes its formula, and equals another where the two coincide."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from timm.layers import Attention
 from torch import Tensor
 
 from vitrail.attention import MECHANISMS, SelfAttention
-from vitrail.attention.graph import NOBODY, table_of
+from vitrail.attention.graph import NO_NEIGHBOUR, table_of
 from vitrail.attention.linear import EPSILON, causal, factored, positive, recurrent
 from vitrail.errors import UsageError
 from vitrail.vectors.grid import places_of
@@ -19,8 +19,8 @@ Made = Callable[..., SelfAttention]
 Vectors = Callable[..., Tensor]
 
 
-def same(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, **EXACT)
+def same(outputs: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(outputs, expected, **EXACT)
 
 
 def carried_over(source: SelfAttention, target: SelfAttention) -> SelfAttention:
@@ -42,7 +42,7 @@ def test_softmax_is_timms(made: Made, vectors: Vectors) -> None:
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
-def test_the_weights_that_are_shown_are_those_that_are_used(
+def test_weights_are_those_of_the_output(
     direct_pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors
 ) -> None:
     module, x = made(*direct_pair, prefix=prefix), vectors(30 + prefix)
@@ -71,7 +71,7 @@ def test_additive_scores_are_a_network_on_pairs(made: Made, vectors: Vectors) ->
     same(module.weights(x), scores.softmax(dim=-1))
 
 
-def test_relu_divides_by_the_keys_that_are_seen(made: Made, vectors: Vectors) -> None:
+def test_relu_divides_by_the_number_of_visible_keys(made: Made, vectors: Vectors) -> None:
     module, x = made("relu"), vectors(30)
     q, k, _ = module.heads(x)
     scores = (q @ k.transpose(2, 3) / 2.0).relu()  # head_dim is 4
@@ -80,12 +80,12 @@ def test_relu_divides_by_the_keys_that_are_seen(made: Made, vectors: Vectors) ->
     same(module.weights(x, seen), scores * seen / 7)
 
 
-def test_relu_weighs_as_much_in_all_whatever_the_number_of_vectors(made: Made, vectors: Vectors) -> None:
+def test_relu_weights_do_not_grow_with_the_number_of_vectors(made: Made, vectors: Vectors) -> None:
     masses = [made("relu").weights(vectors(n, batch=8)).sum(dim=-1).mean().item() for n in (16, 128, 1024)]
     assert masses == pytest.approx([masses[-1]] * 3, rel=0.15)
 
 
-def test_gpsa_mixes_content_and_place(made: Made, vectors: Vectors) -> None:
+def test_gpsa_mixes_content_and_position(made: Made, vectors: Vectors) -> None:
     module, x = made("gpsa"), vectors(30)
     q, k, _ = module.heads(x)
     places = places_of((5, 6)).double()
@@ -103,15 +103,15 @@ def test_gpsa_starts_as_a_convolution() -> None:
     module.grid = (5, 5)  # type: ignore[misc]
     assert torch.equal(module.balance, torch.ones(9))
     assert torch.equal(module.qkv.weight[72:], torch.eye(36))
-    looked_at = module.where(None)[:, 12].argmax(dim=-1)  # from the middle of the grid
+    looked_at = module.by_position(None)[:, 12].argmax(dim=-1)  # from the middle of the grid
     assert looked_at.tolist() == [6, 7, 8, 11, 12, 13, 16, 17, 18]
 
 
 def test_inducing_is_two_softmaxes_through_its_points(made: Made, vectors: Vectors) -> None:
     module, x = made("inducing"), vectors(30)
     q, k, v = module.heads(x)
-    found = (module.points @ k.transpose(2, 3) / 2.0).softmax(dim=-1) @ v  # [B, heads, points, head_dim]
-    keys, values = module.gathered(found.transpose(1, 2).flatten(2)).unflatten(2, (2, 4, 4)).unbind(2)
+    outputs = (module.points @ k.transpose(2, 3) / 2.0).softmax(dim=-1) @ v  # [B, heads, points, head_dim]
+    keys, values = module.gathered(outputs.transpose(1, 2).flatten(2)).unflatten(2, (2, 4, 4)).unbind(2)
     mixed = (q @ keys.permute(0, 2, 3, 1) / 2.0).softmax(dim=-1) @ values.transpose(1, 2)
     same(module(x), module.merge(mixed))
     same(module.weights(x).sum(dim=-1), torch.ones(2, 4, 30, dtype=torch.float64))
@@ -128,7 +128,7 @@ def test_a_window_over_the_whole_grid_is_softmax(positions: str, prefix: int, ma
 @pytest.mark.parametrize("grid", [(5, 6), (24, 24)])
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize("positions", ["none", "relative", "quadratic", "floater", "rope"])
-def test_a_graph_of_touching_places_is_a_window_of_one(
+def test_a_graph_of_touching_cells_is_a_window_of_reach_one(
     positions: str, prefix: int, grid: tuple[int, int], made: Made, vectors: Vectors
 ) -> None:
     """At 24×24 the window is computed in tiles, so three ways of computing meet here: neighbours, mask, tiles."""
@@ -138,7 +138,7 @@ def test_a_graph_of_touching_places_is_a_window_of_one(
     same(graph(x), window(x))
 
 
-def test_gathering_neighbours_is_masking_all_others(made: Made, vectors: Vectors) -> None:
+def test_a_graph_equals_a_mask_of_all_other_pairs(made: Made, vectors: Vectors) -> None:
     adjacent = torch.rand(30, 30, generator=torch.Generator().manual_seed(3)) < 0.2
     graph = made("graph", table=table_of(adjacent))
     full = carried_over(graph, made("softmax"))
@@ -151,14 +151,14 @@ def test_a_graph_without_corners_touches_by_sides(made: Made, vectors: Vectors) 
     assert torch.equal(seen, (places[None] - places[:, None]).abs().sum(-1) <= 1)
 
 
-def test_a_place_without_neighbours_finds_zeros(made: Made, vectors: Vectors) -> None:
+def test_the_output_of_a_cell_without_neighbours_is_zero(made: Made, vectors: Vectors) -> None:
     adjacent = torch.eye(30, dtype=torch.bool)
     adjacent[7] = False
     module, x = made("graph", table=table_of(adjacent)), vectors(30).requires_grad_()
-    assert module.table[7].tolist() == [NOBODY]
-    found = module(x)
-    same(found[:, 7], module.proj.bias.expand(2, -1))
-    found.sum().backward()
+    assert module.table[7].tolist() == [NO_NEIGHBOUR]
+    outputs = module(x)
+    same(outputs[:, 7], module.proj.bias.expand(2, -1))
+    outputs.sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
     assert (x.grad[:, 7] == 0).all()
@@ -179,8 +179,8 @@ def test_linear_in_time_is_a_recurrent_network(made: Made, vectors: Vectors) -> 
     same(recurrent(q, k, v)[:, :, -1], factored(q, k, v)[:, :, -1])  # the last has seen all
 
 
-def test_causal_attention_to_places_is_refused(pair: tuple[str, str], made: Made, vectors: Vectors) -> None:
-    with pytest.raises(UsageError, match="no order in time"):
+def test_causal_attention_is_refused(pair: tuple[str, str], made: Made, vectors: Vectors) -> None:
+    with pytest.raises(UsageError, match="have no order"):
         made(*pair)(vectors(30), is_causal=True)
 
 
@@ -200,7 +200,7 @@ def test_a_graph_in_another_order_is_the_same_graph(made: Made, vectors: Vectors
 
 
 @pytest.mark.parametrize("name", ["window", "dilated", "graph", "gpsa"])
-def test_what_lives_on_a_grid_knows_the_order(name: str, made: Made, vectors: Vectors) -> None:
+def test_mechanisms_on_a_grid_depend_on_the_order(name: str, made: Made, vectors: Vectors) -> None:
     module, x = made(name), vectors(30)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(4))
     assert (module(x[:, order]) - module(x)[:, order]).abs().max() > 0.1
@@ -212,10 +212,10 @@ def test_with_positions_order_matters(placed_pair: tuple[str, str], made: Made, 
     assert (module(x[:, order]) - module(x)[:, order]).abs().max() > 1e-3
 
 
-def test_heads_are_attention_each_for_itself(made: Made, vectors: Vectors) -> None:
+def test_heads_are_independent(made: Made, vectors: Vectors) -> None:
     """concat(heads) W: the same as the sum over heads of what each gives through its columns of W."""
     module, x = made("softmax"), vectors(30)
     q, k, v = module.heads(x)
-    found = F.scaled_dot_product_attention(q, k, v)
+    outputs = F.scaled_dot_product_attention(q, k, v)
     columns = module.proj.weight.unflatten(1, (4, 4))  # [16, heads, head_dim]
-    same(module(x), torch.einsum("bhnd,ohd->bno", found, columns) + module.proj.bias)
+    same(module(x), torch.einsum("bhnd,ohd->bno", outputs, columns) + module.proj.bias)

@@ -1,4 +1,4 @@
-"""Masks: what is left out has no say, and who sees nothing finds nothing, rather than no number."""
+"""Masks: masked vectors have no effect, and fully masked queries are zero rather than NaN."""
 
 from collections.abc import Callable
 
@@ -26,20 +26,20 @@ def refuse_influence(module: SelfAttention, x: Tensor) -> None:
     seen = kept(len(x), x.shape[1])
     out = seen[:, 0, 0]
     other = torch.where(out.unsqueeze(-1), x, 100 * x.flip(0) - 3)
-    found = module(x, attn_mask=seen), module(other, attn_mask=seen)
-    torch.testing.assert_close(found[0][out], found[1][out], atol=1e-12, rtol=0)
-    assert (module(x) - found[0]).abs().max() > 1e-3  # without the mask they do have a say
+    outputs = module(x, attn_mask=seen), module(other, attn_mask=seen)
+    torch.testing.assert_close(outputs[0][out], outputs[1][out], atol=1e-12, rtol=0)
+    assert (module(x) - outputs[0]).abs().max() > 1e-3  # without the mask they have an effect
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
-def test_what_is_masked_changes_nothing(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
+def test_masked_vectors_have_no_effect(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
     refuse_influence(made(*pair, prefix=prefix), vectors(30 + prefix))
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize("positions", ["none", "relative"])
 @pytest.mark.parametrize(("name", "grid", "options"), TILED)
-def test_what_is_masked_changes_nothing_in_tiles(
+def test_masked_vectors_have_no_effect_in_tiles(
     name: str, grid: tuple[int, int], options: dict, positions: str, prefix: int, made: Made, vectors: Vectors
 ) -> None:
     module = made(name, positions, grid, prefix, **options)
@@ -48,7 +48,7 @@ def test_what_is_masked_changes_nothing_in_tiles(
 
 
 @pytest.mark.parametrize("name", ["softmax", "additive", "relu", "linear", "inducing"])
-def test_padding_with_masked_vectors_is_not_padding(name: str, made: Made, vectors: Vectors) -> None:
+def test_padding_with_masked_vectors_has_no_effect(name: str, made: Made, vectors: Vectors) -> None:
     module, x = made(name), vectors(30)
     alone = module(x[:, :21])
     padded = module(x, attn_mask=(torch.arange(30) < 21).expand(2, 1, 1, 30))
@@ -58,40 +58,40 @@ def test_padding_with_masked_vectors_is_not_padding(name: str, made: Made, vecto
 def refuse_no_numbers(module: SelfAttention, x: Tensor, seen: Tensor) -> Tensor:
     """What it gives; neither that nor any gradient may be without number."""
     module.train()
-    found: Tensor = module(x.requires_grad_(), attn_mask=seen)
-    assert found.isfinite().all()
-    found.square().sum().backward()
+    outputs: Tensor = module(x.requires_grad_(), attn_mask=seen)
+    assert outputs.isfinite().all()
+    outputs.square().sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
     for name, weights in module.named_parameters():
         assert weights.grad is not None, name
         assert weights.grad.isfinite().all(), name
-    return found
+    return outputs
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
-def test_who_sees_nothing_finds_nothing(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
+def test_fully_masked_queries_are_zero(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
     """Of two images all vectors of the first are masked; the second must not notice."""
     module, x = made(*pair, prefix=prefix), vectors(30 + prefix)
     seen = kept(2, 30 + prefix)
     alone = module(x[1:], attn_mask=seen[1:])
     seen[0] = False
-    found = refuse_no_numbers(module, x, seen)
-    torch.testing.assert_close(found[1:], alone, atol=1e-12, rtol=0)
+    outputs = refuse_no_numbers(module, x, seen)
+    torch.testing.assert_close(outputs[1:], alone, atol=1e-12, rtol=0)
     if pair[0] != "inducing":  # whose queries find what points know without any key
-        torch.testing.assert_close(found[0], module.proj.bias.expand_as(found[0]), atol=1e-12, rtol=0)
+        torch.testing.assert_close(outputs[0], module.proj.bias.expand_as(outputs[0]), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize(("name", "grid", "options"), TILED)
-def test_who_sees_nothing_in_tiles_finds_nothing(
+def test_fully_masked_queries_in_tiles_are_zero(
     name: str, grid: tuple[int, int], options: dict, prefix: int, made: Made, vectors: Vectors
 ) -> None:
     count = grid[0] * grid[1] + prefix
     module, seen = made(name, "relative", grid, prefix, **options), kept(2, count)
     seen[0] = False
-    found = refuse_no_numbers(module, vectors(count), seen)
-    torch.testing.assert_close(found[0], module.proj.bias.expand_as(found[0]), atol=1e-12, rtol=0)
+    outputs = refuse_no_numbers(module, vectors(count), seen)
+    torch.testing.assert_close(outputs[0], module.proj.bias.expand_as(outputs[0]), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("positions", ["none", "relative"])
@@ -105,9 +105,9 @@ def test_single_pairs_can_be_masked_where_pairs_are_scored(
     weights = module.weights(x, pairs)
     assert (weights[:, :, ~pairs] == 0).all()
     _, _, v = module.heads(x)
-    found = refuse_no_numbers(module, x, pairs)
-    torch.testing.assert_close(found, module.merge(weights @ v), atol=1e-12, rtol=0)
-    torch.testing.assert_close(found[:, 7], module.proj.bias.expand(2, -1), atol=1e-12, rtol=0)
+    outputs = refuse_no_numbers(module, x, pairs)
+    torch.testing.assert_close(outputs, module.merge(weights @ v), atol=1e-12, rtol=0)
+    torch.testing.assert_close(outputs[:, 7], module.proj.bias.expand(2, -1), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_single_pairs_are_refused_where_none_are_scored(
     name: str, grid: tuple[int, int], options: dict, made: Made, vectors: Vectors
 ) -> None:
     count = grid[0] * grid[1]
-    with pytest.raises(UsageError, match="can leave out vectors, but no pairs"):
+    with pytest.raises(UsageError, match="can mask vectors, but no pairs"):
         made(name, grid=grid, **options)(vectors(count), attn_mask=torch.ones(count, count, dtype=torch.bool))
 
 
@@ -130,13 +130,13 @@ def test_class_tokens_see_all_and_are_seen_by_all(name: str, made: Made, vectors
     assert (weights[:, :, 2:, 2:] == 0).any()
 
 
-def test_class_tokens_have_no_place(placed_pair: tuple[str, str], made: Made, vectors: Vectors) -> None:
+def test_prefix_tokens_have_no_position(placed_pair: tuple[str, str], made: Made, vectors: Vectors) -> None:
     """What they give does not change when the places do, as long as they are the same set."""
     module, x = made(*placed_pair, prefix=2), vectors(32)
     q, k, v = module.heads(x)
     plain_q, plain_k, plain_v = module.qkv(x).unflatten(2, (3, 4, 4)).permute(2, 0, 3, 1, 4).unbind(0)
-    for found, plain in ((q, plain_q), (k, plain_k), (v, plain_v)):
-        assert torch.equal(found[:, :, :2], plain[:, :, :2])
+    for outputs, plain in ((q, plain_q), (k, plain_k), (v, plain_v)):
+        assert torch.equal(outputs[:, :, :2], plain[:, :, :2])
     bias = module.full_bias()
     if bias is not None:
         assert (bias[:, :2] == 0).all()

@@ -1,4 +1,4 @@
-"""How far attention sees, what reaches it from afar, and that all its weights learn."""
+"""How far attention sees, and that every weight has a gradient."""
 
 from collections.abc import Callable
 
@@ -36,41 +36,43 @@ def test_layers_of_a_window_see_depth_times_reach_and_no_further(reach: int, dep
 
 
 @pytest.mark.parametrize(("depth", "side"), [(1, 13), (2, 13), (2, 32)])
-def test_layers_with_gaps_see_every_other_place_twice_as_far(depth: int, side: int) -> None:
+def test_dilated_layers_see_every_other_cell_twice_as_far(depth: int, side: int) -> None:
     seen = seen_by_the_middle({"name": "dilated", "reach": 1, "step": 2}, side, depth)
     offsets = around(side)
     assert torch.equal(seen.flatten(), (offsets.amax(dim=1) <= 2 * depth) & (offsets % 2 == 0).all(dim=1))
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_layers_of_a_graph_see_as_many_edges_far(depth: int) -> None:
+def test_layers_of_a_graph_see_one_edge_each(depth: int) -> None:
     seen = seen_by_the_middle({"name": "graph", "neighbours": 4}, 9, depth)
     assert torch.equal(seen.flatten(), around(9).sum(dim=1) <= depth)
 
 
 @pytest.mark.parametrize("name", ["softmax", "additive", "linear", "gpsa", "inducing"])
-def test_one_layer_of_the_others_sees_all(name: str) -> None:
+def test_one_layer_of_the_other_mechanisms_sees_all(name: str) -> None:
     """All but relu, in which about half of the keys count nothing."""
     assert seen_by_the_middle({"name": name}, 5, 1).all()
 
 
-def test_what_is_far_reaches_attention_at_once_and_a_recurrent_network_not() -> None:
+def test_distant_vectors_reach_attention_but_not_a_recurrent_network() -> None:
     """How much the last of 128 vectors depends on the first, before any training."""
     torch.manual_seed(0)
     x = torch.randn(1, 128, 32, requires_grad=True)
-    found = {}
+    norms = {}
     for name, outputs in (
         ("lstm", nn.LSTM(32, 32, batch_first=True)(x)[0]),
         ("attention", ViT(patch=1, width=32, depth=1, heads=1).build(2, 8).blocks[0].attn(x)),
     ):
         (gradient,) = torch.autograd.grad(outputs[0, -1].sum(), x)
-        found[name] = gradient[0, 0].norm().item()
-    assert found["lstm"] < 1e-20
-    assert found["attention"] > 1e-5
+        norms[name] = gradient[0, 0].norm().item()
+    assert norms["lstm"] < 1e-20
+    assert norms["attention"] > 1e-5
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
-def test_every_weight_learns(pair: tuple[str, str], prefix: int, made: Made, vectors: Callable[..., Tensor]) -> None:
+def test_every_weight_has_a_gradient(
+    pair: tuple[str, str], prefix: int, made: Made, vectors: Callable[..., Tensor]
+) -> None:
     module = made(*pair, prefix=prefix).train()
     module(vectors(30 + prefix)).square().sum().backward()
     for name, weights in module.named_parameters():
@@ -79,10 +81,10 @@ def test_every_weight_learns(pair: tuple[str, str], prefix: int, made: Made, vec
 
 
 @pytest.mark.parametrize("name", ["window", "dilated"])
-def test_every_weight_learns_through_tiles(name: str, made: Made, vectors: Callable[..., Tensor]) -> None:
+def test_every_weight_has_a_gradient_through_tiles(name: str, made: Made, vectors: Callable[..., Tensor]) -> None:
     module = made(name, "relative", (32, 32), 1).train()
     assert module.tiled
     module(vectors(1025, batch=1)).square().sum().backward()
-    for weight, found in module.named_parameters():
-        assert found.grad is not None, weight
-        assert found.grad.abs().max() > 1e-9, weight
+    for weight, weights in module.named_parameters():
+        assert weights.grad is not None, weight
+        assert weights.grad.abs().max() > 1e-9, weight

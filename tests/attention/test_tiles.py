@@ -1,4 +1,4 @@
-"""Tiles compute what a mask over all pairs would, on grids that they do and do not divide."""
+"""Tiles equal a mask over all pairs, on grids that they do and do not divide."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ CASES = [
 
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize(("case", "positions"), CASES)
-def test_tiles_give_what_all_pairs_would(
+def test_tiles_equal_a_mask_over_all_pairs(
     case: tuple[str, tuple[int, int], dict],
     positions: str,
     prefix: int,
@@ -46,14 +46,14 @@ def test_tiles_give_what_all_pairs_would(
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_tiles_are_joined_as_they_were_cut(grid: tuple[int, int]) -> None:
+def test_joining_inverts_cutting_tiles(grid: tuple[int, int]) -> None:
     x = torch.randn(2, 3, grid[0] * grid[1], 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(joined(cut(x, grid), grid), x)
 
 
 @pytest.mark.parametrize("step", [2, 3])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_lattices_are_joined_as_they_were_parted(grid: tuple[int, int], step: int) -> None:
+def test_joining_inverts_splitting_into_lattices(grid: tuple[int, int], step: int) -> None:
     x = torch.randn(2, 3, grid[0] * grid[1], 4, generator=torch.Generator().manual_seed(0))
     lattices = onto_lattices(x, grid, step)
     assert torch.equal(off_lattices(lattices, grid, step), x)

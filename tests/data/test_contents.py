@@ -1,4 +1,4 @@
-"""Contents of every kind of source: in the order of its images, known again elsewhere, and a change of any shows."""
+"""Contents of every kind of source: in order, recognised elsewhere, and sensitive to every change."""
 
 import gzip
 import shutil
@@ -36,7 +36,7 @@ def keys(source: Source) -> dict[str, np.ndarray]:
     return {part: np.stack([each.images, each.targets], axis=1) for part, each in found.items()}
 
 
-def test_contents_stand_in_the_order_of_the_images_and_have_their_names(place: str) -> None:
+def test_contents_have_the_order_and_names_of_the_images(place: str) -> None:
     source = open_source(place, 1)
     for part in PARTS:
         contents, images = source.contents(part), source.read(part, RULE)
@@ -62,7 +62,7 @@ def test_the_same_set_elsewhere_has_the_same_contents(place: str, tmp_path: Path
     assert all(np.array_equal(keys(first)[part], keys(again)[part]) for part in PARTS)
 
 
-def test_a_subset_is_chosen_from_all_that_decides_it(place: str) -> None:
+def test_a_selection_decides_the_contents(place: str) -> None:
     source = open_source(place, 0)
     draws = [Selection(place, images=20, draw=draw) for draw in (0, 3)]
     names = [[selection.contents(source, part).names for part in PARTS] for selection in draws]
@@ -126,20 +126,20 @@ def rewrite(table: Path, old: str, new: str) -> None:
     table.write_text(text.replace(old, new))
 
 
-def test_classes_in_another_order_are_another_set(tmp_path: Path) -> None:
+def test_the_order_of_classes_changes_the_fingerprint(tmp_path: Path) -> None:
     maps(tmp_path)
     before = open_source(str(tmp_path), 0).fingerprint
     (tmp_path / "classes.txt").write_text("cell\nground\n")
     assert open_source(str(tmp_path), 0).fingerprint != before
 
 
-def test_fingerprints_that_kept_studies_name_stay_as_they_are() -> None:
+def test_fingerprints_of_published_studies_are_stable() -> None:
     """A study goes on only with the fingerprint that its plan names."""
     digits = "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"
     assert open_source("digits", 0).fingerprint == digits
 
 
-def test_a_packed_set_is_the_same_as_an_unpacked_one(tmp_path: Path) -> None:
+def test_gzipped_files_have_the_same_contents(tmp_path: Path) -> None:
     idx(tmp_path)
     before = keys(open_source(str(tmp_path), 0))
     for file in list(tmp_path.iterdir()):

@@ -16,7 +16,7 @@ def sources() -> dict[str, DigitScenes]:
     return {task: open_source(f"digit-scenes-{task}", 0) for task in ("multilabel", "regression", "dense")}
 
 
-def test_the_three_targets_are_of_the_same_scenes(sources) -> None:
+def test_the_three_tasks_share_their_scenes(sources) -> None:
     parts = {task: source.read("val", RULE) for task, source in sources.items()}
     labels, values, maps = (parts[task].labels for task in ("multilabel", "regression", "dense"))
     assert all(np.array_equal(part.images, parts["multilabel"].images) for part in parts.values())

@@ -1,4 +1,4 @@
-"""Class folders: the layouts people have, and what is said of those that cannot be learnt from."""
+"""Class folders: the layouts that are read, and the errors for unusable ones."""
 
 import gzip
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_the_fingerprint_shows_an_edited_image(fill: Fill) -> None:
     assert before != Folders(root).fingerprint
 
 
-def test_all_images_that_do_not_decode_are_named(fill: Fill) -> None:
+def test_all_damaged_images_are_named(fill: Fill) -> None:
     for folder in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog"):
         root = fill(folder, 2)
     (root / "train/cat/bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
@@ -104,7 +104,7 @@ def test_unknown_classes_in_another_part_are_an_error(fill: Fill) -> None:
         Folders(root)
 
 
-def test_folders_that_cannot_be_learnt_from_are_refused(fill: Fill, tmp_path: Path) -> None:
+def test_unusable_folders_are_refused(fill: Fill, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder"):
         Folders(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -150,6 +150,6 @@ def test_only_chosen_images_are_read(fill: Fill) -> None:
 
 
 @pytest.mark.parametrize("root", [".", "..", "a", "/a/b", "a/../b"])
-def test_names_are_those_below_the_root(root: str) -> None:
+def test_names_are_relative_to_the_root(root: str) -> None:
     files = [Path(root) / "cat" / "1.png", Path(root) / "dog/deep/a name.png"]
     assert names_below(Path(root), files) == tuple(file.relative_to(root).as_posix() for file in files)

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_and_labels_are_those_that_were_written(folder):
+def test_images_and_labels_round_trip(folder):
     source = open_source(str(folder), seed=0)
     assert isinstance(source, Idx)
     assert source.classes == ("0", "1", "2", "3")
@@ -39,7 +39,7 @@ def test_images_and_labels_are_those_that_were_written(folder):
     assert images.names[3] == "t10k 3"
 
 
-def test_a_fifth_validates_and_none_twice(folder):
+def test_a_fifth_is_for_validation(folder):
     source = Idx(folder, seed=1)
     names = {part: set(source.read(part, InputRule(8, "squash")).names) for part in ("train", "val")}
     assert (len(names["train"]), len(names["val"])) == (32, 8)

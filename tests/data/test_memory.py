@@ -1,4 +1,4 @@
-"""Memory: what may still be taken is known of machines and containers, and what does not fit is refused beforehand."""
+"""Memory: the free memory of machines and containers, and the refusal of images that do not fit."""
 
 from pathlib import Path
 
@@ -63,12 +63,12 @@ def test_the_tightest_limit_counts(files: dict[str, str], mib: int | None, tmp_p
     assert free_memory(write(tmp_path, files)) == (None if mib is None else mib * MIB)
 
 
-def test_this_machine_has_some() -> None:
+def test_free_memory_of_this_machine_is_known() -> None:
     free = free_memory()
     assert free is None or 0 < free < 2**50
 
 
-def test_what_does_not_fit_is_refused_with_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_are_refused_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: 3 * 10**9)
     with pytest.raises(DataError) as refused:
         empty_canvases(50_000, InputRule(224))
@@ -79,14 +79,14 @@ def test_what_does_not_fit_is_refused_with_what_it_takes(monkeypatch: pytest.Mon
     assert empty_canvases(2, InputRule(224)).shape == (2, 224, 224, 3)
 
 
-def test_what_fits_exactly_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_fit_exactly_are_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: 2 * 8 * 8 * 3)
     assert empty_canvases(2, InputRule(8)).nbytes == 2 * 8 * 8 * 3
     with pytest.raises(DataError, match="take"):
         empty_canvases(3, InputRule(8))
 
 
-def test_an_allocation_that_fails_is_worded_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_allocation_has_the_same_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under `ulimit -v`, of which no file tells."""
 
     def full(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The record of a run's images: what contradicts it is refused with a number and a name, and nothing else is."""
+"""The record of a run's images: contradictions are refused with a number and a name, and nothing else is."""
 
 import numpy as np
 import pytest
@@ -29,12 +29,12 @@ def refusal(part: Part, *images: str) -> str:
     return str(refused.value)
 
 
-def test_what_is_as_it_was_is_never_refused() -> None:
+def test_unchanged_parts_are_never_refused() -> None:
     """Whatever it holds twice: within a part, and in two parts."""
     Record.of(RUN).refuse_contradiction(RUN, "")
 
 
-def test_neither_order_nor_names_count() -> None:
+def test_order_and_names_do_not_matter() -> None:
     shuffled = {part: RUN[part].take(np.arange(len(RUN[part]))[::-1]) for part in PARTS}
     Record.of(RUN).refuse_contradiction(shuffled, "")
 
@@ -44,7 +44,7 @@ def test_trained_and_validated_images_in_the_test_part_are_counted_and_named() -
     assert found == "2 of 5 test images were trained or validated on by the run (the first: 3-hen): WHY"
 
 
-def test_another_target_hides_no_leak() -> None:
+def test_a_leak_with_another_target_is_found() -> None:
     assert refusal("test", "owl:0", "twin:0", "bee:1", "cat:1").startswith("1 of 4 test images were trained or")
 
 
@@ -69,11 +69,11 @@ def test_trained_images_in_the_validation_part_are_counted_and_named() -> None:
         ([], "3 missing"),
     ],
 )
-def test_a_part_that_changed_says_how(images: list[str], expected: str) -> None:
+def test_changes_of_a_part_are_listed(images: list[str], expected: str) -> None:
     assert refusal("test", *images) == f"the test images are not those of this run: {expected}: WHY"
 
 
-def test_the_worst_is_named_first() -> None:
+def test_the_test_part_is_checked_first() -> None:
     here = {**RUN, "train": contents("new:0"), "test": contents("cat:0")}
     with pytest.raises(DataError, match="1 of 1 test images were trained"):
         Record.of(RUN).refuse_contradiction(here, "")

@@ -12,7 +12,7 @@ LABELS = np.repeat([0, 1, 2], [60, 30, 10])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_smaller_subsets_lie_within_larger_ones(seed: int) -> None:
+def test_subsets_are_nested(seed: int) -> None:
     subsets = [set(nested_subset(LABELS, count, seed)) for count in (3, 10, 17, 50, 100)]
     for smaller, larger in pairwise(subsets):
         assert smaller < larger
@@ -61,7 +61,7 @@ def test_three_parts_share_nothing_and_miss_nothing() -> None:
     assert [len(parts["train"]), len(parts["val"]), len(parts["test"])] == [63, 17, 20]
 
 
-def test_a_fifth_of_a_budget_validates_and_each_class_at_least_once() -> None:
+def test_a_fifth_is_for_validation_with_every_class() -> None:
     assert sizes_for(100, classes=10, available=1000) == (80, 20)
     assert sizes_for(30, classes=10, available=1000) == (20, 10)
     assert sizes_for(100, classes=10, available=15) == (85, 15)

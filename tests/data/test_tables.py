@@ -1,4 +1,4 @@
-"""Folders with labels.csv or values.csv: what they give, how they are split, and that every fault is named."""
+"""Folders with labels.csv or values.csv: what is read, how it is split, and that every fault is named."""
 
 from collections import Counter
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_values_are_numbers_by_the_names_of_their_columns(write) -> None:
     assert images.labels.dtype == np.float32
 
 
-def test_the_table_may_name_some_parts_and_the_rest_is_cut(write) -> None:
+def test_parts_that_the_table_does_not_name_are_split_off(write) -> None:
     lines = ["image,height,part", *(f"{i}.png,{i},{'test' if i < 3 else 'train'}" for i in range(12))]
     source = open_source(str(write("values.csv", lines)), 0)
     assert source.read("test", RULE).names == ("0.png", "1.png", "2.png")
@@ -54,7 +54,7 @@ def test_the_table_may_name_some_parts_and_the_rest_is_cut(write) -> None:
     assert not {"0.png", "1.png", "2.png"} & {*source.read("train", RULE).names, *source.read("val", RULE).names}
 
 
-def test_the_seed_decides_the_split_and_the_fingerprint_knows_the_files(write) -> None:
+def test_the_seed_decides_the_split_and_files_the_fingerprint(write) -> None:
     folder = write("values.csv", ["image,height", *(f"{i}.png,{i}" for i in range(12))])
     first, again, other = (open_source(str(folder), seed) for seed in (0, 0, 1))
     assert first.read("test", RULE).names == again.read("test", RULE).names
@@ -76,7 +76,7 @@ FAULTS = {
     "an image twice": (
         "labels.csv",
         ["image,labels", *GOOD, "3.png,fir"],
-        "line 14: '3.png' stands in line 5 already",
+        "line 14: '3.png' is in line 5 already",
     ),
     "an unknown part": (
         "labels.csv",
@@ -101,13 +101,13 @@ FAULTS = {
     "too few": (
         "values.csv",
         ["image,a", "1.png,1", "2.png,2"],
-        "has 2 image(s) to learn from; it needs at least 3",
+        "has 2 image(s) for training; it needs at least 3",
     ),
     "another folder": ("labels.csv", ["image,labels", "/x.png,oak"], "'/x.png' is not named from the table's own"),
     "no image by its name": (
         "labels.csv",
         ["image,labels", "labels.csv,oak"],
-        "'labels.csv' is no kind of image",
+        "'labels.csv' is not an image format",
     ),
 }
 
@@ -132,7 +132,7 @@ def test_two_tables_are_two_tasks(write) -> None:
         open_source(str(write("values.csv", ["image,a", *NUMBERS])), 0)
 
 
-def test_a_table_that_is_no_text_is_refused(write) -> None:
+def test_a_binary_table_is_refused(write) -> None:
     folder = write("labels.csv", ["image,labels", *GOOD])
     Path(folder / "labels.csv").write_bytes(b"image,labels\n\xff\xfe,oak\n")
     with pytest.raises(DataError, match="cannot be read as a CSV file in UTF-8"):

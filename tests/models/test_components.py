@@ -282,7 +282,7 @@ def test_cosine_ignores_the_length_of_vectors() -> None:
         ),
         ({"positions": "rope", "attention": "linear"}, "rotation by rope can make them negative"),
         ({"positions": "sincos2d", "width": 18}, "a width of 18 does not divide by 4"),
-        ({"positions": "rope", "width": 12}, "the 6 numbers of a head must divide by 4"),
+        ({"positions": "rope", "width": 12}, "the 6 features of a head must divide by 4"),
         ({"head": "round"}, "there is no head 'round'; there is linear, cosine"),
         ({"head": {"name": "cosine", "scale": 0}}, "scale of the head cosine must be above 0"),
         ({"head": {"name": "cosine", "margin": -0.1}}, "margin of the head cosine must be above 0"),

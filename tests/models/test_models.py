@@ -57,7 +57,7 @@ def test_logits_are_the_head_of_the_embedding(architecture: Architecture, size: 
 
 
 @pytest.mark.parametrize(("architecture", "size"), SMALL[:4])
-def test_an_architecture_comes_back_from_plain_data(architecture: Architecture, size: int) -> None:
+def test_an_architecture_round_trips_through_plain_data(architecture: Architecture, size: int) -> None:
     assert Architecture.from_plain(architecture.to_plain()) == architecture
 
 
@@ -98,7 +98,7 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
         (ViT(pretrained=True), 32, "need `name`"),
     ],
 )
-def test_impossible_networks_are_refused_with_the_reason(architecture: Architecture, size: int, reason: str) -> None:
+def test_invalid_networks_are_refused_with_the_reason(architecture: Architecture, size: int, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         architecture.build(5, size)
 
@@ -112,24 +112,24 @@ def test_impossible_networks_are_refused_with_the_reason(architecture: Architect
         ({"depth": -1}, "depth must be at least 1, not -1"),
     ],
 )
-def test_impossible_sizes_are_refused_when_they_are_read(sizes: dict, reason: str) -> None:
+def test_invalid_sizes_are_refused_at_once(sizes: dict, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         ViT(**sizes)
 
 
-def test_a_weights_file_that_is_not_there_is_named() -> None:
+def test_a_missing_weights_file_is_named() -> None:
     with pytest.raises(ModelError, match=r"nowhere\.pth"):
         CNN(name="resnet10t", pretrained="nowhere.pth").build(5, 32)
 
 
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_text("not weights")
     with pytest.raises(ModelError, match="could not be loaded"):
         CNN(name="resnet10t", pretrained=str(tmp_path / "weights.pth")).build(5, 32)
 
 
 @pytest.mark.parametrize(("width", "is_channels_first"), [(4, True), (8, False)])
-def test_a_narrow_cnn_is_given_its_channels_first(width: int, is_channels_first: bool) -> None:
+def test_a_narrow_cnn_gets_contiguous_channels_first(width: int, is_channels_first: bool) -> None:
     """Channels last, torch would write beyond its memory in the backward pass of one thread."""
     network = CNN(width=width, stages=2, blocks=1).build(10, 8)
     seen: list[bool] = []

@@ -30,7 +30,7 @@ def test_an_image_has_a_label_if_any_query_says_so(queries: int) -> None:
     torch.testing.assert_close(found, by_definition(logits), atol=1e-12, rtol=1e-12)
 
 
-def test_log_odds_are_exact_where_probabilities_are_nought_or_one() -> None:
+def test_log_odds_are_exact_near_zero_and_one() -> None:
     sure = torch.tensor(
         [[[60.0, 0.0, 0.0], [0.0, 0.0, 50.0]]]
     )  # the first query is sure of class 0, the other of nothing
@@ -42,7 +42,7 @@ def test_log_odds_are_exact_where_probabilities_are_nought_or_one() -> None:
     assert log_odds_of_any(log_odds_of_each(never))[0, 0].item() == pytest.approx(np.log(16) - 120, abs=1e-3)
 
 
-def test_queries_in_another_order_change_nothing() -> None:
+def test_the_order_of_queries_does_not_matter() -> None:
     one = head()
     before = one(VECTORS)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def test_an_image_is_a_set_of_vectors() -> None:
     torch.testing.assert_close(head()(VECTORS[:, torch.randperm(9)]), head()(VECTORS), atol=1e-5, rtol=0)
 
 
-def test_what_is_masked_has_no_say_and_no_image_hurts_another() -> None:
+def test_masked_vectors_and_other_images_have_no_effect() -> None:
     mask = torch.arange(9).expand(3, 9) < torch.tensor([[9], [5], [9]])
     other = VECTORS.clone()
     other[1, 5:] = 7.0
@@ -64,7 +64,7 @@ def test_what_is_masked_has_no_say_and_no_image_hurts_another() -> None:
     assert (head()(other) - head()(VECTORS))[1].abs().max() > 1e-3
 
 
-def test_an_image_whose_vectors_are_all_masked_gives_numbers() -> None:
+def test_outputs_of_a_fully_masked_image_are_finite() -> None:
     mask = torch.ones(3, 9, dtype=torch.bool)
     mask[1] = False
     found = head()(VECTORS, mask)
@@ -72,7 +72,7 @@ def test_an_image_whose_vectors_are_all_masked_gives_numbers() -> None:
     torch.testing.assert_close(found[[0, 2]], head()(VECTORS)[[0, 2]], atol=1e-5, rtol=0)
 
 
-def test_every_weight_learns() -> None:
+def test_every_weight_has_a_gradient() -> None:
     one = head().train()
     set_loss(
         one.query_logits(VECTORS), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]]), one.nothing
@@ -80,7 +80,7 @@ def test_every_weight_learns() -> None:
     assert all(weights.grad is not None and weights.grad.abs().max() > 0 for weights in one.parameters())
 
 
-def test_the_matching_is_the_best_of_all() -> None:
+def test_the_matching_is_optimal() -> None:
     random = torch.Generator().manual_seed(4)
     for _ in range(20):
         logits, labels = torch.randn(5, 7, generator=random), torch.randperm(6, generator=random)[:3]

@@ -147,7 +147,7 @@ def test_of_a_cnn_only_kernels_and_matrices_are_decayed(
     assert decayed_by_optimizer(network, parameter_groups(network, 0.1)) == expected
 
 
-def test_the_module_hands_its_optimizer_these_groups() -> None:
+def test_the_optimizer_has_these_groups() -> None:
     module = ImageModule(small(positions="relative", pool="token"), 3, 8)
     optimizer = module.optimizer(parameter_groups(module.net, module.decay))
     expected = decayed_by_name(module.net, VIT_DECAYED, VIT_EXCLUDED)

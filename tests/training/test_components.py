@@ -167,7 +167,7 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
         (["--model.net.attention", "linear", "--model.net.positions", "relative"], "linear attention scores no pairs"),
         (["--model.net.positions", "sincos"], "did you mean sincos2d?"),
         (["--model.net.positions", "sincos2d", "--model.net.width=66", "--model.net.heads=3"], "does not divide by 4"),
-        (["--model.net.positions", "rope", "--model.net.width=72"], "the 18 numbers of a head must divide by 4"),
+        (["--model.net.positions", "rope", "--model.net.width=72"], "the 18 features of a head must divide by 4"),
         (["--model.net.heads", "5"], "5 heads do not divide a width of 64"),
         (["--model.net.heads", "0"], "heads must be at least 1"),
         (["--model.net.pool", "attentiv"], "'token', 'mean', 'max', 'map', 'attentive'"),

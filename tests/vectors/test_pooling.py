@@ -1,4 +1,4 @@
-"""Pools: means and largest numbers of what counts, and attention that starts as a mean."""
+"""Pools: mean and maximum of unmasked vectors, and attention that starts as a mean."""
 
 import pytest
 import torch
@@ -45,14 +45,14 @@ def test_attentive_is_a_softmax_over_vectors() -> None:
 
 
 @pytest.mark.parametrize("pool", [mean_of, max_of, attentive()], ids=["mean", "max", "attentive"])
-def test_what_is_masked_has_no_say(pool: torch.nn.Module) -> None:
+def test_masked_vectors_are_left_out(pool: torch.nn.Module) -> None:
     x = vectors()
     other = torch.where(mask().unsqueeze(-1), x, torch.full_like(x, 1e6))
-    found = pool(other, mask())
-    assert torch.equal(found, pool(x, mask()))
-    torch.testing.assert_close(found[:1], pool(x[:1]), atol=1e-12, rtol=0)
-    torch.testing.assert_close(found[1:2], pool(x[1:2, :6]), atol=1e-12, rtol=0)
-    assert torch.equal(found[2], torch.zeros(8, dtype=torch.float64))
+    outputs = pool(other, mask())
+    assert torch.equal(outputs, pool(x, mask()))
+    torch.testing.assert_close(outputs[:1], pool(x[:1]), atol=1e-12, rtol=0)
+    torch.testing.assert_close(outputs[1:2], pool(x[1:2, :6]), atol=1e-12, rtol=0)
+    assert torch.equal(outputs[2], torch.zeros(8, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("pool", [mean_of, max_of, attentive()], ids=["mean", "max", "attentive"])
@@ -66,7 +66,7 @@ def test_gradients_of_empty_sets_are_numbers(pool: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("pool", [mean_of, max_of, attentive()], ids=["mean", "max", "attentive"])
-def test_pools_do_not_know_the_order(pool: torch.nn.Module) -> None:
+def test_pools_ignore_the_order(pool: torch.nn.Module) -> None:
     order = torch.randperm(10, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(pool(vectors()[:, order]), pool(vectors()), atol=1e-12, rtol=0)
 

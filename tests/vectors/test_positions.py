@@ -1,4 +1,4 @@
-"""Positions: what each adds or turns, where it comes to nothing, and what is refused."""
+"""Positions: what each adds or rotates, where it has no effect, and what is refused."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_sincos2d_is_half_the_row_and_half_the_column() -> None:
         torch.testing.assert_close(table[row * 7 + column], torch.tensor(expected, dtype=torch.float64), **EXACT)
 
 
-def test_sincos2d_tells_all_places_apart() -> None:
+def test_sincos2d_differs_for_all_cells() -> None:
     table = sincos2d((14, 14), 64)
     distances = torch.cdist(table, table) + torch.eye(196) * 10
     assert distances.min() > 0.1
@@ -52,7 +52,7 @@ def test_sincos2d_refuses_widths_without_four_equal_parts(width: int) -> None:
         sincos2d(GRID, width)
 
 
-def test_relative_gives_pairs_with_the_same_offset_the_same_number() -> None:
+def test_relative_bias_is_the_same_for_the_same_offset() -> None:
     module = Relative(GRID, 2, 8)
     with torch.no_grad():
         module.table.copy_(torch.arange(35.0 * 2).view(35, 2))  # every offset another number
@@ -63,11 +63,11 @@ def test_relative_gives_pairs_with_the_same_offset_the_same_number() -> None:
         for offset, number in zip(offsets(GRID).reshape(-1, 2).tolist(), bias[head].flatten().tolist(), strict=True):
             numbers[tuple(offset)].add(number)
         assert len(numbers) == 5 * 7
-        assert all(len(found) == 1 for found in numbers.values())
+        assert all(len(outputs) == 1 for outputs in numbers.values())
         assert len(set.union(*numbers.values())) == 35
 
 
-def test_relative_and_quadratic_come_to_nothing_at_zero() -> None:
+def test_relative_and_quadratic_at_zero_have_no_effect() -> None:
     plain = attention()
     for positions, name in ((Relative, "table"), (Quadratic, "sharpness")):
         module = attention(positions)
@@ -100,7 +100,7 @@ def test_quadratic_is_highest_at_its_centre() -> None:
     torch.testing.assert_close(bias[0, 4, 1] - bias[0, 3, 3], torch.tensor(2.0 * 5))  # α times the squared distance
 
 
-def test_rope_is_timms_and_leaves_class_tokens_alone() -> None:
+def test_rope_is_timms_and_skips_prefix_tokens() -> None:
     q = torch.randn(2, 4, 14, 8, generator=torch.Generator().manual_seed(1))
     turned, _, same = Rope(GRID, 4, 8).shift(q, q, q, prefix=2)
     angles = RotaryEmbeddingCat(8, in_pixels=False, feat_shape=list(GRID)).get_embed()
@@ -121,11 +121,11 @@ def test_rope_products_depend_on_the_offset_alone() -> None:
 
 @pytest.mark.parametrize("head_dim", [2, 6, 9])
 def test_rope_refuses_heads_without_pairs_for_rows_and_columns(head_dim: int) -> None:
-    with pytest.raises(UsageError, match=f"the {head_dim} numbers of a head must divide by 4"):
+    with pytest.raises(UsageError, match=f"the {head_dim} features of a head must divide by 4"):
         Rope(GRID, 4, head_dim)
 
 
-def test_a_floater_that_does_not_flow_is_the_network_without_it() -> None:
+def test_a_floater_at_zero_has_no_effect() -> None:
     module, plain = attention(Floater), attention()
     module.load_state_dict(plain.state_dict(), strict=False)
     torch.nn.init.normal_(module.positions.starts)
@@ -137,7 +137,7 @@ def test_a_floater_that_does_not_flow_is_the_network_without_it() -> None:
         torch.testing.assert_close(module.train(training)(vectors()), plain(vectors()), **EXACT)
 
 
-def test_a_floater_without_change_stays_at_its_start() -> None:
+def test_a_floater_without_flow_is_constant() -> None:
     floater = Floater(GRID, 2, 4)
     for weights in floater.flow.parameters():
         torch.nn.init.zeros_(weights)
@@ -154,20 +154,20 @@ def test_a_flow_solves_its_equation() -> None:
             weights.zero_()
         flow.inner[0].weight[:, :2] = torch.eye(2)
         flow.outer[0].weight[:, :2] = 0.5 * torch.eye(2)
-    found = flow.along(0, torch.ones(2, dtype=torch.float64), 20)
+    outputs = flow.along(0, torch.ones(2, dtype=torch.float64), 20)
     expected = (0.05 * torch.arange(20, dtype=torch.float64)).exp()
-    torch.testing.assert_close(found, expected[:, None].expand(20, 2), atol=2e-7, rtol=0)
+    torch.testing.assert_close(outputs, expected[:, None].expand(20, 2), atol=2e-7, rtol=0)
 
 
-def test_a_flow_knows_the_time() -> None:
+def test_a_flow_depends_on_time() -> None:
     """dp/dt = t from p = 0: p = t² / 2, exactly so by Runge and Kutta."""
     flow = Flow(1).double()
     with torch.no_grad():
         for weights in flow.parameters():
             weights.zero_()
         flow.outer[1].weight[:, 1] = 1.0
-    found = flow.along(1, torch.zeros(1, dtype=torch.float64), 9)[:, 0]
-    torch.testing.assert_close(found, (0.1 * torch.arange(9, dtype=torch.float64)).square() / 2, **EXACT)
+    outputs = flow.along(1, torch.zeros(1, dtype=torch.float64), 9)[:, 0]
+    torch.testing.assert_close(outputs, (0.1 * torch.arange(9, dtype=torch.float64)).square() / 2, **EXACT)
 
 
 def test_rows_and_columns_of_a_floater_add_up() -> None:
@@ -179,7 +179,7 @@ def test_rows_and_columns_of_a_floater_add_up() -> None:
     assert steps.abs().max() > 1e-3
 
 
-def test_all_layers_share_one_flow_and_start_for_themselves() -> None:
+def test_layers_share_one_flow_and_have_their_own_starts() -> None:
     network = ViT(patch=2, width=16, depth=3, heads=2, positions="floater").build(3, 8)
     first, second, third = (block.attn.positions for block in network.blocks)
     assert first.flow is second.flow is third.flow
@@ -188,22 +188,22 @@ def test_all_layers_share_one_flow_and_start_for_themselves() -> None:
     assert other.blocks[0].attn.positions.flow is not first.flow
 
 
-def test_a_floater_keeps_its_table_while_it_does_not_learn() -> None:
+def test_a_floater_caches_its_table_in_eval_mode() -> None:
     floater = Floater(GRID, 2, 4)
     torch.nn.init.normal_(floater.starts)
-    assert floater.kept is None
-    kept = floater.eval().kept
-    assert kept is not None
-    torch.testing.assert_close(kept, floater.table())
+    assert floater.cached is None
+    cached = floater.eval().cached
+    assert cached is not None
+    torch.testing.assert_close(cached, floater.table())
     other = Floater(GRID, 2, 4).eval()
     q = torch.zeros(1, 2, 12, 4)
     before = other.shift(q, q, q, 0)[0]
     other.load_state_dict(floater.state_dict())  # other weights, another table
     assert not torch.equal(other.shift(q, q, q, 0)[0], before)
-    torch.testing.assert_close(other.shift(q, q, q, 0)[0][0], kept[0])
+    torch.testing.assert_close(other.shift(q, q, q, 0)[0][0], cached[0])
 
 
-def test_a_floater_learns_on_where_validation_only_set_its_mode_back() -> None:
+def test_a_floater_trains_after_validation_that_set_only_its_mode_back() -> None:
     """Lightning validates in eval mode, and then puts back each module's flag without calling train()."""
     floater = Floater(GRID, 2, 4).train()
     modes = {name: module.training for name, module in floater.named_modules()}

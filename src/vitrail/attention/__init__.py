@@ -1,4 +1,4 @@
-"""Self-attention in all its forms: a registry of names, one file a mechanism."""
+"""Attention mechanisms: a registry of names, one file each."""
 
 from vitrail.attention.additive import Additive
 from vitrail.attention.dilated import Dilated

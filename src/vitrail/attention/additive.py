@@ -21,7 +21,7 @@ class Additive(SelfAttention):
         return {"score"}  # one vector a head
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        # One head after the other: all pairs of all heads at once would fall out of every cache.
+        # Head by head: all pairs of all heads at once would not fit into any cache.
         of_heads = zip(q.unbind(1), k.unbind(1), self.score, strict=True)
         scores = torch.stack([pair_scores(*head) for head in of_heads], dim=1)  # [B, heads, N, N]
         return masked_softmax(added(scores, self.full_bias()), seen)

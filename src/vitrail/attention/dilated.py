@@ -1,4 +1,4 @@
-"""dilated: a window with gaps, which sees as many places from further away."""
+"""dilated: a window with gaps, which reaches further with as many keys."""
 
 from typing import ClassVar
 
@@ -11,9 +11,9 @@ from vitrail.vectors.grid import Grid
 
 
 class Dilated(Window):
-    """softmax over (2 · reach + 1)² places around, `step` apart.
+    """softmax over (2 · reach + 1)² cells around, `step` apart.
 
-    Places that see each other lie on one of step² lattices; on each of those this is a plain window.
+    Cells that see each other are on one of step² lattices; on each lattice this is a plain window.
     """
 
     options: ClassVar[dict[str, int]] = {"reach": 2, "step": 2}
@@ -22,21 +22,21 @@ class Dilated(Window):
         if seen is None:
             seen = q.new_ones(1, 1, 1, k.shape[2], dtype=torch.bool)
         seen = seen.expand(q.shape[0], 1, 1, k.shape[2]).transpose(2, 3).to(q.dtype)
-        seen_there = self.on_lattices(seen, self.prefix).transpose(2, 3) > 0  # places that only fill up are zeros
+        seen_there = self.on_lattices(seen, self.prefix).transpose(2, 3) > 0  # padding is zeros
         keys, values = self.on_lattices(k, self.prefix), self.on_lattices(v, self.prefix)
-        found = super().in_tiles(self.on_lattices(q, 0), keys, values, seen_there, drop)
-        return off_lattices(found, self.grid, self.step)
+        mixed = super().in_tiles(self.on_lattices(q, 0), keys, values, seen_there, drop)
+        return off_lattices(mixed, self.grid, self.step)
 
     def on_lattices(self, x: Tensor, prefix: int) -> Tensor:
-        """[B, heads, prefix + N, d] → [B · step², heads, prefix + places of a lattice, d]"""
-        places = onto_lattices(x[:, :, prefix:], self.grid, self.step)
+        """[B, heads, prefix + N, d] → [B · step², heads, prefix + cells of a lattice, d]"""
+        cells = onto_lattices(x[:, :, prefix:], self.grid, self.step)
         if not prefix:
-            return places
-        return torch.cat([x[:, :, :prefix].repeat_interleave(self.step**2, dim=0), places], dim=2)
+            return cells
+        return torch.cat([x[:, :, :prefix].repeat_interleave(self.step**2, dim=0), cells], dim=2)
 
 
 def onto_lattices(x: Tensor, grid: Grid, step: int) -> Tensor:
-    """Places [B, heads, N, d] → [B · step², heads, places of a lattice, d], filled up with zeros."""
+    """Cells [B, heads, N, d] → [B · step², heads, cells of a lattice, d], padded with zeros."""
     x = F.pad(torch.unflatten(x, 2, grid), (0, 0, 0, -grid[1] % step, 0, -grid[0] % step))
     x = torch.unflatten(torch.unflatten(x, 2, (-1, step)), 4, (-1, step))
     # [B, heads, rows, step, columns, step, d]
@@ -44,7 +44,7 @@ def onto_lattices(x: Tensor, grid: Grid, step: int) -> Tensor:
 
 
 def off_lattices(x: Tensor, grid: Grid, step: int) -> Tensor:
-    """`onto_lattices` undone."""
+    """The inverse of `onto_lattices`."""
     columns = -(-grid[1] // step)
     x = torch.unflatten(torch.unflatten(x, 0, (-1, step, step)), 4, (-1, columns))
     # [B, step, step, heads, rows, columns, d]

@@ -1,4 +1,4 @@
-"""Any 2-D convolution is attention whose heads each look at one offset (1911.03584); here is that attention."""
+"""A 2-D convolution as attention whose heads each attend to one offset (1911.03584)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,18 +8,18 @@ from vitrail.errors import UsageError
 from vitrail.vectors.grid import Grid, places_of
 from vitrail.vectors.positions.quadratic import quadratics
 
-SHARPNESS = 46.0  # e^-46 is below the last digit of float64, and of the scores' own rounding little is left
+SHARPNESS = 46.0  # e^-46 is below the precision of float64, and the rounding of scores stays small
 
 
 class ConvolutionAttention(nn.Module):
-    """One head for each place of the kernel, scores −α ‖δ − Δ‖² alone, values as wide as the image has channels.
+    """One head for each cell of the kernel, scores −α ‖δ − Δ‖² alone, values as wide as the image has channels.
 
-    What the convolution pads the image with are places, too: keys are the padded image. A stride leaves out
-    queries, a dilation moves the heads' offsets Δ apart, and groups mix only channels of their own.
+    Keys are the cells of the padded image. A stride leaves out queries, a dilation spreads the heads' offsets Δ, and
+    groups mix only their own channels.
     """
 
     looks: Tensor  # [heads, 3], factors of (‖δ‖², δ₁, δ₂)
-    middle: Tensor  # [2], of the kernel: δ counts from there
+    middle: Tensor  # [2], of the kernel: the origin of δ
 
     def __init__(self, convolution: nn.Conv2d, sharpness: float = SHARPNESS) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class ConvolutionAttention(nn.Module):
         keys = F.pad(images, (left, right, up, down), self.mode).flatten(2).transpose(1, 2)  # [B, M, in]
         mixed = self.weights(grid) @ keys.unsqueeze(1)  # [B, heads, N, in]
         by_group = torch.unflatten(mixed, 3, (self.groups, -1)), torch.unflatten(self.values, 2, (self.groups, -1))
-        found: Tensor = torch.einsum("bhngi,higo->bngo", *by_group).flatten(2)  # [B, N, out]
+        outputs: Tensor = torch.einsum("bhngi,higo->bngo", *by_group).flatten(2)  # [B, N, out]
         if self.bias is not None:
-            found = found + self.bias
-        return torch.unflatten(found.transpose(1, 2), 2, self.queries(grid))
+            outputs = outputs + self.bias
+        return torch.unflatten(outputs.transpose(1, 2), 2, self.queries(grid))
 
     def weights(self, grid: Grid) -> Tensor:
-        """How much each query looks at each place of the padded image, [heads, N, M]."""
+        """The weight of each cell of the padded image for each query, [heads, N, M]."""
         device = self.looks.device
         around = places_of(self.padded(grid), device) - self.middle
         places = places_of(self.queries(grid), device) * torch.tensor(self.stride, device=device)
@@ -61,7 +61,7 @@ class ConvolutionAttention(nn.Module):
         return grid[0] + up + down, grid[1] + left + right
 
     def queries(self, grid: Grid) -> Grid:
-        """How often the kernel fits."""
+        """Rows and columns of the output."""
         rows, columns = (
             (side - apart * (length - 1) - 1) // step + 1
             for side, apart, length, step in zip(
@@ -72,14 +72,14 @@ class ConvolutionAttention(nn.Module):
 
 
 def conv_to_attention(convolution: nn.Conv2d) -> ConvolutionAttention:
-    """Attention with the same output as this convolution, on images of any size that it takes."""
+    """Attention with the same output as this convolution, on images of any size."""
     if not isinstance(convolution, nn.Conv2d):
         raise UsageError(f"only an nn.Conv2d can be written as attention here, not {type(convolution).__name__}")
     return ConvolutionAttention(convolution)
 
 
 def margin_of(convolution: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
-    """What is padded above and below, and left and right; of an odd number `same` puts the smaller half first."""
+    """The padding above and below, and left and right; `same` puts the smaller half of an odd number first."""
     if convolution.padding == "same":
         sides = zip(convolution.dilation, convolution.kernel_size, strict=True)
         (up, down), (left, right) = (halves(apart * (length - 1)) for apart, length in sides)

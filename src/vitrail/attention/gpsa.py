@@ -1,4 +1,4 @@
-"""gpsa: a gate between looking where and looking for what; it starts as a convolution (ConViT)."""
+"""gpsa: a gate between attention by content and attention by position; it starts as a convolution (ConViT)."""
 
 from math import ceil, sqrt
 from typing import Any
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
 from vitrail.vectors.grid import places_of
 
-BALANCE = 1.0  # before the sigmoid: at the start, positions weigh 0.73
+BALANCE = 1.0  # before the sigmoid: positions weigh 0.73 at the start
 SHARPNESS = 1.0
 
 
 class Gpsa(SelfAttention):
     """(1 − σ(λ)) softmax(q kᵀ / √d) + σ(λ) softmax(v · (δ₁, δ₂, ‖δ‖²)), λ and v learned for each head.
 
-    Vectors that are no places have no offsets: they look for what, and are looked for, by content alone.
+    Prefix tokens have no offsets: they attend, and are attended to, by content alone.
     """
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -26,7 +26,7 @@ class Gpsa(SelfAttention):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Each head looks at another offset of a square around, and values pass as they are."""
+        """Each head attends to another offset of a square, and values are the identity."""
         nn.init.constant_(self.balance, BALANCE)
         with torch.no_grad():
             self.looks.copy_(centred_looks(self.num_heads))
@@ -39,21 +39,21 @@ class Gpsa(SelfAttention):
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
         content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
         p, gate = self.prefix, self.balance.sigmoid()[:, None, None]
-        of_places = content[..., p:, :]
-        where = nn.functional.pad(self.where(among_places(seen, p)), (p, 0)).expand_as(of_places)
-        mixed = (1 - gate) * of_places + gate * where
+        of_cells = content[..., p:, :]
+        position = nn.functional.pad(self.by_position(among_cells(seen, p)), (p, 0)).expand_as(of_cells)
+        mixed = (1 - gate) * of_cells + gate * position
         return mixed if not p else torch.cat([content[..., :p, :], mixed], dim=-2)
 
-    def where(self, seen: Tensor | None) -> Tensor:
-        """How much places look at places for where they are, [heads, places, places]."""
+    def by_position(self, seen: Tensor | None) -> Tensor:
+        """The weights by position, [heads, cells, cells]."""
         places = places_of(self.grid, self.looks.device)
         offsets = (places[None] - places[:, None]).to(self.looks.dtype)
         features = torch.cat([offsets, offsets.square().sum(dim=-1, keepdim=True)], dim=-1)  # [N, N, 3]
         return masked_softmax((features @ self.looks.T).permute(2, 0, 1), seen)
 
 
-def among_places(seen: Tensor | None, prefix: int) -> Tensor | None:
-    """A mask without the vectors that are no places."""
+def among_cells(seen: Tensor | None, prefix: int) -> Tensor | None:
+    """A mask without the prefix tokens."""
     if seen is None or not prefix:
         return seen
     return seen[..., prefix:] if seen.shape[-2] == 1 else seen[..., prefix:, prefix:]

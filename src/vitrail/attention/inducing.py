@@ -1,4 +1,4 @@
-"""inducing: a few learned vectors look at all, and all look at those few (the Set Transformer's ISAB)."""
+"""inducing: a few learned vectors attend to all, and all attend to those few (the Set Transformer's ISAB)."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from vitrail.attention.softmax import sdpa
 
 
 class Inducing(SelfAttention):
-    """softmax twice: inducing points gather from the keys, queries from what the points gathered; N · points."""
+    """softmax twice: inducing points gather from the keys, queries from the points; cost N · points."""
 
     options: ClassVar[dict[str, int]] = {"points": 16}
     scored = False
@@ -18,7 +18,7 @@ class Inducing(SelfAttention):
     def __init__(self, dim: int, num_heads: int = 8, **others: object) -> None:
         super().__init__(dim, num_heads, **others)
         self.points = nn.Parameter(torch.empty(self.num_heads, self.options["points"], self.head_dim))
-        self.gathered = nn.Linear(self.attn_dim, 2 * self.attn_dim)  # keys and values of what was gathered
+        self.gathered = nn.Linear(self.attn_dim, 2 * self.attn_dim)  # keys and values of the points
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -34,13 +34,13 @@ class Inducing(SelfAttention):
     def gather(self, k: Tensor, v: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
         """Keys and values of the points, [B, heads, points, head_dim] each."""
         b = k.shape[0]
-        found = sdpa(self.points.expand(b, -1, -1, -1), k, v, seen, None)  # [B, heads, points, head_dim]
-        both = self.gathered(found.transpose(1, 2).flatten(2))  # [B, points, 2 · D]
+        outputs = sdpa(self.points.expand(b, -1, -1, -1), k, v, seen, None)  # [B, heads, points, head_dim]
+        both = self.gathered(outputs.transpose(1, 2).flatten(2))  # [B, points, 2 · D]
         keys, values = torch.unflatten(both, 2, (2, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
         return keys, values
 
     def weights(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Through the points: what a query takes of a point times what that point took of a vector."""
+        """Through the points: weights of points times weights of vectors."""
         q, k, v = self.heads(x)
         seen = only_keys(seen)
         keys, _ = self.gather(k, v, seen)

@@ -1,4 +1,4 @@
-"""relu: scores below nothing count nothing, the others as they are, divided by how many keys there are."""
+"""relu: negative scores become zero, positive ones are divided by the number of keys."""
 
 from torch import Tensor
 

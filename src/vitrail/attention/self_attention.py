@@ -1,4 +1,4 @@
-"""Self-attention with its middle open: projections and heads are timm's, how values are mixed is each mechanism's."""
+"""The base of all mechanisms: projections and heads are timm's, the mixing of values is each mechanism's."""
 
 from typing import Any, ClassVar
 
@@ -12,15 +12,15 @@ from vitrail.vectors.positions.inside import Positions
 
 
 class SelfAttention(Attention):
-    """timm's Attention, by whose keys weights load, around `mix`.
+    """timm's Attention, with its state-dict keys, around `mix`.
 
-    A mechanism is a subclass; `fitted` makes of it a class for one network, which is what timm asks for.
+    A mechanism is a subclass; `fitted` makes it a class for one network, as timm needs.
     """
 
-    grid: ClassVar[Grid] = (1, 1)  # rows and columns of the vectors that are places
-    prefix: ClassVar[int] = 0  # vectors before them that are no places: class and register tokens
+    grid: ClassVar[Grid] = (1, 1)  # rows and columns
+    prefix: ClassVar[int] = 0  # vectors before those of the grid: class and register tokens
     positions_of: ClassVar[Any] = None  # makes the positions of one layer: (grid, heads, head_dim) → Positions
-    options: ClassVar[dict[str, int]] = {}  # what YAML may set, with what it is otherwise
+    options: ClassVar[dict[str, int]] = {}  # settings in YAML, with their defaults
     scored: ClassVar[bool] = True  # whether pairs have scores, to which positions could be added
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -31,19 +31,19 @@ class SelfAttention(Attention):
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Vectors [B, N, D] → as many; `attn_mask` is true where a query (row) may see a key (column)."""
         if is_causal:
-            raise UsageError("places of an image have no order in time, so attention to them cannot be causal")
+            raise UsageError("the vectors of an image have no order, so attention cannot be causal")
         mixed = self.mix(*self.heads(x), attn_mask)  # [B, heads, N, head_dim]
         return self.merge(mixed)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [B, heads, N, head_dim], as positions change them."""
+        """Queries, keys and values, each [B, heads, N, head_dim], with positions applied."""
         b, n, _ = x.shape
         qkv = self.qkv(x).reshape(b, n, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
         return self.positions.shift(self.q_norm(q), self.k_norm(k), v, self.prefix)
 
     def merge(self, mixed: Tensor) -> Tensor:
-        """What the heads found [B, heads, N, head_dim], side by side and projected: [B, N, D]."""
+        """The outputs of all heads [B, heads, N, head_dim], concatenated and projected: [B, N, D]."""
         x: Tensor = mixed.transpose(1, 2).flatten(2)
         return self.proj_drop(self.proj(self.norm(x)))  # type: ignore[no-any-return]
 
@@ -52,25 +52,25 @@ class SelfAttention(Attention):
         return self.dropped(self.weigh(q, k, seen)) @ v
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        """How much each query takes of each value, [B, heads, N, N]."""
+        """The weight of each value for each query, [B, heads, N, N]."""
         raise NotImplementedError
 
     def weights(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """The same of vectors [B, N, D]: what attention maps show."""
+        """The weights for vectors [B, N, D], as attention maps show them."""
         q, k, _ = self.heads(x)
         return self.weigh(q, k, seen)
 
     def dropped(self, weights: Tensor) -> Tensor:
         return self.attn_drop(weights)  # type: ignore[no-any-return]
 
-    def bias(self, places: Tensor) -> Tensor | None:
-        """What positions add to scores, for offsets [..., 2] between places: [heads, ...]."""
-        return self.positions.bias(places)
+    def bias(self, offsets: Tensor) -> Tensor | None:
+        """The bias of scores by positions, for offsets [..., 2] between cells: [heads, ...]."""
+        return self.positions.bias(offsets)
 
     def full_bias(self) -> Tensor | None:
-        """The same for all pairs of vectors, [heads, N, N]; pairs with a vector that is no place get nothing."""
+        """The same for all pairs of vectors, [heads, N, N]; zero for pairs with a prefix token."""
         if not self.positions.adds_to_scores:
-            return None  # before N² offsets are made for nothing
+            return None
         places = places_of(self.grid, self.qkv.weight.device)
         bias = self.bias(places[None, :] - places[:, None])
         if bias is None or not self.prefix:
@@ -81,7 +81,7 @@ class SelfAttention(Attention):
 def fitted(
     mechanism: type[SelfAttention], grid: Grid, prefix: int, positions_of: Any = None, **options: int
 ) -> type[SelfAttention]:
-    """The mechanism for one network's grid: a class, for timm makes the modules itself."""
+    """The mechanism for one network's grid: a class, since timm makes the instances."""
     settings: dict[str, Any] = {
         "__module__": mechanism.__module__,
         "grid": grid,
@@ -94,7 +94,7 @@ def fitted(
 
 
 def masked_softmax(scores: Tensor, seen: Tensor | None) -> Tensor:
-    """Softmax over what is seen; a row that sees nothing is all zeros, and has no gradient that is no number."""
+    """Softmax over visible keys; a row without any is all zeros, with finite gradients."""
     if seen is None:
         return scores.softmax(dim=-1)
     least = torch.finfo(scores.dtype).min
@@ -106,7 +106,7 @@ def added(scores: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def only_keys(seen: Tensor | None) -> Tensor | None:
-    """The same mask, once it is sure that it says the same for all queries: [..., 1, N]."""
+    """The mask, checked to be the same for all queries: [..., 1, N]."""
     if seen is not None and (seen.ndim < 2 or seen.shape[-2] != 1):
-        raise UsageError("attention that sums keys up for all queries at once can leave out vectors, but no pairs")
+        raise UsageError("attention that sums keys once for all queries can mask vectors, but no pairs")
     return seen

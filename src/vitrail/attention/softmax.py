@@ -1,4 +1,4 @@
-"""softmax: every query sees every key; the attention of the Transformer, here only where positions reach into it."""
+"""softmax: every query sees every key; the attention of the Transformer, here for positions that act inside it."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,7 +7,7 @@ from vitrail.attention.self_attention import SelfAttention, added, masked_softma
 
 
 class Softmax(SelfAttention):
-    """softmax(q kᵀ / √d) v; without positions of its own the network takes timm's class itself instead."""
+    """softmax(q kᵀ / √d) v; without such positions the network uses timm's class."""
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         return sdpa(q, k, v, seen, self.full_bias(), self.attn_drop.p if self.training else 0.0)

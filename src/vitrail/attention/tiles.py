@@ -1,4 +1,4 @@
-"""Tiles with a margin: how windows over a grid are computed without computing what lies outside them."""
+"""Tiles with a margin: how windows over a grid are computed without the scores outside them."""
 
 import torch
 import torch.nn.functional as F
@@ -6,22 +6,22 @@ from torch import Tensor
 
 from vitrail.vectors.grid import Grid
 
-TILE = 8  # queries a side, which share one block of keys: the tile and a margin around it
+TILE = 8  # queries a side, which share one block of keys: the tile and its margin
 
 
 def tiles(grid: Grid) -> Grid:
-    """How many tiles cover the grid."""
+    """The number of tiles that cover the grid, down and across."""
     return -(-grid[0] // TILE), -(-grid[1] // TILE)
 
 
 def pairs_in_tiles(grid: Grid, reach: int) -> int:
-    """How many scores are computed; a whole grid has N²."""
+    """The number of computed scores; without tiles it is N²."""
     down, across = tiles(grid)
     return down * across * TILE**2 * (TILE + 2 * reach) ** 2
 
 
 def cut(x: Tensor, grid: Grid) -> Tensor:
-    """Places [B, heads, N, d] → tiles [B · tiles, heads, TILE², d]; the last ones filled up with zeros."""
+    """Cells [B, heads, N, d] → tiles [B · tiles, heads, TILE², d]; the last ones are padded with zeros."""
     x = F.pad(torch.unflatten(x, 2, grid), (0, 0, 0, -grid[1] % TILE, 0, -grid[0] % TILE))
     x = torch.unflatten(torch.unflatten(x, 2, (-1, TILE)), 4, (-1, TILE))  # [B, heads, down, TILE, across, TILE, d]
     return x.permute(0, 2, 4, 1, 3, 5, 6).flatten(4, 5).flatten(0, 2)
@@ -37,7 +37,7 @@ def blocks(x: Tensor, grid: Grid, margin: int) -> Tensor:
 
 
 def joined(x: Tensor, grid: Grid) -> Tensor:
-    """Tiles [B · tiles, heads, TILE², d] → places [B, heads, N, d]: `cut` undone."""
+    """Tiles [B · tiles, heads, TILE², d] → cells [B, heads, N, d]: the inverse of `cut`."""
     down, across = tiles(grid)
     x = torch.unflatten(torch.unflatten(x, 0, (-1, down, across)), 4, (TILE, TILE))
     # [B, down, across, heads, TILE, TILE, d]
@@ -46,7 +46,7 @@ def joined(x: Tensor, grid: Grid) -> Tensor:
 
 
 def inside(grid: Grid, reach: int) -> Tensor:
-    """Which keys of its block a query of a tile may see, [tiles, TILE², block²]; what only fills up sees all."""
+    """Which keys of its block a query of a tile may see, [tiles, TILE², block²]; padding sees all."""
     real = torch.ones(1, 1, grid[0] * grid[1], 1)
     keys = blocks(real, grid, reach)[:, 0, :, 0] > 0  # [tiles, block²]
     near = block_offsets(reach).abs().amax(dim=-1) <= reach  # [TILE², block²]

@@ -1,4 +1,4 @@
-"""window: each place sees its neighbourhood on the grid and nothing else, and only that is computed."""
+"""window: each cell attends to its neighbourhood on the grid, and only that is computed."""
 
 from typing import Any, ClassVar
 
@@ -13,9 +13,9 @@ from vitrail.vectors.grid import Grid, places_of
 
 
 class Window(SelfAttention):
-    """softmax over the (2 · reach + 1)² places around, at a cost that grows with N.
+    """softmax over the (2 · reach + 1)² cells around, at a cost that grows with N.
 
-    Vectors that are no places see all, and all see them.
+    Prefix tokens see all vectors, and all see them.
     """
 
     options: ClassVar[dict[str, int]] = {"reach": 3}
@@ -32,7 +32,7 @@ class Window(SelfAttention):
 
     @property
     def lattice(self) -> Grid:
-        """The grid that is cut into tiles: every `step`-th place."""
+        """The grid that is cut into tiles: every `step`-th cell."""
         return -(-self.grid[0] // self.step), -(-self.grid[1] // self.step)
 
     def near(self) -> Tensor:
@@ -52,11 +52,11 @@ class Window(SelfAttention):
             return sdpa(q, k, v, allowed, self.full_bias(), drop)
         seen = only_keys(seen)
         p = self.prefix
-        found = self.in_tiles(q[:, :, p:], k, v, seen, drop)
-        return found if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), found], dim=2)
+        cells = self.in_tiles(q[:, :, p:], k, v, seen, drop)
+        return cells if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), cells], dim=2)
 
     def in_tiles(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, drop: float) -> Tensor:
-        """Queries of places, keys and values of all vectors → what the places find, [B, heads, places, head_dim]."""
+        """Queries of cells, keys and values of all vectors → outputs of cells, [B, heads, cells, head_dim]."""
         p, grid, reach = self.prefix, self.lattice, self.reach
         count = tiles(grid)[0] * tiles(grid)[1]
 

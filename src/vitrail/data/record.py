@@ -38,7 +38,7 @@ class Record:
 
     @classmethod
     def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
-        """Of a run with these parts; if it starts from the weights of another run, its test part must be unseen by both."""
+        """Of a run with these parts; if it starts from another run, its test part must be unseen by both."""
         if start is None:
             return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
         if leak := start.leak("test", parts["test"]):

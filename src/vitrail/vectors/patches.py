@@ -35,7 +35,7 @@ def unpatchify(patches: VectorSet, patch: int, stride: int | None = None) -> Ten
 
 
 def grid_of(height: int, width: int, patch: int, stride: int) -> tuple[int, int]:
-    """Rows and columns of patches; an image that the patches do not cover exactly is refused."""
+    """Rows and columns of patches; refuses an image that the patches do not cover exactly."""
     if patch < 1 or stride < 1:
         raise UsageError(f"patch size and stride must be at least 1; they are {patch} and {stride}")
     for side in (height, width):

@@ -1,11 +1,11 @@
-"""Pooling: a set of vectors becomes one; what a mask leaves out has no say."""
+"""Pooling: a set of vectors becomes one; masked vectors are left out."""
 
 import torch
 from torch import Tensor, nn
 
 
 def mean_of(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Vectors [B, N, D], of which those count where the mask [B, N] is true → their mean [B, D]."""
+    """The mean [B, D] of the vectors [B, N, D] where the mask [B, N] is true."""
     if mask is None:
         return x.mean(dim=1)
     counted = mask.unsqueeze(-1).to(x.dtype)
@@ -13,7 +13,7 @@ def mean_of(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def max_of(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The largest of each of the D numbers, [B, D]; zeros where no vector counts."""
+    """The maximum of each of the D features, [B, D]; zeros where all vectors are masked."""
     if mask is None:
         return x.amax(dim=1)
     largest = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min).amax(dim=1)
@@ -21,9 +21,9 @@ def max_of(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 class Attentive(nn.Module):
-    """Self-attentive pooling (2008.01077): each vector says how much it counts, softmax(x w) x.
+    """Self-attentive pooling (2008.01077): a weighted mean, softmax(x w) x.
 
-    With w at zero, as at the start, it is the mean.
+    With w = 0, as initialised, it is the mean.
     """
 
     def __init__(self, width: int) -> None:
@@ -32,14 +32,14 @@ class Attentive(nn.Module):
         nn.init.zeros_(self.score.weight)
 
     def no_weight_decay(self) -> set[str]:
-        return {"score.weight"}  # a single vector, the query that all others are compared with
+        return {"score.weight"}  # a single vector, the query
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Vectors [B, N, D] → one, [B, D]."""
         return (self.shares(x, mask).unsqueeze(-1) * x).sum(dim=1)
 
     def shares(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each vector counts, [B, N]; of each image they sum to 1."""
+        """The weight of each vector, [B, N]; the weights of an image sum to 1."""
         scores: Tensor = self.score(x).squeeze(-1)
         if mask is None:
             return scores.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""A set of vectors: what self-attention takes in, whatever it was before."""
+"""A set of vectors: the input of self-attention."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VectorSet:
-    """N vectors for each of B images; nothing but `positions` tells one place from another."""
+    """N vectors for each of B images; only `positions` holds their order."""
 
     vectors: Tensor  # [B, N, D]
-    mask: Tensor  # [B, N], true where a vector counts
+    mask: Tensor  # [B, N], false where a vector is masked
     positions: Tensor  # [N, 2], row and column on the grid
     grid: tuple[int, int]  # rows and columns, N = rows · columns
 

@@ -1,4 +1,4 @@
-"""Positions: what tells places of a set of vectors apart, since attention does not."""
+"""Positions of vectors on the grid, which attention by itself does not know."""
 
 from vitrail.vectors.positions.floater import Floater, Flow
 from vitrail.vectors.positions.inside import Positions
@@ -7,7 +7,7 @@ from vitrail.vectors.positions.relative import Relative
 from vitrail.vectors.positions.rope import Rope
 from vitrail.vectors.positions.sincos2d import sincos2d
 
-# Positions that act inside attention. Beside them there are none, learned (timm's) and sincos2d, added once.
+# Positions that act inside attention; the others are none, learned (timm's) and sincos2d, added once.
 INSIDE: dict[str, type[Positions]] = {
     "relative": Relative,
     "quadratic": Quadratic,

@@ -1,4 +1,4 @@
-"""floater: positions that flow, the solution of a learned differential equation along rows and along columns."""
+"""floater: positions as the solution of a learned differential equation along rows and along columns."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ STEP = 0.1  # of time between one row or column and the next
 
 
 class Flow(nn.Module):
-    """h(t, p): how positions change on their way, for rows and for columns; one for all layers of a network."""
+    """h(t, p): the derivative of positions, for rows and for columns; shared by all layers of a network."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -19,21 +19,21 @@ class Flow(nn.Module):
         self.outer = nn.ModuleList(nn.Linear(width + 1, width) for _ in range(2))
 
     def no_weight_decay(self) -> set[str]:
-        """All of it: what it computes are positions, and without it they would be the same everywhere."""
+        """All parameters: they make positions differ."""
         return {name for name, _ in self.named_parameters()}
 
-    def along(self, axis: int, start: Tensor, places: int) -> Tensor:
-        """Positions [..., D] of the first place → those of all, [..., places, D], by Runge and Kutta's fourth order."""
-        found, p = [start], start
-        for place in range(places - 1):
-            t = place * STEP
+    def along(self, axis: int, start: Tensor, count: int) -> Tensor:
+        """Position [..., D] of the first row or column → those of all, [..., count, D], by fourth-order Runge–Kutta."""
+        positions, p = [start], start
+        for step in range(count - 1):
+            t = step * STEP
             first = self.change(axis, t, p)
             second = self.change(axis, t + STEP / 2, p + STEP / 2 * first)
             third = self.change(axis, t + STEP / 2, p + STEP / 2 * second)
             fourth = self.change(axis, t + STEP, p + STEP * third)
             p = p + STEP / 6 * (first + 2 * second + 2 * third + fourth)
-            found.append(p)
-        return torch.stack(found, dim=-2)
+            positions.append(p)
+        return torch.stack(positions, dim=-2)
 
     def change(self, axis: int, t: float, p: Tensor) -> Tensor:
         hidden: Tensor = self.inner[axis](F.pad(p, (0, 1), value=t)).relu()
@@ -41,32 +41,32 @@ class Flow(nn.Module):
 
 
 class Floater(Positions):
-    """Biases of queries, keys and values, each with a start of its own in every layer (2003.09229).
+    """Biases of queries, keys and values, each with its own start in every layer (2003.09229).
 
-    What a place gets is that of its row and that of its column. In eval mode the table is kept, for it is constant.
+    A cell gets the sum of those of its row and its column. In eval mode the table is constant, so it is cached.
     """
 
-    kept: Tensor | None
+    cached: Tensor | None
 
     def __init__(self, grid: Grid, heads: int, head_dim: int, flow: Flow | None = None) -> None:
         super().__init__(grid, heads, head_dim)
         self.heads = heads
         self.flow = flow or Flow(heads * head_dim)
         self.starts = nn.Parameter(torch.zeros(2, 3, heads * head_dim))  # rows and columns; queries, keys and values
-        self.register_buffer("kept", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module.forget())  # type: ignore[no-untyped-call]
+        self.register_buffer("cached", None, persistent=False)
+        self.register_load_state_dict_post_hook(lambda module, _: module.clear_cache())  # type: ignore[no-untyped-call]
 
     def no_weight_decay(self) -> set[str]:
         return {"starts"}
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-        # Lightning sets `training` back after validation without calling train(), and then the kept table is stale.
-        table = self.table() if self.training or self.kept is None else self.kept
+        # Lightning sets `training` back after validation without calling train(), and then the cached table is stale.
+        table = self.table() if self.training or self.cached is None else self.cached
         table = F.pad(table, (0, 0, prefix, 0))  # [3, heads, prefix + N, head_dim]
         return q + table[0], k + table[1], v + table[2]
 
     def table(self) -> Tensor:
-        """What is added to queries, keys and values of each place, [3, heads, N, head_dim]."""
+        """The biases of queries, keys and values of each cell, [3, heads, N, head_dim]."""
         rows, columns = self.grid
         of_rows = self.flow.along(0, self.starts[0], rows)  # [3, rows, D]
         of_columns = self.flow.along(1, self.starts[1], columns)
@@ -75,11 +75,11 @@ class Floater(Positions):
 
     def train(self, mode: bool = True) -> "Floater":
         super().train(mode)
-        self.forget()
+        self.clear_cache()
         if not mode:
             with torch.no_grad():
-                self.kept = self.table()
+                self.cached = self.table()
         return self
 
-    def forget(self) -> None:
-        self.kept = None
+    def clear_cache(self) -> None:
+        self.cached = None

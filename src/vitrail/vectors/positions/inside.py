@@ -1,4 +1,4 @@
-"""Positions that act inside every layer of attention; this one does nothing, and others change what they need."""
+"""Positions that act inside every layer of attention; the base class does nothing."""
 
 from torch import Tensor, nn
 
@@ -6,9 +6,9 @@ from vitrail.vectors.grid import Grid
 
 
 class Positions(nn.Module):
-    """What attention asks of positions; vectors before the places (`prefix` of them) have none."""
+    """The interface of positions; the `prefix` vectors before those of the grid have none."""
 
-    adds_to_scores = False  # which only attention that scores pairs can use
+    adds_to_scores = False  # only for attention that scores pairs
     turns = False  # queries and keys
 
     def __init__(self, grid: Grid, heads: int, head_dim: int) -> None:
@@ -16,9 +16,9 @@ class Positions(nn.Module):
         self.grid = grid
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [B, heads, prefix + N, head_dim], each knowing its place."""
+        """Queries, keys and values [B, heads, prefix + N, head_dim], with positions applied."""
         return q, k, v
 
     def bias(self, offsets: Tensor) -> Tensor | None:
-        """What is added to scores, for offsets from query to key in rows and columns, [..., 2] → [heads, ...]."""
+        """The bias of scores, for offsets from query to key in rows and columns, [..., 2] → [heads, ...]."""
         return None

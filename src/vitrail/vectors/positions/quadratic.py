@@ -1,4 +1,4 @@
-"""quadratic: each head looks for its own offset, the further from it the less; what makes attention a convolution."""
+"""quadratic: each head prefers one offset, the bias falling with the square of the distance; as in a convolution."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from vitrail.vectors.positions.inside import Positions
 class Quadratic(Positions):
     """Adds −α ‖δ − Δ‖² to scores, Δ a learned centre of each head and α its learned sharpness (1911.03584).
 
-    Up to a number that is the same for all keys, and so without effect, that is v · (‖δ‖², δ₁, δ₂).
+    Up to a constant over all keys, which has no effect, that is v · (‖δ‖², δ₁, δ₂).
     """
 
     adds_to_scores = True

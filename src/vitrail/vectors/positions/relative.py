@@ -1,4 +1,4 @@
-"""relative: a learned number for every offset between two places and every head, added to their score."""
+"""relative: a learned bias for every offset between two cells and every head, added to their score."""
 
 import torch
 from timm.layers import resize_rel_pos_bias_table, trunc_normal_
@@ -24,14 +24,14 @@ class Relative(Positions):
 
     def bias(self, offsets: Tensor) -> Tensor:
         rows, columns = self.grid
-        # Offsets to keys beyond the edge occur in windows; what they get is masked.
+        # Offsets to keys beyond the edge occur in windows; their scores are masked.
         row = offsets[..., 0].clamp(1 - rows, rows - 1) + rows - 1
         column = offsets[..., 1].clamp(1 - columns, columns - 1) + columns - 1
         return self.table[row * (2 * columns - 1) + column].movedim(-1, 0)
 
 
 def resampled(table: Tensor, old: Grid, new: Grid) -> Tensor:
-    """The table of a grid for another grid."""
+    """The table of one grid interpolated to another."""
     shape = (2 * new[0] - 1) * (2 * new[1] - 1), table.shape[1]
-    found: Tensor = resize_rel_pos_bias_table(table, new_window_size=new, new_bias_shape=shape)
-    return found
+    resized: Tensor = resize_rel_pos_bias_table(table, new_window_size=new, new_bias_shape=shape)
+    return resized

@@ -1,4 +1,4 @@
-"""rope: queries and keys turn with their place, so that their product knows the offset; timm's rotary embedding."""
+"""rope: queries and keys are rotated by their position, so that their product depends on the offset; timm's."""
 
 import torch
 from timm.layers import RotaryEmbeddingCat, apply_rot_embed_cat
@@ -17,14 +17,14 @@ class Rope(Positions):
         super().__init__(grid, heads, head_dim)
         if head_dim % 4:
             raise UsageError(
-                f"rope turns pairs of numbers by row and by column: the {head_dim} numbers of a head must divide by 4"
+                f"rope rotates pairs by row and by column: the {head_dim} features of a head must divide by 4"
             )
-        made = RotaryEmbeddingCat(head_dim, in_pixels=False, feat_shape=list(grid))
-        self.register_buffer("angles", made.get_embed(), persistent=False)
+        embedding = RotaryEmbeddingCat(head_dim, in_pixels=False, feat_shape=list(grid))
+        self.register_buffer("angles", embedding.get_embed(), persistent=False)
 
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-        return self.turned(q, prefix), self.turned(k, prefix), v
+        return self.rotated(q, prefix), self.rotated(k, prefix), v
 
-    def turned(self, x: Tensor, prefix: int) -> Tensor:
-        places = apply_rot_embed_cat(x[:, :, prefix:], self.angles)
-        return places if not prefix else torch.cat([x[:, :, :prefix], places], dim=2)
+    def rotated(self, x: Tensor, prefix: int) -> Tensor:
+        rotated = apply_rot_embed_cat(x[:, :, prefix:], self.angles)
+        return rotated if not prefix else torch.cat([x[:, :, :prefix], rotated], dim=2)

@@ -10,7 +10,7 @@ LONGEST = 10_000.0
 
 
 def sincos2d(grid: Grid, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """One vector a place, [N, width]: sin and cos of row / LONGEST^(2i / d), d = width / 2, then of the column."""
+    """One vector a cell, [N, width]: sin and cos of row / LONGEST^(2i / d), d = width / 2, then of the column."""
     if width % 4:
         raise UsageError(
             f"sincos2d needs sines and cosines for rows and for columns: a width of {width} does not divide by 4"
