@@ -12,7 +12,7 @@ from vitrail.attention import MECHANISMS, SelfAttention
 from vitrail.attention.graph import NO_NEIGHBOUR, table_of
 from vitrail.attention.linear import EPSILON, causal, factored, positive, recurrent
 from vitrail.errors import UsageError
-from vitrail.vectors.grid import places_of
+from vitrail.vectors.grid import cells_of
 
 EXACT = {"atol": 1e-12, "rtol": 0.0}
 Made = Callable[..., SelfAttention]
@@ -88,7 +88,7 @@ def test_relu_weights_do_not_grow_with_the_number_of_vectors(made: Made, vectors
 def test_gpsa_mixes_content_and_position(made: Made, vectors: Vectors) -> None:
     module, x = made("gpsa"), vectors(30)
     q, k, _ = module.heads(x)
-    places = places_of((5, 6)).double()
+    places = cells_of((5, 6)).double()
     offsets = places[None] - places[:, None]
     features = torch.cat([offsets, offsets.square().sum(-1, keepdim=True)], dim=-1)
     where = torch.einsum("ijf,hf->hij", features, module.looks).softmax(dim=-1)
@@ -147,7 +147,7 @@ def test_a_graph_equals_a_mask_of_all_other_pairs(made: Made, vectors: Vectors) 
 
 def test_a_graph_without_corners_touches_by_sides(made: Made, vectors: Vectors) -> None:
     seen = made("graph", neighbours=4).weights(vectors(30))[0, 0] > 0
-    places = places_of((5, 6))
+    places = cells_of((5, 6))
     assert torch.equal(seen, (places[None] - places[:, None]).abs().sum(-1) <= 1)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vitrail.attention import SelfAttention
 from vitrail.models import ViT
-from vitrail.vectors.grid import places_of
+from vitrail.vectors.grid import cells_of
 
 Made = Callable[..., SelfAttention]
 
@@ -26,7 +26,7 @@ def seen_by_the_middle(attention: dict, side: int, depth: int) -> Tensor:
 
 
 def around(side: int) -> Tensor:
-    return (places_of((side, side)) - side // 2).abs()
+    return (cells_of((side, side)) - side // 2).abs()
 
 
 @pytest.mark.parametrize(("reach", "depth", "side"), [(1, 1, 9), (1, 3, 9), (2, 2, 11), (3, 2, 24), (1, 4, 20)])

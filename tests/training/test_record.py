@@ -315,6 +315,6 @@ def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_s
         assert main([*argv, f"--run={third}", f"--model.net.pretrained={start}"]) == 1
         assert capsys.readouterr().err == (
             "vitrail: 1 of 7 test images were trained or validated on by the run (the first: test/cat/seen.png), "
-            "whose weights this one starts from: choose others, or a test part of its own\n"
+            "whose weights this one starts from: choose others, or another test part\n"
         )
         assert not third.exists()

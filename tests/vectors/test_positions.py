@@ -9,7 +9,7 @@ from timm.layers import RotaryEmbeddingCat, apply_rot_embed_cat
 from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.errors import UsageError
 from vitrail.models import ViT
-from vitrail.vectors.grid import places_of
+from vitrail.vectors.grid import cells_of
 from vitrail.vectors.positions import Floater, Flow, Quadratic, Relative, Rope, sincos2d
 from vitrail.vectors.positions.relative import resampled
 
@@ -27,7 +27,7 @@ def attention(positions: object = None, grid: tuple[int, int] = GRID) -> SelfAtt
 
 
 def offsets(grid: tuple[int, int]) -> torch.Tensor:
-    places = places_of(grid)
+    places = cells_of(grid)
     return places[None] - places[:, None]
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitrail.errors import UsageError
-from vitrail.vectors.grid import Grid, places_of
+from vitrail.vectors.grid import Grid, cells_of
 from vitrail.vectors.positions.quadratic import quadratics
 
 SHARPNESS = 46.0  # e^-46 is below the precision of float64, and the rounding of scores stays small
@@ -32,7 +32,7 @@ class ConvolutionAttention(nn.Module):
         self.bias = None if convolution.bias is None else nn.Parameter(convolution.bias.detach().clone())
         apart = torch.tensor(self.dilation)
         self.register_buffer("middle", torch.tensor(kernel) // 2 * apart, persistent=False)
-        centres = places_of((kernel[0], kernel[1])) * apart - self.middle
+        centres = cells_of((kernel[0], kernel[1])) * apart - self.middle
         factors = torch.cat([-torch.ones(len(centres), 1), 2 * centres], dim=1)
         self.register_buffer("looks", (sharpness * factors).to(weight.dtype))
 
@@ -51,9 +51,9 @@ class ConvolutionAttention(nn.Module):
     def weights(self, grid: Grid) -> Tensor:
         """The weight of each cell of the padded image for each query, [heads, N, M]."""
         device = self.looks.device
-        around = places_of(self.padded(grid), device) - self.middle
-        places = places_of(self.queries(grid), device) * torch.tensor(self.stride, device=device)
-        scores = quadratics(around[None] - places[:, None], self.looks.dtype) @ self.looks.T  # [N, M, heads]
+        around = cells_of(self.padded(grid), device) - self.middle
+        cells = cells_of(self.queries(grid), device) * torch.tensor(self.stride, device=device)
+        scores = quadratics(around[None] - cells[:, None], self.looks.dtype) @ self.looks.T  # [N, M, heads]
         return scores.movedim(-1, 0).softmax(dim=-1)
 
     def padded(self, grid: Grid) -> Grid:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
-from vitrail.vectors.grid import places_of
+from vitrail.vectors.grid import cells_of
 
 BALANCE = 1.0  # before the sigmoid: positions weigh 0.73 at the start
 SHARPNESS = 1.0
@@ -46,8 +46,8 @@ class Gpsa(SelfAttention):
 
     def by_position(self, seen: Tensor | None) -> Tensor:
         """The weights by position, [heads, cells, cells]."""
-        places = places_of(self.grid, self.looks.device)
-        offsets = (places[None] - places[:, None]).to(self.looks.dtype)
+        cells = cells_of(self.grid, self.looks.device)
+        offsets = (cells[None] - cells[:, None]).to(self.looks.dtype)
         features = torch.cat([offsets, offsets.square().sum(dim=-1, keepdim=True)], dim=-1)  # [N, N, 3]
         return masked_softmax((features @ self.looks.T).permute(2, 0, 1), seen)
 

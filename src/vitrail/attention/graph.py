@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
-from vitrail.vectors.grid import Grid, places_of
+from vitrail.vectors.grid import Grid, cells_of
 
 NO_NEIGHBOUR = -1  # pads a row of neighbours
 
@@ -70,8 +70,8 @@ class Graph(SelfAttention):
 
     def neighbour_bias(self) -> Tensor | None:
         """The bias of the scores of neighbours by positions, [cells, 1, heads, K]."""
-        places = places_of(self.grid, self.table.device)
-        bias = self.bias(places[self.table.clamp(min=0)] - places[:, None])  # [heads, cells, K]
+        cells = cells_of(self.grid, self.table.device)
+        bias = self.bias(cells[self.table.clamp(min=0)] - cells[:, None])  # [heads, cells, K]
         return bias if bias is None else bias.transpose(0, 1).unsqueeze(1)
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
@@ -87,8 +87,8 @@ def cells_first(x: Tensor) -> Tensor:
 
 def touching(grid: Grid, neighbours: int) -> Tensor:
     """Each cell of a grid with those it touches, [N, neighbours + 1]."""
-    places = places_of(grid)
-    offsets = places[None] - places[:, None]
+    cells = cells_of(grid)
+    offsets = cells[None] - cells[:, None]
     near = offsets.abs().amax(dim=-1) <= 1 if neighbours == 8 else offsets.abs().sum(dim=-1) <= 1
     return table_of(near)
 

@@ -7,7 +7,7 @@ from timm.layers import Attention
 from torch import Tensor, nn
 
 from vitrail.errors import UsageError
-from vitrail.vectors.grid import Grid, places_of
+from vitrail.vectors.grid import Grid, cells_of
 from vitrail.vectors.positions.inside import Positions
 
 
@@ -71,8 +71,8 @@ class SelfAttention(Attention):
         """The same for all pairs of vectors, [heads, N, N]; zero for pairs with a prefix token."""
         if not self.positions.adds_to_scores:
             return None
-        places = places_of(self.grid, self.qkv.weight.device)
-        bias = self.bias(places[None, :] - places[:, None])
+        cells = cells_of(self.grid, self.qkv.weight.device)
+        bias = self.bias(cells[None, :] - cells[:, None])
         if bias is None or not self.prefix:
             return bias
         return nn.functional.pad(bias, (self.prefix, 0, self.prefix, 0))

@@ -9,7 +9,7 @@ from torch import Tensor
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
 from vitrail.attention.tiles import block_offsets, blocks, cut, inside, joined, pairs_in_tiles, tiles
-from vitrail.vectors.grid import Grid, places_of
+from vitrail.vectors.grid import Grid, cells_of
 
 
 class Window(SelfAttention):
@@ -37,8 +37,8 @@ class Window(SelfAttention):
 
     def near(self) -> Tensor:
         """Which pairs of all vectors see each other, [N, N]."""
-        places = places_of(self.grid)
-        near = self.neighbours(places[None] - places[:, None])
+        cells = cells_of(self.grid)
+        near = self.neighbours(cells[None] - cells[:, None])
         return F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
 
     def neighbours(self, offsets: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Record:
         if start is None:
             return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
         if leak := start.leak("test", parts["test"]):
-            raise DataError(f"{leak}, whose weights this one starts from: choose others, or a test part of its own")
+            raise DataError(f"{leak}, whose weights this one starts from: choose others, or another test part")
         return cls({part: sorted_pairs(contents) for part, contents in parts.items()}, start.seen("test"))
 
     def refuse_contradiction(self, here: Mapping[Part, Contents], cause: str) -> None:

@@ -21,8 +21,8 @@ def no_weight_decay(network: nn.Module) -> set[str]:
     timm's optimizers call it on the outermost module alone.
     """
     return {
-        f"{place}.{name}" if place else name
-        for place, module in network.named_modules(remove_duplicate=False)
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in network.named_modules(remove_duplicate=False)
         for name in excluded_by(module)
     }
 

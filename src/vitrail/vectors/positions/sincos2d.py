@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vitrail.errors import UsageError
-from vitrail.vectors.grid import Grid, places_of
+from vitrail.vectors.grid import Grid, cells_of
 
 LONGEST = 10_000.0
 
@@ -17,5 +17,5 @@ def sincos2d(grid: Grid, width: int, dtype: torch.dtype = torch.float32) -> Tens
         )
     i = torch.arange(width // 4, dtype=torch.float64)
     frequencies = LONGEST ** (-i / (width // 4))
-    waves = places_of(grid).double()[:, :, None] * frequencies  # [N, 2, width / 4]
+    waves = cells_of(grid).double()[:, :, None] * frequencies  # [N, 2, width / 4]
     return torch.cat([waves.sin(), waves.cos()], dim=2).flatten(1).to(dtype)
