@@ -225,39 +225,6 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
     assert (block(x)[:, :12] - block(other)[:, :12]).abs().max() > 1e-3
 
 
-def am_softmax(cosines: Tensor, labels: Tensor, s: float, m: float) -> Tensor:
-    """The loss as the paper writes it."""
-    total = torch.zeros((), dtype=cosines.dtype)
-    for row, label in zip(cosines, labels.tolist(), strict=True):
-        right = torch.exp(s * (row[label] - m))
-        others = sum(torch.exp(s * row[j]) for j in range(len(row)) if j != label)
-        total = total - torch.log(right / (right + others))
-    return total / len(labels)
-
-
-def test_cosine_with_its_margin_is_the_papers_loss() -> None:
-    torch.manual_seed(0)
-    head = Cosine(16, 5).double()
-    x, labels = torch.randn(6, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, 0])
-    cosines = torch.stack([F.cosine_similarity(x, w.expand(6, 16)) for w in head.weight], dim=1)
-    torch.testing.assert_close(head(x), 30 * cosines, atol=1e-12, rtol=0)
-    loss = F.cross_entropy(head.with_margin(head(x), labels), labels)
-    torch.testing.assert_close(loss, am_softmax(cosines, labels, 30.0, 0.35), atol=1e-12, rtol=0)
-
-
-def test_a_blend_of_two_classes_shares_the_margin() -> None:
-    head, logits = Cosine(4, 3, scale=10.0, margin=0.2), torch.zeros(1, 3)
-    assert head.with_margin(logits, torch.tensor([[0.25, 0.75, 0.0]])).tolist() == [[-0.5, -1.5, 0.0]]
-    assert head.with_margin(logits, torch.tensor([1])).tolist() == [[0.0, -2.0, 0.0]]
-
-
-def test_cosine_ignores_the_length_of_vectors() -> None:
-    head = Cosine(16, 5)
-    x = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(head(x), head(7 * x))
-    assert torch.equal(head(torch.zeros(1, 16)), torch.zeros(1, 5))
-
-
 @pytest.mark.parametrize(
     ("variant", "reason"),
     [
