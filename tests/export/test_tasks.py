@@ -22,7 +22,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.tasks import TASKS
-from vitrail.tasks.dense.predictions import patch_classes
+from vitrail.tasks.dense.predictions import cell_classes
 from vitrail.tasks.task import TaskName
 
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
@@ -83,7 +83,7 @@ def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
         assert (card.test_accuracy.hits, card.test_accuracy.total) == (right.sum(), 1000)
         assert [measure.name for measure in card.measures] == ["micro-F1", "macro-F1"]
     elif task == "dense":
-        meant = patch_classes(images.labels, answers.logits.shape[1:3], 11)
+        meant = cell_classes(images.labels, answers.logits.shape[1:3], 11)
         assert card.test_accuracy.hits == (answers.logits.argmax(-1) == meant).sum()
         assert card.test_accuracy.total == (meant != 255).sum()
         assert answers.probabilities.shape == (1000, 6, 6, 11)
