@@ -6,9 +6,9 @@ from itertools import islice
 
 import pytest
 
-from vitrail.bench.core.rounds import Typical
+from vitrail.bench.core.rounds import MedianInterval
 from vitrail.bench.serve import attackers
-from vitrail.bench.serve.attack import Attacked
+from vitrail.bench.serve.attack import AttackResult
 from vitrail.bench.serve.attackers import ATTACKERS, Attacker, attack
 from vitrail.bench.serve.table import attack_text
 
@@ -50,7 +50,7 @@ def serve_and_attack(attacker: Attacker, seconds: float, answer: bytes | None) -
 
 
 def test_an_attack_ends_with_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attackers, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(attackers, "MAX_BYTES", 1_000_000)
     sent, received, connections = serve_and_attack(ATTACKERS["header-line"], 3.0, answer=b"")
     assert 1_000_000 <= sent < 1_000_000 + attackers.PIECE
     assert received <= sent
@@ -70,11 +70,11 @@ def test_a_connection_that_is_closed_is_opened_again() -> None:
 
 
 def test_the_table_tells_who_kept_within_bounds() -> None:
-    ratio = Typical(2.5, 1.5, 3.5, 0.9375)
+    ratio = MedianInterval(2.5, 1.5, 3.5, 0.9375)
     found = (
-        Attacked("trailers", 12_000_000, 5.0, 12.5, ratio, 0),
-        Attacked("webp", 451_000_000, 5.0, 12.5, ratio, 3),
-        Attacked("scans", 0, 5.0, 12.5, Typical(3.9, 3.0, 4.1, 0.9375), 0),
+        AttackResult("trailers", 12_000_000, 5.0, 12.5, ratio, 0),
+        AttackResult("webp", 451_000_000, 5.0, 12.5, ratio, 3),
+        AttackResult("scans", 0, 5.0, 12.5, MedianInterval(3.9, 3.0, 4.1, 0.9375), 0),
     )
     assert [each.within_bounds for each in found] == [True, False, False]
     text = attack_text(found)

@@ -16,10 +16,10 @@ from vitrail.attention import MECHANISMS
 from vitrail.bench.attention import measure as module
 from vitrail.bench.attention.cases import PARTS, Case
 from vitrail.bench.attention.measure import LeftOut, measure_part, with_memory
-from vitrail.bench.attention.memory import at_most, highest, peak_bytes
+from vitrail.bench.attention.memory import extrapolated_bytes, peak, peak_bytes
 from vitrail.bench.attention.plan import Plan
 from vitrail.bench.attention.slopes import slope, slopes
-from vitrail.bench.attention.table import as_markdown, figure
+from vitrail.bench.attention.table import figure, markdown_table
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
@@ -36,9 +36,9 @@ def test_slopes_of_powers_are_their_exponents() -> None:
 
 
 def test_the_peak_is_the_most_held_at_once_in_order_of_time() -> None:
-    assert highest([]) == 0
-    assert highest([(3, -50), (1, 100), (2, 20), (4, 60)]) == 130
-    assert at_most(100, 16, 64) == 1600
+    assert peak([]) == 0
+    assert peak([(3, -50), (1, 100), (2, 20), (4, 60)]) == 130
+    assert extrapolated_bytes(100, 16, 64) == 1600
 
 
 def test_memory_of_a_call_holds_at_least_gradients_and_scores() -> None:
@@ -79,9 +79,9 @@ def test_all_sizes_are_measured_and_compared_within_rounds() -> None:
     assert {len(times) for times in measured.rounds.values()} == {5}
     result, growth = measured.result("linear", 16), measured.growth_of("linear")
     assert result is not None
-    assert result.times_as_fast is not None
+    assert result.speedup is not None
     ratios = [a / b for a, b in zip(measured.rounds["softmax 16"], measured.rounds["linear 16"], strict=True)]
-    assert (result.times_as_fast.low, result.times_as_fast.high) == pytest.approx((min(ratios), max(ratios)))
+    assert (result.speedup.low, result.speedup.high) == pytest.approx((min(ratios), max(ratios)))
     by_hand = slopes([4, 16], [measured.rounds["linear 4"], measured.rounds["linear 16"]])
     assert growth.time is not None
     assert growth.time.value == pytest.approx(sorted(by_hand)[2])
@@ -91,7 +91,7 @@ def test_all_sizes_are_measured_and_compared_within_rounds() -> None:
 
 def test_what_may_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = peak_bytes(Case("mix", "additive", 4, 0))
-    monkeypatch.setattr(module, "MOST", 16 * peak - 1)
+    monkeypatch.setattr(module, "MAX_BYTES", 16 * peak - 1)
     first, second = with_memory("mix", "additive", Plan(sides=(4, 8)))
     assert isinstance(first, tuple)
     assert second == LeftOut("additive", 64, 16 * peak)
@@ -100,13 +100,13 @@ def test_what_may_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatc
 def test_without_softmax_nothing_is_compared_with_it() -> None:
     plan = Plan(sides=(4,), mechanisms=("linear",), rounds=5, seconds=0.001)
     measured = measure_part("mix", plan, lambda line: None)
-    assert measured.results[0].times_as_fast is None
+    assert measured.results[0].speedup is None
     assert measured.growth_of("linear").time is None  # one size has no slope
 
 
 def test_numbers_have_three_digits_and_tables_their_bars() -> None:
     assert [figure(number) for number in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
-    assert as_markdown([["", "a"], ["b", "1"]]) == "|  | a |\n| --- | --- |\n| b | 1 |"
+    assert markdown_table([["", "a"], ["b", "1"]]) == "|  | a |\n| --- | --- |\n| b | 1 |"
 
 
 def test_the_whole_command(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_the_whole_command(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = done.stderr.splitlines()
-    assert all(line.startswith(("mix: ", "module: ")) for line in told), told
+    messages = done.stderr.splitlines()
+    assert all(line.startswith(("mix: ", "module: ")) for line in messages), messages
     report = json.loads(output.read_text())
     assert (report["kind"], report["width"], report["heads"]) == ("attention", 192, 3)
     assert [measured["part"] for measured in report["measured"]] == ["mix", "module"]

@@ -99,7 +99,7 @@ def test_same_labels_are_counted_with_and_without_the_narrow_ones() -> None:
 
 def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> None:
     plan = bench.Plan(
-        str(photos), str(model_file), views=12, camera=(320, 240), least_view=20_000, rounds=5, seconds=0.001
+        str(photos), str(model_file), views=12, camera=(320, 240), min_view=20_000, rounds=5, seconds=0.001
     )
     report = bench.measure(plan)
     assert report.rule.size == 8  # the model's, not the plan's
@@ -108,7 +108,7 @@ def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> 
     for name, rate in speed.uploads_per_second.items():
         assert rate == pytest.approx(3 / np.median(speed.rounds[name]))
     ratios = np.divide(speed.rounds[bench.FULL], speed.rounds[bench.OURS])
-    assert speed.times_as_fast.value == pytest.approx(np.median(ratios))
+    assert speed.speedup.value == pytest.approx(np.median(ratios))
     agreement = report.agreement
     assert agreement is not None
     views = list(cut_views(find_photos(photos), 12, 0, 20_000))
@@ -117,7 +117,7 @@ def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> 
     assert agreement.clear.total <= 12
     text = bench.report_text(report)
     assert "3 photos of 320×240 at quality 90" in text
-    assert f"{speed.times_as_fast.value:.2f} [" in text
+    assert f"{speed.speedup.value:.2f} [" in text
     assert f"same label                              {agreement.all} of 12" in text
 
 
@@ -134,7 +134,7 @@ def test_the_two_ways_are_what_they_are_called(photos: Path) -> None:
 
 def test_a_model_of_other_photographs_is_refused(photos: Path, model_file: Path) -> None:
     photo(300, 300, 5).save(photos / "sunset.png")
-    plan = bench.Plan(str(photos), str(model_file), views=3, camera=(64, 48), least_view=20_000, seconds=0.001)
+    plan = bench.Plan(str(photos), str(model_file), views=3, camera=(64, 48), min_view=20_000, seconds=0.001)
     with pytest.raises(UsageError, match="does not know the photographs sunset"):
         bench.measure(plan)
 
@@ -155,7 +155,7 @@ def test_the_command_cuts_views_that_fit_reads_and_measures(
     assert main([*words, "--cut", str(views)]) == UsageError.exit_code
     assert "is there already" in capsys.readouterr().err
 
-    monkeypatch.setattr("vitrail.bench.core.rounds.LEAST_CALLS", 1)
+    monkeypatch.setattr("vitrail.bench.core.rounds.MIN_CALLS", 1)
     monkeypatch.setattr("vitrail.bench.core.rounds.WARM_UP", 0)
     assert main([*words, "--rounds", "5", "--size", "32", "--quality", "80", "--json", str(output)]) == 0
     report = json.loads(output.read_text())
@@ -163,5 +163,5 @@ def test_the_command_cuts_views_that_fit_reads_and_measures(
     assert report["plan"]["quality"] == 80
     assert report["rule"]["size"] == 32
     assert report["agreement"] is None
-    assert report["speed"]["times_as_fast"]["value"] > 1
+    assert report["speed"]["speedup"]["value"] > 1
     assert "canvases of 32, rule squash" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.bench.forms import Fit, Plan, batches, draw, fit_one, parsed, table, to_json
+from vitrail.bench.forms import Fit, Plan, batches, draw, fit_one, parse_form, table, to_json
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
@@ -55,10 +55,10 @@ def test_each_pass_sees_every_image_once():
 
 
 def test_forms_are_read_as_written():
-    assert parsed("relu") == "relu"
-    assert parsed("cosine margin=0.2 scale=20") == {"name": "cosine", "margin": 0.2, "scale": 20}
+    assert parse_form("relu") == "relu"
+    assert parse_form("cosine margin=0.2 scale=20") == {"name": "cosine", "margin": 0.2, "scale": 20}
     with pytest.raises(UsageError, match="is no form"):
-        parsed("window reach")
+        parse_form("window reach")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vitrail.bench.gpu import own_tests
-from vitrail.bench.gpu.plan import MOST_MINUTES, NO_TIME, PARTS, SHARES, Plan, Row
+from vitrail.bench.gpu.plan import MAX_MINUTES, NO_TIME, PARTS, SHARES, Plan, Row
 from vitrail.bench.gpu.run import GRACE, Report, Run
 from vitrail.bench.gpu.steps import Absent, Steps
 from vitrail.bench.gpu.table import line
@@ -39,7 +39,7 @@ TINY = Plan(
 
 def test_a_plan_is_refused_where_it_makes_no_sense() -> None:
     assert sum(SHARES.values()) == pytest.approx(1)
-    for wrong in ({"parts": ("train", "nope")}, {"parts": ()}, {"minutes": 0}, {"minutes": MOST_MINUTES + 1},
+    for wrong in ({"parts": ("train", "nope")}, {"parts": ()}, {"minutes": 0}, {"minutes": MAX_MINUTES + 1},
                   {"minutes": float("nan")}, {"batches": (0,)}):  # fmt: skip
         with pytest.raises(UsageError):
             Plan(**wrong)
@@ -49,15 +49,15 @@ def test_a_plan_is_refused_where_it_makes_no_sense() -> None:
 # A stand-in for the process of a part: it begins the steps that it is not to skip, and does with each as it is told.
 SCRIPT = """
 import json, os, sys, time
-order, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
-deeds = json.loads(sys.argv[1]).get(order["part"], {"it": "measure"})
+job, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
+deeds = json.loads(sys.argv[1]).get(job["part"], {"it": "measure"})
 def send(**event):
     events.write(json.dumps(event) + "\\n")
     events.flush()
 def row(name, status="measured", **figures):
-    send(event="row", row={"part": order["part"], "name": name, "status": status, "figures": figures, "reason": ""})
+    send(event="row", row={"part": job["part"], "name": name, "status": status, "figures": figures, "reason": ""})
 for name, deed in deeds.items():
-    if name in order["skip"]:
+    if name in job["skip"]:
         continue
     send(event="begin", name=name, most=0.4)
     if deed == "crash":
@@ -71,7 +71,7 @@ for name, deed in deeds.items():
     elif deed == "absent":
         row(name, "absent")
     elif deed != "prepare":
-        row(name, seconds=order["seconds"])
+        row(name, seconds=job["seconds"])
     send(event="prepared" if deed == "prepare" else "end", name=name)
 send(event="done")
 """
@@ -90,7 +90,7 @@ def scripted(tmp_path: Path):
     return run
 
 
-def told(report: Report) -> list[tuple[str, str, str, str]]:
+def outcomes(report: Report) -> list[tuple[str, str, str, str]]:
     return [(row.part, row.name, row.status, row.reason) for row in report.rows]
 
 
@@ -98,7 +98,7 @@ def test_every_part_is_measured_in_its_order(scripted) -> None:
     seen: list[Row] = []
     run = scripted({}, on_row=seen.append)
     report = run.measure()
-    assert told(report) == [(part, "it", "measured", "") for part in ("device", *PARTS)]
+    assert outcomes(report) == [(part, "it", "measured", "") for part in ("device", *PARTS)]
     assert tuple(seen) == report.rows
     assert (report.finished, report.failed, report.no_device) == (True, False, None)
 
@@ -106,7 +106,7 @@ def test_every_part_is_measured_in_its_order(scripted) -> None:
 def test_a_step_that_ends_its_process_costs_itself_alone(scripted) -> None:
     steps = {"first": "prepare", "a": "measure", "b": "crash", "c": "segfault", "d": "hang", "e": "fail", "f": "absent"}
     report = scripted({"train": steps}, parts=("train", "serve")).measure()
-    assert told(report)[1:] == [
+    assert outcomes(report)[1:] == [
         ("train", "a", "measured", ""),
         ("train", "b", "failed", "ValueError: out of luck"),
         ("train", "c", "failed", "the process was ended by SIGSEGV"),
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
             now[0] += 3600
 
     report = scripted({"infer": {"a": "measure", "b": "hang"}}, clock=clock, on_row=jump).measure()
-    assert told(report) == [
+    assert outcomes(report) == [
         ("device", "it", "measured", ""),
         ("tests", "it", "measured", ""),
         ("infer", "a", "measured", ""),
@@ -285,10 +285,10 @@ def test_training_is_held_against_the_ceiling(tmp_path: Path) -> None:
 
 
 def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
-    from vitrail.bench.core.rounds import Typical
+    from vitrail.bench.core.rounds import MedianInterval
     from vitrail.bench.gpu import train
 
-    monkeypatch.setattr(train, "typical_seconds", lambda *_: Typical(1e-6, 1e-6, 1e-6, 1.0))
+    monkeypatch.setattr(train, "seconds_per_call", lambda *_: MedianInterval(1e-6, 1e-6, 1e-6, 1.0))
     import torch
 
     assert train.multiply(TINY, torch.float32) == pytest.approx(2 * 32**3 / 1e6)

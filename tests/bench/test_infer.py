@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from vitrail.bench.core.machine import Work, cores_of_others, cpu_name, installed_versions, work_now
-from vitrail.bench.core.peer_processes import EXPORTERS, Exporter, python_of, run_exporter
+from vitrail.bench.core.machine import Work, background_load, cpu_name, cpu_usage, installed_versions
 from vitrail.bench.infer.contenders import Bound, Contender, logit_error, normalise
 from vitrail.bench.infer.measure import OURS, Plan, measure_batches
 from vitrail.bench.infer.network import Batch, seeded_batch, seeded_network
+from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
 from vitrail.errors import ParityError
 from vitrail.images.canvas import InputRule
 from vitrail.models.input import Input
@@ -67,14 +67,14 @@ def test_the_whole_command(compiler: str, tmp_path: Path) -> None:
     assert [each["name"] for each in report["contenders"]] == names
     (measured,) = report["measured"]
     assert measured["rounds"].keys() == set(names)
-    assert measured["cores_of_others"] >= 0
+    assert measured["background_load"] >= 0
     for result in measured["results"]:
         times = measured["rounds"][result["name"]]
         assert len(times) == 5
         assert result["milliseconds"]["value"] == pytest.approx(1000 * np.median(times))
         assert result["images_per_second"] == pytest.approx(1 / np.median(times))
         ratios = np.divide(times, measured["rounds"][OURS])
-        assert result["vitrail_is_times_as_fast"] == pytest.approx(
+        assert result["speedup"] == pytest.approx(
             {"value": np.median(ratios), "low": min(ratios), "high": max(ratios), "coverage": 0.9375}
         )
         assert result["max_logit_error"] < 1e-3
@@ -166,15 +166,15 @@ def test_what_cannot_be_compiled_is_missing_with_its_reason(network: nn.Module) 
 
 def test_an_exporter_that_fails_says_why(tmp_path: Path) -> None:
     timm = EXPORTERS[0]
-    order = {"name": "no_such_network", "size": 32, "classes": 10, "weights": "none"}
-    done = run_exporter(timm, python_of(timm, tmp_path), order, tmp_path)
+    job = {"name": "no_such_network", "size": 32, "classes": 10, "weights": "none"}
+    done = run_exporter(timm, interpreter_of(timm, tmp_path), job, tmp_path)
     assert done.fault is not None
     assert "no_such_network" in done.fault
 
 
 def test_a_peer_runs_in_its_own_environment() -> None:
-    assert python_of(Exporter("x", "x.py", {}), Path("p")) == Path(sys.executable)
-    assert python_of(Exporter("x", "x.py", {}, "export"), Path("p")) == Path("p/export/bin/python")
+    assert interpreter_of(Exporter("x", "x.py", {}), Path("p")) == Path(sys.executable)
+    assert interpreter_of(Exporter("x", "x.py", {}, "export"), Path("p")) == Path("p/export/bin/python")
 
 
 def test_the_processor_is_named_with_what_it_can_do(tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ def test_versions_of_what_is_not_installed_are_left_out() -> None:
 
 
 def test_what_others_held_is_what_was_worked_and_not_by_us(tmp_path: Path) -> None:
-    assert cores_of_others(Work(100, 10, 0), Work(130, 25, 10)) == pytest.approx(1.5)
-    assert cores_of_others(Work(100, 10, 0), Work(110, 20.5, 10)) == 0  # its ticks are coarser than our clock
-    assert cores_of_others(Work(None, 10, 0), Work(None, 25, 10)) is None
+    assert background_load(Work(100, 10, 0), Work(130, 25, 10)) == pytest.approx(1.5)
+    assert background_load(Work(100, 10, 0), Work(110, 20.5, 10)) == 0  # its ticks are coarser than our clock
+    assert background_load(Work(None, 10, 0), Work(None, 25, 10)) is None
     counted = tmp_path / "stat"
     counted.write_text("cpu  100 20 30 9999 999 4 5 6 50 0\ncpu0 1 2 3\n")
-    everybody = work_now(counted).everybody
+    everybody = cpu_usage(counted).everybody
     assert everybody == pytest.approx((100 + 20 + 30 + 4 + 5 + 6) / os.sysconf("SC_CLK_TCK"))

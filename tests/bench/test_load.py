@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from vitrail.bench.serve.calling import ask, message, multipart, run_load, write_messages
-from vitrail.bench.serve.load import Order, arrivals
-from vitrail.bench.serve.samples import statuses
+from vitrail.bench.serve.client import ask, message, multipart, run_load, write_messages
+from vitrail.bench.serve.load import LoadSpec, arrivals
+from vitrail.bench.serve.samples import status_counts
 
 
 class Counting(ThreadingHTTPServer):
@@ -52,14 +52,14 @@ def counting() -> Iterator[Counting]:
         thread.join()
 
 
-def order(server: Counting, folder: Path, paths: list[str], **how) -> Order:
+def spec(server: Counting, folder: Path, paths: list[str], **how) -> LoadSpec:
     messages = write_messages([message(path, "text/plain", path.encode()) for path in paths], folder / "messages")
-    return Order(server.server_port, messages, [os.getpid()], **how)
+    return LoadSpec(server.server_port, messages, [os.getpid()], **how)
 
 
 def test_each_caller_waits_for_its_answer(counting: Counting, tmp_path: Path) -> None:
-    load = run_load(order(counting, tmp_path, ["/good"], callers=3, seconds=0.4))
-    assert statuses(load.samples).keys() == {200}
+    load = run_load(spec(counting, tmp_path, ["/good"], clients=3, seconds=0.4))
+    assert status_counts(load.samples).keys() == {200}
     assert 0 <= len(counting.bodies) - len(load.samples) <= 3  # what was under way at the end
     assert load.server_cpu > 0
     assert all(each.seconds > 0 for each in load.samples)
@@ -68,16 +68,16 @@ def test_each_caller_waits_for_its_answer(counting: Counting, tmp_path: Path) ->
 
 
 def test_messages_are_sent_in_turn_and_failures_are_told_apart(counting: Counting, tmp_path: Path) -> None:
-    load = run_load(order(counting, tmp_path, ["/good", "/full", "/gone"], callers=1, seconds=0.4))
+    load = run_load(spec(counting, tmp_path, ["/good", "/full", "/gone"], clients=1, seconds=0.4))
     assert counting.bodies[:6] == [b"/good", b"/full", b"/gone"] * 2
-    counts = statuses(load.samples)
+    counts = status_counts(load.samples)
     assert counts.keys() == {0, 200, 503}
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_calls_at_drawn_moments_all_come_however_slow_the_answers(counting: Counting, tmp_path: Path) -> None:
     stages = [(50.0, 0.5), (200.0, 0.5)]
-    load = run_load(order(counting, tmp_path, ["/good"], stages=stages, seed=5))
+    load = run_load(spec(counting, tmp_path, ["/good"], stages=stages, seed=5))
     due = list(arrivals(stages, Random(5)))
     assert sorted(each.due for each in load.samples) == due
     assert len(counting.bodies) == len(due)
@@ -85,9 +85,9 @@ def test_calls_at_drawn_moments_all_come_however_slow_the_answers(counting: Coun
 
 def test_nobody_there_is_a_failure_of_each_call(tmp_path: Path) -> None:
     with Counting() as server:
-        nowhere = order(server, tmp_path, ["/good"], stages=[(40.0, 0.5)], seed=1)
+        nowhere = spec(server, tmp_path, ["/good"], stages=[(40.0, 0.5)], seed=1)
     samples = run_load(nowhere).samples
-    assert statuses(samples) == {0: len(list(arrivals([(40.0, 0.5)], Random(1))))}
+    assert status_counts(samples) == {0: len(list(arrivals([(40.0, 0.5)], Random(1))))}
 
 
 def test_arrivals_have_the_rate_of_their_stage() -> None:

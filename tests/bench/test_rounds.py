@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from vitrail.bench.core.rounds import alternate, coverage, one_turn, speed_ratios, typical
+from vitrail.bench.core.rounds import alternate, coverage, median_interval, speedups, time_calls
 
 
 class Clock:
@@ -29,13 +29,13 @@ class Clock:
 
 def test_a_turn_is_the_median_call_after_two_that_warm_up() -> None:
     clock = Clock()
-    assert one_turn(clock.step(9, 9, 1, 2, 6), 3, clock) == 2
+    assert time_calls(clock.step(9, 9, 1, 2, 6), 3, clock) == 2
     assert clock.now == 9 + 9 + 1 + 2 + 6  # three calls at the least, though two filled the time
 
 
 def test_a_turn_goes_on_until_its_time_is_full() -> None:
     clock = Clock()
-    assert one_turn(clock.step(0.25), 2.0, clock) == 0.25
+    assert time_calls(clock.step(0.25), 2.0, clock) == 0.25
     assert clock.now == (2 + 8) * 0.25
 
 
@@ -52,11 +52,11 @@ def test_every_contender_has_one_turn_a_round_in_an_order_that_changes() -> None
 
         return run
 
-    told: list[int] = []
+    started: list[int] = []
     steps = {"a": named("a", 1), "b": named("b", 2), "c": named("c", 4)}
-    times = alternate(steps, rounds=6, seconds=1, seed=0, clock=clock, tell=told.append)
+    times = alternate(steps, rounds=6, seconds=1, seed=0, clock=clock, progress=started.append)
     assert times == {"a": [1] * 6, "b": [2] * 6, "c": [4] * 6}
-    assert told == list(range(6))
+    assert started == list(range(6))
     again: list[str] = turns[:]
     turns.clear()
     alternate(steps, rounds=6, seconds=1, seed=0, clock=clock)
@@ -66,9 +66,9 @@ def test_every_contender_has_one_turn_a_round_in_an_order_that_changes() -> None
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    assert speed_ratios([1, 2, 10], [2, 2, 5]) == [2, 1, 0.5]
+    assert speedups([1, 2, 10], [2, 2, 5]) == [2, 1, 0.5]
     with pytest.raises(ValueError, match="shorter"):
-        speed_ratios([1, 2], [1])
+        speedups([1, 2], [1])
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_how_sure_order_statistics_are(count: int, cut: int, sure: float) -> Non
 
 
 def test_few_numbers_are_bounded_by_the_smallest_and_the_largest() -> None:
-    found = typical([1.3, 1.0, 1.1, 0.9, 1.2])
+    found = median_interval([1.3, 1.0, 1.1, 0.9, 1.2])
     assert (found.value, found.low, found.high) == (1.1, 0.9, 1.3)
     assert found.coverage == pytest.approx(0.9375)
 
 
 def test_more_numbers_give_a_narrower_interval_that_is_still_sure() -> None:
     """Of 15, published tables of the sign test give the 4th and the 12th."""
-    found = typical(range(15, 0, -1))
+    found = median_interval(range(15, 0, -1))
     assert (found.value, found.low, found.high) == (8, 4, 12)
     assert found.coverage == pytest.approx(0.9648, abs=1e-4)
 
 
 def test_one_round_that_was_disturbed_does_not_move_the_median() -> None:
-    assert typical([1.0] * 8 + [40.0]).high == 1.0
+    assert median_interval([1.0] * 8 + [40.0]).high == 1.0

@@ -2,7 +2,7 @@
 
 import math
 
-from vitrail.bench.serve.samples import Sample, due_between, goodput, p, quantile, recovery, statuses
+from vitrail.bench.serve.samples import Sample, due_between, goodput, percentile_ms, quantile, recovery, status_counts
 
 
 def test_a_quantile_is_one_of_the_numbers() -> None:
@@ -15,9 +15,9 @@ def test_a_quantile_is_one_of_the_numbers() -> None:
 
 def test_refusals_do_not_make_the_quantiles_better() -> None:
     samples = [Sample(0, 0.2, 200), Sample(0, 0.001, 503), Sample(0, 0.4, 200), Sample(0, 0.001, 0)]
-    assert p(50, samples) == 200
-    assert p(99, samples) == 400
-    assert statuses(samples) == {0: 1, 200: 2, 503: 1}
+    assert percentile_ms(50, samples) == 200
+    assert percentile_ms(99, samples) == 400
+    assert status_counts(samples) == {0: 1, 200: 2, 503: 1}
 
 
 def test_goodput_counts_answers_that_arrived_in_time_whenever_they_were_due() -> None:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from vitrail.bench.serve.processes import ResourceUsage
 
-from vitrail.bench.serve.entrants import require_same
-from vitrail.bench.serve.family import Held
+from vitrail.bench.serve.contenders import require_same_predictions
 from vitrail.bench.serve.plan import Plan
-from vitrail.bench.serve.servers import PEERS, VITRAIL, environment, of_list, of_object, of_protocol
+from vitrail.bench.serve.servers import PEERS, VITRAIL, environment, parse_list, parse_object, parse_protocol
 from vitrail.bench.serve.soak import flat
 from vitrail.bench.serve.under_load import Turn, result_of
 from vitrail.bench.serve.uploads import COUNT, uploads
@@ -25,30 +25,30 @@ def test_ratios_are_taken_within_a_round() -> None:
     bare = [Turn(400.0 * i, 1.0, None, None, 0, 0.0) for i in range(1, 6)]
     turns = {"vitrail": ours, "peer": theirs, "bare": bare}
     peer = result_of("peer", turns)
-    assert (peer.vitrail_is_times_as_fast.low, peer.vitrail_is_times_as_fast.high) == (2, 2)
-    assert peer.vitrail_takes_times_the_cpu.value == 0.25
-    assert peer.vitrail_takes_times_the_p99 is not None
-    assert peer.vitrail_takes_times_the_p99.value == 2
+    assert (peer.speedup.low, peer.speedup.high) == (2, 2)
+    assert peer.cpu_ratio.value == 0.25
+    assert peer.p99_ratio is not None
+    assert peer.p99_ratio.value == 2
     assert (peer.rate.value, peer.p99_ms, peer.failed) == (150, 6, 15)
     ceiling = result_of("bare", turns)
-    assert ceiling.vitrail_takes_times_the_p99 is None
-    assert ceiling.vitrail_is_times_as_fast.value == 0.25
+    assert ceiling.p99_ratio is None
+    assert ceiling.speedup.value == 0.25
 
 
 def test_only_a_server_that_answers_as_the_file_does_takes_part() -> None:
     expected = {0: 0.7, 1: 0.2, 2: 0.1}
-    require_same("peer", {0: 0.70001, 1: 0.2}, expected)
+    require_same_predictions("peer", {0: 0.70001, 1: 0.2}, expected)
     for wrong in ({0: 0.6, 1: 0.2}, {1: 0.2, 2: 0.1}, {9: 0.7}, {}):
         with pytest.raises(ParityError, match="peer"):
-            require_same("peer", wrong, expected)
+            require_same_predictions("peer", wrong, expected)
 
 
 def test_answers_are_read_in_the_shape_that_each_server_gives_them() -> None:
     labels = [{"label": "a", "index": 3, "probability": 0.75}, {"label": "b", "index": 1, "probability": 0.25}]
     expected = {3: 0.75, 1: 0.25}
-    assert of_object({"model": {}, "predictions": [{"labels": labels}]}) == expected
-    assert of_list([{"labels": labels}]) == expected
-    assert of_protocol({"outputs": [{"data": [json.dumps({"labels": labels})]}]}) == expected
+    assert parse_object({"model": {}, "predictions": [{"labels": labels}]}) == expected
+    assert parse_list([{"labels": labels}]) == expected
+    assert parse_protocol({"outputs": [{"data": [json.dumps({"labels": labels})]}]}) == expected
 
 
 def test_uploads_are_different_images_and_the_same_every_time() -> None:
@@ -71,17 +71,17 @@ def test_peers_are_told_the_model_and_nothing_of_ours(monkeypatch, tmp_path: Pat
 
 
 def test_what_grows_is_not_flat() -> None:
-    def looks(memory=0.0, files=0.0, threads=0.0) -> list[Held]:
+    def looks(memory=0.0, files=0.0, threads=0.0) -> list[ResourceUsage]:
         """Ten looks, each of which holds so much more than the one before."""
         sizes = ((int(1e8 + k * memory), int(40 + k * files), int(9 + k * threads)) for k in range(10))
-        return [Held(*size, processes=2) for size in sizes]
+        return [ResourceUsage(*size, processes=2) for size in sizes]
 
     assert flat(looks())
     assert flat(looks(memory=1e6))  # 4 % from half to half: within what a moment may differ
     assert not flat(looks(memory=4e6))
     assert not flat(looks(files=1))
     assert not flat(looks(threads=1))
-    assert flat([Held(10**9, 400, 90, 2), *looks()[1:]])  # a start is not a leak
+    assert flat([ResourceUsage(10**9, 400, 90, 2), *looks()[1:]])  # a start is not a leak
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_short_run_with_ours_and_the_bare_session_where_nothing_can_train(mode
     assert [each["name"] for each in measured["results"]] == ["bare onnxruntime session", "vitrail"]
     ours = measured["results"][1]
     assert ours["failed"] == 0
-    assert ours["vitrail_is_times_as_fast"] == {"value": 1, "low": 1, "high": 1, "coverage": 0.9375}
+    assert ours["speedup"] == {"value": 1, "low": 1, "high": 1, "coverage": 0.9375}
     assert all(turn["rate"] > 0 and turn["cpu_ms"] > 0 for turn in measured["rounds"]["vitrail"])
     assert report["held"]["vitrail"]["processes"] == 2
     assert report["overload"] is None

@@ -1,19 +1,19 @@
 """The table: every figure in its place."""
 
-from vitrail.bench.core.columns import aligned
 from vitrail.bench.core.machine import Machine
-from vitrail.bench.core.rounds import Typical
+from vitrail.bench.core.rounds import MedianInterval
+from vitrail.bench.core.tables import text_table
 from vitrail.bench.infer.contenders import Absent, GraphFile
 from vitrail.bench.infer.measure import Entrant, Measured, Plan, Report, Result
 from vitrail.bench.infer.table import report_text
 
 
-def result(name: str, milliseconds: float, ratio: Typical) -> Result:
-    return Result(name, Typical(milliseconds, 0, 0, 0.984), 2000 / milliseconds, 1.23e-6, ratio)
+def result(name: str, milliseconds: float, ratio: MedianInterval) -> Result:
+    return Result(name, MedianInterval(milliseconds, 0, 0, 0.984), 2000 / milliseconds, 1.23e-6, ratio)
 
 
 def test_words_stand_in_columns() -> None:
-    assert aligned([("", "speed", "on"), ("ours", "1.5", "a"), ("b", "10.25", "")]) == (
+    assert text_table([("", "speed", "on"), ("ours", "1.5", "a"), ("b", "10.25", "")]) == (
         "      speed  on\nours    1.5  a\nb     10.25"
     )
 
@@ -41,8 +41,8 @@ def test_a_report_says_what_was_measured_on_what_and_who_was_missing() -> None:
                     0.26,
                     0.0142,
                     (
-                        result("vitrail", 10, Typical(1, 1, 1, 0.984)),
-                        result("rival", 20, Typical(2, 1.9, 2.125, 0.984)),
+                        result("vitrail", 10, MedianInterval(1, 1, 1, 0.984)),
+                        result("rival", 20, MedianInterval(2, 1.9, 2.125, 0.984)),
                     ),
                     rounds,
                 ),

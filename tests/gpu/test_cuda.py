@@ -82,7 +82,7 @@ def test_tensorrt_answers_as_the_cpu_does(seeded_file: Path, tmp_path: Path, mon
 def test_the_server_is_ready_on_the_gpu(seeded_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("bentoml")
     from vitrail.bench.gpu.serve import server_on
-    from vitrail.bench.serve.calling import ask
+    from vitrail.bench.serve.client import ask
     from vitrail.bench.serve.servers import started
     from vitrail.bench.serve.uploads import uploads
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitrail.bench.core.rounds import one_turn
+from vitrail.bench.core.rounds import time_calls
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.plots.maps import draw_maps
@@ -52,7 +52,7 @@ class Plan:
     def architecture(self, form: str) -> "ViT":
         from vitrail.models import ViT
 
-        parts: dict[str, Any] = {self.vary: parsed(form)}
+        parts: dict[str, Any] = {self.vary: parse_form(form)}
         return ViT(patch=self.patch, width=self.width, depth=self.depth, heads=self.heads, **parts)
 
     def check(self) -> None:
@@ -78,14 +78,14 @@ class Fit:
     maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test images
 
 
-def run(plan: Plan, workers: int, tell: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
+def run(plan: Plan, workers: int, progress: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
     """All fits, each on one thread; seeds of a form lie apart, so that a busy minute does not hit one form alone."""
     jobs = [(form, seed) for seed in plan.seeds for form in plan.forms]
     found: list[Fit] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done in as_completed([pool.submit(fit_one, plan, form, seed) for form, seed in jobs]):
             found.append(done.result())
-            tell(found[-1])
+            progress(found[-1])
     return sorted(found, key=lambda fit: (plan.forms.index(fit.form), fit.seed))
 
 
@@ -143,7 +143,7 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     )
 
 
-def parsed(form: str) -> Any:
+def parse_form(form: str) -> Any:
     """A name, or a name with settings: "window reach=3" → {"name": "window", "reach": 3}."""
     name, *settings = form.split()
     if not settings:
@@ -190,7 +190,9 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
     session = ort.InferenceSession(
         to_onnx(Graph(network, rule, 1.0).eval()), session_options(1), providers=["CPUExecutionProvider"]
     )
-    return len(images) / one_turn(lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter)
+    return len(images) / time_calls(
+        lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter
+    )
 
 
 def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:

@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 
 from vitrail.bench.attention.cases import PARTS, Case, PartName
-from vitrail.bench.attention.memory import MOST, at_most, peak_bytes
+from vitrail.bench.attention.memory import MAX_BYTES, extrapolated_bytes, peak_bytes
 from vitrail.bench.attention.plan import HEADS, REFERENCE, WIDTH, Plan
 from vitrail.bench.attention.slopes import slope, slopes
-from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.core.rounds import Times, Typical, alternate, speed_ratios, typical
+from vitrail.bench.core.machine import Machine, background_load, cpu_usage, installed_versions, this_machine
+from vitrail.bench.core.rounds import MedianInterval, Times, alternate, median_interval, speedups
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Result:
 
     mechanism: str
     vectors: int
-    milliseconds: Typical
+    milliseconds: MedianInterval
     peak_bytes: int
-    times_as_fast: Typical | None  # as softmax at this size, where that was measured
+    speedup: MedianInterval | None  # as softmax at this size, where that was measured
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Growth:
 
     mechanism: str
     vectors: tuple[int, ...]
-    time: Typical | None
+    time: MedianInterval | None
     memory: float | None
 
 
@@ -52,7 +52,7 @@ class Measured:
     """One part of all mechanisms, with the seconds a call of every round."""
 
     part: PartName
-    cores_of_others: float | None
+    background_load: float | None
     results: tuple[Result, ...]
     growth: tuple[Growth, ...]
     left_out: tuple[LeftOut, ...]
@@ -80,37 +80,37 @@ class Report:
     kind: Literal["attention"] = "attention"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
+def measure(plan: Plan, progress: Progress = lambda line: None) -> Report:
     before = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
-        measured = tuple(measure_part(part, plan, tell) for part in PARTS)
+        measured = tuple(measure_part(part, plan, progress) for part in PARTS)
     finally:
         torch.set_num_threads(before)
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(plan, this_machine(), installed_versions(), date, measured)
 
 
-def measure_part(part: PartName, plan: Plan, tell: Tell) -> Measured:
+def measure_part(part: PartName, plan: Plan, progress: Progress) -> Measured:
     cases: dict[str, tuple[Case, int]] = {}
     left_out: list[LeftOut] = []
     for mechanism in plan.mechanisms:
-        tell(f"{part}: memory of {mechanism}")
+        progress(f"{part}: memory of {mechanism}")
         for found in with_memory(part, mechanism, plan):
             if isinstance(found, LeftOut):
                 left_out.append(found)
             else:
                 cases[key(mechanism, found[0].vectors)] = found
-    begin = work_now()
+    begin = cpu_usage()
     steps = {name: case.step for name, (case, _) in cases.items()}
     times = alternate(
         steps,
         plan.rounds,
         plan.seconds,
         plan.seed,
-        tell=lambda done: tell(f"{part}: round {done + 1} of {plan.rounds}"),
+        progress=lambda done: progress(f"{part}: round {done + 1} of {plan.rounds}"),
     )
-    others = cores_of_others(begin, work_now())
+    others = background_load(begin, cpu_usage())
     results = tuple(result_of(case, peak, times) for case, peak in cases.values())
     growth = tuple(growth_of(mechanism, results, times) for mechanism in plan.mechanisms)
     return Measured(part, others, results, growth, tuple(left_out), times)
@@ -120,8 +120,8 @@ def with_memory(part: PartName, mechanism: str, plan: Plan) -> Iterator[tuple[Ca
     """The sizes that fit into memory, smallest first, each with what it needs there."""
     known: tuple[int, int] | None = None  # bytes, and with how many vectors
     for side in plan.sides:
-        needed = at_most(*known, side * side) if known else 0
-        if needed > MOST:
+        needed = extrapolated_bytes(*known, side * side) if known else 0
+        if needed > MAX_BYTES:
             yield LeftOut(mechanism, side * side, needed)
             continue
         case = Case(part, mechanism, side, plan.seed)
@@ -131,8 +131,8 @@ def with_memory(part: PartName, mechanism: str, plan: Plan) -> Iterator[tuple[Ca
 
 def result_of(case: Case, peak: int, times: Times) -> Result:
     own, softmax = times[key(case.mechanism, case.vectors)], times.get(key(REFERENCE, case.vectors))
-    faster = None if softmax is None else typical(speed_ratios(own, softmax))
-    return Result(case.mechanism, case.vectors, typical(1000 * seconds for seconds in own), peak, faster)
+    faster = None if softmax is None else median_interval(speedups(own, softmax))
+    return Result(case.mechanism, case.vectors, median_interval(1000 * seconds for seconds in own), peak, faster)
 
 
 def growth_of(mechanism: str, results: Sequence[Result], times: Times) -> Growth:
@@ -140,7 +140,7 @@ def growth_of(mechanism: str, results: Sequence[Result], times: Times) -> Growth
     vectors = tuple(each.vectors for each in own)
     if len(vectors) < 2:
         return Growth(mechanism, vectors, None, None)
-    in_time = typical(slopes(vectors, [times[key(mechanism, count)] for count in vectors]))
+    in_time = median_interval(slopes(vectors, [times[key(mechanism, count)] for count in vectors]))
     return Growth(mechanism, vectors, in_time, slope(vectors, [each.peak_bytes for each in own]))
 
 

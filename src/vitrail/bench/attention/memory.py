@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from vitrail.bench.attention.cases import Case
 
-MOST = 2 * 2**30  # bytes; what would need more is left out
+MAX_BYTES = 2 * 2**30  # bytes; what would need more is left out
 
 
 def peak_bytes(case: Case) -> int:
@@ -19,14 +19,14 @@ def peak_bytes(case: Case) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         case.step()
     events = profiler.profiler.kineto_results.events()
-    return highest((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return peak((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
 
 
-def highest(changes: Iterable[tuple[int, int]]) -> int:
+def peak(changes: Iterable[tuple[int, int]]) -> int:
     """The most bytes held at any time; each change is a time and bytes taken (or, below zero, given back)."""
     return max(accumulate((count for _, count in sorted(changes, key=lambda change: change[0])), initial=0))
 
 
-def at_most(peak: int, vectors: int, more: int) -> int:
+def extrapolated_bytes(peak: int, vectors: int, more: int) -> int:
     """What a call with `more` vectors may need, if all that one needs with `vectors` grew with their square."""
     return round(peak * (more / vectors) ** 2)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vitrail.attention import MECHANISMS
 from vitrail.attention.choice import part
-from vitrail.bench.core.rounds import LEAST_ROUNDS
+from vitrail.bench.core.rounds import MIN_ROUNDS
 from vitrail.errors import UsageError
 
 REFERENCE = "softmax"  # with which all others are compared
@@ -26,8 +26,8 @@ class Plan:
     def __post_init__(self) -> None:
         for name in self.mechanisms:
             part("attention", name, MECHANISMS)
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        if self.rounds < MIN_ROUNDS:
+            raise UsageError(f"{self.rounds} rounds say too little: measure at least {MIN_ROUNDS}")
         if not self.sides or min(self.sides) < 1 or len(set(self.sides)) < len(self.sides):
             raise UsageError("grids have sides of at least 1 place, and each is measured once")
         if self.seconds <= 0:

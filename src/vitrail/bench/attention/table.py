@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 
 from vitrail.bench.attention.cases import PARTS, title
 from vitrail.bench.attention.measure import LeftOut, Measured, Report
-from vitrail.bench.attention.memory import MOST
+from vitrail.bench.attention.memory import MAX_BYTES
 from vitrail.bench.attention.plan import REFERENCE
-from vitrail.bench.core.columns import aligned, with_interval
-from vitrail.bench.core.rounds import Typical
+from vitrail.bench.core.rounds import MedianInterval
+from vitrail.bench.core.tables import interval_text, text_table
 
 Rows = Sequence[Sequence[str]]
 
 
 def report_text(report: Report, markdown: bool = False) -> str:
     """Head, a table for each part, and what was left out."""
-    drawn = as_markdown if markdown else aligned
+    drawn = markdown_table if markdown else text_table
     return "\n\n".join([head(report), *(part_text(each, report, drawn) for each in report.measured), foot(report)])
 
 
@@ -31,7 +31,7 @@ def head(report: Report) -> str:
 
 
 def part_text(measured: Measured, report: Report, drawn: Callable[[Rows], str]) -> str:
-    others = measured.cores_of_others
+    others = measured.background_load
     beside = "" if others is None else f", while other programs held {others:.1f} cores"
     parts = [
         f"{measured.part}: {PARTS[measured.part]}{beside}",
@@ -39,12 +39,12 @@ def part_text(measured: Measured, report: Report, drawn: Callable[[Rows], str]) 
         drawn(memory(measured, report)),
     ]
     if measured.left_out:
-        parts.append("\n".join(map(said_of, measured.left_out)))
+        parts.append("\n".join(map(left_out_text, measured.left_out)))
     return "\n\n".join(parts)
 
 
-def said_of(left_out: LeftOut) -> str:
-    needed = f"{left_out.bytes / 2**30:,.1f} GiB, more than {MOST / 2**30:g}"
+def left_out_text(left_out: LeftOut) -> str:
+    needed = f"{left_out.bytes / 2**30:,.1f} GiB, more than {MAX_BYTES / 2**30:g}"
     return f"not measured: {left_out.mechanism} with {left_out.vectors:,} vectors, which might take {needed}"
 
 
@@ -55,7 +55,7 @@ def times(measured: Measured, report: Report) -> Rows:
     table = [["", *(f"ms, N={size}" for size in sizes), "slope of time", f"× as fast as {REFERENCE}, N={largest}"]]
     for mechanism in report.plan.mechanisms:
         found = [measured.result(mechanism, size) for size in sizes]
-        ratio = "1" if mechanism == REFERENCE else interval(found[-1].times_as_fast if found[-1] else None)
+        ratio = "1" if mechanism == REFERENCE else interval(found[-1].speedup if found[-1] else None)
         milliseconds = (figure(each.milliseconds.value) if each else "" for each in found)
         table.append([title(mechanism), *milliseconds, interval(measured.growth_of(mechanism).time), ratio])
     return table
@@ -77,8 +77,8 @@ def sizes_of(report: Report) -> list[int]:
     return [side * side for side in report.plan.sides]
 
 
-def interval(found: Typical | None) -> str:
-    return "" if found is None else with_interval(found)
+def interval(found: MedianInterval | None) -> str:
+    return "" if found is None else interval_text(found)
 
 
 def figure(number: float) -> str:
@@ -86,7 +86,7 @@ def figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
-def as_markdown(table: Rows) -> str:
+def markdown_table(table: Rows) -> str:
     heading, *others = table
     lines = [heading, ["---"] * len(heading), *others]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

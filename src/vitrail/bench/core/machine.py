@@ -38,7 +38,7 @@ class Work:
     wall: float
 
 
-def work_now(statistics: Path = Path("/proc/stat")) -> Work:
+def cpu_usage(statistics: Path = Path("/proc/stat")) -> Work:
     """Counted since the machine started; only differences mean anything."""
     everybody = None  # where there is no Linux, nobody says
     if statistics.is_file():
@@ -47,7 +47,7 @@ def work_now(statistics: Path = Path("/proc/stat")) -> Work:
     return Work(everybody, process_time(), perf_counter())
 
 
-def cores_of_others(begin: Work, end: Work) -> float | None:
+def background_load(begin: Work, end: Work) -> float | None:
     """How many cores other programs held on average: what they hold, a measurement does without."""
     if begin.everybody is None or end.everybody is None:
         return None

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.core.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
-from vitrail.bench.decode.photos import LEAST_VIEW, cut_views, find_photos, from_camera, large_enough
+from vitrail.bench.core.machine import Machine, background_load, cpu_usage, installed_versions, this_machine
+from vitrail.bench.core.rounds import MIN_ROUNDS, MedianInterval, Times, alternate, median_interval, speedups
+from vitrail.bench.decode.photos import MIN_VIEW, cut_views, find_photos, from_camera, large_enough
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, fit
@@ -24,7 +24,7 @@ MARGIN = 0.02  # of the two most probable labels; below it, either is as good as
 BATCH = 32
 PACKAGES = ("vitrail", "pillow", "numpy", "onnxruntime", "onnxruntime-gpu")
 Canvas = NDArray[np.uint8]
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Plan:
     size: int = 224
     quality: int = 90
     camera: tuple[int, int] = (4000, 3000)
-    least_view: int = LEAST_VIEW
+    min_view: int = MIN_VIEW
     rounds: int = 7
     seconds: float = 0.4
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        if self.rounds < MIN_ROUNDS:
+            raise UsageError(f"{self.rounds} rounds say too little: measure at least {MIN_ROUNDS}")
         if self.views < 1:
             raise UsageError("at least 1 view is compared")
         if not 1 <= self.quality <= 95:
@@ -60,9 +60,9 @@ class Speed:
     photos: int
     megabytes: float
     uploads_per_second: dict[str, float]
-    times_as_fast: Typical
+    speedup: MedianInterval
     max_grey_levels: int  # by which the two ways differ anywhere
-    cores_of_others: float | None
+    background_load: float | None
     rounds: Times  # seconds of a core for all photos
 
 
@@ -93,7 +93,7 @@ class Report:
     kind: Literal["decode"] = "decode"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
+def measure(plan: Plan, progress: Progress = lambda line: None) -> Report:
     """Speed on photos as a camera stores them; with a model, also how its answers agree on views cut from them."""
     photos = find_photos(plan.photos)
     classifier = Classifier(plan.model, "cpu") if plan.model else None
@@ -101,8 +101,8 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
     return Report(
         plan=plan,
         rule=rule,
-        speed=measure_speed(plan, photos, rule, tell),
-        agreement=compare(plan, large_enough(photos, plan.least_view), classifier, tell) if classifier else None,
+        speed=measure_speed(plan, photos, rule, progress),
+        agreement=compare(plan, large_enough(photos, plan.min_view), classifier, progress) if classifier else None,
         machine=this_machine(),
         versions=installed_versions(PACKAGES),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,12 +116,12 @@ def decode_all(data: bytes, rule: InputRule) -> Canvas:
 WAYS = {OURS: fit, FULL: decode_all}
 
 
-def measure_speed(plan: Plan, photos: list[Path], rule: InputRule, tell: Tell) -> Speed:
-    tell(f"{len(photos)} photos, stored as {plan.camera[0]}×{plan.camera[1]}")
+def measure_speed(plan: Plan, photos: list[Path], rule: InputRule, progress: Progress) -> Speed:
+    progress(f"{len(photos)} photos, stored as {plan.camera[0]}×{plan.camera[1]}")
     uploads = [from_camera(photo, *plan.camera, plan.quality) for photo in photos]
     levels = max(int(np.abs(fit(data, rule).astype(int) - decode_all(data, rule)).max()) for data in uploads)
     steps = {name: lambda way=way: [way(data, rule) for data in uploads] for name, way in WAYS.items()}
-    begin = work_now()
+    begin = cpu_usage()
     # One thread does it all, so the seconds of its core count, whoever else holds it in between.
     rounds = alternate(
         steps,
@@ -129,20 +129,20 @@ def measure_speed(plan: Plan, photos: list[Path], rule: InputRule, tell: Tell) -
         plan.seconds,
         plan.seed,
         clock=process_time,
-        tell=lambda done: tell(f"speed: round {done + 1} of {plan.rounds}"),
+        progress=lambda done: progress(f"speed: round {done + 1} of {plan.rounds}"),
     )
     return Speed(
         photos=len(uploads),
         megabytes=sum(map(len, uploads)) / 1e6,
-        uploads_per_second={name: len(uploads) / typical(seconds).value for name, seconds in rounds.items()},
-        times_as_fast=typical(speed_ratios(rounds[OURS], rounds[FULL])),
+        uploads_per_second={name: len(uploads) / median_interval(seconds).value for name, seconds in rounds.items()},
+        speedup=median_interval(speedups(rounds[OURS], rounds[FULL])),
         max_grey_levels=levels,
-        cores_of_others=cores_of_others(begin, work_now()),
+        background_load=background_load(begin, cpu_usage()),
         rounds=rounds,
     )
 
 
-def compare(plan: Plan, photos: list[Path], classifier: Classifier, tell: Tell) -> Agreement:
+def compare(plan: Plan, photos: list[Path], classifier: Classifier, progress: Progress) -> Agreement:
     """The same views both ways, before the same model."""
     names = classifier.card.classes
     unknown = [photo.stem for photo in photos if photo.stem not in names]
@@ -152,9 +152,9 @@ def compare(plan: Plan, photos: list[Path], classifier: Classifier, tell: Tell) 
             "fit one on views that `vitrail bench decode --cut` has cut"
         )
     ours, full, labels, pixels = [], [], [], []
-    for done, view in enumerate(cut_views(photos, plan.views, plan.seed, plan.least_view)):
+    for done, view in enumerate(cut_views(photos, plan.views, plan.seed, plan.min_view)):
         if done % 100 == 0:
-            tell(f"views: {done} of {plan.views}")
+            progress(f"views: {done} of {plan.views}")
         ours.append(fit(view.jpeg, classifier.card.input))
         full.append(decode_all(view.jpeg, classifier.card.input))
         labels.append(names.index(view.photo))
@@ -212,7 +212,7 @@ def head(report: Report) -> str:
 
 
 def speed_text(plan: Plan, speed: Speed) -> str:
-    ratio, others = speed.times_as_fast, speed.cores_of_others
+    ratio, others = speed.speedup, speed.background_load
     beside = "" if others is None else f", while other programs held {others:.1f} cores"
     rates = "\n".join(
         f"  {name:<24}{rate:7.1f} uploads/s {1000 / rate:8.1f} ms each"

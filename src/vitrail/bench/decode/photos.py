@@ -12,7 +12,7 @@ from PIL import Image
 from vitrail.errors import DataError
 from vitrail.images.decode import EXTENSIONS, decode
 
-LEAST_VIEW = 2_000_000  # pixels
+MIN_VIEW = 2_000_000  # pixels
 QUALITIES = (75, 95)
 SUBSAMPLINGS = (0, 2)  # colours stored for each pixel, or for four at once
 
@@ -38,7 +38,7 @@ def find_photos(folder: str | Path) -> list[Path]:
     return found
 
 
-def large_enough(photos: list[Path], least: int = LEAST_VIEW) -> list[Path]:
+def large_enough(photos: list[Path], least: int = MIN_VIEW) -> list[Path]:
     """Those from which a view can be cut; at least two, or there is nothing to tell apart."""
     kept = [photo for photo in photos if pixels_of(photo) >= least]
     if len(kept) < 2:
@@ -63,7 +63,7 @@ def from_camera(photo: Path, width: int, height: int, quality: int) -> bytes:
     return as_jpeg(image.resize((width, height), Image.Resampling.LANCZOS), quality)
 
 
-def cut_views(photos: list[Path], count: int, seed: int, least: int = LEAST_VIEW) -> Iterator[View]:
+def cut_views(photos: list[Path], count: int, seed: int, least: int = MIN_VIEW) -> Iterator[View]:
     """`count` views, as many of each photograph as of any other: place, shape and how it is stored are drawn."""
     shares = [count // len(photos) + (place < count % len(photos)) for place in range(len(photos))]
     for place, (photo, share) in enumerate(zip(photos, shares, strict=True)):
@@ -78,11 +78,11 @@ def cut_views(photos: list[Path], count: int, seed: int, least: int = LEAST_VIEW
 
 def draw_view(sides: tuple[int, int], random: np.random.Generator, least: int) -> tuple[int, int, int, int]:
     """Left, top, width and height of a part of at least so many pixels: all sizes, then shapes, then places alike."""
-    widest, highest = sides
-    pixels = int(random.integers(least, widest * highest, endpoint=True))
-    width = int(random.integers(ceil(pixels / highest), widest, endpoint=True))
+    widest, peak = sides
+    pixels = int(random.integers(least, widest * peak, endpoint=True))
+    width = int(random.integers(ceil(pixels / peak), widest, endpoint=True))
     height = ceil(pixels / width)
-    return int(random.integers(widest - width + 1)), int(random.integers(highest - height + 1)), width, height
+    return int(random.integers(widest - width + 1)), int(random.integers(peak - height + 1)), width, height
 
 
 def write_views(views: Iterator[View], folder: Path) -> int:

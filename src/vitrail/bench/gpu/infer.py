@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.bench.core.rounds import LEAST_ROUNDS, alternate, speed_ratios, typical
+from vitrail.bench.core.rounds import MIN_ROUNDS, alternate, median_interval, speedups
 from vitrail.bench.gpu.plan import Figures, Plan
 from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Steps
@@ -35,7 +35,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Field:
+class Setup:
     """What all contenders are made from and compared with."""
 
     plan: Plan
@@ -49,9 +49,9 @@ class Field:
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
     """Prepare each contender in turn; those that succeed then take turns at each batch size."""
-    field = Field(plan, folder, *network_and_rule(plan))
-    batches = field.batches()
-    expected = {size: expected_logits(field.network, batch) for size, batch in batches.items()}
+    setup = Setup(plan, folder, *network_and_rule(plan))
+    batches = setup.batches()
+    expected = {size: expected_logits(setup.network, batch) for size, batch in batches.items()}
     ready: dict[str, Ready] = {}
 
     def prepare(name: str, make: Callable[[], Contender]) -> None:
@@ -61,23 +61,23 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
         error = {size: logit_error(contender, bound[size], expected[size]) for size in batches}
         ready[name] = Ready(bound, error, used_gib(plan.device) - before)
 
-    for name, make, most in contenders(field):
+    for name, make, most in contenders(setup):
         steps.attempt(name, partial(prepare, name, make), least=10, most=most, prepares=True)
     for size in plan.batches:
         steps.attempt(f"batch {size}", partial(measure_batch, plan, steps, size, ready), least=10, most=120)
 
 
-def contenders(field: Field) -> list[tuple[str, Callable[[], Contender], float]]:
+def contenders(setup: Setup) -> list[tuple[str, Callable[[], Contender], float]]:
     """Each with the seconds that its preparation may take; torch first, since it needs no file."""
-    plan = field.plan
+    plan = setup.plan
     torchs: list[tuple[str, bool]] = [("torch, eager, bf16", False), *([(BASE, True)] if plan.compiled else [])]
     files = [(provider, half) for provider in plan.providers for half in (False, True)]
     return [
         *(
-            (name, partial(torch_contender, name, field, compiled), 150.0 if compiled else 60.0)
+            (name, partial(torch_contender, name, setup, compiled), 150.0 if compiled else 60.0)
             for name, compiled in torchs
         ),
-        *((file_name(*each), partial(file_contender, field, *each), 150.0) for each in files),
+        *((file_name(*each), partial(file_contender, setup, *each), 150.0) for each in files),
     ]
 
 
@@ -85,9 +85,9 @@ def file_name(provider: Provider, half: bool) -> str:
     return f"vitrail, {NAMES[provider]}, {'fp16' if half else 'fp32'}"
 
 
-def torch_contender(name: str, field: Field, compiled: bool) -> Contender:
-    device = field.plan.device
-    network: Any = deepcopy(field.network).to(device, torch.bfloat16)
+def torch_contender(name: str, setup: Setup, compiled: bool) -> Contender:
+    device = setup.plan.device
+    network: Any = deepcopy(setup.network).to(device, torch.bfloat16)
     if compiled:
         network = torch.compile(network, dynamic=False)
 
@@ -106,10 +106,10 @@ def torch_contender(name: str, field: Field, compiled: bool) -> Contender:
     return Contender(name, PIXELS, bind, None, BF16)
 
 
-def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
+def file_contender(setup: Setup, provider: Provider, half: bool) -> Contender:
     """The file as the server has it, fp16 converted from it; inputs and outputs stay on the device."""
     require_provider(provider)
-    path = model_file(field.plan, field.folder)
+    path = model_file(setup.plan, setup.folder)
     if half:
         path = half_file(path)
     name, threads = file_name(provider, half), usable_cores()
@@ -122,8 +122,8 @@ def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
         return Contender(name, ours.takes, ours.bind, file, bound)
     from vitrail.bench.infer.cuda import our_file_on_gpu
 
-    told = tensorrt_told(field, path, half) if provider == "tensorrt" else None
-    return our_file_on_gpu(name, path, threads, file, bound, provider, told)
+    provider_options = engine_options(setup, path, half) if provider == "tensorrt" else None
+    return our_file_on_gpu(name, path, threads, file, bound, provider, provider_options)
 
 
 def half_file(path: Path) -> Path:
@@ -135,15 +135,15 @@ def half_file(path: Path) -> Path:
     return half
 
 
-def tensorrt_told(field: Field, path: Path, half: bool) -> dict[str, str]:
+def engine_options(setup: Setup, path: Path, half: bool) -> dict[str, str]:
     """As in the server, but for the largest batch of this run, and with its engines in this run's folder."""
     from vitrail.model_file.seal import sealed_digest
     from vitrail.runtime.tensorrt import shape, tensorrt_options
 
-    largest = shape(max(field.plan.batches), field.plan.size)
-    engines = field.folder / f"engines-{path.stem}"
+    largest = shape(max(setup.plan.batches), setup.plan.size)
+    engines = setup.folder / f"engines-{path.stem}"
     engines.mkdir(exist_ok=True)
-    return tensorrt_options(sealed_digest(path), field.plan.size, half) | {
+    return tensorrt_options(sealed_digest(path), setup.plan.size, half) | {
         "trt_engine_cache_path": str(engines),
         "trt_timing_cache_path": str(engines),
         "trt_profile_opt_shapes": largest,
@@ -153,10 +153,10 @@ def tensorrt_told(field: Field, path: Path, half: bool) -> dict[str, str]:
 
 def measure_batch(plan: Plan, steps: Steps, size: int, ready: dict[str, Ready]) -> None:
     """A row a contender: medians over the rounds, and how many times as fast as torch.compile within each."""
-    rounds = max(plan.rounds, LEAST_ROUNDS)
+    rounds = max(plan.rounds, MIN_ROUNDS)
     times = alternate({name: each.bound[size].step for name, each in ready.items()}, rounds, plan.seconds, plan.seed)
     for name, each in ready.items():
-        taken = typical(times[name])
+        taken = median_interval(times[name])
         figures: Figures = {
             "images_per_second": size / taken.value,
             "ms": 1000 * taken.value,
@@ -166,5 +166,5 @@ def measure_batch(plan: Plan, steps: Steps, size: int, ready: dict[str, Ready]) 
             "held_gib": each.gib,
         }
         if BASE in times and name != BASE:
-            figures["times_torch_compile"] = typical(speed_ratios(times[name], times[BASE])).value
+            figures["times_torch_compile"] = median_interval(speedups(times[name], times[BASE])).value
         steps.row(f"{name}, batch {size}", "measured", figures)

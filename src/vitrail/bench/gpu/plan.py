@@ -10,7 +10,7 @@ from vitrail.runtime.providers import Provider
 SHARES = {"tests": 0.25, "infer": 0.3, "train": 0.25, "serve": 0.2}
 PARTS = tuple(SHARES)
 MINUTES = 9.0
-MOST_MINUTES = 25.0
+MAX_MINUTES = 25.0
 PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt")
 Device = Literal["cuda", "cpu"]
 
@@ -39,8 +39,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.parts or not set(self.parts) <= set(PARTS):
             raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
-        if not 0 < self.minutes <= MOST_MINUTES:
-            raise UsageError(f"a run takes more than 0 and at most {MOST_MINUTES:g} minutes, not {self.minutes:g}")
+        if not 0 < self.minutes <= MAX_MINUTES:
+            raise UsageError(f"a run takes more than 0 and at most {MAX_MINUTES:g} minutes, not {self.minutes:g}")
         if min((*self.batches, self.train_batch, *self.connections, self.size)) < 1:
             raise UsageError("sizes, batches and connections are at least 1")
 

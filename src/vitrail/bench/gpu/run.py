@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from vitrail.bench.core.machine import PACKAGES, Machine, installed_versions, this_machine
 from vitrail.bench.gpu.plan import NO_TIME, SHARES, Plan, Row, Status
-from vitrail.bench.serve.family import family
+from vitrail.bench.serve.processes import process_tree
 
 START = 90.0  # seconds that a part may take to import and prepare before its first step, and between two
 GRACE = 10.0  # seconds that a process which is told to end gets for ending its servers
@@ -119,8 +119,8 @@ class Run:
             skip.add(ended.step)
         self.add(Row(part, part, "not run", {}, NO_TIME))
 
-    def run_once(self, part: str, folder: Path, end: float, skip: set[str]) -> "Ended":
-        order = {
+    def run_once(self, part: str, folder: Path, end: float, skip: set[str]) -> "PartOutcome":
+        job = {
             "part": part,
             "plan": asdict(self.plan),
             "skip": sorted(skip),
@@ -130,16 +130,16 @@ class Run:
         log = folder / f"{part}.log"
         step: str | None = None
         most = left = START
-        with part_process(self.command, order, log) as running:
+        with part_process(self.command, job, log) as running:
             while True:
                 begun = self.clock()
                 event = running.next_event(max(0.0, min(left, end - begun)))
                 if event is None:
                     if running.ended:
-                        return Ended(False, step, "failed", running.reason())
+                        return PartOutcome(False, step, "failed", running.reason())
                     if self.clock() >= end:
-                        return Ended(False, step, "not run", NO_TIME)
-                    return Ended(False, step, "failed", f"took longer than {most:g} s")
+                        return PartOutcome(False, step, "not run", NO_TIME)
+                    return PartOutcome(False, step, "failed", f"took longer than {most:g} s")
                 left -= self.clock() - begun  # rows of a step do not give it more time
                 kind = event["event"]
                 if kind == "row":
@@ -148,7 +148,7 @@ class Run:
                     step, most = event["name"], event["most"]
                     left = most
                 elif kind == "done":
-                    return Ended(True)
+                    return PartOutcome(True)
                 else:
                     if kind == "end":
                         skip.add(event["name"])
@@ -157,7 +157,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Ended:
+class PartOutcome:
     """How a process of a part ended; `step` is the one that it was at."""
 
     finished: bool
@@ -203,7 +203,7 @@ class Running:
 
     def stop(self) -> None:
         """Tell it to end its servers and itself; what is then still there is killed."""
-        members = family(self.process.pid) if self.process.poll() is None else []
+        members = process_tree(self.process.pid) if self.process.poll() is None else []
         if members:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -215,7 +215,7 @@ class Running:
 
 
 @contextmanager
-def part_process(command: Sequence[str], order: dict[str, Any], log: Path) -> Iterator[Running]:
+def part_process(command: Sequence[str], job: dict[str, Any], log: Path) -> Iterator[Running]:
     """The process; its events through a pipe of their own, for libraries write to stdout as they like."""
     reading, writing = os.pipe()
     with log.open("wb") as output, os.fdopen(reading, "rb"):
@@ -232,7 +232,7 @@ def part_process(command: Sequence[str], order: dict[str, Any], log: Path) -> It
         try:
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # it ended at once: the events say so
-                process.stdin.write(json.dumps(order).encode())
+                process.stdin.write(json.dumps(job).encode())
                 process.stdin.close()
             yield running
         finally:

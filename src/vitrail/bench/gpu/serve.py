@@ -14,7 +14,7 @@ from vitrail.bench.gpu.timing import used_gib
 from vitrail.runtime.providers import Provider
 
 if TYPE_CHECKING:
-    from vitrail.bench.serve.entrants import Entrant
+    from vitrail.bench.serve.contenders import Entrant
     from vitrail.bench.serve.servers import Server
 
 START_SECONDS = 150  # for a server to be ready: an engine of TensorRT is built meanwhile
@@ -37,16 +37,16 @@ def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> No
         if find_spec(package) is None:
             raise Absent(f"{package} is not installed: pip install 'vitrail[serve]'")
     require_provider(provider)
-    from vitrail.bench.serve.entrants import Field, entered_one, expected_predictions
+    from vitrail.bench.serve.contenders import Setup, expected_predictions, running_contender
     from vitrail.bench.serve.uploads import uploads
 
     model = model_file(plan, folder)
-    field = Field(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
+    setup = Setup(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
     before = used_gib(plan.device)
-    with entered_one(server_on(provider), field, expected_predictions(field)) as entrant:
-        steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": entrant.running.seconds_to_ready})
+    with running_contender(server_on(provider), setup, expected_predictions(setup)) as contender:
+        steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": contender.running.seconds_to_ready})
         for connections in plan.connections:
-            figures = load(plan, entrant, connections) | {"held_gib": used_gib(plan.device) - before}
+            figures = load(plan, contender, connections) | {"held_gib": used_gib(plan.device) - before}
             steps.row(f"{NAMES[provider]}, {connections} connections", "measured", figures)
 
 
@@ -57,10 +57,10 @@ def server_on(provider: Provider) -> "Server":
     return replace(VITRAIL, command=command)
 
 
-def load(plan: Plan, entrant: "Entrant", connections: int) -> Figures:
+def load(plan: Plan, contender: "Entrant", connections: int) -> Figures:
     from vitrail.bench.serve.under_load import turn
 
-    done = turn(entrant, connections, plan.load_seconds)
+    done = turn(contender, connections, plan.load_seconds)
     return {
         "requests_per_second": done.rate,
         "p50_ms": done.p50_ms or 0.0,

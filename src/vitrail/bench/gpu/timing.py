@@ -6,20 +6,20 @@ from typing import Any
 
 import torch
 
-from vitrail.bench.core.rounds import Typical, typical
+from vitrail.bench.core.rounds import MedianInterval, median_interval
 from vitrail.bench.gpu.plan import Device
 
 WARM_UP = 3
 GIB = 2**30
 
 
-def typical_seconds(step: Callable[[], Any], device: Device, turns: int, seconds: float) -> Typical:
+def seconds_per_call(step: Callable[[], Any], device: Device, turns: int, seconds: float) -> MedianInterval:
     """Of one call: the median of `turns` turns, each of as many calls as fit into `seconds`."""
     for _ in range(WARM_UP):
         step()
     once = turn(step, device, 1)
     calls = max(1, round(seconds / max(once, 1e-6)))
-    return typical(turn(step, device, calls) for _ in range(turns))
+    return median_interval(turn(step, device, calls) for _ in range(turns))
 
 
 def turn(step: Callable[[], Any], device: Device, calls: int) -> float:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vitrail.bench.gpu.plan import Device, Figures, Plan
 from vitrail.bench.gpu.steps import Steps
-from vitrail.bench.gpu.timing import peak_gib, reset_peak, typical_seconds
+from vitrail.bench.gpu.timing import peak_gib, reset_peak, seconds_per_call
 from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
 from vitrail.models import ViT
@@ -21,8 +21,8 @@ from vitrail.models.cost import count_flops
 BACKWARD = 3  # times the forward operations: the backward pass has two multiplications for each one
 # float32 as torch multiplies it by default, and with TensorFloat-32's 10 bits of mantissa.
 PRECISIONS = {
-    "bf16": (torch.bfloat16, "highest"),
-    "fp32": (torch.float32, "highest"),
+    "bf16": (torch.bfloat16, "peak"),
+    "fp32": (torch.float32, "peak"),
     "fp32, TF32": (torch.float32, "high"),
 }
 CEILING = "bf16"  # the one that training in bf16 is held against
@@ -61,7 +61,7 @@ def multiply(plan: Plan, dtype: torch.dtype) -> float:
     side = plan.matrix
     left, right = (torch.randn(side, side, generator=generator, device=plan.device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
-    taken = typical_seconds(lambda: torch.mm(left, right, out=product), plan.device, plan.rounds, plan.seconds)
+    taken = seconds_per_call(lambda: torch.mm(left, right, out=product), plan.device, plan.rounds, plan.seconds)
     return 2 * side**3 / taken.value / 1e12
 
 
@@ -81,7 +81,7 @@ def training(plan: Plan, name: str, compiled: bool, folder: Path) -> Figures:
     reset_peak(plan.device)
     step = training_step(network, plan, compiled)
     first = step().item()
-    taken = typical_seconds(step, plan.device, plan.rounds, plan.seconds)
+    taken = seconds_per_call(step, plan.device, plan.rounds, plan.seconds)
     last = step().item()
     if not last < first:  # one batch again and again: a step that learns nothing is no training step
         raise ModelError(f"the loss of one batch did not fall: {first:.3f}, then {last:.3f}")

@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.core.peer_processes import EXPORTERS, Exporter, python_of, run_exporter
-from vitrail.bench.core.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
+from vitrail.bench.core.machine import Machine, background_load, cpu_usage, installed_versions, this_machine
+from vitrail.bench.core.rounds import MIN_ROUNDS, MedianInterval, Times, alternate, median_interval, speedups
 from vitrail.bench.infer import cuda
 from vitrail.bench.infer.contenders import (
     Absent,
@@ -31,6 +30,7 @@ from vitrail.bench.infer.contenders import (
     torch_eager,
 )
 from vitrail.bench.infer.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
+from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
 from vitrail.bench.infer.preprocessing import preprocessing_share
 from vitrail.errors import ParityError, UsageError
 from vitrail.exporting.fp16 import to_fp16
@@ -41,7 +41,7 @@ from vitrail.runtime.providers import choose_providers, usable_cores
 
 OURS = "vitrail"
 FROM_CANVASES = ("timm",)  # the peers measured a second time, with their preprocessing
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        if self.rounds < MIN_ROUNDS:
+            raise UsageError(f"{self.rounds} rounds say too little: measure at least {MIN_ROUNDS}")
         if not self.batches or min(self.batches) < 1:
             raise UsageError("a batch holds at least 1 image")
         if self.size < 1:
@@ -76,10 +76,10 @@ class Result:
     """One contender at one batch size."""
 
     name: str
-    milliseconds: Typical
+    milliseconds: MedianInterval
     images_per_second: float
     max_logit_error: float
-    vitrail_is_times_as_fast: Typical
+    speedup: MedianInterval
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Measured:
     """One batch size: each contender's result, and the seconds a batch of every round."""
 
     batch: int
-    cores_of_others: float | None
+    background_load: float | None
     preprocessing: float | None  # its share of our file's node time, where that was profiled
     results: tuple[Result, ...]
     rounds: Times
@@ -120,7 +120,7 @@ class Report:
     kind: Literal["infer"] = "infer"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
+def measure(plan: Plan, progress: Progress = lambda line: None) -> Report:
     """Export the network in all ways, check that they are one function, and time them against each other."""
     on_gpu = plan.provider == "cuda"
     if on_gpu:
@@ -133,11 +133,11 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
         network = seeded_network(plan.name, plan.size, plan.seed)
         rule = InputRule(plan.size, "squash", *pixel_statistics(network))
         with TemporaryDirectory() as folder:
-            field = Field(plan, threads, network, rule, Path(folder), tell)
-            contenders, absent, peers = field.on_gpu() if on_gpu else field.on_cpu()
-            measured, dropped = measure_batches(plan, network, rule, contenders, tell)
+            setup = Setup(plan, threads, network, rule, Path(folder), progress)
+            contenders, absent, peers = setup.on_gpu() if on_gpu else setup.on_cpu()
+            measured, dropped = measure_batches(plan, network, rule, contenders, progress)
             if not on_gpu:
-                measured = tuple(with_preprocessing(one, field, threads) for one in measured)
+                measured = tuple(with_preprocessing(one, setup, threads) for one in measured)
     finally:
         torch.set_num_threads(before)
     gone = {each.name for each in dropped}
@@ -160,7 +160,7 @@ Entered = tuple[list[Contender], list[Absent], dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True)
-class Field:
+class Setup:
     """Where contenders are made: the network, and a folder for their files."""
 
     plan: Plan
@@ -168,7 +168,7 @@ class Field:
     network: nn.Module
     rule: InputRule
     folder: Path
-    tell: Tell
+    progress: Progress
 
     def on_cpu(self) -> Entered:
         path, file = self.export_ours()
@@ -193,7 +193,7 @@ class Field:
         return [*ours, cuda.torch_compiled_on_gpu(deepcopy(self.network))], [], {}
 
     def export_ours(self) -> tuple[Path, GraphFile]:
-        self.tell("exporting: vitrail")
+        self.progress("exporting: vitrail")
         path = self.folder / f"{OURS}.onnx"
         begin = perf_counter()
         path.write_bytes(to_onnx(Graph(self.network, self.rule, temperature=1.0).eval()))
@@ -202,17 +202,17 @@ class Field:
     def peers(self) -> Entered:
         weights = self.folder / "weights.safetensors"
         save_file(self.network.state_dict(), weights)
-        order = {"name": self.plan.name, "size": self.plan.size, "classes": CLASSES, "weights": str(weights)}
+        job = {"name": self.plan.name, "size": self.plan.size, "classes": CLASSES, "weights": str(weights)}
         contenders: list[Contender] = []
         absent: list[Absent] = []
         versions: dict[str, dict[str, str]] = {}
         for exporter in EXPORTERS:
-            self.tell(f"exporting: {exporter.name}")
-            python = python_of(exporter, Path(self.plan.peers))
+            self.progress(f"exporting: {exporter.name}")
+            python = interpreter_of(exporter, Path(self.plan.peers))
             if not python.is_file():
                 absent.append(Absent(exporter.name, f"not installed at {self.plan.peers}: run `make peers`"))
                 continue
-            done = run_exporter(exporter, python, order, self.folder)
+            done = run_exporter(exporter, python, job, self.folder)
             if done.fault:
                 absent.append(Absent(exporter.name, done.fault))
                 continue
@@ -229,14 +229,14 @@ class Field:
 
 
 def measure_batches(
-    plan: Plan, network: nn.Module, rule: InputRule, contenders: Sequence[Contender], tell: Tell
+    plan: Plan, network: nn.Module, rule: InputRule, contenders: Sequence[Contender], progress: Progress
 ) -> tuple[tuple[Measured, ...], list[Absent]]:
     """Every batch size in turn; who is absent at one is absent at all."""
     batches = [seeded_batch(rule, size, plan.seed) for size in plan.batches]
     ready: list[dict[str, tuple[Bound, float]]] = [{} for _ in batches]
     dropped: list[Absent] = []
     for contender in contenders:
-        tell(f"comparing logits: {contender.name}")
+        progress(f"comparing logits: {contender.name}")
         try:
             for place, batch in zip(ready, batches, strict=True):
                 bound = contender.bind(batch)
@@ -249,30 +249,33 @@ def measure_batches(
             dropped.append(Absent(contender.name, f"not available: {first_line(fault)}"))
     gone = {each.name for each in dropped}
     fit = [{name: pair for name, pair in place.items() if name not in gone} for place in ready]
-    measured = (measure_batch(plan, batch, place, tell) for batch, place in zip(batches, fit, strict=True))
+    measured = (measure_batch(plan, batch, place, progress) for batch, place in zip(batches, fit, strict=True))
     return tuple(measured), dropped
 
 
-def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]], tell: Tell) -> Measured:
-    def progress(done: int) -> None:
-        tell(f"batch {len(batch)}: round {done + 1} of {plan.rounds}")
-
+def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]], progress: Progress) -> Measured:
     steps = {name: bound.step for name, (bound, _) in ready.items()}
-    begin = work_now()
-    rounds = alternate(steps, plan.rounds, plan.seconds, plan.seed, tell=progress)
-    others = cores_of_others(begin, work_now())
+    begin = cpu_usage()
+    rounds = alternate(
+        steps,
+        plan.rounds,
+        plan.seconds,
+        plan.seed,
+        progress=lambda done: progress(f"batch {len(batch)}: round {done + 1} of {plan.rounds}"),
+    )
+    others = background_load(begin, cpu_usage())
     results = (result_of(name, len(batch), rounds, error) for name, (_, error) in ready.items())
     return Measured(len(batch), others, None, tuple(results), rounds)
 
 
-def with_preprocessing(measured: Measured, field: Field, threads: int) -> Measured:
-    canvases = seeded_batch(field.rule, measured.batch, field.plan.seed).canvases
-    return replace(measured, preprocessing=preprocessing_share(field.folder / f"{OURS}.onnx", canvases, threads))
+def with_preprocessing(measured: Measured, setup: Setup, threads: int) -> Measured:
+    canvases = seeded_batch(setup.rule, measured.batch, setup.plan.seed).canvases
+    return replace(measured, preprocessing=preprocessing_share(setup.folder / f"{OURS}.onnx", canvases, threads))
 
 
 def result_of(name: str, images: int, rounds: Times, error: float) -> Result:
-    taken = typical(1000 * seconds for seconds in rounds[name])
-    ratio = typical(speed_ratios(rounds[OURS], rounds[name]))
+    taken = median_interval(1000 * seconds for seconds in rounds[name])
+    ratio = median_interval(speedups(rounds[OURS], rounds[name]))
     return Result(name, taken, 1000 * images / taken.value, error, ratio)
 
 

@@ -1,6 +1,6 @@
 """What was measured as a table that people read."""
 
-from vitrail.bench.core.columns import aligned, with_interval
+from vitrail.bench.core.tables import interval_text, text_table
 from vitrail.bench.infer.contenders import GraphFile
 from vitrail.bench.infer.measure import OURS, Measured, Report
 
@@ -34,18 +34,18 @@ def table(measured: Measured, report: Report) -> str:
             result.name,
             f"{result.images_per_second:.1f}",
             f"{result.milliseconds.value:.2f}",
-            "1" if result.name == OURS else with_interval(result.vitrail_is_times_as_fast),
+            "1" if result.name == OURS else interval_text(result.speedup),
             f"{result.max_logit_error:.1e}",
             *of_file(about[result.name].file),
             about[result.name].takes,
         )
         for result in measured.results
     ]
-    others = measured.cores_of_others
+    others = measured.background_load
     beside = "" if others is None else f", while other programs held {others:.1f} cores"
     share = measured.preprocessing
     within = "" if share is None else f"\npreprocessing takes {share:.1%} of {OURS}'s node time"
-    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}{within}"
+    return f"batch {measured.batch}{beside}\n{text_table([HEAD, *rows])}{within}"
 
 
 def of_file(file: GraphFile | None) -> tuple[str, str, str]:
@@ -53,7 +53,7 @@ def of_file(file: GraphFile | None) -> tuple[str, str, str]:
 
 
 def foot(report: Report) -> str:
-    sure = report.measured[0].results[0].vitrail_is_times_as_fast.coverage
+    sure = report.measured[0].results[0].speedup.coverage
     return (
         f"Medians of {report.plan.rounds} rounds in which all take turns. Ratios are taken within a round; "
         f"their intervals hold the median with {sure:.1%}."

@@ -13,9 +13,9 @@ from itertools import chain, repeat
 from time import monotonic
 
 from vitrail.bench.serve import bombs
-from vitrail.bench.serve.calling import BOUNDARY
+from vitrail.bench.serve.client import BOUNDARY
 
-MOST_BYTES = 1_000_000_000  # that all connections of an attacker send together
+MAX_BYTES = 1_000_000_000  # that all connections of an attacker send together
 PIECE = 65_536  # bytes
 REST = 0.02  # seconds before a connection that was closed is opened again
 IMAGES = 32  # that a request may have
@@ -83,7 +83,7 @@ def pipelined() -> Pieces:
     return repeat(request * 100)
 
 
-def unread_answers() -> Pieces:
+def unread_responses() -> Pieces:
     return repeat(head(method="GET", path="/docs.json") * 100)
 
 
@@ -118,7 +118,7 @@ ATTACKERS = {
     "slow-heads": Attacker(slow_heads, connections=300, pause=1.0),
     "slow-bodies": Attacker(slow_bodies, connections=300, pause=1.0),
     "pipelined": Attacker(pipelined, connections=4, reads=False),
-    "unread-answers": Attacker(unread_answers, connections=8, reads=False),
+    "unread-answers": Attacker(unread_responses, connections=8, reads=False),
     "silent-connections": Attacker(silence, connections=500, pause=1.0),
     "webp": Attacker(partial(many_images, bombs.webp), connections=4),
     "comments": Attacker(partial(one_image, cache(bombs.many_comments)), connections=2),
@@ -135,7 +135,7 @@ class Budget:
 
     def __init__(self, seconds: float) -> None:
         self.end = monotonic() + seconds
-        self.left = MOST_BYTES
+        self.left = MAX_BYTES
 
     @property
     def spent(self) -> bool:
@@ -145,13 +145,13 @@ class Budget:
 async def attack(attacker: Attacker, port: int, seconds: float) -> int:
     """All connections of the attacker; how many bytes were sent."""
     budget = Budget(seconds)
-    everybody = asyncio.gather(*(keep_on(attacker, port, budget) for _ in range(attacker.connections)))
+    everybody = asyncio.gather(*(reconnect(attacker, port, budget) for _ in range(attacker.connections)))
     with suppress(TimeoutError):
         await asyncio.wait_for(everybody, seconds)
-    return MOST_BYTES - budget.left
+    return MAX_BYTES - budget.left
 
 
-async def keep_on(attacker: Attacker, port: int, budget: Budget) -> None:
+async def reconnect(attacker: Attacker, port: int, budget: Budget) -> None:
     """One connection after another: servers close those that they do not like."""
     while not budget.spent:
         with suppress(OSError):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitrail.bench.core.rounds import LEAST_ROUNDS
+from vitrail.bench.core.rounds import MIN_ROUNDS
 from vitrail.bench.serve.attackers import ATTACKERS
 from vitrail.errors import UsageError
 
@@ -29,8 +29,8 @@ class Plan:
             raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
         if not self.attackers or not set(self.attackers) <= ATTACKERS.keys():
             raise UsageError(f"attackers are {', '.join(ATTACKERS)}, not {','.join(self.attackers) or 'none'}")
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        if self.rounds < MIN_ROUNDS:
+            raise UsageError(f"{self.rounds} rounds say too little: measure at least {MIN_ROUNDS}")
         if not self.connections or min(self.connections) < 1:
             raise UsageError("there is at least 1 connection")
         if self.seconds <= 0 or self.overload_seconds <= 0:

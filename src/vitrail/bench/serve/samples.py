@@ -5,7 +5,7 @@ from math import ceil
 from typing import NamedTuple
 
 OK = 200
-NOBODY = 0  # stands for a status where the connection failed
+NO_RESPONSE = 0  # stands for a status where the connection failed
 WINDOW = 0.5  # seconds over which a server has to be well again
 WELL = 0.95  # of the requests in such a window
 
@@ -24,25 +24,25 @@ def quantile(numbers: Iterable[float], share: float) -> float:
     return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else float("nan")
 
 
-def answered(samples: Iterable[Sample]) -> list[Sample]:
+def successful(samples: Iterable[Sample]) -> list[Sample]:
     return [each for each in samples if each.status == OK]
 
 
-def p(percent: int, samples: Iterable[Sample]) -> float:
+def percentile_ms(percent: int, samples: Iterable[Sample]) -> float:
     """Milliseconds within which this percentage of the accepted requests had their answers."""
-    return 1000 * quantile((each.seconds for each in answered(samples)), percent / 100)
+    return 1000 * quantile((each.seconds for each in successful(samples)), percent / 100)
 
 
 def goodput(samples: Iterable[Sample], begin: float, end: float) -> float:
     """Good answers a second that arrived between these moments, whenever they were asked for."""
-    return sum(begin <= each.due + each.seconds < end for each in answered(samples)) / (end - begin)
+    return sum(begin <= each.due + each.seconds < end for each in successful(samples)) / (end - begin)
 
 
 def due_between(samples: Iterable[Sample], begin: float, end: float) -> list[Sample]:
     return [each for each in samples if begin <= each.due < end]
 
 
-def statuses(samples: Iterable[Sample]) -> dict[int, int]:
+def status_counts(samples: Iterable[Sample]) -> dict[int, int]:
     """How many requests ended with each status."""
     counts: dict[int, int] = {}
     for each in samples:
@@ -50,12 +50,12 @@ def statuses(samples: Iterable[Sample]) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def recovery(samples: Sequence[Sample], since: float, until: float, patience: float) -> float | None:
-    """Seconds from `since` to the end of the first window in which nearly all had a good answer within `patience`."""
+def recovery(samples: Sequence[Sample], since: float, until: float, limit: float) -> float | None:
+    """Seconds from `since` to the end of the first window in which nearly all had a good answer within `limit`."""
     begin = since
     while begin + WINDOW <= until:
         inside = due_between(samples, begin, begin + WINDOW)
-        good = sum(each.seconds <= patience for each in answered(inside))
+        good = sum(each.seconds <= limit for each in successful(inside))
         if inside and good >= WELL * len(inside):
             return begin + WINDOW - since
         begin += WINDOW

@@ -15,35 +15,35 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from vitrail.bench.core.peer_processes import SCRIPTS
-from vitrail.bench.serve.calling import ask, multipart
-from vitrail.bench.serve.family import family
+from vitrail.bench.infer.peer_exporters import SCRIPTS
+from vitrail.bench.serve.client import ask, multipart
+from vitrail.bench.serve.processes import process_tree
 from vitrail.errors import VitrailError
 from vitrail.runtime.providers import usable_cores
 
 OURS = "vitrail"
-PATIENCE = 120.0  # seconds to be ready, and again to end
+READY_TIMEOUT = 120.0  # seconds to be ready, and again to end
 
 Prediction = dict[int, float]  # class index → probability
 Request = Callable[[bytes], tuple[str, bytes]]  # an image → content type and body
-Reading = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one image
+ResponseParser = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one image
 
 
-def of_object(answer: Any) -> Prediction:
-    return of_list(answer["predictions"])
+def parse_object(answer: Any) -> Prediction:
+    return parse_list(answer["predictions"])
 
 
-def of_list(answer: Any) -> Prediction:
+def parse_list(answer: Any) -> Prediction:
     (prediction,) = answer
     return {label["index"]: label["probability"] for label in prediction["labels"]}
 
 
-def of_protocol(answer: Any) -> Prediction:
+def parse_protocol(answer: Any) -> Prediction:
     """Open Inference Protocol: the prediction as JSON in an output of type BYTES."""
-    return of_list([json.loads(answer["outputs"][0]["data"][0])])
+    return parse_list([json.loads(answer["outputs"][0]["data"][0])])
 
 
-def in_protocol(image: bytes) -> tuple[str, bytes]:
+def protocol_request(image: bytes) -> tuple[str, bytes]:
     """Open Inference Protocol, JSON: all that MLServer takes. The image as base64 in an input of type BYTES."""
     data = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}
     return "application/json", json.dumps({"inputs": [data | {"parameters": {"content_type": "base64"}}]}).encode()
@@ -59,14 +59,16 @@ class Server:
     ready: str = "/readyz"
     path: str = "/classify"
     request: Request = multipart
-    reading: Reading = of_object
+    reading: ResponseParser = parse_object
 
     def python(self, peers: Path) -> Path:
         """The interpreter that has this server, whether it is there or not."""
         return peers.absolute() / self.environment / "bin" / "python" if self.environment else Path(sys.executable)
 
 
-def bentoml(name: str, service: str, environment: str | None = "bentoml", reading: Reading = of_object) -> Server:
+def bentoml(
+    name: str, service: str, environment: str | None = "bentoml", reading: ResponseParser = parse_object
+) -> Server:
     command = ("{python}", "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", "{port}")
     return Server(name, command, environment, reading=reading)
 
@@ -80,15 +82,15 @@ PEERS = (
     Server("LitServe", ("{python}", "litserve_server.py"), "litserve", ready="/health"),
     Server("FastAPI + onnxruntime", ("{python}", "fastapi_server.py"), "fastapi", ready="/ready"),
     bentoml("BentoML, typed API", "bentoml_typed:Typed"),
-    bentoml("BentoML, batchable API", "bentoml_batchable:Batchable", reading=of_list),
+    bentoml("BentoML, batchable API", "bentoml_batchable:Batchable", reading=parse_list),
     Server(
         "MLServer",
         ("{python}", "mlserver_server.py"),
         "mlserver",
         ready="/v2/health/ready",
         path="/v2/models/classify/infer",
-        request=in_protocol,
-        reading=of_protocol,
+        request=protocol_request,
+        reading=parse_protocol,
     ),
 )
 EMPTY = bentoml("BentoML, a service without a model", "bentoml_empty:Empty", environment=None)
@@ -105,11 +107,11 @@ class Running:
     seconds_to_ready: float = 0.0
 
     @property
-    def leader(self) -> int:
+    def pid(self) -> int:
         return self.process.pid
 
     def processes(self) -> list[int]:
-        return family(self.leader)
+        return process_tree(self.pid)
 
     def predict(self, image: bytes) -> Prediction:
         status, body = ask(self.port, "POST", self.server.path, *self.server.request(image))
@@ -155,7 +157,7 @@ def environment(server: Server, model: Path, port: int, folder: Path) -> dict[st
 
 
 def wait_until_ready(running: Running) -> None:
-    name, deadline = running.server.name, perf_counter() + PATIENCE
+    name, deadline = running.server.name, perf_counter() + READY_TIMEOUT
     while perf_counter() < deadline:
         if running.process.poll() is not None:
             raise VitrailError(f"{name} ended at its start: {last_line(running.log)}")
@@ -165,7 +167,7 @@ def wait_until_ready(running: Running) -> None:
         except (OSError, HTTPException):
             pass  # not listening yet, or its worker ended at this moment
         sleep(0.02)
-    raise VitrailError(f"{name} was not ready within {PATIENCE:g} seconds: {last_line(running.log)}")
+    raise VitrailError(f"{name} was not ready within {READY_TIMEOUT:g} seconds: {last_line(running.log)}")
 
 
 def last_line(log: Path) -> str:
@@ -175,10 +177,10 @@ def last_line(log: Path) -> str:
 
 def end(process: "subprocess.Popen[bytes]") -> None:
     """Ask the leader; whoever of its family is then still there is killed."""
-    members = family(process.pid) if process.poll() is None else []
+    members = process_tree(process.pid) if process.poll() is None else []
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(PATIENCE / 4)
+        process.wait(READY_TIMEOUT / 4)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -9,21 +9,21 @@ from time import monotonic
 from typing import Literal
 
 from vitrail.bench.core.machine import Machine, this_machine
-from vitrail.bench.serve.calling import message, run_load, write_messages
-from vitrail.bench.serve.family import Held, held
-from vitrail.bench.serve.load import Order
-from vitrail.bench.serve.samples import p, statuses
+from vitrail.bench.serve.client import message, run_load, write_messages
+from vitrail.bench.serve.load import LoadSpec
+from vitrail.bench.serve.processes import ResourceUsage, resource_usage
+from vitrail.bench.serve.samples import percentile_ms, status_counts
 from vitrail.bench.serve.servers import VITRAIL, Running, started
 from vitrail.bench.serve.uploads import uploads
 from vitrail.errors import UsageError
 from vitrail.model_file.classifier import Classifier
 
-CALLERS = 16
+CLIENTS = 16
 SETTLED = 0.2  # of the time, after which what is held counts
 GROWTH = 1.05  # of memory, at most, from the first half of that time to the second
 SPARE = 2  # threads and files by which a moment may differ from another
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Look:
     rate: float
     p99_ms: float
     statuses: dict[int, int]
-    held: Held
+    usage: ResourceUsage
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Soak:
     kind: Literal["soak"] = "soak"
 
 
-def soak(model: str, minutes: float, stretch: float, seed: int, tell: Tell) -> Soak:
+def soak(model: str, minutes: float, stretch: float, seed: int, progress: Progress) -> Soak:
     """Stretches of load, with a bad upload among the good ones, until the time is over."""
     if not 0 < stretch < 10 * minutes:  # 60 / 6: at least six stretches
         raise UsageError("a soak is at least six stretches long")
@@ -62,9 +62,9 @@ def soak(model: str, minutes: float, stretch: float, seed: int, tell: Tell) -> S
             begin = monotonic()
             while (passed := (monotonic() - begin) / 60) < minutes:
                 looks.append(look(running, messages, stretch, passed))
-                tell(look_text(looks[-1]))
+                progress(look_text(looks[-1]))
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Soak(model, minutes, this_machine(), date, tuple(looks), flat([each.held for each in looks]))
+    return Soak(model, minutes, this_machine(), date, tuple(looks), flat([each.usage for each in looks]))
 
 
 def requests(model: str, seed: int) -> list[bytes]:
@@ -74,13 +74,15 @@ def requests(model: str, seed: int) -> list[bytes]:
 
 
 def look(running: Running, messages: list[str], seconds: float, minute: float) -> Look:
-    order = Order(running.port, messages, running.processes(), CALLERS, seconds=seconds)
-    load = run_load(order)
-    ends = statuses(load.samples)
-    return Look(minute, len(load.samples) / load.seconds, p(99, load.samples), ends, held(running.leader))
+    spec = LoadSpec(running.port, messages, running.processes(), CLIENTS, seconds=seconds)
+    load = run_load(spec)
+    ends = status_counts(load.samples)
+    return Look(
+        minute, len(load.samples) / load.seconds, percentile_ms(99, load.samples), ends, resource_usage(running.pid)
+    )
 
 
-def flat(looks: Sequence[Held]) -> bool:
+def flat(looks: Sequence[ResourceUsage]) -> bool:
     """Whether the later half, once the server has settled, holds no more than the earlier one."""
     settled = looks[int(SETTLED * len(looks)) :]
     early, late = settled[: len(settled) // 2], settled[len(settled) // 2 :]
@@ -93,7 +95,7 @@ def flat(looks: Sequence[Held]) -> bool:
 
 def look_text(look: Look) -> str:
     ends = ", ".join(f"{status or 'no answer'}: {count}" for status, count in look.statuses.items())
-    kept = look.held
+    kept = look.usage
     return (
         f"minute {look.minute:4.1f}  {look.rate:7.1f} requests/s  p99 {look.p99_ms:6.1f} ms  "
         f"{kept.memory / 1e6:6.1f} MB  {kept.files} files  {kept.threads} threads  ({ends})"
@@ -101,7 +103,7 @@ def look_text(look: Look) -> str:
 
 
 def soak_text(found: Soak) -> str:
-    kept = [each.held for each in found.looks[int(SETTLED * len(found.looks)) :]]
+    kept = [each.usage for each in found.looks[int(SETTLED * len(found.looks)) :]]
     spans = (
         ("MB", [round(each.memory / 1e6, 1) for each in kept]),
         ("files", [each.files for each in kept]),
@@ -109,7 +111,7 @@ def soak_text(found: Soak) -> str:
     )
     inside = ", ".join(f"{name} {numbers[0]} at first, {max(numbers)} at most" for name, numbers in spans)
     return (
-        f"{found.model}, {found.minutes:g} minutes, {CALLERS} connections\n"
+        f"{found.model}, {found.minutes:g} minutes, {CLIENTS} connections\n"
         f"{found.machine.cpu}, {found.machine.cores} cores, {found.date}\n"
         f"once settled: {inside}\n{'flat' if found.flat else 'not flat: something is kept for ever'}"
     )

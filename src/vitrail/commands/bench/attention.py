@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.options import keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, write_report
 from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -52,7 +52,7 @@ def main(args: Sequence[str]) -> int:
         **chosen,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     if options.plot:
         plot(report, Path(options.plot))
     print(report_text(report, options.markdown))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.options import keep, require_folder
+from vitrail.commands.bench.options import require_folder, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -53,7 +53,7 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     print(report_text(report))
     return 0
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import Parser
 
@@ -52,7 +52,7 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     require_gpu()
-    end_servers_when_told_to_end()
+    stop_servers_on_sigterm()
     return measure(plan, options.json)
 
 
@@ -69,7 +69,9 @@ def measure(plan: "Plan", json: str | None) -> int:
     from vitrail.bench.gpu.run import Run
     from vitrail.bench.gpu.table import foot, head, line
 
-    run = Run(plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: keep_so_far(report, json))
+    run = Run(
+        plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: write_rows_so_far(report, json)
+    )
     print(head(run.report(finished=False)), flush=True)
     report = run.measure()
     if report.no_device is not None:
@@ -78,9 +80,9 @@ def measure(plan: "Plan", json: str | None) -> int:
     return 1 if report.failed else 0
 
 
-def keep_so_far(report: "Report", file: str | None) -> None:
+def write_rows_so_far(report: "Report", file: str | None) -> None:
     """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
     if file:
         draft = f"{file}.{os.getpid()}"
-        keep(report, draft)
+        write_report(report, draft)
         os.replace(draft, file)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.options import keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, write_report
 from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -54,6 +54,6 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     print(report_text(report))
     return 0

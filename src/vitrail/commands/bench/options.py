@@ -10,7 +10,7 @@ from typing import Any
 from vitrail.errors import UsageError
 
 
-def keep(report: Any, file: str | None) -> None:
+def write_report(report: Any, file: str | None) -> None:
     """Everything that was measured, as JSON."""
     if file:
         Path(file).write_text(json.dumps(asdict(report), indent=1) + "\n")
@@ -29,6 +29,6 @@ def sizes(words: Any) -> tuple[int, ...]:
         raise UsageError(f"several numbers are written with commas between them, not '{words}'") from fault
 
 
-def end_servers_when_told_to_end() -> None:
+def stop_servers_on_sigterm() -> None:
     """Servers have sessions of their own, so nobody but us ends them; SIGTERM alone would leave them behind."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -60,8 +60,8 @@ def main(args: Sequence[str]) -> int:
         peers=options.peers,
         seed=options.seed,
     )
-    end_servers_when_told_to_end()
+    stop_servers_on_sigterm()
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     print(report_text(report))
     return 0

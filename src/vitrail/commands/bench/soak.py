@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder
+from vitrail.commands.bench.options import require_folder, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -32,10 +32,10 @@ def main(args: Sequence[str]) -> int:
 
     from vitrail.bench.serve.soak import soak, soak_text
 
-    end_servers_when_told_to_end()
+    stop_servers_on_sigterm()
     found = soak(
         options.model, options.minutes, options.stretch, options.seed, lambda line: print(line, file=sys.stderr)
     )
-    keep(found, options.json)
+    write_report(found, options.json)
     print(soak_text(found))
     return 0 if found.flat else 1

@@ -39,7 +39,7 @@ EXPORTERS = (
 )
 
 
-def python_of(exporter: Exporter, peers: Path) -> Path:
+def interpreter_of(exporter: Exporter, peers: Path) -> Path:
     """The interpreter that has this exporter, whether it is there or not."""
     if exporter.environment is None:
         return Path(sys.executable)
@@ -49,9 +49,9 @@ def python_of(exporter: Exporter, peers: Path) -> Path:
 def run_exporter(exporter: Exporter, python: Path, network: dict[str, Any], folder: Path) -> Exported:
     """Let the exporter write `folder`/NAME.onnx."""
     path, note = folder / f"{exporter.name}.onnx", folder / f"{exporter.name}.json"
-    order = network | exporter.options | {"output": str(path), "note": str(note)}
+    job = network | exporter.options | {"output": str(path), "note": str(note)}
     done = subprocess.run(
-        [python, "-I", SCRIPTS / exporter.script, json.dumps(order)],
+        [python, "-I", SCRIPTS / exporter.script, json.dumps(job)],
         capture_output=True,
         text=True,
         check=False,

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from vitrail.bench.core.rounds import Typical
+from vitrail.bench.core.rounds import MedianInterval
 from vitrail.tasks.intervals import Estimate
 
 
-def with_interval(ratio: Typical | Estimate) -> str:
+def interval_text(ratio: MedianInterval | Estimate) -> str:
     return f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest word: the first and the last to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     last = len(widths) - 1

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrail.bench.serve.calling import message, write_messages
+from vitrail.bench.serve.client import message, write_messages
 from vitrail.bench.serve.servers import OURS, Prediction, Running, Server, started
 from vitrail.errors import ParityError, UsageError, VitrailError
 from vitrail.model_file.classifier import Classifier
@@ -14,7 +14,7 @@ BOUND = 1e-4  # of a probability: a batch of another size rounds otherwise
 
 
 @dataclass(frozen=True)
-class Missing:
+class Absent:
     """A server that could not take part, and why."""
 
     name: str
@@ -34,7 +34,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Field:
+class Setup:
     """What every server is measured with: one model file, one set of uploads, a folder for all that arises."""
 
     model: Path
@@ -44,31 +44,31 @@ class Field:
 
 
 @contextmanager
-def entered(servers: Sequence[Server], field: Field) -> Iterator[tuple[list[Entrant], list[Missing]]]:
+def running_contenders(servers: Sequence[Server], setup: Setup) -> Iterator[tuple[list[Entrant], list[Absent]]]:
     """All servers that can take part, started; of those that cannot, the reasons. Without ours there is no bench."""
-    entrants: list[Entrant] = []
-    absent: list[Missing] = []
-    expected = expected_predictions(field)
+    contenders: list[Entrant] = []
+    absent: list[Absent] = []
+    expected = expected_predictions(setup)
     with ExitStack() as stack:
         for server in servers:
             try:
-                entrants.append(stack.enter_context(entered_one(server, field, expected)))
+                contenders.append(stack.enter_context(running_contender(server, setup, expected)))
             except VitrailError as fault:
                 if server.name == OURS:
                     raise
-                absent.append(Missing(server.name, str(fault)))
-        yield entrants, absent
+                absent.append(Absent(server.name, str(fault)))
+        yield contenders, absent
 
 
 @contextmanager
-def entered_one(server: Server, field: Field, expected: Sequence[Prediction]) -> Iterator[Entrant]:
-    if not server.python(field.peers).is_file():
-        raise VitrailError(f"not installed at {field.peers}: run `make peers`")
-    folder = field.folder / slug(server.name)
-    with started(server, field.model, field.peers, folder) as running:
-        for upload, answer in zip(field.uploads, expected, strict=True):
-            require_same(server.name, running.predict(upload), answer)
-        requests = [message(server.path, *server.request(upload)) for upload in field.uploads]
+def running_contender(server: Server, setup: Setup, expected: Sequence[Prediction]) -> Iterator[Entrant]:
+    if not server.python(setup.peers).is_file():
+        raise VitrailError(f"not installed at {setup.peers}: run `make peers`")
+    folder = setup.folder / slug(server.name)
+    with started(server, setup.model, setup.peers, folder) as running:
+        for upload, answer in zip(setup.uploads, expected, strict=True):
+            require_same_predictions(server.name, running.predict(upload), answer)
+        requests = [message(server.path, *server.request(upload)) for upload in setup.uploads]
         yield Entrant(running, write_messages(requests, folder / "messages"))
 
 
@@ -76,17 +76,17 @@ def slug(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
-def expected_predictions(field: Field) -> list[Prediction]:
+def expected_predictions(setup: Setup) -> list[Prediction]:
     """What the file itself says of each upload: all classes."""
-    model = Classifier(field.model, "cpu")
+    model = Classifier(setup.model, "cpu")
     if model.card.input.resize != "squash":
         raise UsageError(f"peers' servers squash images; this model wants them by '{model.card.input.resize}'")
-    canvases = (model.fit(upload) for upload in field.uploads)
+    canvases = (model.fit(upload) for upload in setup.uploads)
     rows = (model.predict(canvas[None]).probabilities[0] for canvas in canvases)
     return [dict(enumerate(map(float, row))) for row in rows]
 
 
-def require_same(name: str, found: Prediction, expected: Prediction) -> None:
+def require_same_predictions(name: str, found: Prediction, expected: Prediction) -> None:
     """A server that answers otherwise computes something else, and its times say nothing."""
     if not found:
         raise ParityError(f"{name} answers with no label")

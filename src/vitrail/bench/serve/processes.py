@@ -11,7 +11,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Held:
+class ResourceUsage:
     """What a family of processes holds at one moment, summed over its members."""
 
     memory: int  # bytes, each shared page divided among those who share it (PSS)
@@ -20,10 +20,10 @@ class Held:
     processes: int
 
 
-def family(leader: int) -> list[int]:
-    """The leader and all who descend from it, groups and sessions of their own notwithstanding."""
+def process_tree(root: int) -> list[int]:
+    """The root and all who descend from it, groups and sessions of their own notwithstanding."""
     parents = {int(each.name): parent_of(each) for each in PROC.iterdir() if each.name.isdigit()}
-    found = [leader]
+    found = [root]
     for one in found:  # grows while it is walked
         found += [child for child, parent in parents.items() if parent == one]
     return found
@@ -48,9 +48,9 @@ def cpu_seconds(processes: Iterable[int]) -> float:
     return sum(sum(map(int, each[11:15])) for each in fields if each) / TICKS
 
 
-def held(leader: int) -> Held:
-    folders = [PROC / str(one) for one in family(leader)]
-    return Held(
+def resource_usage(root: int) -> ResourceUsage:
+    folders = [PROC / str(one) for one in process_tree(root)]
+    return ResourceUsage(
         memory=sum(share_of_memory(each) for each in folders),
         files=sum(len(os.listdir(each / "fd")) for each in folders),
         threads=sum(len(os.listdir(each / "task")) for each in folders),
@@ -58,9 +58,9 @@ def held(leader: int) -> Held:
     )
 
 
-def resident(leader: int) -> int:
-    """Bytes of memory that the leader's descendants have in use, shared pages with each: cheap enough to ask often."""
-    return sum(resident_pages(PROC / str(one)) for one in family(leader)[1:]) * PAGE
+def resident_bytes(root: int) -> int:
+    """Bytes of memory that the root's descendants have in use, shared pages with each: cheap enough to ask often."""
+    return sum(resident_pages(PROC / str(one)) for one in process_tree(root)[1:]) * PAGE
 
 
 def resident_pages(process: Path) -> int:
