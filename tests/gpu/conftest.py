@@ -21,8 +21,8 @@ def needs() -> Callable[[str], None]:
     """Skips the test where onnxruntime has no such provider; one that is there and does not work must fail."""
 
     def needed(provider: str) -> None:
-        from vitrail.bench.gpu.providers import require_provider
         from vitrail.bench.gpu.steps import Absent
+        from vitrail.bench.gpu.subject import require_provider
 
         try:
             require_provider(provider)

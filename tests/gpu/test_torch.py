@@ -68,8 +68,8 @@ def test_gradients_in_bf16_point_where_those_in_float32_do() -> None:
 def test_fit_trains_on_the_gpu_in_bf16(tmp_path: Path) -> None:
     from vitrail.cli import main
 
-    words = [f"--trainer.accelerator={'gpu' if DEVICE == 'cuda' else DEVICE}", "--trainer.precision=bf16-mixed"]
+    argv = [f"--trainer.accelerator={'gpu' if DEVICE == 'cuda' else DEVICE}", "--trainer.precision=bf16-mixed"]
     steps = ["--trainer.max_steps=40", "--trainer.val_check_interval=20"]
-    assert main(["fit", "--config", "digits-vit", f"--run={tmp_path / 'run'}", *words, *steps]) == 0
+    assert main(["fit", "--config", "digits-vit", f"--run={tmp_path / 'run'}", *argv, *steps]) == 0
     weights = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=False)
     assert {tensor.dtype for tensor in weights["state_dict"].values() if tensor.is_floating_point()} == {torch.float32}

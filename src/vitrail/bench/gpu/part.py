@@ -1,4 +1,4 @@
-"""One part in a process of its own: what crashes or hangs there costs its step alone, and frees the GPU's memory.
+"""One part in a process of its own, so that a crash costs one step alone, and its end frees the GPU's memory.
 
 `python -m vitrail.bench.gpu.part FD` reads its job as JSON from stdin and writes events, a line of JSON each, to FD.
 """
@@ -28,7 +28,7 @@ def part_named(name: str) -> Part:
 
 def main(descriptor: str) -> None:
     job = json.loads(sys.stdin.read())
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are ended on the way out
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # stops servers on the way out
     with os.fdopen(int(descriptor), "w") as events:
 
         def send(event: dict[str, Any]) -> None:

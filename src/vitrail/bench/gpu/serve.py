@@ -1,4 +1,4 @@
-"""Our server on a GPU under load: callers who each wait for their answer, in a process of their own."""
+"""Our server on a GPU under closed-loop load from a process of its own."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,18 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitrail.bench.gpu.device import used_gib
 from vitrail.bench.gpu.plan import Figures, Plan
-from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Absent, Steps
-from vitrail.bench.gpu.subject import model_file
-from vitrail.bench.gpu.timing import used_gib
+from vitrail.bench.gpu.subject import NAMES, model_file, require_provider
 from vitrail.runtime.providers import Provider
 
 if TYPE_CHECKING:
-    from vitrail.bench.serve.contenders import Entrant
+    from vitrail.bench.serve.contenders import Contender
     from vitrail.bench.serve.servers import Server
 
-START_SECONDS = 150  # for a server to be ready: an engine of TensorRT is built meanwhile
+START_SECONDS = 150  # until a server is ready, which builds its TensorRT engine
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
@@ -26,13 +25,13 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
         steps.attempt(
             f"server, {NAMES[provider]}",
             partial(under_load, plan, steps, provider, folder),
-            least=20 + loads,
-            most=START_SECONDS + 2 * loads,
+            min_seconds=20 + loads,
+            max_seconds=START_SECONDS + 2 * loads,
         )
 
 
 def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> None:
-    """Start the server, hold one answer against the file's on the CPU, then a row a number of connections."""
+    """Start the server, compare its predictions with the file's on the CPU, then a row a number of connections."""
     for package in ("bentoml", "uvloop", "httptools"):
         if find_spec(package) is None:
             raise Absent(f"{package} is not installed: pip install 'vitrail[serve]'")
@@ -57,7 +56,7 @@ def server_on(provider: Provider) -> "Server":
     return replace(VITRAIL, command=command)
 
 
-def load(plan: Plan, contender: "Entrant", connections: int) -> Figures:
+def load(plan: Plan, contender: "Contender", connections: int) -> Figures:
     from vitrail.bench.serve.under_load import turn
 
     done = turn(contender, connections, plan.load_seconds)

@@ -1,4 +1,4 @@
-"""The same on a GPU: our file with its inputs and outputs kept there, beside torch.compile in bf16."""
+"""Contenders on a GPU: our file with inputs and outputs on the device, and torch in bf16."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,13 +1,14 @@
-"""Our server beside one attacker at a time: how much memory it takes then, and how long a healthy caller waits."""
+"""Our server beside one attacker at a time: its memory, and the latency of a healthy client."""
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import sleep
 
+from vitrail.bench.core.report import Progress
 from vitrail.bench.core.rounds import MedianInterval, median_interval
 from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.client import message, run_load, write_messages
@@ -20,18 +21,16 @@ from vitrail.bench.serve.servers import VITRAIL, Running, started
 PERCENTILE = 98
 MAX_GROWTH = 450e6  # bytes
 MAX_RATIO = 4.0
-RATE = 50.0  # calls a second of the healthy caller, each with a valid image of 8 × 8
-HEAD_START = 0.5  # seconds that the attacker is at work before the healthy caller comes
-SAMPLE_INTERVAL = 0.05  # seconds between two looks at memory
-REST = 1.0  # seconds in which the server gets over an attack
-
-Progress = Callable[[str], None]
+RATE = 50.0  # requests a second of the healthy client, each with a valid image of 8 × 8
+HEAD_START = 0.5  # seconds between the start of the attacker and of the healthy client
+SAMPLE_INTERVAL = 0.05  # seconds between two readings of memory
+REST = 1.0  # seconds for the server to recover from an attack
 
 
 @dataclass(frozen=True)
 class AttackResult:
-    """One attacker: bytes beyond what the idle server usage, at most; the healthy caller's milliseconds without it and
-    beside it, their ratio within a round; and how many of its calls were not answered with 200."""
+    """One attacker: the most bytes beyond those of the idle server; the healthy client's milliseconds alone and under
+    attack, their ratio within a round; and how many of its requests were not answered with 200."""
 
     name: str
     growth: int
@@ -48,7 +47,7 @@ class AttackResult:
 def measure_attacks(
     setup: Setup, attackers: Sequence[str], rounds: int, seconds: float, seed: int, progress: Progress
 ) -> tuple[AttackResult, ...]:
-    """Each attacker meets a server of its own: what one leaves behind is not held against the next."""
+    """Each attacker has a server of its own, so that results are independent."""
     return tuple(measure_attack(setup, name, rounds, seconds, seed, progress) for name in attackers)
 
 
@@ -56,31 +55,31 @@ def measure_attack(setup: Setup, name: str, rounds: int, seconds: float, seed: i
     folder = setup.folder / f"attack-{name}"
     with started(VITRAIL, setup.model, setup.peers, folder) as running:
         healthy = write_messages([message(VITRAIL.path, "image/webp", webp(8))], folder / "messages")
-        call(running, healthy, seconds, seed)  # warms the server up
+        send(running, healthy, seconds, seed)  # warms the server up
         sleep(REST)
-        idle, most = resident_bytes(running.pid), 0
-        alone, beside = [], []
+        idle, highest = resident_bytes(running.pid), 0
+        alone, attacked = [], []
         for done in range(rounds):
             progress(f"attack, {name}: round {done + 1} of {rounds}")
-            alone.append(call(running, healthy, seconds, seed + done))
-            with sampled_memory(running.pid) as looks, under_attack(name, running.port, HEAD_START + seconds):
+            alone.append(send(running, healthy, seconds, seed + done))
+            with sampled_memory(running.pid) as readings, under_attack(name, running.port, HEAD_START + seconds):
                 sleep(HEAD_START)
-                beside.append(call(running, healthy, seconds, seed + done))
-            most = max(most, *looks)
+                attacked.append(send(running, healthy, seconds, seed + done))
+            highest = max(highest, *readings)
             sleep(REST)
-    samples = [sample for load in (*alone, *beside) for sample in load.samples]
-    quiet, loud = ([percentile_ms(PERCENTILE, load.samples) for load in loads] for loads in (alone, beside))
+    samples = [sample for load in (*alone, *attacked) for sample in load.samples]
+    baseline, under = ([percentile_ms(PERCENTILE, load.samples) for load in loads] for loads in (alone, attacked))
     return AttackResult(
         name=name,
-        growth=max(0, most - idle),
-        baseline_p98_ms=median_interval(quiet).value,
-        attacked_p98_ms=median_interval(loud).value,
-        p98_ratio=median_interval(beside / alone for beside, alone in zip(loud, quiet, strict=True)),
+        growth=max(0, highest - idle),
+        baseline_p98_ms=median_interval(baseline).value,
+        attacked_p98_ms=median_interval(under).value,
+        p98_ratio=median_interval(high / low for high, low in zip(under, baseline, strict=True)),
         failed=len(samples) - len(successful(samples)),
     )
 
 
-def call(running: Running, messages: list[str], seconds: float, seed: int) -> Load:
+def send(running: Running, messages: list[str], seconds: float, seed: int) -> Load:
     return run_load(LoadSpec(running.port, messages, running.processes(), stages=[(RATE, seconds)], seed=seed))
 
 
@@ -96,17 +95,17 @@ def under_attack(name: str, port: int, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def sampled_memory(root: int) -> Iterator[list[int]]:
-    """The bytes that the workers of this root hold, looked at until the end."""
-    looks, over = [resident_bytes(root)], Event()
+    """Readings of the bytes that the workers of this process use."""
+    readings, stop = [resident_bytes(root)], Event()
 
-    def watch() -> None:
-        while not over.wait(SAMPLE_INTERVAL):
-            looks.append(resident_bytes(root))
+    def read() -> None:
+        while not stop.wait(SAMPLE_INTERVAL):
+            readings.append(resident_bytes(root))
 
-    thread = Thread(target=watch, daemon=True)
+    thread = Thread(target=read, daemon=True)
     thread.start()
     try:
-        yield looks
+        yield readings
     finally:
-        over.set()
+        stop.set()
         thread.join()

@@ -1,29 +1,22 @@
-"""Who takes part: servers that are installed, start, and answer as the model file does."""
+"""The servers that are measured: installed, started, and with the predictions of the model file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitrail.bench.core.report import Absent
 from vitrail.bench.serve.client import message, write_messages
 from vitrail.bench.serve.servers import OURS, Prediction, Running, Server, started
 from vitrail.errors import ParityError, UsageError, VitrailError
 from vitrail.model_file.classifier import Classifier
 
-BOUND = 1e-4  # of a probability: a batch of another size rounds otherwise
+BOUND = 1e-4  # of a probability: rounding depends on the batch size
 
 
 @dataclass(frozen=True)
-class Absent:
-    """A server that could not take part, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A running server, and the files of the requests that it is sent."""
+class Contender:
+    """A running server, and the files of its requests."""
 
     running: Running
     messages: list[str]
@@ -35,7 +28,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Setup:
-    """What every server is measured with: one model file, one set of uploads, a folder for all that arises."""
+    """What every server is measured with: one model file, one set of uploads, a folder for logs and files."""
 
     model: Path
     uploads: list[bytes]
@@ -44,9 +37,9 @@ class Setup:
 
 
 @contextmanager
-def running_contenders(servers: Sequence[Server], setup: Setup) -> Iterator[tuple[list[Entrant], list[Absent]]]:
-    """All servers that can take part, started; of those that cannot, the reasons. Without ours there is no bench."""
-    contenders: list[Entrant] = []
+def running_contenders(servers: Sequence[Server], setup: Setup) -> Iterator[tuple[list[Contender], list[Absent]]]:
+    """All servers that start, and the reasons of those that do not; ours must start."""
+    contenders: list[Contender] = []
     absent: list[Absent] = []
     expected = expected_predictions(setup)
     with ExitStack() as stack:
@@ -61,15 +54,15 @@ def running_contenders(servers: Sequence[Server], setup: Setup) -> Iterator[tupl
 
 
 @contextmanager
-def running_contender(server: Server, setup: Setup, expected: Sequence[Prediction]) -> Iterator[Entrant]:
+def running_contender(server: Server, setup: Setup, expected: Sequence[Prediction]) -> Iterator[Contender]:
     if not server.python(setup.peers).is_file():
         raise VitrailError(f"not installed at {setup.peers}: run `make peers`")
     folder = setup.folder / slug(server.name)
     with started(server, setup.model, setup.peers, folder) as running:
-        for upload, answer in zip(setup.uploads, expected, strict=True):
-            require_same_predictions(server.name, running.predict(upload), answer)
+        for upload, prediction in zip(setup.uploads, expected, strict=True):
+            require_same_predictions(server.name, running.predict(upload), prediction)
         requests = [message(server.path, *server.request(upload)) for upload in setup.uploads]
-        yield Entrant(running, write_messages(requests, folder / "messages"))
+        yield Contender(running, write_messages(requests, folder / "messages"))
 
 
 def slug(name: str) -> str:
@@ -77,21 +70,21 @@ def slug(name: str) -> str:
 
 
 def expected_predictions(setup: Setup) -> list[Prediction]:
-    """What the file itself says of each upload: all classes."""
+    """The file's own probabilities of all classes for each upload."""
     model = Classifier(setup.model, "cpu")
     if model.card.input.resize != "squash":
-        raise UsageError(f"peers' servers squash images; this model wants them by '{model.card.input.resize}'")
+        raise UsageError(f"peers' servers squash images, but this model's resize rule is '{model.card.input.resize}'")
     canvases = (model.fit(upload) for upload in setup.uploads)
     rows = (model.predict(canvas[None]).probabilities[0] for canvas in canvases)
     return [dict(enumerate(map(float, row))) for row in rows]
 
 
-def require_same_predictions(name: str, found: Prediction, expected: Prediction) -> None:
-    """A server that answers otherwise computes something else, and its times say nothing."""
-    if not found:
-        raise ParityError(f"{name} answers with no label")
-    error = max(abs(probability - expected.get(index, 0.0)) for index, probability in found.items())
-    least = min(found.values())
-    passed_over = max((each for index, each in expected.items() if index not in found), default=0.0)
-    if error > BOUND or passed_over > least + BOUND:
+def require_same_predictions(name: str, actual: Prediction, expected: Prediction) -> None:
+    """Raises where a server computes something else, so that its times are not comparable."""
+    if not actual:
+        raise ParityError(f"{name} returns no label")
+    error = max(abs(probability - expected.get(index, 0.0)) for index, probability in actual.items())
+    lowest = min(actual.values())
+    highest_omitted = max((each for index, each in expected.items() if index not in actual), default=0.0)
+    if error > BOUND or highest_omitted > lowest + BOUND:
         raise ParityError(f"{name} gives other labels than the file: its probabilities differ by {error:.2e}")

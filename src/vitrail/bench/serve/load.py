@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: an order as JSON on stdin, what the callers saw as JSON on stdout."""
+"""The load generator, a process of its own: a `LoadSpec` as JSON on stdin, a `Load` as JSON on stdout."""
 
 import asyncio
 import json
@@ -18,17 +18,17 @@ from vitrail.bench.core.machine import cpu_usage
 from vitrail.bench.serve.processes import cpu_seconds
 from vitrail.bench.serve.samples import NO_RESPONSE, Sample
 
-DRAIN_SECONDS = 40.0  # seconds that an open loop waits for what is under way when its time is over
+DRAIN_SECONDS = 40.0  # seconds that an open loop waits for requests in flight at its end
 MAX_IN_FLIGHT = 4000
-REST = 0.05  # seconds before a caller who was not let in tries again
+REST = 0.05  # seconds before a refused client reconnects
 
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """Whom to call, with what, and how: so many callers who each wait for their answer, or so many calls a second.
+    """The server, the requests, and their arrival: clients in a closed loop, or a rate of requests in an open loop.
 
-    The closed loop runs `warm_up` seconds before anything counts. The open one runs its stages, (calls a second,
-    seconds) each, without a pause; callers come at random moments, and nobody waits for anybody else's answer.
+    The closed loop runs `warm_up` seconds before anything counts. The open loop runs its stages, (requests a second,
+    seconds) each, without a pause; requests arrive at random (Poisson) and do not wait for responses.
     """
 
     port: int
@@ -43,7 +43,7 @@ class LoadSpec:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of an spec."""
+    """The samples of a load, and the CPU time meanwhile."""
 
     seconds: float
     server_cpu: float
@@ -53,7 +53,7 @@ class Load:
 
 
 class ClientConnection(asyncio.Protocol):
-    """One connection, kept open: sends a message, and says when the whole answer is there."""
+    """A persistent connection: sends a request, and calls `done` after the whole response."""
 
     def __init__(self, done: Callable[["ClientConnection", int], None]) -> None:
         self.done = done
@@ -63,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
         self.parser: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's has all of it, and is no subclass
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has the same methods, and is no subclass
 
     def call(self, message: bytes, due: float) -> None:
         assert self.transport is not None
@@ -101,7 +101,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 class LoadLog:
-    """All callers of one order, and what they saw; times count from `start`."""
+    """The requests and samples of all clients; times count from `start`."""
 
     def __init__(self, spec: LoadSpec) -> None:
         self.spec = spec
@@ -127,7 +127,7 @@ class LoadLog:
 
 
 async def closed_loop(spec: LoadSpec) -> Load:
-    """Each caller sends the next image as soon as the last one is answered."""
+    """Each client sends its next request after the last response."""
     log = LoadLog(spec)
 
     async def one_after_another() -> None:
@@ -152,7 +152,7 @@ async def closed_loop(spec: LoadSpec) -> Load:
     clients = [asyncio.create_task(one_after_another()) for _ in range(spec.clients)]
     await asyncio.sleep(spec.warm_up)
     log.samples.clear()
-    meter = Meter(spec.server)
+    meter = CpuMeter(spec.server)
     begin = log.now()
     await asyncio.sleep(spec.seconds)
     load = meter.read([each._replace(due=each.due - begin) for each in log.samples])
@@ -163,7 +163,7 @@ async def closed_loop(spec: LoadSpec) -> Load:
 
 
 async def open_loop(spec: LoadSpec) -> Load:
-    """Calls at moments drawn beforehand, on whichever connection is free, or on a new one."""
+    """Requests at precomputed random times, on a free connection or a new one."""
     log = LoadLog(spec)
     idle: list[ClientConnection] = []
     connecting: set[asyncio.Task[None]] = set()
@@ -176,7 +176,7 @@ async def open_loop(spec: LoadSpec) -> Load:
         if client.connected:
             idle.append(client)
 
-    async def on_a_new_connection(message: bytes, due: float) -> None:
+    async def connect_and_call(message: bytes, due: float) -> None:
         nonlocal in_flight
         client = await log.connect(done)
         if client is None:
@@ -197,11 +197,11 @@ async def open_loop(spec: LoadSpec) -> Load:
             in_flight -= 1
             log.record(due, NO_RESPONSE)
             return
-        task = asyncio.create_task(on_a_new_connection(next(log.messages), due))
+        task = asyncio.create_task(connect_and_call(next(log.messages), due))
         connecting.add(task)
         task.add_done_callback(connecting.discard)
 
-    meter = Meter(spec.server)
+    meter = CpuMeter(spec.server)
     for due in arrivals(spec.stages, Random(spec.seed)):
         if (rest := due - log.now()) > 0:
             await asyncio.sleep(rest)
@@ -213,7 +213,7 @@ async def open_loop(spec: LoadSpec) -> Load:
 
 
 def arrivals(stages: list[tuple[float, float]], random: Random) -> Iterator[float]:
-    """Moments of a Poisson process whose rate changes from stage to stage."""
+    """Arrival times of a Poisson process with a rate for each stage."""
     begin = 0.0
     for rate, seconds in stages:
         moment = begin
@@ -222,19 +222,19 @@ def arrivals(stages: list[tuple[float, float]], random: Random) -> Iterator[floa
         begin += seconds
 
 
-class Meter:
-    """CPU seconds from its making to its reading: the server's, our own, and the whole machine's."""
+class CpuMeter:
+    """CPU seconds since its creation: of the server, of this process, and of the machine."""
 
     def __init__(self, server: list[int]) -> None:
         self.server = server
-        self.begin = self.look()
+        self.begin = self.counters()
 
-    def look(self) -> tuple[float, float, float, float]:
-        return perf_counter(), cpu_seconds(self.server), process_time(), cpu_usage().everybody or 0.0
+    def counters(self) -> tuple[float, float, float, float]:
+        return perf_counter(), cpu_seconds(self.server), process_time(), cpu_usage().system or 0.0
 
     def read(self, samples: list[Sample]) -> Load:
-        seconds, server, client, everybody = (now - then for now, then in zip(self.look(), self.begin, strict=True))
-        return Load(seconds, server, client, everybody, list(samples))
+        seconds, server, client, system = (now - then for now, then in zip(self.counters(), self.begin, strict=True))
+        return Load(seconds, server, client, system, list(samples))
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
-"""Our server under twice the load that it can bear: who is let in is served in time, and when that ends, all are."""
+"""Our server at twice its capacity: latency of accepted requests, goodput, and recovery afterwards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import mean
 
+from vitrail.bench.core.report import Progress
 from vitrail.bench.serve.client import run_load
-from vitrail.bench.serve.contenders import Entrant
+from vitrail.bench.serve.contenders import Contender
 from vitrail.bench.serve.load import LoadSpec
 from vitrail.bench.serve.samples import (
     Sample,
@@ -20,21 +21,19 @@ from vitrail.bench.serve.samples import (
 )
 from vitrail.tasks.intervals import Estimate
 
-CLIENTS = 16  # who find out the capacity
+CLIENTS = 16  # that measure the capacity
 CAPACITY = 15.0  # seconds that this takes
 BUSY = 0.8  # of the capacity
-TOO_MUCH = 2.0
+OVERLOAD = 2.0
 ROUNDS = 6  # of both
-SETTLING = 0.1  # of a round's calm part: connections are made, or the crowd before leaves
-AFTERWARDS = 15.0  # seconds at 80 % again, in which the server recovers
+SETTLING = 0.1  # of a round's busy part: connections open, or the previous overload drains
+RECOVERY = 15.0  # seconds at 80 % again, in which the server recovers
 DRAWS = 500  # of rounds, for the intervals
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Round:
-    """What callers saw while there was enough room, and then while there was not."""
+    """Requests at 80 % of the capacity, and then at 200 %."""
 
     busy: list[Sample]
     over: list[Sample]
@@ -43,7 +42,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Overload:
-    """Requests a second, milliseconds, and how those of the overload ended by status; intervals are over rounds."""
+    """Requests a second, milliseconds, and the statuses at 200 %; intervals are over rounds."""
 
     capacity: float
     busy_p50_ms: float
@@ -58,15 +57,15 @@ class Overload:
     recovery_seconds: float | None
 
 
-def measure_overload(contender: Entrant, seconds: float, seed: int, progress: Progress) -> Overload:
-    """Capacity from callers who wait; calls at random moments, 80 % of it and 200 % in turn; and capacity once more.
+def measure_overload(contender: Contender, seconds: float, seed: int, progress: Progress) -> Overload:
+    """Capacity in a closed loop; an open loop at 80 % and 200 % of it in turn; and capacity once more.
 
-    What was answered is held against the mean of both capacities: a machine is not as fast now as it was then.
+    Goodput is compared with the mean of both capacities, since the speed of the machine drifts.
     """
     progress("overload: capacity")
     before, each = capacity_of(contender), seconds / ROUNDS
-    stages = [(BUSY * before, each), (TOO_MUCH * before, each)] * ROUNDS + [(BUSY * before, AFTERWARDS)]
-    until = 2 * seconds + AFTERWARDS
+    stages = [(BUSY * before, each), (OVERLOAD * before, each)] * ROUNDS + [(BUSY * before, RECOVERY)]
+    until = 2 * seconds + RECOVERY
     progress(f"overload: {until:.0f} seconds around {before:.0f} requests a second")
     spec = LoadSpec(contender.running.port, contender.messages, contender.running.processes(), stages=stages, seed=seed)
     samples = run_load(spec).samples
@@ -96,7 +95,7 @@ def one_round(samples: Sequence[Sample], begin: float, seconds: float) -> Round:
 
 
 def pooled(rounds: Sequence[Round]) -> tuple[list[Sample], list[Sample]]:
-    """All calls while there was room, and all while there was not."""
+    """All requests at 80 %, and all at 200 %."""
     return [call for one in rounds for call in one.busy], [call for one in rounds for call in one.over]
 
 
@@ -105,14 +104,14 @@ def p99_ratio(rounds: Sequence[Round]) -> float:
     return percentile_ms(99, over) / percentile_ms(99, busy)
 
 
-def estimate(name: str, number: Callable[[Sequence[Round]], float], rounds: Sequence[Round], seed: int) -> Estimate:
-    """A number of all rounds, and how far it moves when other rounds of their kind had been seen."""
+def estimate(name: str, statistic: Callable[[Sequence[Round]], float], rounds: Sequence[Round], seed: int) -> Estimate:
+    """A statistic of all rounds, with its bootstrap interval over rounds."""
     random = Random(seed)
-    drawn = [number(random.choices(rounds, k=len(rounds))) for _ in range(DRAWS)]
-    return Estimate(name, number(rounds), quantile(drawn, 0.025), quantile(drawn, 0.975))
+    drawn = [statistic(random.choices(rounds, k=len(rounds))) for _ in range(DRAWS)]
+    return Estimate(name, statistic(rounds), quantile(drawn, 0.025), quantile(drawn, 0.975))
 
 
-def capacity_of(contender: Entrant) -> float:
+def capacity_of(contender: Contender) -> float:
     running = contender.running
     spec = LoadSpec(running.port, contender.messages, running.processes(), CLIENTS, warm_up=2.0, seconds=CAPACITY)
     load = run_load(spec)

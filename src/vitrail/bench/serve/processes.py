@@ -1,4 +1,4 @@
-"""What a server and all processes below it hold and have used, as Linux counts it."""
+"""Resources of a server and all its descendants, as Linux counts them."""
 
 import os
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What a family of processes holds at one moment, summed over its members."""
+    """Resources of a process tree at one moment."""
 
-    memory: int  # bytes, each shared page divided among those who share it (PSS)
+    memory: int  # bytes; shared pages are divided among their processes (PSS)
     files: int
     threads: int
     processes: int
 
 
 def process_tree(root: int) -> list[int]:
-    """The root and all who descend from it, groups and sessions of their own notwithstanding."""
+    """The root and its descendants, including those in other groups and sessions."""
     parents = {int(each.name): parent_of(each) for each in PROC.iterdir() if each.name.isdigit()}
-    found = [root]
-    for one in found:  # grows while it is walked
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
+    tree = [root]
+    for one in tree:  # grows while it is walked
+        tree += [child for child, parent in parents.items() if parent == one]
+    return tree
 
 
 def parent_of(process: Path) -> int | None:
@@ -35,7 +35,7 @@ def parent_of(process: Path) -> int | None:
 
 
 def stat_of(process: Path) -> list[str]:
-    """The fields after the name, which may itself have blanks and brackets; none where the process has ended."""
+    """The fields after the name, which may contain blanks and brackets; none once the process has ended."""
     try:
         return (process / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -43,7 +43,7 @@ def stat_of(process: Path) -> list[str]:
 
 
 def cpu_seconds(processes: Iterable[int]) -> float:
-    """What these have computed, and the children that they have seen end."""
+    """CPU time of these processes and of their reaped children."""
     fields = (stat_of(PROC / str(one)) for one in processes)
     return sum(sum(map(int, each[11:15])) for each in fields if each) / TICKS
 
@@ -59,7 +59,7 @@ def resource_usage(root: int) -> ResourceUsage:
 
 
 def resident_bytes(root: int) -> int:
-    """Bytes of memory that the root's descendants have in use, shared pages with each: cheap enough to ask often."""
+    """Bytes of memory that the root's descendants use, with shared pages counted in each: cheap to read."""
     return sum(resident_pages(PROC / str(one)) for one in process_tree(root)[1:]) * PAGE
 
 

@@ -1,13 +1,13 @@
-"""How long our server takes to be ready, at first and after `kill -9` of its worker, and what it holds at rest."""
+"""How long our server takes to be ready, at first and after `kill -9` of its worker, and its resources at rest."""
 
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import perf_counter, sleep
 
+from vitrail.bench.core.report import Progress
 from vitrail.bench.core.rounds import MedianInterval, median_interval
 from vitrail.bench.serve.client import message, run_load, write_messages
 from vitrail.bench.serve.contenders import Setup, slug
@@ -16,16 +16,14 @@ from vitrail.bench.serve.processes import ResourceUsage, resource_usage
 from vitrail.bench.serve.servers import EMPTY, VITRAIL, Running, Server, started, wait_until_ready
 
 REQUESTS = 1000
-AT_ONCE = 16
+CLIENTS = 16
 REST = 5.0  # seconds of idleness before memory is read
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Start:
     """Seconds from the command, or from `kill -9` of the worker, to the first 200 of /readyz; the ratio of these two
-    is taken of one and the same server. And what is held after 1,000 requests and a rest."""
+    is taken of the same server. And the resources in use after 1,000 requests and a rest."""
 
     vitrail_seconds: MedianInterval
     empty_seconds: MedianInterval
@@ -46,7 +44,7 @@ def measure_start(setup: Setup, rounds: int, seed: int, progress: Progress) -> S
             with started(server, setup.model, setup.peers, folder_of(server, setup)) as running:
                 seconds[server.name].append(running.seconds_to_ready)
                 if server is VITRAIL:
-                    restarts.append(seconds_to_be_ready_again(running))
+                    restarts.append(seconds_to_restart(running))
     ours, theirs = seconds[VITRAIL.name], seconds[EMPTY.name]
     progress("memory at rest")
     return Start(
@@ -59,8 +57,8 @@ def measure_start(setup: Setup, rounds: int, seed: int, progress: Progress) -> S
     )
 
 
-def seconds_to_be_ready_again(running: Running) -> float:
-    """From the worker's violent end until another one is ready."""
+def seconds_to_restart(running: Running) -> float:
+    """From `kill -9` of the worker until another one is ready."""
     (worker,) = running.processes()[1:]
     begin = perf_counter()
     os.kill(worker, signal.SIGKILL)
@@ -74,10 +72,10 @@ def measure_rest(setup: Setup) -> ResourceUsage:
     with started(VITRAIL, setup.model, setup.peers, folder_of(VITRAIL, setup)) as running:
         requests = [message(VITRAIL.path, *VITRAIL.request(upload)) for upload in setup.uploads]
         messages = write_messages(requests, setup.folder / "at-rest")
-        spec = LoadSpec(running.port, messages, running.processes(), AT_ONCE, seconds=1.0)
-        successful = 0
-        while successful < REQUESTS:
-            successful += len(run_load(spec).samples)
+        spec = LoadSpec(running.port, messages, running.processes(), CLIENTS, seconds=1.0)
+        sent = 0
+        while sent < REQUESTS:
+            sent += len(run_load(spec).samples)
         sleep(REST)
         return resource_usage(running.pid)
 

@@ -1,4 +1,4 @@
-"""All servers under the same load, in alternating rounds: callers who each wait for their answer."""
+"""All servers under the same closed-loop load, in alternating rounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,23 @@ from functools import partial
 from random import Random
 from statistics import median
 
+from vitrail.bench.core.report import Progress
 from vitrail.bench.core.rounds import MedianInterval, median_interval
 from vitrail.bench.serve.bare import NAME as BARE
 from vitrail.bench.serve.bare import BareProcess
 from vitrail.bench.serve.client import run_load
-from vitrail.bench.serve.contenders import Entrant
+from vitrail.bench.serve.contenders import Contender
 from vitrail.bench.serve.load import Load, LoadSpec
 from vitrail.bench.serve.samples import percentile_ms, successful
 from vitrail.bench.serve.servers import OURS
 from vitrail.errors import VitrailError
 
-WARM_UP = 0.5  # seconds, and the time of two answers
-
-Progress = Callable[[str], None]
+WARM_UP = 0.5  # seconds, and a quarter of the turn
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one contender did in one round; nobody waits for the bare session, so it has no quantiles."""
+    """One contender in one round; the bare session has no latency."""
 
     rate: float
     cpu_ms: float
@@ -35,7 +34,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Result:
-    """One contender at one number of connections: medians over the rounds, and ratios taken within each."""
+    """One contender at one number of connections: medians over rounds, and ratios taken within a round."""
 
     name: str
     rate: MedianInterval
@@ -49,8 +48,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One number of connections: every contender, and every turn that it took."""
+class LoadResults:
+    """One number of connections: every contender, and all its turns."""
 
     connections: int
     background_load: float
@@ -59,14 +58,14 @@ class Measured:
 
 
 def measure_load(
-    contenders: Sequence[Entrant],
+    contenders: Sequence[Contender],
     bare: BareProcess,
     connections: int,
     rounds: int,
     seconds: float,
     seed: int,
     progress: Progress,
-) -> Measured:
+) -> LoadResults:
     steps: dict[str, Callable[[], Turn]] = {BARE: lambda: bare_turn(bare, seconds)}
     steps |= {each.name: partial(turn, each, connections, seconds) for each in contenders}
     order, random = list(steps), Random(seed)
@@ -77,10 +76,10 @@ def measure_load(
         for name in order:
             turns[name].append(steps[name]())
     others = median(each.background_load for name in turns if name != BARE for each in turns[name])
-    return Measured(connections, others, tuple(result_of(name, turns) for name in turns), turns)
+    return LoadResults(connections, others, tuple(result_of(name, turns) for name in turns), turns)
 
 
-def turn(contender: Entrant, connections: int, seconds: float) -> Turn:
+def turn(contender: Contender, connections: int, seconds: float) -> Turn:
     spec = LoadSpec(
         port=contender.running.port,
         messages=contender.messages,
@@ -91,7 +90,7 @@ def turn(contender: Entrant, connections: int, seconds: float) -> Turn:
     )
     load = run_load(spec)
     if not successful(load.samples):
-        raise VitrailError(f"{contender.name} answered nothing in {seconds:g} seconds of {connections} connections")
+        raise VitrailError(f"{contender.name} had no successful response in {seconds:g} s")
     return turn_of(load)
 
 

@@ -37,8 +37,7 @@ def main(args: Sequence[str]) -> int:
     require_folder(options.json)
     require_folder(options.plot)
 
-    from vitrail.bench.attention.measure import measure
-    from vitrail.bench.attention.plan import Plan
+    from vitrail.bench.attention.measure import Plan, measure
     from vitrail.bench.attention.plot import plot
     from vitrail.bench.attention.table import report_text
 

@@ -11,7 +11,7 @@ from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from vitrail.bench.gpu.plan import Plan
-    from vitrail.bench.gpu.run import Report
+    from vitrail.bench.gpu.run import GpuReport
 
 ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a given time.
 
@@ -80,7 +80,7 @@ def measure(plan: "Plan", json: str | None) -> int:
     return 1 if report.failed else 0
 
 
-def write_rows_so_far(report: "Report", file: str | None) -> None:
+def write_rows_so_far(report: "GpuReport", file: str | None) -> None:
     """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
     if file:
         draft = f"{file}.{os.getpid()}"

@@ -45,8 +45,7 @@ def main(args: Sequence[str]) -> int:
     require_folder(options.json)
 
     from vitrail.bench.serve.attackers import ATTACKERS
-    from vitrail.bench.serve.measure import measure
-    from vitrail.bench.serve.plan import Plan
+    from vitrail.bench.serve.measure import Plan, measure
     from vitrail.bench.serve.table import report_text
 
     plan = Plan(

@@ -1,4 +1,4 @@
-"""What Linux says of processes, against processes that are known."""
+"""Resources of a process tree, against known processes."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def name_of(process: int) -> str:
     return Path(f"/proc/{process}/comm").read_text().strip()
 
 
-def test_a_family_has_grandchildren_in_sessions_of_their_own() -> None:
+def test_tree_includes_descendants_in_other_sessions() -> None:
     with subprocess.Popen([sys.executable, "-c", CHILD]) as root:
         members = wait_for_the_sleeper(root.pid)
         try:
@@ -37,14 +37,14 @@ def test_a_family_has_grandchildren_in_sessions_of_their_own() -> None:
             os.kill(members[1], 9)
 
 
-def test_cpu_seconds_are_what_the_process_counts_itself() -> None:
+def test_cpu_seconds_match_process_time() -> None:
     before, own = cpu_seconds([os.getpid()]), time.process_time()
     while time.process_time() - own < 0.3:
         pass
     assert abs(cpu_seconds([os.getpid()]) - before - (time.process_time() - own)) < 0.05
 
 
-def test_who_has_ended_has_used_nothing_more() -> None:
+def test_ended_process_uses_nothing() -> None:
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     assert cpu_seconds([gone.pid]) == 0
