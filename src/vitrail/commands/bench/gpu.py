@@ -21,23 +21,23 @@ ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a giv
 
 tests   the tests of tests/gpu, in a checkout
 infer   the model file under CUDA and TensorRT, fp32 and fp16, beside torch eager and torch.compile in bf16
-train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps held against it
+train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps compared with it
 serve   our server on the GPU under load
 
 Every row is printed as it is measured, and --json is rewritten with it, so a killed run leaves what it measured. A
-provider or package that is not installed is a row `absent`; what does not fit into the time is a row `not run`; what
-fails is a row with its reason, the others go on, and the exit code is 1. Without a GPU it ends with 2."""
+provider or package that is not installed is a row `absent`; what does not fit into the time is a row `not run`; a
+failure is a row with its reason, the others go on, and the exit code is 1. Without a GPU it is 2."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("bench gpu", ABOUT)
-    parser.add_argument("--parts", default="tests,infer,train,serve", help="what to measure of these")
-    parser.add_argument("--minutes", type=float, default=9.0, help="how long all may take, at most 25 (9)")
+    parser.add_argument("--parts", default="tests,infer,train,serve", help="parts to measure")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time limit of the whole run, at most 25 (9)")
     parser.add_argument("--name", default="vit_small_patch16_224", help="any ViT of timm, in infer and serve")
     parser.add_argument("--batches", default="1,32", help="batch sizes in infer (1,32)")
     parser.add_argument("--train_batch", type=int, default=128, help="images a training step (128)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order of turns")
-    parser.add_argument("--json", help="also write every row into this file, as it comes")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order in each round")
+    parser.add_argument("--json", help="also write every row into this file")
     options = parser.parse_args(args)
     require_folder(options.json)
 
@@ -81,7 +81,7 @@ def measure(plan: "Plan", json: str | None) -> int:
 
 
 def write_rows_so_far(report: "GpuReport", file: str | None) -> None:
-    """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
+    """Replace the file atomically with every row, so that it is complete even after a kill."""
     if file:
         draft = f"{file}.{os.getpid()}"
         write_report(report, draft)
