@@ -89,11 +89,11 @@ def test_a_folder_without_enough_photographs_is_refused(photos: Path, tmp_path: 
 def test_agreement_counts_labels_with_and_without_narrow_margins() -> None:
     full = np.array([[0.7, 0.2, 0.1], [0.405, 0.395, 0.2], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]], np.float32)
     ours = np.array([[0.69, 0.21, 0.1], [0.39, 0.41, 0.2], [0.1, 0.3, 0.6], [0.44, 0.46, 0.1]], np.float32)
-    found = bench.agreement(ours, full, np.array([0, 1, 2, 1]), "m", (2.0, 3.0))
-    assert (found.all.hits, found.all.total) == (2, 4)
-    assert (found.clear.hits, found.clear.total) == (2, 3)
-    assert (found.accuracy.hits, found.accuracy.total) == (2, 4)
-    assert found.max_probability_difference == pytest.approx(0.06)
+    result = bench.agreement(ours, full, np.array([0, 1, 2, 1]), "m", (2.0, 3.0))
+    assert (result.all.hits, result.all.total) == (2, 4)
+    assert (result.clear.hits, result.clear.total) == (2, 3)
+    assert (result.accuracy.hits, result.accuracy.total) == (2, 4)
+    assert result.max_probability_difference == pytest.approx(0.06)
 
 
 def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> None:

@@ -71,12 +71,12 @@ def test_closed_connection_is_reopened() -> None:
 
 def test_table_counts_results_within_bounds() -> None:
     ratio = MedianInterval(2.5, 1.5, 3.5, 0.9375)
-    found = (
+    results = (
         AttackResult("trailers", 12_000_000, 5.0, 12.5, ratio, 0),
         AttackResult("webp", 451_000_000, 5.0, 12.5, ratio, 3),
         AttackResult("scans", 0, 5.0, 12.5, MedianInterval(3.9, 3.0, 4.1, 0.9375), 0),
     )
-    assert [each.within_bounds for each in found] == [True, False, False]
-    text = attack_text(found)
+    assert [each.within_bounds for each in results] == [True, False, False]
+    text = attack_text(results)
     assert text.splitlines()[2].split() == ["trailers", "12", "5.0", "12.5", "2.500", "[1.500,", "3.500]", "0"]
     assert text.endswith("1 of 3 within + 450 MB and 4 × its own p98")

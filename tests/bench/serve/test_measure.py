@@ -50,11 +50,11 @@ def test_responses_of_each_server_are_parsed() -> None:
 
 
 def test_uploads_differ_and_depend_on_the_seed_alone() -> None:
-    found = uploads(8, seed=3)
-    assert len(set(found)) == COUNT
-    assert found == uploads(8, seed=3)
-    assert found[0] != uploads(8, seed=4)[0]
-    assert decode(found[0]).size == (21, 16)
+    files = uploads(8, seed=3)
+    assert len(set(files)) == COUNT
+    assert files == uploads(8, seed=3)
+    assert files[0] != uploads(8, seed=4)[0]
+    assert decode(files[0]).size == (21, 16)
 
 
 def test_peers_do_not_inherit_our_environment(monkeypatch, tmp_path: Path) -> None:

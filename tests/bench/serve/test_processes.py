@@ -13,10 +13,10 @@ CHILD = "import subprocess, sys; subprocess.run(['sleep', '60'], start_new_sessi
 
 def wait_for_the_sleeper(root: int) -> list[int]:
     deadline = time.monotonic() + 30
-    while not (len(found := process_tree(root)) == 2 and name_of(found[1]) == "sleep"):
+    while not (len(tree := process_tree(root)) == 2 and name_of(tree[1]) == "sleep"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return found
+    return tree
 
 
 def name_of(process: int) -> str:
