@@ -200,7 +200,7 @@ def test_terminated_run_leaves_its_rows_and_no_process(tmp_path: Path) -> None:
         "from vitrail.bench.gpu.plan import Plan\n"
         "from vitrail.commands.bench import gpu\n"
         f"run.Run = functools.partial(run.Run, command=[sys.executable, '-S', {str(script)!r}, {steps!r}])\n"
-        "gpu.end_servers_when_told_to_end()\n"
+        "gpu.stop_servers_on_sigterm()\n"
         f"gpu.measure(Plan(parts=('train',), device='cpu'), {str(file)!r})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -45,7 +45,7 @@ def test_command_without_slow_contenders(
     fast = tuple(each for each in EXPORTERS if each.name != "timm, dynamo")
     monkeypatch.setattr("vitrail.bench.infer.measure.EXPORTERS", fast)
     output = tmp_path / "out.json"
-    assert main([*ARGV, "--name", "test_vit", "--peers", str(tmp_path), "--json", str(output)]) == 0
+    assert main([*ARGV, "--name", "test_vit", "--threads", "1", "--peers", str(tmp_path), "--json", str(output)]) == 0
     absent, files = check_report(output, capsys.readouterr().out, tmp_path, [*OURS_AND_TIMM, "torch, eager"])
     assert absent == {"torch.compile"}
     assert files["timm"]["nodes"] > 100
