@@ -84,7 +84,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["verify", "none.onnx", "--provider", "abacus"], 2, "invalid choice"),
         (["inspect", "none.onnx"], 2, "there is no file at none.onnx"),
         (["export"], 2, "checkpoint"),
-        (["bench", "paint"], 2, "there is nothing called 'paint' to measure"),
+        (["bench", "paint"], 2, "there is no benchmark 'paint'"),
         (["bench", "decode"], 2, "which photographs?"),
         (["bench", "decode", "--photos", "none"], 1, "there is no folder of photographs at none"),
         (["bench", "decode", "--photos", "none", "--rounds", "3"], 2, "measure at least 5"),

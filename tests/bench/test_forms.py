@@ -1,4 +1,4 @@
-"""vitrail bench forms: fits that differ in one part, what is drawn and written of them, and wrong use in one line."""
+"""`vitrail bench forms`: fits that differ in one part, their maps, table and JSON, and usage errors."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.bench.forms import Fit, Plan, batches, draw, fit_one, parsed, table, to_json
+from vitrail.bench.forms import Fit, Plan, batches, draw, fit_one, parse_form, table, to_json
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
@@ -18,7 +18,7 @@ def fits() -> list[Fit]:
     return [fit_one(PLAN, form, 0) for form in PLAN.forms]
 
 
-def test_every_form_learns_and_is_told_apart(fits):
+def test_every_form_learns_and_differs(fits):
     assert [fit.form for fit in fits] == list(PLAN.forms)
     assert all(fit.accuracy > 0.3 for fit in fits)  # guessing gives 0.1
     assert fits[0].accuracy != fits[1].accuracy
@@ -26,12 +26,12 @@ def test_every_form_learns_and_is_told_apart(fits):
     assert all(fit.onnx_images_per_second > 0 and fit.images_per_second > 0 for fit in fits)
 
 
-def test_a_fit_is_the_same_again(fits):
+def test_fit_is_reproducible(fits):
     again = fit_one(PLAN, "softmax", 0)
     assert (again.accuracy, again.train_loss) == (fits[0].accuracy, fits[0].train_loss)
 
 
-def test_maps_show_who_is_seen(fits, tmp_path):
+def test_maps_show_the_attended_places(fits, tmp_path):
     full, window = (np.array(fit.maps) for fit in fits)
     assert full.shape == window.shape == (2, 4, 4, 4)
     np.testing.assert_allclose(window.sum(axis=(2, 3)), 1, atol=1e-3)
@@ -42,27 +42,27 @@ def test_maps_show_who_is_seen(fits, tmp_path):
         assert drawn.size == (4 * (32 + 6) + 6, 2 * (32 + 6) + 6)
 
 
-def test_the_table_has_means_and_spreads(fits):
+def test_table_has_means_and_deviations(fits):
     rows = table([fits[0], Fit(**{**vars(fits[0]), "seed": 1, "accuracy": fits[0].accuracy - 0.2})]).splitlines()
     assert len(rows) == 3
     assert f"{fits[0].accuracy - 0.1:.3f} ± 0.141" in rows[2]
     assert json.loads(to_json(PLAN, fits))["fits"][1]["form"] == "window reach=1"
 
 
-def test_each_pass_sees_every_image_once():
+def test_each_epoch_has_every_image_once():
     seen = np.concatenate([batch.numpy() for batch in batches(10, 4, 5, seed=0)])
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
 
 
-def test_forms_are_read_as_written():
-    assert parsed("relu") == "relu"
-    assert parsed("cosine margin=0.2 scale=20") == {"name": "cosine", "margin": 0.2, "scale": 20}
-    with pytest.raises(UsageError, match="is no form"):
-        parsed("window reach")
+def test_forms_are_parsed():
+    assert parse_form("relu") == "relu"
+    assert parse_form("cosine margin=0.2 scale=20") == {"name": "cosine", "margin": 0.2, "scale": 20}
+    with pytest.raises(UsageError, match="is not a form"):
+        parse_form("window reach")
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("argv", "reason"),
     [
         (["--forms", "softmaxx"], "did you mean softmax"),
         (["--vary", "depth"], "no part of the ViT"),
@@ -70,7 +70,7 @@ def test_forms_are_read_as_written():
         (["--json", "no/such/a.json"], "no folder for"),
     ],
 )
-def test_wrong_use_is_one_line(capsys, words, reason):
-    assert main(["bench", "forms", *words]) == 2
+def test_wrong_use_is_one_line(capsys, argv, reason):
+    assert main(["bench", "forms", *argv]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line

@@ -1,4 +1,4 @@
-"""What tests of a GPU share: a model file that no training was needed for, and skips for what is not installed."""
+"""Fixtures of the GPU tests: an untrained model file, and skips for missing providers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +18,18 @@ def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[[str], None]:
-    """Skips the test where onnxruntime has no such provider; one that is there and does not work must fail."""
+    """Skips the test where onnxruntime lacks the provider; a provider that is present and broken must fail."""
 
-    def needed(provider: str) -> None:
-        from vitrail.bench.gpu.providers import require_provider
+    def require(provider: str) -> None:
         from vitrail.bench.gpu.steps import Absent
+        from vitrail.bench.gpu.subject import require_provider
 
         try:
             require_provider(provider)
         except Absent as fault:
             pytest.skip(str(fault))
 
-    return needed
+    return require
 
 
 @pytest.fixture

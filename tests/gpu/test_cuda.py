@@ -1,4 +1,4 @@
-"""On an NVIDIA GPU: the same answers as on the CPU, and no silent way back to it."""
+"""On an NVIDIA GPU: the same predictions as on the CPU, and no silent fallback to it."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def allowed_logit_error(model: Classifier, logits: np.ndarray) -> float:
 
 
 @pytest.mark.usefixtures("needs_cuda")
-def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
+def test_cuda_predicts_as_the_cpu_does(model_file: Path) -> None:
     images = Digits().read("test", InputRule(8)).images
     on_gpu, on_cpu = (Classifier(model_file, provider).predict(images) for provider in ("cuda", "cpu"))
     allowed = allowed_logit_error(Classifier(model_file, "cpu"), on_cpu.logits)
@@ -38,15 +38,15 @@ def test_the_gpu_answers_as_the_cpu_does(model_file: Path) -> None:
 
 
 @pytest.mark.usefixtures("needs_cuda")
-def test_auto_takes_the_gpu_and_the_golden_check_passes_there(model_file: Path) -> None:
+def test_auto_selects_cuda_and_passes_the_golden_check(model_file: Path) -> None:
     classifier = Classifier(model_file, "auto")
     assert classifier.provider == PROVIDERS["cuda"]
     assert check_golden(classifier).passed
 
 
 @pytest.mark.usefixtures("needs_cuda")
-def test_a_vit_answers_as_on_the_cpu_in_batches_of_any_size(seeded_file: Path) -> None:
-    """Attention in one operator, and TF32 left off: its 10 bits of mantissa would be seen here."""
+def test_vit_predicts_as_on_the_cpu_at_any_batch_size(seeded_file: Path) -> None:
+    """Attention in one operator, and TF32 off: its 10 bits of mantissa would fail this bound."""
     on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("cuda", "cpu"))
     images = canvases(on_cpu, 33)
     expected = on_cpu.predict(images).logits
@@ -57,7 +57,7 @@ def test_a_vit_answers_as_on_the_cpu_in_batches_of_any_size(seeded_file: Path) -
 
 @pytest.mark.usefixtures("needs_cuda")
 @pytest.mark.parametrize("provider", ["cuda", "auto"])
-def test_a_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: str) -> None:
+def test_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: str) -> None:
     classifier = Classifier(seeded_file, provider)
     assert classifier.provider == PROVIDERS["cuda"]
     check = check_golden(classifier)
@@ -65,24 +65,24 @@ def test_a_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: s
 
 
 @pytest.mark.usefixtures("needs_tensorrt")
-def test_tensorrt_answers_as_the_cpu_does(seeded_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its engine is built here, for batches of 1 to 32, and kept where the next start finds it."""
+def test_tensorrt_predicts_as_the_cpu_does(seeded_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine is built here, for batches of 1 to 32, and cached for the next start."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("tensorrt", "cpu"))
     images = canvases(on_cpu, 32)
     expected = on_cpu.predict(images).logits
     for size in (1, 7, 32):
-        found = on_gpu.predict(images[:size]).logits
-        assert np.abs(found - expected[:size]).max() <= allowed_logit_error(on_cpu, expected)
+        logits = on_gpu.predict(images[:size]).logits
+        assert np.abs(logits - expected[:size]).max() <= allowed_logit_error(on_cpu, expected)
     assert check_golden(on_gpu).passed
     assert list(tmp_path.rglob("*.engine"))
 
 
 @pytest.mark.usefixtures("needs_cuda")
-def test_the_server_is_ready_on_the_gpu(seeded_file: Path, tmp_path: Path) -> None:
+def test_server_is_ready_on_the_gpu(seeded_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("bentoml")
     from vitrail.bench.gpu.serve import server_on
-    from vitrail.bench.serve.calling import ask
+    from vitrail.bench.serve.client import ask
     from vitrail.bench.serve.servers import started
     from vitrail.bench.serve.uploads import uploads
 

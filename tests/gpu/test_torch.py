@@ -24,17 +24,17 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 2e-3), (torch.bfloat16, 0.1)])
-def test_a_network_answers_as_on_the_cpu(dtype: torch.dtype, allowed: float) -> None:
+def test_network_computes_as_on_the_cpu(dtype: torch.dtype, allowed: float) -> None:
     """float32 as torch multiplies it by default; its convolution of patches may use TF32."""
     network = seeded_network(PLAN.name, PLAN.size, 0)
     pixels = torch.from_numpy(seeded_batch(InputRule(PLAN.size), 8, 0).pixels)
     with torch.inference_mode():
         expected = network(pixels)
-        found = network.to(DEVICE, dtype)(pixels.to(DEVICE, dtype)).float().cpu()
-    assert (found - expected).abs().max() <= allowed * max(1.0, float(expected.std()))
+        actual = network.to(DEVICE, dtype)(pixels.to(DEVICE, dtype)).float().cpu()
+    assert (actual - expected).abs().max() <= allowed * max(1.0, float(expected.std()))
 
 
-def test_a_step_in_bf16_learns_and_keeps_float32_weights() -> None:
+def test_step_in_bf16_learns_and_keeps_float32_weights() -> None:
     torch.manual_seed(0)
     network = ViT(name=PLAN.name).build(CLASSES, PLAN.size)
     step = training_step(network, PLAN, compiled=False)
@@ -46,7 +46,7 @@ def test_a_step_in_bf16_learns_and_keeps_float32_weights() -> None:
     assert all(bool(torch.isfinite(weights.grad).all()) for weights in network.parameters() if weights.grad is not None)
 
 
-def test_gradients_in_bf16_point_where_those_in_float32_do() -> None:
+def test_gradients_in_bf16_align_with_float32() -> None:
     pixels = torch.from_numpy(seeded_batch(InputRule(PLAN.size), 8, 0).pixels).to(DEVICE)
     labels = torch.arange(8, device=DEVICE)
     network = seeded_network(PLAN.name, PLAN.size, 0).to(DEVICE)
@@ -68,8 +68,8 @@ def test_gradients_in_bf16_point_where_those_in_float32_do() -> None:
 def test_fit_trains_on_the_gpu_in_bf16(tmp_path: Path) -> None:
     from vitrail.cli import main
 
-    words = [f"--trainer.accelerator={'gpu' if DEVICE == 'cuda' else DEVICE}", "--trainer.precision=bf16-mixed"]
+    argv = [f"--trainer.accelerator={'gpu' if DEVICE == 'cuda' else DEVICE}", "--trainer.precision=bf16-mixed"]
     steps = ["--trainer.max_steps=40", "--trainer.val_check_interval=20"]
-    assert main(["fit", "--config", "digits-vit", f"--run={tmp_path / 'run'}", *words, *steps]) == 0
+    assert main(["fit", "--config", "digits-vit", f"--run={tmp_path / 'run'}", *argv, *steps]) == 0
     weights = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=False)
     assert {tensor.dtype for tensor in weights["state_dict"].values() if tensor.is_floating_point()} == {torch.float32}

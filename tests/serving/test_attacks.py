@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from vitrail.bench.serve.attack import HEAD_START, MOST_GROWTH, under_attack, watched_memory
+from vitrail.bench.serve.attack import HEAD_START, MAX_GROWTH, sampled_memory, under_attack
 from vitrail.bench.serve.attackers import ATTACKERS
 from vitrail.bench.serve.bombs import webp
-from vitrail.bench.serve.family import resident
+from vitrail.bench.serve.processes import resident_bytes
 
 SECONDS = 1.5
 TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # is what they are told, with 431
@@ -26,7 +26,7 @@ def attacked(start, bentoml_serve, model_file) -> Iterator[tuple[object, int]]:
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="20") as server:
         for _ in range(20):
             httpx.post(f"{server.url}/v1/classify", content=webp(8)).raise_for_status()
-        yield server, resident(server.process.pid)
+        yield server, resident_bytes(server.process.pid)
 
 
 def answered_431(server) -> float:
@@ -55,7 +55,7 @@ def test_an_attacker_harms_nobody(attacked, name):
     statuses, refused = [], answered_431(server)
     with (
         httpx.Client(base_url=server.url, timeout=30) as healthy,
-        watched_memory(server.process.pid) as looks,
+        sampled_memory(server.process.pid) as looks,
         under_attack(name, httpx.URL(server.url).port, HEAD_START + SECONDS),
     ):
         time.sleep(HEAD_START)
@@ -65,6 +65,6 @@ def test_an_attacker_harms_nobody(attacked, name):
             time.sleep(0.02)
     assert set(statuses) == {200}
     assert (answered_431(server) > refused) == (name in TOO_LARGE)
-    assert max(looks) - idle <= MOST_GROWTH
+    assert max(looks) - idle <= MAX_GROWTH
     assert server.process.poll() is None
     assert server.said().count("ready on CPUExecutionProvider") == 1  # by the same worker

@@ -1,4 +1,4 @@
-"""What each form of a part is worth: short fits from scratch with everything else equal, several seeds."""
+"""Compares the forms of one part of the ViT: short fits from scratch, all else equal, several seeds."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitrail.bench.core.rounds import one_turn
+from vitrail.bench.core.rounds import time_calls
+from vitrail.bench.core.tables import markdown_table
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.plots.maps import draw_maps
@@ -33,17 +34,17 @@ Maps = list[list[list[list[float]]]]  # [layers][heads][rows][columns]
 
 @dataclass(frozen=True)
 class Plan:
-    """What all fits share, and which part differs."""
+    """The settings of all fits, and the part that differs."""
 
     path: str
     size: int
     patch: int
-    images: int | None  # labelled ones that are used; None means all
+    images: int | None  # labelled training images; None means all
     steps: int
     batch: int
     rate: float
     vary: str  # an argument of ViT
-    forms: tuple[str, ...]  # what it is set to, as YAML would have it
+    forms: tuple[str, ...]  # its values, as in YAML
     seeds: tuple[int, ...] = (0, 1, 2)
     width: int = 64
     depth: int = 4
@@ -52,11 +53,11 @@ class Plan:
     def architecture(self, form: str) -> "ViT":
         from vitrail.models import ViT
 
-        parts: dict[str, Any] = {self.vary: parsed(form)}
+        parts: dict[str, Any] = {self.vary: parse_form(form)}
         return ViT(patch=self.patch, width=self.width, depth=self.depth, heads=self.heads, **parts)
 
     def check(self) -> None:
-        """Refuse, before any fit, a form that cannot be built."""
+        """Refuse a form that cannot be built, before any fit."""
         if self.vary not in VARIED:
             raise UsageError(f"'{self.vary}' is no part of the ViT; there is {', '.join(VARIED)}")
         for form in self.forms:
@@ -65,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit and what came of it."""
+    """One fit and its results."""
 
     form: str
     seed: int
@@ -75,18 +76,18 @@ class Fit:
     images_per_second: float  # while training
     onnx_images_per_second: float
     parameters: int
-    maps: Maps | None  # of the first seed: what the place in the middle looks at, mean over test images
+    maps: Maps | None  # of the first seed: attention of the middle patch, mean over test images
 
 
-def run(plan: Plan, workers: int, tell: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
-    """All fits, each on one thread; seeds of a form lie apart, so that a busy minute does not hit one form alone."""
+def run(plan: Plan, workers: int, progress: Callable[[Fit], None] = lambda fit: None) -> list[Fit]:
+    """All fits, each on one thread; seeds of a form are spread out, so that background load affects all alike."""
     jobs = [(form, seed) for seed in plan.seeds for form in plan.forms]
-    found: list[Fit] = []
+    fits: list[Fit] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done in as_completed([pool.submit(fit_one, plan, form, seed) for form, seed in jobs]):
-            found.append(done.result())
-            tell(found[-1])
-    return sorted(found, key=lambda fit: (plan.forms.index(fit.form), fit.seed))
+            fits.append(done.result())
+            progress(fits[-1])
+    return sorted(fits, key=lambda fit: (plan.forms.index(fit.form), fit.seed))
 
 
 def fit_one(plan: Plan, form: str, seed: int) -> Fit:
@@ -104,8 +105,8 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     torch.manual_seed(seed)
     rule = InputRule(plan.size, "squash")
     source = open_source(plan.path, 0)
-    labels = source.labels("train")
-    chosen = None if plan.images is None else nested_subset(labels, plan.images, 0)
+    train_labels = source.labels("train")
+    chosen = None if plan.images is None else nested_subset(train_labels, plan.images, 0)
     train, test = source.read("train", rule, chosen), source.read("test", rule)
     network: Any = plan.architecture(form).build(len(source.classes), plan.size)
     normalise = Input(rule)
@@ -113,12 +114,12 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.rate, plan.steps, pct_start=WARM_UP, cycle_momentum=False
     )
-    images, answers = torch.from_numpy(train.images), torch.from_numpy(train.labels)
+    images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
     head = network.get_classifier()
     losses = []
     begin = perf_counter()
     for batch in batches(len(images), plan.batch, plan.steps, seed):
-        logits, target = network(normalise(images[batch])), answers[batch]
+        logits, target = network(normalise(images[batch])), labels[batch]
         if isinstance(head, Cosine):
             logits = head.with_margin(logits, target)
         loss = F.cross_entropy(logits, target)
@@ -143,7 +144,7 @@ def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     )
 
 
-def parsed(form: str) -> Any:
+def parse_form(form: str) -> Any:
     """A name, or a name with settings: "window reach=3" → {"name": "window", "reach": 3}."""
     name, *settings = form.split()
     if not settings:
@@ -152,21 +153,21 @@ def parsed(form: str) -> Any:
         return {"name": name} | {key: json.loads(value) for key, value in (each.split("=") for each in settings)}
     except ValueError as fault:
         raise UsageError(
-            f"'{form}' is no form: write a name, or a name with settings, such as 'window reach=3'"
+            f"'{form}' is not a form: write a name, or a name with settings, such as 'window reach=3'"
         ) from fault
 
 
 def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[Any]:
-    """Indices of so many steps, in an order of their own in each pass over the images."""
+    """Indices for each step, in a new order in each epoch."""
     import torch
 
     random = np.random.default_rng(seed)
-    left = np.empty(0, np.int64)
+    pending = np.empty(0, np.int64)
     for _ in range(steps):
-        while len(left) < batch:
-            left = np.concatenate([left, random.permutation(count)])
-        yield torch.from_numpy(left[:batch])
-        left = left[batch:]
+        while len(pending) < batch:
+            pending = np.concatenate([pending, random.permutation(count)])
+        yield torch.from_numpy(pending[:batch])
+        pending = pending[batch:]
 
 
 def accuracy(network: Any, normalise: Any, images: Any, labels: Any) -> float:
@@ -181,7 +182,7 @@ def accuracy(network: Any, normalise: Any, images: Any, labels: Any) -> float:
 
 
 def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
-    """Images a second through the file that export would write, on one thread."""
+    """Images a second of the exported graph, on one thread."""
     import onnxruntime as ort
 
     from vitrail.exporting.graph import Graph, to_onnx
@@ -190,7 +191,9 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
     session = ort.InferenceSession(
         to_onnx(Graph(network, rule, 1.0).eval()), session_options(1), providers=["CPUExecutionProvider"]
     )
-    return len(images) / one_turn(lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter)
+    return len(images) / time_calls(
+        lambda: session.run(["probabilities"], {"image": images}), ONNX_SECONDS, perf_counter
+    )
 
 
 def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
@@ -212,25 +215,27 @@ def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
 
 
 def table(fits: list[Fit]) -> str:
-    """Rows of Markdown: accuracy as mean ± deviation over seeds, speeds as means."""
-    rows = [
-        "| | accuracy | training loss | images/s, training | images/s, ONNX | parameters |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Markdown: accuracy as mean ± deviation over seeds, speeds as means."""
+    rows = [["", "accuracy", "training loss", "images/s, training", "images/s, ONNX", "parameters"]]
     for form in dict.fromkeys(fit.form for fit in fits):
-        these = [fit for fit in fits if fit.form == form]
-        hits = [fit.accuracy for fit in these]
-        spread = f" ± {stdev(hits):.3f}" if len(hits) > 1 else ""
+        own = [fit for fit in fits if fit.form == form]
+        accuracies = [fit.accuracy for fit in own]
+        spread = f" ± {stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
         rows.append(
-            f"| {form} | {mean(hits):.3f}{spread} | {mean(fit.train_loss for fit in these):.3f} "
-            f"| {mean(fit.images_per_second for fit in these):,.0f} "
-            f"| {mean(fit.onnx_images_per_second for fit in these):,.0f} | {these[0].parameters:,} |"
+            [
+                form,
+                f"{mean(accuracies):.3f}{spread}",
+                f"{mean(fit.train_loss for fit in own):.3f}",
+                f"{mean(fit.images_per_second for fit in own):,.0f}",
+                f"{mean(fit.onnx_images_per_second for fit in own):,.0f}",
+                f"{own[0].parameters:,}",
+            ]
         )
-    return "\n".join(rows)
+    return markdown_table(rows)
 
 
 def draw(fits: list[Fit], folder: Path) -> None:
-    """One PNG a form: what the place in the middle looks at, a row of heads for each layer."""
+    """One PNG a form: attention of the middle patch, a row of heads for each layer."""
     folder.mkdir(parents=True, exist_ok=True)
     for fit in fits:
         if fit.maps is not None:

@@ -1,4 +1,4 @@
-"""What the Python interface costs: a short run of the whole command on a small model."""
+"""`vitrail bench python`: a short run of the whole command on a small model."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from vitrail.model_file.model import Model
 
 
 def test_the_whole_command(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--batches=1,3", "--rounds=5", "--seconds=0.01", f"--json={tmp_path / 'python.json'}"]
-    assert main(["bench", "python", f"--model={model_file}", *words]) == 0
+    argv = ["--batches=1,3", "--rounds=5", "--seconds=0.01", f"--json={tmp_path / 'python.json'}"]
+    assert main(["bench", "python", f"--model={model_file}", *argv]) == 0
     printed = capsys.readouterr().out
     report = json.loads((tmp_path / "python.json").read_text())
     assert report["starts"].keys() == PROGRAMS.keys()
@@ -24,7 +24,7 @@ def test_the_whole_command(model_file: Path, tmp_path: Path, capsys: pytest.Capt
     assert all(name in printed for name in PROGRAMS)
 
 
-def test_both_are_given_the_same_canvases(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_get_the_same_canvases(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, list[np.ndarray]] = {"ours": [], "bare": []}
     with Model(model_file, provider="cpu") as model:
 
@@ -40,5 +40,5 @@ def test_both_are_given_the_same_canvases(model_file: Path, monkeypatch: pytest.
 
 
 def test_few_rounds_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least 5 rounds"):
+    with pytest.raises(UsageError, match="4 rounds are too few: measure at least 5"):
         Plan("model.onnx", rounds=4)

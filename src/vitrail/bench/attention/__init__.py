@@ -2,5 +2,5 @@
 
 import os
 
-# torch's profiler tells of its own work on stderr, which is for progress; it reads this when it is first loaded.
+# Keeps torch's profiler from logging to stderr, which is for progress; it reads this when it is first loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -1,18 +1,23 @@
-"""What is timed: a mechanism alone, or with its projections, forward and backward on seeded vectors."""
+"""The calls that are measured: a mechanism alone or with its projections, on seeded vectors, and their memory."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from vitrail.attention import MECHANISMS, SelfAttention, fitted
-from vitrail.bench.attention.plan import HEADS, WIDTH
+
+WIDTH = 192
+HEADS = 3
 
 PartName = Literal["mix", "module"]
 PARTS: dict[PartName, str] = {
-    "mix": "the mechanism alone: what becomes of queries, keys and values",
-    "module": "the whole module: with the projections before and after",
+    "mix": "the mechanism alone, from queries, keys and values to outputs",
+    "module": "the whole module, with the projections before and after",
 }
 
 
@@ -23,7 +28,7 @@ class Case:
         self.part, self.mechanism, self.vectors = part, mechanism, side * side
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.module = module_of(mechanism, side)
+            self.module = build_module(mechanism, side)
             self.inputs = self.make_inputs()
             self.upstream = torch.randn_like(self.forward())
 
@@ -35,8 +40,8 @@ class Case:
 
     def forward(self) -> Tensor:
         if self.part == "module":
-            found: Tensor = self.module(*self.inputs)
-            return found
+            output: Tensor = self.module(*self.inputs)
+            return output
         q, k, v = self.inputs
         return self.module.mix(q, k, v, None)
 
@@ -46,12 +51,12 @@ class Case:
         self.forward().backward(self.upstream)  # type: ignore[no-untyped-call]
 
     def clear(self) -> None:
-        """Forget gradients, so that each call makes its own."""
+        """Drop gradients, so that each call allocates its own."""
         for tensor in (*self.inputs, *self.module.parameters()):
             tensor.grad = None
 
 
-def module_of(mechanism: str, side: int) -> SelfAttention:
+def build_module(mechanism: str, side: int) -> SelfAttention:
     return fitted(MECHANISMS[mechanism], (side, side), prefix=0)(WIDTH, HEADS, qkv_bias=True)
 
 
@@ -59,3 +64,19 @@ def title(mechanism: str) -> str:
     """Its name with the settings that it is measured with."""
     settings: Sequence[str] = [f"{name} {value}" for name, value in MECHANISMS[mechanism].options.items()]
     return f"{mechanism} ({', '.join(settings)})" if settings else mechanism
+
+
+def peak_bytes(case: Case) -> int:
+    """What forward and backward hold at once beside inputs and weights, by torch's profiler."""
+    case.step()  # allocates what later calls reuse
+    case.clear()
+    gc.collect()  # no earlier object is freed while memory is counted
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        case.step()
+    events = profiler.profiler.kineto_results.events()
+    return peak((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+
+
+def peak(changes: Iterable[tuple[int, int]]) -> int:
+    """The most bytes held at any time; each change is a time and the bytes allocated (negative: freed)."""
+    return max(accumulate((count for _, count in sorted(changes, key=lambda change: change[0])), initial=0))

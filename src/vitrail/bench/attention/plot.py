@@ -1,15 +1,15 @@
-"""Time and memory against the number of vectors, both on logarithmic axes: a slope is a slope there."""
+"""Time and memory against the number of vectors, both on logarithmic axes."""
 
 from pathlib import Path
 
 from vitrail.bench.attention.cases import title
-from vitrail.bench.attention.measure import Growth, Measured, Report, Result
+from vitrail.bench.attention.measure import AttentionReport, Growth, PartResults, Result
 
 COLOURS = ("#181a20", "#c1440e", "#e0a030", "#3b7a57", "#1d4e89", "#4f9fd0", "#7b4b94", "#8a8f99", "#d06090")
 
 
-def plot(report: Report, path: Path) -> None:
-    """The first part, the mechanism alone: on the left milliseconds, on the right MiB."""
+def plot(report: AttentionReport, path: Path) -> None:
+    """The first part, the mechanism alone: milliseconds on the left, MiB on the right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -18,7 +18,7 @@ def plot(report: Report, path: Path) -> None:
     measured = report.measured[0]
     figure, both = pyplot.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
     sizes = [side * side for side in report.plan.sides]
-    for axes, label, value in zip(both, ("milliseconds", "MiB at the most"), (milliseconds, mebibytes), strict=True):
+    for axes, label, value in zip(both, ("milliseconds", "peak MiB"), (milliseconds, mebibytes), strict=True):
         for growth, colour in zip(measured.growth, COLOURS, strict=False):
             own = of_mechanism(measured, growth.mechanism)
             name = f"{title(growth.mechanism)}: {slope_of(growth, value is milliseconds)}"
@@ -42,10 +42,10 @@ def mebibytes(result: Result) -> float:
     return result.peak_bytes / 2**20
 
 
-def of_mechanism(measured: Measured, mechanism: str) -> list[Result]:
+def of_mechanism(measured: PartResults, mechanism: str) -> list[Result]:
     return [each for each in measured.results if each.mechanism == mechanism]
 
 
 def slope_of(growth: Growth, of_time: bool) -> str:
-    found = growth.time.value if of_time and growth.time else growth.memory
-    return "one size" if found is None else f"{found:.2f}"
+    value = growth.time.value if of_time and growth.time else growth.memory
+    return "one size" if value is None else f"{value:.2f}"

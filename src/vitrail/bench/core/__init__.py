@@ -1,1 +1,1 @@
-"""What all benchmarks share: rounds that alternate, the machine, columns, peers as processes."""
+"""What all benchmarks share: alternating rounds, the report and its machine, tables."""

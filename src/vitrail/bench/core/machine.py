@@ -1,4 +1,4 @@
-"""What a measurement ran on: a figure without it says nothing."""
+"""The machine that a benchmark runs on: hardware, versions, and the load of other programs."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "on
 
 @dataclass(frozen=True)
 class Machine:
-    """Enough to know whether two measurements can be compared at all."""
+    """Enough to tell whether two measurements are comparable."""
 
     cpu: str
     cores: int
@@ -30,33 +30,33 @@ def this_machine(gpu: str | None = None) -> Machine:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Seconds of a core: spent by all programs of this machine, by this one, and gone by on the wall."""
+class CpuUsage:
+    """CPU seconds used by all programs of this machine and by this process, and wall-clock seconds."""
 
-    everybody: float | None
-    own: float
+    system: float | None
+    process: float
     wall: float
 
 
-def work_now(statistics: Path = Path("/proc/stat")) -> Work:
-    """Counted since the machine started; only differences mean anything."""
-    everybody = None  # where there is no Linux, nobody says
+def cpu_usage(statistics: Path = Path("/proc/stat")) -> CpuUsage:
+    """Counted since boot; only differences are meaningful. `system` is None where there is no /proc."""
+    used = None
     if statistics.is_file():
         user, nice, system, _idle, _waiting, *interrupts = map(int, statistics.read_text().split()[1:9])
-        everybody = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
-    return Work(everybody, process_time(), perf_counter())
+        used = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return CpuUsage(used, process_time(), perf_counter())
 
 
-def cores_of_others(begin: Work, end: Work) -> float | None:
-    """How many cores other programs held on average: what they hold, a measurement does without."""
-    if begin.everybody is None or end.everybody is None:
+def background_load(begin: CpuUsage, end: CpuUsage) -> float | None:
+    """How many cores other programs used on average."""
+    if begin.system is None or end.system is None:
         return None
-    others = (end.everybody - begin.everybody) - (end.own - begin.own)
+    others = (end.system - begin.system) - (end.process - begin.process)
     return max(0.0, others / (end.wall - begin.wall))
 
 
 def cpu_name(description: Path = Path("/proc/cpuinfo")) -> str:
-    """The model as the kernel names it, with what it can do in one instruction; else the bare architecture."""
+    """The model as the kernel names it, with its vector extensions; else the bare architecture."""
     if not description.is_file():
         return platform.processor() or platform.machine()
     pairs = (line.partition(":") for line in description.read_text().splitlines())
@@ -67,6 +67,6 @@ def cpu_name(description: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def installed_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Python's and these packages' versions; those that are not installed are left out."""
-    found = {each.name.lower(): each.version for each in distributions()}
-    return {"python": platform.python_version()} | {name: found[name] for name in packages if name in found}
+    """Versions of Python and of these packages, as far as they are installed."""
+    installed = {each.name.lower(): each.version for each in distributions()}
+    return {"python": platform.python_version()} | {name: installed[name] for name in packages if name in installed}

@@ -1,8 +1,6 @@
 """`vitrail bench decode`: photos through `images.fit`, beside decoding all of their pixels first."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
 from typing import Literal
@@ -10,9 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.core.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
-from vitrail.bench.decode.photos import LEAST_VIEW, cut_views, find_photos, from_camera, large_enough
+from vitrail.bench.core.machine import installed_versions
+from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
+from vitrail.bench.core.rounds import MedianInterval, Times, run_rounds
+from vitrail.bench.core.tables import background_text
+from vitrail.bench.decode.photos import MIN_VIEW, cut_views, find_photos, from_camera, large_enough
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, fit
@@ -20,15 +20,14 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.tasks.intervals import Share, wilson
 
 OURS, FULL = "images.fit", "decode all, then resize"
-MARGIN = 0.02  # of the two most probable labels; below it, either is as good as the other
+MARGIN = 0.02  # between the two most probable labels; below it, the label is ambiguous
 BATCH = 32
 PACKAGES = ("vitrail", "pillow", "numpy", "onnxruntime", "onnxruntime-gpu")
 Canvas = NDArray[np.uint8]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(RoundsPlan):
     """What to measure and how long."""
 
     photos: str
@@ -37,20 +36,14 @@ class Plan:
     size: int = 224
     quality: int = 90
     camera: tuple[int, int] = (4000, 3000)
-    least_view: int = LEAST_VIEW
-    rounds: int = 7
-    seconds: float = 0.4
-    seed: int = 0
+    min_view: int = MIN_VIEW
 
     def __post_init__(self) -> None:
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        super().__post_init__()
         if self.views < 1:
             raise UsageError("at least 1 view is compared")
         if not 1 <= self.quality <= 95:
             raise UsageError(f"the quality of a JPEG lies between 1 and 95, not at {self.quality}")
-        if self.seconds <= 0:
-            raise UsageError("a round takes more than 0 seconds")
 
 
 @dataclass(frozen=True)
@@ -60,52 +53,47 @@ class Speed:
     photos: int
     megabytes: float
     uploads_per_second: dict[str, float]
-    times_as_fast: Typical
+    speedup: MedianInterval
     max_grey_levels: int  # by which the two ways differ anywhere
-    cores_of_others: float | None
+    background_load: float | None
     rounds: Times  # seconds of a core for all photos
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a model answers to canvases of both ways."""
+    """How the predictions on canvases of both ways agree."""
 
     model: str
     views: int
     megapixels: tuple[float, float]
-    accuracy: Share  # of the full way: whether these answers mean anything
+    accuracy: Share  # of the full way
     all: Share
     clear: Share  # where the full way's margin exceeds MARGIN
     max_probability_difference: float
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that was measured, and everything needed to measure it again."""
+@dataclass(frozen=True, kw_only=True)
+class DecodeReport(Report):
+    """Speed, and with a model the agreement of both ways."""
 
     plan: Plan
     rule: InputRule
     speed: Speed
     agreement: Agreement | None
-    machine: Machine
-    versions: dict[str, str]
-    date: str
     kind: Literal["decode"] = "decode"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
-    """Speed on photos as a camera stores them; with a model, also how its answers agree on views cut from them."""
+def measure(plan: Plan, progress: Progress = silent) -> DecodeReport:
+    """Speed on photos as a camera stores them; with a model, also its agreement on views cut from them."""
     photos = find_photos(plan.photos)
     classifier = Classifier(plan.model, "cpu") if plan.model else None
     rule = classifier.card.input if classifier else InputRule(plan.size)
-    return Report(
+    return DecodeReport(
         plan=plan,
         rule=rule,
-        speed=measure_speed(plan, photos, rule, tell),
-        agreement=compare(plan, large_enough(photos, plan.least_view), classifier, tell) if classifier else None,
-        machine=this_machine(),
+        speed=measure_speed(plan, photos, rule, progress),
+        agreement=compare(plan, large_enough(photos, plan.min_view), classifier, progress) if classifier else None,
         versions=installed_versions(PACKAGES),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -116,45 +104,44 @@ def decode_all(data: bytes, rule: InputRule) -> Canvas:
 WAYS = {OURS: fit, FULL: decode_all}
 
 
-def measure_speed(plan: Plan, photos: list[Path], rule: InputRule, tell: Tell) -> Speed:
-    tell(f"{len(photos)} photos, stored as {plan.camera[0]}×{plan.camera[1]}")
+def measure_speed(plan: Plan, photos: list[Path], rule: InputRule, progress: Progress) -> Speed:
+    progress(f"{len(photos)} photos, stored as {plan.camera[0]}×{plan.camera[1]}")
     uploads = [from_camera(photo, *plan.camera, plan.quality) for photo in photos]
     levels = max(int(np.abs(fit(data, rule).astype(int) - decode_all(data, rule)).max()) for data in uploads)
     steps = {name: lambda way=way: [way(data, rule) for data in uploads] for name, way in WAYS.items()}
-    begin = work_now()
-    # One thread does it all, so the seconds of its core count, whoever else holds it in between.
-    rounds = alternate(
+    # One thread does all the work, so CPU seconds are measured, whatever else runs in between.
+    timings = run_rounds(
         steps,
         plan.rounds,
         plan.seconds,
         plan.seed,
         clock=process_time,
-        tell=lambda done: tell(f"speed: round {done + 1} of {plan.rounds}"),
+        progress=lambda line: progress(f"speed: {line}"),
     )
     return Speed(
         photos=len(uploads),
         megabytes=sum(map(len, uploads)) / 1e6,
-        uploads_per_second={name: len(uploads) / typical(seconds).value for name, seconds in rounds.items()},
-        times_as_fast=typical(speed_ratios(rounds[OURS], rounds[FULL])),
+        uploads_per_second={name: 1000 * len(uploads) / timings.milliseconds(name).value for name in WAYS},
+        speedup=timings.speedup(OURS, FULL),
         max_grey_levels=levels,
-        cores_of_others=cores_of_others(begin, work_now()),
-        rounds=rounds,
+        background_load=timings.background_load,
+        rounds=timings.rounds,
     )
 
 
-def compare(plan: Plan, photos: list[Path], classifier: Classifier, tell: Tell) -> Agreement:
-    """The same views both ways, before the same model."""
+def compare(plan: Plan, photos: list[Path], classifier: Classifier, progress: Progress) -> Agreement:
+    """Predictions of the same model on the same views, decoded both ways."""
     names = classifier.card.classes
     unknown = [photo.stem for photo in photos if photo.stem not in names]
     if unknown:
         raise UsageError(
             f"{plan.model} does not know the photographs {', '.join(unknown[:3])}: "
-            "fit one on views that `vitrail bench decode --cut` has cut"
+            "fit one on views that `vitrail bench decode --cut` writes"
         )
     ours, full, labels, pixels = [], [], [], []
-    for done, view in enumerate(cut_views(photos, plan.views, plan.seed, plan.least_view)):
+    for done, view in enumerate(cut_views(photos, plan.views, plan.seed, plan.min_view)):
         if done % 100 == 0:
-            tell(f"views: {done} of {plan.views}")
+            progress(f"views: {done} of {plan.views}")
         ours.append(fit(view.jpeg, classifier.card.input))
         full.append(decode_all(view.jpeg, classifier.card.input))
         labels.append(names.index(view.photo))
@@ -180,7 +167,7 @@ def agreement(
     model: str,
     megapixels: tuple[float, float],
 ) -> Agreement:
-    """Probabilities [views, classes] of both ways → how often the same class is the most probable one."""
+    """How often probabilities [views, classes] of both ways have the same most probable class."""
     same = ours.argmax(axis=1) == full.argmax(axis=1)
     ordered = np.sort(full, axis=1)
     clear = ordered[:, -1] - ordered[:, -2] > MARGIN
@@ -195,44 +182,33 @@ def agreement(
     )
 
 
-def report_text(report: Report) -> str:
-    """What was measured, as people read it."""
-    parts = [head(report), speed_text(report.plan, report.speed)]
+def report_text(report: DecodeReport) -> str:
+    title = f"canvases of {report.rule.size}, rule {report.rule.resize}, seed {report.plan.seed}"
+    parts = [report.header(title, cores="cores of which one is used"), speed_text(report.plan, report.speed)]
     return "\n\n".join([*parts, agreement_text(report.agreement)] if report.agreement else parts)
 
 
-def head(report: Report) -> str:
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (
-        f"canvases of {report.rule.size}, rule {report.rule.resize}, seed {report.plan.seed}\n"
-        f"{machine.cpu}, {machine.cores} cores of which one is used, {machine.memory_gib} GiB\n"
-        f"{report.date}\n{versions}"
-    )
-
-
 def speed_text(plan: Plan, speed: Speed) -> str:
-    ratio, others = speed.times_as_fast, speed.cores_of_others
-    beside = "" if others is None else f", while other programs held {others:.1f} cores"
+    ratio = speed.speedup
     rates = "\n".join(
         f"  {name:<24}{rate:7.1f} uploads/s {1000 / rate:8.1f} ms each"
         for name, rate in speed.uploads_per_second.items()
     )
     return (
         f"{speed.photos} photos of {plan.camera[0]}×{plan.camera[1]} at quality {plan.quality}, "
-        f"{speed.megabytes:.1f} MB{beside}\n{rates}\n"
+        f"{speed.megabytes:.1f} MB{background_text(speed.background_load)}\n{rates}\n"
         f"{OURS} is {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] times as fast: median of {plan.rounds} "
-        f"rounds, the interval holds it with {ratio.coverage:.1%}\n"
+        f"rounds, with an interval of {ratio.coverage:.1%}\n"
         f"canvases differ by {speed.max_grey_levels} grey levels at most"
     )
 
 
-def agreement_text(found: Agreement) -> str:
-    least, most = found.megapixels
+def agreement_text(agreement: Agreement) -> str:
+    least, most = agreement.megapixels
     return (
-        f"{found.views:,} views of {least:.1f} to {most:.1f} megapixels before {found.model}\n"
-        f"  same label                              {found.all} of {found.all.total:,}\n"
-        f"  same label where the margin exceeds {MARGIN}  {found.clear} of {found.clear.total:,}\n"
-        f"  largest difference of a probability     {found.max_probability_difference:.4f}\n"
-        f"  right label, decoded in full            {found.accuracy}"
+        f"{agreement.views:,} views of {least:.1f} to {most:.1f} megapixels, classified by {agreement.model}\n"
+        f"  same label                              {agreement.all} of {agreement.all.total:,}\n"
+        f"  same label where the margin exceeds {MARGIN}  {agreement.clear} of {agreement.clear.total:,}\n"
+        f"  largest difference of a probability     {agreement.max_probability_difference:.4f}\n"
+        f"  accuracy, decoded in full               {agreement.accuracy}"
     )

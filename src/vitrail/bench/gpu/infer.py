@@ -10,24 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitrail.bench.core.rounds import LEAST_ROUNDS, alternate, speed_ratios, typical
+from vitrail.bench.core.rounds import run_rounds
+from vitrail.bench.gpu.device import used_gib
 from vitrail.bench.gpu.plan import Figures, Plan
-from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Steps
-from vitrail.bench.gpu.subject import model_file, network_and_rule
-from vitrail.bench.gpu.timing import used_gib
+from vitrail.bench.gpu.subject import NAMES, model_file, network_and_rule, require_provider
 from vitrail.bench.infer.contenders import PIXELS, Bound, Contender, logit_error, our_file
+from vitrail.bench.infer.cuda import BF16, FP16, FP32
 from vitrail.bench.infer.network import Batch, expected_logits, seeded_batch
 from vitrail.images.canvas import InputRule
 from vitrail.runtime.providers import Provider, usable_cores
 
-BASE = "torch.compile, bf16"  # what the others are compared with
-FP32, FP16, BF16 = 1e-3, 2e-2, 1e-1  # how far logits may lie from float32's: see `vitrail.bench.infer.cuda`
+BASELINE = "torch.compile, bf16"
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A contender that computes the network, with every batch bound; its error, and what it holds of the device."""
+    """A contender with every batch bound, its logit error, and the device memory that it uses."""
 
     bound: dict[int, Bound]
     error: dict[int, float]
@@ -35,8 +34,8 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Field:
-    """What all contenders are made from and compared with."""
+class Subject:
+    """The network of all contenders, and what they are compared with."""
 
     plan: Plan
     folder: Path
@@ -48,10 +47,10 @@ class Field:
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
-    """Prepare each contender in turn; those that succeed then take turns at each batch size."""
-    field = Field(plan, folder, *network_and_rule(plan))
-    batches = field.batches()
-    expected = {size: expected_logits(field.network, batch) for size, batch in batches.items()}
+    """Prepare each contender; those that succeed alternate at each batch size."""
+    subject = Subject(plan, folder, *network_and_rule(plan))
+    batches = subject.batches()
+    expected = {size: expected_logits(subject.network, batch) for size, batch in batches.items()}
     ready: dict[str, Ready] = {}
 
     def prepare(name: str, make: Callable[[], Contender]) -> None:
@@ -61,23 +60,25 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
         error = {size: logit_error(contender, bound[size], expected[size]) for size in batches}
         ready[name] = Ready(bound, error, used_gib(plan.device) - before)
 
-    for name, make, most in contenders(field):
-        steps.attempt(name, partial(prepare, name, make), least=10, most=most, prepares=True)
+    for name, make, max_seconds in contenders(subject):
+        steps.attempt(name, partial(prepare, name, make), min_seconds=10, max_seconds=max_seconds, prepares=True)
     for size in plan.batches:
-        steps.attempt(f"batch {size}", partial(measure_batch, plan, steps, size, ready), least=10, most=120)
+        steps.attempt(
+            f"batch {size}", partial(measure_batch, plan, steps, size, ready), min_seconds=10, max_seconds=120
+        )
 
 
-def contenders(field: Field) -> list[tuple[str, Callable[[], Contender], float]]:
-    """Each with the seconds that its preparation may take; torch first, since it needs no file."""
-    plan = field.plan
-    torchs: list[tuple[str, bool]] = [("torch, eager, bf16", False), *([(BASE, True)] if plan.compiled else [])]
+def contenders(subject: Subject) -> list[tuple[str, Callable[[], Contender], float]]:
+    """Each with the seconds that its preparation may take; torch first, as it needs no file."""
+    plan = subject.plan
+    in_torch: list[tuple[str, bool]] = [("torch, eager, bf16", False), *([(BASELINE, True)] if plan.compiled else [])]
     files = [(provider, half) for provider in plan.providers for half in (False, True)]
     return [
         *(
-            (name, partial(torch_contender, name, field, compiled), 150.0 if compiled else 60.0)
-            for name, compiled in torchs
+            (name, partial(torch_contender, name, subject, compiled), 150.0 if compiled else 60.0)
+            for name, compiled in in_torch
         ),
-        *((file_name(*each), partial(file_contender, field, *each), 150.0) for each in files),
+        *((file_name(*each), partial(file_contender, subject, *each), 150.0) for each in files),
     ]
 
 
@@ -85,9 +86,9 @@ def file_name(provider: Provider, half: bool) -> str:
     return f"vitrail, {NAMES[provider]}, {'fp16' if half else 'fp32'}"
 
 
-def torch_contender(name: str, field: Field, compiled: bool) -> Contender:
-    device = field.plan.device
-    network: Any = deepcopy(field.network).to(device, torch.bfloat16)
+def torch_contender(name: str, subject: Subject, compiled: bool) -> Contender:
+    device = subject.plan.device
+    network: Any = deepcopy(subject.network).to(device, torch.bfloat16)
     if compiled:
         network = torch.compile(network, dynamic=False)
 
@@ -106,10 +107,10 @@ def torch_contender(name: str, field: Field, compiled: bool) -> Contender:
     return Contender(name, PIXELS, bind, None, BF16)
 
 
-def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
-    """The file as the server has it, fp16 converted from it; inputs and outputs stay on the device."""
+def file_contender(subject: Subject, provider: Provider, half: bool) -> Contender:
+    """The file as it is served, or its fp16 form; inputs and outputs stay on the device."""
     require_provider(provider)
-    path = model_file(field.plan, field.folder)
+    path = model_file(subject.plan, subject.folder)
     if half:
         path = half_file(path)
     name, threads = file_name(provider, half), usable_cores()
@@ -122,8 +123,8 @@ def file_contender(field: Field, provider: Provider, half: bool) -> Contender:
         return Contender(name, ours.takes, ours.bind, file, bound)
     from vitrail.bench.infer.cuda import our_file_on_gpu
 
-    told = tensorrt_told(field, path, half) if provider == "tensorrt" else None
-    return our_file_on_gpu(name, path, threads, file, bound, provider, told)
+    provider_options = engine_options(subject, path, half) if provider == "tensorrt" else None
+    return our_file_on_gpu(name, path, threads, file, bound, provider, provider_options)
 
 
 def half_file(path: Path) -> Path:
@@ -135,15 +136,15 @@ def half_file(path: Path) -> Path:
     return half
 
 
-def tensorrt_told(field: Field, path: Path, half: bool) -> dict[str, str]:
-    """As in the server, but for the largest batch of this run, and with its engines in this run's folder."""
+def engine_options(subject: Subject, path: Path, half: bool) -> dict[str, str]:
+    """The server's options, for the largest batch of this run, with engines in this run's folder."""
     from vitrail.model_file.seal import sealed_digest
     from vitrail.runtime.tensorrt import shape, tensorrt_options
 
-    largest = shape(max(field.plan.batches), field.plan.size)
-    engines = field.folder / f"engines-{path.stem}"
+    largest = shape(max(subject.plan.batches), subject.plan.size)
+    engines = subject.folder / f"engines-{path.stem}"
     engines.mkdir(exist_ok=True)
-    return tensorrt_options(sealed_digest(path), field.plan.size, half) | {
+    return tensorrt_options(sealed_digest(path), subject.plan.size, half) | {
         "trt_engine_cache_path": str(engines),
         "trt_timing_cache_path": str(engines),
         "trt_profile_opt_shapes": largest,
@@ -151,20 +152,20 @@ def tensorrt_told(field: Field, path: Path, half: bool) -> dict[str, str]:
     }
 
 
-def measure_batch(plan: Plan, steps: Steps, size: int, ready: dict[str, Ready]) -> None:
-    """A row a contender: medians over the rounds, and how many times as fast as torch.compile within each."""
-    rounds = max(plan.rounds, LEAST_ROUNDS)
-    times = alternate({name: each.bound[size].step for name, each in ready.items()}, rounds, plan.seconds, plan.seed)
+def measure_batch(plan: Plan, log: Steps, size: int, ready: dict[str, Ready]) -> None:
+    """A row a contender: medians over rounds, and the speedup over torch.compile within each."""
+    steps = {name: each.bound[size].step for name, each in ready.items()}
+    timings = run_rounds(steps, plan.rounds, plan.seconds, plan.seed)
     for name, each in ready.items():
-        taken = typical(times[name])
+        milliseconds = timings.milliseconds(name)
         figures: Figures = {
-            "images_per_second": size / taken.value,
-            "ms": 1000 * taken.value,
-            "ms_low": 1000 * taken.low,
-            "ms_high": 1000 * taken.high,
+            "images_per_second": 1000 * size / milliseconds.value,
+            "ms": milliseconds.value,
+            "ms_low": milliseconds.low,
+            "ms_high": milliseconds.high,
             "max_logit_error": each.error[size],
             "held_gib": each.gib,
         }
-        if BASE in times and name != BASE:
-            figures["times_torch_compile"] = typical(speed_ratios(times[name], times[BASE])).value
-        steps.row(f"{name}, batch {size}", "measured", figures)
+        if BASELINE in ready and name != BASELINE:
+            figures["speedup_over_torch_compile"] = timings.speedup(name, BASELINE).value
+        log.row(f"{name}, batch {size}", "measured", figures)

@@ -1,4 +1,4 @@
-"""The project's own tests of a GPU, `tests/gpu`, each a row as it ends."""
+"""The project's own GPU tests, `tests/gpu`: a row for each."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,13 +12,13 @@ FOLDER = Path(vitrail.__file__).parents[2] / "tests" / "gpu"
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
-    steps.attempt("tests/gpu", lambda: run_tests(FOLDER, steps), least=20, most=600)
+    steps.attempt("tests/gpu", lambda: run_tests(FOLDER, steps), min_seconds=20, max_seconds=600)
 
 
 def run_tests(folder: Path, steps: Steps) -> None:
-    """In this process, whose time is limited from outside. Whatever fails is a row of its own."""
+    """In this process, whose time the parent limits. Each failure is a row."""
     if not folder.is_dir():
-        raise Absent("the tests are not here: they are in a checkout of the repository, not in the package")
+        raise Absent("the tests are not installed: they are in a checkout of the repository")
     if find_spec("pytest") is None:
         raise Absent("pytest is not installed: pip install 'vitrail[dev]'")
     import pytest
@@ -31,13 +31,13 @@ def run_tests(folder: Path, steps: Steps) -> None:
 
 
 class Rows:
-    """A pytest plugin: what becomes of each test, and of each file that cannot be imported."""
+    """A pytest plugin: a row for each test, and for each file that cannot be imported."""
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when == "call" or not report.passed:  # else a fixture went well, before or after the test
+        if report.when == "call" or not report.passed:  # else a fixture passed
             self.add(report, report.nodeid.rpartition("/")[2])
 
     def pytest_collectreport(self, report: Any) -> None:

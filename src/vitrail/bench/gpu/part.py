@@ -1,6 +1,6 @@
-"""One part in a process of its own: what crashes or hangs there costs its step alone, and frees the GPU's memory.
+"""One part in a process of its own, so that a crash costs one step alone, and its end frees the GPU's memory.
 
-`python -m vitrail.bench.gpu.part FD` reads its order as JSON from stdin and writes events, a line of JSON each, to FD.
+`python -m vitrail.bench.gpu.part FD` reads its job as JSON from stdin and writes events, a line of JSON each, to FD.
 """
 
 import json
@@ -27,21 +27,21 @@ def part_named(name: str) -> Part:
 
 
 def main(descriptor: str) -> None:
-    order = json.loads(sys.stdin.read())
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are ended on the way out
+    job = json.loads(sys.stdin.read())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # stops servers on the way out
     with os.fdopen(int(descriptor), "w") as events:
 
         def send(event: dict[str, Any]) -> None:
             events.write(json.dumps(event) + "\n")
             events.flush()
 
-        steps = Steps(order["part"], send, monotonic() + order["seconds"], frozenset(order["skip"]))
+        steps = Steps(job["part"], send, monotonic() + job["seconds"], frozenset(job["skip"]))
         try:
-            measure = part_named(order["part"])
+            measure = part_named(job["part"])
         except ModuleNotFoundError as fault:
-            steps.row(order["part"], "absent", reason=f"{fault.name} is not installed")
+            steps.row(job["part"], "absent", reason=f"{fault.name} is not installed")
         else:
-            measure(Plan.from_plain(order["plan"]), steps, Path(order["folder"]))
+            measure(Plan.from_plain(job["plan"]), steps, Path(job["folder"]))
         send({"event": "done"})
 
 

@@ -1,4 +1,4 @@
-"""The whole of `vitrail bench gpu`: each part in a process of its own, its rows as they come, all within the time."""
+"""`vitrail bench gpu`: each part in a process of its own, its rows as they come, all within the time limit."""
 
 import json
 import os
@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Literal
 
-from vitrail.bench.core.machine import PACKAGES, Machine, installed_versions, this_machine
+from vitrail.bench.core.machine import PACKAGES, installed_versions, this_machine
+from vitrail.bench.core.report import Report, utc_now
 from vitrail.bench.gpu.plan import NO_TIME, SHARES, Plan, Row, Status
-from vitrail.bench.serve.family import family
+from vitrail.bench.serve.processes import process_tree
 
-START = 90.0  # seconds that a part may take to import and prepare before its first step, and between two
-GRACE = 10.0  # seconds that a process which is told to end gets for ending its servers
+START = 90.0  # seconds that a part may take before its first step, and between two
+GRACE = 10.0  # seconds that a terminated process has to stop its servers
 LIBRARIES = (*PACKAGES, "torchvision", "pytorch-lightning", "bentoml", "tensorrt-cu13", "triton", "nvidia-cudnn-cu13")
 
 PART = (sys.executable, "-m", "vitrail.bench.gpu.part")  # runs one part, and writes events to a descriptor
@@ -28,14 +28,11 @@ PART = (sys.executable, "-m", "vitrail.bench.gpu.part")  # runs one part, and wr
 OnRow = Callable[[Row], None]
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that was measured so far, and everything needed to measure it again."""
+@dataclass(frozen=True, kw_only=True)
+class GpuReport(Report):
+    """All rows so far."""
 
     plan: Plan
-    machine: Machine
-    versions: dict[str, str]
-    date: str
     minutes: float  # that it took
     finished: bool
     rows: tuple[Row, ...]
@@ -43,7 +40,7 @@ class Report:
 
     @property
     def no_device(self) -> str | None:
-        """Why there is no device to measure, where that is so."""
+        """Why there is no device to measure, else None."""
         return next((row.reason for row in self.rows if row.part == "device" and row.status == "absent"), None)
 
     @property
@@ -53,11 +50,11 @@ class Report:
 
 @dataclass
 class Run:
-    """Rows as they come; `on_row` sees each, and `on_report` all so far, so that a killed run leaves them."""
+    """Collects rows; `on_row` gets each, and `on_report` all so far, so that a killed run leaves them."""
 
     plan: Plan
     on_row: OnRow = lambda row: None
-    on_report: Callable[[Report], None] = lambda report: None
+    on_report: Callable[[GpuReport], None] = lambda report: None
     clock: Callable[[], float] = monotonic
     command: Sequence[str] = PART
     rows: list[Row] = field(default_factory=list)
@@ -66,11 +63,11 @@ class Run:
         self.begin = self.clock()
         self.machine = this_machine()
         self.versions = installed_versions(LIBRARIES)
-        self.date = datetime.now(UTC).isoformat(timespec="seconds")
+        self.date = utc_now()
 
     @property
     def end(self) -> float:
-        """When the last part is stopped, should it still be at work; to stop it may take the rest."""
+        """When the last part is stopped if it still runs, which may take up to `GRACE`."""
         return self.begin + 60 * self.plan.minutes - GRACE
 
     def add(self, row: Row) -> None:
@@ -78,14 +75,22 @@ class Run:
         self.on_report(self.report(finished=False))
         self.on_row(row)
 
-    def report(self, finished: bool) -> Report:
+    def report(self, finished: bool) -> GpuReport:
         minutes = round((self.clock() - self.begin) / 60, 2)
         names = (row.name for row in self.rows if row.part == "device" and row.status == "measured")
         machine = replace(self.machine, gpu=next(names, None))
-        return Report(self.plan, machine, self.versions, self.date, minutes, finished, tuple(self.rows))
+        return GpuReport(
+            machine=machine,
+            versions=self.versions,
+            date=self.date,
+            plan=self.plan,
+            minutes=minutes,
+            finished=finished,
+            rows=tuple(self.rows),
+        )
 
-    def measure(self) -> Report:
-        """What the device is, then the parts in turn. Nothing is measured where there is no device."""
+    def measure(self) -> GpuReport:
+        """The device, then the parts in turn. Nothing is measured where there is no device."""
         with TemporaryDirectory(prefix="vitrail-gpu-") as folder:
             self.measure_part("device", Path(folder), min(self.end, self.clock() + START))
             if all(row.status == "measured" for row in self.rows):
@@ -100,13 +105,13 @@ class Run:
         return report
 
     def end_of(self, part: str) -> float:
-        """The moment when a part's share of the time that is left is over; what earlier parts did not use is in it."""
+        """When a part's share of the remaining time is over; time that earlier parts did not use is shared."""
         coming = self.plan.parts[self.plan.parts.index(part) :]
         now = self.clock()
         return now + max(0.0, self.end - now) * SHARES[part] / sum(SHARES[each] for each in coming)
 
     def measure_part(self, part: str, folder: Path, end: float) -> None:
-        """Run a part, and again without the step that ended or stalled it, until it is through or its time is."""
+        """Run a part, again without each step that crashes or hangs, until it finishes or its time is over."""
         skip: set[str] = set()
         while end > self.clock():
             ended = self.run_once(part, folder, end, skip)
@@ -119,8 +124,8 @@ class Run:
             skip.add(ended.step)
         self.add(Row(part, part, "not run", {}, NO_TIME))
 
-    def run_once(self, part: str, folder: Path, end: float, skip: set[str]) -> "Ended":
-        order = {
+    def run_once(self, part: str, folder: Path, end: float, skip: set[str]) -> "PartOutcome":
+        job = {
             "part": part,
             "plan": asdict(self.plan),
             "skip": sorted(skip),
@@ -129,36 +134,36 @@ class Run:
         }
         log = folder / f"{part}.log"
         step: str | None = None
-        most = left = START
-        with part_process(self.command, order, log) as running:
+        limit = left = START
+        with part_process(self.command, job, log) as running:
             while True:
                 begun = self.clock()
                 event = running.next_event(max(0.0, min(left, end - begun)))
                 if event is None:
                     if running.ended:
-                        return Ended(False, step, "failed", running.reason())
+                        return PartOutcome(False, step, "failed", running.reason())
                     if self.clock() >= end:
-                        return Ended(False, step, "not run", NO_TIME)
-                    return Ended(False, step, "failed", f"took longer than {most:g} s")
-                left -= self.clock() - begun  # rows of a step do not give it more time
+                        return PartOutcome(False, step, "not run", NO_TIME)
+                    return PartOutcome(False, step, "failed", f"took longer than {limit:g} s")
+                left -= self.clock() - begun  # rows of a step do not extend its time
                 kind = event["event"]
                 if kind == "row":
                     self.add(Row(**event["row"]))
                 elif kind == "begin":
-                    step, most = event["name"], event["most"]
-                    left = most
+                    step, limit = event["name"], event["max_seconds"]
+                    left = limit
                 elif kind == "done":
-                    return Ended(True)
+                    return PartOutcome(True)
                 else:
                     if kind == "end":
                         skip.add(event["name"])
-                    step, most = None, START
-                    left = most
+                    step, limit = None, START
+                    left = limit
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process of a part ended; `step` is the one that it was at."""
+class PartOutcome:
+    """How a process of a part ended, and its current step."""
 
     finished: bool
     step: str | None = None
@@ -175,7 +180,7 @@ class Running:
         self.ended = False
 
     def next_event(self, seconds: float) -> dict[str, Any] | None:
-        """The next event within so many seconds; none then, or where the process has `ended`."""
+        """The next event, or None after a timeout or once the process has `ended`."""
         until = monotonic() + seconds
         while b"\n" not in self.read:
             ready, _, _ = select.select([self.events], [], [], max(0.0, until - monotonic()))
@@ -191,19 +196,19 @@ class Running:
         return event
 
     def reason(self) -> str:
-        """Why the process ended before it was done: its last words, or the signal that ended it."""
+        """Why the process ended early: its last line of output, or its signal."""
         try:
             code = self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            return "the process said no more, and did not end"
+            return "the process closed its events, and did not end"
         if code < 0:
             return f"the process was ended by {signal.Signals(-code).name}"
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else f"the process ended with {code}"
 
     def stop(self) -> None:
-        """Tell it to end its servers and itself; what is then still there is killed."""
-        members = family(self.process.pid) if self.process.poll() is None else []
+        """Terminate it and its servers; kill what is left."""
+        members = process_tree(self.process.pid) if self.process.poll() is None else []
         if members:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -215,8 +220,8 @@ class Running:
 
 
 @contextmanager
-def part_process(command: Sequence[str], order: dict[str, Any], log: Path) -> Iterator[Running]:
-    """The process; its events through a pipe of their own, for libraries write to stdout as they like."""
+def part_process(command: Sequence[str], job: dict[str, Any], log: Path) -> Iterator[Running]:
+    """The process; its events come through a pipe of their own, since libraries write to stdout."""
     reading, writing = os.pipe()
     with log.open("wb") as output, os.fdopen(reading, "rb"):
         process = subprocess.Popen(
@@ -225,14 +230,14 @@ def part_process(command: Sequence[str], order: dict[str, Any], log: Path) -> It
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=[writing],
-            start_new_session=True,  # Ctrl-C is for the command, which then ends this one
+            start_new_session=True,  # Ctrl-C reaches the command alone, which then stops this one
         )
         os.close(writing)
         running = Running(process, reading, log)
         try:
             assert process.stdin is not None
-            with suppress(BrokenPipeError):  # it ended at once: the events say so
-                process.stdin.write(json.dumps(order).encode())
+            with suppress(BrokenPipeError):  # it ended at once, which shows in its events
+                process.stdin.write(json.dumps(job).encode())
                 process.stdin.close()
             yield running
         finally:

@@ -1,4 +1,4 @@
-"""Our server on a GPU under load: callers who each wait for their answer, in a process of their own."""
+"""Our server on a GPU under closed-loop load from a process of its own."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,18 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitrail.bench.gpu.device import used_gib
 from vitrail.bench.gpu.plan import Figures, Plan
-from vitrail.bench.gpu.providers import NAMES, require_provider
 from vitrail.bench.gpu.steps import Absent, Steps
-from vitrail.bench.gpu.subject import model_file
-from vitrail.bench.gpu.timing import used_gib
+from vitrail.bench.gpu.subject import NAMES, model_file, require_provider
 from vitrail.runtime.providers import Provider
 
 if TYPE_CHECKING:
-    from vitrail.bench.serve.entrants import Entrant
+    from vitrail.bench.serve.contenders import Contender
     from vitrail.bench.serve.servers import Server
 
-START_SECONDS = 150  # for a server to be ready: an engine of TensorRT is built meanwhile
+START_SECONDS = 150  # until a server is ready, which builds its TensorRT engine
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
@@ -26,27 +25,27 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
         steps.attempt(
             f"server, {NAMES[provider]}",
             partial(under_load, plan, steps, provider, folder),
-            least=20 + loads,
-            most=START_SECONDS + 2 * loads,
+            min_seconds=20 + loads,
+            max_seconds=START_SECONDS + 2 * loads,
         )
 
 
 def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> None:
-    """Start the server, hold one answer against the file's on the CPU, then a row a number of connections."""
+    """Start the server, compare its predictions with the file's on the CPU, then a row a number of connections."""
     for package in ("bentoml", "uvloop", "httptools"):
         if find_spec(package) is None:
             raise Absent(f"{package} is not installed: pip install 'vitrail[serve]'")
     require_provider(provider)
-    from vitrail.bench.serve.entrants import Field, entered_one, expected_predictions
+    from vitrail.bench.serve.contenders import Setup, expected_predictions, running_contender
     from vitrail.bench.serve.uploads import uploads
 
     model = model_file(plan, folder)
-    field = Field(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
+    setup = Setup(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
     before = used_gib(plan.device)
-    with entered_one(server_on(provider), field, expected_predictions(field)) as entrant:
-        steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": entrant.running.seconds_to_ready})
+    with running_contender(server_on(provider), setup, expected_predictions(setup)) as contender:
+        steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": contender.running.seconds_to_ready})
         for connections in plan.connections:
-            figures = load(plan, entrant, connections) | {"held_gib": used_gib(plan.device) - before}
+            figures = load(plan, contender, connections) | {"held_gib": used_gib(plan.device) - before}
             steps.row(f"{NAMES[provider]}, {connections} connections", "measured", figures)
 
 
@@ -57,10 +56,10 @@ def server_on(provider: Provider) -> "Server":
     return replace(VITRAIL, command=command)
 
 
-def load(plan: Plan, entrant: "Entrant", connections: int) -> Figures:
+def load(plan: Plan, contender: "Contender", connections: int) -> Figures:
     from vitrail.bench.serve.under_load import turn
 
-    done = turn(entrant, connections, plan.load_seconds)
+    done = turn(contender, connections, plan.load_seconds)
     return {
         "requests_per_second": done.rate,
         "p50_ms": done.p50_ms or 0.0,

@@ -1,4 +1,4 @@
-"""How a part reports its steps: each begins, has its time, and ends in rows, whatever happens."""
+"""How a part reports its steps: each has a time limit and ends in rows, even if it fails."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,38 +12,38 @@ Work = Callable[[], Figures | None]
 
 
 class Absent(VitrailError):
-    """What a step needs is not installed or not there: a row, and no failure."""
+    """What a step needs is not installed: a row, and no failure."""
 
 
 @dataclass
 class Steps:
-    """The steps of one part, as they happen, told to `send` as events.
+    """The steps of one part, sent as events while they run.
 
-    What ends the process (a segmentation fault, an error of an unforeseen kind, a step over its time) is seen from
-    outside, and the part is run again without the steps in `skip`; those that only prepare others are run again too.
+    A step that ends the process (a segmentation fault, an unexpected exception, a timeout) is handled by the parent,
+    which runs the part again without the steps in `skip`; steps that only prepare others run again.
     """
 
     part: str
     send: Callable[[dict[str, Any]], None]
-    end: float  # moment of `clock` at which the part's time is over
+    end: float  # time of `clock` at which the part must end
     skip: frozenset[str] = frozenset()
     clock: Callable[[], float] = monotonic
 
     def left(self) -> float:
         return self.end - self.clock()
 
-    def attempt(self, name: str, work: Work, *, least: float, most: float, prepares: bool = False) -> bool:
-        """Do one step, if it has not been done and `least` seconds are left; whether it succeeded now.
+    def attempt(self, name: str, work: Work, *, min_seconds: float, max_seconds: float, prepares: bool = False) -> bool:
+        """Run a step unless it is in `skip` or fewer than `min_seconds` are left; returns whether it succeeded.
 
-        It may take `most` seconds. Its figures become its row; a step without figures has sent its own rows.
+        It may take `max_seconds`. Its figures become its row; a step without figures sends its own rows.
         """
         if name in self.skip:
             return False
-        if self.left() < least:
+        if self.left() < min_seconds:
             self.row(name, "not run", reason=NO_TIME)
             self.send({"event": "end", "name": name})
             return False
-        self.send({"event": "begin", "name": name, "most": most})
+        self.send({"event": "begin", "name": name, "max_seconds": max_seconds})
         succeeded = False
         try:
             figures = work()

@@ -1,4 +1,4 @@
-"""The model file that infer and serve measure: a ViT with seeded weights, proved and with its card, made once a run."""
+"""The model file of infer and serve, a ViT with seeded weights made once a run; and the providers available here."""
 
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -15,8 +15,11 @@ from vitrail.model_file.card import Card, Dataset, Whole
 from vitrail.models import ViT
 from vitrail.models.network import count_flops, count_parameters
 from vitrail.models.timm_models import pixel_statistics
+from vitrail.runtime.providers import PROVIDERS, Provider, require_one_onnxruntime
+from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 
-IMAGES = 8  # that the file is proved on
+NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
+IMAGES = 8  # for the parity check
 
 
 def network_and_rule(plan: Plan) -> tuple[nn.Module, InputRule]:
@@ -25,7 +28,7 @@ def network_and_rule(plan: Plan) -> tuple[nn.Module, InputRule]:
 
 
 def model_file(plan: Plan, folder: Path) -> Path:
-    """`model.onnx` in the folder, written where it is not there yet."""
+    """`model.onnx` in the folder, written on the first call."""
     path = folder / "model.onnx"
     if not path.is_file():
         write_seeded(plan, path)
@@ -33,7 +36,7 @@ def model_file(plan: Plan, folder: Path) -> Path:
 
 
 def write_seeded(plan: Plan, path: Path) -> None:
-    """What `vitrail export` writes, of a network that was never trained: no accuracy, temperature or threshold."""
+    """Like `vitrail export`, for an untrained network: without accuracy, temperature and threshold."""
     require_export()
     from vitrail.exporting.graph import Graph, to_onnx
     from vitrail.exporting.model_file import UNFITTED, golden_answers, write_file
@@ -43,7 +46,7 @@ def write_seeded(plan: Plan, path: Path) -> None:
     network, rule = network_and_rule(plan)
     graph = Graph(network, rule, UNFITTED).eval()
     model = to_onnx(graph)
-    kept = Candidate("fp32", model, prove(graph, model, seeded_batch(rule, IMAGES, plan.seed).canvases))
+    candidate = Candidate("fp32", model, prove(graph, model, seeded_batch(rule, IMAGES, plan.seed).canvases))
     card = Card(
         classes=tuple(map(str, range(CLASSES))),
         input=rule,
@@ -53,14 +56,14 @@ def write_seeded(plan: Plan, path: Path) -> None:
         dataset=Dataset("seeded-noise", str(plan.seed), 0, 0, IMAGES, plan.seed),
         seed=plan.seed,
         test_accuracy=None,
-        parity=kept.proof.parity,
+        parity=candidate.proof.parity,
         whole=Whole(0, 0, None),
         calibration=None,
         abstention=None,
         precision="fp32",
         precisions=(),
         averaged_weights=False,
-        golden=golden_answers(kept, graph),
+        golden=golden_answers(candidate, graph),
         versions=installed_versions(PACKAGES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -73,3 +76,16 @@ def require_export() -> None:
             raise Absent(
                 f"{package} is not installed, so no model file can be written: pip install 'vitrail[gpu,export]'"
             )
+
+
+def require_provider(provider: Provider) -> None:
+    """Raises `Absent` where it is not installed; a provider that is installed and broken fails later."""
+    if find_spec("onnxruntime") is None:
+        raise Absent("onnxruntime is not installed: pip install 'vitrail[gpu]'")
+    require_one_onnxruntime()
+    import onnxruntime as ort
+
+    if PROVIDERS[provider] not in ort.get_available_providers():
+        raise Absent(f"no {NAMES[provider]} provider in this onnxruntime: pip install 'vitrail[gpu]' in its place")
+    if provider == "tensorrt" and not has_tensorrt():
+        raise Absent(f"there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")

@@ -1,7 +1,7 @@
-"""Rows as lines that people read, one by one as they come."""
+"""Rows as lines of text."""
 
 from vitrail.bench.gpu.plan import Figures, Row
-from vitrail.bench.gpu.run import Report
+from vitrail.bench.gpu.run import GpuReport
 
 FORMS = {
     "images_per_second": "{:,.0f} images/s",
@@ -15,11 +15,11 @@ FORMS = {
     "p99_ms": "p99 {:.1f} ms",
     "cpu_ms": "{:.2f} ms of CPU",
     "requests_failed": "{:.0f} failed",
-    "times_torch_compile": "{:.2f} × torch.compile",
+    "speedup_over_torch_compile": "{:.2f} × torch.compile",
     "max_logit_error": "max |Δlogit| {:.1e}",
     "seconds": "{:.1f} s",
     "peak_gib": "peak {:.2f} GiB",
-    "held_gib": "holds {:.2f} GiB",
+    "held_gib": "uses {:.2f} GiB",
     "memory_gib": "{:.1f} GiB",
     "multiprocessors": "{:.0f} multiprocessors",
     "compute_capability": "compute capability {:.1f}",
@@ -32,27 +32,22 @@ FORMS = {
 WIDTHS = (7, 54)  # of part and name
 
 
-def head(report: Report) -> str:
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB\n{report.date}, at most "
-        f"{report.plan.minutes:g} minutes\n{versions}\n"
-    )
+def head(report: GpuReport) -> str:
+    return f"{report.header(f'at most {report.plan.minutes:g} minutes')}\n"
 
 
 def line(row: Row) -> str:
     part, name = row.part.ljust(WIDTHS[0]), row.name.ljust(WIDTHS[1])
-    said = figures_text(row.figures)
-    what = said if row.status == "measured" else ": ".join(filter(None, (row.status, row.reason or said)))
-    return f"{part}{name} {what}".rstrip()
+    figures = figures_text(row.figures)
+    text = figures if row.status == "measured" else ": ".join(filter(None, (row.status, row.reason or figures)))
+    return f"{part}{name} {text}".rstrip()
 
 
 def figures_text(figures: Figures) -> str:
     return " ".join(FORMS[name].format(value) for name, value in figures.items())
 
 
-def foot(report: Report) -> str:
+def foot(report: GpuReport) -> str:
     counts = {status: sum(row.status == status for row in report.rows) for status in ("failed", "not run", "absent")}
     missing = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return f"\n{len(report.rows)} rows in {report.minutes:.1f} minutes{f': {missing}' if missing else ''}"

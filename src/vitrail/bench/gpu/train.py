@@ -1,4 +1,4 @@
-"""Training steps against the matrix ceiling: what the GPU's multipliers can do, and how much of it a ViT takes."""
+"""Throughput of matrix products as the ceiling, and the share of it that training steps of a ViT reach."""
 
 import json
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vitrail.bench.gpu.device import peak_gib, reset_peak, seconds_per_call
 from vitrail.bench.gpu.plan import Device, Figures, Plan
 from vitrail.bench.gpu.steps import Steps
-from vitrail.bench.gpu.timing import peak_gib, reset_peak, typical_seconds
 from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
 from vitrail.models import ViT
@@ -21,29 +21,29 @@ from vitrail.models.network import count_flops
 BACKWARD = 3  # times the forward operations: the backward pass has two multiplications for each one
 # float32 as torch multiplies it by default, and with TensorFloat-32's 10 bits of mantissa.
 PRECISIONS = {
-    "bf16": (torch.bfloat16, "highest"),
-    "fp32": (torch.float32, "highest"),
+    "bf16": (torch.bfloat16, "peak"),
+    "fp32": (torch.float32, "peak"),
     "fp32, TF32": (torch.float32, "high"),
 }
-CEILING = "bf16"  # the one that training in bf16 is held against
+CEILING = "bf16"  # the one that training in bf16 is compared with
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
     for name in PRECISIONS:
-        steps.attempt(f"matrices, {name}", partial(ceiling, plan, name, folder), least=5, most=60)
+        steps.attempt(f"matrices, {name}", partial(ceiling, plan, name, folder), min_seconds=5, max_seconds=60)
     eager = [(name, False) for name in plan.train_names]
-    compiled = [(name, True) for name in reversed(plan.train_names)]  # the largest first, should time run out
+    compiled = [(name, True) for name in reversed(plan.train_names)]  # the largest first, in case time runs out
     for name, compiles in [*eager, *(compiled if plan.compiled else [])]:
         steps.attempt(
             f"{name}, bf16, {'torch.compile' if compiles else 'eager'}, batch {plan.train_batch}",
             partial(training, plan, name, compiles, folder),
-            least=30 if compiles else 10,
-            most=150 if compiles else 60,
+            min_seconds=30 if compiles else 10,
+            max_seconds=150 if compiles else 60,
         )
 
 
 def ceiling(plan: Plan, name: str, folder: Path) -> Figures:
-    """Multiply square matrices; the bf16 figure is left for the training steps, whichever process they are in."""
+    """Multiply square matrices; the bf16 figure is written for the training steps, which may run in another process."""
     dtype, precision = PRECISIONS[name]
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
@@ -61,7 +61,7 @@ def multiply(plan: Plan, dtype: torch.dtype) -> float:
     side = plan.matrix
     left, right = (torch.randn(side, side, generator=generator, device=plan.device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
-    taken = typical_seconds(lambda: torch.mm(left, right, out=product), plan.device, plan.rounds, plan.seconds)
+    taken = seconds_per_call(lambda: torch.mm(left, right, out=product), plan.device, plan.rounds, plan.seconds)
     return 2 * side**3 / taken.value / 1e12
 
 
@@ -73,7 +73,7 @@ def read_ceiling(folder: Path) -> float | None:
 def training(plan: Plan, name: str, compiled: bool, folder: Path) -> Figures:
     """One step: forward in bf16 with float32 weights, backward, AdamW.
 
-    No loader is measured: images stay on the GPU.
+    Data loading is not measured: images stay on the GPU.
     """
     torch.manual_seed(plan.seed)
     network = ViT(name=name).build(CLASSES, plan.size)
@@ -81,13 +81,13 @@ def training(plan: Plan, name: str, compiled: bool, folder: Path) -> Figures:
     reset_peak(plan.device)
     step = training_step(network, plan, compiled)
     first = step().item()
-    taken = typical_seconds(step, plan.device, plan.rounds, plan.seconds)
+    taken = seconds_per_call(step, plan.device, plan.rounds, plan.seconds)
     last = step().item()
-    if not last < first:  # one batch again and again: a step that learns nothing is no training step
+    if not last < first:  # the same batch each time, so its loss must fall
         raise ModelError(f"the loss of one batch did not fall: {first:.3f}, then {last:.3f}")
     tflops = flops / taken.value / 1e12
-    most_tflops = read_ceiling(folder)
-    share = {} if most_tflops is None else {"mfu": tflops / most_tflops}
+    ceiling_tflops = read_ceiling(folder)
+    share = {} if ceiling_tflops is None else {"mfu": tflops / ceiling_tflops}
     return {
         "images_per_second": plan.train_batch / taken.value,
         "ms": 1000 * taken.value,

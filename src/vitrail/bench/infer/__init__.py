@@ -1,1 +1,1 @@
-"""`vitrail bench infer`: one network, many ways to compute it, measured in one run."""
+"""`vitrail bench infer`: one network, computed in many ways."""

@@ -1,4 +1,4 @@
-"""Those who compute the same network: our file, peers' files, and torch itself."""
+"""Ways to compute the same network: our file, peers' files, and torch itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ NORMALISED = "uint8 canvases, normalised by numpy on the clock"
 
 @dataclass(frozen=True)
 class GraphFile:
-    """An ONNX file as it lies on the disk."""
+    """Size and kind of an ONNX file."""
 
     bytes: int
     nodes: int
@@ -38,7 +38,7 @@ class GraphFile:
 
 @dataclass(frozen=True)
 class Bound:
-    """A contender with a batch in its hands: what is timed, and where its logits then are."""
+    """A contender with its batch: the call that is timed, and how to read the logits from its result."""
 
     step: Callable[[], Any]
     logits: Callable[[Any], Logits]
@@ -53,14 +53,6 @@ class Contender:
     bind: Callable[[Batch], Bound]
     file: GraphFile | None = None
     bound: float = BOUND
-
-
-@dataclass(frozen=True)
-class Absent:
-    """A contender that could not take part, and why."""
-
-    name: str
-    reason: str
 
 
 def describe_file(path: Path, export_seconds: float) -> GraphFile:
@@ -80,35 +72,37 @@ def our_file(name: str, path: Path, threads: int, file: GraphFile, spinning: boo
     session = open_session(path, threads, spinning)
 
     def bind(batch: Batch) -> Bound:
-        return Bound(lambda: session.run(list(OUTPUTS), {"image": batch.canvases}), lambda answers: answers[1])
+        return Bound(lambda: session.run(list(OUTPUTS), {"image": batch.canvases}), lambda outputs: outputs[1])
 
     return Contender(name, CANVASES, bind, file)
 
 
 def peer_file(name: str, path: Path, threads: int, file: GraphFile) -> Contender:
-    """A file that wants normalised pixels and is given them: this favours it."""
+    """A file that takes normalised pixels; they are made before the clock starts, in its favour."""
     session = open_session(path, threads)
-    wanted = session.get_inputs()[0].name
+    input_name = session.get_inputs()[0].name
 
     def bind(batch: Batch) -> Bound:
-        return Bound(lambda: session.run(None, {wanted: batch.pixels}), lambda answers: answers[0])
+        return Bound(lambda: session.run(None, {input_name: batch.pixels}), lambda outputs: outputs[0])
 
     return Contender(name, PIXELS, bind, file)
 
 
 def peer_file_from_canvases(name: str, path: Path, threads: int, file: GraphFile, rule: InputRule) -> Contender:
-    """The same file, and what its caller must write before it to get as far as our file starts."""
+    """The same file after the preprocessing that our file does in its graph."""
     session = open_session(path, threads)
-    wanted = session.get_inputs()[0].name
+    input_name = session.get_inputs()[0].name
 
     def bind(batch: Batch) -> Bound:
-        return Bound(lambda: session.run(None, {wanted: normalise(batch.canvases, rule)}), lambda answers: answers[0])
+        return Bound(
+            lambda: session.run(None, {input_name: normalise(batch.canvases, rule)}), lambda outputs: outputs[0]
+        )
 
     return Contender(name, NORMALISED, bind, file)
 
 
 def normalise(canvases: NDArray[np.uint8], rule: InputRule) -> NDArray[np.float32]:
-    """uint8 [N, H, W, 3] → float [N, 3, H, W], as one multiplication and one addition a number."""
+    """uint8 [N, H, W, 3] → float [N, 3, H, W], one multiplication and one addition each."""
     mean, std = (np.array(numbers, np.float32).reshape(3, 1, 1) for numbers in (rule.mean, rule.std))
     pixels: NDArray[np.float32] = np.multiply(canvases.transpose(0, 3, 1, 2), 1 / (255 * std), order="C")
     pixels -= mean / std
@@ -120,7 +114,7 @@ def torch_eager(network: nn.Module) -> Contender:
 
 
 def torch_compiled(network: nn.Module) -> Contender:
-    """Compiled anew for each batch size, which is the fastest that it can be."""
+    """Compiled for each batch size, which is faster than dynamic shapes."""
     compiled = torch.compile(network, dynamic=False)
     return Contender("torch.compile", PIXELS, lambda batch: bind_torch(compiled, batch))
 
@@ -136,11 +130,11 @@ def bind_torch(network: Callable[[Any], Any], batch: Batch) -> Bound:
 
 
 def logit_error(contender: Contender, bound: Bound, expected: Logits) -> float:
-    """How far its logits lie from the network's; another function is no peer, and its times say nothing."""
-    found = bound.logits(bound.step())
-    if found.shape != expected.shape:
-        raise ParityError(f"{contender.name} answers with shape {found.shape} instead of {expected.shape}")
-    error = float(np.abs(found - expected).max())
+    """The largest difference to the network's logits; raises where the contender computes another function."""
+    logits = bound.logits(bound.step())
+    if logits.shape != expected.shape:
+        raise ParityError(f"{contender.name} returns shape {logits.shape} instead of {expected.shape}")
+    error = float(np.abs(logits - expected).max())
     allowed = contender.bound * max(1.0, float(expected.std()))
     if not error <= allowed:
         raise ParityError(f"{contender.name} computes another function: its logits differ by {error:.2e}")

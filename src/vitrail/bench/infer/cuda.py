@@ -1,4 +1,4 @@
-"""The same on a GPU: our file with its inputs and outputs kept there, beside torch.compile in bf16."""
+"""Contenders on a GPU: our file with inputs and outputs on the device, and torch in bf16."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,10 +31,10 @@ def our_file_on_gpu(
     file: GraphFile,
     bound: float,
     provider: Provider = "cuda",
-    told: Mapping[str, str] | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Contender:
-    """`told` are TensorRT's options."""
-    providers = exact(choose_providers(provider), told)
+    """`provider_options`: those of TensorRT."""
+    providers = exact(choose_providers(provider), provider_options)
     session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise ProviderError("onnxruntime fell back to the CPU: check the GPU's driver and CUDA libraries")

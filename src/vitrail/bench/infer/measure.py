@@ -1,9 +1,8 @@
-"""`vitrail bench infer`: one network, many ways to compute it, measured in one run."""
+"""`vitrail bench infer`: one network, computed in many ways, measured in one run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -13,12 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vitrail.bench.core.machine import Machine, cores_of_others, installed_versions, this_machine, work_now
-from vitrail.bench.core.peer_processes import EXPORTERS, Exporter, python_of, run_exporter
-from vitrail.bench.core.rounds import LEAST_ROUNDS, Times, Typical, alternate, speed_ratios, typical
+from vitrail.bench.core.machine import this_machine
+from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, silent
+from vitrail.bench.core.rounds import MedianInterval, Times, Timings, run_rounds
 from vitrail.bench.infer import cuda
 from vitrail.bench.infer.contenders import (
-    Absent,
     Bound,
     Contender,
     GraphFile,
@@ -31,6 +29,7 @@ from vitrail.bench.infer.contenders import (
     torch_eager,
 )
 from vitrail.bench.infer.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
+from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
 from vitrail.bench.infer.preprocessing import preprocessing_share
 from vitrail.errors import ParityError, UsageError
 from vitrail.exporting.fp16 import to_fp16
@@ -41,32 +40,25 @@ from vitrail.runtime.providers import choose_providers, usable_cores
 
 OURS = "vitrail"
 FROM_CANVASES = ("timm",)  # the peers measured a second time, with their preprocessing
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(RoundsPlan):
     """What to measure and how long."""
 
     name: str = "vit_tiny_patch16_224"
     size: int = 224
     batches: tuple[int, ...] = (1, 8)
-    rounds: int = 7
-    seconds: float = 0.4
     threads: int | None = None
     provider: Literal["cpu", "cuda"] = "cpu"
     peers: str = ".peers"
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"{self.rounds} rounds say too little: measure at least {LEAST_ROUNDS}")
+        super().__post_init__()
         if not self.batches or min(self.batches) < 1:
             raise UsageError("a batch holds at least 1 image")
         if self.size < 1:
             raise UsageError(f"an image has a size of at least 1 pixel, not {self.size}")
-        if self.seconds <= 0:
-            raise UsageError("a round takes more than 0 seconds")
         if self.threads is not None and self.threads < 1:
             raise UsageError("there is at least 1 thread")
 
@@ -76,25 +68,25 @@ class Result:
     """One contender at one batch size."""
 
     name: str
-    milliseconds: Typical
+    milliseconds: MedianInterval
     images_per_second: float
     max_logit_error: float
-    vitrail_is_times_as_fast: Typical
+    speedup: MedianInterval
 
 
 @dataclass(frozen=True)
-class Measured:
+class BatchResults:
     """One batch size: each contender's result, and the seconds a batch of every round."""
 
     batch: int
-    cores_of_others: float | None
+    background_load: float | None
     preprocessing: float | None  # its share of our file's node time, where that was profiled
     results: tuple[Result, ...]
     rounds: Times
 
 
 @dataclass(frozen=True)
-class Entrant:
+class ContenderInfo:
     """A contender as the report describes it."""
 
     name: str
@@ -102,29 +94,26 @@ class Entrant:
     file: GraphFile | None
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that was measured, and everything needed to measure it again."""
+@dataclass(frozen=True, kw_only=True)
+class InferReport(Report):
+    """All contenders at all batch sizes."""
 
     plan: Plan
     threads: int
     classes: int
     parameters: int
-    machine: Machine
-    versions: dict[str, str]
     peers: dict[str, dict[str, str]]
-    date: str
-    contenders: tuple[Entrant, ...]
+    contenders: tuple[ContenderInfo, ...]
     absent: tuple[Absent, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[BatchResults, ...]
     kind: Literal["infer"] = "infer"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
-    """Export the network in all ways, check that they are one function, and time them against each other."""
+def measure(plan: Plan, progress: Progress = silent) -> InferReport:
+    """Export the network in all ways, check that all compute the same function, and time them against each other."""
     on_gpu = plan.provider == "cuda"
     if on_gpu:
-        choose_providers("cuda")  # says now, in one line, where there is none
+        choose_providers("cuda")  # fails early, in one line, where there is none
     machine = this_machine(cuda.gpu_name() if on_gpu else None)
     threads = plan.threads or usable_cores()
     before = torch.get_num_threads()
@@ -133,44 +122,44 @@ def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
         network = seeded_network(plan.name, plan.size, plan.seed)
         rule = InputRule(plan.size, "squash", *pixel_statistics(network))
         with TemporaryDirectory() as folder:
-            field = Field(plan, threads, network, rule, Path(folder), tell)
-            contenders, absent, peers = field.on_gpu() if on_gpu else field.on_cpu()
-            measured, dropped = measure_batches(plan, network, rule, contenders, tell)
+            setup = Setup(plan, threads, network, rule, Path(folder), progress)
+            contenders, absent, peers = setup.on_gpu() if on_gpu else setup.on_cpu()
+            measured, dropped = measure_batches(plan, network, rule, contenders, progress)
             if not on_gpu:
-                measured = tuple(with_preprocessing(one, field, threads) for one in measured)
+                measured = tuple(with_preprocessing(one, setup, threads) for one in measured)
     finally:
         torch.set_num_threads(before)
-    gone = {each.name for each in dropped}
-    return Report(
+    names = {each.name for each in dropped}
+    return InferReport(
+        machine=machine,
         plan=plan,
         threads=threads,
         classes=CLASSES,
         parameters=sum(weights.numel() for weights in network.parameters()),
-        machine=machine,
-        versions=installed_versions(),
         peers=peers,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        contenders=tuple(Entrant(each.name, each.takes, each.file) for each in contenders if each.name not in gone),
+        contenders=tuple(
+            ContenderInfo(each.name, each.takes, each.file) for each in contenders if each.name not in names
+        ),
         absent=(*absent, *dropped),
         measured=measured,
     )
 
 
-Entered = tuple[list[Contender], list[Absent], dict[str, dict[str, str]]]
+Contenders = tuple[list[Contender], list[Absent], dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True)
-class Field:
-    """Where contenders are made: the network, and a folder for their files."""
+class Setup:
+    """What contenders are made from: the network, and a folder for their files."""
 
     plan: Plan
     threads: int
     network: nn.Module
     rule: InputRule
     folder: Path
-    tell: Tell
+    progress: Progress
 
-    def on_cpu(self) -> Entered:
+    def on_cpu(self) -> Contenders:
         path, file = self.export_ours()
         contenders = [
             our_file(OURS, path, self.threads, file),
@@ -179,7 +168,7 @@ class Field:
         theirs, absent, versions = self.peers()
         return [*contenders, *theirs, torch_eager(self.network), torch_compiled(self.network)], absent, versions
 
-    def on_gpu(self) -> Entered:
+    def on_gpu(self) -> Contenders:
         path, file = self.export_ours()
         begin = perf_counter()
         half = self.folder / "half.onnx"
@@ -193,34 +182,34 @@ class Field:
         return [*ours, cuda.torch_compiled_on_gpu(deepcopy(self.network))], [], {}
 
     def export_ours(self) -> tuple[Path, GraphFile]:
-        self.tell("exporting: vitrail")
+        self.progress("exporting: vitrail")
         path = self.folder / f"{OURS}.onnx"
         begin = perf_counter()
         path.write_bytes(to_onnx(Graph(self.network, self.rule, temperature=1.0).eval()))
         return path, describe_file(path, perf_counter() - begin)
 
-    def peers(self) -> Entered:
+    def peers(self) -> Contenders:
         weights = self.folder / "weights.safetensors"
         save_file(self.network.state_dict(), weights)
-        order = {"name": self.plan.name, "size": self.plan.size, "classes": CLASSES, "weights": str(weights)}
+        job = {"name": self.plan.name, "size": self.plan.size, "classes": CLASSES, "weights": str(weights)}
         contenders: list[Contender] = []
         absent: list[Absent] = []
         versions: dict[str, dict[str, str]] = {}
         for exporter in EXPORTERS:
-            self.tell(f"exporting: {exporter.name}")
-            python = python_of(exporter, Path(self.plan.peers))
+            self.progress(f"exporting: {exporter.name}")
+            python = interpreter_of(exporter, Path(self.plan.peers))
             if not python.is_file():
                 absent.append(Absent(exporter.name, f"not installed at {self.plan.peers}: run `make peers`"))
                 continue
-            done = run_exporter(exporter, python, order, self.folder)
-            if done.fault:
-                absent.append(Absent(exporter.name, done.fault))
+            done = run_exporter(exporter, python, job, self.folder)
+            if done.error:
+                absent.append(Absent(exporter.name, done.error))
                 continue
             versions[exporter.name] = done.versions
-            contenders += self.of_file(exporter, done.path, describe_file(done.path, done.seconds))
+            contenders += self.from_file(exporter, done.path, describe_file(done.path, done.seconds))
         return contenders, absent, versions
 
-    def of_file(self, exporter: Exporter, path: Path, file: GraphFile) -> list[Contender]:
+    def from_file(self, exporter: Exporter, path: Path, file: GraphFile) -> list[Contender]:
         plain = peer_file(exporter.name, path, self.threads, file)
         if exporter.name not in FROM_CANVASES:
             return [plain]
@@ -229,51 +218,47 @@ class Field:
 
 
 def measure_batches(
-    plan: Plan, network: nn.Module, rule: InputRule, contenders: Sequence[Contender], tell: Tell
-) -> tuple[tuple[Measured, ...], list[Absent]]:
-    """Every batch size in turn; who is absent at one is absent at all."""
+    plan: Plan, network: nn.Module, rule: InputRule, contenders: Sequence[Contender], progress: Progress
+) -> tuple[tuple[BatchResults, ...], list[Absent]]:
+    """Every batch size in turn; a contender that is dropped at one is dropped at all."""
     batches = [seeded_batch(rule, size, plan.seed) for size in plan.batches]
     ready: list[dict[str, tuple[Bound, float]]] = [{} for _ in batches]
     dropped: list[Absent] = []
     for contender in contenders:
-        tell(f"comparing logits: {contender.name}")
+        progress(f"comparing logits: {contender.name}")
         try:
-            for place, batch in zip(ready, batches, strict=True):
+            for bounds, batch in zip(ready, batches, strict=True):
                 bound = contender.bind(batch)
-                place[contender.name] = bound, logit_error(contender, bound, expected_logits(network, batch))
+                bounds[contender.name] = bound, logit_error(contender, bound, expected_logits(network, batch))
         except ParityError as fault:
             if contender.name == OURS:
                 raise
             dropped.append(Absent(contender.name, str(fault)))
         except RuntimeError as fault:  # torch.compile where there is no C++ compiler
             dropped.append(Absent(contender.name, f"not available: {first_line(fault)}"))
-    gone = {each.name for each in dropped}
-    fit = [{name: pair for name, pair in place.items() if name not in gone} for place in ready]
-    measured = (measure_batch(plan, batch, place, tell) for batch, place in zip(batches, fit, strict=True))
+    names = {each.name for each in dropped}
+    fit = [{name: pair for name, pair in bounds.items() if name not in names} for bounds in ready]
+    measured = (measure_batch(plan, batch, place, progress) for batch, place in zip(batches, fit, strict=True))
     return tuple(measured), dropped
 
 
-def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]], tell: Tell) -> Measured:
-    def progress(done: int) -> None:
-        tell(f"batch {len(batch)}: round {done + 1} of {plan.rounds}")
-
+def measure_batch(plan: Plan, batch: Batch, ready: dict[str, tuple[Bound, float]], progress: Progress) -> BatchResults:
     steps = {name: bound.step for name, (bound, _) in ready.items()}
-    begin = work_now()
-    rounds = alternate(steps, plan.rounds, plan.seconds, plan.seed, tell=progress)
-    others = cores_of_others(begin, work_now())
-    results = (result_of(name, len(batch), rounds, error) for name, (_, error) in ready.items())
-    return Measured(len(batch), others, None, tuple(results), rounds)
+    timings = run_rounds(
+        steps, plan.rounds, plan.seconds, plan.seed, progress=lambda line: progress(f"batch {len(batch)}: {line}")
+    )
+    results = tuple(result_of(name, len(batch), timings, error) for name, (_, error) in ready.items())
+    return BatchResults(len(batch), timings.background_load, None, results, timings.rounds)
 
 
-def with_preprocessing(measured: Measured, field: Field, threads: int) -> Measured:
-    canvases = seeded_batch(field.rule, measured.batch, field.plan.seed).canvases
-    return replace(measured, preprocessing=preprocessing_share(field.folder / f"{OURS}.onnx", canvases, threads))
+def with_preprocessing(measured: BatchResults, setup: Setup, threads: int) -> BatchResults:
+    canvases = seeded_batch(setup.rule, measured.batch, setup.plan.seed).canvases
+    return replace(measured, preprocessing=preprocessing_share(setup.folder / f"{OURS}.onnx", canvases, threads))
 
 
-def result_of(name: str, images: int, rounds: Times, error: float) -> Result:
-    taken = typical(1000 * seconds for seconds in rounds[name])
-    ratio = typical(speed_ratios(rounds[OURS], rounds[name]))
-    return Result(name, taken, 1000 * images / taken.value, error, ratio)
+def result_of(name: str, images: int, timings: Timings, error: float) -> Result:
+    milliseconds = timings.milliseconds(name)
+    return Result(name, milliseconds, 1000 * images / milliseconds.value, error, timings.speedup(OURS, name))
 
 
 def first_line(fault: RuntimeError) -> str:

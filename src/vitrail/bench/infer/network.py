@@ -1,4 +1,4 @@
-"""The one network that all contenders compute, and the images that all are given."""
+"""The network that all contenders compute, and their input."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CLASSES = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """The same images twice: as canvases, and as the pixels that a network reads."""
+    """The same images as canvases and as normalised pixels."""
 
     canvases: NDArray[np.uint8]  # [N, size, size, 3]
     pixels: NDArray[np.float32]  # [N, 3, size, size], normalised
@@ -27,7 +27,7 @@ class Batch:
 
 
 def seeded_network(name: str, size: int, seed: int) -> nn.Module:
-    """timm's ViT `name` with weights from a seed: times do not depend on what it knows."""
+    """timm's ViT `name` with seeded weights: times do not depend on training."""
     torch.manual_seed(seed)
     network = ViT(name=name).build(CLASSES, size)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
@@ -38,7 +38,7 @@ def seeded_network(name: str, size: int, seed: int) -> nn.Module:
 
 
 def redraw(network: nn.Module, generator: torch.Generator) -> None:
-    """Weights of which none is idle: timm starts with biases of 0, so an exporter that lost one would go unseen."""
+    """Non-trivial values for every weight: timm starts biases at 0, which would hide an exporter that drops one."""
     with torch.no_grad():
         for name, weights in network.named_parameters():
             noise = torch.randn(weights.shape, generator=generator)

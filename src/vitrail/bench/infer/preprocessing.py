@@ -1,4 +1,4 @@
-"""How much of a file's own time goes into making pixels of bytes, by onnxruntime's profile."""
+"""The share of a file's own time that preprocessing takes, by onnxruntime's profile."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from vitrail.runtime.providers import session_options
 
 RUNS = 12
-FIRST = "Conv"  # the first layer of every network that we build reads pixels by convolution
+FIRST = "Conv"  # the first layer of every network that we build
 
 
 def preprocessing_share(path: Path, canvases: NDArray[np.uint8], threads: int) -> float:
-    """The share of node time spent before the first convolution, over some runs."""
+    """The share of node time before the first convolution, over some runs."""
     with TemporaryDirectory() as folder:
         options = session_options(threads)
         options.enable_profiling = True
@@ -29,7 +29,7 @@ def preprocessing_share(path: Path, canvases: NDArray[np.uint8], threads: int) -
 
 
 def share_before(kind: str, nodes: list[dict[str, Any]]) -> float:
-    """Of nodes in the order in which they ran, run after run: the time of those before the first of this kind."""
+    """The share of time of the nodes before the first of this kind in each run; nodes are in order of execution."""
     begins = [place for place, node in enumerate(nodes) if node["name"] == nodes[0]["name"]]
     before = 0
     for begin in begins:

@@ -1,60 +1,48 @@
-"""What was measured as a table that people read."""
+"""The report as text."""
 
-from vitrail.bench.core.columns import aligned, with_interval
+from vitrail.bench.core.report import absent_text
+from vitrail.bench.core.tables import background_text, interval_text, rounds_text, text_table
 from vitrail.bench.infer.contenders import GraphFile
-from vitrail.bench.infer.measure import OURS, Measured, Report
+from vitrail.bench.infer.measure import OURS, BatchResults, InferReport
 
 HEAD = ("", "images/s", "ms a batch", f"{OURS} is × as fast", "max |Δlogit|", "MB", "nodes", "opset", "takes")
 
 
-def report_text(report: Report) -> str:
-    """Head, one table a batch size, and who is missing and why."""
-    parts = [head(report), *(table(measured, report) for measured in report.measured)]
+def report_text(report: InferReport) -> str:
+    """Header, one table a batch size, and absent contenders with the reason."""
+    parts = [header(report), *(table(measured, report) for measured in report.measured)]
     if report.absent:
-        parts.append("\n".join(f"not measured: {each.name}: {each.reason}" for each in report.absent))
-    return "\n\n".join([*parts, foot(report)])
+        parts.append(absent_text(report.absent))
+    coverage = report.measured[0].results[0].speedup.coverage
+    return "\n\n".join([*parts, rounds_text(report.plan.rounds, coverage)])
 
 
-def head(report: Report) -> str:
-    machine, plan = report.machine, report.plan
-    on = f"{machine.gpu}, " if machine.gpu else ""
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (
-        f"{plan.name} at {plan.size}, {report.parameters:,} parameters of seed {plan.seed}, {report.classes} classes\n"
-        f"{on}{machine.cpu}, {machine.cores} cores, {report.threads} threads, {machine.memory_gib} GiB\n"
-        f"{report.date}\n"
-        f"{versions}"
+def header(report: InferReport) -> str:
+    plan = report.plan
+    return report.header(
+        f"{plan.name} at {plan.size}, {report.parameters:,} parameters of seed {plan.seed}, {report.classes} classes",
+        cores=f"cores, {report.threads} threads",
     )
 
 
-def table(measured: Measured, report: Report) -> str:
-    about = {each.name: each for each in report.contenders}
+def table(measured: BatchResults, report: InferReport) -> str:
+    contenders = {each.name: each for each in report.contenders}
     rows = [
         (
             result.name,
             f"{result.images_per_second:.1f}",
             f"{result.milliseconds.value:.2f}",
-            "1" if result.name == OURS else with_interval(result.vitrail_is_times_as_fast),
+            "1" if result.name == OURS else interval_text(result.speedup),
             f"{result.max_logit_error:.1e}",
-            *of_file(about[result.name].file),
-            about[result.name].takes,
+            *file_cells(contenders[result.name].file),
+            contenders[result.name].takes,
         )
         for result in measured.results
     ]
-    others = measured.cores_of_others
-    beside = "" if others is None else f", while other programs held {others:.1f} cores"
     share = measured.preprocessing
-    within = "" if share is None else f"\npreprocessing takes {share:.1%} of {OURS}'s node time"
-    return f"batch {measured.batch}{beside}\n{aligned([HEAD, *rows])}{within}"
+    footer = "" if share is None else f"\npreprocessing takes {share:.1%} of {OURS}'s node time"
+    return f"batch {measured.batch}{background_text(measured.background_load)}\n{text_table([HEAD, *rows])}{footer}"
 
 
-def of_file(file: GraphFile | None) -> tuple[str, str, str]:
+def file_cells(file: GraphFile | None) -> tuple[str, str, str]:
     return (f"{file.bytes / 1e6:.1f}", str(file.nodes), str(file.opset)) if file else ("", "", "")
-
-
-def foot(report: Report) -> str:
-    sure = report.measured[0].results[0].vitrail_is_times_as_fast.coverage
-    return (
-        f"Medians of {report.plan.rounds} rounds in which all take turns. Ratios are taken within a round; "
-        f"their intervals hold the median with {sure:.1%}."
-    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from answering import CORES, Model
+from peer_model import CORES, Model
 
 
 @bentoml.service(threads=CORES, logging={"access": {"enabled": False}})

@@ -3,7 +3,7 @@
 from typing import Any
 
 import bentoml
-from answering import CORES, Model
+from peer_model import CORES, Model
 from PIL.Image import Image as Uploaded
 
 

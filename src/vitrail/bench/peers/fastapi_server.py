@@ -3,21 +3,21 @@
 from typing import Any
 
 import uvicorn
-from answering import PORT, Model
 from fastapi import FastAPI, UploadFile
 from fastapi.concurrency import run_in_threadpool
+from peer_model import PORT, Model
 
 app = FastAPI()
 model = Model()
 
 
-def answer(data: bytes) -> dict[str, Any]:
+def predict(data: bytes) -> dict[str, Any]:
     return {"predictions": model.predictions([model.canvas(data)])}
 
 
 @app.post("/classify")
 async def classify(image: UploadFile) -> Any:
-    return await run_in_threadpool(answer, await image.read())
+    return await run_in_threadpool(predict, await image.read())
 
 
 @app.get("/ready")

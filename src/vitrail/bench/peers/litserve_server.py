@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import litserve
-from answering import CORES, PORT, Canvas, Model
 from fastapi import Request
+from peer_model import CORES, PORT, Canvas, Model
 
 
 class Classify(litserve.LitAPI):

@@ -6,10 +6,10 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
-from answering import CORES, PORT, Model
 from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
+from peer_model import CORES, PORT, Model
 
 
 class Classify(MLModel):
@@ -25,8 +25,8 @@ class Classify(MLModel):
             *(loop.run_in_executor(self.threads, self.model.canvas, image) for image in images)
         )
         rows = await loop.run_in_executor(self.threads, self.model.predictions, list(canvases))
-        answer = StringCodec.encode_output("labels", [json.dumps(row) for row in rows])
-        return InferenceResponse(model_name=self.name, outputs=[answer])
+        output = StringCodec.encode_output("labels", [json.dumps(row) for row in rows])
+        return InferenceResponse(model_name=self.name, outputs=[output])
 
 
 def free_port() -> int:

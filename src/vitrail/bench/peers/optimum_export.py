@@ -82,22 +82,22 @@ def same_function(ours: Any, theirs: Any, size: int) -> None:
     assert error <= BOUND * max(1.0, deviation), f"transformers' logits differ from timm's by {error:.2e}"
 
 
-def main(order: dict[str, Any]) -> None:
-    network = timm.create_model(order["name"], num_classes=order["classes"], img_size=order["size"]).eval()
-    weights = load_file(order["weights"])
+def main(job: dict[str, Any]) -> None:
+    network = timm.create_model(job["name"], num_classes=job["classes"], img_size=job["size"]).eval()
+    weights = load_file(job["weights"])
     network.load_state_dict(weights)
-    theirs = ViTForImageClassification(config_of(network, order["size"], order["classes"])).eval()
+    theirs = ViTForImageClassification(config_of(network, job["size"], job["classes"])).eval()
     theirs.load_state_dict(renamed(weights))
-    same_function(network, theirs, order["size"])
+    same_function(network, theirs, job["size"])
     with TemporaryDirectory() as folder:
         begin = perf_counter()
         onnx_export_from_model(
-            theirs, folder, task="image-classification", optimize=order["optimize"], do_validation=False
+            theirs, folder, task="image-classification", optimize=job["optimize"], do_validation=False
         )
         seconds = perf_counter() - begin
-        shutil.move(Path(folder) / "model.onnx", order["output"])
+        shutil.move(Path(folder) / "model.onnx", job["output"])
     versions = {package: version(package) for package in PACKAGES}
-    Path(order["note"]).write_text(json.dumps({"seconds": seconds, "versions": versions}))
+    Path(job["note"]).write_text(json.dumps({"seconds": seconds, "versions": versions}))
 
 
 if __name__ == "__main__":

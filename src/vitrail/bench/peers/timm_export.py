@@ -12,18 +12,16 @@ from safetensors.torch import load_file
 from timm.utils.onnx import onnx_export
 
 
-def main(order: dict[str, Any]) -> None:
+def main(job: dict[str, Any]) -> None:
     # `exportable` is what timm's onnx_export.py sets: attention is written out instead of called fused.
-    network = timm.create_model(
-        order["name"], num_classes=order["classes"], img_size=order["size"], exportable=True
-    ).eval()
-    network.load_state_dict(load_file(order["weights"]))
-    side = order["size"]
+    network = timm.create_model(job["name"], num_classes=job["classes"], img_size=job["size"], exportable=True).eval()
+    network.load_state_dict(load_file(job["weights"]))
+    side = job["size"]
     begin = perf_counter()
-    onnx_export(network, order["output"], input_size=(3, side, side), batch_size=2, use_dynamo=order["dynamo"])
+    onnx_export(network, job["output"], input_size=(3, side, side), batch_size=2, use_dynamo=job["dynamo"])
     seconds = perf_counter() - begin
     versions = {"timm": timm.__version__, "torch": torch.__version__}
-    Path(order["note"]).write_text(json.dumps({"seconds": seconds, "versions": versions}))
+    Path(job["note"]).write_text(json.dumps({"seconds": seconds, "versions": versions}))
 
 
 if __name__ == "__main__":

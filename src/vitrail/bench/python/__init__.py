@@ -1,1 +1,1 @@
-"""`vitrail bench python`: what `import vitrail` and `vitrail.load` cost beside onnxruntime alone."""
+"""`vitrail bench python`: time of `import vitrail`, `vitrail.load` and predictions on arrays."""

@@ -2,18 +2,17 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from time import perf_counter
+from typing import Literal
 
 import numpy as np
 
-from vitrail.bench.core.columns import aligned, with_interval
-from vitrail.bench.core.machine import Machine, installed_versions, this_machine
-from vitrail.bench.core.rounds import LEAST_ROUNDS, Typical, alternate, typical
-from vitrail.errors import UsageError
+from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
+from vitrail.bench.core.rounds import MedianInterval, median_interval, run_rounds
+from vitrail.bench.core.tables import interval_text, text_table
 from vitrail.model_file.model import Model
 
 # Programs of fresh processes; each prints the seconds that it took, measured after Python itself has started.
@@ -50,53 +49,50 @@ PROGRAMS = {"import vitrail": IMPORT, "load and first prediction": LOAD, "onnxru
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(RoundsPlan):
+    """What to measure and how long."""
+
     model: str
     batches: tuple[int, ...] = (1, 8, 32)
-    rounds: int = 7
-    seconds: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rounds < LEAST_ROUNDS:
-            raise UsageError(f"an interval needs at least {LEAST_ROUNDS} rounds, not {self.rounds}")
+    seconds: float = field(default=1.0, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """One batch size: milliseconds of a call, and how many times as long as the bare session ours takes."""
+    """One batch size: milliseconds of a call, and the ratio of our time to the bare session's."""
 
     batch: int
-    ours_ms: Typical
-    bare_ms: Typical
-    ours_over_bare: Typical
+    ours_ms: MedianInterval
+    bare_ms: MedianInterval
+    ours_over_bare: MedianInterval
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class PythonReport(Report):
+    """Start-up times, and calls on arrays."""
+
     plan: Plan
-    machine: Machine
-    versions: dict[str, str]
-    starts: dict[str, Typical]  # seconds
+    starts: dict[str, MedianInterval]  # seconds
     arrays: tuple[Arrays, ...]
+    kind: Literal["python"] = "python"
 
 
-def measure(plan: Plan, tell: Callable[[str], None]) -> Report:
+def measure(plan: Plan, progress: Progress = silent) -> PythonReport:
     with Model(plan.model, provider="cpu") as model:
-        starts = measure_starts(plan, model.card.input.size, tell)
-        arrays = tuple(measure_arrays(plan, model, batch, tell) for batch in plan.batches)
-    return Report(plan, this_machine(), installed_versions(), starts, arrays)
+        starts = measure_starts(plan, model.card.input.size, progress)
+        arrays = tuple(measure_arrays(plan, model, batch, progress) for batch in plan.batches)
+    return PythonReport(plan=plan, starts=starts, arrays=arrays)
 
 
-def measure_starts(plan: Plan, size: int, tell: Callable[[str], None]) -> dict[str, Typical]:
+def measure_starts(plan: Plan, size: int, progress: Progress) -> dict[str, MedianInterval]:
     order, random = list(PROGRAMS), Random(plan.seed)
     seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for done in range(plan.rounds):
-        tell(f"starts: round {done + 1} of {plan.rounds}")
+    for number in range(plan.rounds):
+        progress(f"starts: round {number + 1} of {plan.rounds}")
         random.shuffle(order)
         for name in order:
             seconds[name].append(run_program(PROGRAMS[name], plan.model, size))
-    return {name: typical(times) for name, times in seconds.items()}
+    return {name: median_interval(times) for name, times in seconds.items()}
 
 
 def run_program(program: str, model: str, size: int) -> float:
@@ -104,45 +100,32 @@ def run_program(program: str, model: str, size: int) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure_arrays(plan: Plan, model: Model, batch: int, tell: Callable[[str], None]) -> Arrays:
-    """Canvases that are in memory: what is left is making predictions of rows."""
+def measure_arrays(plan: Plan, model: Model, batch: int, progress: Progress) -> Arrays:
+    """Canvases in memory, so that the difference is the conversion of rows to predictions."""
     size, session = model.card.input.size, model.session
     canvases = np.random.default_rng(plan.seed).integers(0, 256, (batch, size, size, 3), np.uint8)
     steps = {"ours": lambda: model.classify(canvases), "bare": lambda: session.run(None, {"image": canvases})}
-    times = alternate(
-        steps,
-        plan.rounds,
-        plan.seconds,
-        plan.seed,
-        perf_counter,
-        lambda done: tell(f"arrays of {batch}: round {done + 1} of {plan.rounds}"),
+    timings = run_rounds(
+        steps, plan.rounds, plan.seconds, plan.seed, progress=lambda line: progress(f"arrays of {batch}: {line}")
     )
-    ours, bare = ([1000 * seconds for seconds in times[name]] for name in ("ours", "bare"))
-    ratios = typical(our / plain for our, plain in zip(ours, bare, strict=True))
-    return Arrays(batch, typical(ours), typical(bare), ratios)
+    ratio = timings.speedup("bare", "ours")
+    return Arrays(batch, timings.milliseconds("ours"), timings.milliseconds("bare"), ratio)
 
 
-def report_text(report: Report) -> str:
-    machine = report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return "\n".join(
-        [
-            f"{report.plan.model}, on {machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB",
-            versions,
-            "",
-            "fresh processes, seconds",
-            aligned([["", "median", "interval"], *([name, *cells(one)] for name, one in report.starts.items())]),
-            "",
-            "arrays through Model.classify beside session.run, milliseconds a call",
-            aligned([["batch", "ours", "bare", "ours over bare"], *map(row, report.arrays)]),
-        ]
+def report_text(report: PythonReport) -> str:
+    starts = [("", "median", "interval"), *((name, *cells(one)) for name, one in report.starts.items())]
+    arrays = [("batch", "ours", "bare", "ours over bare"), *map(row, report.arrays)]
+    return (
+        f"{report.header(report.plan.model)}\n\n"
+        f"fresh processes, seconds\n{text_table(starts)}\n\n"
+        f"arrays through Model.classify beside session.run, milliseconds a call\n{text_table(arrays)}"
     )
 
 
-def cells(one: Typical) -> Sequence[str]:
+def cells(one: MedianInterval) -> Sequence[str]:
     return f"{one.value:.3f}", f"[{one.low:.3f}, {one.high:.3f}]"
 
 
 def row(one: Arrays) -> Sequence[str]:
     numbers = f"{one.ours_ms.value:.3f}", f"{one.bare_ms.value:.3f}"
-    return str(one.batch), *numbers, with_interval(one.ours_over_bare)
+    return str(one.batch), *numbers, interval_text(one.ours_over_bare)

@@ -1,1 +1,1 @@
-"""`vitrail bench serve` and `soak`: our server and its peers under load, as processes that know nothing of it."""
+"""`vitrail bench serve` and `soak`: our server and its peers under load, each in its own process."""

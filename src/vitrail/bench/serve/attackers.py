@@ -1,4 +1,4 @@
-"""Attackers: what one of them sends, and a process that sends it; each is bounded in time, bytes and connections.
+"""Attackers, and the process that runs one; each is bounded in time, bytes and connections.
 
 python -m vitrail.bench.serve.attackers NAME PORT SECONDS
 """
@@ -13,11 +13,11 @@ from itertools import chain, repeat
 from time import monotonic
 
 from vitrail.bench.serve import bombs
-from vitrail.bench.serve.calling import BOUNDARY
+from vitrail.bench.serve.client import BOUNDARY
 
-MOST_BYTES = 1_000_000_000  # that all connections of an attacker send together
+MAX_BYTES = 1_000_000_000  # of all connections together
 PIECE = 65_536  # bytes
-REST = 0.02  # seconds before a connection that was closed is opened again
+REST = 0.02  # seconds before a closed connection is reopened
 IMAGES = 32  # that a request may have
 LARGE_WEBP, LARGE_PNG, LARGE_SCANS = 4300, 6000, 3100  # sides of images that are decoded, within 320 MB
 
@@ -26,10 +26,10 @@ Pieces = Iterator[bytes]
 
 @dataclass(frozen=True)
 class Attacker:
-    """What each of its connections sends, piece by piece; what it sends is over when the pieces are, or the time is.
+    """What each of its connections sends, piece by piece, until the pieces or the time end.
 
-    Valid requests come on few connections: on many they would be mere load, which is not an attack but `overload`.
-    With `reads` it takes all answers as they come; else none, so that they pile up on the other side.
+    Valid requests come on few connections: on many they would be load, which `overload` measures.
+    With `reads` it reads responses as they come; else none, so that they pile up in the server.
     """
 
     pieces: Callable[[], Pieces]
@@ -83,7 +83,7 @@ def pipelined() -> Pieces:
     return repeat(request * 100)
 
 
-def unread_answers() -> Pieces:
+def unread_responses() -> Pieces:
     return repeat(head(method="GET", path="/docs.json") * 100)
 
 
@@ -118,7 +118,7 @@ ATTACKERS = {
     "slow-heads": Attacker(slow_heads, connections=300, pause=1.0),
     "slow-bodies": Attacker(slow_bodies, connections=300, pause=1.0),
     "pipelined": Attacker(pipelined, connections=4, reads=False),
-    "unread-answers": Attacker(unread_answers, connections=8, reads=False),
+    "unread-responses": Attacker(unread_responses, connections=8, reads=False),
     "silent-connections": Attacker(silence, connections=500, pause=1.0),
     "webp": Attacker(partial(many_images, bombs.webp), connections=4),
     "comments": Attacker(partial(one_image, cache(bombs.many_comments)), connections=2),
@@ -131,33 +131,33 @@ ATTACKERS = {
 
 
 class Budget:
-    """What may still be sent, and until when."""
+    """The bytes that may still be sent, and the deadline."""
 
     def __init__(self, seconds: float) -> None:
         self.end = monotonic() + seconds
-        self.left = MOST_BYTES
+        self.left = MAX_BYTES
 
     @property
-    def spent(self) -> bool:
+    def exhausted(self) -> bool:
         return self.left <= 0 or monotonic() >= self.end
 
 
 async def attack(attacker: Attacker, port: int, seconds: float) -> int:
-    """All connections of the attacker; how many bytes were sent."""
+    """Runs all connections; returns the bytes sent."""
     budget = Budget(seconds)
-    everybody = asyncio.gather(*(keep_on(attacker, port, budget) for _ in range(attacker.connections)))
+    connections = asyncio.gather(*(reconnect(attacker, port, budget) for _ in range(attacker.connections)))
     with suppress(TimeoutError):
-        await asyncio.wait_for(everybody, seconds)
-    return MOST_BYTES - budget.left
+        await asyncio.wait_for(connections, seconds)
+    return MAX_BYTES - budget.left
 
 
-async def keep_on(attacker: Attacker, port: int, budget: Budget) -> None:
-    """One connection after another: servers close those that they do not like."""
-    while not budget.spent:
+async def reconnect(attacker: Attacker, port: int, budget: Budget) -> None:
+    """One connection after another: servers close abusive ones."""
+    while not budget.exhausted:
         with suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                await asyncio.gather(send(attacker, writer, budget), take(attacker, reader))
+                await asyncio.gather(send(attacker, writer, budget), receive(attacker, reader))
             finally:
                 writer.transport.abort()
         await asyncio.sleep(REST)
@@ -165,19 +165,19 @@ async def keep_on(attacker: Attacker, port: int, budget: Budget) -> None:
 
 async def send(attacker: Attacker, writer: asyncio.StreamWriter, budget: Budget) -> None:
     for piece in attacker.pieces():
-        if budget.spent:
+        if budget.exhausted:
             return
         writer.write(piece)
         budget.left -= len(piece)
-        await writer.drain()  # fails once the other side has closed
+        await writer.drain()  # fails once the server has closed
         await asyncio.sleep(attacker.pause)
 
 
-async def take(attacker: Attacker, reader: asyncio.StreamReader) -> None:
-    """Read until the other side ends, which ends this connection, too; or nothing beyond what asyncio reads ahead."""
+async def receive(attacker: Attacker, reader: asyncio.StreamReader) -> None:
+    """Read until the server closes, which ends this connection; without `reads`, only what asyncio reads ahead."""
     while attacker.reads:
         if not await reader.read(PIECE):
-            raise ConnectionResetError("the other side has closed")
+            raise ConnectionResetError("the server has closed")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The ceiling: the bare onnxruntime session with the same decoding, in a process of its own and without any server.
+"""The ceiling: the bare onnxruntime session with the same decoding, in a process of its own without a server.
 
-Reads how many seconds to compute from each line of stdin, and answers each with a line of JSON.
+Reads seconds to compute from each line of stdin, and writes a line of JSON for each.
 """
 
 import json
@@ -28,7 +28,7 @@ TRIAL = 0.5  # seconds that each batch size is tried for
 
 @dataclass(frozen=True)
 class Turn:
-    """What was computed, and what that took."""
+    """Images computed, and the time for that."""
 
     batch: int
     images: int
@@ -37,7 +37,7 @@ class Turn:
 
 
 class Bare:
-    """Decodes the next batch in threads while this one runs: all cores are busy, and nobody is served."""
+    """Decodes the next batch in threads while this one runs, so that all cores are busy."""
 
     def __init__(self, model: Path, images: list[bytes]) -> None:
         self.model = Classifier(model, "cpu")
@@ -45,11 +45,11 @@ class Bare:
         self.images = cycle(images)
 
     def compute(self, batch: int, seconds: float) -> Turn:
-        coming = self.decode(batch)
+        upcoming = self.decode(batch)
         begin, cpu, done = perf_counter(), process_time(), 0
         while perf_counter() - begin < seconds:
-            canvases = np.stack(list(coming))  # [batch, size, size, 3]
-            coming = self.decode(batch)
+            canvases = np.stack(list(upcoming))  # [batch, size, size, 3]
+            upcoming = self.decode(batch)
             self.model.session.run(["probabilities"], {"image": canvases})
             done += batch
         return Turn(batch, done, perf_counter() - begin, process_time() - cpu)
@@ -58,7 +58,7 @@ class Bare:
         return self.decoders.map(self.model.fit, list(islice(self.images, batch)))
 
     def best_batch(self) -> int:
-        """The size at which most images a second are computed."""
+        """The size with the most images a second."""
         turns = [self.compute(batch, TRIAL) for batch in BATCHES]
         return max(turns, key=lambda turn: turn.images / turn.seconds).batch
 
@@ -71,7 +71,7 @@ def session_process(model: Path, images: Sequence[Path]) -> "Iterator[BareProces
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # as every server has one
+        start_new_session=True,  # like every server
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -81,15 +81,15 @@ def session_process(model: Path, images: Sequence[Path]) -> "Iterator[BareProces
 
 @dataclass(frozen=True)
 class BareProcess:
-    """The other end of that process."""
+    """The pipes to that process."""
 
-    orders: IO[str]
-    answers: IO[str]
+    requests: IO[str]
+    responses: IO[str]
 
     def compute(self, seconds: float) -> Turn:
-        self.orders.write(f"{seconds}\n")
-        self.orders.flush()
-        line = self.answers.readline()
+        self.requests.write(f"{seconds}\n")
+        self.requests.flush()
+        line = self.responses.readline()
         if not line:
             raise VitrailError("the process with the bare session ended")
         return Turn(**json.loads(line))

@@ -1,4 +1,4 @@
-"""Image files that are short and cost much to decode, written byte by byte: nothing here is as large as its image."""
+"""Small image files that are costly to decode, written byte by byte without ever holding their pixels."""
 
 import struct
 import zlib

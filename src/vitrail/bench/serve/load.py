@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: an order as JSON on stdin, what the callers saw as JSON on stdout."""
+"""The load generator, a process of its own: a `LoadSpec` as JSON on stdin, a `Load` as JSON on stdout."""
 
 import asyncio
 import json
@@ -14,27 +14,27 @@ from typing import Any, cast
 import httptools
 import uvloop
 
-from vitrail.bench.core.machine import work_now
-from vitrail.bench.serve.family import cpu_seconds
-from vitrail.bench.serve.samples import NOBODY, Sample
+from vitrail.bench.core.machine import cpu_usage
+from vitrail.bench.serve.processes import cpu_seconds
+from vitrail.bench.serve.samples import NO_RESPONSE, Sample
 
-LAST_ANSWERS = 40.0  # seconds that an open loop waits for what is under way when its time is over
-MOST_CALLERS = 4000
-REST = 0.05  # seconds before a caller who was not let in tries again
+DRAIN_SECONDS = 40.0  # seconds that an open loop waits for requests in flight at its end
+MAX_IN_FLIGHT = 4000
+REST = 0.05  # seconds before a refused client reconnects
 
 
 @dataclass(frozen=True)
-class Order:
-    """Whom to call, with what, and how: so many callers who each wait for their answer, or so many calls a second.
+class LoadSpec:
+    """The server, the requests, and their arrival: clients in a closed loop, or a rate of requests in an open loop.
 
-    The closed loop runs `warm_up` seconds before anything counts. The open one runs its stages, (calls a second,
-    seconds) each, without a pause; callers come at random moments, and nobody waits for anybody else's answer.
+    The closed loop runs `warm_up` seconds before anything counts. The open loop runs its stages, (requests a second,
+    seconds) each, without a pause; requests arrive at random (Poisson) and do not wait for responses.
     """
 
     port: int
     messages: list[str]  # files of whole HTTP requests, sent in turn
     server: list[int]  # processes whose CPU seconds are counted
-    callers: int = 0
+    clients: int = 0
     warm_up: float = 0.0
     seconds: float = 0.0
     stages: list[tuple[float, float]] = field(default_factory=list)
@@ -43,19 +43,19 @@ class Order:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of an order."""
+    """The samples of a load, and the CPU time meanwhile."""
 
     seconds: float
     server_cpu: float
     client_cpu: float
-    everybody_cpu: float
+    system_cpu: float
     samples: list[Sample]
 
 
-class Caller(asyncio.Protocol):
-    """One connection, kept open: sends a message, and says when the whole answer is there."""
+class ClientConnection(asyncio.Protocol):
+    """A persistent connection: sends a request, and calls `done` after the whole response."""
 
-    def __init__(self, done: Callable[["Caller", int], None]) -> None:
+    def __init__(self, done: Callable[["ClientConnection", int], None]) -> None:
         self.done = done
         self.waiting = False
         self.due = 0.0
@@ -63,7 +63,7 @@ class Caller(asyncio.Protocol):
         self.parser: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's has all of it, and is no subclass
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has the same methods, and is no subclass
 
     def call(self, message: bytes, due: float) -> None:
         assert self.transport is not None
@@ -75,16 +75,16 @@ class Caller(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self.hang_up()
+            self.close()
 
     def on_message_complete(self) -> None:
         status, stays = self.parser.get_status_code(), self.parser.should_keep_alive()
         self.waiting = False
         if not stays:
-            self.hang_up()
+            self.close()
         self.done(self, status)
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         if self.transport is not None:
             self.transport.close()
             self.transport = None
@@ -93,127 +93,127 @@ class Caller(asyncio.Protocol):
         self.transport = None
         if self.waiting:
             self.waiting = False
-            self.done(self, NOBODY)
+            self.done(self, NO_RESPONSE)
 
     @property
     def connected(self) -> bool:
         return self.transport is not None
 
 
-class Crowd:
-    """All callers of one order, and what they saw; times count from `start`."""
+class LoadLog:
+    """The requests and samples of all clients; times count from `start`."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.messages: Iterator[bytes] = cycle([Path(each).read_bytes() for each in order.messages])
+    def __init__(self, spec: LoadSpec) -> None:
+        self.spec = spec
+        self.messages: Iterator[bytes] = cycle([Path(each).read_bytes() for each in spec.messages])
         self.samples: list[Sample] = []
         self.start = perf_counter()
-        self.is_over = False  # nothing more is sent
+        self.stopped = False  # nothing more is sent
 
     def now(self) -> float:
         return perf_counter() - self.start
 
-    async def connect(self, done: Callable[[Caller, int], None]) -> Caller | None:
+    async def connect(self, done: Callable[[ClientConnection, int], None]) -> ClientConnection | None:
         try:
-            _, caller = await asyncio.get_running_loop().create_connection(
-                lambda: Caller(done), "127.0.0.1", self.order.port
+            _, client = await asyncio.get_running_loop().create_connection(
+                lambda: ClientConnection(done), "127.0.0.1", self.spec.port
             )
         except OSError:
             return None
-        return caller
+        return client
 
-    def saw(self, due: float, status: int) -> None:
+    def record(self, due: float, status: int) -> None:
         self.samples.append(Sample(due, self.now() - due, status))
 
 
-async def closed(order: Order) -> Load:
-    """Each caller sends the next image as soon as the last one is answered."""
-    crowd = Crowd(order)
+async def closed_loop(spec: LoadSpec) -> Load:
+    """Each client sends its next request after the last response."""
+    log = LoadLog(spec)
 
     async def one_after_another() -> None:
         while True:
-            hung_up = asyncio.get_running_loop().create_future()
+            closed = asyncio.get_running_loop().create_future()
 
-            def done(caller: Caller, status: int, hung_up: "asyncio.Future[None]" = hung_up) -> None:
-                crowd.saw(caller.due, status)
-                if caller.connected and not crowd.is_over:
-                    caller.call(next(crowd.messages), crowd.now())
-                elif not hung_up.done():
-                    hung_up.set_result(None)
+            def done(client: ClientConnection, status: int, closed: "asyncio.Future[None]" = closed) -> None:
+                log.record(client.due, status)
+                if client.connected and not log.stopped:
+                    client.call(next(log.messages), log.now())
+                elif not closed.done():
+                    closed.set_result(None)
 
-            caller = await crowd.connect(done)
-            if caller is None:
-                crowd.saw(crowd.now(), NOBODY)
+            client = await log.connect(done)
+            if client is None:
+                log.record(log.now(), NO_RESPONSE)
                 await asyncio.sleep(REST)
             else:
-                caller.call(next(crowd.messages), crowd.now())
-                await hung_up
+                client.call(next(log.messages), log.now())
+                await closed
 
-    callers = [asyncio.create_task(one_after_another()) for _ in range(order.callers)]
-    await asyncio.sleep(order.warm_up)
-    crowd.samples.clear()
-    meter = Meter(order.server)
-    begin = crowd.now()
-    await asyncio.sleep(order.seconds)
-    load = meter.read([each._replace(due=each.due - begin) for each in crowd.samples])
-    crowd.is_over = True
-    for one in callers:
+    clients = [asyncio.create_task(one_after_another()) for _ in range(spec.clients)]
+    await asyncio.sleep(spec.warm_up)
+    log.samples.clear()
+    meter = CpuMeter(spec.server)
+    begin = log.now()
+    await asyncio.sleep(spec.seconds)
+    load = meter.read([each._replace(due=each.due - begin) for each in log.samples])
+    log.stopped = True
+    for one in clients:
         one.cancel()
     return load
 
 
-async def opened(order: Order) -> Load:
-    """Calls at moments drawn beforehand, on whichever connection is free, or on a new one."""
-    crowd = Crowd(order)
-    idle: list[Caller] = []
-    under_way: set[asyncio.Task[None]] = set()
-    owed = 0
+async def open_loop(spec: LoadSpec) -> Load:
+    """Requests at precomputed random times, on a free connection or a new one."""
+    log = LoadLog(spec)
+    idle: list[ClientConnection] = []
+    connecting: set[asyncio.Task[None]] = set()
+    in_flight = 0
 
-    def done(caller: Caller, status: int) -> None:
-        nonlocal owed
-        owed -= 1
-        crowd.saw(caller.due, status)
-        if caller.connected:
-            idle.append(caller)
+    def done(client: ClientConnection, status: int) -> None:
+        nonlocal in_flight
+        in_flight -= 1
+        log.record(client.due, status)
+        if client.connected:
+            idle.append(client)
 
-    async def on_a_new_connection(message: bytes, due: float) -> None:
-        nonlocal owed
-        caller = await crowd.connect(done)
-        if caller is None:
-            owed -= 1
-            crowd.saw(due, NOBODY)
+    async def connect_and_call(message: bytes, due: float) -> None:
+        nonlocal in_flight
+        client = await log.connect(done)
+        if client is None:
+            in_flight -= 1
+            log.record(due, NO_RESPONSE)
         else:
-            caller.call(message, due)
+            client.call(message, due)
 
     def call(due: float) -> None:
-        nonlocal owed
-        owed += 1
+        nonlocal in_flight
+        in_flight += 1
         while idle:
-            caller = idle.pop()
-            if caller.connected:
-                caller.call(next(crowd.messages), due)
+            client = idle.pop()
+            if client.connected:
+                client.call(next(log.messages), due)
                 return
-        if owed > MOST_CALLERS:
-            owed -= 1
-            crowd.saw(due, NOBODY)
+        if in_flight > MAX_IN_FLIGHT:
+            in_flight -= 1
+            log.record(due, NO_RESPONSE)
             return
-        task = asyncio.create_task(on_a_new_connection(next(crowd.messages), due))
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
+        task = asyncio.create_task(connect_and_call(next(log.messages), due))
+        connecting.add(task)
+        task.add_done_callback(connecting.discard)
 
-    meter = Meter(order.server)
-    for due in arrivals(order.stages, Random(order.seed)):
-        if (rest := due - crowd.now()) > 0:
+    meter = CpuMeter(spec.server)
+    for due in arrivals(spec.stages, Random(spec.seed)):
+        if (rest := due - log.now()) > 0:
             await asyncio.sleep(rest)
         call(due)
-    last = crowd.now()
-    while owed and crowd.now() < last + LAST_ANSWERS:
+    last = log.now()
+    while in_flight and log.now() < last + DRAIN_SECONDS:
         await asyncio.sleep(0.01)
-    return meter.read(crowd.samples)
+    return meter.read(log.samples)
 
 
 def arrivals(stages: list[tuple[float, float]], random: Random) -> Iterator[float]:
-    """Moments of a Poisson process whose rate changes from stage to stage."""
+    """Arrival times of a Poisson process with a rate for each stage."""
     begin = 0.0
     for rate, seconds in stages:
         moment = begin
@@ -222,24 +222,24 @@ def arrivals(stages: list[tuple[float, float]], random: Random) -> Iterator[floa
         begin += seconds
 
 
-class Meter:
-    """CPU seconds from its making to its reading: the server's, our own, and the whole machine's."""
+class CpuMeter:
+    """CPU seconds since its creation: of the server, of this process, and of the machine."""
 
     def __init__(self, server: list[int]) -> None:
         self.server = server
-        self.begin = self.look()
+        self.begin = self.counters()
 
-    def look(self) -> tuple[float, float, float, float]:
-        return perf_counter(), cpu_seconds(self.server), process_time(), work_now().everybody or 0.0
+    def counters(self) -> tuple[float, float, float, float]:
+        return perf_counter(), cpu_seconds(self.server), process_time(), cpu_usage().system or 0.0
 
     def read(self, samples: list[Sample]) -> Load:
-        seconds, server, client, everybody = (now - then for now, then in zip(self.look(), self.begin, strict=True))
-        return Load(seconds, server, client, everybody, list(samples))
+        seconds, server, client, system = (now - then for now, then in zip(self.counters(), self.begin, strict=True))
+        return Load(seconds, server, client, system, list(samples))
 
 
 def main() -> None:
-    order = Order(**json.load(sys.stdin))
-    load = uvloop.run(opened(order) if order.stages else closed(order))
+    spec = LoadSpec(**json.load(sys.stdin))
+    load = uvloop.run(open_loop(spec) if spec.stages else closed_loop(spec))
     json.dump(asdict(load), sys.stdout)
 
 

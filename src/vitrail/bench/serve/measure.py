@@ -1,30 +1,56 @@
 """`vitrail bench serve`: one model file behind many servers, measured in one run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
 from typing import Any, Literal
 
-from vitrail.bench.core.machine import Machine, installed_versions, this_machine
-from vitrail.bench.serve.attack import Attacked, measure_attacks
+from vitrail.bench.core.machine import installed_versions
+from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, silent
+from vitrail.bench.serve.attack import AttackResult, measure_attacks
+from vitrail.bench.serve.attackers import ATTACKERS
 from vitrail.bench.serve.bare import session_process
-from vitrail.bench.serve.entrants import Field, Missing, entered
-from vitrail.bench.serve.family import Held, held
+from vitrail.bench.serve.contenders import Setup, running_contenders
 from vitrail.bench.serve.overload import Overload, measure_overload
-from vitrail.bench.serve.plan import Plan
+from vitrail.bench.serve.processes import ResourceUsage, resource_usage
 from vitrail.bench.serve.servers import PEERS, VITRAIL
 from vitrail.bench.serve.start import REST, Start, measure_start
-from vitrail.bench.serve.under_load import Measured, measure_load
+from vitrail.bench.serve.under_load import LoadResults, measure_load
 from vitrail.bench.serve.uploads import uploads
+from vitrail.errors import UsageError
 from vitrail.model_file.classifier import Classifier
 
 PACKAGES = ("vitrail", "bentoml", "starlette", "uvicorn", "uvloop", "httptools", "pillow", "numpy", "onnxruntime",
             "onnxruntime-gpu")  # fmt: skip
 
-Tell = Callable[[str], None]
+
+PARTS = ("load", "overload", "start", "attack")
+
+
+@dataclass(frozen=True)
+class Plan(RoundsPlan):
+    """Parts: servers under load side by side; ours above its capacity; start-up, and memory at rest; and ours beside
+    attackers, which is measured only on request: each attacker takes a minute."""
+
+    model: str
+    parts: tuple[str, ...] = PARTS[:3]
+    connections: tuple[int, ...] = (1, 16, 64)
+    seconds: float = field(default=3.0, kw_only=True)
+    overload_seconds: float = 120.0
+    attackers: tuple[str, ...] = tuple(ATTACKERS)
+    peers: str = ".peers"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.parts or not set(self.parts) <= set(PARTS):
+            raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
+        if not self.attackers or not set(self.attackers) <= ATTACKERS.keys():
+            raise UsageError(f"attackers are {', '.join(ATTACKERS)}, not {','.join(self.attackers) or 'none'}")
+        if not self.connections or min(self.connections) < 1:
+            raise UsageError("there is at least 1 connection")
+        if self.overload_seconds <= 0:
+            raise UsageError("a measurement takes more than 0 seconds")
 
 
 @dataclass(frozen=True)
@@ -34,69 +60,65 @@ class Subject:
     sha256: str
     parameters: int
     canvas: int
-    upload_bytes: int  # of all uploads, on average
+    upload_bytes: int  # mean
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that was measured, and everything needed to measure it again."""
+@dataclass(frozen=True, kw_only=True)
+class ServeReport(Report):
+    """The parts that were measured; the others are empty."""
 
     plan: Plan
     subject: Subject
-    machine: Machine
-    versions: dict[str, str]
-    date: str
-    absent: tuple[Missing, ...]
-    bare_batch: int | None
-    load: tuple[Measured, ...]
-    held: dict[str, Held]  # by each server, idle after the load
-    overload: Overload | None
-    start: Start | None
-    attacks: tuple[Attacked, ...]
+    absent: tuple[Absent, ...] = ()
+    bare_batch: int | None = None
+    load: tuple[LoadResults, ...] = ()
+    usage: dict[str, ResourceUsage] = field(default_factory=dict)  # of each server, idle after the load
+    overload: Overload | None = None
+    start: Start | None = None
+    attacks: tuple[AttackResult, ...] = ()
     kind: Literal["serve"] = "serve"
 
 
-def measure(plan: Plan, tell: Tell = lambda line: None) -> Report:
-    """The parts that are asked for, all with the same file and the same uploads."""
+def measure(plan: Plan, progress: Progress = silent) -> ServeReport:
+    """The parts of the plan, all with the same file and the same uploads."""
     model = Classifier(plan.model, "cpu")
     images = uploads(model.card.input.size, plan.seed)
-    found: dict[str, Any] = {"absent": (), "bare_batch": None, "load": (), "held": {}, "overload": None, "start": None}
-    found["attacks"] = ()
+    upload_bytes = sum(map(len, images)) // len(images)
+    results: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
-        field = Field(Path(plan.model), images, Path(plan.peers), Path(folder))
+        setup = Setup(Path(plan.model), images, Path(plan.peers), Path(folder))
         if "load" in plan.parts:
-            found |= load(plan, field, tell)
+            results |= load(plan, setup, progress)
         if "overload" in plan.parts:
-            with entered([VITRAIL], replace(field, folder=field.folder / "overload")) as (entrants, _):
-                found["overload"] = measure_overload(entrants[0], plan.overload_seconds, plan.seed, tell)
+            with running_contenders([VITRAIL], replace(setup, folder=setup.folder / "overload")) as (contenders, _):
+                results["overload"] = measure_overload(contenders[0], plan.overload_seconds, plan.seed, progress)
         if "start" in plan.parts:
-            found["start"] = measure_start(field, plan.rounds, plan.seed, tell)
+            results["start"] = measure_start(setup, plan.rounds, plan.seed, progress)
         if "attack" in plan.parts:
-            found["attacks"] = measure_attacks(field, plan.attackers, plan.rounds, plan.seconds, plan.seed, tell)
-    return Report(
+            results["attacks"] = measure_attacks(setup, plan.attackers, plan.rounds, plan.seconds, plan.seed, progress)
+    return ServeReport(
         plan=plan,
-        subject=Subject(
-            model.sha256, model.card.parameters, model.card.input.size, sum(map(len, images)) // len(images)
-        ),
-        machine=this_machine(),
+        subject=Subject(model.sha256, model.card.parameters, model.card.input.size, upload_bytes),
         versions=installed_versions(PACKAGES),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        **found,
+        **results,
     )
 
 
-def load(plan: Plan, field: Field, tell: Tell) -> dict[str, Any]:
-    tell("starting the servers")
+def load(plan: Plan, setup: Setup, progress: Progress) -> dict[str, Any]:
+    progress("starting the servers")
     files = []
-    for number, upload in enumerate(field.uploads):
-        files.append(field.folder / f"{number}.jpg")
+    for number, upload in enumerate(setup.uploads):
+        files.append(setup.folder / f"{number}.jpg")
         files[-1].write_bytes(upload)
-    with entered([VITRAIL, *PEERS], field) as (entrants, absent), session_process(field.model, files) as bare:
+    with (
+        running_contenders([VITRAIL, *PEERS], setup) as (contenders, absent),
+        session_process(setup.model, files) as bare,
+    ):
         bare_batch = bare.compute(plan.seconds).batch
         measured = tuple(
-            measure_load(entrants, bare, connections, plan.rounds, plan.seconds, plan.seed, tell)
+            measure_load(contenders, bare, connections, plan.rounds, plan.seconds, plan.seed, progress)
             for connections in plan.connections
         )
         sleep(REST)
-        at_rest = {each.name: held(each.running.leader) for each in entrants}
-    return {"absent": tuple(absent), "bare_batch": bare_batch, "load": measured, "held": at_rest}
+        at_rest = {each.name: resource_usage(each.running.pid) for each in contenders}
+    return {"absent": tuple(absent), "bare_batch": bare_batch, "load": measured, "usage": at_rest}

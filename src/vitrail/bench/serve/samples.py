@@ -1,17 +1,17 @@
-"""Requests as the caller saw them, and the numbers made of them."""
+"""Requests as the client sees them, and their statistics."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import NamedTuple
 
 OK = 200
-NOBODY = 0  # stands for a status where the connection failed
-WINDOW = 0.5  # seconds over which a server has to be well again
-WELL = 0.95  # of the requests in such a window
+NO_RESPONSE = 0  # the status where the connection failed
+WINDOW = 0.5  # seconds over which recovery is judged
+RECOVERED = 0.95  # of the requests in such a window
 
 
 class Sample(NamedTuple):
-    """One request: when it was due, seconds from the start; how long after that its answer was there; its status."""
+    """One request: when it was due, in seconds from the start; its latency from then; its status."""
 
     due: float
     seconds: float
@@ -19,30 +19,30 @@ class Sample(NamedTuple):
 
 
 def quantile(numbers: Iterable[float], share: float) -> float:
-    """The smallest of the numbers that at least this share of them does not exceed."""
+    """The smallest number that at least this share of them does not exceed."""
     ordered = sorted(numbers)
     return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else float("nan")
 
 
-def answered(samples: Iterable[Sample]) -> list[Sample]:
+def successful(samples: Iterable[Sample]) -> list[Sample]:
     return [each for each in samples if each.status == OK]
 
 
-def p(percent: int, samples: Iterable[Sample]) -> float:
-    """Milliseconds within which this percentage of the accepted requests had their answers."""
-    return 1000 * quantile((each.seconds for each in answered(samples)), percent / 100)
+def percentile_ms(percent: int, samples: Iterable[Sample]) -> float:
+    """Latency percentile of the accepted requests, in milliseconds."""
+    return 1000 * quantile((each.seconds for each in successful(samples)), percent / 100)
 
 
 def goodput(samples: Iterable[Sample], begin: float, end: float) -> float:
-    """Good answers a second that arrived between these moments, whenever they were asked for."""
-    return sum(begin <= each.due + each.seconds < end for each in answered(samples)) / (end - begin)
+    """Successful responses a second that arrived between these moments, whenever they were due."""
+    return sum(begin <= each.due + each.seconds < end for each in successful(samples)) / (end - begin)
 
 
 def due_between(samples: Iterable[Sample], begin: float, end: float) -> list[Sample]:
     return [each for each in samples if begin <= each.due < end]
 
 
-def statuses(samples: Iterable[Sample]) -> dict[int, int]:
+def status_counts(samples: Iterable[Sample]) -> dict[int, int]:
     """How many requests ended with each status."""
     counts: dict[int, int] = {}
     for each in samples:
@@ -50,13 +50,17 @@ def statuses(samples: Iterable[Sample]) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def recovery(samples: Sequence[Sample], since: float, until: float, patience: float) -> float | None:
-    """Seconds from `since` to the end of the first window in which nearly all had a good answer within `patience`."""
+def statuses_text(counts: dict[int, int]) -> str:
+    return ", ".join(f"{status or 'no response'}: {count}" for status, count in counts.items())
+
+
+def recovery(samples: Sequence[Sample], since: float, until: float, limit: float) -> float | None:
+    """Seconds from `since` to the end of the first window in which nearly all requests succeed within `limit`."""
     begin = since
     while begin + WINDOW <= until:
         inside = due_between(samples, begin, begin + WINDOW)
-        good = sum(each.seconds <= patience for each in answered(inside))
-        if inside and good >= WELL * len(inside):
+        good = sum(each.seconds <= limit for each in successful(inside))
+        if inside and good >= RECOVERED * len(inside):
             return begin + WINDOW - since
         begin += WINDOW
     return None

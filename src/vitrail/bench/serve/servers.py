@@ -1,4 +1,4 @@
-"""The servers that are measured: ours and its peers, each started as its own users start it."""
+"""The servers that are measured: ours and its peers, each started as its documentation says."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
@@ -15,43 +15,43 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from vitrail.bench.core.peer_processes import SCRIPTS
-from vitrail.bench.serve.calling import ask, multipart
-from vitrail.bench.serve.family import family
+from vitrail.bench.infer.peer_exporters import SCRIPTS
+from vitrail.bench.serve.client import ask, multipart
+from vitrail.bench.serve.processes import process_tree
 from vitrail.errors import VitrailError
 from vitrail.runtime.providers import usable_cores
 
 OURS = "vitrail"
-PATIENCE = 120.0  # seconds to be ready, and again to end
+READY_TIMEOUT = 120.0  # seconds to be ready, and again to end
 
 Prediction = dict[int, float]  # class index → probability
 Request = Callable[[bytes], tuple[str, bytes]]  # an image → content type and body
-Reading = Callable[[Any], Prediction]  # the JSON of an answer → what it says of the one image
+ResponseParser = Callable[[Any], Prediction]  # the JSON of a response → the prediction for its one image
 
 
-def of_object(answer: Any) -> Prediction:
-    return of_list(answer["predictions"])
+def parse_object(response: Any) -> Prediction:
+    return parse_list(response["predictions"])
 
 
-def of_list(answer: Any) -> Prediction:
-    (prediction,) = answer
+def parse_list(response: Any) -> Prediction:
+    (prediction,) = response
     return {label["index"]: label["probability"] for label in prediction["labels"]}
 
 
-def of_protocol(answer: Any) -> Prediction:
+def parse_protocol(response: Any) -> Prediction:
     """Open Inference Protocol: the prediction as JSON in an output of type BYTES."""
-    return of_list([json.loads(answer["outputs"][0]["data"][0])])
+    return parse_list([json.loads(response["outputs"][0]["data"][0])])
 
 
-def in_protocol(image: bytes) -> tuple[str, bytes]:
-    """Open Inference Protocol, JSON: all that MLServer takes. The image as base64 in an input of type BYTES."""
+def protocol_request(image: bytes) -> tuple[str, bytes]:
+    """Open Inference Protocol as JSON, as MLServer requires: the image as base64 in an input of type BYTES."""
     data = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(image).decode()]}
     return "application/json", json.dumps({"inputs": [data | {"parameters": {"content_type": "base64"}}]}).encode()
 
 
 @dataclass(frozen=True)
 class Server:
-    """How to start a server and to ask it; in `command`, {python}, {model} and {port} are filled in."""
+    """How to start a server and send it an image; `command` has the placeholders {python}, {model} and {port}."""
 
     name: str
     command: tuple[str, ...]
@@ -59,16 +59,18 @@ class Server:
     ready: str = "/readyz"
     path: str = "/classify"
     request: Request = multipart
-    reading: Reading = of_object
+    parse: ResponseParser = parse_object
 
     def python(self, peers: Path) -> Path:
-        """The interpreter that has this server, whether it is there or not."""
+        """The interpreter of its environment, which may not exist."""
         return peers.absolute() / self.environment / "bin" / "python" if self.environment else Path(sys.executable)
 
 
-def bentoml(name: str, service: str, environment: str | None = "bentoml", reading: Reading = of_object) -> Server:
+def bentoml(
+    name: str, service: str, environment: str | None = "bentoml", parse: ResponseParser = parse_object
+) -> Server:
     command = ("{python}", "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", "{port}")
-    return Server(name, command, environment, reading=reading)
+    return Server(name, command, environment, parse=parse)
 
 
 VITRAIL = Server(
@@ -80,15 +82,15 @@ PEERS = (
     Server("LitServe", ("{python}", "litserve_server.py"), "litserve", ready="/health"),
     Server("FastAPI + onnxruntime", ("{python}", "fastapi_server.py"), "fastapi", ready="/ready"),
     bentoml("BentoML, typed API", "bentoml_typed:Typed"),
-    bentoml("BentoML, batchable API", "bentoml_batchable:Batchable", reading=of_list),
+    bentoml("BentoML, batchable API", "bentoml_batchable:Batchable", parse=parse_list),
     Server(
         "MLServer",
         ("{python}", "mlserver_server.py"),
         "mlserver",
         ready="/v2/health/ready",
         path="/v2/models/classify/infer",
-        request=in_protocol,
-        reading=of_protocol,
+        request=protocol_request,
+        parse=parse_protocol,
     ),
 )
 EMPTY = bentoml("BentoML, a service without a model", "bentoml_empty:Empty", environment=None)
@@ -96,7 +98,7 @@ EMPTY = bentoml("BentoML, a service without a model", "bentoml_empty:Empty", env
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A server that is ready."""
 
     server: Server
     port: int
@@ -105,36 +107,36 @@ class Running:
     seconds_to_ready: float = 0.0
 
     @property
-    def leader(self) -> int:
+    def pid(self) -> int:
         return self.process.pid
 
     def processes(self) -> list[int]:
-        return family(self.leader)
+        return process_tree(self.pid)
 
     def predict(self, image: bytes) -> Prediction:
         status, body = ask(self.port, "POST", self.server.path, *self.server.request(image))
         if status != 200:
             raise VitrailError(
-                f"{self.server.name} answers with status {status}: {body[:200].decode(errors='replace')}"
+                f"{self.server.name} responds with status {status}: {body[:200].decode(errors='replace')}"
             )
-        return self.server.reading(json.loads(body))
+        return self.server.parse(json.loads(body))
 
 
 @contextmanager
 def started(server: Server, model: Path, peers: Path, folder: Path) -> Iterator[Running]:
-    """The server, ready; ended with all its processes afterwards. Its log and its files go into `folder`."""
+    """The server, once it is ready; stopped with all its processes afterwards. Its log and files go to `folder`."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"python": server.python(peers), "model": model.absolute(), "port": port}
     with (folder / "log").open("wb") as log:
         begin = perf_counter()
         process = subprocess.Popen(
-            [word.format(**facts) for word in server.command],
+            [part.format(**facts) for part in server.command],
             cwd=SCRIPTS,
             env=environment(server, model, port, folder),
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Linux shares the cores among sessions first. BentoML's workers open one of their own; so all have one.
+            # Linux shares cores among sessions first; BentoML's workers open their own, so every server gets one.
             start_new_session=True,
         )
         try:
@@ -142,55 +144,51 @@ def started(server: Server, model: Path, peers: Path, folder: Path) -> Iterator[
             wait_until_ready(running)
             yield replace(running, seconds_to_ready=perf_counter() - begin)
         finally:
-            end(process)
+            stop(process)
 
 
 def environment(server: Server, model: Path, port: int, folder: Path) -> dict[str, str]:
-    """Ours without what steers servers; peers know neither our package nor where we found ours."""
+    """Ours without settings of servers, and for peers without PYTHONPATH."""
     dropped = ("VITRAIL_", "BENTOML_", "PEER_", *(("PYTHONPATH",) if server.environment else ()))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     facts = {"PEER_MODEL": str(model.absolute()), "PEER_PORT": str(port), "PEER_CORES": str(usable_cores())}
     quiet = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
-    return kept | facts | quiet
+    return inherited | facts | quiet
 
 
 def wait_until_ready(running: Running) -> None:
-    name, deadline = running.server.name, perf_counter() + PATIENCE
+    name, deadline = running.server.name, perf_counter() + READY_TIMEOUT
     while perf_counter() < deadline:
         if running.process.poll() is not None:
-            raise VitrailError(f"{name} ended at its start: {last_line(running.log)}")
+            raise VitrailError(f"{name} exited during start-up: {last_line(running.log)}")
         try:
             if ask(running.port, "GET", running.server.ready)[0] == 200:
                 return
         except (OSError, HTTPException):
-            pass  # not listening yet, or its worker ended at this moment
+            pass  # not listening yet, or its worker just ended
         sleep(0.02)
-    raise VitrailError(f"{name} was not ready within {PATIENCE:g} seconds: {last_line(running.log)}")
+    raise VitrailError(f"{name} was not ready within {READY_TIMEOUT:g} seconds: {last_line(running.log)}")
 
 
 def last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the leader; whoever of its family is then still there is killed."""
-    members = family(process.pid) if process.poll() is None else []
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Terminate the server, then kill what is left of its process tree."""
+    members = process_tree(process.pid) if process.poll() is None else []
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(PATIENCE / 4)
+        process.wait(READY_TIMEOUT / 4)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     for one in members:
-        with suppress(ProcessLookupError):  # gone, as it should be
+        with suppress(ProcessLookupError):  # already ended
             os.kill(one, signal.SIGKILL)
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
-
-
-def missing(servers: Sequence[Server], peers: Path) -> list[Server]:
-    return [each for each in servers if not each.python(peers).is_file()]

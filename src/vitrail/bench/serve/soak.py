@@ -1,115 +1,111 @@
-"""`vitrail bench soak`: our server under load for long; what it holds must not grow."""
+"""`vitrail bench soak`: our server under load for long; its memory, files and threads must not grow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Literal
 
-from vitrail.bench.core.machine import Machine, this_machine
-from vitrail.bench.serve.calling import message, run_load, write_messages
-from vitrail.bench.serve.family import Held, held
-from vitrail.bench.serve.load import Order
-from vitrail.bench.serve.samples import p, statuses
+from vitrail.bench.core.report import Progress, Report
+from vitrail.bench.serve.client import message, run_load, write_messages
+from vitrail.bench.serve.load import LoadSpec
+from vitrail.bench.serve.processes import ResourceUsage, resource_usage
+from vitrail.bench.serve.samples import percentile_ms, status_counts, statuses_text
 from vitrail.bench.serve.servers import VITRAIL, Running, started
 from vitrail.bench.serve.uploads import uploads
 from vitrail.errors import UsageError
 from vitrail.model_file.classifier import Classifier
 
-CALLERS = 16
-SETTLED = 0.2  # of the time, after which what is held counts
-GROWTH = 1.05  # of memory, at most, from the first half of that time to the second
-SPARE = 2  # threads and files by which a moment may differ from another
-
-Tell = Callable[[str], None]
+CLIENTS = 16
+WARM_UP = 0.2  # of the measurements, which do not count
+MAX_GROWTH = 1.05  # of memory, from the first half of the rest to the second
+TOLERANCE = 2  # threads and files that may fluctuate
+MIN_STRETCHES = 6
 
 
 @dataclass(frozen=True)
-class Look:
-    """One stretch of load, and what was held after it, with all connections closed."""
+class Measurement:
+    """One stretch of load, and the resources in use after it, with all connections closed."""
 
     minute: float
     rate: float
     p99_ms: float
     statuses: dict[int, int]
-    held: Held
+    usage: ResourceUsage
 
 
-@dataclass(frozen=True)
-class Soak:
-    """All looks, and whether what is held stays flat."""
+@dataclass(frozen=True, kw_only=True)
+class SoakReport(Report):
+    """All measurements, and whether the resources in use stay flat."""
 
     model: str
     minutes: float
-    machine: Machine
-    date: str
-    looks: tuple[Look, ...]
+    measurements: tuple[Measurement, ...]
     flat: bool
     kind: Literal["soak"] = "soak"
 
 
-def soak(model: str, minutes: float, stretch: float, seed: int, tell: Tell) -> Soak:
-    """Stretches of load, with a bad upload among the good ones, until the time is over."""
-    if not 0 < stretch < 10 * minutes:  # 60 / 6: at least six stretches
-        raise UsageError("a soak is at least six stretches long")
-    looks: list[Look] = []
+def soak(model: str, minutes: float, stretch: float, seed: int, progress: Progress) -> SoakReport:
+    """Stretches of load, one damaged upload among the good ones, until the time is over and there are enough."""
+    if not 0 < stretch <= 60 * minutes / MIN_STRETCHES:
+        raise UsageError(f"{minutes:g} minutes are too short: a soak has at least {MIN_STRETCHES} stretches")
+    measurements: list[Measurement] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         messages = write_messages(requests(model, seed), folder / "messages")
         with started(VITRAIL, Path(model), folder, folder / "server") as running:
             begin = monotonic()
-            while (passed := (monotonic() - begin) / 60) < minutes:
-                looks.append(look(running, messages, stretch, passed))
-                tell(look_text(looks[-1]))
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Soak(model, minutes, this_machine(), date, tuple(looks), flat([each.held for each in looks]))
+            while (passed := (monotonic() - begin) / 60) < minutes or len(measurements) < MIN_STRETCHES:
+                measurements.append(measure(running, messages, stretch, passed))
+                progress(measurement_text(measurements[-1]))
+    is_flat = flat([each.usage for each in measurements])
+    return SoakReport(model=model, minutes=minutes, measurements=tuple(measurements), flat=is_flat)
 
 
 def requests(model: str, seed: int) -> list[bytes]:
-    """Good uploads, and one that is cut short: errors must not leak either."""
+    """Good uploads, and a truncated one: errors must not leak either."""
     good = uploads(Classifier(model, "cpu").card.input.size, seed)
     return [message(VITRAIL.path, *VITRAIL.request(upload)) for upload in [*good, good[0][: len(good[0]) // 2]]]
 
 
-def look(running: Running, messages: list[str], seconds: float, minute: float) -> Look:
-    order = Order(running.port, messages, running.processes(), CALLERS, seconds=seconds)
-    load = run_load(order)
-    ends = statuses(load.samples)
-    return Look(minute, len(load.samples) / load.seconds, p(99, load.samples), ends, held(running.leader))
-
-
-def flat(looks: Sequence[Held]) -> bool:
-    """Whether the later half, once the server has settled, holds no more than the earlier one."""
-    settled = looks[int(SETTLED * len(looks)) :]
-    early, late = settled[: len(settled) // 2], settled[len(settled) // 2 :]
-    return (
-        max(each.memory for each in late) <= GROWTH * max(each.memory for each in early)
-        and max(each.files for each in late) <= max(each.files for each in early) + SPARE
-        and max(each.threads for each in late) <= max(each.threads for each in early) + SPARE
+def measure(running: Running, messages: list[str], seconds: float, minute: float) -> Measurement:
+    load = run_load(LoadSpec(running.port, messages, running.processes(), CLIENTS, seconds=seconds))
+    return Measurement(
+        minute=minute,
+        rate=len(load.samples) / load.seconds,
+        p99_ms=percentile_ms(99, load.samples),
+        statuses=status_counts(load.samples),
+        usage=resource_usage(running.pid),
     )
 
 
-def look_text(look: Look) -> str:
-    ends = ", ".join(f"{status or 'no answer'}: {count}" for status, count in look.statuses.items())
-    kept = look.held
+def flat(usages: Sequence[ResourceUsage]) -> bool:
+    """Whether the later half uses no more than the earlier one, after the warm-up."""
+    counted = usages[int(WARM_UP * len(usages)) :]
+    early, late = counted[: len(counted) // 2], counted[len(counted) // 2 :]
     return (
-        f"minute {look.minute:4.1f}  {look.rate:7.1f} requests/s  p99 {look.p99_ms:6.1f} ms  "
-        f"{kept.memory / 1e6:6.1f} MB  {kept.files} files  {kept.threads} threads  ({ends})"
+        max(each.memory for each in late) <= MAX_GROWTH * max(each.memory for each in early)
+        and max(each.files for each in late) <= max(each.files for each in early) + TOLERANCE
+        and max(each.threads for each in late) <= max(each.threads for each in early) + TOLERANCE
     )
 
 
-def soak_text(found: Soak) -> str:
-    kept = [each.held for each in found.looks[int(SETTLED * len(found.looks)) :]]
+def measurement_text(measurement: Measurement) -> str:
+    statuses, usage = statuses_text(measurement.statuses), measurement.usage
+    return (
+        f"minute {measurement.minute:4.1f}  {measurement.rate:7.1f} requests/s  p99 {measurement.p99_ms:6.1f} ms  "
+        f"{usage.memory / 1e6:6.1f} MB  {usage.files} files  {usage.threads} threads  ({statuses})"
+    )
+
+
+def soak_text(report: SoakReport) -> str:
+    usages = [each.usage for each in report.measurements[int(WARM_UP * len(report.measurements)) :]]
     spans = (
-        ("MB", [round(each.memory / 1e6, 1) for each in kept]),
-        ("files", [each.files for each in kept]),
-        ("threads", [each.threads for each in kept]),
+        ("MB", [round(each.memory / 1e6, 1) for each in usages]),
+        ("files", [each.files for each in usages]),
+        ("threads", [each.threads for each in usages]),
     )
-    inside = ", ".join(f"{name} {numbers[0]} at first, {max(numbers)} at most" for name, numbers in spans)
-    return (
-        f"{found.model}, {found.minutes:g} minutes, {CALLERS} connections\n"
-        f"{found.machine.cpu}, {found.machine.cores} cores, {found.date}\n"
-        f"once settled: {inside}\n{'flat' if found.flat else 'not flat: something is kept for ever'}"
-    )
+    resources = ", ".join(f"{name} {numbers[0]} at first, {max(numbers)} at most" for name, numbers in spans)
+    header = report.header(f"{report.model}, {report.minutes:g} minutes, {CLIENTS} connections")
+    return f"{header}\nafter warm-up: {resources}\n{'flat' if report.flat else 'not flat: a resource leaks'}"

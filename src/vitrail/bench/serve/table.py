@@ -1,28 +1,30 @@
-"""What was measured of servers, as tables that people read."""
+"""The report as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from vitrail.bench.core.columns import aligned, with_interval
-from vitrail.bench.core.rounds import Typical
-from vitrail.bench.serve.attack import MOST_GROWTH, MOST_RATIO, PERCENT, Attacked
+from vitrail.bench.core.report import absent_text
+from vitrail.bench.core.rounds import MedianInterval
+from vitrail.bench.core.tables import background_text, interval_text, rounds_text, text_table
+from vitrail.bench.serve.attack import MAX_GROWTH, MAX_RATIO, PERCENTILE, AttackResult
 from vitrail.bench.serve.bare import NAME as BARE
-from vitrail.bench.serve.family import Held
-from vitrail.bench.serve.measure import Report
+from vitrail.bench.serve.measure import ServeReport
 from vitrail.bench.serve.overload import Overload
+from vitrail.bench.serve.processes import ResourceUsage
+from vitrail.bench.serve.samples import statuses_text
 from vitrail.bench.serve.servers import OURS
 from vitrail.bench.serve.start import Start
-from vitrail.bench.serve.under_load import Measured, Result
+from vitrail.bench.serve.under_load import LoadResults, Result
 
 HEAD = ("", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "rate ×", "p99 ×", "CPU ×")
-ATTACK_HEAD = ("", "+ MB", f"p{PERCENT} ms alone", f"p{PERCENT} ms beside", "ratio", "failed")
+ATTACK_HEAD = ("", "+ MB", f"p{PERCENTILE} ms alone", f"p{PERCENTILE} ms attacked", "ratio", "failed")
 
 
-def report_text(report: Report) -> str:
-    parts = [head(report), *(load_text(measured, report.bare_batch) for measured in report.load)]
+def report_text(report: ServeReport) -> str:
+    parts = [header(report), *(load_text(measured, report.bare_batch) for measured in report.load)]
     if report.load:
-        parts.append(foot(report))
+        parts.append(load_footer(report))
     if report.absent:
-        parts.append("\n".join(f"not measured: {each.name}: {each.reason}" for each in report.absent))
+        parts.append(absent_text(report.absent))
     if report.overload:
         parts.append(overload_text(report.overload))
     if report.start:
@@ -32,23 +34,19 @@ def report_text(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def head(report: Report) -> str:
-    machine, subject = report.machine, report.subject
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (
+def header(report: ServeReport) -> str:
+    subject = report.subject
+    return report.header(
         f"{report.plan.model}: {subject.parameters:,} parameters, canvas {subject.canvas}, "
-        f"uploads of {subject.upload_bytes:,} bytes\n"
-        f"{machine.cpu}, {machine.cores} cores for servers and callers together, {machine.memory_gib} GiB\n"
-        f"{report.date}\n"
-        f"{versions}"
+        f"uploads of {subject.upload_bytes:,} bytes",
+        cores="cores for servers and clients together",
     )
 
 
-def load_text(measured: Measured, bare_batch: int | None) -> str:
+def load_text(measured: LoadResults, bare_batch: int | None) -> str:
     rows = (load_row(result, bare_batch) for result in measured.results)
     connections = f"{measured.connections} connection{'s' if measured.connections > 1 else ''}"
-    beside = f"while other programs held {measured.cores_of_others:.1f} cores"
-    return f"{connections}, {beside}\n{aligned([HEAD, *rows])}"
+    return f"{connections}{background_text(measured.background_load)}\n{text_table([HEAD, *rows])}"
 
 
 def load_row(result: Result, bare_batch: int | None) -> tuple[str, ...]:
@@ -60,74 +58,70 @@ def load_row(result: Result, bare_batch: int | None) -> tuple[str, ...]:
         f"{result.cpu_ms.value:.2f}",
         str(result.failed),
     )
-    ratios = (result.vitrail_is_times_as_fast, result.vitrail_takes_times_the_p99, result.vitrail_takes_times_the_cpu)
-    return (name, *measured, *("1" if result.name == OURS else ratio(each) for each in ratios))
+    ratios: tuple[MedianInterval | None, ...] = (result.speedup, result.p99_ratio, result.cpu_ratio)
+    return (name, *measured, *("1" if result.name == OURS else interval_text(each) for each in ratios))
 
 
 def milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def ratio(value: Typical | None) -> str:
-    return "" if value is None else with_interval(value)
-
-
-def foot(report: Report) -> str:
-    sure = report.load[0].results[0].rate.coverage
-    memory = aligned(rows_of_held(report.held.items()))
+def load_footer(report: ServeReport) -> str:
+    coverage = report.load[0].results[0].rate.coverage
     return (
-        f"Medians of {report.plan.rounds} rounds in which all take turns. The last three columns are {OURS}'s number "
-        f"over this one's, taken within a round; their intervals hold the median with {sure:.1%}.\n\n"
-        f"idle after the load\n{memory}"
+        f"{rounds_text(report.plan.rounds, coverage)} The last three columns are {OURS}'s number over this one's.\n\n"
+        f"idle after the load\n{text_table(usage_rows(report.usage))}"
     )
 
 
-def rows_of_held(held: Iterable[tuple[str, Held]]) -> list[tuple[str, ...]]:
+def usage_rows(usage: dict[str, ResourceUsage]) -> list[tuple[str, ...]]:
     rows = [
         (name, f"{each.memory / 1e6:.0f}", str(each.processes), str(each.threads), str(each.files))
-        for name, each in held
+        for name, each in usage.items()
     ]
     return [("", "MB", "processes", "threads", "files"), *rows]
 
 
-def overload_text(found: Overload) -> str:
-    ends = ", ".join(f"{status or 'no answer'}: {count}" for status, count in found.statuses.items())
-    back = "not at all" if found.recovery_seconds is None else f"within {found.recovery_seconds:.1f} s"
+def overload_text(overload: Overload) -> str:
+    recovery = overload.recovery_seconds
     return (
-        f"capacity {found.capacity:.1f} requests/s; calls at random moments\n"
-        f"at 80 %   p50 {found.busy_p50_ms:.1f} ms, p99 {found.busy_p99_ms:.1f} ms, {found.busy_failed} failed\n"
-        f"at 200 %  p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms of those accepted: "
-        f"{with_interval(found.p99_times_the_busy)} × the p99 at 80 %\n"
-        f"          {found.goodput:.1f} good answers/s: {with_interval(found.goodput_share)} of the capacity ({ends})\n"
-        f"recovered {back}"
+        f"capacity {overload.capacity:.1f} requests/s; requests arrive at random (Poisson)\n"
+        f"at 80 %   p50 {overload.busy_p50_ms:.1f} ms, p99 {overload.busy_p99_ms:.1f} ms, "
+        f"{overload.busy_failed} failed\n"
+        f"at 200 %  p50 {overload.p50_ms:.1f} ms, p99 {overload.p99_ms:.1f} ms of those accepted: "
+        f"{interval_text(overload.p99_ratio)} × the p99 at 80 %\n"
+        f"          goodput {overload.goodput:.1f}/s: {interval_text(overload.goodput_share)} of the capacity "
+        f"({statuses_text(overload.statuses)})\n"
+        f"{'not recovered' if recovery is None else f'recovered within {recovery:.1f} s'}"
     )
 
 
-def start_text(found: Start) -> str:
-    more, rest = found.more_than_empty, found.at_rest
-    again = found.restart_seconds.value
+def start_text(start: Start) -> str:
+    extra, rest = start.extra_seconds, start.at_rest
     return (
-        f"ready after {found.vitrail_seconds.value:.2f} s, a BentoML service without a model after "
-        f"{found.empty_seconds.value:.2f} s: {more.value:.2f} [{more.low:.2f}, {more.high:.2f}] s more\n"
-        f"ready again {again:.2f} s after kill -9 of its worker: {with_interval(found.restart_over_start)} × a start\n"
+        f"ready after {start.vitrail_seconds.value:.2f} s, a BentoML service without a model after "
+        f"{start.empty_seconds.value:.2f} s: {extra.value:.2f} [{extra.low:.2f}, {extra.high:.2f}] s more\n"
+        f"ready again {start.restart_seconds.value:.2f} s after kill -9 of its worker: "
+        f"{interval_text(start.restart_ratio)} × a start\n"
         f"idle after 1,000 requests: {rest.memory / 1e6:.0f} MB in {rest.processes} processes, "
         f"{rest.threads} threads, {rest.files} files"
     )
 
 
-def attack_text(found: Sequence[Attacked]) -> str:
-    rows = [attack_row(each) for each in found]
-    kept = sum(each.within_bounds for each in found)
+def attack_text(results: Sequence[AttackResult]) -> str:
+    within = sum(each.within_bounds for each in results)
     return (
-        f"a healthy caller beside one attacker\n{aligned([ATTACK_HEAD, *rows])}\n"
-        f"{kept} of {len(found)} within + {MOST_GROWTH / 1e6:g} MB and {MOST_RATIO:g} × its own p{PERCENT}"
+        f"a healthy client beside one attacker\n{text_table([ATTACK_HEAD, *map(attack_row, results)])}\n"
+        f"{within} of {len(results)} within + {MAX_GROWTH / 1e6:g} MB and {MAX_RATIO:g} × its own p{PERCENTILE}"
     )
 
 
-def attack_row(found: Attacked) -> tuple[str, ...]:
-    times = (
-        milliseconds(found.alone_p98_ms),
-        milliseconds(found.beside_p98_ms),
-        with_interval(found.beside_over_alone),
+def attack_row(result: AttackResult) -> tuple[str, ...]:
+    return (
+        result.name,
+        f"{result.growth / 1e6:.0f}",
+        milliseconds(result.baseline_p98_ms),
+        milliseconds(result.attacked_p98_ms),
+        interval_text(result.p98_ratio),
+        str(result.failed),
     )
-    return (found.name, f"{found.growth / 1e6:.0f}", *times, str(found.failed))

@@ -1,4 +1,4 @@
-"""Uploads: seeded photographs of nothing, as JPEG files of the size that people send."""
+"""Seeded synthetic photographs as JPEG files, of a typical upload's size."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-COUNT = 32  # different ones, sent in turn, so that nobody answers from a memory of the last
+COUNT = 32  # sent in turn, so that no server benefits from a cache
 QUALITY = 90
 
 
@@ -18,7 +18,7 @@ def uploads(canvas: int, seed: int) -> list[bytes]:
 
 
 def clouds(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Large soft shapes with fine grain, uint8 [height, width, 3]: a JPEG of it is about as long as a photograph's."""
+    """Large soft shapes with fine grain, uint8 [height, width, 3]: its JPEG is about as large as a photograph's."""
     coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     soft = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
     grain = random.normal(0, 4, (height, width, 1)).astype(np.float32)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from vitrail.commands.bench.options import keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, write_report
 from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -16,20 +16,20 @@ ABOUT = """Measure time and memory of every attention mechanism against the numb
   vitrail bench attention --sides 16,32,64 --mechanisms softmax,window
 
 One call forward and backward on the vectors of a square grid, with each mechanism alone and with its projections. All
-take turns in shuffled order, round by round; slopes of log time on log N and ratios are taken within a round. Memory is
-what torch's profiler counts; what might need more than 2 GiB is left out."""
+alternate in shuffled order, round by round; slopes of log time over log N and ratios are taken within a round. Memory
+is what torch's profiler counts; what might need more than 2 GiB is left out."""
 
 
 def main(args: Sequence[str]) -> int:
     if find_spec("jsonargparse") is None or find_spec("timm") is None:
         raise VitrailError("`vitrail bench attention` needs pip install 'vitrail[cpu,train]'")
     parser = config_parser("bench attention", ABOUT)
-    parser.add_argument("--sides", type=str | int | list[int], default="16,24,32,64", help="sides of grids in places")
-    parser.add_argument("--mechanisms", type=str | list[str] | None, help="which ones, such as softmax,window (all)")
-    parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
-    parser.add_argument("--seconds", type=float, default=0.1, help="how long one turn takes, at least 5 calls")
+    parser.add_argument("--sides", type=str | int | list[int], default="16,24,32,64", help="sides of the square grids")
+    parser.add_argument("--mechanisms", type=str | list[str] | None, help="mechanisms, such as softmax,window (all)")
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
+    parser.add_argument("--seconds", type=float, default=0.1, help="seconds of each contender in a round")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, vectors and the order of turns")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, vectors and the order in each round")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     parser.add_argument("--plot", type=str | None, help="also draw it into this PNG")
     parser.add_argument("--markdown", action="store_true", help="print tables for a page of documentation")
@@ -37,12 +37,11 @@ def main(args: Sequence[str]) -> int:
     require_folder(options.json)
     require_folder(options.plot)
 
-    from vitrail.bench.attention.measure import measure
-    from vitrail.bench.attention.plan import Plan
+    from vitrail.bench.attention.measure import Plan, measure
     from vitrail.bench.attention.plot import plot
     from vitrail.bench.attention.table import report_text
 
-    chosen = {} if options.mechanisms is None else {"mechanisms": words(options.mechanisms)}
+    chosen = {} if options.mechanisms is None else {"mechanisms": names(options.mechanisms)}
     plan = Plan(
         sides=sizes(options.sides),
         rounds=options.rounds,
@@ -52,12 +51,12 @@ def main(args: Sequence[str]) -> int:
         **chosen,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     if options.plot:
         plot(report, Path(options.plot))
     print(report_text(report, options.markdown))
     return 0
 
 
-def words(given: str | list[str]) -> tuple[str, ...]:
-    return tuple(given.split(",") if isinstance(given, str) else given)
+def names(value: str | list[str]) -> tuple[str, ...]:
+    return tuple(value.split(",") if isinstance(value, str) else value)

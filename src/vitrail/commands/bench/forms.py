@@ -1,4 +1,4 @@
-"""vitrail bench forms: what each form of a part of the ViT is worth."""
+"""vitrail bench forms: compare the forms of a part of the ViT."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
 ATTENTION = "softmax,additive,relu,linear,window reach=1,dilated reach=1,graph,gpsa,inducing"
-ABOUT = """Fit a small ViT from scratch in each form of one of its parts, all else equal, and compare.
+ABOUT = """Fit a small ViT from scratch with each form of one of its parts, all else equal, and compare.
 
   vitrail bench forms --data.path digits --data.size 8 --patch 1
   vitrail bench forms --data.path fashion-mnist --data.size 28 --patch 4 --images 10000 --steps 800
@@ -26,16 +26,16 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--data.path", type=str, default="digits", help="images, as `vitrail fit` takes them")
     parser.add_argument("--data.size", type=int, default=8, help="side of the canvas in pixels")
     parser.add_argument("--patch", type=int, default=1, help="side of a patch in pixels")
-    parser.add_argument("--images", type=int | None, help="use only so many images for training")
+    parser.add_argument("--images", type=int | None, help="number of training images (all)")
     parser.add_argument("--steps", type=int, default=300, help="of each fit")
     parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--rate", type=float, default=0.002, help="the highest learning rate")
-    parser.add_argument("--vary", type=str, default="attention", help="which argument of the ViT differs")
+    parser.add_argument("--vary", type=str, default="attention", help="the argument of the ViT that differs")
     parser.add_argument("--forms", type=str, default=ATTENTION, help="its forms, with commas between them")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each form")
     parser.add_argument("--workers", type=int, default=1, help="fits at once")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
-    parser.add_argument("--maps", type=str | None, help="a folder for drawings of what the first fit of each looks at")
+    parser.add_argument("--maps", type=str | None, help="a folder for attention maps of the first fit of each form")
     options = read(parser, args)
     require_folder(options.json)
 

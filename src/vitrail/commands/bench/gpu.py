@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from vitrail.commands.bench.options import end_servers_when_told_to_end, keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from vitrail.bench.gpu.plan import Plan
-    from vitrail.bench.gpu.run import Report
+    from vitrail.bench.gpu.run import GpuReport
 
 ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a given time.
 
@@ -21,23 +21,23 @@ ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a giv
 
 tests   the tests of tests/gpu, in a checkout
 infer   the model file under CUDA and TensorRT, fp32 and fp16, beside torch eager and torch.compile in bf16
-train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps held against it
+train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps compared with it
 serve   our server on the GPU under load
 
 Every row is printed as it is measured, and --json is rewritten with it, so a killed run leaves what it measured. A
-provider or package that is not installed is a row `absent`; what does not fit into the time is a row `not run`; what
-fails is a row with its reason, the others go on, and the exit code is 1. Without a GPU it ends with 2."""
+provider or package that is not installed is a row `absent`; what does not fit into the time is a row `not run`; a
+failure is a row with its reason, the others go on, and the exit code is 1. Without a GPU it is 2."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("bench gpu", ABOUT)
-    parser.add_argument("--parts", default="tests,infer,train,serve", help="what to measure of these")
-    parser.add_argument("--minutes", type=float, default=9.0, help="how long all may take, at most 25 (9)")
+    parser.add_argument("--parts", default="tests,infer,train,serve", help="parts to measure")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time limit of the whole run, at most 25 (9)")
     parser.add_argument("--name", default="vit_small_patch16_224", help="any ViT of timm, in infer and serve")
     parser.add_argument("--batches", default="1,32", help="batch sizes in infer (1,32)")
     parser.add_argument("--train_batch", type=int, default=128, help="images a training step (128)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order of turns")
-    parser.add_argument("--json", help="also write every row into this file, as it comes")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order in each round")
+    parser.add_argument("--json", help="also write every row into this file")
     options = parser.parse_args(args)
     require_folder(options.json)
 
@@ -52,7 +52,7 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     require_gpu()
-    end_servers_when_told_to_end()
+    stop_servers_on_sigterm()
     return measure(plan, options.json)
 
 
@@ -69,7 +69,9 @@ def measure(plan: "Plan", json: str | None) -> int:
     from vitrail.bench.gpu.run import Run
     from vitrail.bench.gpu.table import foot, head, line
 
-    run = Run(plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: keep_so_far(report, json))
+    run = Run(
+        plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: write_rows_so_far(report, json)
+    )
     print(head(run.report(finished=False)), flush=True)
     report = run.measure()
     if report.no_device is not None:
@@ -78,9 +80,9 @@ def measure(plan: "Plan", json: str | None) -> int:
     return 1 if report.failed else 0
 
 
-def keep_so_far(report: "Report", file: str | None) -> None:
-    """Rewritten with every row: whoever reads it meanwhile, or after a kill, finds a whole one."""
+def write_rows_so_far(report: "GpuReport", file: str | None) -> None:
+    """Replace the file atomically with every row, so that it is complete even after a kill."""
     if file:
         draft = f"{file}.{os.getpid()}"
-        keep(report, draft)
+        write_report(report, draft)
         os.replace(draft, file)

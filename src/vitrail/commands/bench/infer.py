@@ -4,19 +4,19 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.options import keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, write_report
 from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
-ABOUT = """Measure how fast one network answers, computed in many ways with the same weights.
+ABOUT = """Measure the inference speed of one network, computed in many ways with the same weights.
 
   vitrail bench infer
   vitrail bench infer --name vit_small_patch16_224 --batches 1,8,32 --json small.json
 
 Contenders: the file of `vitrail export`, those of timm's and (after `make peers`) of optimum's exporter, torch eager
-and torch.compile. Whose logits are not the network's is left out. All take turns in shuffled order, round by round;
-ratios are taken within a round. Our file takes uint8 images and normalises them itself; to the others normalised
-pixels are handed, which favours them, unless the table says otherwise."""
+and torch.compile. A contender with other logits is left out. All alternate in shuffled order, round by round;
+ratios are taken within a round. Our file takes uint8 images and normalises them itself; the others take normalised
+pixels, which favours them, unless the table says otherwise."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -28,12 +28,12 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--batches", type=str | int | list[int] | None, help="batch sizes, such as 1,8 (the default; on a GPU 64)"
     )
-    parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
-    parser.add_argument("--seconds", type=float, default=0.4, help="how long one turn takes")
-    parser.add_argument("--threads", type=int | None, help="threads of everybody; by default one a usable core")
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
+    parser.add_argument("--seconds", type=float, default=0.4, help="seconds of each contender in a round")
+    parser.add_argument("--threads", type=int | None, help="threads of each contender; by default one a usable core")
     parser.add_argument("--provider", type=str, default="cpu", choices=["cpu", "cuda"], help="where to compute")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order of turns")
-    parser.add_argument("--peers", type=str, default=".peers", help="where `make peers` has put the peers")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and the order in each round")
+    parser.add_argument("--peers", type=str, default=".peers", help="folder of `make peers`")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     options = read(parser, args)
     batches = sizes(options.batches if options.batches is not None else "64" if options.provider == "cuda" else "1,8")
@@ -54,6 +54,6 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     print(report_text(report))
     return 0

@@ -1,4 +1,4 @@
-"""What kinds of measurement share: how options are read, and how they end."""
+"""What the benchmarks share: parsing options, writing the report, and stopping servers."""
 
 import json
 import signal
@@ -10,8 +10,8 @@ from typing import Any
 from vitrail.errors import UsageError
 
 
-def keep(report: Any, file: str | None) -> None:
-    """Everything that was measured, as JSON."""
+def write_report(report: Any, file: str | None) -> None:
+    """Write the report as JSON."""
     if file:
         Path(file).write_text(json.dumps(asdict(report), indent=1) + "\n")
 
@@ -21,14 +21,14 @@ def require_folder(file: str | None) -> None:
         raise UsageError(f"there is no folder for {file}")
 
 
-def sizes(words: Any) -> tuple[int, ...]:
+def sizes(value: Any) -> tuple[int, ...]:
     """Batch sizes from `1,8`, `8` or a YAML list."""
     try:
-        return tuple(int(word) for word in (words if isinstance(words, list) else str(words).split(",")))
+        return tuple(int(size) for size in (value if isinstance(value, list) else str(value).split(",")))
     except ValueError as fault:
-        raise UsageError(f"several numbers are written with commas between them, not '{words}'") from fault
+        raise UsageError(f"several numbers are written with commas between them, not '{value}'") from fault
 
 
-def end_servers_when_told_to_end() -> None:
-    """Servers have sessions of their own, so nobody but us ends them; SIGTERM alone would leave them behind."""
+def stop_servers_on_sigterm() -> None:
+    """Servers run in sessions of their own, so SIGTERM would leave them behind unless this process exits cleanly."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

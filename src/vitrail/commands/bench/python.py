@@ -1,10 +1,10 @@
-"""vitrail bench python: what `import vitrail` and `vitrail.load` cost beside onnxruntime alone."""
+"""vitrail bench python: the cost of `import vitrail`, `vitrail.load` and predictions on arrays."""
 
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from vitrail.commands.bench.options import keep, require_folder, sizes
+from vitrail.commands.bench.options import require_folder, sizes, write_report
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -13,7 +13,7 @@ ABOUT = """Measure the Python interface on this machine's CPU.
   vitrail bench python --model model.onnx
 
 First in fresh processes: `import vitrail`; `vitrail.load` and a first prediction; onnxruntime's session alone. Then
-arrays of canvases through `Model.classify` beside the same session's `run`. All take turns in shuffled order, round by
+arrays of canvases through `Model.classify` beside the same session's `run`. All alternate in shuffled order, round by
 round; ratios are taken within a round."""
 
 
@@ -23,9 +23,9 @@ def main(args: Sequence[str]) -> int:
     parser = config_parser("bench python", ABOUT)
     parser.add_argument("--model", type=str | None, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--batches", type=int | str | list[int], default="1,8,32", help="images in an array")
-    parser.add_argument("--rounds", type=int, default=7, help="how often all take their turn, at least 5")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long one turn takes")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of each contender in a round")
+    parser.add_argument("--seed", type=int, default=0, help="of the order in each round")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
     options = read(parser, args)
     if options.model is None:
@@ -34,8 +34,10 @@ def main(args: Sequence[str]) -> int:
 
     from vitrail.bench.python.measure import Plan, measure, report_text
 
-    plan = Plan(options.model, sizes(options.batches), options.rounds, options.seconds, options.seed)
+    plan = Plan(
+        options.model, sizes(options.batches), rounds=options.rounds, seconds=options.seconds, seed=options.seed
+    )
     report = measure(plan, lambda line: print(line, file=sys.stderr))
-    keep(report, options.json)
+    write_report(report, options.json)
     print(report_text(report))
     return 0

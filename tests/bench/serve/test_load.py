@@ -1,4 +1,4 @@
-"""The load generator, as a process, against a small server whose answers are counted."""
+"""The load generator as a process, against a small server that counts requests."""
 
 import os
 import threading
@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from vitrail.bench.serve.calling import ask, message, multipart, run_load, write_messages
-from vitrail.bench.serve.load import Order, arrivals
-from vitrail.bench.serve.samples import statuses
+from vitrail.bench.serve.client import ask, message, multipart, run_load, write_messages
+from vitrail.bench.serve.load import LoadSpec, arrivals
+from vitrail.bench.serve.samples import status_counts
 
 
 class Counting(ThreadingHTTPServer):
@@ -52,42 +52,42 @@ def counting() -> Iterator[Counting]:
         thread.join()
 
 
-def order(server: Counting, folder: Path, paths: list[str], **how) -> Order:
+def spec(server: Counting, folder: Path, paths: list[str], **how) -> LoadSpec:
     messages = write_messages([message(path, "text/plain", path.encode()) for path in paths], folder / "messages")
-    return Order(server.server_port, messages, [os.getpid()], **how)
+    return LoadSpec(server.server_port, messages, [os.getpid()], **how)
 
 
-def test_each_caller_waits_for_its_answer(counting: Counting, tmp_path: Path) -> None:
-    load = run_load(order(counting, tmp_path, ["/good"], callers=3, seconds=0.4))
-    assert statuses(load.samples).keys() == {200}
-    assert 0 <= len(counting.bodies) - len(load.samples) <= 3  # what was under way at the end
+def test_closed_loop_client_waits_for_its_response(counting: Counting, tmp_path: Path) -> None:
+    load = run_load(spec(counting, tmp_path, ["/good"], clients=3, seconds=0.4))
+    assert status_counts(load.samples).keys() == {200}
+    assert 0 <= len(counting.bodies) - len(load.samples) <= 3  # in flight at the end
     assert load.server_cpu > 0
     assert all(each.seconds > 0 for each in load.samples)
     busy = sum(each.seconds for each in load.samples)
-    assert busy <= 3 * (load.seconds + 0.1)  # three callers, one request each at a time
+    assert busy <= 3 * (load.seconds + 0.1)  # three clients, one request each at a time
 
 
-def test_messages_are_sent_in_turn_and_failures_are_told_apart(counting: Counting, tmp_path: Path) -> None:
-    load = run_load(order(counting, tmp_path, ["/good", "/full", "/gone"], callers=1, seconds=0.4))
+def test_requests_are_sent_in_turn_and_statuses_counted(counting: Counting, tmp_path: Path) -> None:
+    load = run_load(spec(counting, tmp_path, ["/good", "/full", "/gone"], clients=1, seconds=0.4))
     assert counting.bodies[:6] == [b"/good", b"/full", b"/gone"] * 2
-    counts = statuses(load.samples)
+    counts = status_counts(load.samples)
     assert counts.keys() == {0, 200, 503}
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_calls_at_drawn_moments_all_come_however_slow_the_answers(counting: Counting, tmp_path: Path) -> None:
+def test_open_loop_sends_all_requests(counting: Counting, tmp_path: Path) -> None:
     stages = [(50.0, 0.5), (200.0, 0.5)]
-    load = run_load(order(counting, tmp_path, ["/good"], stages=stages, seed=5))
+    load = run_load(spec(counting, tmp_path, ["/good"], stages=stages, seed=5))
     due = list(arrivals(stages, Random(5)))
     assert sorted(each.due for each in load.samples) == due
     assert len(counting.bodies) == len(due)
 
 
-def test_nobody_there_is_a_failure_of_each_call(tmp_path: Path) -> None:
+def test_refused_connections_are_failed_requests(tmp_path: Path) -> None:
     with Counting() as server:
-        nowhere = order(server, tmp_path, ["/good"], stages=[(40.0, 0.5)], seed=1)
+        nowhere = spec(server, tmp_path, ["/good"], stages=[(40.0, 0.5)], seed=1)
     samples = run_load(nowhere).samples
-    assert statuses(samples) == {0: len(list(arrivals([(40.0, 0.5)], Random(1))))}
+    assert status_counts(samples) == {0: len(list(arrivals([(40.0, 0.5)], Random(1))))}
 
 
 def test_arrivals_have_the_rate_of_their_stage() -> None:
@@ -98,7 +98,7 @@ def test_arrivals_have_the_rate_of_their_stage() -> None:
     assert abs(len(moments) - early - 5000) < 300
 
 
-def test_the_form_is_read_as_a_file(counting: Counting) -> None:
+def test_multipart_form_has_one_file(counting: Counting) -> None:
     kind, body = multipart(b"\xff\xd8image")
     assert ask(counting.server_port, "POST", "/good", kind, body) == (200, b"ok")
     boundary = kind.partition("boundary=")[2]

@@ -1,4 +1,4 @@
-"""What every peer's server does with an image: one code for all, so that servers differ and nothing else."""
+"""What every peer's server does with an image: shared code, so that only the servers differ."""
 
 import io
 import json
@@ -18,7 +18,7 @@ TOP = 5
 
 
 class Model:
-    """The model file with the session options of `vitrail serve`: all cores, and threads that sleep while they wait."""
+    """The model file with the session options of `vitrail serve`: all cores, and threads that do not spin."""
 
     def __init__(self) -> None:
         options = ort.SessionOptions()

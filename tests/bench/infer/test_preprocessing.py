@@ -16,10 +16,10 @@ RUN = [
 ]
 
 
-def test_only_what_comes_before_the_first_convolution_counts() -> None:
+def test_share_counts_nodes_before_the_first_convolution() -> None:
     assert share_before("Conv", RUN) == 3 / 20
     assert share_before("Conv", RUN * 5) == 3 / 20
 
 
-def test_a_network_that_starts_at_once_has_none() -> None:
+def test_no_preprocessing_has_share_0() -> None:
     assert share_before("Conv", RUN[2:]) == 0

@@ -1,4 +1,4 @@
-"""`vitrail bench gpu`: its time, rows and exit codes with scripts for parts; and each real part, small, on the CPU."""
+"""`vitrail bench gpu`: time limits, rows and exit codes with scripted parts; and each real part, small, on the CPU."""
 
 import json
 import signal
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from vitrail.bench.gpu import own_tests
-from vitrail.bench.gpu.plan import MOST_MINUTES, NO_TIME, PARTS, SHARES, Plan, Row
-from vitrail.bench.gpu.run import GRACE, Report, Run
+from vitrail.bench.gpu.plan import MAX_MINUTES, NO_TIME, PARTS, SHARES, Plan, Row
+from vitrail.bench.gpu.run import GRACE, GpuReport, Run
 from vitrail.bench.gpu.steps import Absent, Steps
 from vitrail.bench.gpu.table import line
 from vitrail.cli import main
@@ -37,76 +37,76 @@ TINY = Plan(
 )
 
 
-def test_a_plan_is_refused_where_it_makes_no_sense() -> None:
+def test_invalid_plans_are_refused() -> None:
     assert sum(SHARES.values()) == pytest.approx(1)
-    for wrong in ({"parts": ("train", "nope")}, {"parts": ()}, {"minutes": 0}, {"minutes": MOST_MINUTES + 1},
+    for wrong in ({"parts": ("train", "nope")}, {"parts": ()}, {"minutes": 0}, {"minutes": MAX_MINUTES + 1},
                   {"minutes": float("nan")}, {"batches": (0,)}):  # fmt: skip
         with pytest.raises(UsageError):
             Plan(**wrong)
     assert Plan.from_plain(json.loads(json.dumps(asdict(TINY)))) == TINY
 
 
-# A stand-in for the process of a part: it begins the steps that it is not to skip, and does with each as it is told.
+# A stand-in for the process of a part: a JSON argument says what becomes of each step that is not skipped.
 SCRIPT = """
 import json, os, sys, time
-order, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
-deeds = json.loads(sys.argv[1]).get(order["part"], {"it": "measure"})
+job, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
+actions = json.loads(sys.argv[1]).get(job["part"], {"it": "measure"})
 def send(**event):
     events.write(json.dumps(event) + "\\n")
     events.flush()
 def row(name, status="measured", **figures):
-    send(event="row", row={"part": order["part"], "name": name, "status": status, "figures": figures, "reason": ""})
-for name, deed in deeds.items():
-    if name in order["skip"]:
+    send(event="row", row={"part": job["part"], "name": name, "status": status, "figures": figures, "reason": ""})
+for name, action in actions.items():
+    if name in job["skip"]:
         continue
-    send(event="begin", name=name, most=0.4)
-    if deed == "crash":
+    send(event="begin", name=name, max_seconds=0.4)
+    if action == "crash":
         sys.exit("ValueError: out of luck")
-    if deed == "segfault":
+    if action == "segfault":
         os.kill(os.getpid(), 11)
-    if deed == "hang":
+    if action == "hang":
         time.sleep(600)
-    if deed == "fail":
+    if action == "fail":
         row(name, "failed")
-    elif deed == "absent":
+    elif action == "absent":
         row(name, "absent")
-    elif deed != "prepare":
-        row(name, seconds=order["seconds"])
-    send(event="prepared" if deed == "prepare" else "end", name=name)
+    elif action != "prepare":
+        row(name, seconds=job["seconds"])
+    send(event="prepared" if action == "prepare" else "end", name=name)
 send(event="done")
 """
 
 
 @pytest.fixture
 def scripted(tmp_path: Path):
-    """Runs whose parts are the script: of each part, its steps and what becomes of them."""
+    """Runs whose parts are the script, with an action for each step."""
     script = tmp_path / "part.py"
     script.write_text(SCRIPT)
 
-    def run(deeds: dict[str, Any], parts=PARTS, minutes=1.0, **options: Any) -> Run:
+    def run(actions: dict[str, Any], parts=PARTS, minutes=1.0, **options: Any) -> Run:
         plan = Plan(parts=parts, minutes=minutes, device="cpu")
-        return Run(plan, command=[sys.executable, "-S", str(script), json.dumps(deeds)], **options)
+        return Run(plan, command=[sys.executable, "-S", str(script), json.dumps(actions)], **options)
 
     return run
 
 
-def told(report: Report) -> list[tuple[str, str, str, str]]:
+def outcomes(report: GpuReport) -> list[tuple[str, str, str, str]]:
     return [(row.part, row.name, row.status, row.reason) for row in report.rows]
 
 
-def test_every_part_is_measured_in_its_order(scripted) -> None:
+def test_parts_are_measured_in_order(scripted) -> None:
     seen: list[Row] = []
     run = scripted({}, on_row=seen.append)
     report = run.measure()
-    assert told(report) == [(part, "it", "measured", "") for part in ("device", *PARTS)]
+    assert outcomes(report) == [(part, "it", "measured", "") for part in ("device", *PARTS)]
     assert tuple(seen) == report.rows
     assert (report.finished, report.failed, report.no_device) == (True, False, None)
 
 
-def test_a_step_that_ends_its_process_costs_itself_alone(scripted) -> None:
+def test_step_that_ends_its_process_fails_alone(scripted) -> None:
     steps = {"first": "prepare", "a": "measure", "b": "crash", "c": "segfault", "d": "hang", "e": "fail", "f": "absent"}
     report = scripted({"train": steps}, parts=("train", "serve")).measure()
-    assert told(report)[1:] == [
+    assert outcomes(report)[1:] == [
         ("train", "a", "measured", ""),
         ("train", "b", "failed", "ValueError: out of luck"),
         ("train", "c", "failed", "the process was ended by SIGSEGV"),
@@ -118,8 +118,8 @@ def test_a_step_that_ends_its_process_costs_itself_alone(scripted) -> None:
     assert report.failed
 
 
-def test_what_does_not_fit_is_a_row(scripted) -> None:
-    """The clock jumps: the part that is at work when the time is over is stopped, and later ones are not begun."""
+def test_steps_without_time_are_rows(scripted) -> None:
+    """The clock jumps: the running part is stopped, and later ones do not start."""
     now = [0.0]
 
     def clock() -> float:
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
             now[0] += 3600
 
     report = scripted({"infer": {"a": "measure", "b": "hang"}}, clock=clock, on_row=jump).measure()
-    assert told(report) == [
+    assert outcomes(report) == [
         ("device", "it", "measured", ""),
         ("tests", "it", "measured", ""),
         ("infer", "a", "measured", ""),
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_a_row(scripted) -> None:
     assert not report.failed
 
 
-def test_a_slow_part_leaves_later_ones_their_share(scripted) -> None:
+def test_slow_part_leaves_later_ones_their_share(scripted) -> None:
     run = scripted({}, minutes=10.0, clock=lambda: 0.0)
     assert run.end + GRACE == pytest.approx(600)  # what is stopped at the end has the rest to end its servers
     assert run.end_of("tests") == pytest.approx(run.end * 0.25)
@@ -152,13 +152,13 @@ def test_a_slow_part_leaves_later_ones_their_share(scripted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "later", "code"),
+    ("action", "later", "code"),
     [("absent", [], 2), ("fail", ["no device: "] * 4, 1), ("hang", ["no device: took longer than 0.4 s"] * 4, 1)],
 )
-def test_without_a_device_nothing_is_measured(deed, later, code, scripted, monkeypatch, capsys) -> None:
-    report = scripted({"device": {"gpu": deed}}).measure()
+def test_without_a_device_nothing_is_measured(action, later, code, scripted, monkeypatch, capsys) -> None:
+    report = scripted({"device": {"gpu": action}}).measure()
     assert [row.reason for row in report.rows[1:]] == later
-    monkeypatch.setattr("vitrail.bench.gpu.run.Run", lambda plan, **options: scripted({"device": {"gpu": deed}}))
+    monkeypatch.setattr("vitrail.bench.gpu.run.Run", lambda plan, **options: scripted({"device": {"gpu": action}}))
     if code == 2:
         with pytest.raises(UsageError, match="there is no GPU to measure"):
             command.measure(report.plan, None)
@@ -166,12 +166,12 @@ def test_without_a_device_nothing_is_measured(deed, later, code, scripted, monke
         assert command.measure(report.plan, None) == code
 
 
-def test_rows_are_printed_and_kept_as_they_come(scripted, monkeypatch, capsys, tmp_path: Path) -> None:
+def test_rows_are_printed_and_written_as_they_come(scripted, monkeypatch, capsys, tmp_path: Path) -> None:
     file = tmp_path / "gpu.json"
     states: list[tuple[bool, int]] = []
 
     def run(plan: Plan, on_row, on_report) -> Run:
-        def reported(report: Report) -> None:
+        def reported(report: GpuReport) -> None:
             on_report(report)
             kept = json.loads(file.read_text())
             states.append((kept["finished"], len(kept["rows"])))
@@ -190,9 +190,9 @@ def test_rows_are_printed_and_kept_as_they_come(scripted, monkeypatch, capsys, t
     assert [path.name for path in tmp_path.iterdir() if "gpu.json" in path.name] == ["gpu.json"]
 
 
-def test_a_run_that_is_told_to_end_leaves_what_it_measured_and_no_process(tmp_path: Path) -> None:
+def test_terminated_run_leaves_its_rows_and_no_process(tmp_path: Path) -> None:
     script, file = tmp_path / "part.py", tmp_path / "gpu.json"
-    script.write_text(SCRIPT.replace("most=0.4", "most=600"))
+    script.write_text(SCRIPT.replace("max_seconds=0.4", "max_seconds=600"))
     steps = json.dumps({"train": {"a": "measure", "b": "hang"}})
     code = (
         "import functools, sys\n"
@@ -200,13 +200,13 @@ def test_a_run_that_is_told_to_end_leaves_what_it_measured_and_no_process(tmp_pa
         "from vitrail.bench.gpu.plan import Plan\n"
         "from vitrail.commands.bench import gpu\n"
         f"run.Run = functools.partial(run.Run, command=[sys.executable, '-S', {str(script)!r}, {steps!r}])\n"
-        "gpu.end_servers_when_told_to_end()\n"
+        "gpu.stop_servers_on_sigterm()\n"
         f"gpu.measure(Plan(parts=('train',), device='cpu'), {str(file)!r})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    for said in process.stdout:
-        if said.startswith("train"):
+    for text in process.stdout:
+        if text.startswith("train"):
             break
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
@@ -236,22 +236,24 @@ class Sent(list):
         return [event["name"] for event in self if event["event"] == kind]
 
 
-def test_a_step_ends_in_a_row_whatever_happens() -> None:
+def test_every_outcome_of_a_step_is_a_row() -> None:
     def fails(fault: Exception) -> Any:
         raise fault
 
     sent = Sent()
     steps = sent.steps("infer", seconds=10, skip=frozenset({"done"}))
-    assert not steps.attempt("done", lambda: fails(AssertionError()), least=0, most=1)
-    assert not steps.attempt("long", lambda: fails(AssertionError()), least=11, most=20)
-    assert not steps.attempt("no wheel", lambda: fails(Absent("not here")), least=1, most=1)
-    assert not steps.attempt("ours", lambda: fails(ModelError("wrong")), least=1, most=1)
-    assert not steps.attempt("memory", lambda: fails(RuntimeError("\nCUDA out of memory\nTried")), least=1, most=1)
-    assert steps.attempt("good", lambda: {"ms": 2.0}, least=1, most=7)
-    assert steps.attempt("own rows", lambda: None, least=1, most=1)
-    assert steps.attempt("base", lambda: None, least=1, most=1, prepares=True)
+    assert not steps.attempt("done", lambda: fails(AssertionError()), min_seconds=0, max_seconds=1)
+    assert not steps.attempt("long", lambda: fails(AssertionError()), min_seconds=11, max_seconds=20)
+    assert not steps.attempt("no wheel", lambda: fails(Absent("not here")), min_seconds=1, max_seconds=1)
+    assert not steps.attempt("ours", lambda: fails(ModelError("wrong")), min_seconds=1, max_seconds=1)
+    assert not steps.attempt(
+        "memory", lambda: fails(RuntimeError("\nCUDA out of memory\n.")), min_seconds=1, max_seconds=1
+    )
+    assert steps.attempt("good", lambda: {"ms": 2.0}, min_seconds=1, max_seconds=7)
+    assert steps.attempt("own rows", lambda: None, min_seconds=1, max_seconds=1)
+    assert steps.attempt("base", lambda: None, min_seconds=1, max_seconds=1, prepares=True)
     with pytest.raises(KeyError):  # unforeseen: the process ends, and the run goes on without this step
-        steps.attempt("bug", lambda: {}["x"], least=1, most=1)
+        steps.attempt("bug", lambda: {}["x"], min_seconds=1, max_seconds=1)
     assert {name: (row.status, row.reason) for name, row in sent.rows.items()} == {
         "long": ("not run", NO_TIME),
         "no wheel": ("absent", "not here"),
@@ -264,7 +266,7 @@ def test_a_step_ends_in_a_row_whatever_happens() -> None:
     assert sent.named("prepared") == ["base"]
 
 
-def test_training_is_held_against_the_ceiling(tmp_path: Path) -> None:
+def test_training_is_compared_with_the_ceiling(tmp_path: Path) -> None:
     from vitrail.bench.gpu import train
 
     sent = Sent()
@@ -285,16 +287,16 @@ def test_training_is_held_against_the_ceiling(tmp_path: Path) -> None:
 
 
 def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
-    from vitrail.bench.core.rounds import Typical
+    from vitrail.bench.core.rounds import MedianInterval
     from vitrail.bench.gpu import train
 
-    monkeypatch.setattr(train, "typical_seconds", lambda *_: Typical(1e-6, 1e-6, 1e-6, 1.0))
+    monkeypatch.setattr(train, "seconds_per_call", lambda *_: MedianInterval(1e-6, 1e-6, 1e-6, 1.0))
     import torch
 
     assert train.multiply(TINY, torch.float32) == pytest.approx(2 * 32**3 / 1e6)
 
 
-def test_a_step_that_learns_nothing_has_failed(monkeypatch, tmp_path: Path) -> None:
+def test_step_that_does_not_learn_fails(monkeypatch, tmp_path: Path) -> None:
     import torch
 
     from vitrail.bench.gpu import train
@@ -310,7 +312,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("run")
 
 
-def test_the_file_and_torch_take_turns(folder: Path) -> None:
+def test_model_file_and_torch_are_compared(folder: Path) -> None:
     from vitrail.bench.gpu import infer
 
     sent = Sent()
@@ -327,21 +329,21 @@ def test_the_file_and_torch_take_turns(folder: Path) -> None:
         assert rows[f"vitrail, {provider}, fp32"].status in ("absent", "failed")
 
 
-def test_a_provider_that_is_not_in_the_wheel_is_absent(monkeypatch) -> None:
-    from vitrail.bench.gpu import providers
+def test_provider_that_is_not_in_the_wheel_is_absent(monkeypatch) -> None:
+    from vitrail.bench.gpu import subject
 
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    providers.require_provider("cpu")
+    subject.require_provider("cpu")
     for provider, name in (("cuda", "CUDA"), ("tensorrt", "TensorRT")):
         with pytest.raises(Absent, match=f"no {name} provider in this onnxruntime"):
-            providers.require_provider(provider)
+            subject.require_provider(provider)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["TensorrtExecutionProvider"])
-    monkeypatch.setattr(providers, "has_tensorrt", lambda: False)
+    monkeypatch.setattr(subject, "has_tensorrt", lambda: False)
     with pytest.raises(Absent, match="no libnvinfer"):
-        providers.require_provider("tensorrt")
+        subject.require_provider("tensorrt")
 
 
-def test_the_server_is_measured_under_load(folder: Path) -> None:
+def test_server_is_measured_under_load(folder: Path) -> None:
     from vitrail.bench.gpu import serve
 
     sent = Sent()
@@ -354,7 +356,7 @@ def test_the_server_is_measured_under_load(folder: Path) -> None:
     assert sent.rows["server, TensorRT"].status in ("absent", "failed")
 
 
-def test_each_test_of_the_gpu_is_a_row(tmp_path: Path) -> None:
+def test_each_gpu_test_is_a_row(tmp_path: Path) -> None:
     folder = tmp_path / "gpu"
     folder.mkdir()
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -385,7 +387,7 @@ def test_each_test_of_the_gpu_is_a_row(tmp_path: Path) -> None:
     }
 
 
-def test_the_tests_of_the_gpu_are_in_a_checkout_alone(tmp_path: Path) -> None:
+def test_gpu_tests_are_absent_outside_a_checkout(tmp_path: Path) -> None:
     assert (own_tests.FOLDER / "test_cuda.py").is_file()
     with pytest.raises(Absent, match="checkout"):
         own_tests.run_tests(tmp_path / "none", Sent().steps("tests"))
@@ -393,14 +395,14 @@ def test_the_tests_of_the_gpu_are_in_a_checkout_alone(tmp_path: Path) -> None:
 
 def test_rows_are_readable() -> None:
     figures = {"images_per_second": 1234.4, "ms": 0.81, "mfu": 0.455}
-    said = line(Row("train", "vit", "measured", figures))
-    assert said.split("  ")[-1] == "1,234 images/s 0.810 ms 45.5% of the ceiling"
+    text = line(Row("train", "vit", "measured", figures))
+    assert text.split("  ")[-1] == "1,234 images/s 0.810 ms 45.5% of the ceiling"
     assert line(Row("serve", "x", "not run", {}, NO_TIME)).endswith("  not run: no time left")
     assert line(Row("tests", "x", "passed", {"seconds": 0.5})).endswith("  passed: 0.5 s")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("argv", "message"),
     [
         ([], "there is no NVIDIA GPU on this machine"),
         (["--minutes", "26"], "at most 25 minutes"),
@@ -409,9 +411,9 @@ def test_rows_are_readable() -> None:
         (["--nope"], "unrecognized arguments"),
     ],
 )
-def test_without_a_gpu_or_with_wrong_words_it_ends_with_2(words, said, monkeypatch, capsys) -> None:
+def test_missing_gpu_or_wrong_options_exit_with_2(argv, message, monkeypatch, capsys) -> None:
     monkeypatch.setattr("vitrail.runtime.providers.has_nvidia_driver", lambda: False)
-    assert main(["bench", "gpu", *words]) == 2
+    assert main(["bench", "gpu", *argv]) == 2
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert (out, err.count("\n")) == ("", 1)

@@ -1,4 +1,4 @@
-"""Files that cost much: each is what it says, and decodes where it is small."""
+"""Costly files: valid, and decodable where they are small."""
 
 import io
 
@@ -18,12 +18,12 @@ SMALL = {
 
 
 @pytest.mark.parametrize("file", SMALL.values(), ids=SMALL.keys())
-def test_small_ones_decode_to_one_colour(file: bytes) -> None:
+def test_small_files_decode_to_one_colour(file: bytes) -> None:
     pixels = np.asarray(decode(file))
     assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) == 1
 
 
-def test_large_ones_are_what_they_say() -> None:
+def test_large_files_have_their_format_and_size() -> None:
     files = {"WEBP": bombs.webp(), "PNG": bombs.deep_png(), "JPEG": bombs.many_scans()}
     for kind, file in files.items():
         with Image.open(io.BytesIO(file)) as image:

@@ -1,4 +1,4 @@
-"""What a server and all processes below it hold and have used, as Linux counts it."""
+"""Resources of a server and all its descendants, as Linux counts them."""
 
 import os
 from collections.abc import Iterable
@@ -11,22 +11,22 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a family of processes holds at one moment, summed over its members."""
+class ResourceUsage:
+    """Resources of a process tree at one moment."""
 
-    memory: int  # bytes, each shared page divided among those who share it (PSS)
+    memory: int  # bytes; shared pages are divided among their processes (PSS)
     files: int
     threads: int
     processes: int
 
 
-def family(leader: int) -> list[int]:
-    """The leader and all who descend from it, groups and sessions of their own notwithstanding."""
+def process_tree(root: int) -> list[int]:
+    """The root and its descendants, including those in other groups and sessions."""
     parents = {int(each.name): parent_of(each) for each in PROC.iterdir() if each.name.isdigit()}
-    found = [leader]
-    for one in found:  # grows while it is walked
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
+    tree = [root]
+    for one in tree:  # grows while it is walked
+        tree += [child for child, parent in parents.items() if parent == one]
+    return tree
 
 
 def parent_of(process: Path) -> int | None:
@@ -35,7 +35,7 @@ def parent_of(process: Path) -> int | None:
 
 
 def stat_of(process: Path) -> list[str]:
-    """The fields after the name, which may itself have blanks and brackets; none where the process has ended."""
+    """The fields after the name, which may contain blanks and brackets; none once the process has ended."""
     try:
         return (process / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -43,14 +43,14 @@ def stat_of(process: Path) -> list[str]:
 
 
 def cpu_seconds(processes: Iterable[int]) -> float:
-    """What these have computed, and the children that they have seen end."""
+    """CPU time of these processes and of their reaped children."""
     fields = (stat_of(PROC / str(one)) for one in processes)
     return sum(sum(map(int, each[11:15])) for each in fields if each) / TICKS
 
 
-def held(leader: int) -> Held:
-    folders = [PROC / str(one) for one in family(leader)]
-    return Held(
+def resource_usage(root: int) -> ResourceUsage:
+    folders = [PROC / str(one) for one in process_tree(root)]
+    return ResourceUsage(
         memory=sum(share_of_memory(each) for each in folders),
         files=sum(len(os.listdir(each / "fd")) for each in folders),
         threads=sum(len(os.listdir(each / "task")) for each in folders),
@@ -58,9 +58,9 @@ def held(leader: int) -> Held:
     )
 
 
-def resident(leader: int) -> int:
-    """Bytes of memory that the leader's descendants have in use, shared pages with each: cheap enough to ask often."""
-    return sum(resident_pages(PROC / str(one)) for one in family(leader)[1:]) * PAGE
+def resident_bytes(root: int) -> int:
+    """Bytes of memory that the root's descendants use, with shared pages counted in each: cheap to read."""
+    return sum(resident_pages(PROC / str(one)) for one in process_tree(root)[1:]) * PAGE
 
 
 def resident_pages(process: Path) -> int:

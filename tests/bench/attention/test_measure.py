@@ -1,4 +1,4 @@
-"""`vitrail bench attention`: slopes and peaks of what is known, and the whole command on small grids."""
+"""`vitrail bench attention`: slopes and peaks with known values, and the whole command on small grids."""
 
 import json
 import subprocess
@@ -14,12 +14,17 @@ from PIL import Image
 
 from vitrail.attention import MECHANISMS
 from vitrail.bench.attention import measure as module
-from vitrail.bench.attention.cases import PARTS, Case
-from vitrail.bench.attention.measure import LeftOut, measure_part, with_memory
-from vitrail.bench.attention.memory import at_most, highest, peak_bytes
-from vitrail.bench.attention.plan import Plan
-from vitrail.bench.attention.slopes import slope, slopes
-from vitrail.bench.attention.table import as_markdown, figure
+from vitrail.bench.attention.cases import PARTS, Case, peak, peak_bytes
+from vitrail.bench.attention.measure import (
+    LeftOut,
+    Plan,
+    cases_with_memory,
+    extrapolated_bytes,
+    measure_part,
+    slope,
+    slopes,
+)
+from vitrail.bench.attention.table import number_text
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
@@ -35,13 +40,13 @@ def test_slopes_of_powers_are_their_exponents() -> None:
     assert slopes([10, 20], rounds) == pytest.approx([1, 2])
 
 
-def test_the_peak_is_the_most_held_at_once_in_order_of_time() -> None:
-    assert highest([]) == 0
-    assert highest([(3, -50), (1, 100), (2, 20), (4, 60)]) == 130
-    assert at_most(100, 16, 64) == 1600
+def test_peak_is_the_maximum_in_order_of_time() -> None:
+    assert peak([]) == 0
+    assert peak([(3, -50), (1, 100), (2, 20), (4, 60)]) == 130
+    assert extrapolated_bytes(100, 16, 64) == 1600
 
 
-def test_memory_of_a_call_holds_at_least_gradients_and_scores() -> None:
+def test_peak_of_a_call_includes_gradients_and_scores() -> None:
     relu = Case("mix", "relu", 16, 0)
     vectors = 3 * 256 * 64 * 4  # bytes of queries, keys or values
     scores = 3 * 256 * 256 * 4
@@ -52,7 +57,7 @@ def test_memory_of_a_call_holds_at_least_gradients_and_scores() -> None:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("part", PARTS)
-def test_a_step_goes_forward_and_backward(part: str, mechanism: str) -> None:
+def test_step_runs_forward_and_backward(part: str, mechanism: str) -> None:
     case = Case(part, mechanism, 4, 0)  # type: ignore[arg-type]
     case.step()
     first = [tensor.grad.clone() for tensor in case.inputs]  # type: ignore[union-attr]
@@ -63,7 +68,7 @@ def test_a_step_goes_forward_and_backward(part: str, mechanism: str) -> None:
     assert (case.module.qkv.weight.grad is not None) == (part == "module")
 
 
-def test_the_mechanism_alone_is_attention_of_three_heads() -> None:
+def test_mix_is_attention_of_three_heads() -> None:
     case = Case("mix", "softmax", 4, 0)
     q, k, v = case.inputs
     assert [tuple(each.shape) for each in case.inputs] == 3 * [(1, 3, 16, 64)]
@@ -79,9 +84,9 @@ def test_all_sizes_are_measured_and_compared_within_rounds() -> None:
     assert {len(times) for times in measured.rounds.values()} == {5}
     result, growth = measured.result("linear", 16), measured.growth_of("linear")
     assert result is not None
-    assert result.times_as_fast is not None
+    assert result.speedup is not None
     ratios = [a / b for a, b in zip(measured.rounds["softmax 16"], measured.rounds["linear 16"], strict=True)]
-    assert (result.times_as_fast.low, result.times_as_fast.high) == pytest.approx((min(ratios), max(ratios)))
+    assert (result.speedup.low, result.speedup.high) == pytest.approx((min(ratios), max(ratios)))
     by_hand = slopes([4, 16], [measured.rounds["linear 4"], measured.rounds["linear 16"]])
     assert growth.time is not None
     assert growth.time.value == pytest.approx(sorted(by_hand)[2])
@@ -89,40 +94,39 @@ def test_all_sizes_are_measured_and_compared_within_rounds() -> None:
     assert growth.memory == pytest.approx(slope([4, 16], peaks))
 
 
-def test_what_may_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_may_not_fit_into_memory_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = peak_bytes(Case("mix", "additive", 4, 0))
-    monkeypatch.setattr(module, "MOST", 16 * peak - 1)
-    first, second = with_memory("mix", "additive", Plan(sides=(4, 8)))
+    monkeypatch.setattr(module, "MAX_BYTES", 16 * peak - 1)
+    first, second = cases_with_memory("mix", "additive", Plan(sides=(4, 8)))
     assert isinstance(first, tuple)
     assert second == LeftOut("additive", 64, 16 * peak)
 
 
-def test_without_softmax_nothing_is_compared_with_it() -> None:
+def test_without_softmax_there_is_no_speedup() -> None:
     plan = Plan(sides=(4,), mechanisms=("linear",), rounds=5, seconds=0.001)
     measured = measure_part("mix", plan, lambda line: None)
-    assert measured.results[0].times_as_fast is None
+    assert measured.results[0].speedup is None
     assert measured.growth_of("linear").time is None  # one size has no slope
 
 
-def test_numbers_have_three_digits_and_tables_their_bars() -> None:
-    assert [figure(number) for number in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
-    assert as_markdown([["", "a"], ["b", "1"]]) == "|  | a |\n| --- | --- |\n| b | 1 |"
+def test_numbers_have_three_significant_digits() -> None:
+    assert [number_text(number) for number in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
 
 
 def test_the_whole_command(tmp_path: Path) -> None:
-    """In a process of its own, as the profiler reads how much it may tell when torch is first imported."""
+    """In a process of its own, as the profiler reads its log level when torch is first imported."""
     output, drawing = tmp_path / "out.json", tmp_path / "out.png"
-    words = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
+    argv = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
     files = ["--json", str(output), "--plot", str(drawing)]
     done = subprocess.run(
-        [sys.executable, "-m", "vitrail", *words, "--seconds", "0.001", *files, "--markdown"],
+        [sys.executable, "-m", "vitrail", *argv, "--seconds", "0.001", *files, "--markdown"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = done.stderr.splitlines()
-    assert all(line.startswith(("mix: ", "module: ")) for line in told), told
+    messages = done.stderr.splitlines()
+    assert all(line.startswith(("mix: ", "module: ")) for line in messages), messages
     report = json.loads(output.read_text())
     assert (report["kind"], report["width"], report["heads"]) == ("attention", 192, 3)
     assert [measured["part"] for measured in report["measured"]] == ["mix", "module"]
@@ -134,7 +138,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
         assert image.format == "PNG"
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_invalid_plans_are_refused() -> None:
     for change, reason in (
         ({"mechanisms": ("sofmax",)}, "did you mean softmax"),
         ({"rounds": 4}, "at least 5"),
@@ -149,11 +153,11 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 
 def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, reason in (
+    for argv, reason in (
         (["--sides", "4,x"], "several numbers are written"),
         (["--plot", "no/such/a.png"], "no folder for"),
     ):
-        assert main(["bench", "attention", *words]) == 2
+        assert main(["bench", "attention", *argv]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line
 
@@ -168,7 +172,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_attention_without_positions_makes_no_offsets_of_all_pairs() -> None:
+def test_fused_softmax_has_linear_memory() -> None:
     """Fused attention keeps no N² numbers, so four times the vectors hold four times the memory."""
     small, large = (peak_bytes(Case("mix", "softmax", side, 0)) for side in (16, 32))
     assert large < 4.5 * small

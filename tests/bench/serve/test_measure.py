@@ -1,4 +1,4 @@
-"""`vitrail bench serve` and `soak`: ratios by hand, who may take part, and one short run with real processes."""
+"""`vitrail bench serve`: ratios by hand, checks of predictions, and one short run with real processes."""
 
 import json
 import subprocess
@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.bench.serve.entrants import require_same
-from vitrail.bench.serve.family import Held
-from vitrail.bench.serve.plan import Plan
-from vitrail.bench.serve.servers import PEERS, VITRAIL, environment, of_list, of_object, of_protocol
-from vitrail.bench.serve.soak import flat
+from vitrail.bench.serve.contenders import require_same_predictions
+from vitrail.bench.serve.measure import Plan
+from vitrail.bench.serve.servers import PEERS, VITRAIL, environment, parse_list, parse_object, parse_protocol
 from vitrail.bench.serve.under_load import Turn, result_of
 from vitrail.bench.serve.uploads import COUNT, uploads
 from vitrail.cli import main
@@ -25,41 +23,41 @@ def test_ratios_are_taken_within_a_round() -> None:
     bare = [Turn(400.0 * i, 1.0, None, None, 0, 0.0) for i in range(1, 6)]
     turns = {"vitrail": ours, "peer": theirs, "bare": bare}
     peer = result_of("peer", turns)
-    assert (peer.vitrail_is_times_as_fast.low, peer.vitrail_is_times_as_fast.high) == (2, 2)
-    assert peer.vitrail_takes_times_the_cpu.value == 0.25
-    assert peer.vitrail_takes_times_the_p99 is not None
-    assert peer.vitrail_takes_times_the_p99.value == 2
+    assert (peer.speedup.low, peer.speedup.high) == (2, 2)
+    assert peer.cpu_ratio.value == 0.25
+    assert peer.p99_ratio is not None
+    assert peer.p99_ratio.value == 2
     assert (peer.rate.value, peer.p99_ms, peer.failed) == (150, 6, 15)
     ceiling = result_of("bare", turns)
-    assert ceiling.vitrail_takes_times_the_p99 is None
-    assert ceiling.vitrail_is_times_as_fast.value == 0.25
+    assert ceiling.p99_ratio is None
+    assert ceiling.speedup.value == 0.25
 
 
-def test_only_a_server_that_answers_as_the_file_does_takes_part() -> None:
+def test_server_with_other_predictions_is_refused() -> None:
     expected = {0: 0.7, 1: 0.2, 2: 0.1}
-    require_same("peer", {0: 0.70001, 1: 0.2}, expected)
+    require_same_predictions("peer", {0: 0.70001, 1: 0.2}, expected)
     for wrong in ({0: 0.6, 1: 0.2}, {1: 0.2, 2: 0.1}, {9: 0.7}, {}):
         with pytest.raises(ParityError, match="peer"):
-            require_same("peer", wrong, expected)
+            require_same_predictions("peer", wrong, expected)
 
 
-def test_answers_are_read_in_the_shape_that_each_server_gives_them() -> None:
+def test_responses_of_each_server_are_parsed() -> None:
     labels = [{"label": "a", "index": 3, "probability": 0.75}, {"label": "b", "index": 1, "probability": 0.25}]
     expected = {3: 0.75, 1: 0.25}
-    assert of_object({"model": {}, "predictions": [{"labels": labels}]}) == expected
-    assert of_list([{"labels": labels}]) == expected
-    assert of_protocol({"outputs": [{"data": [json.dumps({"labels": labels})]}]}) == expected
+    assert parse_object({"model": {}, "predictions": [{"labels": labels}]}) == expected
+    assert parse_list([{"labels": labels}]) == expected
+    assert parse_protocol({"outputs": [{"data": [json.dumps({"labels": labels})]}]}) == expected
 
 
-def test_uploads_are_different_images_and_the_same_every_time() -> None:
-    found = uploads(8, seed=3)
-    assert len(set(found)) == COUNT
-    assert found == uploads(8, seed=3)
-    assert found[0] != uploads(8, seed=4)[0]
-    assert decode(found[0]).size == (21, 16)
+def test_uploads_differ_and_depend_on_the_seed_alone() -> None:
+    files = uploads(8, seed=3)
+    assert len(set(files)) == COUNT
+    assert files == uploads(8, seed=3)
+    assert files[0] != uploads(8, seed=4)[0]
+    assert decode(files[0]).size == (21, 16)
 
 
-def test_peers_are_told_the_model_and_nothing_of_ours(monkeypatch, tmp_path: Path) -> None:
+def test_peers_do_not_inherit_our_environment(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", "somewhere")
     monkeypatch.setenv("VITRAIL_QUEUE", "32")
     theirs = environment(PEERS[0], Path("model.onnx"), 1234, tmp_path)
@@ -70,22 +68,8 @@ def test_peers_are_told_the_model_and_nothing_of_ours(monkeypatch, tmp_path: Pat
     assert "VITRAIL_QUEUE" not in ours
 
 
-def test_what_grows_is_not_flat() -> None:
-    def looks(memory=0.0, files=0.0, threads=0.0) -> list[Held]:
-        """Ten looks, each of which holds so much more than the one before."""
-        sizes = ((int(1e8 + k * memory), int(40 + k * files), int(9 + k * threads)) for k in range(10))
-        return [Held(*size, processes=2) for size in sizes]
-
-    assert flat(looks())
-    assert flat(looks(memory=1e6))  # 4 % from half to half: within what a moment may differ
-    assert not flat(looks(memory=4e6))
-    assert not flat(looks(files=1))
-    assert not flat(looks(threads=1))
-    assert flat([Held(10**9, 400, 90, 2), *looks()[1:]])  # a start is not a leak
-
-
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"parts": ("load", "nonsense")}, "parts"),
         ({"parts": ()}, "parts"),
@@ -96,18 +80,18 @@ def test_what_grows_is_not_flat() -> None:
         ({"seconds": 0.0}, "seconds"),
     ],
 )
-def test_a_plan_that_says_nothing_is_refused(wrong, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_plans_are_refused(wrong, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Plan("model.onnx", **wrong)
 
 
 @pytest.mark.parametrize("kind", ["serve", "soak"])
-def test_without_a_model_one_line_says_so(kind: str, capsys) -> None:
+def test_missing_model_is_one_line(kind: str, capsys) -> None:
     assert main(["bench", kind]) == 2
     assert f"vitrail bench {kind} --model" in capsys.readouterr().err
 
 
-# A machine that only serves: the words of `bench serve`, `soak` and `decode` ask for [cpu,serve] alone.
+# An installation of [cpu,serve], which is all that `bench serve`, `soak` and `decode` ask for.
 WITHOUT_TRAINING = """
 import sys
 
@@ -129,11 +113,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_short_run_with_ours_and_the_bare_session_where_nothing_can_train(model_file: Path, tmp_path: Path) -> None:
+def test_short_run_without_training_packages(model_file: Path, tmp_path: Path) -> None:
     written = tmp_path / "load.json"
     short = ["--rounds", "5", "--seconds", "0.3", "--connections", "2", "--peers", str(tmp_path / "none")]
-    words = ["bench", "serve", "--model", str(model_file), "--parts", "load", *short, "--json", str(written)]
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TRAINING, *words], capture_output=True, text=True, check=False)
+    argv = ["bench", "serve", "--model", str(model_file), "--parts", "load", *short, "--json", str(written)]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRAINING, *argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run `make peers`") == len(PEERS)
     report = json.loads(written.read_text())
@@ -141,7 +125,7 @@ def test_a_short_run_with_ours_and_the_bare_session_where_nothing_can_train(mode
     assert [each["name"] for each in measured["results"]] == ["bare onnxruntime session", "vitrail"]
     ours = measured["results"][1]
     assert ours["failed"] == 0
-    assert ours["vitrail_is_times_as_fast"] == {"value": 1, "low": 1, "high": 1, "coverage": 0.9375}
+    assert ours["speedup"] == {"value": 1, "low": 1, "high": 1, "coverage": 0.9375}
     assert all(turn["rate"] > 0 and turn["cpu_ms"] > 0 for turn in measured["rounds"]["vitrail"])
-    assert report["held"]["vitrail"]["processes"] == 2
+    assert report["usage"]["vitrail"]["processes"] == 2
     assert report["overload"] is None

@@ -13,22 +13,22 @@ SCRIPTS = Path(__file__).parents[1] / "peers"
 
 @dataclass(frozen=True)
 class Exporter:
-    """A peer's exporter: the script that calls it, what it is told beside the network, and whose Python runs it."""
+    """A peer's exporter: its script, its options, and the environment that runs it."""
 
     name: str
     script: str
     options: dict[str, Any]
-    environment: str | None = None  # a folder below `.peers`; None is our own, which has timm anyway
+    environment: str | None = None  # a folder below `.peers`; None is our own, which has timm
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an exporter wrote, or why it wrote nothing."""
+    """The file that an exporter wrote, or its error."""
 
     path: Path
     seconds: float
     versions: dict[str, str]
-    fault: str | None = None
+    error: str | None = None
 
 
 EXPORTERS = (
@@ -39,26 +39,26 @@ EXPORTERS = (
 )
 
 
-def python_of(exporter: Exporter, peers: Path) -> Path:
-    """The interpreter that has this exporter, whether it is there or not."""
+def interpreter_of(exporter: Exporter, peers: Path) -> Path:
+    """The interpreter of its environment, which may not exist."""
     if exporter.environment is None:
         return Path(sys.executable)
     return peers / exporter.environment / "bin" / "python"
 
 
 def run_exporter(exporter: Exporter, python: Path, network: dict[str, Any], folder: Path) -> Exported:
-    """Let the exporter write `folder`/NAME.onnx."""
+    """Run the exporter, which writes `folder`/NAME.onnx."""
     path, note = folder / f"{exporter.name}.onnx", folder / f"{exporter.name}.json"
-    order = network | exporter.options | {"output": str(path), "note": str(note)}
+    job = network | exporter.options | {"output": str(path), "note": str(note)}
     done = subprocess.run(
-        [python, "-I", SCRIPTS / exporter.script, json.dumps(order)],
+        [python, "-I", SCRIPTS / exporter.script, json.dumps(job)],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},  # all weights are given: whoever asks for more is wrong
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},  # all weights are passed as a file
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return Exported(path, 0.0, {}, lines[-1] if lines else f"ended with {done.returncode}")
-    said = json.loads(note.read_text())
-    return Exported(path, said["seconds"], said["versions"])
+    result = json.loads(note.read_text())
+    return Exported(path, result["seconds"], result["versions"])

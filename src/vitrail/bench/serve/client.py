@@ -1,4 +1,4 @@
-"""Runs the load generator, and asks single requests, from the side of the measurement."""
+"""Runs the load generator, and sends single requests."""
 
 import json
 import subprocess
@@ -8,21 +8,21 @@ from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 
-from vitrail.bench.serve.load import Load, Order
+from vitrail.bench.serve.load import Load, LoadSpec
 from vitrail.bench.serve.samples import Sample
 from vitrail.errors import VitrailError
 
 BOUNDARY = "----vitrail-bench"
 
 
-def run_load(order: Order) -> Load:
-    """In a process of its own, so that measuring costs the server nothing but the cores that a caller costs."""
+def run_load(spec: LoadSpec) -> Load:
+    """In a process of its own, so that it takes no more from the server than the cores of a client."""
     command = [sys.executable, "-m", "vitrail.bench.serve.load"]
-    done = subprocess.run(command, input=json.dumps(asdict(order)), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=json.dumps(asdict(spec)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise VitrailError(f"the load generator failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    said = json.loads(done.stdout)
-    return Load(**said | {"samples": [Sample(*each) for each in said["samples"]]})
+    result = json.loads(done.stdout)
+    return Load(**result | {"samples": [Sample(*each) for each in result["samples"]]})
 
 
 def multipart(image: bytes) -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""`vitrail bench decode`: views as they are said to be, and answers of both ways counted rightly."""
+"""`vitrail bench decode`: views of the right size and content, speed, and agreement of predictions."""
 
 import json
 from collections import Counter
@@ -18,14 +18,14 @@ from vitrail.images.decode import decode, fit
 
 
 def photo(width: int, height: int, seed: int) -> Image.Image:
-    """Coarse seeded blotches, no two alike."""
+    """Coarse seeded blotches."""
     blotches = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return Image.fromarray(blotches).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three photographs that the digits model's classes are named after, and a note."""
+    """Three photographs named after classes of the digits model, and a text file."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name, sides in {"0.png": (400, 300), "1.jpg": (301, 401), "7.webp": (640, 320)}.items():
@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_view_lies_in_the_photo_and_has_the_pixels_that_were_asked_for() -> None:
+def test_views_lie_in_the_photo_and_have_enough_pixels() -> None:
     random = np.random.default_rng(0)
     for _ in range(300):
         sides = (int(random.integers(30, 90)), int(random.integers(30, 90)))
@@ -44,7 +44,7 @@ def test_every_view_lies_in_the_photo_and_has_the_pixels_that_were_asked_for() -
         assert 0 <= top <= top + height <= sides[1]
 
 
-def test_views_are_all_over_the_photo_in_many_sizes_and_shapes() -> None:
+def test_views_vary_in_position_size_and_shape() -> None:
     random = np.random.default_rng(0)
     views = np.array([draw_view((100, 80), random, 2000) for _ in range(500)])
     pixels, shapes = views[:, 2] * views[:, 3], views[:, 2] / views[:, 3]
@@ -56,8 +56,7 @@ def test_views_are_all_over_the_photo_in_many_sizes_and_shapes() -> None:
     assert (views[:, :2].min(axis=0) == 0).all()
 
 
-def test_a_view_shows_its_part_of_the_photo(photos: Path) -> None:
-    """Found again: of all places, the photo looks like the view only where it was cut."""
+def test_view_is_a_crop_of_the_photo(photos: Path) -> None:
     files = find_photos(photos)
     views = list(cut_views(files, 7, seed=3, least=20_000))
     assert Counter(view.photo for view in views) == {"0": 3, "1": 2, "7": 2}
@@ -87,19 +86,19 @@ def test_a_folder_without_enough_photographs_is_refused(photos: Path, tmp_path: 
         find_photos(photos)
 
 
-def test_same_labels_are_counted_with_and_without_the_narrow_ones() -> None:
+def test_agreement_counts_labels_with_and_without_narrow_margins() -> None:
     full = np.array([[0.7, 0.2, 0.1], [0.405, 0.395, 0.2], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]], np.float32)
     ours = np.array([[0.69, 0.21, 0.1], [0.39, 0.41, 0.2], [0.1, 0.3, 0.6], [0.44, 0.46, 0.1]], np.float32)
-    found = bench.agreement(ours, full, np.array([0, 1, 2, 1]), "m", (2.0, 3.0))
-    assert (found.all.hits, found.all.total) == (2, 4)
-    assert (found.clear.hits, found.clear.total) == (2, 3)
-    assert (found.accuracy.hits, found.accuracy.total) == (2, 4)
-    assert found.max_probability_difference == pytest.approx(0.06)
+    result = bench.agreement(ours, full, np.array([0, 1, 2, 1]), "m", (2.0, 3.0))
+    assert (result.all.hits, result.all.total) == (2, 4)
+    assert (result.clear.hits, result.clear.total) == (2, 3)
+    assert (result.accuracy.hits, result.accuracy.total) == (2, 4)
+    assert result.max_probability_difference == pytest.approx(0.06)
 
 
 def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> None:
     plan = bench.Plan(
-        str(photos), str(model_file), views=12, camera=(320, 240), least_view=20_000, rounds=5, seconds=0.001
+        str(photos), str(model_file), views=12, camera=(320, 240), min_view=20_000, rounds=5, seconds=0.001
     )
     report = bench.measure(plan)
     assert report.rule.size == 8  # the model's, not the plan's
@@ -108,7 +107,7 @@ def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> 
     for name, rate in speed.uploads_per_second.items():
         assert rate == pytest.approx(3 / np.median(speed.rounds[name]))
     ratios = np.divide(speed.rounds[bench.FULL], speed.rounds[bench.OURS])
-    assert speed.times_as_fast.value == pytest.approx(np.median(ratios))
+    assert speed.speedup.value == pytest.approx(np.median(ratios))
     agreement = report.agreement
     assert agreement is not None
     views = list(cut_views(find_photos(photos), 12, 0, 20_000))
@@ -117,12 +116,12 @@ def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> 
     assert agreement.clear.total <= 12
     text = bench.report_text(report)
     assert "3 photos of 320×240 at quality 90" in text
-    assert f"{speed.times_as_fast.value:.2f} [" in text
+    assert f"{speed.speedup.value:.2f} [" in text
     assert f"same label                              {agreement.all} of 12" in text
 
 
-def test_the_two_ways_are_what_they_are_called(photos: Path) -> None:
-    """On noise, a smaller scale shows."""
+def test_ways_are_fit_and_decoding_all_pixels(photos: Path) -> None:
+    """Noise makes the smaller scale visible."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8))
     noise.save(photos / "0.jpg", quality=95)
     data, rule = (photos / "0.jpg").read_bytes(), InputRule(40)
@@ -132,9 +131,9 @@ def test_the_two_ways_are_what_they_are_called(photos: Path) -> None:
     assert not np.array_equal(ours, full)
 
 
-def test_a_model_of_other_photographs_is_refused(photos: Path, model_file: Path) -> None:
+def test_model_of_other_photographs_is_refused(photos: Path, model_file: Path) -> None:
     photo(300, 300, 5).save(photos / "sunset.png")
-    plan = bench.Plan(str(photos), str(model_file), views=3, camera=(64, 48), least_view=20_000, seconds=0.001)
+    plan = bench.Plan(str(photos), str(model_file), views=3, camera=(64, 48), min_view=20_000, seconds=0.001)
     with pytest.raises(UsageError, match="does not know the photographs sunset"):
         bench.measure(plan)
 
@@ -146,22 +145,22 @@ def test_the_command_cuts_views_that_fit_reads_and_measures(
     folder.mkdir()
     for name in ("beach", "leaf"):
         photo(1600, 1300, len(name)).save(folder / f"{name}.jpg")
-    words = ["bench", "decode", "--photos", str(folder)]
-    assert main([*words, "--cut", str(views), "--views", "10"]) == 0
+    argv = ["bench", "decode", "--photos", str(folder)]
+    assert main([*argv, "--cut", str(views), "--views", "10"]) == 0
     assert "10 views in" in capsys.readouterr().out
     read = Folders(views)
     assert read.classes == ("beach", "leaf")
     assert sum(len(read.labels(part)) for part in ("train", "val", "test")) == 10
-    assert main([*words, "--cut", str(views)]) == UsageError.exit_code
+    assert main([*argv, "--cut", str(views)]) == UsageError.exit_code
     assert "is there already" in capsys.readouterr().err
 
-    monkeypatch.setattr("vitrail.bench.core.rounds.LEAST_CALLS", 1)
+    monkeypatch.setattr("vitrail.bench.core.rounds.MIN_CALLS", 1)
     monkeypatch.setattr("vitrail.bench.core.rounds.WARM_UP", 0)
-    assert main([*words, "--rounds", "5", "--size", "32", "--quality", "80", "--json", str(output)]) == 0
+    assert main([*argv, "--rounds", "5", "--size", "32", "--quality", "80", "--json", str(output)]) == 0
     report = json.loads(output.read_text())
     assert report["plan"]["camera"] == [4000, 3000]
     assert report["plan"]["quality"] == 80
     assert report["rule"]["size"] == 32
     assert report["agreement"] is None
-    assert report["speed"]["times_as_fast"]["value"] > 1
+    assert report["speed"]["speedup"]["value"] > 1
     assert "canvases of 32, rule squash" in capsys.readouterr().out
