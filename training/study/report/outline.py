@@ -4,14 +4,14 @@ from vitrail.training.study.report.back_test import told as back_test
 from vitrail.training.study.report.blocks import Curves, Section, Story
 from vitrail.training.study.report.formatting import count, plural
 from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.sections.ahead import ahead
-from vitrail.training.study.report.sections.beforehand import beforehand
+from vitrail.training.study.report.sections.comparison import ahead
+from vitrail.training.study.report.sections.expectation import beforehand
 from vitrail.training.study.report.sections.cost import cost
-from vitrail.training.study.report.sections.losses import losses
+from vitrail.training.study.report.sections.failed_runs import losses
 from vitrail.training.study.report.sections.measured import measured
 from vitrail.training.study.report.sections.method import method
-from vitrail.training.study.report.sections.needs import needs
-from vitrail.training.study.report.sections.rates import rates
+from vitrail.training.study.report.sections.images_needed import needs
+from vitrail.training.study.report.sections.learning_rates import rates
 from vitrail.training.study.statistics.recommendation import sentence
 
 CURVES = (

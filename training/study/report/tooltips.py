@@ -6,7 +6,7 @@ from vitrail.training.study.report.back_test import off
 from vitrail.training.study.report.formatting import bare, chance, count, decimals, percent_range
 from vitrail.training.study.report.results import Found
 from vitrail.training.study.report.scale import images_axis
-from vitrail.training.study.report.sections.ahead import beyond, leader, sureness
+from vitrail.training.study.report.sections.comparison import beyond, leader, sureness
 from vitrail.training.study.statistics.findings import Contender, Pair
 from vitrail.training.study.statistics.recommendation import about
 

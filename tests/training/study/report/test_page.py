@@ -7,7 +7,7 @@ import pytest
 from vitrail.training.study.report.formatting import percent_range
 from vitrail.training.study.report.results import Found
 
-from ...chromium import CHROMIUM, Tab
+from ....chromium import CHROMIUM, Tab
 
 pytestmark = [
     pytest.mark.browser,

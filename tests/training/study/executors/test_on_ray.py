@@ -18,7 +18,7 @@ from vitrail.training.study.jobs import Done, Job
 from vitrail.training.study.parsing import read_words
 from vitrail.training.study.resolved_plan import settle
 
-from .nodes import free_port
+from ..nodes import free_port
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'vitrail[ray]'")
 
