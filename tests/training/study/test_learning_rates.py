@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vitrail.training.study.jobs import Job, Result, tries
+from vitrail.training.study.jobs import Job, Result, rate_trials
 from vitrail.training.study.learning_rates import choose, rate_at, tuned_sizes
 
 RESULT = Result(24, 6, 4, 2, 0.1, 0.2, 0.5, 0.3, 0.9, 0.05, 100, 1000)
@@ -24,7 +24,7 @@ def test_the_smallest_the_middle_and_the_largest_size_are_tuned() -> None:
 
 
 def test_every_rate_is_tried_with_every_seed_at_every_tuned_size() -> None:
-    jobs = tries([("A", 0.1), ("B", 0.2)], (30, 60), (1, 3), (8, 9))
+    jobs = rate_trials([("A", 0.1), ("B", 0.2)], (30, 60), (1, 3), (8, 9))
     assert len(jobs) == len(set(jobs)) == len({job.name for job in jobs}) == 16
     assert Job("B", 60, 9, pytest.approx(0.6), tries=True) in jobs
     assert all(job.tries for job in jobs)
@@ -42,7 +42,7 @@ def test_a_rate_that_diverged_does_not_win() -> None:
     assert choose(tried((1, 8, 0.2, nan), (3, 8, 0.2, 0.5))) == {"A": {30: 3}}
 
 
-def test_between_tuned_sizes_the_rate_is_linear_in_logarithms() -> None:
+def test_rates_are_interpolated_in_logarithms() -> None:
     chosen = {10: 0.1, 1000: 0.001}
     assert rate_at(100, chosen) == pytest.approx(0.01)
     assert rate_at(10, chosen) == 0.1

@@ -1,4 +1,4 @@
-"""How fast executors are beside each other, in turns; figures are printed, for docs/benchmarks.md."""
+"""The speed of executors in alternating rounds; figures are printed, for docs/benchmarks.md."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,15 +12,15 @@ from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.parsing import read_words
-from vitrail.training.study.resolved_plan import settle
+from vitrail.training.study.parsing import parse_study
+from vitrail.training.study.resolved_plan import resolve
 
 ROUNDS = 3
 RATE = 0.002
 
 
 def seconds_of(executor: Callable[[], AbstractContextManager[Workers]], jobs: list[Job]) -> tuple[float, float]:
-    """How long all jobs took once every worker had done one, and how long by the workers' own clocks."""
+    """Seconds of all jobs after a warm-up, and the sum of the workers' own times."""
     with executor() as workers:
         list(workers.work([Job("CNN", 60, 90 + number, RATE) for number in range(2 * workers.size)]))
         begin = perf_counter()
@@ -32,13 +32,13 @@ def seconds_of(executor: Callable[[], AbstractContextManager[Workers]], jobs: li
 
 @pytest.mark.long
 def test_two_workers_against_one_and_ray_against_the_pool(cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = read_words(["--config=digits", "--steps=120", "--rate_factors=[1.0]"]).plan
-    settled = settle(plan, Digits())
+    plan = parse_study(["--config=digits", "--steps=120", "--rate_factors=[1.0]"]).plan
+    resolved = resolve(plan, Digits())
     jobs = [Job(name, 294, seed, RATE) for seed in range(4) for name in ("ViT", "CNN")]
     turns: dict[str, Callable[[], AbstractContextManager[Workers]]] = {
-        "one": lambda: pool(settled, 1),
-        "two": lambda: pool(settled, 2),
-        "ray": lambda: on_ray(settled, cluster, 2, 1.0),
+        "one": lambda: pool(resolved, 1),
+        "two": lambda: pool(resolved, 2),
+        "ray": lambda: on_ray(resolved, cluster, 2, 1.0),
     }
     taken = [{name: seconds_of(turn, jobs) for name, turn in turns.items()} for _ in range(ROUNDS)]
     faster = [each["one"][0] / each["two"][0] for each in taken]

@@ -1,4 +1,4 @@
-"""The crew: jobs are handed out, the dead are replaced, and a run that lost its worker is tried once more."""
+"""The worker pool: distributes jobs, replaces dead workers, and retries a run whose worker died once."""
 
 import os
 import signal
@@ -12,99 +12,99 @@ import pytest
 from vitrail.data import Digits
 from vitrail.errors import VitrailError
 from vitrail.training.study.executors.pool import pool
-from vitrail.training.study.executors.workers import Crew, Hand
-from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.parsing import read_words
-from vitrail.training.study.resolved_plan import settle
+from vitrail.training.study.executors.workers import WorkerHandle, WorkerPool
+from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.parsing import parse_study
+from vitrail.training.study.resolved_plan import resolve
 
 JOBS = [Job("A", size, 0, 0.1) for size in range(8)]
 
 
-class Pretender:
-    """A worker that dies over some jobs, as often as told."""
+class FakeWorker:
+    """A worker that dies while running some jobs, a given number of times."""
 
     def __init__(self, deadly: Counter[Job]) -> None:
         self.deadly = deadly
-        self.dismissed = False
+        self.stopped = False
 
-    def take(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         self.job = job
 
-    def dismiss(self) -> None:
-        self.dismissed = True
+    def stop(self) -> None:
+        self.stopped = True
 
-    def finished(self) -> Done | None:
+    def finished(self) -> FinishedRun | None:
         if self.deadly[self.job]:
             self.deadly[self.job] -= 1
             return None
-        return Done(self.job)
+        return FinishedRun(self.job)
 
 
-def crew_of(size: int, deadly: dict[Job, int]) -> tuple[Crew, list[Pretender]]:
-    hired: list[Pretender] = []
+def pool_of(size: int, deadly: dict[Job, int]) -> tuple[WorkerPool, list[FakeWorker]]:
+    started: list[FakeWorker] = []
     deaths = Counter(deadly)
 
-    def hire() -> Hand:
-        hired.append(Pretender(deaths))
-        return hired[-1]
+    def start_worker() -> WorkerHandle:
+        started.append(FakeWorker(deaths))
+        return started[-1]
 
-    def ready(busy: list[Hand]) -> list[tuple[Hand, Done | None]]:
-        return [(hand, hand.finished()) for hand in busy[:1] if isinstance(hand, Pretender)]
+    def wait_for_workers(busy: list[WorkerHandle]) -> list[tuple[WorkerHandle, FinishedRun | None]]:
+        return [(worker, worker.finished()) for worker in busy[:1] if isinstance(worker, FakeWorker)]
 
-    return Crew(hire, ready, size), hired
-
-
-def test_every_job_is_done_once_by_no_more_than_asked_for() -> None:
-    crew, hired = crew_of(3, {})
-    assert sorted(done.job.size for done in crew.work(JOBS)) == list(range(8))
-    assert len(hired) == 3
-    crew.dismiss()
-    assert all(hand.dismissed for hand in hired)
+    return WorkerPool(start_worker, wait_for_workers, size), started
 
 
-def test_nobody_is_hired_where_there_is_nothing_to_do() -> None:
-    crew, hired = crew_of(3, {})
-    assert list(crew.work([])) == []
-    assert hired == []
+def test_every_job_runs_once_on_at_most_size_workers() -> None:
+    workers, started = pool_of(3, {})
+    assert sorted(done.job.size for done in workers.work(JOBS)) == list(range(8))
+    assert len(started) == 3
+    workers.stop()
+    assert all(worker.stopped for worker in started)
 
 
-def test_workers_stay_from_one_batch_of_jobs_to_the_next() -> None:
-    crew, hired = crew_of(2, {})
-    assert len(list(crew.work(JOBS[:4]))) == len(list(crew.work(JOBS[4:]))) == 4
-    assert len(hired) == 2
+def test_no_worker_starts_without_a_job() -> None:
+    workers, started = pool_of(3, {})
+    assert list(workers.work([])) == []
+    assert started == []
 
 
-def test_a_run_that_lost_its_worker_is_tried_once_more() -> None:
-    crew, hired = crew_of(2, {JOBS[3]: 1})
-    done = list(crew.work(JOBS))
+def test_workers_are_reused_between_batches_of_jobs() -> None:
+    workers, started = pool_of(2, {})
+    assert len(list(workers.work(JOBS[:4]))) == len(list(workers.work(JOBS[4:]))) == 4
+    assert len(started) == 2
+
+
+def test_a_run_whose_worker_died_is_retried() -> None:
+    workers, started = pool_of(2, {JOBS[3]: 1})
+    done = list(workers.work(JOBS))
     assert sorted(one.job.size for one in done) == list(range(8))
     assert not [one for one in done if one.fault]
-    assert len(hired) == 3
-    assert sum(hand.dismissed for hand in hired) == 1
+    assert len(started) == 3
+    assert sum(worker.stopped for worker in started) == 1
 
 
-def test_a_run_that_kills_twice_fails_alone() -> None:
-    crew, hired = crew_of(2, {JOBS[3]: 2})
-    faults = {one.job: one.fault for one in crew.work(JOBS)}
-    assert faults.pop(JOBS[3]) == "its worker died, and so did the next one"
+def test_a_run_that_kills_two_workers_fails_alone() -> None:
+    workers, started = pool_of(2, {JOBS[3]: 2})
+    faults = {one.job: one.fault for one in workers.work(JOBS)}
+    assert faults.pop(JOBS[3]) == "its worker died, and so did the worker that retried it"
     assert set(faults.values()) == {None}
     assert len(faults) == 7
-    assert len(hired) == 4
+    assert len(started) == 4
 
 
-def test_where_all_die_somebody_says_so() -> None:
-    crew, _ = crew_of(2, dict.fromkeys(JOBS, 2))
-    with pytest.raises(VitrailError, match="4 workers died one after the other"):
-        list(crew.work(JOBS))
+def test_workers_that_all_die_raise_an_error() -> None:
+    workers, _ = pool_of(2, dict.fromkeys(JOBS, 2))
+    with pytest.raises(VitrailError, match="4 workers died one after another"):
+        list(workers.work(JOBS))
 
 
-def test_a_killed_process_costs_only_its_run_and_none_is_left_behind(plan_file: Path) -> None:
-    """Real processes: one is killed, its run comes back from another."""
-    settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
+def test_a_killed_process_is_replaced_and_none_is_left_behind(plan_file: Path) -> None:
+    """Real processes: one is killed, another repeats its run."""
+    resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
     jobs = [Job("CNN", size, seed, 0.005) for seed in range(3) for size in (30, 60)]
-    seen: list[Done] = []
+    seen: list[FinishedRun] = []
     processes: dict[int, psutil.Process] = {}
-    with pool(settled, 2) as workers:
+    with pool(resolved, 2) as workers:
         for done in workers.work(jobs):
             if not seen:
                 os.kill(next(child.pid for child in active_children() if child.pid), signal.SIGKILL)

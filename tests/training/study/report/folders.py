@@ -1,4 +1,4 @@
-"""Folders of studies that never ran: curves of known truth, written as a study writes its runs."""
+"""Folders of synthetic studies, written as a study writes its runs."""
 
 from collections.abc import Collection
 from io import BytesIO
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.training.runs import write_json
-from vitrail.training.study.jobs import Done, Job, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.matched_cost import Matched
 from vitrail.training.study.plan import Contender, Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.synthetic import PAIRS, Pair, study
-from vitrail.training.study.store import keep, keep_plan
+from vitrail.training.study.store import save_plan, save_run
 from vitrail.training.study.tables import write_results, write_timings
 
 CLASSES = tuple("0123456789")
@@ -36,20 +36,20 @@ def write_study(
     folder: Path, outcomes: Outcomes, names: tuple[str, ...] = ("ViT", "CNN"), missing: Collection[str] = ()
 ) -> Path:
     """The whole folder; runs named in `missing` are left out."""
-    settled = settled_for(outcomes, names)
-    keep_plan(folder, settled)
+    resolved = resolved_for(outcomes, names)
+    save_plan(folder, resolved)
     write_json(folder / "environment.json", {"versions": VERSIONS, "processor": "a slow one", "cores": 2, "gpus": []})
-    done = [run(outcomes, settled, place) for place in np.ndindex(outcomes.done.shape) if outcomes.done[place]]
-    trials = [trial(name, size, factor) for name in names for size in settled.tuned_sizes for factor in FACTORS]
-    kept = [one for one in (*done, *trials) if one.job.name not in missing]
-    for one in kept:
-        keep(folder, one)
-    write_results(folder / "results.csv", [one for one in kept if not one.job.tries])
-    write_timings(folder / "timings.csv", kept, dict(zip(names, (0.14, 0.086, 0.2), strict=False)))
+    done = [run(outcomes, resolved, place) for place in np.ndindex(outcomes.done.shape) if outcomes.done[place]]
+    trials = [trial(name, size, factor) for name in names for size in resolved.tuned_sizes for factor in FACTORS]
+    runs = [one for one in (*done, *trials) if one.job.name not in missing]
+    for one in runs:
+        save_run(folder, one)
+    write_results(folder / "results.csv", [one for one in runs if not one.job.tries])
+    write_timings(folder / "timings.csv", runs, dict(zip(names, (0.14, 0.086, 0.2), strict=False)))
     return folder
 
 
-def settled_for(outcomes: Outcomes, names: tuple[str, ...]) -> ResolvedPlan:
+def resolved_for(outcomes: Outcomes, names: tuple[str, ...]) -> ResolvedPlan:
     contenders = tuple(contender(name) for name in names)
     data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
     plan = Plan(
@@ -64,23 +64,25 @@ def contender(name: str) -> Contender:
     return Contender(name, {"net": net, "optimizer": {"init_args": {"lr": RATE}}})
 
 
-def run(outcomes: Outcomes, settled: ResolvedPlan, place: tuple[int, ...]) -> Done:
-    """The reported run at [contender, size, seed], with answers as the outcomes have them."""
+def run(outcomes: Outcomes, resolved: ResolvedPlan, place: tuple[int, ...]) -> FinishedRun:
+    """The reported run at [contender, size, seed], with predictions that match the outcomes."""
     wrong = outcomes.wrong[place]
-    name, size, seed = settled.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
-    return Done(
+    name, size, seed = resolved.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
+    return FinishedRun(
         Job(name, size, seed, RATE),
         result(size, float(wrong.mean()), parameters=1000 * (place[0] + 1)),
         timing(1.0 + size / 1000),
-        {"predictions.npz": predictions(wrong), "log.txt": b"learnt\n"},
+        {"predictions.npz": predictions(wrong), "log.txt": b"trained\n"},
     )
 
 
-def trial(name: str, size: int, factor: float) -> Done:
+def trial(name: str, size: int, factor: float) -> FinishedRun:
     """The middle rate is the best."""
     job = Job(name, size, TRIED, RATE * factor, tries=True)
     error = 0.1 + 0.05 * abs(FACTORS.index(factor) - 1)
-    return Done(job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))})
+    return FinishedRun(
+        job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))}
+    )
 
 
 def result(size: int, error: float, parameters: int) -> Result:
@@ -105,9 +107,9 @@ def timing(seconds: float) -> Timing:
 
 
 def predictions(wrong: NDArray[np.bool_]) -> bytes:
-    """Sure answers, right or one class beside it."""
+    """Predictions with probability 1, correct or off by one class."""
     labels = np.arange(len(wrong)) % len(CLASSES)
-    answered = np.eye(len(CLASSES), dtype=np.float32)[(labels + wrong) % len(CLASSES)]
+    probabilities = np.eye(len(CLASSES), dtype=np.float32)[(labels + wrong) % len(CLASSES)]
     file = BytesIO()
-    np.savez(file, probabilities=answered, labels=labels)
+    np.savez(file, probabilities=probabilities, labels=labels)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A report read back: its tables, links and scripts as a browser or a reader of Markdown has them."""
+"""A report read back: its tables, links and scripts, from HTML and from Markdown."""
 
 import re
 from html.parser import HTMLParser
@@ -9,7 +9,7 @@ FOLDED = "summary"
 
 
 class Reader(HTMLParser):
-    """What stands on a page, without a browser."""
+    """The content of a page, without a browser."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -25,11 +25,11 @@ class Reader(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
+        attributes = dict(attrs)
         self.elements.append(tag)
-        self.attributes |= told.keys()
-        self.links += [told[key] or "" for key in ("href", "src") if key in told]
-        self.identities += [told["id"] or ""] if "id" in told else []
+        self.attributes |= attributes.keys()
+        self.links += [attributes[key] or "" for key in ("href", "src") if key in attributes]
+        self.identities += [attributes["id"] or ""] if "id" in attributes else []
         if tag not in ("meta", "link", "input"):
             self._open.append(tag)
             self.texts.setdefault(tag, []).append("")
@@ -56,12 +56,12 @@ class Reader(HTMLParser):
 
 
 def tables_of_markdown(text: str) -> Tables:
-    """The caption stands in bold letters above each table."""
-    found: Tables = {}
+    """By the caption in bold above each table."""
+    results: Tables = {}
     for caption, body in re.findall(r"^\*\*(.+)\*\*\n\n((?:\|.*\n?)+)", text, re.MULTILINE):
         lines = [[bare(cell) for cell in line.strip("| ").split(" | ")] for line in body.strip().splitlines()]
-        found[bare(caption)] = [lines[0], *lines[2:]]
-    return found
+        results[bare(caption)] = [lines[0], *lines[2:]]
+    return results
 
 
 def bare(cell: str) -> str:

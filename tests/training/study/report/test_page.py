@@ -1,11 +1,11 @@
-"""The page as a person has it: pointed at, on a phone, in the dark, on paper."""
+"""The page in a browser: tooltips, phone, dark theme, print."""
 
 from pathlib import Path
 
 import pytest
 
 from vitrail.training.study.report.formatting import percent_range
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 
 from ....chromium import CHROMIUM, Tab
 
@@ -39,16 +39,16 @@ async def media(tab: Tab, kind: str, scheme: str) -> None:
     await tab.call("Emulation.setEmulatedMedia", media=kind, features=features)
 
 
-def test_pointing_at_a_size_tells_its_numbers(visit, crossing: Path, found: Found) -> None:
-    point = found.forecast.contenders[1].points[-1]
+def test_pointing_at_a_size_shows_its_numbers(visit, crossing: Path, results: StudyResults) -> None:
+    point = results.forecast.contenders[1].points[-1]
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         assert await tab.value(RESTING)
         await tab.value(POINT)
-        told = await tab.value(READOUT)
-        assert told.startswith("4,000 images, measured")
-        assert percent_range(point.error, point.low, point.high) in told
-        assert "ViT ahead, > 99 % sure" in told
+        shown = await tab.value(READOUT)
+        assert shown.startswith("4,000 images, measured")
+        assert percent_range(point.error, point.low, point.high) in shown
+        assert "ViT ahead, probability > 99 %" in shown
         await tab.value("document.getElementById('view-accuracy').click()")
         accuracy = percent_range(1 - point.error, 1 - point.high, 1 - point.low)
         assert accuracy in await tab.value(READOUT)
@@ -57,32 +57,32 @@ def test_pointing_at_a_size_tells_its_numbers(visit, crossing: Path, found: Foun
         assert "CNN" not in await tab.value(READOUT)
         assert await tab.value(f"getComputedStyle({DRAWING}.querySelector('g.c1')).display") == "none"
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)
 
 
-def test_arrow_keys_walk_over_the_sizes(visit, crossing: Path, found: Found) -> None:
-    point = found.forecast.contenders[0].points[0]
+def test_arrow_keys_move_over_the_sizes(visit, crossing: Path, results: StudyResults) -> None:
+    point = results.forecast.contenders[0].points[0]
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.value("document.getElementById('plot').focus()")
         await press(tab, "ArrowRight")
-        told = await tab.value(READOUT)
-        assert told.startswith("100 images, measured")
-        assert percent_range(point.error, point.low, point.high) in told
+        shown = await tab.value(READOUT)
+        assert shown.startswith("100 images, measured")
+        assert percent_range(point.error, point.low, point.high) in shown
         await press(tab, "ArrowRight")
         assert (await tab.value(READOUT)).startswith("250 images, measured")
         await press(tab, "End")
-        told = await tab.value(READOUT)
-        assert told.startswith("16,000 images, foretold")
-        assert "points off" in told
+        shown = await tab.value(READOUT)
+        assert shown.startswith("16,000 images, forecast")
+        assert "points off" in shown
         await press(tab, "Escape")
         assert await tab.value(RESTING)
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)
 
 
-def test_a_phone_needs_no_sideways_scrolling(visit, crossing: Path) -> None:
-    async def story(tab: Tab) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(visit, crossing: Path) -> None:
+    async def scenario(tab: Tab) -> None:
         await phone(tab)
         await tab.value("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert await tab.value("innerWidth") == 360
@@ -92,27 +92,27 @@ def test_a_phone_needs_no_sideways_scrolling(visit, crossing: Path) -> None:
         assert await tab.value("document.documentElement.scrollWidth") <= 360
         assert (await tab.value(READOUT)).startswith("4,000 images, measured")
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)
 
 
-def test_night_has_another_palette(visit, crossing: Path) -> None:
+def test_the_dark_theme_has_other_colours(visit, crossing: Path) -> None:
     colours = (
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color, "
         f"getComputedStyle({DRAWING}.querySelector('.c0 .line')).stroke]"
     )
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         seen = []
         for scheme in ("light", "dark"):
             await media(tab, "screen", scheme)
             seen.append(await tab.value(colours))
         assert not [one for one, other in zip(*seen, strict=True) if one == other]
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)
 
 
-def test_paper_shows_everything_by_day(visit, crossing: Path) -> None:
-    async def story(tab: Tab) -> None:
+def test_print_shows_everything_in_the_light_theme(visit, crossing: Path) -> None:
+    async def scenario(tab: Tab) -> None:
         row = "document.getElementById('run-CNN-250-s1')"
         assert await tab.value(f"{row}.offsetParent === null || !{row}.checkVisibility()")
         await media(tab, "print", "dark")
@@ -120,15 +120,15 @@ def test_paper_shows_everything_by_day(visit, crossing: Path) -> None:
         assert await tab.value("getComputedStyle(document.body).color") == "rgb(34, 37, 43)"
         assert await tab.value(f"{DRAWING}.id") == "error-wide"
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)
 
 
-def test_without_scripts_the_curves_are_there(visit, crossing: Path) -> None:
-    async def story(tab: Tab) -> None:
+def test_curves_are_visible_without_scripts(visit, crossing: Path) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         await tab.call("Page.reload")
         await tab.until(f"document.readyState === 'complete' && {DRAWING}.querySelector('title') !== null")
         title = await tab.value(f"{DRAWING}.querySelector('.c0 .mean').parentNode.querySelector('title').textContent")
         assert title.startswith("ViT, 100 images, 3 seeds: test error ")
 
-    visit((crossing / "report.html").as_uri(), story)
+    visit((crossing / "report.html").as_uri(), scenario)

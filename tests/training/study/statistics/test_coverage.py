@@ -1,4 +1,4 @@
-"""Whether intervals hold what they say, on studies whose truth is known.
+"""Coverage of the intervals on synthetic studies with known curves.
 
 A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test images: one of each pair here, with 60 studies, and
 all 56 in the long tests, with 500.
@@ -20,25 +20,25 @@ DRAWS = 160  # of each forecast: enough to average over many studies
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of study, made many times: what the forecasts got right."""
+    """The forecasts of many studies of one kind."""
 
     pair: Pair
-    place: float | None  # the true crossing within reach
+    place: float | None  # the true crossing within the grid
     apart: np.ndarray  # [S]: the true gap in standard errors
     forecasts: list[Forecast]
 
     def curves(self, far: float = 1.0) -> float:
-        """How often the band of a curve holds the truth at the measured sizes, or at so many times the largest."""
+        """Coverage of the bands of curves at the measured sizes, or at a multiple of the largest."""
         return float(np.mean([held for one in self.forecasts for held in curves_hold(one, self.pair, far)]))
 
     def gaps(self) -> float:
-        """How often the interval of the two curves' gap holds the truth at the measured sizes."""
+        """Coverage of the interval of the gap of two curves at the measured sizes."""
         return float(
             np.mean([held for one in self.forecasts if one.pairs[0].gap for held in gap_holds(one, self.pair)])
         )
 
     def measured_gaps(self) -> float:
-        """The same of the gap measured at each size by itself."""
+        """Coverage of the interval of the gap measured at each size."""
         truth = gap_of(self.pair, np.array(SIZES, float))
         held = [
             gap.low <= true <= gap.high
@@ -50,13 +50,13 @@ class Cell:
     def share(self, *kinds: str) -> float:
         return float(np.mean([one.pairs[0].crossing.kind in kinds for one in self.forecasts]))
 
-    def right(self) -> float:
-        told = [one.pairs[0].crossing for one in self.forecasts if one.pairs[0].crossing.kind != "refused"]
-        return float(np.mean([holds(one, self.place) for one in told]))
+    def crossings(self) -> float:
+        crossings = [one.pairs[0].crossing for one in self.forecasts if one.pairs[0].crossing.kind != "refused"]
+        return float(np.mean([holds(one, self.place) for one in crossings]))
 
 
 def at(one: Forecast, sizes: np.ndarray) -> np.ndarray:
-    """Where on the grid the sizes are, or what is nearest to them."""
+    """Indices of the grid nearest to the sizes."""
     return np.abs(np.log(np.array(one.grid)[:, None] / sizes)).argmin(axis=0)
 
 
@@ -82,12 +82,12 @@ def gap_holds(one: Forecast, pair: Pair) -> np.ndarray:
     return (np.array(one.pairs[0].low)[where] <= truth) & (truth <= np.array(one.pairs[0].high)[where])
 
 
-def holds(told: Crossing, place: float | None) -> bool:
-    """Whether a set holds the true crossing; None is none up to the end of reach."""
-    if told.kind in ("undecided", "none"):
-        return told.kind == "undecided" or place is None
-    low, high = told.low or 0.0, told.high or np.inf
-    return told.kind != "between" if place is None else low <= place <= high
+def holds(crossing: Crossing, place: float | None) -> bool:
+    """Whether a set contains the true crossing; None is none within the grid."""
+    if crossing.kind in ("undecided", "none"):
+        return crossing.kind == "undecided" or place is None
+    low, high = crossing.low or 0.0, crossing.high or np.inf
+    return crossing.kind != "between" if place is None else low <= place <= high
 
 
 @pytest.fixture(
@@ -101,7 +101,7 @@ def cells(request: pytest.FixtureRequest) -> list[Cell]:
 
 
 def at_least(found: list[Any], cells: list[Cell], of_all: int) -> None:
-    """That a statement is about enough cells to say anything: so many of all 56, or their share of fewer."""
+    """Whether enough cells are selected: `of_all` of all 56, or their share of fewer."""
     assert len(found) >= of_all * len(cells) / len(KINDS)
 
 
@@ -113,38 +113,38 @@ def cell(index: int, seeds: int, images: int, count: int) -> Cell:
     return Cell(pair, pair.crossing(), gap_of(pair, np.array(SIZES, float)) / errors, made)
 
 
-def test_bands_of_curves_hold_the_truth(cells: list[Cell]) -> None:
+def test_coverage_of_the_bands_of_curves(cells: list[Cell]) -> None:
     held = [cell.curves() for cell in cells]
     assert 0.86 <= np.mean(held) <= 0.94
     assert min(held) >= 0.83
 
 
-def test_intervals_of_the_curves_gap_hold_the_truth(cells: list[Cell]) -> None:
+def test_coverage_of_the_gap_of_two_curves(cells: list[Cell]) -> None:
     held = [cell.gaps() for cell in cells]
     assert 0.86 <= np.mean(held) <= 0.94
     assert min(held) >= 0.83
 
 
-def test_intervals_of_measured_gaps_hold_the_truth(cells: list[Cell]) -> None:
+def test_coverage_of_measured_gaps(cells: list[Cell]) -> None:
     held = [cell.measured_gaps() for cell in cells]
     assert 0.86 <= np.mean(held) <= 0.94
     assert min(held) >= 0.83
 
 
-def test_bands_at_twice_the_largest_size_hold_the_truth(cells: list[Cell]) -> None:
-    """No curve was measured there; laws that disagree make the band wider than it need be."""
+def test_coverage_of_the_bands_at_twice_the_largest_size(cells: list[Cell]) -> None:
+    """Not measured; laws that disagree widen the band."""
     assert 0.86 <= np.mean([cell.curves(far=2.0) for cell in cells]) <= 0.98
 
 
-def test_a_crossing_inside_is_in_the_set(cells: list[Cell]) -> None:
+def test_coverage_of_crossings(cells: list[Cell]) -> None:
     inside = [cell for cell in cells if cell.place is not None and cell.place <= SIZES[-1]]
     at_least(inside, cells, 24)
-    assert 0.85 <= np.mean([cell.right() for cell in inside]) <= 0.95
-    assert np.mean([cell.share("between") for cell in inside]) > 0.8  # a set that holds everything would be right too
+    assert 0.85 <= np.mean([cell.crossings() for cell in inside]) <= 0.95
+    assert np.mean([cell.share("between") for cell in inside]) > 0.8  # a set of all sizes would have full coverage
 
 
-def test_where_nobody_overtakes_no_interval_is_named(cells: list[Cell]) -> None:
-    """Each kind of study in which the two lie three standard errors apart at the largest size."""
+def test_curves_that_never_cross_get_no_interval(cells: list[Cell]) -> None:
+    """Each kind of study with a gap of three standard errors at the largest size."""
     never = [cell for cell in cells if cell.place is None and abs(cell.apart[-1]) >= 3]
     at_least(never, cells, 16)
     assert max(cell.share("between") for cell in never) <= 0.05
@@ -156,12 +156,12 @@ def test_equal_curves_are_undecided(cells: list[Cell]) -> None:
     assert np.mean([cell.share("undecided") for cell in equal]) >= 0.85
 
 
-def test_what_was_measured_within_a_standard_error_is_always_undecided(cells: list[Cell]) -> None:
+def test_gaps_within_a_standard_error_are_undecided(cells: list[Cell]) -> None:
     pairs = [one.pairs[0] for cell in cells for one in cell.forecasts]
     within = [pair for pair in pairs if all(abs(gap.gap) < gap.standard_error for gap in pair.measured)]
     at_least(within, cells, 20)
     assert {pair.crossing.kind for pair in within} <= {"undecided", "refused"}
 
 
-def test_lawful_curves_are_seldom_refused(cells: list[Cell]) -> None:
+def test_curves_of_laws_are_seldom_refused(cells: list[Cell]) -> None:
     assert np.mean([cell.share("refused") for cell in cells]) <= 0.02

@@ -1,4 +1,4 @@
-"""Draws of measured errors: exact where theory is, joint where runs agree."""
+"""Draws of measured errors: exact where theory is known, joint where runs agree."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ def test_one_run_is_drawn_from_jeffreys_posterior() -> None:
     np.testing.assert_allclose(np.quantile(drawn, shares), beta(7.5, 93.5).ppf(shares), rtol=0.02)
 
 
-def test_what_runs_agree_on_stays_joint() -> None:
+def test_draws_keep_the_correlation_of_runs() -> None:
     wrong = np.zeros((3, 200))
     wrong[0, :20] = wrong[1, :20] = 1
     wrong[2, 20:40] = 1
     drawn = drawn_images(wrong, 5000, np.random.default_rng(0))
     assert np.ptp(drawn[:, 0] - drawn[:, 1]) == 0
-    expected = -20 / 180  # of shares of one whole: −p·q / (p·(1−p)) with p = q = 0.1
+    expected = -20 / 180  # of shares of a whole: −p·q / (p·(1−p)) with p = q = 0.1
     assert np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1] == pytest.approx(expected, abs=0.06)
 
 
@@ -39,7 +39,7 @@ def test_seeds_add_their_variance_over_their_number() -> None:
     assert drawn.mean() == pytest.approx(measured_errors(outcomes)[0, 0], abs=5e-4)
 
 
-def test_an_error_without_mistakes_is_above_zero() -> None:
+def test_a_perfect_run_has_an_error_above_zero() -> None:
     outcomes = Outcomes(("a",), (10,), (0,), np.zeros((1, 1, 1, 400), bool))
     assert measured_errors(outcomes)[0, 0] == pytest.approx(0.5 / 401)
     drawn = draw_errors(outcomes, SeedSpread(np.ones(1), np.zeros((1, 1, 1))), 2000, np.random.default_rng(0))

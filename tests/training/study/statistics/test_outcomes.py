@@ -1,4 +1,4 @@
-"""What a study measured: shapes that do not fit are refused, missing runs are left out."""
+"""Outcomes: inconsistent shapes are refused, missing runs are left out."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_shares_are_means_over_seeds() -> None:
     assert outcomes().runs.tolist() == [[2, 2]]
 
 
-def test_a_missing_run_counts_for_nothing() -> None:
+def test_a_missing_run_is_ignored() -> None:
     some = outcomes(done=np.array([[[True, True], [True, False]]]))
     assert some.runs.tolist() == [[2, 1]]
     assert some.shares[0, 1].tolist() == [0, 0, 0, 1]
@@ -28,22 +28,22 @@ def test_a_size_without_runs_has_no_share() -> None:
     assert np.isnan(outcomes(done=np.array([[[True, True], [False, False]]])).shares[0, 1]).all()
 
 
-def test_the_first_sizes_are_the_small_ones() -> None:
+def test_the_first_sizes_are_the_smallest() -> None:
     first = outcomes().first_sizes(1)
     assert first.sizes == (10,)
     assert first.shares.tolist() == [[[1, 0.5, 0, 0.5]]]
 
 
-def test_the_first_seeds_are_those_in_front() -> None:
+def test_the_first_seeds_keep_their_order() -> None:
     first = outcomes().first_seeds(1)
     assert first.seeds == (0,)
     assert first.shares.tolist() == [[[1, 0, 0, 1], [0, 0, 0, 1]]]
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"contenders": ("vit", "cnn")}, "were named"),
+        ({"contenders": ("vit", "cnn")}, "contenders, sizes and seeds need"),
         ({"done": np.ones((1, 2, 3), bool)}, "finished runs"),
         ({"wrong": WRONG[..., :0]}, "needs test images"),
         ({"sizes": (20, 10)}, "ascending"),
@@ -52,6 +52,6 @@ def test_the_first_seeds_are_those_in_front() -> None:
         ({"seeds": (1, 1)}, "seeds must be different"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes: dict, words: str) -> None:
-    with pytest.raises(DataError, match=words):
+def test_inconsistent_outcomes_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         outcomes(**changes)

@@ -1,39 +1,39 @@
-"""Who is ahead at which size and how surely, and where two contenders change places."""
+"""Which contender is ahead at each size, with its probability, and where two contenders cross."""
 
-from vitrail.training.study.report.back_test import told as back_test
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import chance, count, points_range, significance
+from vitrail.training.study.report.formatting import count, points_range, probability, significance
+from vitrail.training.study.report.sections.images_needed import back_test_text
 from vitrail.training.study.statistics.findings import Forecast, Pair
-from vitrail.training.study.statistics.recommendation import about, change
+from vitrail.training.study.statistics.recommendation import about, crossing_text
 
-FURTHER = (2.0, 4.0)  # times the largest size, as far as the forecast reaches
+EXTRAPOLATED = (2.0, 4.0)  # rows beyond the largest size, in multiples of it
 
 
-def ahead(forecast: Forecast) -> Section:
+def comparison(forecast: Forecast) -> Section:
     blocks: list[Block] = [
-        "Both answered the same test images, so they are compared image by image. The gap is in points of test "
-        "error, with its 90 % interval; “how sure” is the probability that the true gap has this sign."
+        "Contenders are compared image by image on the same test images. The gap is in percentage points of test "
+        "error, with its 90 % interval; “probability” is that of the true gap having this sign."
     ]
     for pair in forecast.pairs:
         blocks += [table(pair, forecast), crossing(pair, forecast)]
-    blocks.append(back_test(forecast))
-    return Section("ahead", "Who is ahead, and how surely", tuple(blocks))
+    blocks.append(back_test_text(forecast))
+    return Section("comparison", "Comparison", tuple(blocks))
 
 
 def table(pair: Pair, forecast: Forecast) -> Table:
-    head = ("Images", "Ahead", "By, points", "How sure", "p, paired")
-    rows = [*measured(pair), *foretold(pair, forecast)]
+    head = ("Images", "Ahead", "By, points", "Probability", "p, paired")
+    rows = [*measured_rows(pair), *forecast_rows(pair, forecast)]
     return Table(f"{pair.first} against {pair.second}", head, tuple(rows))
 
 
-def measured(pair: Pair) -> list[Row]:
+def measured_rows(pair: Pair) -> list[Row]:
     return [
         Row(
             (
                 count(one.images),
                 leader(pair, one.gap),
                 gap_of_leader(one.gap, one.low, one.high),
-                chance(sureness(one.first_ahead, one.gap)),
+                probability(leader_probability(one.first_ahead, one.gap)),
                 significance(one.significance),
             )
         )
@@ -41,44 +41,44 @@ def measured(pair: Pair) -> list[Row]:
     ]
 
 
-def foretold(pair: Pair, forecast: Forecast) -> list[Row]:
+def forecast_rows(pair: Pair, forecast: Forecast) -> list[Row]:
     if not pair.gap:
         return []
     rows = []
     for index in beyond(forecast):
         gap = pair.gap[index]
         cells = (
-            f"{about(forecast.grid[index])}, foretold",
+            f"{about(forecast.grid[index])}, forecast",
             leader(pair, gap),
             gap_of_leader(gap, pair.low[index], pair.high[index]),
-            chance(sureness(pair.first_ahead[index], gap)),
+            probability(leader_probability(pair.first_ahead[index], gap)),
             "–",
         )
-        rows.append(Row(cells, foretold=True))
+        rows.append(Row(cells, forecast=True))
     return rows
 
 
 def beyond(forecast: Forecast) -> list[int]:
-    """Places of the grid nearest to twice and four times the largest size."""
+    """Indices of the grid nearest to twice and four times the largest size."""
     grid, largest = forecast.grid, forecast.sizes[-1]
-    wanted = [times * largest for times in FURTHER if times * largest <= grid[-1] * 1.001]
+    wanted = [times * largest for times in EXTRAPOLATED if times * largest <= grid[-1] * 1.001]
     near = [min(range(len(grid)), key=lambda i, size=size: abs(grid[i] - size)) for size in wanted]  # type: ignore[misc]
     return [index for index in dict.fromkeys(near) if grid[index] > largest]
 
 
 def leader(pair: Pair, gap: float) -> str:
-    return "nobody" if gap == 0 else pair.first if gap < 0 else pair.second
+    return "neither" if gap == 0 else pair.first if gap < 0 else pair.second
 
 
 def gap_of_leader(gap: float, low: float, high: float) -> str:
-    """As what the leader is ahead by."""
+    """The gap as the lead of the contender ahead."""
     return points_range(-gap, -high, -low) if gap < 0 else points_range(gap, low, high)
 
 
-def sureness(first_ahead: float, gap: float) -> float:
+def leader_probability(first_ahead: float, gap: float) -> float:
     return first_ahead if gap < 0 else 1 - first_ahead
 
 
 def crossing(pair: Pair, forecast: Forecast) -> str:
-    told = change(pair, forecast)
-    return f"{told[0].upper()}{told[1:]}."
+    sentence = crossing_text(pair, forecast)
+    return f"{sentence[0].upper()}{sentence[1:]}."

@@ -1,13 +1,13 @@
-"""What was expected before anything ran, beside what came out."""
+"""The expectation written before the study, beside its result."""
 
 from vitrail.training.study.report.blocks import Quote, Section
 
 
-def beforehand(expected: str, decision: str) -> Section | None:
+def expectation(expected: str, decision: str) -> Section | None:
     if not expected.strip():
         return None
     return Section(
         "expected",
-        "What was expected",
-        ("Written into the plan before anything ran:", Quote(expected), "What came out:", Quote(decision)),
+        "Expectation",
+        ("Written into the plan before the first run:", Quote(expected), "Result:", Quote(decision)),
     )

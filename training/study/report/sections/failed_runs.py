@@ -1,29 +1,29 @@
-"""Which runs failed or are missing."""
+"""Failed and missing runs."""
 
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
 from vitrail.training.study.report.formatting import count, listed, plural
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 
 
-def losses(found: Found) -> Section:
+def failed_runs(results: StudyResults) -> Section:
     blocks: list[Block] = []
-    if found.unused_seeds:
-        blocks.append(unused(found))
-    if found.lost:
-        blocks.append(f"{plural(len(found.lost), 'run is', 'runs are')} not part of any number here.")
-        rows = tuple(Row((one.run, one.why)) for one in found.lost)
-        blocks.append(Table("Runs without a result", ("Run", "Why"), rows))
+    if results.unused_seeds:
+        blocks.append(unused(results))
+    if results.missing_runs:
+        blocks.append(f"{plural(len(results.missing_runs), 'run is', 'runs are')} left out of all numbers.")
+        rows = tuple(Row((one.run, one.reason)) for one in results.missing_runs)
+        blocks.append(Table("Runs without a result", ("Run", "Reason"), rows))
     if not blocks:
-        blocks.append(f"Nothing: all {plural(len(found.reported) + len(found.trials), 'run')} of the plan are here.")
-    return Section("failed", "What failed", tuple(blocks))
+        blocks.append(f"None: all {plural(len(results.reported) + len(results.trials), 'run')} of the plan finished.")
+    return Section("failed", "Failed runs", tuple(blocks))
 
 
-def unused(found: Found) -> str:
-    """What stopping early has saved."""
-    plan, seeds = found.settled.plan, found.unused_seeds
-    each = len(found.names) * len(found.settled.sizes)
+def unused(results: StudyResults) -> str:
+    """The runs saved by stopping early."""
+    plan, seeds = results.resolved.plan, results.unused_seeds
+    each = len(results.names) * len(results.resolved.sizes)
     return (
-        f"No run has the planned {'seed' if len(seeds) == 1 else 'seeds'} {listed([str(seed) for seed in seeds])}: "
-        f"`--until-sure`, or somebody, stopped the study before. That saved {count(each * len(seeds))} of "
-        f"{count(each * len(plan.seeds))} reported runs."
+        f"The study stopped before the planned {'seed' if len(seeds) == 1 else 'seeds'} "
+        f"{listed([str(seed) for seed in seeds])}, by `--stop-confidence` or an interruption. "
+        f"That saved {count(each * len(seeds))} of {count(each * len(plan.seeds))} reported runs."
     )

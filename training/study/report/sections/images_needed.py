@@ -1,89 +1,109 @@
-"""How many images a wanted accuracy takes, what the next thousand bring, and how good such forecasts were here."""
+"""The images needed for a target accuracy, the gain of the next thousand, and the back-test of such forecasts."""
 
 from collections.abc import Callable
 
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import count, percent, percent_range, points, points_range
+from vitrail.training.study.report.formatting import count, listed, percent, percent_range, points, points_range
 from vitrail.training.study.statistics.findings import Contender, Curve, Forecast
-from vitrail.training.study.statistics.images_needed import NEXT, Needed
+from vitrail.training.study.statistics.images_needed import NEXT, ImagesNeeded
 from vitrail.training.study.statistics.recommendation import about
 
 
-def needs(forecast: Forecast) -> Section:
+def images_needed(forecast: Forecast) -> Section:
     blocks: list[Block] = [
-        f"Foretold from the fitted curves, with 90 % intervals, as far as {about(forecast.grid[-1])} images and no "
-        "further. The last rows say how good such a forecast was here: the largest size was hidden, foretold from the "
-        "smaller ones, and then looked at."
+        f"Forecast from the fitted curves, with 90 % intervals, up to {about(forecast.grid[-1])} images. The back-test "
+        "in the last rows holds out the largest size and forecasts it from the smaller ones."
     ]
     refused = [one for one in forecast.contenders if one.ill_behaved]
     blocks += [f"No forecast of {one.name}: {one.ill_behaved}." for one in refused]
     blocks += [table(forecast)]
     if any(one.curve for one in forecast.contenders):
         blocks += [laws(forecast)]
-    return Section("needs", "How many more images", tuple(blocks))
+    return Section("images-needed", "Images needed", tuple(blocks))
 
 
 def table(forecast: Forecast) -> Table:
     contenders = forecast.contenders
-    targets = next((one.curve.needed for one in contenders if one.curve), ())
+    targets = next((one.curve.images_needed for one in contenders if one.curve), ())
     rows = [
-        Row((f"Images for {100 * need.accuracy:g} % right", *each(contenders, wanted(i, forecast))))
-        for i, need in enumerate(targets)
+        Row((f"Images for {100 * target.accuracy:g} % accuracy", *each(contenders, needed(i, forecast))))
+        for i, target in enumerate(targets)
     ]
-    rows.append(Row((f"The next {count(NEXT)} bring, points", *each(contenders, next_images))))
-    rows.append(Row(("Back-test: largest size foretold", *(tested(one)[0] for one in contenders))))
-    rows.append(Row(("Back-test: measured there", *(tested(one)[1] for one in contenders))))
-    rows.append(Row(("Back-test: off by, points", *(tested(one)[2] for one in contenders))))
-    return Table("What more labelled images bring", ("Question", *(one.name for one in contenders)), tuple(rows))
+    rows.append(Row((f"Gain of the next {count(NEXT)}, points", *each(contenders, next_images))))
+    rows.append(Row(("Back-test: forecast of the largest size", *(back_test_cells(one)[0] for one in contenders))))
+    rows.append(Row(("Back-test: measured", *(back_test_cells(one)[1] for one in contenders))))
+    rows.append(Row(("Back-test: off by, points", *(back_test_cells(one)[2] for one in contenders))))
+    return Table("The value of more labelled images", ("Question", *(one.name for one in contenders)), tuple(rows))
 
 
-def each(contenders: tuple[Contender, ...], word: Callable[[Curve], str]) -> list[str]:
-    return [word(one.curve) if one.curve else "no forecast" for one in contenders]
+def each(contenders: tuple[Contender, ...], cell: Callable[[Curve], str]) -> list[str]:
+    return [cell(one.curve) if one.curve else "no forecast" for one in contenders]
 
 
-def wanted(index: int, forecast: Forecast) -> Callable[[Curve], str]:
-    return lambda curve: images(curve.needed[index], forecast)
+def needed(index: int, forecast: Forecast) -> Callable[[Curve], str]:
+    return lambda curve: images_cell(curve.images_needed[index], forecast)
 
 
-def images(need: Needed, forecast: Forecast) -> str:
-    """About how many, and the interval; the smallest size stands for itself and all below it."""
+def images_cell(need: ImagesNeeded, forecast: Forecast) -> str:
+    """The number and its interval; the smallest size stands for itself and all below it."""
     first, end = forecast.sizes[0], about(forecast.grid[-1])
-    low = f"from {at(need.low, first)}" if need.low is not None else ""
+    low = f"from {bounded(need.low, first)}" if need.low is not None else ""
     if need.images is None:
-        return f"not within {end}" + (f" (with luck {low})" if low else "")
-    high = f"{low} to {at(need.high, first)}" if need.high is not None else f"{low} to beyond {end}"
-    return f"{at(need.images, first)} ({high.removeprefix('from ')})"
+        return f"not within {end}" + (f" (at best {low})" if low else "")
+    high = f"{low} to {bounded(need.high, first)}" if need.high is not None else f"{low} to beyond {end}"
+    return f"{bounded(need.images, first)} ({high.removeprefix('from ')})"
 
 
-def at(size: float, first: int) -> str:
+def bounded(size: float, first: int) -> str:
     return f"≤ {count(first)}" if size <= first else about(size)
 
 
 def next_images(curve: Curve) -> str:
-    found = curve.next_images
-    return "beyond reach" if found is None else points_range(found.gain, found.low, found.high)
+    gain = curve.next_images
+    return "beyond reach" if gain is None else points_range(gain.gain, gain.low, gain.high)
 
 
-def tested(one: Contender) -> tuple[str, str, str]:
-    """Foretold, measured, off by."""
-    found = one.back_test
-    if found is None:
+def back_test_cells(one: Contender) -> tuple[str, str, str]:
+    """Forecast, measured, off by."""
+    test = one.back_test
+    if test is None:
         return "no back-test", "–", "–"
-    told = percent_range(found.foretold, found.low, found.high)
-    return f"{told} error at {count(found.images)}", f"{percent(found.measured)} error", points(found.off)
+    forecast = percent_range(test.forecast, test.low, test.high)
+    return f"{forecast} error at {count(test.images)}", f"{percent(test.measured)} error", points(test.off)
+
+
+def back_test_text(forecast: Forecast) -> str:
+    """The back-tests of all contenders in one sentence, shown beside every forecast."""
+    tested = [one for one in forecast.contenders if one.back_test]
+    if not tested:
+        return "No back-test: there are too few sizes to hold one out, so the quality of forecasts is unknown."
+    offs = [f"{one.name} off by {off(one)} points{tested_size(one, forecast)}" for one in tested]
+    common = f" at {count(forecast.sizes[-1])} images" if not any(tested_size(one, forecast) for one in tested) else ""
+    return f"Back-test, the largest size held out and forecast from the others: {listed(offs)}{common}."
+
+
+def off(one: Contender) -> str:
+    return points(one.back_test.off) if one.back_test else "unknown"
+
+
+def tested_size(one: Contender, forecast: Forecast) -> str:
+    """Named only if a contender's largest size is not that of the study."""
+    if one.back_test is None or one.back_test.images == forecast.sizes[-1]:
+        return ""
+    return f" at {count(one.back_test.images)} images"
 
 
 def laws(forecast: Forecast) -> Table:
-    """What each averaged curve is made of."""
+    """The laws in each averaged curve."""
     rows = [
-        Row((one.name, law.name, law.formula, f"{100 * law.weight:.0f} %", numbers(law.numbers)))
+        Row((one.name, law.name, law.formula, f"{100 * law.weight:.0f} %", parameters(law.numbers)))
         for one in forecast.contenders
         if one.curve
         for law in one.curve.laws
     ]
-    head = ("Contender", "Law of error", "With x = images / the largest size", "Weight", "Numbers")
+    head = ("Contender", "Law of error", "With x = images / the largest size", "Weight", "Parameters")
     return Table("The laws behind the curves", head, tuple(rows), folded=True)
 
 
-def numbers(found: dict[str, float]) -> str:
-    return ", ".join(f"{name} = {value:.3g}" for name, value in found.items())
+def parameters(numbers: dict[str, float]) -> str:
+    return ", ".join(f"{name} = {value:.3g}" for name, value in numbers.items())
