@@ -1,9 +1,9 @@
-"""Copies a study's small files to this folder, and writes the pages and the README's table of all kept studies.
+"""Copies a study's small files to this folder, and writes the reports and the README's table of all kept studies.
 
 python docs/studies/keep.py runs/study-digits
 python docs/studies/keep.py
 
-Without arguments it rewrites the pages from the kept numbers, as after a change of their wording.
+Without arguments it rewrites the reports from the kept numbers, as after a change of their wording.
 """
 
 import json
@@ -18,8 +18,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from vitrail.atomic import write_atomically
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.report.formatting import count, percent, points_range
-from vitrail.training.study.report.report import pages
-from vitrail.training.study.report.results import read_plain, results_of
+from vitrail.training.study.report.report import pages, write_report
+from vitrail.training.study.report.results import StudyResults, read_plain, results_of
 from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.store import PLAN, RESULT, read_plan
 
@@ -72,10 +72,14 @@ def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
 
 
 def pages_of(folder: Path) -> dict[str, bytes]:
-    """The pages of a kept study. Predictions are not kept, so the forecast is the one in `curves.json`."""
+    return pages(kept_results(folder))
+
+
+def kept_results(folder: Path) -> StudyResults:
+    """Predictions are not kept, so the forecast is the one in `curves.json`."""
     runs = list(map(read_kept_run, folder.glob(f"runs/*/{RESULT}")))
     forecast = typed(Forecast, read_plain(folder / "curves.json"))
-    return pages(results_of(folder, read_plan(folder), runs, forecast))
+    return results_of(folder, read_plan(folder), runs, forecast)
 
 
 def read_kept_run(path: Path) -> FinishedRun:
@@ -99,8 +103,7 @@ def main(studies: Sequence[str]) -> None:
     for study in studies:
         keep(Path(study))
     for folder in kept_studies():
-        for name, content in pages_of(folder).items():
-            write_atomically(folder / name, content)
+        write_report(folder, kept_results(folder))
     write_atomically(README, readme_with_tables(README.read_text()).encode())
 
 
