@@ -1,9 +1,9 @@
-"""Keeps a study's small files in this folder, and writes the pages and the README's table of all that are kept.
+"""Copies a study's small files to this folder, and writes the reports and the README's table of all kept studies.
 
 python docs/studies/keep.py runs/study-digits
 python docs/studies/keep.py
 
-The second keeps nothing new: it writes the pages again, as after a change of their wording, from the numbers kept.
+Without arguments it rewrites the reports from the kept numbers, as after a change of their wording.
 """
 
 import json
@@ -16,23 +16,23 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from vitrail.atomic import write_atomically
-from vitrail.training.study.jobs import Done, Job, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.report.formatting import count, percent, points_range
-from vitrail.training.study.report.report import pages
-from vitrail.training.study.report.results import Found, lost, place, read_latencies, read_plain, read_plan
+from vitrail.training.study.report.report import pages, write_report
+from vitrail.training.study.report.results import StudyResults, read_plain, results_of
 from vitrail.training.study.statistics.findings import Forecast
-from vitrail.training.study.store import FAILED, RESULT
+from vitrail.training.study.store import PLAN, RESULT, read_plan
 
-HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+FOLDER = Path(__file__).parent
+README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- studies: written by docs/studies/keep.py -->", "<!-- /studies -->"
-LARGE = ("*.ckpt", "*.npz")  # weights, and the answers to every test image
+LARGE = ("*.ckpt", "*.npz")  # weights, and the predictions for every test image
 
 
 def keep(study: Path) -> None:
-    name = json.loads((study / "plan.json").read_text())["plan"]["name"]
-    shutil.rmtree(HERE / name, ignore_errors=True)
-    shutil.copytree(study, HERE / name, ignore=shutil.ignore_patterns(*LARGE))
+    name = json.loads((study / PLAN).read_text())["plan"]["name"]
+    shutil.rmtree(FOLDER / name, ignore_errors=True)
+    shutil.copytree(study, FOLDER / name, ignore=shutil.ignore_patterns(*LARGE))
 
 
 def readme_with_tables(text: str) -> str:
@@ -41,17 +41,17 @@ def readme_with_tables(text: str) -> str:
 
 
 def tables() -> str:
-    return "".join(table(folder) + "\n" for folder in kept())
+    return "".join(table(folder) + "\n" for folder in kept_studies())
 
 
-def kept() -> list[Path]:
-    return sorted(path.parent for path in HERE.glob("*/curves.json"))
+def kept_studies() -> list[Path]:
+    return sorted(path.parent for path in FOLDER.glob("*/curves.json"))
 
 
 def table(folder: Path) -> str:
-    """Who is right how often at every size, and how far the leader is ahead."""
+    """The accuracy of every contender at every size, and the lead of the better one."""
     curves = json.loads((folder / "curves.json").read_text())
-    seeds = len(json.loads((folder / "plan.json").read_text())["plan"]["seeds"])
+    seeds = len(json.loads((folder / PLAN).read_text())["plan"]["seeds"])
     sizes: list[int] = curves["sizes"]
     title = f"{folder.name}, {count(curves['test_images'])} test images, {seeds} seeds"
     head = [f"[{title}](docs/studies/{folder.name}/report.md)", *map(count, sizes)]
@@ -61,45 +61,34 @@ def table(folder: Path) -> str:
 
 
 def row(contender: dict[str, Any], sizes: list[int]) -> list[str]:
-    right = {point["images"]: percent(1 - point["error"]) for point in contender["points"]}
-    return [f"{contender['name']}, right", *(right.get(size, "") for size in sizes)]
+    accuracy = {point["images"]: percent(1 - point["error"]) for point in contender["points"]}
+    return [f"{contender['name']}, accuracy", *(accuracy.get(size, "") for size in sizes)]
 
 
 def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
-    """In points of accuracy by which the second is ahead of the first."""
+    """The lead of the second contender, in points of accuracy."""
     measured = {gap["images"]: points_range(gap["gap"], gap["low"], gap["high"]) for gap in pair["measured"]}
     return [f"{pair['second']} ahead by, points", *(measured.get(size, "") for size in sizes)]
 
 
 def pages_of(folder: Path) -> dict[str, bytes]:
-    """The pages of a kept study. Its runs' answers are not kept, so the forecast is the one in `curves.json`."""
-    plain, settled = read_plan(folder / "plan.json")
-    curves = read_plain(folder / "curves.json")
-    runs = sorted(map(read_done, folder.glob(f"runs/*/{RESULT}")), key=lambda done: place(settled, done.job))
-    reported = tuple(done for done in runs if not done.job.tries)
-    seeds = {done.job.seed for done in reported}
-    faults = {str(name): str(why) for name, why in read_plain(folder / FAILED).items()}
-    found = Found(
-        settled=settled,
-        hash=plain["hash"],
-        reported=reported,
-        trials=tuple(done for done in runs if done.job.tries),
-        lost=tuple(lost(settled, runs, faults, seeds)),
-        unused_seeds=tuple(seed for seed in settled.plan.seeds if seed not in seeds),
-        latencies=read_latencies(folder / "timings.csv"),
-        environment=read_plain(folder / "environment.json"),
-        forecast=typed(Forecast, curves),
-    )
-    return pages(found)
+    return pages(kept_results(folder))
 
 
-def read_done(path: Path) -> Done:
+def kept_results(folder: Path) -> StudyResults:
+    """Predictions are not kept, so the forecast is the one in `curves.json`."""
+    runs = list(map(read_kept_run, folder.glob(f"runs/*/{RESULT}")))
+    forecast = typed(Forecast, read_plain(folder / "curves.json"))
+    return results_of(folder, read_plan(folder), runs, forecast)
+
+
+def read_kept_run(path: Path) -> FinishedRun:
     content = read_plain(path)
-    return Done(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
+    return FinishedRun(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
 
 
 def typed(kind: Any, value: Any) -> Any:
-    """What JSON has made of a dataclass, as that dataclass again."""
+    """A dataclass from its JSON form."""
     if is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{field.name: typed(hints[field.name], value[field.name]) for field in fields(kind)})  # type: ignore[operator]
@@ -113,9 +102,8 @@ def typed(kind: Any, value: Any) -> Any:
 def main(studies: Sequence[str]) -> None:
     for study in studies:
         keep(Path(study))
-    for folder in kept():
-        for name, content in pages_of(folder).items():
-            write_atomically(folder / name, content)
+    for folder in kept_studies():
+        write_report(folder, kept_results(folder))
     write_atomically(README, readme_with_tables(README.read_text()).encode())
 
 

@@ -1,4 +1,4 @@
-"""From a contender's plain data to its module, in the way in which `vitrail fit` makes one from a recipe."""
+"""From a contender's plain data to its module, built as `vitrail fit` builds one from a recipe."""
 
 from functools import cache
 from typing import Any
@@ -16,33 +16,33 @@ from vitrail.training.study.plan import Contender, Plain
 
 @cache
 def parser() -> ArgumentParser:
-    """Reads what stands under `model`, and a list of transforms."""
-    reader = ArgumentParser(exit_on_error=False)
-    reader.add_class_arguments(ImageModule, "model")
-    reader.add_argument("--augment", type=list[nn.Module], default=[])
-    return reader
+    """Parses the `model` section of a recipe, and a list of transforms."""
+    made = ArgumentParser(exit_on_error=False)
+    made.add_class_arguments(ImageModule, "model")
+    made.add_argument("--augment", type=list[nn.Module], default=[])
+    return made
 
 
-def make(
+def build_module(
     contender: Contender, classes: int, rule: InputRule, rate: float | None = None
 ) -> tuple[ImageModule, list[nn.Module]]:
-    """The module and its training images' transforms; `rate` takes the place of the optimizer's own."""
+    """The module and the transforms of its training images; `rate` replaces the optimizer's learning rate."""
     model: Plain = {**contender.model, "classes": classes, "image_size": rule.size, "resize": rule.resize}
     if rate is not None:
         optimizer = model["optimizer"]
         model["optimizer"] = {**optimizer, "init_args": {**optimizer["init_args"], "lr": rate}}
-    read = parser()
-    made: Any = read.instantiate(read.parse_object({"model": model, "augment": list(contender.augment)}))
-    return made.model, made.augment
+    reader = parser()
+    built: Any = reader.instantiate(reader.parse_object({"model": model, "augment": list(contender.augment)}))
+    return built.model, built.augment
 
 
 def architecture(contender: Contender) -> Architecture:
-    """The network alone, without weights to start from."""
+    """The network alone, without pretrained weights."""
     return Architecture.from_plain(contender.model["net"]).untrained()
 
 
 def network_of(contender: Contender, classes: int, size: int) -> nn.Module:
-    """A network whose weights do not matter; made without disturbing anybody's chance."""
+    """A network with random weights; leaves torch's random state unchanged."""
     with torch.random.fork_rng(devices=[]):
         return architecture(contender).build(classes, size).eval()
 

@@ -1,4 +1,4 @@
-"""Images decoded once and kept: runs of one worker share them, since subsets are nested; and few of many."""
+"""Decoded images shared by the runs of a worker, whose subsets are nested; and small samples of a source."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from vitrail.images.canvas import InputRule
 from vitrail.training.data_module import ImageDataModule
 
 
-class Kept:
+class CachedSource:
     """A source that decodes each of its images at most once."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
         self.task = source.task
-        self._held: dict[tuple[Part, InputRule], tuple[Samples, NDArray[np.int64]]] = {}
+        self._cache: dict[tuple[Part, InputRule], tuple[Samples, NDArray[np.int64]]] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -33,51 +33,51 @@ class Kept:
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
         count = len(self.labels(part))
-        wanted = np.arange(count) if chosen is None else chosen
-        held, place = self._held.get((part, rule), (None, np.full(count, -1)))  # place of each image in `held`
-        missing = wanted[place[wanted] < 0]
-        if len(missing) or held is None:
+        indices = np.arange(count) if chosen is None else chosen
+        cached, position = self._cache.get((part, rule), (None, np.full(count, -1)))  # of each image in `cached`
+        missing = indices[position[indices] < 0]
+        if len(missing) or cached is None:
             new = self.source.read(part, rule, missing)
-            place[missing] = np.arange(len(missing)) + (len(held) if held else 0)
-            held = joined(held, new) if held else new
-            self._held[part, rule] = held, place
-        return taken(held, place[wanted])
+            position[missing] = np.arange(len(missing)) + (len(cached) if cached else 0)
+            cached = concatenated(cached, new) if cached else new
+            self._cache[part, rule] = cached, position
+        return take(cached, position[indices])
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
         return self.source.whole(part, index)
 
 
-class Few:
-    """Of every part of a source so many images at most, each class in its share."""
+class SourceSubset:
+    """At most `most` images of every part of a source, with the same shares of classes."""
 
     def __init__(self, source: Source, most: int) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
         self.task = source.task
-        self.places = {part: few_of(source.labels(part), most) for part in PARTS}
+        self.indices = {part: subset_indices(source.labels(part), most) for part in PARTS}
 
     @property
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        return self.source.labels(part)[self.places[part]]
+        return self.source.labels(part)[self.indices[part]]
 
     def contents(self, part: Part) -> Contents:
-        return self.source.contents(part).take(self.places[part])
+        return self.source.contents(part).take(self.indices[part])
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
-        places = self.places[part]
-        return self.source.read(part, rule, places if chosen is None else places[chosen])
+        indices = self.indices[part]
+        return self.source.read(part, rule, indices if chosen is None else indices[chosen])
 
     def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return self.source.whole(part, int(self.places[part][index]))
+        return self.source.whole(part, int(self.indices[part][index]))
 
 
-def few_of(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def subset_indices(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return nested_subset(labels, min(most, len(labels)), seed=0)
 
 
-def joined(one: Samples, other: Samples) -> Samples:
+def concatenated(one: Samples, other: Samples) -> Samples:
     return Samples(
         np.concatenate([one.images, other.images]),
         np.concatenate([one.labels, other.labels]),
@@ -85,13 +85,13 @@ def joined(one: Samples, other: Samples) -> Samples:
     )
 
 
-def taken(images: Samples, places: NDArray[np.int64]) -> Samples:
-    names = tuple(images.names[place] for place in places)
-    return Samples(images.images[places], images.labels[places], names)
+def take(samples: Samples, indices: NDArray[np.int64]) -> Samples:
+    names = tuple(samples.names[index] for index in indices)
+    return Samples(samples.images[indices], samples.labels[indices], names)
 
 
-class CachedImages(ImageDataModule):
-    """The data of one run, from a source that many runs share."""
+class CachedDataModule(ImageDataModule):
+    """The data of one run, from a source shared with other runs."""
 
     def __init__(self, source: Source, **settings: Any) -> None:
         self._shared = source

@@ -1,4 +1,4 @@
-"""Jobs: one training run each, named after what it is; and what came of it."""
+"""Jobs: one training run each, and what a finished run returns."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Job:
-    """Train this contender on so many labelled images; `tries` says that the run only helps to choose a rate."""
+    """Train `contender` on `size` labelled images; with `tries`, only to choose a learning rate."""
 
     contender: str
     size: int
@@ -18,18 +18,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its folder; only runs that try a rate differ in nothing but that."""
+        """The name of the run's folder."""
         end = f"-tune-{self.rate:.3g}" if self.tries else ""
         return f"{self.contender}-{self.size}-s{self.seed}{end}"
 
     def __str__(self) -> str:
-        what = f", rate {self.rate:.3g}" if self.tries else ""
-        return f"{self.contender}, {self.size:,} images, seed {self.seed}{what}"
+        rate = f", rate {self.rate:.3g}" if self.tries else ""
+        return f"{self.contender}, {self.size:,} images, seed {self.seed}{rate}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What plan and seed determine: on a CPU these are the same wherever and whenever a run runs."""
+    """Figures determined by plan and seed: on a CPU they are the same on every machine."""
 
     train_images: int
     val_images: int
@@ -47,7 +47,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Timing:
-    """What the machine determines. `startup` is what its worker needed before its first run, else 0."""
+    """Figures determined by the machine. `startup`: seconds the worker needed before its first run, else 0."""
 
     seconds: float
     training_seconds: float
@@ -58,8 +58,8 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A finished run: its result, or why there is none."""
+class FinishedRun:
+    """A run that ended: its result, or the fault that prevented one."""
 
     job: Job
     result: Result | None = None
@@ -68,9 +68,9 @@ class Done:
     fault: str | None = None
 
 
-def tries(contenders: Iterable[tuple[str, float]], sizes: Iterable[int], factors: Iterable[float],
-          seeds: Iterable[int]) -> list[Job]:  # fmt: skip
-    """Every contender with every learning rate at every size where rates are chosen."""
+def rate_trials(contenders: Iterable[tuple[str, float]], sizes: Iterable[int], factors: Iterable[float],
+                seeds: Iterable[int]) -> list[Job]:  # fmt: skip
+    """Every contender with every learning rate at every tuned size, the longest runs first."""
     return [
         Job(name, size, seed, rate * factor, tries=True)
         for size in sorted(sizes, reverse=True)

@@ -1,4 +1,4 @@
-"""How long an exported model takes for one image: what whoever serves it waits for."""
+"""The latency of an exported model for one image."""
 
 from statistics import median
 from time import perf_counter
@@ -14,11 +14,11 @@ from vitrail.training.study.building import network_of
 from vitrail.training.study.plan import Contender
 
 SECONDS = 0.5
-LEAST_CALLS = 30
+MIN_CALLS = 30
 
 
 def milliseconds(contender: Contender, classes: int, rule: InputRule, threads: int) -> float:
-    """The median call of onnxruntime's CPU provider with one canvas; weights do not matter to it."""
+    """The median call of onnxruntime's CPU provider with one canvas, with random weights."""
     graph = Graph(network_of(contender, classes, rule.size), rule, 1.0).eval()
     with torch.random.fork_rng(devices=[]):
         model = to_onnx(graph)
@@ -26,7 +26,7 @@ def milliseconds(contender: Contender, classes: int, rule: InputRule, threads: i
     canvas = np.zeros((1, rule.size, rule.size, 3), np.uint8)
     times: list[float] = []
     end = perf_counter() + SECONDS
-    while len(times) < LEAST_CALLS or perf_counter() < end:
+    while len(times) < MIN_CALLS or perf_counter() < end:
         begin = perf_counter()
         session.run(["probabilities"], {"image": canvas})
         times.append(perf_counter() - begin)

@@ -1,4 +1,4 @@
-"""Learning curves: what each recipe reaches with so many images, as numbers, as a table and as a plot."""
+"""Learning curves of shipped recipes: test accuracy against labelled images, as numbers, a table and a plot."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ COLOURS = ("#1d4e89", "#c1440e", "#3b7a57", "#7b4b94")
 
 @dataclass(frozen=True)
 class Point:
-    """One trained network: its recipe, how many labelled images it was given, how many test images it got right."""
+    """One trained network: its recipe, its number of labelled images, its test accuracy."""
 
     recipe: str
     images: int
@@ -22,24 +22,24 @@ class Point:
     checkpoint: Path
 
 
-def learn(recipe: str, images: int, folder: Path) -> Point:
+def train_and_test(recipe: str, images: int, folder: Path) -> Point:
     """Train a shipped recipe on a nested subset, and test its best checkpoint."""
     directory = folder / f"{recipe}-{images}"
     done = run("fit", ["--config", recipe, f"--data.images={images}", f"--run={directory}"])
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
     found = done.save_predictions()
     if not isinstance(found, ClassificationReport):
-        raise UsageError(f"learning curves are of accuracy, and '{recipe}' has {done.datamodule.task}: choose another")
+        raise UsageError(f"learning curves need a classification recipe; '{recipe}' is for {done.datamodule.task}")
     return Point(recipe, images, found.top1, done.best)
 
 
 def table(points: Iterable[Point]) -> str:
     """One row a size, one column a recipe, 95 % intervals in brackets."""
-    found = {(point.recipe, point.images): point.accuracy for point in points}
-    recipes = list(dict.fromkeys(recipe for recipe, _ in found))
-    sizes = sorted({images for _, images in found})
+    accuracy = {(point.recipe, point.images): point.accuracy for point in points}
+    recipes = list(dict.fromkeys(recipe for recipe, _ in accuracy))
+    sizes = sorted({images for _, images in accuracy})
     head = "images  " + "  ".join(f"{recipe:<24}" for recipe in recipes)
-    rows = [f"{size:8d}  " + "  ".join(f"{found[recipe, size]!s:<24}" for recipe in recipes) for size in sizes]
+    rows = [f"{size:8d}  " + "  ".join(f"{accuracy[recipe, size]!s:<24}" for recipe in recipes) for size in sizes]
     return "\n".join(line.rstrip() for line in [head, *rows])
 
 

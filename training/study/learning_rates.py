@@ -1,4 +1,4 @@
-"""Learning rates: the best of a few on validation images at some sizes, interpolated in log n between them."""
+"""Learning rates: the best of a few on validation images at some sizes, interpolated between them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -8,7 +8,7 @@ import numpy as np
 
 from vitrail.training.study.jobs import Job, Result
 
-Chosen = dict[str, dict[int, float]]  # contender, size, rate
+ChosenRates = dict[str, dict[int, float]]  # contender, size, rate
 
 
 def tuned_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -16,12 +16,12 @@ def tuned_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]}))
 
 
-def choose(tried: Mapping[Job, Result]) -> Chosen:
+def choose(tried: Mapping[Job, Result]) -> ChosenRates:
     """For every contender and tuned size the rate with the lowest validation error, averaged over seeds.
 
-    Few images validate a small subset, so rates often tie: then the lower loss decides, and last the lower rate.
+    Small validation sets often tie: then the lower loss decides, and last the lower rate.
     """
-    chosen: Chosen = {}
+    chosen: ChosenRates = {}
     ordered = sorted(tried, key=lambda job: (job.contender, job.size, job.rate, job.seed))
     for (contender, size), jobs in groupby(ordered, key=lambda job: (job.contender, job.size)):
         scores = {
@@ -32,14 +32,14 @@ def choose(tried: Mapping[Job, Result]) -> Chosen:
 
 
 def means(results: Iterable[Result]) -> tuple[float, float]:
-    """Validation error and loss, averaged; a run that diverged has lost."""
+    """Mean validation error and loss; infinite if a run diverged."""
     pairs = np.array([(result.val_error, result.val_loss) for result in results])  # [seeds, 2]
     error, loss = np.nan_to_num(pairs.mean(axis=0), nan=np.inf)
     return float(error), float(loss)
 
 
 def rate_at(size: int, chosen: Mapping[int, float]) -> float:
-    """Between tuned sizes the logarithm of the rate is linear in the logarithm of n."""
+    """Linear interpolation between tuned sizes, of the logarithm of the rate over the logarithm of the size."""
     if size in chosen:
         return chosen[size]
     sizes = sorted(chosen)

@@ -1,4 +1,4 @@
-"""Fair opponents: the width with which a contender costs as much as another one."""
+"""Matched cost: the width at which a contender costs as much as another one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Cost = Callable[[Contender], float]
 
 @dataclass(frozen=True)
 class Matched:
-    """What was wanted, and what the nearest width reaches."""
+    """The target cost, and the cost reached with the nearest width."""
 
     by: Measure
     to: str
@@ -28,34 +28,34 @@ class Matched:
         return f"width {self.width}: {self.reached:,.4g} {self.by} beside {self.wanted:,.4g} of {self.to} ({off:+.1%})"
 
 
-def settle_widths(plan: Plan, classes: int, rule: InputRule) -> tuple[tuple[Contender, ...], dict[str, Matched]]:
-    """Every contender with its final width, and how near those that match came."""
-    settled: list[Contender] = []
+def resolve_widths(plan: Plan, classes: int, rule: InputRule) -> tuple[tuple[Contender, ...], dict[str, Matched]]:
+    """Every contender with its final width, and the cost reached by those that match another."""
+    resolved: list[Contender] = []
     matched: dict[str, Matched] = {}
     for contender in plan.contenders:
         if contender.match is None or contender.match_to is None:
-            settled.append(contender)
+            resolved.append(contender)
             continue
         cost = costs(contender.match, classes, rule, plan.threads)
         wanted = cost(plan.contender(contender.match_to))
         width, reached = nearest_width(contender, cost, wanted)
-        settled.append(contender.with_width(width))
+        resolved.append(contender.with_width(width))
         matched[contender.name] = Matched(contender.match, contender.match_to, width, wanted, reached)
-    return tuple(settled), matched
+    return tuple(resolved), matched
 
 
 def costs(measure: Measure, classes: int, rule: InputRule, threads: int) -> Cost:
     if measure == "latency":
         return lambda contender: milliseconds(contender, classes, rule, threads)
-    place = ("parameters", "flops").index(measure)
-    return lambda contender: float(parameters_and_flops(contender, classes, rule.size)[place])
+    index = ("parameters", "flops").index(measure)
+    return lambda contender: float(parameters_and_flops(contender, classes, rule.size)[index])
 
 
 def nearest_width(contender: Contender, cost: Cost, wanted: float) -> tuple[int, float]:
-    """By halving: cost grows with width. A width of a ViT is a multiple of its heads, and of four for each."""
+    """By bisection, as cost grows with width. The width of a ViT is a multiple of four times its heads."""
     net = architecture(contender)
     if not hasattr(net, "width"):
-        raise UsageError(f"'{contender.name}' has no width that could be chosen")
+        raise UsageError(f"'{contender.name}' has no `width` to choose")
     step: int = 4 * getattr(net, "heads", 0) or 1
 
     def of(multiple: int) -> float:
@@ -64,7 +64,7 @@ def nearest_width(contender: Contender, cost: Cost, wanted: float) -> tuple[int,
     low, high = 1, 2
     while of(high) < wanted:
         if high * step >= WIDEST:
-            raise UsageError(f"'{contender.name}' does not cost as much as its match even {high * step} wide")
+            raise UsageError(f"'{contender.name}' does not cost as much as its match even at width {high * step}")
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""What a study compares, as plain data: contenders, sizes, seeds, and how long each run learns."""
+"""The plan of a study as plain data: contenders, sizes, seeds, and the length of a run."""
 
 import re
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ Mode = Literal["equal-steps", "equal-epochs"]
 Measure = Literal["flops", "parameters", "latency"]
 Device = Literal["auto", "cpu", "gpu"]
 
-LEAST_SEEDS = 3
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # names become names of folders
+MIN_SEEDS = 3
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # usable as the name of a folder
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that takes part.
+    """A model in the comparison.
 
-    `model` is what stands under `model` in a recipe of `vitrail fit`, `augment` what stands under `data.augment`. With
-    `match` its width is chosen so that it costs as much as the contender `match_to`.
+    `model` and `augment` are the sections `model` and `data.augment` of a recipe of `vitrail fit`. With `match`, its
+    width is chosen to cost as much as the contender `match_to`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Contender:
 
     @property
     def rate(self) -> float:
-        """The learning rate that its optimizer is given; what is tried are multiples of it."""
+        """The learning rate of its optimizer, of which multiples are tried."""
         return float(self.model["optimizer"]["init_args"]["lr"])
 
     def with_width(self, width: int) -> "Contender":
@@ -43,7 +43,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Geometric:
-    """Sizes that grow by the same factor, from the smallest to the largest; without a largest, to all there is."""
+    """Sizes that grow by a constant factor from the smallest to the largest; the default largest is all images."""
 
     smallest: int
     largest: int | None = None
@@ -52,13 +52,13 @@ class Geometric:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole study; its results follow from this, the images and the versions of the packages alone."""
+    """A whole study; its results depend only on this, the images and the versions of the packages."""
 
     name: str
     data: Plain
     contenders: tuple[Contender, ...]
     sizes: tuple[int, ...] | Geometric
-    expected: str = ""  # in words, to stand beside what comes out
+    expected: str = ""  # free text, shown beside the result
     seeds: tuple[int, ...] = (0, 1, 2)
     mode: Mode = "equal-steps"
     steps: int = 300
@@ -74,7 +74,7 @@ class Plan:
     def __post_init__(self) -> None:
         for one in (self.name, *(contender.name for contender in self.contenders)):
             if not NAME.fullmatch(one):
-                raise UsageError(f"'{one}' cannot name a folder: use letters, digits and . _ + -")
+                raise UsageError(f"'{one}' is not usable as the name of a folder: use letters, digits and . _ + -")
         if len(self.contenders) < 2:
             raise UsageError("a study compares at least two contenders: name them under `contenders`")
         refuse_repeated("contender", (contender.name.lower() for contender in self.contenders))
@@ -91,7 +91,7 @@ class Plan:
         if isinstance(self.sizes, Geometric):
             last = self.sizes.largest
             if self.sizes.smallest < 1 or (last is not None and last <= self.sizes.smallest):
-                raise UsageError(f"sizes grow from a smallest to a larger one, not {self.sizes.smallest} to {last}")
+                raise UsageError(f"sizes grow from a smaller to a larger one, not from {self.sizes.smallest} to {last}")
             if self.sizes.count < 2:
                 raise UsageError(f"a curve has at least 2 sizes, not {self.sizes.count}")
             return
@@ -102,16 +102,16 @@ class Plan:
 
     def _check_seeds(self) -> None:
         refuse_repeated("seed", self.seeds)
-        if len(self.seeds) < LEAST_SEEDS:
-            raise UsageError(f"{len(self.seeds)} seed(s) do not tell chance from skill: give at least {LEAST_SEEDS}")
+        if len(self.seeds) < MIN_SEEDS:
+            raise UsageError(f"{len(self.seeds)} seed(s) are too few to estimate a spread: give at least {MIN_SEEDS}")
         shared = sorted(set(self.seeds) & set(self.rate_seeds))
         if shared:
             raise UsageError(
-                f"seed {shared[0]} is reported and chooses learning rates: a choice would flatter its own result, "
-                "so give `rate_seeds` others"
+                f"seed {shared[0]} is reported and chooses learning rates, which would bias its result: "
+                "give `rate_seeds` others"
             )
         if len(self.rate_factors) > 1 and not self.rate_seeds:
-            raise UsageError("learning rates are tried with seeds of their own: give `rate_seeds`, or one rate factor")
+            raise UsageError("trying learning rates needs seeds: give `rate_seeds`, or a single rate factor")
 
     def _check_length(self) -> None:
         for name in ("steps", "validate_every", "epochs", "patience", "threads"):
@@ -119,26 +119,26 @@ class Plan:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.mode == "equal-steps" and self.steps % self.validate_every:
             raise UsageError(
-                f"{self.steps} steps do not end with a validation where every {self.validate_every} steps are "
-                "validated: let `validate_every` divide `steps`"
+                f"{self.steps} steps do not end with a validation every {self.validate_every} steps: "
+                "let `validate_every` divide `steps`"
             )
         if not self.rate_factors or min(self.rate_factors) <= 0:
-            raise UsageError("learning rates are multiplied by factors above 0: give `rate_factors` at least one")
+            raise UsageError("`rate_factors` need at least one factor, all of them above 0")
         refuse_repeated("rate factor", self.rate_factors)
 
 
-def check_match(contender: Contender, everybody: Iterable[Contender]) -> None:
-    """A contender may match another one that has its own width."""
+def check_match(contender: Contender, contenders: Iterable[Contender]) -> None:
+    """A contender may match one with a fixed width."""
     if contender.match is None:
         return
-    known = {other.name: other for other in everybody}
+    known = {other.name: other for other in contenders}
     other = known.get(contender.match_to or "")
     if other is None or other.name == contender.name:
-        raise UsageError(f"whom shall '{contender.name}' match? name another contender as its `match_to`")
+        raise UsageError(f"'{contender.name}' has nothing to match: name another contender as its `match_to`")
     if other.match is not None:
         raise UsageError(f"'{contender.name}' cannot match '{other.name}', which itself matches another contender")
     if contender.model["net"]["init_args"].get("name") is not None:
-        raise UsageError(f"'{contender.name}' is a network of timm, whose width is fixed: it can match nobody")
+        raise UsageError(f"'{contender.name}' is a network of timm, whose width is fixed: remove its `match`")
 
 
 def refuse_repeated(what: str, values: Iterable[Any]) -> None:
@@ -150,7 +150,7 @@ def refuse_repeated(what: str, values: Iterable[Any]) -> None:
 
 
 def crossed(contenders: Iterable[Contender], augmentations: dict[str, list[Plain]]) -> tuple[Contender, ...]:
-    """Every contender with every augmentation, called after both; those that match follow their own augmentation."""
+    """Every contender with every augmentation, named after both; matches stay within an augmentation."""
     if not augmentations:
         return tuple(contenders)
     return tuple(

@@ -1,4 +1,4 @@
-"""How far a study is and how long it still takes: a live bar on a terminal, plain lines anywhere else."""
+"""Progress of a study and the time left: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -7,37 +7,35 @@ from typing import Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vitrail.training.study.jobs import Done
+from vitrail.training.study.jobs import FinishedRun
 
 
-class Show(Protocol):
-    """Somewhere to tell how a study goes."""
+class ProgressDisplay(Protocol):
+    def message(self, line: str) -> None: ...
 
-    def say(self, line: str) -> None: ...
-
-    def done(self, done: Done, count: int, total: int, left: float | None) -> None:
-        """One more run ended, `count` of `total`; `left` seconds are to come."""
+    def run_finished(self, done: FinishedRun, count: int, total: int, left: float | None) -> None:
+        """`count` of `total` runs have ended; `left` is in seconds."""
         ...
 
     def close(self) -> None: ...
 
 
-class Lines:
-    """A line for every run."""
+class LineDisplay:
+    """One line a run."""
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         print(line, flush=True)
 
-    def done(self, done: Done, count: int, total: int, left: float | None) -> None:
-        remaining = "" if left is None else f"; {span(left)} left"
-        self.say(f"{count}/{total}  {done.job}: {outcome(done)}{remaining}")
+    def run_finished(self, done: FinishedRun, count: int, total: int, left: float | None) -> None:
+        remaining = "" if left is None else f"; {duration(left)} left"
+        self.message(f"{count}/{total}  {done.job}: {summary(done)}{remaining}")
 
     def close(self) -> None:
         pass
 
 
-class Bar:
-    """A bar over all runs; what went wrong stays above it."""
+class BarDisplay:
+    """A bar over all runs; failures are printed above it."""
 
     def __init__(self) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -45,24 +43,24 @@ class Bar:
         self.task = self.bar.add_task("", total=None)
         self.bar.start()
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self.bar.console.print(line, highlight=False, markup=False)
 
-    def done(self, done: Done, count: int, total: int, left: float | None) -> None:
+    def run_finished(self, done: FinishedRun, count: int, total: int, left: float | None) -> None:
         if done.fault:
-            self.say(f"{done.job}: {outcome(done)}")
-        remaining = "" if left is None else f"{span(left)} left, "
-        self.bar.update(self.task, completed=count, total=total, description=f"{remaining}{done.job}: {outcome(done)}")
+            self.message(f"{done.job}: {summary(done)}")
+        remaining = "" if left is None else f"{duration(left)} left, "
+        self.bar.update(self.task, completed=count, total=total, description=f"{remaining}{done.job}: {summary(done)}")
 
     def close(self) -> None:
         self.bar.stop()
 
 
-def show() -> Show:
-    return Bar() if sys.stdout.isatty() else Lines()
+def progress_display() -> ProgressDisplay:
+    return BarDisplay() if sys.stdout.isatty() else LineDisplay()
 
 
-def outcome(done: Done) -> str:
+def summary(done: FinishedRun) -> str:
     if done.result is None or done.timing is None:
         return f"failed: {done.fault}"
     if done.job.tries:
@@ -70,15 +68,19 @@ def outcome(done: Done) -> str:
     return f"test error {done.result.test_error:.4f}, {done.timing.seconds:.1f} s"
 
 
-def span(seconds: float) -> str:
-    """A time as people say it."""
+def duration(seconds: float) -> str:
+    """In s, min or h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def seconds_left(ahead: Mapping[tuple[str, int], int], done: Iterable[Done], workers: int) -> float | None:
-    """Runs ahead by contender and size, at the pace of those alike, else of the same contender, else of all."""
+def seconds_left(remaining: Mapping[tuple[str, int], int], done: Iterable[FinishedRun], workers: int) -> float | None:
+    """An estimate for the remaining runs by contender and size.
+
+    Each is expected to take the mean of finished runs of the same contender and size, else of the same contender, else
+    of all.
+    """
     known = [(one.job, one.timing.seconds) for one in done if one.timing]
     if not known:
         return None
@@ -88,5 +90,5 @@ def seconds_left(ahead: Mapping[tuple[str, int], int], done: Iterable[Done], wor
         alike = [(job, seconds) for job, seconds in same if job.size == size]
         return fmean(seconds for _, seconds in alike or same or known)
 
-    total = sum(count * expected(*place) for place, count in ahead.items())
-    return total / max(1, min(workers, sum(ahead.values())))
+    total = sum(count * expected(*key) for key, count in remaining.items())
+    return total / max(1, min(workers, sum(remaining.values())))

@@ -1,4 +1,4 @@
-"""A settled plan: what was asked, made exact for these images; `plan.json` in the study's folder."""
+"""A resolved plan: sizes and widths computed for the images at hand; `plan.json` in the study's folder."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,16 +9,17 @@ from typing import Any
 from vitrail.data import Source
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
+from vitrail.tasks import TASKS
 from vitrail.training.study.building import network_of
 from vitrail.training.study.learning_rates import tuned_sizes
-from vitrail.training.study.matched_cost import Matched, settle_widths
+from vitrail.training.study.matched_cost import Matched, resolve_widths
 from vitrail.training.study.plan import Contender, Geometric, Plain, Plan
-from vitrail.training.study.sizes import settle_sizes
+from vitrail.training.study.sizes import resolve_sizes
 
 
 @dataclass(frozen=True)
 class ResolvedPlan:
-    """A plan with its sizes as numbers, its contenders with their widths, and the images that it is for."""
+    """A plan with its sizes as numbers, its contenders with their widths, and the fingerprint of its images."""
 
     plan: Plan
     source: str
@@ -40,6 +41,10 @@ class ResolvedPlan:
     def tuned_sizes(self) -> tuple[int, ...]:
         return tuned_sizes(self.sizes)
 
+    @property
+    def hash(self) -> str:
+        return str(self.to_plain()["hash"])
+
     def contender(self, name: str) -> Contender:
         return next(contender for contender in self.contenders if contender.name == name)
 
@@ -55,18 +60,18 @@ class ResolvedPlan:
             fingerprint=plain["fingerprint"],
             classes=tuple(plain["classes"]),
             sizes=tuple(plain["sizes"]),
-            contenders=tuple(contender_from(told) for told in plain["contenders"]),
-            matched={name: Matched(**told) for name, told in plain["matched"].items()},
+            contenders=tuple(contender_from(one) for one in plain["contenders"]),
+            matched={name: Matched(**one) for name, one in plain["matched"].items()},
         )
 
 
-def settle(plan: Plan, source: Source) -> ResolvedPlan:
-    if source.task != "classification":
-        raise UsageError(f"{source.name} asks for {source.task}: a study compares models that give one label an image")
-    sizes = settle_sizes(plan.sizes, source)
+def resolve(plan: Plan, source: Source) -> ResolvedPlan:
+    if not TASKS[source.task].single_label:
+        raise UsageError(f"{source.name} is for {source.task}: a study compares classification models only")
+    sizes = resolve_sizes(plan.sizes, source)
     rule = InputRule(plan.data["size"], plan.data["resize"])
-    contenders, matched = settle_widths(plan, len(source.classes), rule)
-    for contender in contenders:  # what cannot be built is told before anything has run
+    contenders, matched = resolve_widths(plan, len(source.classes), rule)
+    for contender in contenders:  # fails here, before any run, if a network cannot be built
         network_of(contender, len(source.classes), rule.size)
     return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched)
 
@@ -76,7 +81,7 @@ def plan_from(plain: Plain) -> Plan:
     return Plan(
         **{
             **plain,
-            "contenders": tuple(contender_from(told) for told in plain["contenders"]),
+            "contenders": tuple(contender_from(one) for one in plain["contenders"]),
             "sizes": Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
             **{key: tuple(plain[key]) for key in ("seeds", "rate_factors", "rate_seeds")},
         }
@@ -91,18 +96,18 @@ def hash_of(plain: Any) -> str:
     return sha256(dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def differences(there: Any, here: Any, place: str = "") -> Iterator[str]:
-    """Where two plans in plain data differ, each as `place: this there, that here`."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            yield from differences(there.get(key), here.get(key), f"{place}.{key}" if place else key)
-    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        for number, (one, other) in enumerate(zip(there, here, strict=True)):
-            yield from differences(one, other, f"{place}.{told(one, number)}")
-    elif there != here:
-        yield f"{place} is {dumps(there)} there and {dumps(here)} here"
+def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
+    """Differences between two plans in plain data, each as `path is X in the folder and Y here`."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        for key in [*stored, *(key for key in given if key not in stored)]:
+            yield from differences(stored.get(key), given.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(stored, list) and isinstance(given, list) and len(stored) == len(given):
+        for number, (one, other) in enumerate(zip(stored, given, strict=True)):
+            yield from differences(one, other, f"{path}.{entry_name(one, number)}")
+    elif stored != given:
+        yield f"{path} is {dumps(stored)} in the folder and {dumps(given)} here"
 
 
-def told(entry: Any, number: int) -> str:
-    """A contender's own name says more than its place in a list."""
+def entry_name(entry: Any, number: int) -> str:
+    """The name of a contender, else the index."""
     return str(entry["name"]) if isinstance(entry, dict) and "name" in entry else str(number)

@@ -1,4 +1,4 @@
-"""Which sizes: as given or growing geometrically, checked against the images that there are."""
+"""The sizes of a study: given or geometric, checked against the available images."""
 
 import numpy as np
 
@@ -8,33 +8,33 @@ from vitrail.errors import DataError
 from vitrail.training.study.plan import Geometric
 
 
-def settle_sizes(asked: tuple[int, ...] | Geometric, source: Source) -> tuple[int, ...]:
-    """Labelled images of every step of the curve, ascending; what the images cannot give is refused."""
+def resolve_sizes(given: tuple[int, ...] | Geometric, source: Source) -> tuple[int, ...]:
+    """Numbers of labelled images, ascending; an error if there are too few images for one."""
     refuse_missing_classes(source)
     train, val, classes = len(source.labels("train")), len(source.labels("val")), len(source.classes)
     most = most_images(train, val, classes)
-    sizes = grown(asked, most) if isinstance(asked, Geometric) else asked
+    sizes = geometric_sizes(given, most) if isinstance(given, Geometric) else given
     if sizes[-1] > most:
         raise DataError(
-            f"{source.name} has {most:,} labelled images to learn from, validation included: "
-            f"a size of {sizes[-1]:,} is above that"
+            f"{source.name} has {most:,} labelled images for training and validation: "
+            f"a size of {sizes[-1]:,} is too large"
         )
     for size in sizes:
         sizes_for(size, classes, val)
     return sizes
 
 
-def grown(asked: Geometric, most: int) -> tuple[int, ...]:
-    """Geometric sizes, rounded; fewer than asked for where rounding makes two of them one."""
-    largest = most if asked.largest is None else asked.largest
-    if largest <= asked.smallest:
-        raise DataError(f"sizes cannot grow from {asked.smallest:,} to the {largest:,} labelled images that there are")
-    steps = np.geomspace(asked.smallest, largest, asked.count)
+def geometric_sizes(given: Geometric, most: int) -> tuple[int, ...]:
+    """Geometric sizes, rounded; fewer than `count` where two of them round to the same number."""
+    largest = most if given.largest is None else given.largest
+    if largest <= given.smallest:
+        raise DataError(f"sizes cannot grow from {given.smallest:,} to {largest:,}, the number of labelled images")
+    steps = np.geomspace(given.smallest, largest, given.count)
     return tuple(sorted({round(float(step)) for step in steps}))
 
 
 def most_images(train: int, val: int, classes: int) -> int:
-    """The largest size whose share for training and whose share for validation are both there."""
+    """The largest size with enough images for both its training share and its validation share."""
     size = train + val
     while size > 2 * classes and sizes_for(size, classes, val)[0] > train:
         size -= 1
@@ -42,8 +42,8 @@ def most_images(train: int, val: int, classes: int) -> int:
 
 
 def refuse_missing_classes(source: Source) -> None:
-    """Every subset needs an image of every class to learn from and one to validate with."""
-    purposes: dict[Part, str] = {"train": "to learn from", "val": "to validate with", "test": "to test with"}
+    """Every part needs an image of every class."""
+    purposes: dict[Part, str] = {"train": "for training", "val": "for validation", "test": "for the test"}
     for part, purpose in purposes.items():
         counts = np.bincount(source.labels(part), minlength=len(source.classes))
         missing = [name for name, count in zip(source.classes, counts, strict=True) if not count]

@@ -1,9 +1,10 @@
-"""The folder of a study: its plan, one folder a run with `result.json` written last, and what is damaged there."""
+"""The folder of a study: its plan, and one folder a run with `result.json` written last; both verified when read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,50 +14,70 @@ from numpy.typing import NDArray
 from vitrail.atomic import write_atomically
 from vitrail.errors import DataError, UsageError
 from vitrail.training.runs import write_json
-from vitrail.training.study.jobs import Done, Job, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.plan import Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan, differences, hash_of
+from vitrail.training.study.statistics.outcomes import Outcomes
 
-NAMED = 5  # differences told of, at most
+MAX_DIFFERENCES = 5  # listed in an error
+PLAN = "plan.json"
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
-FAILED = "failed.json"  # why runs have no result: their names and what was wrong
+FAILED = "failed.json"  # runs without a result, by name, and their errors
 
 
-def planned_before(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | None:
-    """The settled plan that lies in the folder, if it is of this plan and of these images; of another, refused."""
-    path = folder / "plan.json"
+def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | None:
+    """The resolved plan stored in the folder, None in a new one; refused if it is of another plan or other images."""
+    path = folder / PLAN
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds something else than a study: choose another --folder")
+            raise UsageError(f"{folder} contains something other than a study: choose another --folder")
         return None
-    try:
-        there = json.loads(path.read_text())
-        settled = ResolvedPlan.from_plain(there)
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise DataError(f"{path} is damaged: remove it, or choose another --folder") from fault
-    here = json.loads(json.dumps({"plan": asdict(plan), "fingerprint": fingerprint}))
-    found = list(differences({key: there[key] for key in here}, here))
+    stored, resolved = parse_plan(path)
+    given = json.loads(json.dumps({"plan": asdict(plan), "fingerprint": fingerprint}))
+    found = list(differences({key: stored[key] for key in given}, given))
     if found:
-        more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        more = f"; and {len(found) - MAX_DIFFERENCES} more" if len(found) > MAX_DIFFERENCES else ""
         raise UsageError(
-            f"{folder} holds a study of another plan: {'; '.join(found[:NAMED])}{more}. Choose another --folder"
+            f"{folder} holds a study of another plan: {'; '.join(found[:MAX_DIFFERENCES])}{more}. "
+            "Choose another --folder"
         )
-    if there["hash"] != hash_of({key: value for key, value in there.items() if key != "hash"}):
-        raise DataError(f"{path} was changed by hand: remove it, or choose another --folder")
-    return settled
+    require_unchanged(path, stored)
+    return resolved
 
 
-def keep_plan(folder: Path, settled: ResolvedPlan) -> None:
-    write_json(folder / "plan.json", settled.to_plain())
+def read_plan(folder: Path) -> ResolvedPlan:
+    path = folder / PLAN
+    if not path.is_file():
+        raise UsageError(f"{folder} is not a study: it has no {PLAN}")
+    stored, resolved = parse_plan(path)
+    require_unchanged(path, stored)
+    return resolved
+
+
+def parse_plan(path: Path) -> tuple[Plain, ResolvedPlan]:
+    try:
+        stored: Plain = json.loads(path.read_text())
+        return stored, ResolvedPlan.from_plain(stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise DataError(f"{path} is damaged: restore it, or use another folder") from fault
+
+
+def require_unchanged(path: Path, stored: Plain) -> None:
+    if stored.get("hash") != hash_of({key: value for key, value in stored.items() if key != "hash"}):
+        raise DataError(f"{path} was changed by hand: restore it, or use another folder")
+
+
+def save_plan(folder: Path, resolved: ResolvedPlan) -> None:
+    write_json(folder / PLAN, resolved.to_plain())
 
 
 def run_folder(folder: Path, job: Job) -> Path:
     return folder / "runs" / job.name
 
 
-def keep(folder: Path, done: Done) -> None:
-    """Everything of a finished run; `result.json` last, so that it is there only with all the rest."""
+def save_run(folder: Path, done: FinishedRun) -> None:
+    """All files of a finished run; `result.json` last, so that it exists only with the others."""
     assert done.result is not None
     assert done.timing is not None
     place = run_folder(folder, done.job)
@@ -71,31 +92,64 @@ def keep(folder: Path, done: Done) -> None:
     write_json(place / RESULT, content)
 
 
-def finished(folder: Path, job: Job, say: Callable[[str], None]) -> Done | None:
-    """A run as an earlier call left it; a damaged one is named, and is as good as none."""
+def saved_run(folder: Path, job: Job, log: Callable[[str], None]) -> FinishedRun | None:
+    """The run of an earlier call; a damaged one is logged and counts as missing."""
     place = run_folder(folder, job)
     if not (place / RESULT).is_file():
         return None
     try:
-        content: Plain = json.loads((place / RESULT).read_text())
-        done = Done(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
-        kept = {name: sha256((place / name).read_bytes()).hexdigest() for name in content["sha256"]}
-    except (ValueError, KeyError, TypeError, OSError) as fault:
-        say(f"{place / RESULT} is damaged ({type(fault).__name__}): this run is done again")
+        done = read_run(place)
+    except DataError as fault:
+        log(f"{fault}: repeating this run")
         return None
-    changed = sorted(name for name, digest in content["sha256"].items() if kept[name] != digest)
-    if done.job != job or changed:
-        say(f"{place / (changed[0] if changed else RESULT)} is not what the run wrote: this run is done again")
+    if done.job != job:
+        log(f"{place.name}/{RESULT} is of another run: repeating this run")
         return None
     return done
 
 
-def wrong_answers(folder: Path, job: Job) -> NDArray[np.bool_]:
-    """For each test image whether this run answered it wrongly."""
-    path = run_folder(folder, job) / PREDICTIONS
+def read_run(place: Path, verify: Collection[str] | None = None) -> FinishedRun:
+    """The run in this folder with its predictions; `verify` names the files to compare with their hashes, else all."""
     try:
-        with np.load(path) as kept:
-            wrong: NDArray[np.bool_] = kept["probabilities"].argmax(axis=1) != kept["labels"]
+        content: Plain = json.loads((place / RESULT).read_text())
+        run = Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"])
+        expected = {name: digest for name, digest in content["sha256"].items() if verify is None or name in verify}
+        predictions = (place / PREDICTIONS).read_bytes()
+        actual = {
+            name: sha256(predictions if name == PREDICTIONS else (place / name).read_bytes()).hexdigest()
+            for name in expected
+        }
+        changed = sorted(name for name in {*expected, PREDICTIONS} if actual[name] != expected[name])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as fault:
+        raise DataError(f"{place.name}/{RESULT} or a file of its run is damaged ({type(fault).__name__})") from fault
+    if changed or run[0].name != place.name:
+        raise DataError(f"{place.name}/{changed[0] if changed else RESULT} is not what the run wrote")
+    return FinishedRun(*run, {PREDICTIONS: predictions})
+
+
+def outcomes_of(resolved: ResolvedPlan, reported: Iterable[FinishedRun]) -> Outcomes:
+    """Which test images every reported run got wrong; seeds without runs are left out, other missing runs marked."""
+    runs = {(one.job.contender, one.job.size, one.job.seed): wrong_predictions(one) for one in reported}
+    seeds = tuple(seed for seed in resolved.plan.seeds if any(key[2] == seed for key in runs))
+    names = tuple(contender.name for contender in resolved.contenders)
+    images = len(next(iter(runs.values()), ()))
+    shape = (len(names), len(resolved.sizes), len(seeds))
+    wrong, done = np.zeros((*shape, images), np.bool_), np.zeros(shape, np.bool_)
+    for index in np.ndindex(shape):
+        contender, size, seed = index
+        key = (names[contender], resolved.sizes[size], seeds[seed])
+        if key in runs:
+            wrong[index], done[index] = runs[key], True
+    return Outcomes(names, resolved.sizes, seeds, wrong, done)
+
+
+def wrong_predictions(run: FinishedRun) -> NDArray[np.bool_]:
+    """For each test image whether the run predicts another class than its label."""
+    try:
+        with np.load(BytesIO(run.files[PREDICTIONS])) as arrays:
+            wrong: NDArray[np.bool_] = arrays["probabilities"].argmax(axis=1) != arrays["labels"]
     except (OSError, KeyError, ValueError, BadZipFile) as fault:
-        raise DataError(f"{path} is damaged: remove its folder and run the study again") from fault
+        raise DataError(
+            f"{run.job.name}/{PREDICTIONS} is damaged: remove the folder of this run and run the study again"
+        ) from fault
     return wrong

@@ -1,4 +1,4 @@
-"""A whole study: settle the plan, run what is missing, write tables and report, say what failed."""
+"""A whole study: resolve the plan, run what is missing, write tables and report, list failed runs."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,100 +10,102 @@ from vitrail.training.runs import environment, write_json
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
-from vitrail.training.study.executors.this_process import here
+from vitrail.training.study.executors.this_process import this_process
 from vitrail.training.study.gpus import visible_gpus
 from vitrail.training.study.latency import milliseconds
-from vitrail.training.study.parsing import Asked
+from vitrail.training.study.parsing import StudyOptions
 from vitrail.training.study.plan import Plan
-from vitrail.training.study.progress import Show, show
-from vitrail.training.study.report.report import report
-from vitrail.training.study.resolved_plan import ResolvedPlan, settle
-from vitrail.training.study.scheduler import Scheduler, Sure
-from vitrail.training.study.statistics.stop_seeds import look
-from vitrail.training.study.store import FAILED, keep_plan, planned_before
+from vitrail.training.study.progress import ProgressDisplay, progress_display
+from vitrail.training.study.report.report import write_report
+from vitrail.training.study.report.results import collect_results
+from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
+from vitrail.training.study.scheduler import Scheduler, StopRule
+from vitrail.training.study.statistics.stopping import decide_by_seeds
+from vitrail.training.study.store import FAILED, existing_plan, save_plan
 from vitrail.training.study.tables import write_results, write_timings
 
-NAMED = 5  # failed runs, at most
+MAX_NAMED = 5  # failed runs in an error
 
 
-def study(asked: Asked) -> Scheduler:
-    """Run it to its end. What failed is told when all the rest is there."""
-    settled = settled_in(asked.folder, asked.plan)
-    shown = show()
-    course = Scheduler(settled, asked.folder, shown)
-    introduce(settled, asked.folder, shown)
+def study(options: StudyOptions) -> Scheduler:
+    """Run the study; failed runs raise an error after all others have finished."""
+    folder = options.folder
+    resolved = resolved_in(folder, options.plan)
+    display = progress_display()
+    scheduler = Scheduler(resolved, folder, display)
+    introduce(resolved, folder, display)
     try:
-        with executor(asked, settled) as workers:
-            course.go(workers, sure_of(asked))
+        with executor(options, resolved) as workers:
+            scheduler.run(workers, stop_rule_of(options))
     finally:
-        write_results(asked.folder / "results.csv", course.reported())
-        shown.close()
-    write_timings(asked.folder / "timings.csv", course.runs.values(), latencies(settled, course))
-    write_json(asked.folder / FAILED, {done.job.name: done.fault for done in course.failed})
-    if course.reported():
-        report(asked.folder)
-    refuse_failures(course)
-    return course
+        write_results(folder / "results.csv", scheduler.reported())
+        display.close()
+    write_timings(folder / "timings.csv", scheduler.runs.values(), latencies(resolved, scheduler))
+    write_json(folder / FAILED, {done.job.name: done.fault for done in scheduler.failed})
+    if scheduler.reported():
+        write_report(folder, collect_results(folder, resolved, scheduler.runs.values()))
+    refuse_failures(scheduler)
+    return scheduler
 
 
-def sure_of(asked: Asked) -> Sure | None:
-    """A look after every seed, where one is asked for; a study may stop at it."""
-    if asked.until_sure is None:
+def stop_rule_of(options: StudyOptions) -> StopRule | None:
+    if options.stop_confidence is None:
         return None
-    planned, wanted = len(asked.plan.seeds), asked.until_sure
-    return lambda outcomes: look(outcomes, planned, wanted).stop
+    planned, confidence = len(options.plan.seeds), options.stop_confidence
+    return lambda outcomes: decide_by_seeds(outcomes, planned, confidence).stop
 
 
-def settled_in(folder: Path, plan: Plan) -> ResolvedPlan:
-    """As an earlier call has settled it, or settled now: measured widths must not change on the way."""
+def resolved_in(folder: Path, plan: Plan) -> ResolvedPlan:
+    """The plan as an earlier call resolved it, else resolved now: measured widths must not change between calls."""
     source = open_source(plan.data["path"], plan.data["seed"])
-    before = planned_before(folder, plan, source.fingerprint)
-    if before is not None:
-        return before
-    settled = settle(plan, source)
+    existing = existing_plan(folder, plan, source.fingerprint)
+    if existing is not None:
+        return existing
+    resolved = resolve(plan, source)
     write_json(folder / "environment.json", environment())
-    keep_plan(folder, settled)
-    return settled
+    save_plan(folder, resolved)
+    return resolved
 
 
-def introduce(settled: ResolvedPlan, folder: Path, shown: Show) -> None:
-    sizes = ", ".join(f"{size:,}" for size in settled.sizes)
-    names = ", ".join(contender.name for contender in settled.contenders)
-    shown.say(f"{folder}: {names} on {sizes} labelled images of {settled.source}, seeds {settled.plan.seeds}")
-    for name, matched in settled.matched.items():
-        shown.say(f"{name} matched: {matched}")
+def introduce(resolved: ResolvedPlan, folder: Path, display: ProgressDisplay) -> None:
+    sizes = ", ".join(f"{size:,}" for size in resolved.sizes)
+    names = ", ".join(contender.name for contender in resolved.contenders)
+    display.message(f"{folder}: {names} on {sizes} labelled images of {resolved.source}, seeds {resolved.plan.seeds}")
+    for name, matched in resolved.matched.items():
+        display.message(f"{name} matched: {matched}")
 
 
-def workers_of(asked: Asked) -> int:
-    """Runs at a time: as asked, else one a GPU, else as many as the cores carry."""
-    return asked.workers or len(gpus_of(asked.plan)) or max(1, usable_cores() // asked.plan.threads)
+def workers_of(options: StudyOptions) -> int:
+    """Concurrent runs: as given, else one a GPU, else as many as the cores allow."""
+    return options.workers or len(gpus_of(options.plan)) or max(1, usable_cores() // options.plan.threads)
 
 
 def gpus_of(plan: Plan) -> tuple[str, ...]:
     return visible_gpus() if plan.device != "cpu" else ()
 
 
-def executor(asked: Asked, settled: ResolvedPlan) -> AbstractContextManager[Workers]:
-    if asked.executor == "here":
-        return here(settled)
-    if asked.executor == "ray":
-        return on_ray(settled, asked.address, asked.workers, asked.gpu_share)
-    return pool(settled, workers_of(asked), gpus_of(settled.plan))
+def executor(options: StudyOptions, resolved: ResolvedPlan) -> AbstractContextManager[Workers]:
+    if options.executor == "here":
+        return this_process(resolved)
+    if options.executor == "ray":
+        return on_ray(resolved, options.address, options.workers, options.gpu_share)
+    return pool(resolved, workers_of(options), gpus_of(resolved.plan))
 
 
-def latencies(settled: ResolvedPlan, course: Scheduler) -> dict[str, float]:
-    """Of every contender that has a run to show."""
-    classes, threads = len(settled.classes), settled.plan.threads
-    shown = {done.job.contender for done in course.reported()}
-    return {name: milliseconds(settled.contender(name), classes, settled.rule, threads) for name in sorted(shown)}
+def latencies(resolved: ResolvedPlan, scheduler: Scheduler) -> dict[str, float]:
+    """Milliseconds of every contender with a reported run."""
+    classes, threads = len(resolved.classes), resolved.plan.threads
+    names = {done.job.contender for done in scheduler.reported()}
+    return {name: milliseconds(resolved.contender(name), classes, resolved.rule, threads) for name in sorted(names)}
 
 
-def refuse_failures(course: Scheduler) -> None:
-    if not course.failed:
+def refuse_failures(scheduler: Scheduler) -> None:
+    failed = scheduler.failed
+    if not failed:
         return
-    told = "; ".join(f"{done.job}: {done.fault}" for done in course.failed[:NAMED])
-    more = f"; and {len(course.failed) - NAMED} more" if len(course.failed) > NAMED else ""
+    listed = "; ".join(f"{done.job}: {done.fault}" for done in failed[:MAX_NAMED])
+    more = f"; and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
     raise VitrailError(
-        f"{len(course.failed)} of {course.total} runs failed, the others are kept: {told}{more}. "
-        "The same command tries them again"
+        f"{len(failed)} of {scheduler.total} runs failed, the others are stored: {listed}{more}. "
+        "Run the same command again to repeat them"
     )

@@ -1,4 +1,4 @@
-"""The tables of a study: results.csv, which plan and seed determine, and timings.csv, which the machine does."""
+"""The tables of a study: results.csv, determined by plan and seed, and timings.csv, determined by the machine."""
 
 import csv
 import io
@@ -7,21 +7,21 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from vitrail.atomic import write_atomically
-from vitrail.training.study.jobs import Done, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Result, Timing
 
 KEYS = ("contender", "size", "seed", "rate")
 RESULTS = (*KEYS, *(field.name for field in fields(Result)))
 TIMINGS = ("what", *KEYS, *(field.name for field in fields(Timing)), "latency_milliseconds")
 
 
-def write_results(path: Path, runs: Iterable[Done]) -> None:
-    """One row a run, in an order that does not depend on who was ready first."""
+def write_results(path: Path, runs: Iterable[FinishedRun]) -> None:
+    """One row a run, in an order that does not depend on which run ended first."""
     rows = [[*keys(done), *asdict(done.result).values()] for done in ordered(runs) if done.result]
     write_table(path, RESULTS, rows)
 
 
-def write_timings(path: Path, runs: Iterable[Done], latencies: Mapping[str, float]) -> None:
-    """One row a run, reported or not, and one a contender for its exported model."""
+def write_timings(path: Path, runs: Iterable[FinishedRun], latencies: Mapping[str, float]) -> None:
+    """One row a run, reported or not, and one for the exported model of each contender."""
     rows: list[list[object]] = [
         ["tries a rate" if done.job.tries else "reported", *keys(done), *asdict(done.timing).values(), None]
         for done in ordered(runs)
@@ -32,12 +32,12 @@ def write_timings(path: Path, runs: Iterable[Done], latencies: Mapping[str, floa
     write_table(path, TIMINGS, rows)
 
 
-def ordered(runs: Iterable[Done]) -> list[Done]:
+def ordered(runs: Iterable[FinishedRun]) -> list[FinishedRun]:
     return sorted(runs, key=lambda done: (done.job.tries, done.job.contender, done.job.size, done.job.seed,
                                           done.job.rate))  # fmt: skip
 
 
-def keys(done: Done) -> list[object]:
+def keys(done: FinishedRun) -> list[object]:
     return [done.job.contender, done.job.size, done.job.seed, done.job.rate]
 
 
@@ -45,11 +45,11 @@ def write_table(path: Path, head: Iterable[str], rows: Iterable[Iterable[object]
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow(head)
-    table.writerows([written(value) for value in row] for row in rows)
+    table.writerows([cell(value) for value in row] for row in rows)
     write_atomically(path, file.getvalue().encode())
 
 
-def written(value: object) -> str:
+def cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""One run of a study: the module and the images of `vitrail fit`, with as little around them as a run needs."""
+"""One run of a study: the module and the images of `vitrail fit`, with a minimal trainer."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from vitrail.models.network import count_flops, count_parameters
 from vitrail.training.batches import Canvases
 from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed
-from vitrail.training.study.building import make
-from vitrail.training.study.image_cache import CachedImages
+from vitrail.training.study.building import build_module
+from vitrail.training.study.image_cache import CachedDataModule
 from vitrail.training.study.jobs import Files, Job, Result
 from vitrail.training.study.resolved_plan import ResolvedPlan
 
@@ -29,20 +29,18 @@ BINS = 15  # of probabilities, for the calibration error
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A finished run, before anybody has asked how long it took."""
-
+class TrainedRun:
     result: Result
     files: Files
     training_seconds: float
-    answering_seconds: float
+    prediction_seconds: float
     images_seen: int
     step_seconds: tuple[float, ...]
-    check_seconds: tuple[float, ...]
+    validation_seconds: tuple[float, ...]
 
 
-class Best(Callback):
-    """Keeps the weights of the first best validation, as `vitrail fit` keeps `best.ckpt`; and a short log."""
+class BestWeights(Callback):
+    """Keeps the weights of the first best validation, as `vitrail fit` stores them in `best.ckpt`, and a short log."""
 
     def __init__(self) -> None:
         self.accuracy, self.loss, self.step = -1.0, float("nan"), 0
@@ -57,12 +55,12 @@ class Best(Callback):
             self.weights = deepcopy(pl_module.state_dict())
 
 
-class Clock(Callback):
-    """How long each step and each validation took."""
+class Timer(Callback):
+    """Seconds of each step and each validation."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
-        self.checks: list[float] = []
+        self.validations: list[float] = []
         self.images = 0
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
@@ -75,42 +73,42 @@ class Clock(Callback):
         self.images += len(batch[1])
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.check = perf_counter()
+        self.validation_begin = perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.checks.append(perf_counter() - self.check)
+        self.validations.append(perf_counter() - self.validation_begin)
 
 
-def train(settled: ResolvedPlan, job: Job, source: Source, steps: int | None = None) -> Trained:
-    """Learn, take the best weights, answer all images; with `steps`, a shorter run that only shows its pace."""
-    plan, contender = settled.plan, settled.contender(job.contender)
+def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = None) -> TrainedRun:
+    """Train, load the best weights, predict all images; `steps` shortens the run, for timing alone."""
+    plan, contender = resolved.plan, resolved.contender(job.contender)
     pl.seed_everything(job.seed, workers=True, verbose=False)
-    model, augment = make(contender, len(settled.classes), settled.rule, job.rate)
-    data = CachedImages(source, **plan.data, images=job.size, draw=job.seed, augment=augment)
-    best, clock = Best(), Clock()
-    trainer = trainer_of(settled, [best, clock], steps)
+    model, augment = build_module(contender, len(resolved.classes), resolved.rule, job.rate)
+    data = CachedDataModule(source, **plan.data, images=job.size, draw=job.seed, augment=augment)
+    best, timer = BestWeights(), Timer()
+    trainer = trainer_of(resolved, [best, timer], steps)
     for part in PARTS:
-        data.part(part)  # decoded before the clock starts
+        data.part(part)  # decodes before the timer starts
     begin = perf_counter()
     trainer.fit(model, datamodule=data)
     seconds = perf_counter() - begin
-    taken = int(trainer.global_step)
+    steps_taken = int(trainer.global_step)
     model.load_state_dict(best.weights)
     files = {"log.txt": ("\n".join(best.lines) + "\n").encode()}
-    if job.size == settled.sizes[-1] and not job.tries:
+    if job.size == resolved.sizes[-1] and not job.tries:
         files["best.ckpt"] = checkpoint(trainer)
     model.to(trainer.strategy.root_device).eval()
     begin = perf_counter()
-    logits, learnt = (answers(model, data.part(part), data.batch_size) for part in ("test", "train"))
-    answering = perf_counter() - begin
+    logits, train_logits = (predict_logits(model, data.part(part), data.batch_size) for part in ("test", "train"))
+    predicting = perf_counter() - begin
     files["predictions.npz"] = packed(logits.softmax(1), data.part("test"))
-    result = measured(model, data, best, logits, learnt, taken)
-    return Trained(result, files, seconds, answering, clock.images, tuple(clock.steps), tuple(clock.checks))
+    result = result_of(model, data, best, logits, train_logits, steps_taken)
+    return TrainedRun(result, files, seconds, predicting, timer.images, tuple(timer.steps), tuple(timer.validations))
 
 
-def trainer_of(settled: ResolvedPlan, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
-    """Without loggers, bars and files, each of which takes longer than many a step of a small network."""
-    plan = settled.plan
+def trainer_of(resolved: ResolvedPlan, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
+    """Without loggers, bars and files, which can take longer than a step of a small network."""
+    plan = resolved.plan
     if steps is not None:
         length: dict[str, Any] = {"max_steps": steps, "val_check_interval": steps, "check_val_every_n_epoch": None}
     elif plan.mode == "equal-steps":
@@ -133,23 +131,25 @@ def trainer_of(settled: ResolvedPlan, callbacks: list[Callback], steps: int | No
 
 
 def checkpoint(trainer: pl.Trainer) -> bytes:
-    """The best weights as `vitrail export` reads them, without what only a run taken up again would need."""
+    """The best weights as `vitrail export` reads them, without the state needed to resume training."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "best.ckpt"
         trainer.save_checkpoint(path, weights_only=True)
         return path.read_bytes()
 
 
-def measured(model: ImageModule, data: CachedImages, best: Best, logits: Tensor, learnt: Tensor, steps: int) -> Result:
-    """All figures of a run; `logits` [N, K] are its answers to the test images, `learnt` to those it trained on."""
-    labels, taught = (torch.from_numpy(data.part(part).labels) for part in ("test", "train"))
+def result_of(
+    model: ImageModule, data: CachedDataModule, best: BestWeights, logits: Tensor, train_logits: Tensor, steps: int
+) -> Result:
+    """All figures of a run, from its logits [N, K] of the test images and of the training images."""
+    labels, train_labels = (torch.from_numpy(data.part(part).labels) for part in ("test", "train"))
     bins = multiclass_calibration_error(logits.softmax(1), labels, len(data.classes), n_bins=BINS)
     return Result(
         train_images=data.count("train"),
         val_images=data.count("val"),
         steps=steps,
         best_step=best.step,
-        train_error=share(learnt.argmax(1) != taught),
+        train_error=share(train_logits.argmax(1) != train_labels),
         val_error=1 - best.accuracy,
         val_loss=best.loss,
         test_error=share(logits.argmax(1) != labels),
@@ -164,8 +164,8 @@ def share(wrong: Tensor) -> float:
     return int(wrong.sum()) / len(wrong)
 
 
-def answers(model: ImageModule, images: Samples, batch_size: int) -> Tensor:
-    """Logits [N, K] of canvases, in the batches in which `vitrail test` answers them."""
+def predict_logits(model: ImageModule, images: Samples, batch_size: int) -> Tensor:
+    """Logits [N, K] of canvases, in the same batches as `vitrail test`."""
     canvases = torch.split(Canvases(images).images, batch_size)
     with torch.inference_mode():
         return torch.cat([model(batch.to(model.device)).cpu() for batch in canvases])

@@ -1,4 +1,4 @@
-"""A worker: opens the images once, then runs one job after the other; what fails costs only its own run."""
+"""A worker: opens the images once, then runs one job after another; a failed run does not affect the others."""
 
 import gc
 import os
@@ -12,20 +12,20 @@ import torch
 from vitrail.data import open_source
 from vitrail.errors import DataError, VitrailError
 from vitrail.training.cli import silence_lightning
-from vitrail.training.study.energy import joules_now
-from vitrail.training.study.image_cache import Kept
-from vitrail.training.study.jobs import Done, Job, Timing
+from vitrail.training.study.gpus import joules_now
+from vitrail.training.study.image_cache import CachedSource
+from vitrail.training.study.jobs import FinishedRun, Job, Timing
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.train import train
 
-# What a run may fail with, by its configuration, its images or its machine. Anything else is a defect of ours.
+# Errors caused by a configuration, its images or the machine. Anything else is a bug.
 FAULTS = (VitrailError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError, MemoryError)
 
 
 @contextmanager
 def threads_of(plan: Plan) -> Iterator[None]:
-    """As many as the plan says, and afterwards as many as before."""
+    """Torch threads as planned, reset on exit."""
     before = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
@@ -35,27 +35,27 @@ def threads_of(plan: Plan) -> Iterator[None]:
 
 
 class Worker:
-    """One process's part of a study."""
+    """Runs jobs in one process. `requested` is when the process was requested, for its start-up time."""
 
-    def __init__(self, settled: ResolvedPlan, began: float | None = None) -> None:
-        self.settled, self.began = settled, began
-        self.source: Kept | None = None
+    def __init__(self, resolved: ResolvedPlan, requested: float | None = None) -> None:
+        self.resolved, self.requested = resolved, requested
+        self.source: CachedSource | None = None
 
-    def run(self, job: Job) -> Done:
+    def run(self, job: Job) -> FinishedRun:
         silence_lightning()
-        with threads_of(self.settled.plan):
+        with threads_of(self.resolved.plan):
             try:
-                return self.attempt(job)
+                return self.train(job)
             except FAULTS as fault:
                 lines = str(fault).strip().splitlines() or [type(fault).__name__]
-                return Done(job, fault=lines[0])
+                return FinishedRun(job, fault=lines[0])
             finally:
-                sweep()
+                collect_garbage()
 
-    def attempt(self, job: Job) -> Done:
-        source = self.opened()
+    def train(self, job: Job) -> FinishedRun:
+        source = self.open_images()
         startup, begin, energy = self.startup(), perf_counter(), joules_now()
-        trained = train(self.settled, job, source)
+        trained = train(self.resolved, job, source)
         used = joules_now()
         timing = Timing(
             seconds=perf_counter() - begin,
@@ -65,28 +65,28 @@ class Worker:
             joules=used - energy if used is not None and energy is not None else None,
             worker=f"{socket.gethostname()}-{os.getpid()}",
         )
-        return Done(job, trained.result, timing, trained.files)
+        return FinishedRun(job, trained.result, timing, trained.files)
 
-    def opened(self) -> Kept:
-        """The images, which must be those of the plan on every machine that takes part."""
+    def open_images(self) -> CachedSource:
+        """The images, which must match the plan's fingerprint on every machine."""
         if self.source is None:
-            data = self.settled.plan.data
+            data = self.resolved.plan.data
             source = open_source(data["path"], data["seed"])
-            if source.fingerprint != self.settled.fingerprint:
+            if source.fingerprint != self.resolved.fingerprint:
                 raise DataError(f"the images at {data['path']} on {socket.gethostname()} are not those of the plan")
-            self.source = Kept(source)
+            self.source = CachedSource(source)
         return self.source
 
     def startup(self) -> float:
-        """Seconds since the process was asked for; told once."""
-        began, self.began = self.began, None
-        return 0.0 if began is None else time() - began
+        """Seconds since the process was requested, on the first call; then 0."""
+        requested, self.requested = self.requested, None
+        return 0.0 if requested is None else time() - requested
 
 
-def sweep() -> None:
-    """Free what a run leaves behind: trainer, network and images hold each other, and Python would be slow to notice.
+def collect_garbage() -> None:
+    """Free trainer, network and images of a run, which hold each other in reference cycles.
 
-    What is still in use is then put aside, so that the next sweep takes no time.
+    What survives is frozen, so that the next collection is fast.
     """
     gc.collect()
     gc.freeze()

@@ -50,9 +50,9 @@ def train_and_export(folder: Path) -> Path:
     from vitrail.exporting import export
     from vitrail.model_file.classifier import Classifier
     from vitrail.model_file.golden_check import check_golden
-    from vitrail.training.study.learning_curves import learn, plot, table
+    from vitrail.training.study.learning_curves import plot, table, train_and_test
 
-    points = [learn(recipe, size, folder) for size in SIZES for recipe in RECIPES]
+    points = [train_and_test(recipe, size, folder) for size in SIZES for recipe in RECIPES]
     print(f"\nTest accuracy by labelled images, 95 % interval in brackets:\n\n{table(points)}\n")
     plot(points, folder / "learning_curves.png")
     print(f"plot: {folder / 'learning_curves.png'}")

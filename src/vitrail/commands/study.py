@@ -17,7 +17,7 @@ Train contenders on growing subsets of the images, several seeds each, and compa
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
 and seeds determine) and timings.csv (what the machine does). The same command again goes on where the study stopped;
 `vitrail study --report runs/study-NAME` writes the report anew and runs nothing.
---dry-run prints what would run, and after a few steps of each how long it would take. --until-sure 0.95 stops early.
+--dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
 """
 
 
@@ -26,9 +26,9 @@ def main(args: Sequence[str]) -> int:
         return 0
     if args and args[0] == "--report":
         return report_anew(args[1:])
-    from vitrail.training.study.parsing import read_words
+    from vitrail.training.study.parsing import parse_study
 
-    asked = read_words(args)
+    asked = parse_study(args)
     if asked.dry_run:
         from vitrail.training.study.dry_run import dry_run
 
@@ -45,7 +45,7 @@ def report_anew(args: Sequence[str]) -> int:
     """The report of a study that lies there."""
     if len(args) != 1:
         raise UsageError("say whose report is to be written: vitrail study --report runs/study-NAME")
-    from vitrail.training.study.report.report import report
+    from vitrail.training.study.report.report import write_report
 
-    print(f"report: {report(Path(args[0]))}")
+    print(f"report: {write_report(Path(args[0]))}")
     return 0

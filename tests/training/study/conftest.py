@@ -1,4 +1,4 @@
-"""What tests of the study share: a small plan of the digits that runs in seconds, as a file."""
+"""Shared fixtures: a small plan of the digits that runs in seconds, and a Ray cluster."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """As runs of a study have it."""
+    """The threads of a run."""
     import torch
 
     before = torch.get_num_threads()

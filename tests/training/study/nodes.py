@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes, head and second node as processes of their own on loopback."""
+"""A real Ray cluster of two nodes on loopback, each a separate process."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-DEADLINE = 240  # seconds, on a machine where others are at work
+DEADLINE = 240  # seconds, on a busy machine
 NODE = (
     sys.executable,
     "-m",
@@ -28,10 +28,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def node(log: Path, *words: str) -> subprocess.Popen[bytes]:
-    """A node, with all its processes in a session of its own; of 127.0.0.1 Ray would make the machine's address."""
+def node(log: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A node in its own session; 127.0.0.1 is avoided, as Ray replaces it with the machine's address."""
     quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [*NODE, *words]
+    command = [*NODE, *options]
     return subprocess.Popen(command, env=quiet, stdout=log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True)
 
 
@@ -40,8 +40,8 @@ def two_nodes(place: Path) -> Iterator[str]:
     """The address of a head that a second node has joined; their logs are in `place`."""
     port = free_port()
     address = f"127.0.0.2:{port}"
-    words = ("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
-    nodes = [node(place / "head.log", *words)]
+    options = ("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
+    nodes = [node(place / "head.log", *options)]
     try:
         wait_for_nodes(address, 1, place)
         nodes.append(node(place / "second.log", "--node-ip-address=127.0.0.3", f"--address={address}"))
@@ -53,19 +53,19 @@ def two_nodes(place: Path) -> Iterator[str]:
 
 
 def wait_for_nodes(address: str, count: int, place: Path) -> None:
-    """Asked from a process of its own: a driver that came too early would stay confused."""
-    asking = (
+    """Checked in a separate process, as a Ray driver that connects too early never recovers."""
+    program = (
         "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR'); "
         "print(sum(node['Alive'] for node in ray.nodes()))"
     )
-    end_of_patience = time.monotonic() + DEADLINE
-    while time.monotonic() < end_of_patience:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
         host, _, port = address.partition(":")
         with suppress(OSError, subprocess.TimeoutExpired):
             socket.create_connection((host, int(port)), 1).close()
-            asked = [sys.executable, "-c", asking, address]
-            found = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-            if found.stdout.strip() == str(count):
+            command = [sys.executable, "-c", program, address]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            if result.stdout.strip() == str(count):
                 return
         time.sleep(0.5)
     raise AssertionError("".join(log.read_text() for log in place.glob("*.log")))

@@ -1,4 +1,4 @@
-"""Each worker gets one of the GPUs that the user has made visible, by the name that the user gave it."""
+"""Each worker gets one of the visible GPUs, by the name in CUDA_VISIBLE_DEVICES."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ import torch
 from vitrail.data import Digits
 from vitrail.training.study import worker
 from vitrail.training.study.executors import pool as pool_module
-from vitrail.training.study.executors.pool import live, pool
+from vitrail.training.study.executors.pool import pool, worker_main
 from vitrail.training.study.gpus import VARIABLE, names_of
-from vitrail.training.study.jobs import Done, Job
-from vitrail.training.study.parsing import read_words
-from vitrail.training.study.resolved_plan import ResolvedPlan, settle
+from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.parsing import parse_study
+from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
 from vitrail.training.study.study import executor, gpus_of, workers_of
 
 UUIDS = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-5d3f4ba6"
@@ -34,80 +34,78 @@ JOBS = [Job("ViT", size, 0, 0.1) for size in range(6)]
         ("2,3", 2, ("2", "3")),
         (" 3 , 1 ", 2, ("3", "1")),
         (UUIDS, 2, tuple(UUIDS.split(","))),
-        (MIGS, 1, tuple(MIGS.split(","))),  # CUDA shows one process one of them
+        (MIGS, 1, tuple(MIGS.split(","))),  # CUDA shows a process only one of them
         (MIGS, 0, ()),
         ("", 0, ()),
         ("-1", 0, ()),
-        ("2,-1,3", 1, ("2",)),  # CUDA reads no further
+        ("2,-1,3", 1, ("2",)),  # CUDA stops there
         ("0,9,1", 1, ("0",)),
     ],
 )
-def test_names_are_those_that_cuda_sees(variable: str | None, count: int, names: tuple[str, ...]) -> None:
+def test_names_are_the_gpus_visible_to_cuda(variable: str | None, count: int, names: tuple[str, ...]) -> None:
     assert names_of(variable, count) == names
 
 
-class Recorded:
-    """A worker that notes its GPU and dies over the first job that it takes, as often as told."""
+class FakeProcess:
+    """A worker that records its GPU and dies with its first job, a given number of times."""
 
-    hired: list["Recorded"]
+    started: list["FakeProcess"]
     deaths = 0
 
-    def __init__(self, settled: ResolvedPlan, gpu: str | None) -> None:
+    def __init__(self, resolved: ResolvedPlan, gpu: str | None) -> None:
         self.gpu, self.alive = gpu, True
         self.process = SimpleNamespace(is_alive=lambda: self.alive)
-        type(self).hired.append(self)
+        type(self).started.append(self)
 
-    def take(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         self.job = job
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         self.alive = False
 
 
-def ready(busy: list[Recorded]) -> list[tuple[Recorded, Done | None]]:
+def wait_for_workers(busy: list[FakeProcess]) -> list[tuple[FakeProcess, FinishedRun | None]]:
     (first, *_) = busy
-    if Recorded.deaths:
-        Recorded.deaths -= 1
+    if FakeProcess.deaths:
+        FakeProcess.deaths -= 1
         return [(first, None)]
-    return [(first, Done(first.job))]
+    return [(first, FinishedRun(first.job))]
 
 
 @pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
-    Recorded.hired, Recorded.deaths = [], 0
-    monkeypatch.setattr(pool_module, "Process", Recorded)
-    monkeypatch.setattr(pool_module, "ready", ready)
-    return Recorded
+def recorded(monkeypatch: pytest.MonkeyPatch) -> type[FakeProcess]:
+    FakeProcess.started, FakeProcess.deaths = [], 0
+    monkeypatch.setattr(pool_module, "WorkerProcess", FakeProcess)
+    monkeypatch.setattr(pool_module, "wait_for_workers", wait_for_workers)
+    return FakeProcess
 
 
 @pytest.fixture
-def settled(plan_file: Path) -> ResolvedPlan:
-    return settle(read_words([f"--config={plan_file}"]).plan, Digits())
+def resolved(plan_file: Path) -> ResolvedPlan:
+    return resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
 
 
 @pytest.mark.parametrize("variable", ["2,3", UUIDS])
-def test_a_study_hands_out_the_gpus_of_its_user(
-    variable: str, recorded: type[Recorded], plan_file: Path, settled: ResolvedPlan, monkeypatch: pytest.MonkeyPatch
+def test_a_study_distributes_the_visible_gpus(
+    variable: str, recorded: type[FakeProcess], plan_file: Path, resolved: ResolvedPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, variable)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    asked = read_words([f"--config={plan_file}", "--device=auto"])
-    assert workers_of(asked) == 2
-    assert gpus_of(settled.plan) == ()  # its device is the CPU
-    object.__setattr__(settled, "plan", asked.plan)
-    with executor(asked, settled) as workers:
+    options = parse_study([f"--config={plan_file}", "--device=auto"])
+    assert workers_of(options) == 2
+    assert gpus_of(resolved.plan) == ()  # its device is the CPU
+    object.__setattr__(resolved, "plan", options.plan)
+    with executor(options, resolved) as workers:
         assert len(list(workers.work(JOBS))) == len(JOBS)
-    assert Counter(one.gpu for one in recorded.hired) == Counter(variable.split(","))
+    assert Counter(one.gpu for one in recorded.started) == Counter(variable.split(","))
 
 
-def test_workers_share_gpus_evenly_and_a_new_one_takes_the_place_of_the_dead(
-    recorded: type[Recorded], settled: ResolvedPlan
-) -> None:
-    recorded.deaths = 2  # the same place, twice
-    with pool(settled, 4, ("7", "5")) as workers:
+def test_workers_share_gpus_evenly_and_replacements_too(recorded: type[FakeProcess], resolved: ResolvedPlan) -> None:
+    recorded.deaths = 2  # twice on the same GPU
+    with pool(resolved, 4, ("7", "5")) as workers:
         assert len(list(workers.work(JOBS))) == len(JOBS)
-        alive = Counter(one.gpu for one in recorded.hired if one.alive)
-    assert len(recorded.hired) == 6
+        alive = Counter(one.gpu for one in recorded.started if one.alive)
+    assert len(recorded.started) == 6
     assert alive == {"7": 2, "5": 2}
 
 
@@ -119,22 +117,22 @@ def interrupts() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("gpu", "seen"), [("GPU-5d3f4ba6", "GPU-5d3f4ba6"), (None, "-1")])
-def test_a_worker_sees_its_gpu_alone_and_without_one_what_its_user_said(
-    gpu: str | None, seen: str, settled: ResolvedPlan, monkeypatch: pytest.MonkeyPatch, interrupts: None
+def test_a_worker_sees_only_its_gpu_else_the_environment(
+    gpu: str | None, seen: str, resolved: ResolvedPlan, monkeypatch: pytest.MonkeyPatch, interrupts: None
 ) -> None:
-    found: list[str] = []
+    seen_by_worker: list[str] = []
 
-    class Looking:
+    class FakeWorker:
         def __init__(self, *_: object) -> None: ...
 
-        def run(self, job: Job) -> Done:
-            found.append(os.environ[VARIABLE])
-            return Done(job)
+        def run(self, job: Job) -> FinishedRun:
+            seen_by_worker.append(os.environ[VARIABLE])
+            return FinishedRun(job)
 
     monkeypatch.setenv(VARIABLE, "-1")
-    monkeypatch.setattr(worker, "Worker", Looking)
+    monkeypatch.setattr(worker, "Worker", FakeWorker)
     ours, theirs = Pipe()
     ours.send(JOBS[0])
     ours.close()
-    live(theirs, settled, gpu, 0.0)
-    assert found == [seen]
+    worker_main(theirs, resolved, gpu, 0.0)
+    assert seen_by_worker == [seen]

@@ -1,4 +1,4 @@
-"""Plans: read from YAML and words, settled for the images, known again; and every way in which one is wrong."""
+"""Plans: parsed, resolved for the images, stored and read again; and every mistake in one."""
 
 import json
 from dataclasses import replace
@@ -9,17 +9,17 @@ import pytest
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import UsageError
-from vitrail.training.study.parsing import names_in_file, read_words
+from vitrail.training.study.parsing import names_in_file, parse_study
 from vitrail.training.study.plan import Contender, Geometric, Plan, crossed
-from vitrail.training.study.resolved_plan import ResolvedPlan, differences, settle
+from vitrail.training.study.resolved_plan import ResolvedPlan, differences, resolve
 
 
-def plan_in(file: Path, *words: str) -> Plan:
-    return read_words(["--config", str(file), *words]).plan
+def plan_in(file: Path, *options: str) -> Plan:
+    return parse_study(["--config", str(file), *options]).plan
 
 
 def test_a_plan_is_read_with_its_overrides(plan_file: Path) -> None:
-    asked = read_words(
+    options = parse_study(
         [
             f"--config={plan_file}",
             "--contenders.ViT.net.init_args.depth=2",
@@ -29,40 +29,40 @@ def test_a_plan_is_read_with_its_overrides(plan_file: Path) -> None:
             "--executor=here",
         ]
     )
-    assert asked.plan.contender("ViT").model["net"]["init_args"]["depth"] == 2
-    assert asked.plan.contender("CNN").rate == 0.01
-    assert asked.plan.sizes == Geometric(20, None, 3)
-    assert (asked.folder, asked.executor, asked.until_sure) == (Path("there"), "here", None)
+    assert options.plan.contender("ViT").model["net"]["init_args"]["depth"] == 2
+    assert options.plan.contender("CNN").rate == 0.01
+    assert options.plan.sizes == Geometric(20, None, 3)
+    assert (options.folder, options.executor, options.stop_confidence) == (Path("there"), "here", None)
 
 
-def test_a_contender_may_come_from_words_alone(plan_file: Path) -> None:
+def test_a_contender_may_come_from_the_command_line(plan_file: Path) -> None:
     plan = plan_in(plan_file, "--contenders.Wide.net=vitrail.models.CNN", "--contenders.Wide.net.width=99")
     assert [contender.name for contender in plan.contenders] == ["ViT", "CNN", "Wide"]
     assert plan.contender("Wide").model["net"]["init_args"]["width"] == 99
 
 
-def test_a_settled_plan_comes_back_from_its_file(plan_file: Path) -> None:
-    settled = settle(plan_in(plan_file, "--contenders.CNN.match=parameters"), Digits())
-    plain = json.loads(json.dumps(settled.to_plain()))
-    assert ResolvedPlan.from_plain(plain) == settled
-    assert settled.sizes == (30, 60)
-    assert settled.matched["CNN"].to == "ViT"
-    assert settled.fingerprint == Digits().fingerprint
+def test_a_resolved_plan_is_restored_from_json(plan_file: Path) -> None:
+    resolved = resolve(plan_in(plan_file, "--contenders.CNN.match=parameters"), Digits())
+    plain = json.loads(json.dumps(resolved.to_plain()))
+    assert ResolvedPlan.from_plain(plain) == resolved
+    assert resolved.sizes == (30, 60)
+    assert resolved.matched["CNN"].to == "ViT"
+    assert resolved.fingerprint == Digits().fingerprint
 
 
 def test_the_hash_of_a_plan_changes_with_the_plan(plan_file: Path) -> None:
-    settled = settle(plan_in(plan_file), Digits())
-    same, other = settle(plan_in(plan_file), Digits()), replace(settled, plan=replace(settled.plan, steps=8))
-    assert settled.to_plain()["hash"] == same.to_plain()["hash"] != other.to_plain()["hash"]
+    resolved = resolve(plan_in(plan_file), Digits())
+    same, other = resolve(plan_in(plan_file), Digits()), replace(resolved, plan=replace(resolved.plan, steps=8))
+    assert resolved.to_plain()["hash"] == same.to_plain()["hash"] != other.to_plain()["hash"]
 
 
-def test_differences_are_named_by_their_place() -> None:
-    there = {"steps": 3, "contenders": [{"name": "A", "lr": 1}], "seeds": [0, 1]}
-    here = {"steps": 4, "contenders": [{"name": "A", "lr": 2}], "seeds": [0, 1, 2]}
-    assert list(differences(there, here)) == [
-        "steps is 3 there and 4 here",
-        "contenders.A.lr is 1 there and 2 here",
-        "seeds is [0, 1] there and [0, 1, 2] here",
+def test_differences_are_named_by_their_path() -> None:
+    stored = {"steps": 3, "contenders": [{"name": "A", "lr": 1}], "seeds": [0, 1]}
+    given = {"steps": 4, "contenders": [{"name": "A", "lr": 2}], "seeds": [0, 1, 2]}
+    assert list(differences(stored, given)) == [
+        "steps is 3 in the folder and 4 here",
+        "contenders.A.lr is 1 in the folder and 2 here",
+        "seeds is [0, 1] in the folder and [0, 1, 2] here",
     ]
 
 
@@ -85,30 +85,30 @@ def test_without_augmentations_names_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "reason"),
+    ("options", "code", "reason"),
     [
-        (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled images to learn from"),
+        (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled images for training and validation"),
         (["--sizes=[15, 60]"], 1, "15 images are too few for 10 classes"),
         (["--sizes=[30, 30]"], 2, "size 30 is given twice"),
         (["--sizes=[30]"], 2, "at least 2 sizes"),
-        (["--sizes={smallest: 60, largest: 30}"], 2, "not 60 to 30"),
+        (["--sizes={smallest: 60, largest: 30}"], 2, "not from 60 to 30"),
         (["--sizes={smallest: 60, largest: 90, count: 1}"], 2, "at least 2 sizes"),
-        (["--sizes=null"], 2, "how many images?"),
+        (["--sizes=null"], 2, "`sizes` are missing"),
         (["--seeds=[0, 1, 1]"], 2, "seed 1 is given twice"),
         (["--seeds=[0, 1]"], 2, "give at least 3"),
         (["--rate_seeds=[2]"], 2, "seed 2 is reported and chooses learning rates"),
-        (["--rate_seeds=[]"], 2, "seeds of their own"),
+        (["--rate_seeds=[]"], 2, "give `rate_seeds`"),
         (["--rate_factors=[0, 1]"], 2, "factors above 0"),
         (["--rate_factors=[1, 1]"], 2, "rate factor 1.0 is given twice"),
         (["--validate_every=3"], 2, "let `validate_every` divide `steps`"),
         (["--steps=0"], 2, "steps must be at least 1"),
         (["--threads=0"], 2, "threads must be at least 1"),
-        (["--name=a/b"], 2, "'a/b' cannot name a folder"),
+        (["--name=a/b"], 2, "'a/b' is not usable as the name of a folder"),
         (["--contenders.vit.net=vitrail.models.CNN"], 2, "contender vit is given twice"),
         (["--contenders.Other.mixup=1"], 2, "net"),
         (["--contenders.CNN.match=beauty"], 2, "match"),
-        (["--contenders.CNN.match=flops", "--contenders.CNN.match_to=Nobody"], 2, "whom shall 'CNN' match?"),
-        (["--contenders.ViT.match=flops"], 2, "whom shall 'ViT' match?"),
+        (["--contenders.CNN.match=flops", "--contenders.CNN.match_to=Nobody"], 2, "'CNN' has nothing to match"),
+        (["--contenders.ViT.match=flops"], 2, "'ViT' has nothing to match"),
         (["--contenders.CNN.match=flops", "--contenders.CNN.net.name=resnet18"], 2, "whose width is fixed"),
         (["--contenders.ViT.net.init_args.patch=3"], 2, "patches of 3 do not divide"),
         (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
@@ -116,12 +116,12 @@ def test_without_augmentations_names_stay() -> None:
         (["--mode=equal-money"], 2, "mode"),
         (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),
-        (["--until-sure=95"], 2, "between 0.5 and 1"),
-        (["--workers=0"], 2, "at least 1 run at a time"),
+        (["--stop-confidence=95"], 2, "between 0.5 and 1"),
+        (["--workers=0"], 2, "--workers must be at least 1"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(
-    words: list[str],
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    options: list[str],
     code: int,
     reason: str,
     plan_file: Path,
@@ -130,22 +130,22 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["study", f"--config={plan_file}", *words]) == code
+    assert main(["study", f"--config={plan_file}", *options]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vitrail: ")
     assert reason in line
     assert list(tmp_path.iterdir()) == [plan_file]
 
 
-def test_two_contenders_of_one_name_in_a_file_are_seen(tmp_path: Path) -> None:
+def test_two_contenders_with_the_same_name_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "twice.yaml"
     file.write_text("contenders:\n  A: {net: vitrail.models.ViT}\n  A: {net: vitrail.models.CNN}\n")
-    with pytest.raises(UsageError, match="two contenders called 'A'"):
+    with pytest.raises(UsageError, match="two contenders named 'A'"):
         names_in_file(file)
 
 
-def test_what_is_no_yaml_is_named(tmp_path: Path) -> None:
+def test_an_invalid_yaml_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("contenders: [1, {")
-    with pytest.raises(UsageError, match=r"bad\.yaml is no YAML file"):
+    with pytest.raises(UsageError, match=r"bad\.yaml is not a YAML file"):
         names_in_file(file)

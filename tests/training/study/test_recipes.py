@@ -1,4 +1,4 @@
-"""Shipped studies: each is found by name, says what it is and what is expected of it, and is read in full."""
+"""Shipped studies: found by name, headed by command, hardware and time, with an expectation."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from vitrail.cli import main
 from vitrail.training.recipes import find_recipe, recipes
-from vitrail.training.study.parsing import read_words
+from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.plan import Geometric
 
 NAMES = sorted(recipes("study"))
@@ -25,8 +25,8 @@ def test_every_study_opens_with_command_hardware_and_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_study_is_a_fair_one(name: str) -> None:
-    plan = read_words(["--config", name]).plan
+def test_every_study_is_a_fair_comparison(name: str) -> None:
+    plan = parse_study(["--config", name]).plan
     assert plan.name == name
     assert plan.contender("CNN").match == "flops"
     assert len(plan.seeds) >= 3
@@ -34,18 +34,18 @@ def test_every_study_is_a_fair_one(name: str) -> None:
     assert plan.expected.strip()
 
 
-def test_the_digits_study_is_of_the_promised_size() -> None:
-    plan = read_words(["--config", "digits"]).plan
+def test_the_size_of_the_digits_study() -> None:
+    plan = parse_study(["--config", "digits"]).plan
     assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 300)
 
 
-def test_all_options_are_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_help_shows_all_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "--config=digits", "--help=all"]) == 0
     printed = capsys.readouterr().out
     for option in ("--contenders.ViT.net", "--contenders.CNN.match_to", "--data.path", "--rate_factors"):
         assert option in printed
 
 
-def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "--help"]) == 0
     assert "recipes: digits, fashion-mnist, images" in capsys.readouterr().out

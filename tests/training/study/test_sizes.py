@@ -1,4 +1,4 @@
-"""Sizes: geometric, within the images that there are; subsets pinned, nested, the same for all contenders."""
+"""Sizes: geometric, within the available images; subsets pinned, nested, the same for all contenders."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from vitrail.data import Digits, Part
 from vitrail.errors import DataError
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.study.plan import Geometric
-from vitrail.training.study.sizes import grown, most_images, settle_sizes
+from vitrail.training.study.sizes import geometric_sizes, most_images, resolve_sizes
 
 PINNED = {
     0: [36, 77, 144, 186, 258, 270, 329, 356, 475, 686, 741, 807, 808, 1025, 1058],
@@ -18,8 +18,8 @@ PINNED = {
 }
 
 
-class Multilabel:
-    """A source of nothing but labels."""
+class LabelSource:
+    """A source of labels only."""
 
     name = "labels"
     classes = ("a", "b", "c")
@@ -32,30 +32,30 @@ class Multilabel:
         return np.repeat([0, 1, 2], self.parts[part])
 
 
-def test_geometric_sizes_grow_by_the_same_factor_to_all_there_is() -> None:
-    assert grown(Geometric(10, 160, 5), 1000) == (10, 20, 40, 80, 160)
-    assert settle_sizes(Geometric(60, None, 5), Digits()) == (60, 133, 294, 650, 1438)
+def test_geometric_sizes_grow_by_a_constant_factor_to_all_images() -> None:
+    assert geometric_sizes(Geometric(10, 160, 5), 1000) == (10, 20, 40, 80, 160)
+    assert resolve_sizes(Geometric(60, None, 5), Digits()) == (60, 133, 294, 650, 1438)
 
 
-def test_sizes_that_rounding_makes_one_are_one() -> None:
-    assert grown(Geometric(3, 5, 9), 5) == (3, 4, 5)
+def test_sizes_that_round_to_the_same_number_are_merged() -> None:
+    assert geometric_sizes(Geometric(3, 5, 9), 5) == (3, 4, 5)
 
 
-def test_the_largest_size_leaves_both_shares_what_they_need() -> None:
+def test_the_largest_size_has_enough_images_for_both_parts() -> None:
     assert most_images(80, 20, 3) == 100
-    assert most_images(100, 1000, 3) == 125  # a fifth of 125 validates, 100 are learnt from
+    assert most_images(100, 1000, 3) == 125  # a fifth of 125 for validation, 100 for training
     assert most_images(100, 3, 3) == 103
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 def test_a_class_without_images_is_named(part: Part) -> None:
-    source = Multilabel(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
+    source = LabelSource(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
     with pytest.raises(DataError, match=r"too few images of class 'b'"):
-        settle_sizes((10, 20), source)
+        resolve_sizes((10, 20), source)
 
 
 def test_subsets_of_a_study_are_pinned() -> None:
-    """A change of these numbers changes everybody's studies."""
+    """A change of these numbers changes the results of all studies."""
     chosen = {draw: ImageDataModule("digits", 8, images=25, draw=draw).chosen for draw in (0, 1)}
     assert chosen[0]["train"].tolist() == PINNED[0]
     assert chosen[1]["train"].tolist() == PINNED[1]

@@ -1,4 +1,4 @@
-"""Whole studies through the command: everybody computes the same, stopped ones go on, what fails fails alone."""
+"""Whole studies through the command: equal results everywhere, resumed after a stop, failures isolated."""
 
 import csv
 import json
@@ -19,20 +19,19 @@ from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.outcomes import outcomes_of
 from vitrail.training.study.statistics.outcomes import Outcomes
-from vitrail.training.study.statistics.stop_seeds import Look
-from vitrail.training.study.store import planned_before
+from vitrail.training.study.statistics.stopping import StopDecision
+from vitrail.training.study.store import existing_plan, outcomes_of, read_run
 
 from .conftest import PLAN
 
 REPORT = {"report.html", "report.md", "curves.json", "learning_curves.png", "learning_curves.svg"}
-DEADLINE = 300  # seconds, on a machine where others are at work
+DEADLINE = 300  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study run from its beginning to its end, in this process."""
+    """A whole study, run in this process."""
     place = tmp_path_factory.mktemp("whole")
     (place / "small.yaml").write_text(PLAN)
     assert main(["study", f"--config={place / 'small.yaml'}", f"--folder={place / 'study'}", "--executor=here"]) == 0
@@ -44,8 +43,8 @@ def again(whole: Path, tmp_path: Path, plan_file: Path) -> Callable[..., int]:
     """The same command on a copy of that study."""
     shutil.copytree(whole, tmp_path / "study")
 
-    def run(*words: str) -> int:
-        return main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", *words])
+    def run(*options: str) -> int:
+        return main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", *options])
 
     return run
 
@@ -55,7 +54,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_study_leaves_what_it_promises(whole: Path) -> None:
+def test_a_study_writes_all_its_files(whole: Path) -> None:
     runs = sorted(folder.name for folder in (whole / "runs").iterdir())
     reported = [f"{name}-{size}-s{seed}" for name in ("CNN", "ViT") for size in (30, 60) for seed in (0, 1, 2)]
     trials = [
@@ -77,7 +76,7 @@ def test_a_study_leaves_what_it_promises(whole: Path) -> None:
     assert {file.name for file in whole.iterdir()} >= REPORT
 
 
-def test_the_report_is_written_anew_and_is_the_same(whole: Path, tmp_path: Path) -> None:
+def test_a_rewritten_report_is_the_same(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(whole, folder)
     for name in REPORT:
@@ -88,7 +87,7 @@ def test_the_report_is_written_anew_and_is_the_same(whole: Path, tmp_path: Path)
     assert main(["study", "--report"]) == 2
 
 
-def test_every_figure_follows_from_its_runs_predictions(whole: Path) -> None:
+def test_every_error_follows_from_the_predictions(whole: Path) -> None:
     for row in rows(whole / "results.csv"):
         with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as kept:
             assert np.array_equal(kept["labels"], Digits().labels("test"))
@@ -97,7 +96,7 @@ def test_every_figure_follows_from_its_runs_predictions(whole: Path) -> None:
         assert int(row["train_images"]) + int(row["val_images"]) == int(row["size"])
 
 
-def test_reported_rates_are_those_that_validated_best(whole: Path) -> None:
+def test_reported_rates_have_the_lowest_validation_error(whole: Path) -> None:
     tried: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
     for path in (whole / "runs").glob("*-tune-*/result.json"):
         content = json.loads(path.read_text())
@@ -108,15 +107,15 @@ def test_reported_rates_are_those_that_validated_best(whole: Path) -> None:
         assert float(row["rate"]) == min(tried[row["contender"], int(row["size"])])[2]
 
 
-def test_the_statistics_get_every_runs_wrong_answers(whole: Path, plan_file: Path) -> None:
-    from vitrail.training.study.parsing import read_words
+def test_outcomes_contain_the_wrong_predictions_of_every_run(whole: Path, plan_file: Path) -> None:
+    from vitrail.training.study.parsing import parse_study
 
-    settled = planned_before(whole, read_words([f"--config={plan_file}"]).plan, Digits().fingerprint)
-    assert settled is not None
+    resolved = existing_plan(whole, parse_study([f"--config={plan_file}"]).plan, Digits().fingerprint)
+    assert resolved is not None
     table = [row for row in rows(whole / "results.csv") if row["seed"] != "1"]
-    jobs = [Job(row["contender"], int(row["size"]), int(row["seed"]), float(row["rate"])) for row in table]
-    missing = next(job for job in jobs if job.contender == "CNN" and job.size == 60 and job.seed == 2)
-    outcomes = outcomes_of(settled, whole, [job for job in jobs if job != missing])
+    names = [Job(row["contender"], int(row["size"]), int(row["seed"]), 0.0).name for row in table]
+    runs = [read_run(whole / "runs" / name) for name in names if name != "CNN-60-s2"]
+    outcomes = outcomes_of(resolved, runs)
     assert (outcomes.contenders, outcomes.sizes, outcomes.seeds) == (("ViT", "CNN"), (30, 60), (0, 2))
     assert outcomes.wrong.shape == (2, 2, 2, 359)
     assert outcomes.done.sum() == 7
@@ -128,7 +127,7 @@ def test_the_statistics_get_every_runs_wrong_answers(whole: Path, plan_file: Pat
             assert outcomes.wrong[place].mean() == pytest.approx(float(row["test_error"]), rel=1e-5)
 
 
-def test_a_pool_finds_the_same_as_one_process(whole: Path, plan_file: Path, tmp_path: Path) -> None:
+def test_a_pool_gives_the_results_of_one_process(whole: Path, plan_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pooled"
     assert main(["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=2"]) == 0
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
@@ -139,7 +138,7 @@ def test_a_pool_finds_the_same_as_one_process(whole: Path, plan_file: Path, tmp_
     assert len({row["worker"] for row in rows(folder / "timings.csv") if row["worker"]}) == 2
 
 
-def test_a_finished_study_computes_nothing_again(
+def test_a_finished_study_repeats_no_run(
     again: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "study" / "runs").rglob("*")}
@@ -148,7 +147,7 @@ def test_a_finished_study_computes_nothing_again(
     assert "test error" not in capsys.readouterr().out
 
 
-def test_what_is_damaged_is_named_and_done_again(
+def test_damaged_runs_are_named_and_repeated(
     again: Callable[..., int], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "study" / "runs"
@@ -168,56 +167,59 @@ def test_what_is_damaged_is_named_and_done_again(
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("options", "reason"),
     [
-        (["--steps=8"], "plan.steps is 4 there and 8 here"),
-        (["--contenders.CNN.net.init_args.width=5"], "plan.contenders.CNN.model.net.init_args.width is 8 there"),
-        (["--data.seed=3"], "plan.data.seed is 0 there and 3 here"),
+        (["--steps=8"], "plan.steps is 4 in the folder and 8 here"),
+        (
+            ["--contenders.CNN.net.init_args.width=5"],
+            "contenders.CNN.model.net.init_args.width is 8 in the folder",
+        ),
+        (["--data.seed=3"], "plan.data.seed is 0 in the folder and 3 here"),
     ],
 )
 def test_a_folder_of_another_plan_is_refused(
-    words: list[str], reason: str, again: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    options: list[str], reason: str, again: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert again(*words) == 2
+    assert again(*options) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "holds a study of another plan" in line
     assert reason in line
 
 
 @pytest.mark.long
-def test_a_study_stops_when_it_is_told_that_enough_is_known(
+def test_a_study_stops_when_its_rule_applies(
     whole: Path, plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked after every seed with all that is known so far; what is run is what the whole study runs."""
+    """The rule is called after every seed with all outcomes so far; the runs equal those of the whole study."""
     seen: list[Outcomes] = []
 
-    def pretended(outcomes: Outcomes, planned: int, sure: float) -> Look:
+    def fake_rule(outcomes: Outcomes, planned: int, confidence: float) -> StopDecision:
         seen.append(outcomes)
-        stop = (planned, sure) == (3, 0.9) and len(outcomes.seeds) == 2
-        return Look(stop, None, 0.5, 1.0, len(outcomes.seeds), planned)
+        stop = (planned, confidence) == (3, 0.9) and len(outcomes.seeds) == 2
+        return StopDecision(stop, None, 0.5, 1.0, len(outcomes.seeds), planned)
 
-    monkeypatch.setattr("vitrail.training.study.study.look", pretended)
+    monkeypatch.setattr("vitrail.training.study.study.decide_by_seeds", fake_rule)
     folder = tmp_path / "sure"
-    words = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
-    assert main([*words, "--until-sure=0.9"]) == 0
+    options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
+    assert main([*options, "--stop-confidence=0.9"]) == 0
     assert [outcomes.seeds for outcomes in seen] == [(0,), (0, 1)]
     assert all(outcomes.done.all() for outcomes in seen)
     table = [row for row in rows(whole / "results.csv") if row["seed"] != "2"]
     assert rows(folder / "results.csv") == table
-    assert "enough is known after 2 of 3 seeds: 4 runs saved" in capsys.readouterr().out
-    assert main(words) == 0
+    assert "stopping after 2 of 3 seeds: 4 runs saved" in capsys.readouterr().out
+    assert main(options) == 0
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
 @pytest.mark.long
-def test_the_look_itself_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
-    words = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure=0.95"]
-    assert main(["study", *words]) == 0
+def test_the_real_rule_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
+    options = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--stop-confidence=0.95"]
+    assert main(["study", *options]) == 0
     seeds = {row["seed"] for row in rows(tmp_path / "study" / "results.csv")}
     assert {"0", "1"} <= seeds
 
 
-def test_a_folder_with_something_else_is_left_alone(plan_file: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(plan_file: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     assert main(["study", f"--config={plan_file}", f"--folder={tmp_path / 'mine'}"]) == 2
@@ -238,11 +240,11 @@ def test_a_damaged_or_altered_plan_is_refused(
     assert "is damaged" in second
 
 
-def test_a_study_that_is_killed_goes_on_where_it_was(whole: Path, plan_file: Path, tmp_path: Path) -> None:
-    """Killed without warning in the middle: workers end too, and the whole comes out the same."""
+def test_a_killed_study_resumes(whole: Path, plan_file: Path, tmp_path: Path) -> None:
+    """Killed by SIGKILL: its workers end too, and the resumed study has the same results."""
     folder = tmp_path / "killed"
-    words = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=1"]
-    study = subprocess.Popen([sys.executable, "-m", "vitrail", *words], stdout=subprocess.DEVNULL)
+    options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=1"]
+    study = subprocess.Popen([sys.executable, "-m", "vitrail", *options], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: any((folder / "runs").glob("*/result.json")), study)
         workers = psutil.Process(study.pid).children(recursive=True)
@@ -251,30 +253,30 @@ def test_a_study_that_is_killed_goes_on_where_it_was(whole: Path, plan_file: Pat
         study.wait(timeout=30)
     _, alive = psutil.wait_procs(workers, timeout=DEADLINE)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
-    there = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/result.json")}
-    assert there
-    assert main([*words[:3], "--executor=here"]) == 0
-    assert {path: path.stat().st_mtime_ns for path in there} == there
+    finished = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/result.json")}
+    assert finished
+    assert main([*options[:3], "--executor=here"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + DEADLINE
-    while not happened():
+    while not condition():
         assert process.poll() is None, "it ended before"
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.05)
 
 
-def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An image that does not decode, in the larger subsets only."""
+def test_a_failed_run_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An undecodable image in the larger subsets only."""
     images, folder = tmp_path / "images", tmp_path / "study"
     digits = Digits().read("train", InputRule(8))
     for index in np.concatenate([np.flatnonzero(digits.labels == label)[:30] for label in (0, 1)]):
         place = images / str(digits.labels[index])
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(digits.images[index]).save(place / f"{index}.png")
-    words = [
+    options = [
         f"--data.path={images}",
         "--sizes=[6, 40]",
         "--rate_factors=[1]",
@@ -282,17 +284,17 @@ def test_what_fails_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.
         "--executor=here",
     ]
     broken = broken_image(images)
-    assert main(["study", f"--config={plan_file}", *words]) == 1
+    assert main(["study", f"--config={plan_file}", *options]) == 1
     printed = capsys.readouterr()
     (line,) = printed.err.splitlines()
-    assert "6 of 12 runs failed, the others are kept" in line
+    assert "6 of 12 runs failed, the others are stored" in line
     assert str(broken) in line
     assert [int(row["size"]) for row in rows(folder / "results.csv")] == [6] * 6
     assert printed.out.count("failed: ") == 6
 
 
 def broken_image(images: Path) -> Path:
-    """Spoils an image that each seed's subset of 40 holds, and none of 6."""
+    """Truncates an image that is in every subset of 40 and in no subset of 6."""
     from vitrail.training.data_module import ImageDataModule
 
     def names(size: int, seed: int) -> set[Path]:

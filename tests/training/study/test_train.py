@@ -1,4 +1,4 @@
-"""A run of a study is a run of `vitrail fit`: the same weights, the same answers."""
+"""A run of a study equals a run of `vitrail fit`: the same weights, the same predictions."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.parsing import read_words
+from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.plan import Plain
-from vitrail.training.study.resolved_plan import ResolvedPlan, settle
+from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
 from vitrail.training.study.train import train
 
 FLIP = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
 
 
-def settled_plan(file: Path, *words: str) -> ResolvedPlan:
-    return settle(read_words([f"--config={file}", *words]).plan, Digits())
+def resolved_plan_of(file: Path, *options: str) -> ResolvedPlan:
+    return resolve(parse_study([f"--config={file}", *options]).plan, Digits())
 
 
-def recipe(settled: ResolvedPlan, job: Job, mode: Plain) -> Plain:
-    """The same run in the words of `vitrail fit`."""
-    contender, data = settled.contender(job.contender), settled.plan.data
+def recipe(resolved: ResolvedPlan, job: Job, mode: Plain) -> Plain:
+    """The same run as a recipe of `vitrail fit`."""
+    contender, data = resolved.contender(job.contender), resolved.plan.data
     optimizer = contender.model["optimizer"]
-    own_rate = {**optimizer, "init_args": {**optimizer["init_args"], "lr": job.rate}}
+    with_rate = {**optimizer, "init_args": {**optimizer["init_args"], "lr": job.rate}}
     return {
         "seed_everything": job.seed,
         "trainer": {"accelerator": "cpu", "gradient_clip_val": 1.0, **mode},
-        "model": {**contender.model, "optimizer": own_rate},
+        "model": {**contender.model, "optimizer": with_rate},
         "data": {**data, "images": job.size, "draw": job.seed, "augment": [FLIP]},
     }
 
@@ -40,15 +40,15 @@ STEPS: Plain = {"max_steps": 12, "val_check_interval": 3, "check_val_every_n_epo
 
 
 @pytest.mark.parametrize("contender", ["ViT", "CNN"])
-def test_a_run_is_the_run_of_fit(contender: str, plan_file: Path, tmp_path: Path, one_thread: None) -> None:
-    """With chance at work everywhere: initial weights, order, augmentation, mixup."""
+def test_a_run_equals_a_run_of_fit(contender: str, plan_file: Path, tmp_path: Path, one_thread: None) -> None:
+    """With every source of randomness: initial weights, order, augmentation, mixup."""
     flips = f"--augmentations={{flips: [{FLIP}]}}"
-    settled = settled_plan(plan_file, "--sizes=[60, 300]", "--steps=12", "--validate_every=3", flips)
+    resolved = resolved_plan_of(plan_file, "--sizes=[60, 300]", "--steps=12", "--validate_every=3", flips)
     job = Job(f"{contender}+flips", 300, seed=1, rate=0.005)
-    ours = train(settled, job, Digits())
+    ours = train(resolved, job, Digits())
 
     config = tmp_path / "fit.yaml"
-    config.write_text(yaml.safe_dump(recipe(settled, job, STEPS)))
+    config.write_text(yaml.safe_dump(recipe(resolved, job, STEPS)))
     run = tmp_path / "run"
     assert main(["fit", f"--config={config}", f"--run={run}"]) == 0
     assert main(["test", f"--ckpt_path={run / 'checkpoints/best.ckpt'}"]) == 0
@@ -71,23 +71,23 @@ def test_a_run_is_the_run_of_fit(contender: str, plan_file: Path, tmp_path: Path
 
 
 def test_figures_are_those_of_the_best_validation(plan_file: Path, one_thread: None) -> None:
-    settled = settled_plan(plan_file, "--steps=12", "--validate_every=3")
-    found = train(settled, Job("CNN", 60, 0, 0.005), Digits())
+    resolved = resolved_plan_of(plan_file, "--steps=12", "--validate_every=3")
+    found = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
     log = [line.split() for line in found.files["log.txt"].decode().splitlines()]
-    best = max(log, key=lambda words: (float(words[3]), -int(words[1])))
-    assert [int(words[1]) for words in log] == [3, 6, 9, 12]
+    best = max(log, key=lambda options: (float(options[3]), -int(options[1])))
+    assert [int(options[1]) for options in log] == [3, 6, 9, 12]
     assert found.result.best_step == int(best[1])
     assert found.result.val_error == pytest.approx(1 - float(best[3]), abs=1e-4)
     assert found.result.val_loss == pytest.approx(float(best[5]), abs=1e-4)
     assert "best.ckpt" in found.files  # 60 is this plan's largest size
-    assert "best.ckpt" not in train(settled, Job("CNN", 30, 0, 0.005), Digits()).files
+    assert "best.ckpt" not in train(resolved, Job("CNN", 30, 0, 0.005), Digits()).files
 
 
 def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thread: None) -> None:
     from vitrail.exporting.calibration import calibration_error
 
-    settled = settled_plan(plan_file, "--steps=12", "--validate_every=3")
-    found = train(settled, Job("CNN", 60, 0, 0.005), Digits())
+    resolved = resolved_plan_of(plan_file, "--steps=12", "--validate_every=3")
+    found = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
     path = plan_file.with_name("predictions.npz")
     path.write_bytes(found.files["predictions.npz"])
     with np.load(path) as kept:
@@ -97,9 +97,9 @@ def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thr
 
 def test_equal_epochs_ends_early_without_a_gain(plan_file: Path, one_thread: None) -> None:
     """A rate much too high soon gains nothing."""
-    words = ["--mode=equal-epochs", "--epochs=30", "--patience=2", "--contenders.CNN.optimizer.init_args.lr=1"]
-    settled = settled_plan(plan_file, "--sizes=[60, 300]", *words)
-    found = train(settled, Job("CNN", 300, 0, 1.0), Digits())
+    options = ["--mode=equal-epochs", "--epochs=30", "--patience=2", "--contenders.CNN.optimizer.init_args.lr=1"]
+    resolved = resolved_plan_of(plan_file, "--sizes=[60, 300]", *options)
+    found = train(resolved, Job("CNN", 300, 0, 1.0), Digits())
     steps_an_epoch = 240 // 64
     assert found.result.steps % steps_an_epoch == 0
     assert 3 * steps_an_epoch <= found.result.steps < 30 * steps_an_epoch

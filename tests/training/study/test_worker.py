@@ -10,10 +10,10 @@ import pytest
 
 from vitrail.data import Digits
 from vitrail.training.study import train
-from vitrail.training.study.image_cache import CachedImages
+from vitrail.training.study.image_cache import CachedDataModule
 from vitrail.training.study.jobs import Job
-from vitrail.training.study.parsing import read_words
-from vitrail.training.study.resolved_plan import settle
+from vitrail.training.study.parsing import parse_study
+from vitrail.training.study.resolved_plan import resolve
 from vitrail.training.study.worker import Worker
 
 
@@ -30,11 +30,11 @@ def nobody_sweeps() -> Iterator[None]:
 def test_a_run_leaves_no_images_behind(
     plan_file: Path, monkeypatch: pytest.MonkeyPatch, nobody_sweeps: None, faults: bool
 ) -> None:
-    made: list[weakref.ref[CachedImages]] = []
+    made: list[weakref.ref[CachedDataModule]] = []
 
-    class Remembered(CachedImages):
-        def __init__(self, *words: Any, **settings: Any) -> None:
-            super().__init__(*words, **settings)
+    class Remembered(CachedDataModule):
+        def __init__(self, *options: Any, **settings: Any) -> None:
+            super().__init__(*options, **settings)
             made.append(weakref.ref(self))
 
     def fail(*_: Any) -> None:
@@ -43,8 +43,8 @@ def test_a_run_leaves_no_images_behind(
     monkeypatch.setattr(train, "CachedImages", Remembered)
     if faults:
         monkeypatch.setattr(train, "measured", fail)
-    settled = settle(read_words([f"--config={plan_file}"]).plan, Digits())
-    worker = Worker(settled)
+    resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
+    worker = Worker(resolved)
     done = [worker.run(Job("ViT", 60, seed, 0.005)) for seed in range(2)]
     assert [one.fault for one in done] == ["no figures" if faults else None] * 2
     assert [one() for one in made] == [None, None]

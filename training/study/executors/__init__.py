@@ -1,15 +1,15 @@
-"""Who runs the jobs: each executor is a context that gives workers, who take jobs and give back finished ones."""
+"""Executors: each is a context manager that yields workers, which run jobs and return finished runs."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from vitrail.training.study.jobs import Done, Job
+from vitrail.training.study.jobs import FinishedRun, Job
 
 
 class Workers(Protocol):
-    """They run `size` jobs at a time."""
+    """Run `size` jobs at a time."""
 
     @property
     def size(self) -> int: ...
 
-    def work(self, jobs: Iterable[Job]) -> Iterator[Done]: ...
+    def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]: ...

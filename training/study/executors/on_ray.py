@@ -11,34 +11,35 @@ from typing import Any
 
 from vitrail.errors import VitrailError
 from vitrail.training.study.executors import Workers
-from vitrail.training.study.executors.workers import Crew, Hand
-from vitrail.training.study.jobs import Done, Job
+from vitrail.training.study.executors.workers import WorkerHandle, WorkerPool
+from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.worker import Worker
 
-PATIENCE = 5.0  # seconds for somebody to answer
-LONGER_PATIENCE = 30.0  # for a cluster to say how it is; Python imports Ray first
+CONNECT_TIMEOUT = 5.0  # seconds
+STATUS_TIMEOUT = 30.0  # seconds for `ray status`, which imports Ray first
 
 
 @contextmanager
-def on_ray(settled: ResolvedPlan, address: str, workers: int | None, gpu_share: float) -> Iterator[Workers]:
-    """As many runs at a time as asked for, else as the cluster has cores, or shares of GPUs, for."""
+def on_ray(resolved: ResolvedPlan, address: str, workers: int | None, gpu_share: float) -> Iterator[Workers]:
+    """`workers` runs at a time, but no more than the cluster has cores, or shares of GPUs, for."""
     ray = connected(address)
     try:
-        needs = {"num_cpus": settled.plan.threads, "num_gpus": gpu_share if uses_gpus(ray, settled) else 0}
-        room = room_for(ray, needs)
-        crew = Crew(lambda: Actor(ray, settled, needs), ready, min(workers or room, room))
+        resources = {"num_cpus": resolved.plan.threads, "num_gpus": gpu_share if uses_gpus(ray, resolved) else 0}
+        capacity = capacity_for(ray, resources)
+        size = min(workers or capacity, capacity)
+        worker_pool = WorkerPool(lambda: Actor(ray, resolved, resources), wait_for_workers, size)
         try:
-            yield crew
+            yield worker_pool
         finally:
-            crew.dismiss()
+            worker_pool.stop()
     finally:
         ray.shutdown()
 
 
 def connected(address: str) -> Any:
-    """The ray module, connected; Ray itself would try an address where nobody is for minutes."""
-    require_somebody(address)
+    """The ray module, connected; the address is checked first, as Ray itself retries a wrong one for minutes."""
+    require_listener(address)
     try:
         import ray
     except ModuleNotFoundError as fault:
@@ -47,75 +48,75 @@ def connected(address: str) -> Any:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
-        raise VitrailError(f"the Ray cluster at {address} cannot be joined: {first_line(str(fault))}") from fault
+        raise VitrailError(f"cannot join the Ray cluster at {address}: {first_line(str(fault))}") from fault
     return ray
 
 
-def require_somebody(address: str) -> None:
+def require_listener(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), PATIENCE).close()
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
     except OSError as fault:
-        raise VitrailError(f"nobody answers at {address}, where the Ray cluster should be: {fault}") from fault
+        raise VitrailError(f"no Ray cluster listens at {address}: {fault}") from fault
 
 
 def require_cluster(address: str) -> None:
-    """Whoever answers must be the head of a cluster; asked from a process that can be given up."""
-    asked = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    """`ray status` must succeed at the address; run as a process, which a timeout can end."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=LONGER_PATIENCE, check=False)
+        status = subprocess.run(command, capture_output=True, text=True, timeout=STATUS_TIMEOUT, check=False)
     except subprocess.TimeoutExpired as fault:
-        raise VitrailError(f"somebody listens at {address}, but does not answer as a Ray cluster does") from fault
-    if found.returncode:
-        raise VitrailError(f"the Ray cluster at {address} is not well: {first_line(found.stderr or found.stdout)}")
+        raise VitrailError(f"the server at {address} does not respond as a Ray cluster") from fault
+    if status.returncode:
+        raise VitrailError(f"the Ray cluster at {address} is not healthy: {first_line(status.stderr or status.stdout)}")
 
 
 def first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "it does not say why")
+    return next(iter(text.strip().splitlines()), "no reason given")
 
 
-def uses_gpus(ray: Any, settled: ResolvedPlan) -> bool:
-    wanted = settled.plan.device
-    return wanted == "gpu" or (wanted == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+def uses_gpus(ray: Any, resolved: ResolvedPlan) -> bool:
+    device = resolved.plan.device
+    return device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
 
-def room_for(ray: Any, needs: dict[str, float]) -> int:
-    """How many workers with these needs the cluster has room for; none would wait for ever."""
-    there = ray.cluster_resources()
-    cores, gpus = there.get("CPU", 0) // needs["num_cpus"], there.get("GPU", 0)
-    room = int(cores if not needs["num_gpus"] else min(cores, gpus / needs["num_gpus"]))
-    if room < 1:
+def capacity_for(ray: Any, resources: dict[str, float]) -> int:
+    """The number of workers with these resources that fit the cluster; none would wait for ever."""
+    cluster = ray.cluster_resources()
+    cores, gpus = cluster.get("CPU", 0) // resources["num_cpus"], cluster.get("GPU", 0)
+    capacity = int(cores if not resources["num_gpus"] else min(cores, gpus / resources["num_gpus"]))
+    if capacity < 1:
         raise VitrailError(
-            f"the Ray cluster has {there.get('CPU', 0):g} cores and {gpus:g} GPUs, and a run needs "
-            f"{needs['num_cpus']:g} and {needs['num_gpus']:g}"
+            f"the Ray cluster has {cluster.get('CPU', 0):g} cores and {gpus:g} GPUs, and a run needs "
+            f"{resources['num_cpus']:g} and {resources['num_gpus']:g}"
         )
-    return room
+    return capacity
 
 
 class Actor:
-    """A worker that Ray has placed somewhere."""
+    """A worker as a Ray actor."""
 
-    def __init__(self, ray: Any, settled: ResolvedPlan, needs: dict[str, float]) -> None:
+    def __init__(self, ray: Any, resolved: ResolvedPlan, resources: dict[str, float]) -> None:
         self.ray = ray
-        self.actor = ray.remote(**needs)(Worker).remote(settled, time())
-        self.answer: Any = None
+        self.actor = ray.remote(**resources)(Worker).remote(resolved, time())
+        self.future: Any = None
 
-    def take(self, job: Job) -> None:
-        self.answer = self.actor.run.remote(job)
+    def submit(self, job: Job) -> None:
+        self.future = self.actor.run.remote(job)
 
-    def finished(self) -> Done | None:
+    def finished(self) -> FinishedRun | None:
         try:
-            done: Done = self.ray.get(self.answer)
+            done: FinishedRun = self.ray.get(self.future)
         except self.ray.exceptions.RayActorError:
             return None
         return done
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         self.ray.kill(self.actor)
 
 
-def ready(busy: list[Hand]) -> list[tuple[Hand, Done | None]]:
-    hands = {hand.answer: hand for hand in busy if isinstance(hand, Actor)}
-    ray = next(iter(hands.values())).ray
-    answered, _ = ray.wait(list(hands), num_returns=1)
-    return [(hands[answer], hands[answer].finished()) for answer in answered]
+def wait_for_workers(busy: list[WorkerHandle]) -> list[tuple[WorkerHandle, FinishedRun | None]]:
+    workers = {worker.future: worker for worker in busy if isinstance(worker, Actor)}
+    ray = next(iter(workers.values())).ray
+    ready, _ = ray.wait(list(workers), num_returns=1)
+    return [(workers[future], workers[future].finished()) for future in ready]

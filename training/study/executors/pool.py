@@ -1,4 +1,4 @@
-"""A pool of processes of this machine, which import and decode once and stay alive."""
+"""A pool of processes on this machine, which import and decode once and stay alive."""
 
 import multiprocessing
 import os
@@ -9,80 +9,81 @@ from multiprocessing.connection import Connection, wait
 from time import time
 
 from vitrail.training.study.executors import Workers
-from vitrail.training.study.executors.workers import Crew, Hand
+from vitrail.training.study.executors.workers import WorkerHandle, WorkerPool
 from vitrail.training.study.gpus import VARIABLE
-from vitrail.training.study.jobs import Done, Job
+from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.resolved_plan import ResolvedPlan
 
-PATIENCE = 10  # seconds for a worker to end by itself
+STOP_TIMEOUT = 10  # seconds before a terminated worker is killed
 
 
 @contextmanager
-def pool(settled: ResolvedPlan, workers: int, gpus: Sequence[str] = ()) -> Iterator[Workers]:
+def pool(resolved: ResolvedPlan, workers: int, gpus: Sequence[str] = ()) -> Iterator[Workers]:
     """`workers` runs at a time, each on one of the named GPUs."""
-    hired: list[Process] = []
+    started: list[WorkerProcess] = []
 
-    def hire() -> Hand:
-        hired.append(Process(settled, least_used(gpus, [one.gpu for one in hired if one.process.is_alive()])))
-        return hired[-1]
+    def start_worker() -> WorkerHandle:
+        used = [one.gpu for one in started if one.process.is_alive()]
+        started.append(WorkerProcess(resolved, least_used(gpus, used)))
+        return started[-1]
 
-    crew = Crew(hire, ready, workers)
+    worker_pool = WorkerPool(start_worker, wait_for_workers, workers)
     try:
-        yield crew
+        yield worker_pool
     finally:
-        crew.dismiss()
+        worker_pool.stop()
 
 
 def least_used(gpus: Sequence[str], used: Sequence[str | None]) -> str | None:
-    """The GPU with the fewest workers, so that who replaces a dead worker takes its place; None without GPUs."""
+    """The GPU with the fewest workers, so that a replacement gets the GPU of the dead worker; None without GPUs."""
     return min(gpus, key=used.count, default=None)
 
 
-class Process:
-    """A worker process, and our end of the pipe to it."""
+class WorkerProcess:
+    """A worker process and this end of its pipe."""
 
-    def __init__(self, settled: ResolvedPlan, gpu: str | None) -> None:
+    def __init__(self, resolved: ResolvedPlan, gpu: str | None) -> None:
         self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=live, args=(theirs, settled, gpu, time()), daemon=True)
+        self.process = context.Process(target=worker_main, args=(theirs, resolved, gpu, time()), daemon=True)
         self.process.start()
         theirs.close()
 
-    def take(self, job: Job) -> None:
-        with suppress(BrokenPipeError):  # it is dead: whoever waits for it will notice
+    def submit(self, job: Job) -> None:
+        with suppress(BrokenPipeError):  # dead: noticed by wait_for_workers
             self.pipe.send(job)
 
-    def finished(self) -> Done | None:
+    def finished(self) -> FinishedRun | None:
         try:
-            done: Done = self.pipe.recv()
+            done: FinishedRun = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             return None
         return done
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         self.pipe.close()
         self.process.terminate()
-        self.process.join(PATIENCE)
+        self.process.join(STOP_TIMEOUT)
         if self.process.is_alive():
             self.process.kill()
 
 
-def ready(busy: list[Hand]) -> list[tuple[Hand, Done | None]]:
-    """A process that dies closes its end of the pipe, which wakes us too."""
-    by_pipe = {hand.pipe: hand for hand in busy if isinstance(hand, Process)}
-    woken = [by_pipe[pipe] for pipe in wait(by_pipe) if isinstance(pipe, Connection)]
-    return [(hand, hand.finished()) for hand in woken]
+def wait_for_workers(busy: list[WorkerHandle]) -> list[tuple[WorkerHandle, FinishedRun | None]]:
+    """A process that dies closes its end of the pipe, which ends the wait too."""
+    by_pipe = {worker.pipe: worker for worker in busy if isinstance(worker, WorkerProcess)}
+    ready = [by_pipe[pipe] for pipe in wait(by_pipe) if isinstance(pipe, Connection)]
+    return [(worker, worker.finished()) for worker in ready]
 
 
-def live(pipe: Connection, settled: ResolvedPlan, gpu: str | None, began: float) -> None:
-    """What a worker process does until nobody is at the other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of us; the study ends its workers itself
+def worker_main(pipe: Connection, resolved: ResolvedPlan, gpu: str | None, requested: float) -> None:
+    """Run jobs from the pipe until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the study stops its workers itself
     if gpu is not None:
         os.environ[VARIABLE] = gpu  # before CUDA is first used here
     from vitrail.training.study.worker import Worker
 
-    worker = Worker(settled, began)
+    worker = Worker(resolved, requested)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             pipe.send(worker.run(pipe.recv()))

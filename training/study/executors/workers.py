@@ -1,71 +1,72 @@
-"""A crew of long-lived workers: hands out jobs, replaces who dies, and tries a run that lost its worker once more."""
+"""A pool of long-lived workers: distributes jobs, replaces dead workers, and retries a run whose worker died once."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from vitrail.errors import VitrailError
-from vitrail.training.study.jobs import Done, Job
+from vitrail.training.study.jobs import FinishedRun, Job
 
-MOST_DEATHS = 4  # one after the other, without a run finished between: then no worker lives long enough
+MAX_DEATHS = 4  # in a row, without a finished run in between
 
 
-class Hand(Protocol):
-    """One worker, wherever it lives."""
+class WorkerHandle(Protocol):
+    """A worker, in whatever process or on whatever machine it runs."""
 
-    def take(self, job: Job) -> None:
-        """Begin a job; returns at once."""
+    def submit(self, job: Job) -> None:
+        """Start a job; returns at once."""
         ...
 
-    def dismiss(self) -> None:
-        """End it, whether or not it still lives."""
+    def stop(self) -> None:
+        """End the worker, alive or dead."""
         ...
 
 
-Hire = Callable[[], Hand]
-Ready = Callable[[list[Hand]], list[tuple[Hand, Done | None]]]  # waits; None: this worker died
+StartWorker = Callable[[], WorkerHandle]
+# Blocks until a busy worker has finished its run or died; None stands for a dead worker.
+WaitForWorkers = Callable[[list[WorkerHandle]], list[tuple[WorkerHandle, FinishedRun | None]]]
 
 
-class Crew:
-    """`size` workers, hired when there is work for them."""
+class WorkerPool:
+    """`size` workers, each started when there is a job for it."""
 
-    def __init__(self, hire: Hire, ready: Ready, size: int) -> None:
-        self.hire, self.ready, self.size = hire, ready, size
-        self.idle: list[Hand] = []
-        self.busy: dict[Hand, Job] = {}
+    def __init__(self, start_worker: StartWorker, wait_for_workers: WaitForWorkers, size: int) -> None:
+        self.start_worker, self.wait_for_workers, self.size = start_worker, wait_for_workers, size
+        self.idle: list[WorkerHandle] = []
+        self.busy: dict[WorkerHandle, Job] = {}
 
-    def work(self, jobs: Iterable[Job]) -> Iterator[Done]:
-        waiting, retried, deaths = deque(jobs), set[Job](), 0
-        while waiting or self.busy:
-            while waiting and len(self.busy) < self.size:
-                self.begin(waiting.popleft())
-            for hand, done in self.ready(list(self.busy)):
-                job = self.busy.pop(hand)
+    def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]:
+        queue, retried, deaths = deque(jobs), set[Job](), 0
+        while queue or self.busy:
+            while queue and len(self.busy) < self.size:
+                self.submit(queue.popleft())
+            for worker, done in self.wait_for_workers(list(self.busy)):
+                job = self.busy.pop(worker)
                 if done is not None:
                     deaths = 0
-                    self.idle.append(hand)
+                    self.idle.append(worker)
                     yield done
                     continue
                 deaths += 1
-                hand.dismiss()
-                if deaths >= MOST_DEATHS:
+                worker.stop()
+                if deaths >= MAX_DEATHS:
                     raise VitrailError(
-                        f"{deaths} workers died one after the other, the last one with {job}: "
-                        "is there memory for so many at a time? see --workers"
+                        f"{deaths} workers died one after another, the last one running {job}: "
+                        "is there enough memory for this many at a time? see --workers"
                     )
                 if job in retried:
-                    yield Done(job, fault="its worker died, and so did the next one")
+                    yield FinishedRun(job, fault="its worker died, and so did the worker that retried it")
                 else:
                     retried.add(job)
-                    waiting.appendleft(job)
+                    queue.appendleft(job)
 
-    def begin(self, job: Job) -> None:
-        hand = self.idle.pop() if self.idle else self.hire()
-        self.busy[hand] = job
-        hand.take(job)
+    def submit(self, job: Job) -> None:
+        worker = self.idle.pop() if self.idle else self.start_worker()
+        self.busy[worker] = job
+        worker.submit(job)
 
-    def dismiss(self) -> None:
-        for hand in [*self.idle, *self.busy]:
-            hand.dismiss()
+    def stop(self) -> None:
+        for worker in [*self.idle, *self.busy]:
+            worker.stop()
         self.idle.clear()
         self.busy.clear()

@@ -1,1 +1,1 @@
-"""The report of a data-size study: one page to act on, and the same as Markdown, plots and numbers."""
+"""The report of a data-size study: an HTML page, the same as Markdown, plots, and numbers for programs."""

@@ -1,4 +1,4 @@
-"""What a report is made of, before it is HTML or Markdown: both say the same words."""
+"""The content of a report, independent of HTML and Markdown."""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class Link:
-    """A word that leads to a run, by its folder's name."""
+    """A link to a run, by the name of its folder."""
 
     text: str
     run: str
-    on_page: bool = True  # its row is
+    on_page: bool = True  # to its row on the page, else to its file
 
     @property
     def file(self) -> str:
-        """Its address, seen from the report."""
+        """Its address, relative to the report."""
         return f"runs/{quote(self.run)}/result.json"
 
 
@@ -23,11 +23,11 @@ Cell = str | tuple[Link, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """The first cell says what the row is about."""
+    """A row of a table; the first cell is its heading."""
 
     cells: tuple[Cell, ...]
-    foretold: bool = False
-    run: str | None = None  # whose own row this is
+    forecast: bool = False
+    run: str | None = None  # the run that this row describes
 
 
 @dataclass(frozen=True)
@@ -35,45 +35,43 @@ class Table:
     caption: str
     head: tuple[str, ...]
     rows: tuple[Row, ...]
-    folded: bool = False  # long: its caption stands, the rest opens
+    folded: bool = False  # long: collapsed to its caption
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are, one a line."""
+    """Names and values, one a line."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Quote:
-    """Somebody's own words, line by line."""
+    """Quoted text, line by line."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Curves:
-    """Where the learning curves are drawn."""
+class CurvesFigure:
+    """The figure of the learning curves."""
 
     caption: str
 
 
-Block = str | Table | Facts | Quote | Curves
+Block = str | Table | Facts | Quote | CurvesFigure
 
 
 @dataclass(frozen=True)
 class Section:
-    name: str  # in addresses
+    name: str  # its anchor
     title: str
     blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
-class Story:
-    """The whole report."""
-
+class Report:
     title: str
     decision: str
-    ground: str  # what the decision stands on, in one line
+    basis: str  # the data behind the decision, in one line
     sections: tuple[Section, ...]

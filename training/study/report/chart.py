@@ -1,25 +1,25 @@
-"""The learning curves as SVG: points of every seed, means with intervals, bands, and what is only foretold, dashed."""
+"""The learning curves as SVG: points of every seed, means with intervals, bands, and dashed forecasts."""
 
-from vitrail.training.study.report.axes import crossings, foretold_area, grid, rectangle, targets
+from vitrail.training.study.report.axes import crossings, forecast_area, grid, rectangle, targets
 from vitrail.training.study.report.formatting import count, percent, percent_range, plural
 from vitrail.training.study.report.frame import Frame, Shape, View, frame, short
 from vitrail.training.study.report.markup import element, text
-from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.styles import look
+from vitrail.training.study.report.results import StudyResults
+from vitrail.training.study.report.styles import style
 from vitrail.training.study.statistics.findings import Contender, Curve, Forecast, Point
 
-LINE = 15  # between names of lines
-DODGE = 5  # contenders stand so far beside each other
+NAME_HEIGHT = 15
+DODGE = 5  # horizontal distance between contenders at the same size
 
 
-def draw(found: Found, view: View, shape: Shape) -> str:
-    at, forecast = frame(found, view, shape), found.forecast
+def chart(results: StudyResults, view: View, shape: Shape) -> str:
+    at, forecast = frame(results, view, shape), results.forecast
     identity = f"{view}-{shape.name}"
     clip = element("clipPath", rectangle(at, at.left, at.right), id=f"{identity}-area")
-    lines = [contender(found, at, index, identity) for index in range(len(forecast.contenders))]
+    lines = [contender(results, at, index, identity) for index in range(len(forecast.contenders))]
     parts = [
         element("defs", clip),
-        foretold_area(at, forecast.sizes[-1]),
+        forecast_area(at, forecast.sizes[-1]),
         grid(at, view),
         targets(at, forecast),
         crossings(at, forecast),
@@ -34,94 +34,96 @@ def draw(found: Found, view: View, shape: Shape) -> str:
         class_=f"drawing {view} {shape.name}",
         viewBox=f"0 0 {shape.width:g} {shape.height:g}",
         role="img",
-        aria_label=described(found, view),
+        aria_label=describe(results, view),
         data_left=f"{at.left / shape.width:.5f}",
         data_right=f"{at.right / shape.width:.5f}",
     )
 
 
-def described(found: Found, view: View) -> str:
+def describe(results: StudyResults, view: View) -> str:
     what = "Test error" if view == "error" else "Test accuracy"
-    sizes = found.forecast.sizes
+    sizes = results.forecast.sizes
     return (
-        f"{what} of {', '.join(found.names)} against labelled images, measured from {count(sizes[0])} to "
-        f"{count(sizes[-1])}; the numbers stand in the tables below"
+        f"{what} of {', '.join(results.names)} against labelled images, measured from {count(sizes[0])} to "
+        f"{count(sizes[-1])}; the tables below have the numbers"
     )
 
 
-def contender(found: Found, at: Frame, index: int, identity: str) -> str:
-    one = found.forecast.contenders[index]
-    shift = DODGE * (index - (len(found.names) - 1) / 2)
+def contender(results: StudyResults, at: Frame, index: int, identity: str) -> str:
+    one = results.forecast.contenders[index]
+    shift = DODGE * (index - (len(results.names) - 1) / 2)
     inside: list[str] = []
     if one.curve:
-        inside = curve(at, one, one.curve, found.forecast.grid)
+        inside = curve_parts(at, one, one.curve, results.forecast.grid)
     return element(
         "g",
         element("g", *inside, clip_path=f"url(#{identity}-area)"),
-        *(seeds(found, at, one.name, point, shift, index) for point in one.points),
+        *(seeds(results, at, one.name, point, shift, index) for point in one.points),
         *(mean(at, one.name, point, shift, index) for point in one.points),
         class_=f"c{index}",
     )
 
 
-def curve(at: Frame, one: Contender, found: Curve, grid: tuple[float, ...]) -> list[str]:
-    """A band and a line, split where the measured sizes end."""
+def curve_parts(at: Frame, one: Contender, curve: Curve, grid: tuple[float, ...]) -> list[str]:
+    """A band and a line, split at the largest measured size."""
     last = one.points[-1].images
     split = max(i for i, images in enumerate(grid) if images <= last) + 1
     return [
-        band(at, grid[:split], found.low[:split], found.high[:split], "band"),
-        band(at, grid[split - 1 :], found.low[split - 1 :], found.high[split - 1 :], "band far"),
-        path(at, grid[:split], found.error[:split], "line"),
-        path(at, grid[split - 1 :], found.error[split - 1 :], "line far"),
+        band(at, grid[:split], curve.low[:split], curve.high[:split], "band"),
+        band(at, grid[split - 1 :], curve.low[split - 1 :], curve.high[split - 1 :], "band far"),
+        path(at, grid[:split], curve.error[:split], "line"),
+        path(at, grid[split - 1 :], curve.error[split - 1 :], "line far"),
     ]
 
 
 def band(at: Frame, grid: tuple[float, ...], low: tuple[float, ...], high: tuple[float, ...], kind: str) -> str:
-    there = places(at, grid, low)
-    back = places(at, grid, high)[::-1]
-    return element("polygon", points=" ".join([*there, *back]), class_=kind)
+    forwards = positions(at, grid, low)
+    backwards = positions(at, grid, high)[::-1]
+    return element("polygon", points=" ".join([*forwards, *backwards]), class_=kind)
 
 
 def path(at: Frame, grid: tuple[float, ...], error: tuple[float, ...], kind: str) -> str:
-    return element("polyline", points=" ".join(places(at, grid, error)), class_=kind)
+    return element("polyline", points=" ".join(positions(at, grid, error)), class_=kind)
 
 
-def places(at: Frame, grid: tuple[float, ...], error: tuple[float, ...]) -> list[str]:
+def positions(at: Frame, grid: tuple[float, ...], error: tuple[float, ...]) -> list[str]:
     return [f"{at.x(images):.1f},{at.y(share):.1f}" for images, share in zip(grid, error, strict=True)]
 
 
-def seeds(found: Found, at: Frame, name: str, point: Point, shift: float, index: int) -> str:
-    """Every run, small; each leads to its row."""
+def seeds(results: StudyResults, at: Frame, name: str, point: Point, shift: float, index: int) -> str:
+    """A small point for every run, with a link to its row."""
     parts = []
-    for done in found.runs(name, point.images):
+    for done in results.runs(name, point.images):
         assert done.result is not None
         title = element("title", text(f"{done.job.name}: test error {percent(done.result.test_error)}"))
-        where = f"translate({at.x(point.images) + shift:.1f} {at.y(done.result.test_error):.1f}) scale(.62)"
-        shape = element("path", title, d=look(index).shape, transform=where, class_="seed")
+        transform = f"translate({at.x(point.images) + shift:.1f} {at.y(done.result.test_error):.1f}) scale(.62)"
+        shape = element("path", title, d=style(index).shape, transform=transform, class_="seed")
         parts.append(element("a", shape, href=f"#run-{done.job.name}", tabindex="-1"))
     return "".join(parts)
 
 
 def mean(at: Frame, name: str, point: Point, shift: float, index: int) -> str:
     x = at.x(point.images) + shift
-    title = element("title", text(told(name, point)))
+    title = element("title", text(point_text(name, point)))
     bar = element("line", x1=x, x2=x, y1=at.y(point.low), y2=at.y(point.high), class_="bar")
-    shape = element("path", d=look(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_="mean")
+    shape = element(
+        "path", d=style(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_="mean"
+    )
     return element("g", title, bar, shape)
 
 
-def told(name: str, point: Point) -> str:
+def point_text(name: str, point: Point) -> str:
     error = percent_range(point.error, point.low, point.high)
     return f"{name}, {count(point.images)} images, {plural(point.seeds, 'seed')}: test error {error}"
 
 
 def names(at: Frame, forecast: Forecast) -> str:
-    """At the ends of lines, pushed apart where they would cover each other."""
+    """At the ends of curves, moved apart where they would overlap."""
     ends = sorted((at.y(end(one)), index) for index, one in enumerate(forecast.contenders) if one.points)
     parts, free = [], at.top
     for y, index in ends:
         y = max(y, free)
-        free = y + LINE
+        free = y + NAME_HEIGHT
         name = short(forecast.contenders[index].name)
         parts.append(element("text", text(name), x=at.right + 8, y=y + 4, class_=f"name c{index}"))
     return "".join(parts)

@@ -1,31 +1,31 @@
-"""The figure of the page: the curves in both views and both shapes, and what chooses between them."""
+"""The figure of the page: charts in two views and two shapes, and the controls to choose one."""
 
-from vitrail.training.study.report.chart import draw
+from vitrail.training.study.report.chart import chart
 from vitrail.training.study.report.frame import NARROW, WIDE, View
 from vitrail.training.study.report.markup import element, text, void
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.styles import swatch
 
 VIEWS: tuple[tuple[View, str], ...] = (("error", "Error, log scale"), ("accuracy", "Accuracy"))
 
 
-def figure(caption: str, found: Found) -> str:
-    """Which drawing is seen is a matter of the style sheet: all of this works without a script."""
-    drawings = [draw(found, view, shape) for view, _ in VIEWS for shape in (WIDE, NARROW)]
-    plot = element("div", *drawings, class_="plot", id="plot")
+def figure(caption: str, results: StudyResults) -> str:
+    """The style sheet shows one chart at a time, without a script."""
+    charts = [chart(results, view, shape) for view, _ in VIEWS for shape in (WIDE, NARROW)]
+    plot = element("div", *charts, class_="plot", id="plot")
     readout = element("div", class_="readout", id="readout", hidden="hidden", aria_live="polite")
-    return element("figure", choices(found), plot, readout, element("figcaption", text(caption)))
+    return element("figure", choices(results), plot, readout, element("figcaption", text(caption)))
 
 
-def choices(found: Found) -> str:
-    """Which contenders, and which view."""
+def choices(results: StudyResults) -> str:
+    """Controls for the visible contenders and the view."""
     shown = [
         element("label", box(f"show-{index}", checked=True), swatch(index), element("span", text(name)))
-        for index, name in enumerate(found.names)
+        for index, name in enumerate(results.names)
     ]
     views = [
-        element("label", box(f"view-{view}", view == VIEWS[0][0], "view"), element("span", text(word)))
-        for view, word in VIEWS
+        element("label", box(f"view-{view}", view == VIEWS[0][0], "view"), element("span", text(label)))
+        for view, label in VIEWS
     ]
     return element(
         "div",
@@ -36,7 +36,7 @@ def choices(found: Found) -> str:
 
 
 def box(identity: str, checked: bool, group: str | None = None) -> str:
-    """Something to tick; with a group, only one of it is."""
+    """A checkbox; with a group, a radio button."""
     return void(
         "input",
         type="radio" if group else "checkbox",

@@ -1,4 +1,4 @@
-"""Numbers as people read them: no more digits than are known, and their units."""
+"""Numbers as text: no more digits than are significant, and units."""
 
 from math import floor, log10
 
@@ -16,13 +16,13 @@ def percent_range(share: float, low: float, high: float) -> str:
 
 
 def points_range(gap: float, low: float, high: float) -> str:
-    """A difference of shares in points and its interval; a wide one needs fewer digits."""
+    """A difference of shares in percentage points and its interval, with fewer digits for a wide one."""
     digits = 1 if high - low >= 0.015 else 2
     return f"{points(gap, digits)} ({points(low, digits)} to {points(high, digits)})"
 
 
 def points(gap: float, digits: int = 1) -> str:
-    """A minus is a real one, and nothing has none."""
+    """With a minus sign, not a hyphen; none before zero."""
     text = f"{100 * gap:.{digits}f}"
     return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
 
@@ -32,17 +32,17 @@ def bare(share: float, digits: int) -> str:
 
 
 def decimals(share: float) -> int:
-    """One, but two where the first would say too little, and none for all or nothing."""
+    """One, two near 0 and 1, none for exactly 0 or 1."""
     if share in (0, 1):
         return 0
     return 1 if 0.00995 <= share <= 0.99005 else 2
 
 
-def chance(probability: float) -> str:
-    """Never surer than it is."""
-    if probability > 0.99:
+def probability(value: float) -> str:
+    """Rounded down, and bounded at 1 % and 99 %."""
+    if value > 0.99:
         return "> 99 %"
-    return "< 1 %" if probability < 0.01 else f"{floor(100 * probability + 1e-9)} %"
+    return "< 1 %" if value < 0.01 else f"{floor(100 * value + 1e-9)} %"
 
 
 def significance(value: float) -> str:
@@ -54,14 +54,14 @@ def count(number: float) -> str:
 
 
 def significant(number: float, digits: int = 3) -> str:
-    """So many digits that count, never as a power of ten."""
+    """Significant digits, without an exponent."""
     if number == 0:
         return "0"
     return f"{number:,.{max(digits - 1 - floor(log10(abs(number))), 0)}f}"
 
 
 def quantity(number: float, unit: str) -> str:
-    """With k, M, G or T."""
+    """With a prefix k, M, G or T."""
     for factor, prefix in PREFIXES:
         if abs(number) >= factor:
             return f"{significant(number / factor)} {prefix}{unit}"
@@ -79,9 +79,9 @@ def rate(value: float) -> str:
     return f"{value:.2g}"
 
 
-def listed(words: list[str]) -> str:
+def listed(items: list[str]) -> str:
     """a, b and c."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

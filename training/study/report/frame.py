@@ -1,20 +1,20 @@
-"""Where things lie on a drawing of the curves: its shape, its axes, and what must be seen."""
+"""The coordinates of a chart: its shape, its axes, and the range of errors."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.scale import Axis, accuracy_axis, error_axis, images_axis
 
 View = Literal["error", "accuracy"]
-LETTER = 7.4  # about as wide as one of 13 pixels
-NAME_LETTERS = 14
-LABEL = 56  # width that a number on the lower axis needs
+LETTER_WIDTH = 7.4  # approximate, at a font size of 13 pixels
+MAX_NAME = 14  # letters
+LABEL_WIDTH = 56  # of a number on the lower axis
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One for desks and paper, with names at the ends of lines, and one for phones."""
+    """A wide shape for screens and paper, with names at the ends of curves, and a narrow one for phones."""
 
     name: str
     width: float
@@ -27,7 +27,7 @@ WIDE, NARROW = Shape("wide", 860, 460, True), Shape("narrow", 360, 380, False)
 
 @dataclass(frozen=True)
 class Frame:
-    """The area of a drawing within which curves are."""
+    """The plot area of a chart."""
 
     left: float
     right: float
@@ -37,28 +37,28 @@ class Frame:
     up: Axis
 
     def x(self, images: float) -> float:
-        return self.left + (self.right - self.left) * self.across.place(images)
+        return self.left + (self.right - self.left) * self.across.position(images)
 
     def y(self, error: float) -> float:
-        """Never far outside, wherever an error would lie."""
-        return self.bottom - (self.bottom - self.top) * min(max(self.up.place(error), -0.02), 1.02)
+        """Clipped just outside the plot area."""
+        return self.bottom - (self.bottom - self.top) * min(max(self.up.position(error), -0.02), 1.02)
 
 
-def frame(found: Found, view: View, shape: Shape) -> Frame:
-    forecast = found.forecast
-    longest = max(len(short(name)) for name in found.names)
-    left, right = 54.0, shape.width - (LETTER * longest + 16 if shape.named else 22)
-    low, high = extent(found)
-    across = images_axis(forecast.sizes, forecast.grid[-1], LABEL / (right - left))
+def frame(results: StudyResults, view: View, shape: Shape) -> Frame:
+    forecast = results.forecast
+    longest = max(len(short(name)) for name in results.names)
+    left, right = 54.0, shape.width - (LETTER_WIDTH * longest + 16 if shape.named else 22)
+    low, high = extent(results)
+    across = images_axis(forecast.sizes, forecast.grid[-1], LABEL_WIDTH / (right - left))
     up = error_axis(low, high) if view == "error" else accuracy_axis(0.0, high)
     return Frame(left, right, 30.0, shape.height - 44, across, up)
 
 
-def extent(found: Found) -> tuple[float, float]:
-    """The lowest and the highest error that must be seen."""
-    forecast = found.forecast
+def extent(results: StudyResults) -> tuple[float, float]:
+    """The lowest and the highest error to show."""
+    forecast = results.forecast
     points = [point for one in forecast.contenders for point in one.points]
-    runs = [done.result.test_error for done in found.reported if done.result]
+    runs = [done.result.test_error for done in results.reported if done.result]
     ends = [one.curve.error[-1] for one in forecast.contenders if one.curve]
     floor = 0.5 / forecast.test_images
     low = min(max(value, floor) for value in [*(point.low for point in points), *ends])
@@ -67,4 +67,4 @@ def extent(found: Found) -> tuple[float, float]:
 
 
 def short(name: str) -> str:
-    return name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…"
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

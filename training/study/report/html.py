@@ -1,34 +1,35 @@
-"""The report as one HTML file: nothing is loaded from anywhere, and without a script only pointing is missing."""
+"""The report as one self-contained HTML file; without a script, only the tooltips are missing."""
 
 import json
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 
-from vitrail.training.study.report.blocks import Block, Facts, Quote, Section, Story, Table
+from vitrail.training.study.report.blocks import Block, Cell, Facts, Link, Quote, Report, Row, Section, Table
 from vitrail.training.study.report.figure import figure
 from vitrail.training.study.report.markup import element, text
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.styles import colours
-from vitrail.training.study.report.table import table
-from vitrail.training.study.report.tooltips import stops
+from vitrail.training.study.report.tooltips import tooltips
+
+NUMERIC = set("0123456789<>≤+−–")  # first characters of the cells of a numeric column
 
 
-def page(story: Story, found: Found) -> str:
+def page(report: Report, results: StudyResults) -> str:
     script = read("page.js")
     body = [
-        opening(story),
-        contents(story),
-        element("main", *(section(one, found) for one in story.sections)),
-        element("script", data(found), type="application/json", id="numbers"),
+        header(report),
+        contents(report),
+        element("main", *(section(one, results) for one in report.sections)),
+        element("script", data(results), type="application/json", id="numbers"),
         element("script", script),
     ]
     return "\n".join(
-        ["<!doctype html>", '<html lang="en">', head(story, found, script), element("body", *body), "</html>\n"]
+        ["<!doctype html>", '<html lang="en">', head(report, results, script), element("body", *body), "</html>\n"]
     )
 
 
-def head(story: Story, found: Found, script: str) -> str:
+def head(report: Report, results: StudyResults, script: str) -> str:
     return "\n".join(
         [
             "<head>",
@@ -37,8 +38,8 @@ def head(story: Story, found: Found, script: str) -> str:
             '<meta name="color-scheme" content="light dark">',
             f'<meta http-equiv="Content-Security-Policy" content="{policy(script)}">',
             '<link rel="icon" href="data:,">',
-            element("title", text(story.title)),
-            element("style", read("page.css"), colours(len(found.names))),
+            element("title", text(report.title)),
+            element("style", read("page.css"), colours(len(results.names))),
             "</head>",
         ]
     )
@@ -49,54 +50,92 @@ def read(name: str) -> str:
 
 
 def policy(script: str) -> str:
-    """Nothing from outside, and no script but ours."""
+    """No external resources, and no script but ours."""
     digest = b64encode(sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
 
 
-def data(found: Found) -> str:
-    """For the script; no < can end the element before its time."""
-    told = {"names": list(found.names), "stops": stops(found)}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def data(results: StudyResults) -> str:
+    """JSON for the script; < is escaped so that no text can close the element."""
+    content = {"names": list(results.names), "tooltips": tooltips(results)}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def opening(story: Story) -> str:
-    first, _, rest = story.decision.partition("; ")
+def header(report: Report) -> str:
+    first, _, rest = report.decision.partition("; ")
     decision = element("strong", text(first)) + (f"; {text(rest)}" if rest else "")
     glass = element("span", "<i></i>" * 4, class_="glass", aria_hidden="true")
     return element(
         "header",
-        element("h1", glass, text(story.title)),
+        element("h1", glass, text(report.title)),
         element("p", decision, class_="decision"),
-        element("p", text(story.ground), class_="ground"),
+        element("p", text(report.basis), class_="basis"),
     )
 
 
-def contents(story: Story) -> str:
-    links = [element("a", text(one.title), href=f"#{one.name}") for one in story.sections]
+def contents(report: Report) -> str:
+    links = [element("a", text(one.title), href=f"#{one.name}") for one in report.sections]
     return element("nav", *links, aria_label="Contents")
 
 
-def section(one: Section, found: Found) -> str:
+def section(one: Section, results: StudyResults) -> str:
     heading = element("h2", text(one.title), id=f"{one.name}-title")
-    blocks = [block(each, found) for each in one.blocks]
+    blocks = [block(each, results) for each in one.blocks]
     return "\n" + element("section", heading, *blocks, id=one.name, aria_labelledby=f"{one.name}-title")
 
 
-def block(one: Block, found: Found) -> str:
+def block(one: Block, results: StudyResults) -> str:
     if isinstance(one, str):
-        return element("p", code(one))
+        return element("p", with_code(one))
     if isinstance(one, Table):
         return table(one)
     if isinstance(one, Quote):
         return element("blockquote", *(element("p", text(line)) for line in one.text.splitlines() if line.strip()))
     if isinstance(one, Facts):
         return element("dl", *(element("dt", text(name)) + element("dd", text(fact)) for name, fact in one.pairs))
-    return figure(one.caption, found)
+    return figure(one.caption, results)
 
 
-def code(words: str) -> str:
-    """What stands between `…` is a word of the command."""
+def with_code(paragraph: str) -> str:
+    """Text between backquotes becomes a code element."""
     return "".join(
-        element("code", text(part)) if index % 2 else text(part) for index, part in enumerate(words.split("`"))
+        element("code", text(part)) if index % 2 else text(part) for index, part in enumerate(paragraph.split("`"))
     )
+
+
+def table(one: Table) -> str:
+    """Wide tables scroll, long ones are collapsed."""
+    numeric = [all(is_numeric(row.cells[index]) for row in one.rows) for index in range(len(one.head))]
+    headings = [element("th", text(name), scope="col", class_=kind(numeric[i])) for i, name in enumerate(one.head)]
+    body = "".join(table_row(each, numeric) for each in one.rows)
+    caption = element("caption", text(one.caption))
+    inner = ("" if one.folded else caption) + element("thead", element("tr", *headings)) + element("tbody", body)
+    scroll = element(
+        "div", element("table", inner), class_="scroll", tabindex="0", role="region", aria_label=one.caption
+    )
+    return element("details", element("summary", text(one.caption)), scroll) if one.folded else scroll
+
+
+def table_row(one: Row, numeric: list[bool]) -> str:
+    first = element("th", cell(one.cells[0]), scope="row", class_=kind(numeric[0]))
+    rest = [element("td", cell(each), class_=kind(numeric[i])) for i, each in enumerate(one.cells[1:], 1)]
+    identity = f"run-{one.run}" if one.run else None
+    return element("tr", first, *rest, class_="forecast" if one.forecast else None, id=identity)
+
+
+def cell(one: Cell) -> str:
+    if isinstance(one, str):
+        return text(one)
+    return ", ".join(element("a", text(link.text), href=address(link)) for link in one)
+
+
+def address(link: Link) -> str:
+    return f"#run-{link.run}" if link.on_page else link.file
+
+
+def is_numeric(one: Cell) -> bool:
+    return isinstance(one, str) and one[:1] in NUMERIC
+
+
+def kind(numeric: bool) -> str | None:
+    return "number" if numeric else None

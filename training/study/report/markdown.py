@@ -1,15 +1,15 @@
-"""The report as Markdown: the same words, with the plot as an image beside it."""
+"""The report as Markdown: the same text, with the plot as an image."""
 
 import re
 
-from vitrail.training.study.report.blocks import Block, Cell, Facts, Quote, Section, Story, Table
+from vitrail.training.study.report.blocks import Block, Cell, Facts, Quote, Report, Section, Table
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
 
-def markdown(story: Story) -> str:
-    parts = [f"# {plain(story.title)}", f"**{plain(story.decision)}**", plain(story.ground)]
-    for one in story.sections:
+def markdown(report: Report) -> str:
+    parts = [f"# {plain(report.title)}", f"**{plain(report.decision)}**", plain(report.basis)]
+    for one in report.sections:
         parts += section(one)
     return "\n\n".join(parts) + "\n"
 
@@ -20,7 +20,7 @@ def section(one: Section) -> list[str]:
 
 def block(one: Block) -> str:
     if isinstance(one, str):
-        return words(one)
+        return paragraph(one)
     if isinstance(one, Table):
         return table(one)
     if isinstance(one, Quote):
@@ -47,10 +47,10 @@ def cell(one: Cell) -> str:
 
 
 def plain(text: str) -> str:
-    """So that nothing in it is taken for Markdown or HTML, on one line."""
+    """On one line, with Markdown and HTML escaped."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def words(text: str) -> str:
-    """A paragraph of ours: what stands between `…` stays so."""
+def paragraph(text: str) -> str:
+    """Text with code between backquotes, which is not escaped."""
     return "`".join(part if index % 2 else plain(part) for index, part in enumerate(text.split("`")))

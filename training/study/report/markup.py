@@ -1,4 +1,4 @@
-"""Elements of HTML and SVG as text; whatever comes from outside goes through `text` or an attribute, and is escaped."""
+"""Elements of HTML and SVG as text; `text` and attributes escape their values."""
 
 import re
 from html import escape
@@ -10,26 +10,26 @@ TOGETHER = re.compile(
 )
 
 
-def text(words: str) -> str:
-    """A number stays on one line with its %, its sign, and the other end of its interval."""
-    return TOGETHER.sub("\N{NO-BREAK SPACE}", escape(words))
+def text(content: str) -> str:
+    """Escaped, with no-break spaces between a number and its %, its sign, and the other end of its interval."""
+    return TOGETHER.sub("\N{NO-BREAK SPACE}", escape(content))
 
 
 def element(name: str, /, *content: str, **attributes: str | float | None) -> str:
-    """Content is markup already; `class_` stands for the word that Python keeps, _ for -."""
+    """Content is markup; in the names of attributes a trailing _ is dropped and _ stands for -."""
     return f"{void(name, **attributes)}{''.join(content)}</{name}>"
 
 
 def void(name: str, /, **attributes: str | float | None) -> str:
-    """An element that can have no content."""
-    told = "".join(
+    """An element without content."""
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(number(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return f"<{name}{told}>"
+    return f"<{name}{written}>"
 
 
 def number(value: str | float) -> str:
-    """Coordinates need a tenth of a pixel."""
+    """Numbers are coordinates, rounded to a tenth of a pixel."""
     return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")

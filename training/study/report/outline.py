@@ -1,51 +1,50 @@
-"""The report as sections, in the order in which questions come: who, how many, what was seen, at what cost, and how."""
+"""The report as sections: recommendation, comparison, images needed, measurements, cost, method."""
 
-from vitrail.training.study.report.back_test import told as back_test
-from vitrail.training.study.report.blocks import Curves, Section, Story
+from vitrail.training.study.report.blocks import CurvesFigure, Report, Section
 from vitrail.training.study.report.formatting import count, plural
-from vitrail.training.study.report.results import Found
-from vitrail.training.study.report.sections.ahead import ahead
-from vitrail.training.study.report.sections.beforehand import beforehand
+from vitrail.training.study.report.results import StudyResults
+from vitrail.training.study.report.sections.comparison import comparison
 from vitrail.training.study.report.sections.cost import cost
-from vitrail.training.study.report.sections.losses import losses
+from vitrail.training.study.report.sections.expectation import expectation
+from vitrail.training.study.report.sections.failed_runs import failed_runs
+from vitrail.training.study.report.sections.images_needed import back_test_text, images_needed
+from vitrail.training.study.report.sections.learning_rates import learning_rates
 from vitrail.training.study.report.sections.measured import measured
 from vitrail.training.study.report.sections.method import method
-from vitrail.training.study.report.sections.needs import needs
-from vitrail.training.study.report.sections.rates import rates
-from vitrail.training.study.statistics.recommendation import sentence
+from vitrail.training.study.statistics.recommendation import recommendation
 
 CURVES = (
-    "Small points are runs, large ones their means with 90 % intervals; bands are those of the fitted curves. Dashed, "
-    "on shaded ground: foretold, not measured."
+    "Small points are runs, large points their means with 90 % intervals; bands are the 90 % bands of the fitted "
+    "curves. Dashed lines on a shaded background are forecasts."
 )
 
 
-def tell(found: Found) -> Story:
-    decision = sentence(found.forecast)
+def build_report(results: StudyResults) -> Report:
+    decision = recommendation(results.forecast)
     sections = [
-        Section("curves", "Learning curves", (Curves(f"{CURVES} {back_test(found.forecast)}"),)),
-        ahead(found.forecast),
-        needs(found.forecast),
-        beforehand(found.settled.plan.expected, decision),
-        measured(found),
-        cost(found),
-        rates(found),
-        losses(found),
-        method(found),
+        Section("curves", "Learning curves", (CurvesFigure(f"{CURVES} {back_test_text(results.forecast)}"),)),
+        comparison(results.forecast),
+        images_needed(results.forecast),
+        expectation(results.resolved.plan.expected, decision),
+        measured(results),
+        cost(results),
+        learning_rates(results),
+        failed_runs(results),
+        method(results),
     ]
-    return Story(title(found), decision, ground(found), tuple(one for one in sections if one))
+    return Report(title(results), decision, basis(results), tuple(one for one in sections if one))
 
 
-def title(found: Found) -> str:
-    return f"{found.settled.plan.name}: {' or '.join(found.names)}?"
+def title(results: StudyResults) -> str:
+    return f"{results.resolved.plan.name}: {' or '.join(results.names)}?"
 
 
-def ground(found: Found) -> str:
-    """What the decision stands on."""
-    forecast = found.forecast
-    sizes, seeds = forecast.sizes, {done.job.seed for done in found.reported}
+def basis(results: StudyResults) -> str:
+    """The data behind the recommendation, in one line."""
+    forecast = results.forecast
+    sizes, seeds = forecast.sizes, {done.job.seed for done in results.reported}
     return (
-        f"{plural(len(found.reported), 'training run')}: {plural(len(sizes), 'size')} from {count(sizes[0])} to "
+        f"{plural(len(results.reported), 'training run')}: {plural(len(sizes), 'size')} from {count(sizes[0])} to "
         f"{count(sizes[-1])} labelled images, {plural(len(seeds), 'seed')} each; {count(forecast.test_images)} "
-        f"test images that no run learnt from. {back_test(forecast)}"
+        f"test images that no run was trained on. {back_test_text(forecast)}"
     )

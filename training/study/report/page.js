@@ -1,17 +1,17 @@
-// Pointing at the curves tells their numbers; the words come with the page. Without this, each point has its own title.
+// Tooltips for the curves; their texts come with the page. Without this script, each point has its own title.
 "use strict";
 
-const { names, stops } = JSON.parse(document.getElementById("numbers").textContent);
+const { names, tooltips } = JSON.parse(document.getElementById("numbers").textContent);
 const plot = document.getElementById("plot");
 const readout = document.getElementById("readout");
-const NEAR = 0.025; // of the axis: a size that was measured attracts the pointer
+const NEAR = 0.025; // of the axis: measured sizes attract the pointer
 
-let at = -1; // the stop that is shown
+let current = -1; // the index of the visible tooltip
 
 for (const title of plot.querySelectorAll("title")) title.remove();
 plot.tabIndex = 0;
 plot.setAttribute("role", "group");
-plot.setAttribute("aria-label", "Learning curves: the arrow keys read the numbers, size by size");
+plot.setAttribute("aria-label", "Learning curves: the arrow keys move from size to size");
 
 const drawing = () => [...plot.querySelectorAll("svg")].find((one) => getComputedStyle(one).display !== "none");
 const shown = (index) => document.getElementById(`show-${index}`).checked;
@@ -24,7 +24,7 @@ function make(name, content, className = "") {
 }
 
 function numbers(row) {
-  if (!row) return ["not known"];
+  if (!row) return ["no data"];
   const which = view() === "error" ? 0 : 1;
   const seeds = row.seeds ? [make("small", [`seeds: ${row.seeds.map((one) => one[which]).join(", ")}`])] : [];
   const note = row.note ? [make("small", [row.note])] : [];
@@ -32,22 +32,22 @@ function numbers(row) {
 }
 
 function show(index) {
-  at = index;
-  const stop = stops[index];
+  current = index;
+  const tooltip = tooltips[index];
   const what = view() === "error" ? "test error" : "test accuracy";
-  const columns = stop.rows.flatMap((row, place) =>
+  const columns = tooltip.rows.flatMap((row, place) =>
     shown(place) ? [make("div", [make("dt", [names[place]]), make("dd", numbers(row))], `c${place}`)] : [],
   );
-  const leads = stop.pairs.filter((pair) => pair && pair.of.every((name) => shown(names.indexOf(name))));
+  const leads = tooltip.pairs.filter((pair) => pair && pair.of.every((name) => shown(names.indexOf(name))));
   readout.replaceChildren(
-    make("p", [make("strong", [stop.title]), ` · ${what}`]),
+    make("p", [make("strong", [tooltip.title]), ` · ${what}`]),
     make("dl", columns),
-    ...leads.map((pair) => make("p", [pair.words])),
+    ...leads.map((pair) => make("p", [pair.text])),
   );
-  mark(stop.place);
+  mark(tooltip.place);
 }
 
-// A line over the size.
+// A vertical line at the size.
 function mark(share) {
   unmark();
   const svg = drawing();
@@ -62,15 +62,15 @@ function unmark() {
   for (const line of plot.querySelectorAll(".cross")) line.setAttribute("visibility", "hidden");
 }
 
-function rest() {
-  at = -1;
+function reset() {
+  current = -1;
   unmark();
-  readout.replaceChildren(make("p", ["Point at the curves, or use the arrow keys on them, to read their numbers here."]));
+  readout.replaceChildren(make("p", ["Point at the curves, or focus them and use the arrow keys, to see their numbers here."]));
 }
 
 function nearest(share) {
-  const distance = (stop) => Math.abs(stop.place - share) - (stop.measured ? NEAR : 0);
-  return stops.reduce((best, stop, index) => (distance(stop) < distance(stops[best]) ? index : best), 0);
+  const distance = (tooltip) => Math.abs(tooltip.place - share) - (tooltip.measured ? NEAR : 0);
+  return tooltips.reduce((best, tooltip, index) => (distance(tooltip) < distance(tooltips[best]) ? index : best), 0);
 }
 
 function point(event) {
@@ -78,16 +78,16 @@ function point(event) {
   const box = svg.getBoundingClientRect();
   const [left, right] = [Number(svg.dataset.left), Number(svg.dataset.right)];
   const share = ((event.clientX - box.left) / box.width - left) / (right - left);
-  if (share < -0.05 || share > 1.05) rest();
+  if (share < -0.05 || share > 1.05) reset();
   else show(nearest(share));
 }
 
 function step(event) {
-  const keys = stops.flatMap((stop, index) => (stop.key ? [index] : []));
-  const after = keys.find((index) => index > at);
-  const before = keys.findLast((index) => index < at);
+  const keys = tooltips.flatMap((tooltip, index) => (tooltip.key ? [index] : []));
+  const after = keys.find((index) => index > current);
+  const before = keys.findLast((index) => index < current);
   const next = { ArrowRight: after ?? keys.at(-1), ArrowLeft: before ?? keys[0], Home: keys[0], End: keys.at(-1) }[event.key];
-  if (event.key === "Escape") rest();
+  if (event.key === "Escape") reset();
   if (next === undefined) return;
   event.preventDefault();
   show(next);
@@ -95,15 +95,15 @@ function step(event) {
 
 plot.addEventListener("pointermove", point);
 plot.addEventListener("pointerdown", point);
-plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && rest());
+plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && reset());
 plot.addEventListener("keydown", step);
-plot.addEventListener("blur", rest);
+plot.addEventListener("blur", reset);
 for (const input of document.querySelectorAll(".choices input")) {
-  input.addEventListener("change", () => at >= 0 && show(at));
+  input.addEventListener("change", () => current >= 0 && show(current));
 }
-addEventListener("resize", () => at >= 0 && show(at));
+addEventListener("resize", () => current >= 0 && show(current));
 readout.hidden = false;
-rest();
+reset();
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
 
 // A link into a folded table opens it.

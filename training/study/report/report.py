@@ -1,30 +1,48 @@
-"""From the folder of a study to its report, written into the same folder."""
+"""From the results of a study to the files of its report, in the folder of the study."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from vitrail.atomic import write_atomically
-from vitrail.training.study.report.curves_json import numbers
 from vitrail.training.study.report.html import page
 from vitrail.training.study.report.markdown import markdown
-from vitrail.training.study.report.outline import tell
-from vitrail.training.study.report.results import Found, read_study
+from vitrail.training.study.report.outline import build_report
+from vitrail.training.study.report.results import StudyResults, read_study
 from vitrail.training.study.report.static_plots import plot
 
+DIGITS = 6  # significant ones in curves.json; further ones differ between machines
 
-def report(folder: Path) -> Path:
-    """Everything from what lies there: the same folder gives the same files. The page is where to look first."""
-    found = read_study(folder)
-    written = pages(found) | {f"learning_curves.{kind}": plot(found, kind) for kind in ("png", "svg")}
-    for name, content in written.items():
+
+def write_report(folder: Path, results: StudyResults | None = None) -> Path:
+    """Write all files of the report, deterministically; returns the path of the page."""
+    results = results or read_study(folder)
+    files = pages(results) | {f"learning_curves.{kind}": plot(results, kind) for kind in ("png", "svg")}
+    for name, content in files.items():
         write_atomically(folder / name, content)
     return folder / "report.html"
 
 
-def pages(found: Found) -> dict[str, bytes]:
-    """What is read: the numbers, and the page in both its forms."""
-    story = tell(found)
+def pages(results: StudyResults) -> dict[str, bytes]:
+    """The numbers and the two forms of the page."""
+    report = build_report(results)
     return {
-        "curves.json": numbers(found),
-        "report.md": markdown(story).encode(),
-        "report.html": page(story, found).encode(),
+        "curves.json": curves_json(results),
+        "report.md": markdown(report).encode(),
+        "report.html": page(report, results).encode(),
     }
+
+
+def curves_json(results: StudyResults) -> bytes:
+    """The forecast for programs, with the hash of the plan."""
+    content = {"plan": results.resolved.hash, **rounded(asdict(results.forecast))}
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -4,40 +4,40 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from vitrail.training.study.report.frame import extent
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.scale import error_axis, images_axis
-from vitrail.training.study.report.styles import Look, look
+from vitrail.training.study.report.styles import Style, style
 from vitrail.training.study.statistics.findings import Contender, Forecast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot(found: Found, kind: Literal["png", "svg"]) -> bytes:
-    """Test error on two logarithmic axes; neither the date nor chance is in the file."""
+def plot(results: StudyResults, kind: Literal["png", "svg"]) -> bytes:
+    """Test error on two logarithmic axes; the file contains no date and no random identifiers."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    forecast = found.forecast
+    forecast = results.forecast
     with rc_context({"svg.hashsalt": "vitrail", "text.parse_math": False}):
         figure = Figure(figsize=(7.6, 4.6), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
-        low, high = extent(found)
+        low, high = extent(results)
         axes.set(xscale="log", yscale="log", xlabel="labelled images", ylabel="test error, 90 % intervals")
         axes.set(xlim=(0.93 * forecast.sizes[0], 1.02 * forecast.grid[-1]), ylim=(low, high))
         axes.axvspan(forecast.sizes[-1], 2 * forecast.grid[-1], color="#000000", alpha=0.05, lw=0)
         for index, one in enumerate(forecast.contenders):
-            draw(axes, found, one, look(index))
-        number(axes, forecast, low, high)
-        axes.legend(frameon=False, loc="lower left", title="dashed: foretold")
+            draw(axes, results, one, style(index))
+        set_ticks(axes, forecast, low, high)
+        axes.legend(frameon=False, loc="lower left", title="dashed: forecast")
         file = BytesIO()
         figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
     return file.getvalue()
 
 
-def draw(axes: "Axes", found: Found, one: Contender, own: Look) -> None:
-    grid = found.forecast.grid
+def draw(axes: "Axes", results: StudyResults, one: Contender, own: Style) -> None:
+    grid = results.forecast.grid
     sizes = [point.images for point in one.points]
     if one.curve:
         far = [index for index, images in enumerate(grid) if images >= sizes[-1]]
@@ -45,7 +45,7 @@ def draw(axes: "Axes", found: Found, one: Contender, own: Look) -> None:
         axes.fill_between(grid, one.curve.low, one.curve.high, color=own.light, alpha=0.14, lw=0)
         axes.plot(grid[near], one.curve.error[near], color=own.light)
         axes.plot(grid[far[0] :], one.curve.error[far[0] :], color=own.light, ls=(0, dashes(own)))
-    runs = [(done.job.size, done.result.test_error) for size in sizes for done in found.runs(one.name, size)
+    runs = [(done.job.size, done.result.test_error) for size in sizes for done in results.runs(one.name, size)
             if done.result]  # fmt: skip
     axes.plot(*zip(*runs, strict=True), ls="", marker=own.marker, ms=3.5, mfc="none", color=own.light, alpha=0.7)
     spread = [
@@ -56,14 +56,14 @@ def draw(axes: "Axes", found: Found, one: Contender, own: Look) -> None:
     axes.errorbar(sizes, errors, spread, ls="", marker=own.marker, capsize=3, color=own.light, label=one.name)
 
 
-def dashes(own: Look) -> tuple[float, ...]:
+def dashes(own: Style) -> tuple[float, ...]:
     return tuple(float(part) / 2 for part in own.dash.split())
 
 
-def number(axes: "Axes", forecast: Forecast, low: float, high: float) -> None:
-    """The ticks of the page's own drawing."""
+def set_ticks(axes: "Axes", forecast: Forecast, low: float, high: float) -> None:
+    """The ticks of the chart on the page."""
     across, up = images_axis(forecast.sizes, forecast.grid[-1], 0.09), error_axis(low, high)
-    axes.set_xticks([value for value, _ in across.ticks], labels=[word for _, word in across.ticks])
-    axes.set_yticks([value for value, _ in up.ticks], labels=[word for _, word in up.ticks])
+    axes.set_xticks([value for value, _ in across.ticks], labels=[label for _, label in across.ticks])
+    axes.set_yticks([value for value, _ in up.ticks], labels=[label for _, label in up.ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.25)

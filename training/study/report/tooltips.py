@@ -1,31 +1,31 @@
-"""What the page says where a reader points at the curves: places on the lower axis, and every contender's numbers."""
+"""The tooltips of the curves: positions on the lower axis, with the numbers of every contender."""
 
 from typing import Any
 
-from vitrail.training.study.report.back_test import off
-from vitrail.training.study.report.formatting import bare, chance, count, decimals, percent_range
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.formatting import bare, count, decimals, percent_range, probability
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.scale import images_axis
-from vitrail.training.study.report.sections.ahead import beyond, leader, sureness
+from vitrail.training.study.report.sections.comparison import beyond, leader, leader_probability
+from vitrail.training.study.report.sections.images_needed import off
 from vitrail.training.study.statistics.findings import Contender, Pair
 from vitrail.training.study.statistics.recommendation import about
 
 Plain = dict[str, Any]
 
 
-def stops(found: Found) -> list[Plain]:
-    """One for every place of the grid; `key` marks those at which arrow keys stop."""
-    forecast = found.forecast
-    place = images_axis(forecast.sizes, forecast.grid[-1], 1).place
+def tooltips(results: StudyResults) -> list[Plain]:
+    """One for every point of the grid; `key` marks those at which arrow keys stop."""
+    forecast = results.forecast
+    position = images_axis(forecast.sizes, forecast.grid[-1], 1).position
     keys = {*(float(size) for size in forecast.sizes), *(forecast.grid[index] for index in beyond(forecast))}
     return [
         {
-            "place": round(place(images), 5),
+            "place": round(position(images), 5),
             "title": title(images, forecast.sizes),
             "key": images in keys,
             "measured": images in forecast.sizes,
             "pairs": [lead(pair, index, images) for pair in forecast.pairs],
-            "rows": [row(found, one, index) for one in forecast.contenders],
+            "rows": [row(results, one, index) for one in forecast.contenders],
         }
         for index, images in enumerate(forecast.grid)
     ]
@@ -34,16 +34,15 @@ def stops(found: Found) -> list[Plain]:
 def title(images: float, sizes: tuple[int, ...]) -> str:
     if images in sizes:
         return f"{count(images)} images, measured"
-    return f"{about(images)} images, {'foretold' if images > sizes[-1] else 'by the curve'}"
+    return f"{about(images)} images, {'forecast' if images > sizes[-1] else 'fitted'}"
 
 
-def row(found: Found, one: Contender, index: int) -> Plain | None:
-    """Error and accuracy in words, and what the seeds reached; None where nothing is known."""
-    images = found.forecast.grid[index]
+def row(results: StudyResults, one: Contender, index: int) -> Plain | None:
+    """Error and accuracy as text, with those of the seeds; None without data."""
+    images = results.forecast.grid[index]
     point = next((each for each in one.points if each.images == images), None)
     if point is not None:
-        results = [done.result for done in found.runs(one.name, point.images)]
-        errors = [result.test_error for result in results if result]
+        errors = [done.result.test_error for done in results.runs(one.name, point.images) if done.result]
         return both(point.error, point.low, point.high) | {"seeds": [seed(error) for error in errors]}
     if one.curve is None:
         return None
@@ -51,14 +50,14 @@ def row(found: Found, one: Contender, index: int) -> Plain | None:
 
 
 def note(one: Contender, images: float) -> Plain:
-    """Beside whatever is foretold."""
+    """The back-test, for a forecast."""
     if images <= one.points[-1].images:
         return {}
     return {"note": f"back-test: {off(one)} points off" if one.back_test else "without a back-test"}
 
 
 def lead(pair: Pair, index: int, images: float) -> Plain | None:
-    """Who of two is ahead here, and how surely: as measured where both were, else as foretold."""
+    """Which of the two is ahead, with its probability: measured if both are, else from the curves."""
     point = next((one for one in pair.measured if one.images == images), None)
     if point is not None:
         gap, first_ahead = point.gap, point.first_ahead
@@ -66,8 +65,8 @@ def lead(pair: Pair, index: int, images: float) -> Plain | None:
         gap, first_ahead = pair.gap[index], pair.first_ahead[index]
     else:
         return None
-    words = f"{leader(pair, gap)} ahead, {chance(sureness(first_ahead, gap))} sure"
-    return {"of": [pair.first, pair.second], "words": words}
+    text = f"{leader(pair, gap)} ahead, probability {probability(leader_probability(first_ahead, gap))}"
+    return {"of": [pair.first, pair.second], "text": text}
 
 
 def both(error: float, low: float, high: float) -> Plain:
@@ -75,5 +74,5 @@ def both(error: float, low: float, high: float) -> Plain:
 
 
 def seed(error: float) -> list[str]:
-    """As an error, and as an accuracy."""
+    """As error and as accuracy."""
     return [bare(share, decimals(share)) for share in (error, 1 - error)]

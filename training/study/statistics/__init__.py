@@ -1,1 +1,1 @@
-"""Learning curves of a study: laws, intervals, crossings and needs, as arrays in and plain dataclasses out."""
+"""Statistics of learning curves: laws, intervals, crossings, images needed; arrays in, plain dataclasses out."""

@@ -1,7 +1,7 @@
-"""Where one curve overtakes the other, as a set: all sizes at which the 90 % interval of their gap still holds zero.
+"""The size at which one curve overtakes the other, as a set: all sizes at which the 90 % interval of their gap holds 0.
 
-At the true crossing the gap is zero, and its interval holds zero nine times in ten: so often the set holds the
-crossing.
+At the true crossing the gap is zero and its interval contains zero nine times in ten, so the set contains the crossing
+as often.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ Kind = Literal["between", "beyond", "before", "none", "undecided", "refused"]
 
 @dataclass(frozen=True)
 class Crossing:
-    """What is known of the crossing, in labelled images.
+    """The crossing in labelled images; "ahead" means that the interval of the gap excludes zero.
 
-    between: each of the two is surely ahead somewhere; they change places in low…high.
-    beyond: up to low `leader` is surely ahead; if the other overtakes, it does so later.
-    before: from high on `leader` is surely ahead; if it ever was behind, it was so with fewer images.
-    none: `leader` is surely ahead at both ends, with the fewest images and as far as the forecast reaches.
-    undecided: nobody is surely ahead. refused: one of the two curves is ill-behaved.
+    between: each of the two is ahead somewhere; they cross in low…high.
+    beyond: `leader` is ahead up to low; if the other overtakes, it does so later.
+    before: `leader` is ahead from high on; if it was ever behind, it was so with fewer images.
+    none: `leader` is ahead at both ends, with the fewest images and at the end of the forecast.
+    undecided: neither is ahead anywhere. refused: one of the two curves is ill-behaved.
     """
 
     kind: Kind
-    leader: int | None = None  # 0 or 1: who is surely ahead where the most images are for which somebody is
+    leader: int | None = None  # 0 or 1: ahead at the largest size at which one of the two is ahead
     low: float | None = None
     high: float | None = None
     point: float | None = None  # where the two averaged curves cross, if they do within reach
@@ -34,15 +34,15 @@ class Crossing:
 
 def crossing(sizes: Floats, gap: Floats, low: Floats, high: Floats) -> Crossing:
     """From the gap of the averaged curves and its interval, all [N], at ascending sizes [N]."""
-    sure = np.where(high < 0, -1, np.where(low > 0, 1, 0))  # −1: the first errs less
-    known = np.flatnonzero(sure)
+    ahead = np.where(high < 0, -1, np.where(low > 0, 1, 0))  # −1: the first, 1: the second
+    known = np.flatnonzero(ahead)
     if len(known) == 0:
         return Crossing("undecided")
     last = known[-1]
-    sign = sure[last]
+    sign = ahead[last]
     leader = 0 if sign < 0 else 1
-    against = np.flatnonzero(sure == -sign)
-    edge = high if sign < 0 else low  # passes zero where the leader begins to be surely ahead
+    against = np.flatnonzero(ahead == -sign)
+    edge = high if sign < 0 else low  # passes zero where the leader begins to be ahead
     if len(against):
         before = against[-1]
         after = int(known[known > before][0])
@@ -50,20 +50,20 @@ def crossing(sizes: Floats, gap: Floats, low: Floats, high: Floats) -> Crossing:
         return Crossing("between", leader, start, zero(sizes, edge, after - 1), point(sizes, gap, before, after))
     if last < len(sizes) - 1:
         return Crossing("beyond", leader, zero(sizes, edge, last), None, point(sizes, gap, last, len(sizes) - 1))
-    if sure[0] == 0:
+    if ahead[0] == 0:
         first = known[0]
         return Crossing("before", leader, None, zero(sizes, edge, first - 1), point(sizes, gap, 0, first))
     return Crossing("none", leader)
 
 
 def zero(sizes: Floats, values: Floats, index: int) -> float:
-    """Where values pass zero between this index and the next, on a line in log n."""
-    here, there = values[index], values[index + 1]
-    share = here / (here - there) if here != there else 0.5
+    """Where values pass zero between this index and the next, linear in log n."""
+    start, end = values[index], values[index + 1]
+    share = start / (start - end) if start != end else 0.5
     return float(sizes[index] * (sizes[index + 1] / sizes[index]) ** np.clip(share, 0, 1))
 
 
 def point(sizes: Floats, gap: Floats, start: int, end: int) -> float | None:
     """The last change of sign of the gap within start…end."""
-    turns = np.flatnonzero(np.diff(np.sign(gap[start : end + 1])))
-    return zero(sizes, gap, start + int(turns[-1])) if len(turns) else None
+    changes = np.flatnonzero(np.diff(np.sign(gap[start : end + 1])))
+    return zero(sizes, gap, start + int(changes[-1])) if len(changes) else None

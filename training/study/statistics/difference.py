@@ -1,4 +1,4 @@
-"""Two contenders at one size, compared image by image: the gap, its interval, who is ahead and how surely."""
+"""Two contenders at one size, compared image by image: the gap, its interval, the probability of being ahead."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ LOW, HIGH = 0.05, 0.95  # all intervals are 90 % ones
 
 @dataclass(frozen=True)
 class Gap:
-    """Error of the first less that of the second: a mean, and a normal scatter for every point of a posterior."""
+    """Error of the first minus that of the second: a mean, and a normal scatter for every point of a posterior."""
 
     mean: float
     scatter: Floats  # [P]
     probability: Floats  # [P]
 
     def below(self, value: float) -> float:
-        """How probable it is that the true gap is smaller."""
+        """The probability that the true gap is smaller."""
         return float(self.probability @ ndtr((value - self.mean) / self.scatter))
 
     @property
@@ -28,7 +28,7 @@ class Gap:
         return float(np.sqrt(self.probability @ self.scatter**2))
 
     def quantile(self, share: float) -> float:
-        """Where `below` reaches a share, by halving."""
+        """The inverse of `below`, by bisection."""
         low, high = self.mean - 8 * self.scatter.max(), self.mean + 8 * self.scatter.max()
         for _ in range(32):
             middle = (low + high) / 2
@@ -41,22 +41,22 @@ class Gap:
 
     @property
     def significance(self) -> float:
-        """Two-sided: how often so large a gap would come out if there were none."""
+        """Two-sided p-value."""
         return 2 * min(self.first_ahead, 1 - self.first_ahead)
 
 
 def gap(outcomes: Outcomes, spread: SeedSpread, first: int, second: int, size: int) -> Gap | None:
-    """The gap at the size of this index; None where one of the two was not run.
+    """The gap at the size of this index; None if one of the two has no runs.
 
-    Images are paired: what both find hard cancels out of the scatter. One image's worth of scatter is added, so
-    that two contenders that differ on no image are not said to be equal for certain.
+    Images are paired: difficulty common to both cancels from the scatter. The scatter of one image is added, so that
+    two contenders with equal predictions are not equal with certainty.
     """
     runs = outcomes.runs[[first, second], size]
     if not runs.all():
         return None
     share = outcomes.shares[[first, second], size]  # [2, T]
-    apart = share[0] - share[1]
+    differences = share[0] - share[1]
     count = outcomes.images
-    images = ((apart**2).sum() + 1) / (count + 1) - apart.mean() ** 2
+    images = ((differences**2).sum() + 1) / (count + 1) - differences.mean() ** 2
     seeds = (spread.sigma[:, [first, second], size] ** 2 / runs).sum(axis=1)  # [P]
-    return Gap(float(apart.mean()), np.sqrt(images / count + seeds), spread.probability)
+    return Gap(float(differences.mean()), np.sqrt(images / count + seeds), spread.probability)

@@ -1,9 +1,9 @@
-"""Errors as another study might have measured them: other test images for all runs alike, and other seeds.
+"""Bootstrap draws of the measured errors, over test images (the same for all runs) and over seeds.
 
-Images are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, so whatever runs agree
-on stays in. Two half images, one that everybody gets wrong and one that nobody does, are Jeffreys' prior: they keep
-an error away from 0 and 1, and with runs that agree on everything the draws are exactly Beta(wrong + ½, right + ½).
-Seeds then move each mean, by a step in log-odds so that it stays between 0 and 1.
+Images are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, which preserves the
+correlation between runs. Two half images, one wrong and one correct in all runs, are Jeffreys' prior: they keep an
+error away from 0 and 1, and with equal runs the draws are exactly Beta(wrong + ½, correct + ½). Seeds then move each
+mean, by a step in log-odds so that it stays between 0 and 1.
 """
 
 import numpy as np
@@ -12,6 +12,13 @@ from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 from vitrail.training.study.statistics.seed_spread import SeedSpread
 
 CHUNK = 256  # draws at a time, so that the weights of many test images fit in memory
+
+
+def measured_and_drawn_errors(
+    outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator
+) -> Floats:
+    """The measured errors and `count` draws of them, [1 + D, C, S]."""
+    return np.concatenate([measured_errors(outcomes)[None], draw_errors(outcomes, spread, count, random)])
 
 
 def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
@@ -41,5 +48,5 @@ def drawn_images(shares: Floats, count: int, random: np.random.Generator) -> Flo
 
 
 def measured_errors(outcomes: Outcomes) -> Floats:
-    """The mean of those draws, [C, S]: the share of mistakes, half a mistake and half a hit added."""
+    """The mean of those draws, [C, S]: the share of wrong predictions with the two half images added."""
     return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.images + 1))

@@ -1,9 +1,9 @@
-"""What a forecast says, as plain dataclasses: `asdict` of a Forecast is what `curves.json` holds."""
+"""The results of the statistics as plain dataclasses: `curves.json` is `asdict` of a Forecast."""
 
 from dataclasses import dataclass
 
 from vitrail.training.study.statistics.crossing import Crossing
-from vitrail.training.study.statistics.images_needed import Needed, NextImages
+from vitrail.training.study.statistics.images_needed import ImagesNeeded, NextImages
 
 
 @dataclass(frozen=True)
@@ -15,31 +15,31 @@ class Point:
     error: float
     low: float
     high: float
-    seed_spread: float  # standard deviation between runs that differ by their seed only, by the law of all cells
-    measured_spread: float | None  # of the errors of this cell's own runs, chance included; None with one run
+    seed_spread: float  # standard deviation between seeds, estimated from all sizes and contenders
+    measured_spread: float | None  # standard deviation of these runs' errors; None with one run
 
 
 @dataclass(frozen=True)
 class LawFit:
-    """One law: how much it counts, its numbers, and what it foretold of the largest size when that was hidden."""
+    """One law: its weight, its parameters, and its forecast of the largest size when that was held out."""
 
     name: str
     formula: str  # with x = n / the contender's largest size
     weight: float
     numbers: dict[str, float]
-    foretold: float | None
+    forecast: float | None
 
 
 @dataclass(frozen=True)
 class BackTest:
-    """The largest size hidden, foretold from the smaller ones, and then looked at."""
+    """The forecast of the largest size from the smaller ones, beside the measured error."""
 
     images: int
-    foretold: float
+    forecast: float
     low: float
     high: float
     measured: float
-    off: float  # |foretold − measured|
+    off: float  # |forecast − measured|
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Curve:
     error: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    needed: tuple[Needed, ...]
-    next_images: NextImages | None  # None where they lie beyond reach
+    images_needed: tuple[ImagesNeeded, ...]
+    next_images: NextImages | None  # None if they lie beyond the grid
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One contender: what was measured, what is foretold, and how good such foretelling was."""
+    """One contender: measured points, fitted curve and back-test."""
 
     name: str
     points: tuple[Point, ...]
@@ -67,15 +67,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class SizeGap:
-    """Two contenders at a size where both were measured: error of the first less that of the second."""
+    """Two contenders at a size where both were measured: error of the first minus that of the second."""
 
     images: int
     gap: float
     low: float
     high: float
     standard_error: float
-    first_ahead: float  # how probable it is
-    significance: float  # two-sided, paired
+    first_ahead: float  # probability
+    significance: float  # p-value, two-sided, paired
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Pair:
     first: str
     second: str
     measured: tuple[SizeGap, ...]
-    gap: tuple[float, ...]  # on the grid, as are the next three; empty where one of the two has no curve
+    gap: tuple[float, ...]  # on the grid, as are the next three; empty if one of the two has no curve
     low: tuple[float, ...]
     high: tuple[float, ...]
     first_ahead: tuple[float, ...]
@@ -94,11 +94,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study tells. All intervals are 90 % ones, all errors shares of test images."""
+    """All results of a study. Intervals are 90 % intervals, errors are shares of the test images."""
 
     sizes: tuple[int, ...]
     test_images: int
-    reach: float  # the grid ends at so many times the largest size; nothing is said beyond
+    reach: float  # end of the grid, in multiples of the largest size
     draws: int
     grid: tuple[float, ...]  # labelled images
     contenders: tuple[Contender, ...]

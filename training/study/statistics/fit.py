@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vitrail.training.study.statistics.laws import Law
 from vitrail.training.study.statistics.outcomes import Floats
 
-BLOCK = 64  # curves at a time, so that what is looked at stays in the processor's cache
+BLOCK = 64  # curves at a time, so that intermediate arrays fit the processor's cache
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Fits:
         return np.asarray(np.minimum(np.exp(value) if self.law.logarithmic else value, 1.0))
 
     def numbers(self, curve: int) -> dict[str, float]:
-        """What the law's letters are for one curve."""
-        found = dict(zip(self.law.numbers, self.grid[self.choice[curve]].tolist(), strict=True))
-        found |= dict(zip(self.law.coefficients, self.coefficients[curve].tolist(), strict=True))
-        return found | ({"a": float(np.exp(self.level[curve]))} if self.law.logarithmic else {})
+        """The law's parameters for one curve, by letter."""
+        numbers = dict(zip(self.law.numbers, self.grid[self.choice[curve]].tolist(), strict=True))
+        numbers |= dict(zip(self.law.coefficients, self.coefficients[curve].tolist(), strict=True))
+        return numbers | ({"a": float(np.exp(self.level[curve]))} if self.law.logarithmic else {})
 
 
 def fit(law: Law, x: Floats, errors: Floats, variance: Floats) -> Fits:
@@ -71,7 +71,7 @@ def least_squares(shapes: Floats, curves: Floats, weight: Floats) -> tuple[NDArr
 
 
 def gains(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
-    """What two unit vectors take off a sum of squares, from inner products with the target and with each other."""
+    """The decrease of the sum of squares by two unit vectors, from inner products with the target and each other."""
     both_u, both_v = along_u - cosine * along_v, along_v - cosine * along_u
     both = (both_u * along_u + both_v * along_v) / apart(cosine)
     alone = np.maximum(np.maximum(along_u, along_v), 0) ** 2
@@ -79,7 +79,7 @@ def gains(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
 
 
 def coefficients(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
-    """The coefficients that do so, [D, 2]; where one of them would be negative, the better vector alone."""
+    """The matching coefficients, [D, 2]; where one of them would be negative, the better vector alone."""
     both = np.stack([along_u - cosine * along_v, along_v - cosine * along_u], axis=1)
     inside = (both.min(axis=1) >= 0) & np.isfinite(apart(cosine))
     first = along_u >= along_v
@@ -88,5 +88,5 @@ def coefficients(along_u: Floats, along_v: Floats, cosine: Floats) -> Floats:
 
 
 def apart(cosine: Floats) -> Floats:
-    """sin² of the angle; infinite where two vectors are as good as one, for then they take nothing off together."""
+    """sin² of the angle; infinite for parallel vectors, which together gain nothing over one."""
     return np.where(1 - cosine**2 > 1e-12, 1 - cosine**2, np.inf)

@@ -1,4 +1,4 @@
-"""How many labelled images a wanted accuracy takes, and what the next thousand are worth."""
+"""The number of labelled images for a target accuracy, and the gain of the next thousand."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ NEXT = 1000
 
 
 @dataclass(frozen=True)
-class Needed:
-    """Labelled images for an accuracy; the smallest size measured stands for itself and all below it."""
+class ImagesNeeded:
+    """Labelled images for an accuracy, at least the smallest size measured; None beyond the end of the grid."""
 
     accuracy: float
-    images: float | None  # None: not within reach
-    low: float | None  # None: not even with luck
-    high: float | None  # None: perhaps not within reach
+    images: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
 class NextImages:
-    """What `images` more bring beyond the largest size: accuracy gained, with its interval."""
+    """The accuracy gained by this many images beyond the largest size, with its interval."""
 
     images: int
     gain: float
@@ -29,21 +29,21 @@ class NextImages:
     high: float
 
 
-def needed(accuracy: float, sizes: Floats, curve: Floats, low: Floats, high: Floats) -> Needed:
+def images_needed(accuracy: float, sizes: Floats, curve: Floats, low: Floats, high: Floats) -> ImagesNeeded:
     """From an averaged error curve and its band, all [N], at sizes [N].
 
-    No curve rises: where the band's edge falls below the error, that share of the draws has done so.
+    As no curve rises, the sizes at which the edges of the band reach the target bound the interval.
     """
     error = 1 - accuracy
-    return Needed(accuracy, reached(sizes, curve, error), reached(sizes, low, error), reached(sizes, high, error))
+    return ImagesNeeded(accuracy, reached(sizes, curve, error), reached(sizes, low, error), reached(sizes, high, error))
 
 
 def reached(sizes: Floats, curve: Floats, error: float) -> float | None:
-    """The first size at which the curve is no higher than an error, on a line in log n between sizes."""
-    good = np.flatnonzero(curve <= error)
-    if len(good) == 0:
+    """The first size at which the curve is no higher than an error, linear in log n between sizes."""
+    below_target = np.flatnonzero(curve <= error)
+    if len(below_target) == 0:
         return None
-    first = good[0]
+    first = below_target[0]
     if first == 0:
         return float(sizes[0])
     above, below = curve[first - 1], curve[first]

@@ -1,7 +1,7 @@
-"""The four laws of error against labelled images, each linear once its non-linear numbers are chosen.
+"""The four laws of error against labelled images, each linear once its non-linear parameters are chosen.
 
-x = n / N, with N the largest size measured. All non-linear numbers lie on a written grid: to fit is then to solve one
-small linear problem for every point of the grid and keep the best, which goes for thousands of curves at once.
+x = n / N, with N the largest size measured. Non-linear parameters lie on a fixed grid: a fit solves a small linear
+problem for every point of the grid and keeps the best, vectorised over thousands of curves.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ class Law:
     coefficients: tuple[str, str]  # u and v
     shapes: Callable[[Floats, Floats], Floats]  # x [N], grid [G, k] → [G, 2, N]
     grid: Callable[[float], Floats]  # smallest x → [G, k]
-    fewest: int  # sizes that it needs
+    min_sizes: int
     logarithmic: bool = False
 
 
 def mesh(*axes: Floats) -> Floats:
-    """Every choice of one number an axis, [G, k]."""
+    """All combinations of one value an axis, [G, k]."""
     return np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
 def above_limit(shape: Floats) -> Floats:
-    """A constant, and what falls towards it: [G, N] → [G, 2, N]."""
+    """A constant, and a shape that falls towards it: [G, N] → [G, 2, N]."""
     return np.stack([np.ones_like(shape), shape], axis=1)
 
 
@@ -62,7 +62,7 @@ POW3 = Law(
     ("c", "a"),
     power,
     lambda first: mesh(np.geomspace(0.05, 3.2, 61)),
-    fewest=3,
+    min_sizes=3,
 )
 POW4 = Law(
     "POW4",
@@ -71,7 +71,7 @@ POW4 = Law(
     ("c", "a"),
     shifted_power,
     lambda first: mesh(first * np.array([-0.7, -0.4, 0.0, 0.7, 2.0, 5.0, 12.0, 30.0]), np.geomspace(0.1, 6.4, 25)),
-    fewest=4,
+    min_sizes=4,
 )
 MMF4 = Law(
     "MMF4",
@@ -80,7 +80,7 @@ MMF4 = Law(
     ("c", "a"),
     sigmoid,
     lambda first: mesh(np.geomspace(first, 3.0, 30), np.geomspace(0.4, 4.8, 21)),
-    fewest=4,
+    min_sizes=4,
 )
 PIECEWISE = Law(
     "piecewise",
@@ -88,9 +88,9 @@ PIECEWISE = Law(
     ("k",),
     ("b", "d"),
     broken_line,
-    # With less than a fifth of the way on either side a piece would hang on one size.
+    # With less than a fifth of the range on either side a piece would depend on one size.
     lambda first: mesh(first ** np.linspace(0.8, 0.2, 13)),
-    fewest=4,
+    min_sizes=4,
     logarithmic=True,
 )
 LAWS = (POW3, POW4, MMF4, PIECEWISE)

@@ -1,4 +1,4 @@
-"""What a study measured: for every run, which test images it got wrong."""
+"""The outcomes of a study: for every run, which test images it got wrong."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +14,9 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Answers of all runs to the same test images, in the same order everywhere.
+    """Predictions of all runs for the same test images in the same order.
 
-    A run that is missing is False in `done`; what `wrong` says of it is not looked at.
+    A missing run is False in `done`; its entries in `wrong` are ignored.
     """
 
     contenders: tuple[str, ...]
@@ -31,8 +31,8 @@ class Outcomes:
             object.__setattr__(self, "done", np.ones(grid, np.bool_))
         if self.wrong.ndim != 4 or self.wrong.shape[:3] != grid or self.done.shape != grid:
             raise DataError(
-                f"{grid} contenders, sizes and seeds were named, but answers are {self.wrong.shape} "
-                f"and marks of finished runs {self.done.shape}"
+                f"{grid} contenders, sizes and seeds need predictions and finished runs of that shape, not "
+                f"{self.wrong.shape} and {self.done.shape}"
             )
         if self.wrong.shape[3] == 0:
             raise DataError("a study needs test images")
@@ -47,15 +47,15 @@ class Outcomes:
 
     @cached_property
     def runs(self) -> NDArray[np.int64]:
-        """How many seeds there are of each contender and size, [C, S]."""
+        """The number of seeds of each contender and size, [C, S]."""
         return np.asarray(self.done.sum(axis=2), np.int64)
 
     @cached_property
     def shares(self) -> Floats:
-        """How large a share of the seeds got each image wrong, [C, S, T]; NaN where there is no run."""
-        hits = np.einsum("csrt,csr->cst", self.wrong, self.done, dtype=np.float64)
+        """The share of seeds that got each image wrong, [C, S, T]; NaN without runs."""
+        wrong = np.einsum("csrt,csr->cst", self.wrong, self.done, dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            return np.asarray(hits / self.runs[:, :, None])
+            return np.asarray(wrong / self.runs[:, :, None])
 
     def first_sizes(self, count: int) -> "Outcomes":
         return Outcomes(self.contenders, self.sizes[:count], self.seeds, self.wrong[:, :count], self.done[:, :count])

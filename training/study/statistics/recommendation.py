@@ -1,42 +1,41 @@
-"""The decision in one plain sentence: who is ahead with this data, where that changes, what a wanted accuracy takes."""
+"""The recommendation in one sentence: the better contender, where that changes, what a target accuracy takes."""
 
 from math import floor, log10
 
 from vitrail.training.study.statistics.findings import Contender, Forecast, Pair, SizeGap
-from vitrail.training.study.statistics.images_needed import Needed
+from vitrail.training.study.statistics.images_needed import ImagesNeeded
 
-SURE = 0.95
+CONFIDENCE = 0.95  # from which a contender is recommended
 
 
-def sentence(forecast: Forecast) -> str:
-    """What to do, for whoever reads one line only. The two best at the largest size are spoken of."""
+def recommendation(forecast: Forecast) -> str:
+    """One sentence about the two best contenders at the largest size."""
     measured = [one for one in forecast.contenders if one.points and one.points[-1].images == forecast.sizes[-1]]
     ranked = sorted(measured, key=lambda one: one.points[-1].error)
     if not ranked:
-        return f"No contender has a finished run with {count(forecast.sizes[-1])} images, so nothing can be said yet."
-    parts = [alone(ranked[0])]
+        return f"No contender has a finished run with {count(forecast.sizes[-1])} images, so there is no result yet."
+    parts = [single(ranked[0])]
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
-        parts = [ahead(ranked[0], ranked[1], both), change(both, forecast)]
-    parts.append(wanted(ranked[0], forecast))
+        parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
+    parts.append(next_target(ranked[0], forecast))
     return "; ".join(part for part in parts if part) + "."
 
 
-def alone(only: Contender) -> str:
+def single(only: Contender) -> str:
     point = only.points[-1]
-    return f"With {count(point.images)} images {only.name} gets {right(point.error)} right"
+    return f"With {count(point.images)} images, {only.name} has {accuracy(point.error)} accuracy"
 
 
 def ahead(best: Contender, next_best: Contender, both: Pair) -> str:
-    """Who is ahead at the largest size, and how surely."""
     gap = both.measured[-1]
-    chance = probability(gap, both.first == best.name)
-    scores = f"{right(best.points[-1].error)} right against {right(next_best.points[-1].error)}"
-    if chance >= SURE:
-        return f"With {count(gap.images)} images take {best.name}, not {next_best.name}: {scores} ({sure(chance)})"
+    certainty = probability(gap, both.first == best.name)
+    scores = f"{accuracy(best.points[-1].error)} accuracy against {accuracy(next_best.points[-1].error)}"
+    if certainty >= CONFIDENCE:
+        return f"With {count(gap.images)} images, take {best.name}, not {next_best.name}: {scores} ({sure(certainty)})"
     return (
-        f"With {count(gap.images)} images neither {best.name} nor {next_best.name} is surely ahead: {scores} "
-        f"({sure(chance)} that {best.name} is better)"
+        f"With {count(gap.images)} images, neither {best.name} nor {next_best.name} is clearly ahead: {scores} "
+        f"({sure(certainty)} that {best.name} is better)"
     )
 
 
@@ -44,59 +43,59 @@ def probability(gap: SizeGap, first: bool) -> float:
     return gap.first_ahead if first else 1 - gap.first_ahead
 
 
-def change(both: Pair, forecast: Forecast) -> str:
-    """Where the two change places, or that they do not."""
-    found, end = both.crossing, about(forecast.grid[-1])
-    if found.kind == "refused":
-        return "where they cross cannot be foretold" + "".join(
-            f", for {one.name} has no curve: {one.ill_behaved}"
+def crossing_text(both: Pair, forecast: Forecast) -> str:
+    """Where the two curves cross, or that they do not."""
+    crossing, end = both.crossing, about(forecast.grid[-1])
+    if crossing.kind == "refused":
+        return "there is no forecast of where they cross" + "".join(
+            f", as {one.name} has no curve: {one.ill_behaved}"
             for one in forecast.contenders
             if one.ill_behaved and one.name in (both.first, both.second)
         )
-    if found.kind == "undecided" or found.leader is None:
-        return f"up to {end} images, nobody is foretold to be surely ahead"
-    leader, other = (both.first, both.second)[:: 1 if found.leader == 0 else -1]
-    if found.kind == "between" and found.low is not None and found.high is not None:
-        verb = "overtakes" if found.high <= forecast.sizes[-1] else "is foretold to overtake"
-        near = "" if found.point is None else f", near {about(found.point)}"
-        return f"{leader} {verb} {other} between {about(found.low)} and {about(found.high)} images{near}"
-    if found.kind == "beyond" and found.low is not None:
-        likely = "not foretold" if found.point is None else f"most likely near {about(found.point)}, foretold"
-        return f"{other} overtakes {leader} beyond {about(found.low)} images if at all ({likely} up to {end})"
-    if found.kind == "before" and found.high is not None:
-        return f"{leader} is surely ahead from {about(found.high)} images on, up to {end}"
+    if crossing.kind == "undecided" or crossing.leader is None:
+        return f"up to {end} images, neither is forecast to be clearly ahead"
+    leader, other = (both.first, both.second)[:: 1 if crossing.leader == 0 else -1]
+    if crossing.kind == "between" and crossing.low is not None and crossing.high is not None:
+        verb = "overtakes" if crossing.high <= forecast.sizes[-1] else "is forecast to overtake"
+        near = "" if crossing.point is None else f", near {about(crossing.point)}"
+        return f"{leader} {verb} {other} between {about(crossing.low)} and {about(crossing.high)} images{near}"
+    if crossing.kind == "beyond" and crossing.low is not None:
+        likely = "not forecast" if crossing.point is None else f"most likely near {about(crossing.point)}, forecast"
+        return f"{other} overtakes {leader} beyond {about(crossing.low)} images if at all ({likely} up to {end})"
+    if crossing.kind == "before" and crossing.high is not None:
+        return f"{leader} is clearly ahead from {about(crossing.high)} images on, up to {end}"
     return f"{leader} stays ahead of {other} from {about(forecast.grid[0])} up to {end} images"
 
 
-def wanted(best: Contender, forecast: Forecast) -> str:
-    """What the first accuracy that the best has not yet reached would take."""
+def next_target(best: Contender, forecast: Forecast) -> str:
+    """What the first target accuracy above that of the best contender takes."""
     if best.curve is None:
         return ""
     largest = forecast.sizes[-1]
-    short = [one for one in best.curve.needed if one.accuracy > 1 - best.points[-1].error]
-    if not short:
+    missed = [one for one in best.curve.images_needed if one.accuracy > 1 - best.points[-1].error]
+    if not missed:
         return ""
-    return takes(best.name, short[0], largest, forecast.grid[-1])
+    return images_for(best.name, missed[0], largest, forecast.grid[-1])
 
 
-def takes(name: str, need: Needed, largest: int, end: float) -> str:
-    goal = f"{100 * need.accuracy:g} % right"
+def images_for(name: str, need: ImagesNeeded, largest: int, end: float) -> str:
+    target = f"{100 * need.accuracy:g} % accuracy"
     if need.images is None:
-        luck = "" if need.low is None else f" (with luck from {about(need.low)})"
-        return f"{goal} is not within reach of {name} with up to {about(end)} images{luck}"
+        luck = "" if need.low is None else f" (at best from {about(need.low)})"
+        return f"{target} is out of reach of {name} with up to {about(end)} images{luck}"
     if need.images <= largest:
-        return f"{goal} is about what {name} reaches now"
+        return f"{target} is about what {name} reaches now"
     low = "none" if need.low is None or need.low <= largest else about(need.low - largest)
     high = "beyond reach" if need.high is None else about(max(need.high - largest, 0))
-    return f"{goal} would take {name} about {about(need.images - largest)} images more ({low} to {high})"
+    return f"{target} would take {name} about {about(need.images - largest)} images more ({low} to {high})"
 
 
-def right(error: float) -> str:
+def accuracy(error: float) -> str:
     return f"{1 - error:.1%}".replace("%", " %")
 
 
-def sure(chance: float) -> str:
-    return "more than 99 % sure" if chance > 0.99 else f"{floor(100 * chance)} % sure"
+def sure(probability: float) -> str:
+    return "more than 99 % sure" if probability > 0.99 else f"{floor(100 * probability)} % sure"
 
 
 def count(images: float) -> str:
@@ -104,6 +103,6 @@ def count(images: float) -> str:
 
 
 def about(images: float) -> str:
-    """Two digits that count; the rest is not known anyway."""
+    """Two significant digits."""
     digits = max(floor(log10(images)) - 1, 0) if images >= 1 else 0
     return count(round(images, -digits))

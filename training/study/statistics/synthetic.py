@@ -1,9 +1,9 @@
-"""Studies whose truth is known: pairs of laws, and test images that are answered as real networks answer them.
+"""Synthetic studies with known curves: pairs of laws, and predictions correlated as those of real networks are.
 
-Image i is got wrong by run r when √ρ·d_i + √ρ'·d_ci + √(1−ρ−ρ')·ε_ir falls below the quantile of the run's error p_r:
-all runs find the same images hard (d_i), those of one contender somewhat more so (d_ci), and what is left is chance.
-The share of mistakes is then exactly p_r on average, and runs agree with each other as far as ρ and ρ' say. The run's
-error is the law's value, moved by its seed: f(n)·(1 + spread(f)·z) with z standard normal, cut at ±2.5.
+Run r gets image i wrong when √ρ·d_i + √ρ'·d_ci + √(1−ρ−ρ')·ε_ir falls below the quantile of the run's error p_r: the
+difficulty of an image is shared by all runs (d_i) and by the runs of a contender (d_ci), the rest is noise. The
+expected error is exactly p_r, and the correlation between runs is given by ρ and ρ'. The run's error is the law's
+value, moved by its seed: f(n)·(1 + spread(f)·z) with z standard normal, clipped to ±2.5.
 """
 
 from collections.abc import Callable
@@ -39,12 +39,12 @@ def piecewise(at_100: float, b: float, k: float, d: float) -> Curve:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two contenders' true errors, and how runs scatter around them."""
+    """Two contenders' true errors, and the scatter of runs around them."""
 
     name: str
     first: Curve
     second: Curve
-    seed_spread: float = 0.05  # of a run's error, relative to it, where the error is a tenth
+    seed_spread: float = 0.05  # of a run's error, relative to it, at an error of 0.1
     seed_power: float = 0.0  # … times (f / 0.1) to this power
     shared: float = 0.5  # ρ
     own: float = 0.15  # ρ'
@@ -54,12 +54,12 @@ class Pair:
         return np.stack([self.first(sizes), self.second(sizes)])
 
     def crossing(self) -> float | None:
-        """Where they change places between the smallest size and the end of reach; they do so once at most."""
+        """The crossing between the smallest size and `REACH` times the largest; there is at most one."""
         sizes = np.geomspace(SIZES[0], REACH * SIZES[-1], 20_001)
         gap = np.subtract(*self.truth(sizes))
-        turn = np.flatnonzero(np.diff(np.sign(gap)))
-        assert len(turn) <= 1, self.name
-        return float(sizes[turn[0]]) if len(turn) else None
+        change = np.flatnonzero(np.diff(np.sign(gap)))
+        assert len(change) <= 1, self.name
+        return float(sizes[change[0]]) if len(change) else None
 
 
 PAIRS = (
@@ -81,12 +81,12 @@ PAIRS = (
 
 # Each pair with 3 or 5 seeds and 400 or 4,000 test images, as (index of the pair, seeds, test images).
 KINDS = tuple(product(range(len(PAIRS)), (3, 5), (400, 4000)))
-# Of each pair one of them, in turn: what a test without much time looks at.
+# One of them for each pair, for short tests.
 SOME_KINDS = tuple(kind for number, kind in enumerate(KINDS) if number % 4 == kind[0] % 4)
 
 
 def study(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> Outcomes:
-    """One study of the pair as it might come out."""
+    """One simulated study of the pair."""
     truth = pair.truth(np.array(SIZES, float))[:, :, None]  # [2, S, 1]
     spread = pair.seed_spread * (truth / 0.1) ** pair.seed_power
     error = truth * (1 + spread * np.clip(random.standard_normal((*truth.shape[:2], seeds)), -2.5, 2.5))

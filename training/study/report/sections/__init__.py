@@ -1,1 +1,1 @@
-"""The sections of a report: each turns what was found into words and tables."""
+"""The sections of a report: each turns results into text and tables."""

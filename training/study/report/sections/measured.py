@@ -1,8 +1,8 @@
-"""What was measured: means by contender and size, and every run by itself."""
+"""Measurements: means by contender and size, and every run."""
 
 from statistics import fmean
 
-from vitrail.training.study.jobs import Done
+from vitrail.training.study.jobs import FinishedRun
 from vitrail.training.study.report.blocks import Link, Row, Section, Table
 from vitrail.training.study.report.formatting import (
     bare,
@@ -14,39 +14,37 @@ from vitrail.training.study.report.formatting import (
     rate,
     seconds,
 )
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.findings import Point
 
 
-def measured(found: Found) -> Section:
-    said = (
-        "Means over seeds; test error with its 90 % interval, over other test images and other seeds alike. "
-        "“Train error” is the share of its own training images that the chosen checkpoint gets wrong: far below the "
-        "test error, a model has learnt them by heart. “Calibration error” is how far stated probabilities lie from "
-        "how often they are right, on average, before any temperature is fitted. “Seeds apart” is the standard "
-        "deviation of these runs’ test errors, and “by the law” what one law for all sizes and contenders says of it, "
-        "from which intervals are made; where the first is far above the second, they may be too narrow. "
-        "Seeds lead to their runs."
+def measured(results: StudyResults) -> Section:
+    note = (
+        "Means over seeds; 90 % intervals of the test error cover other test images and other seeds. “Train error” is "
+        "the error on the training images: far below the test error, the model has memorised them. “Calibration "
+        "error” is the expected calibration error before temperature scaling. “Seed std” is the standard deviation of "
+        "these runs’ test errors; “fitted” is its estimate from all sizes and contenders, on which the intervals are "
+        "based: where the first is far above the second, they may be too narrow. Seeds link to their runs."
     )
-    return Section("measured", "What was measured", (said, *(sizes(found, name) for name in found.names), runs(found)))
+    return Section("measured", "Measurements", (note, *(sizes(results, name) for name in results.names), runs(results)))
 
 
-def sizes(found: Found, name: str) -> Table:
+def sizes(results: StudyResults, name: str) -> Table:
     head = (
         "Images",
         "Test error",
-        "Seeds apart, points",
-        "By the law",
+        "Seed std, points",
+        "Fitted",
         "Train error",
         "Calibration error",
         "Seeds",
     )
-    contender = next(one for one in found.forecast.contenders if one.name == name)
-    rows = [size_row(point, found.runs(name, point.images)) for point in contender.points]
+    contender = next(one for one in results.forecast.contenders if one.name == name)
+    rows = [size_row(point, results.runs(name, point.images)) for point in contender.points]
     return Table(name, head, tuple(rows))
 
 
-def size_row(point: Point, runs: list[Done]) -> Row:
+def size_row(point: Point, runs: list[FinishedRun]) -> Row:
     results = [done.result for done in runs if done.result]
     seeds = tuple(Link(str(done.job.seed), done.job.name) for done in runs)
     return Row(
@@ -62,14 +60,14 @@ def size_row(point: Point, runs: list[Done]) -> Row:
     )
 
 
-def runs(found: Found) -> Table:
-    """Every reported run; its name is that of its folder."""
-    head = ("Run", "Images to learn", "to validate", "Rate", "Best step", "Train error", "Validation error",
+def runs(results: StudyResults) -> Table:
+    """Every reported run, by the name of its folder."""
+    head = ("Run", "Training images", "Validation images", "Rate", "Best step", "Train error", "Validation error",
             "Test error", "Calibration error", "Time")  # fmt: skip
-    return Table("Every run", head, tuple(run_row(done) for done in found.reported), folded=True)
+    return Table("Every run", head, tuple(run_row(done) for done in results.reported), folded=True)
 
 
-def run_row(done: Done) -> Row:
+def run_row(done: FinishedRun) -> Row:
     result, timing = done.result, done.timing
     assert result is not None
     assert timing is not None

@@ -1,66 +1,66 @@
-"""How it was measured: the plan, the images, the machine, the statistics."""
+"""Method: the plan, the images, the machine, the statistics."""
 
 from pathlib import PurePath
 
 from vitrail.training.study.plan import Contender, Plan
 from vitrail.training.study.report.blocks import Facts, Section
 from vitrail.training.study.report.formatting import count, listed, plural
-from vitrail.training.study.report.results import Found
+from vitrail.training.study.report.results import StudyResults
 
 STATISTICS = (
-    "Every interval is a 90 % one and has two levels: test images are drawn anew for all runs alike, and the scatter "
-    "between seeds is estimated over all sizes and contenders together, with its own uncertainty. Four laws of error "
-    "are fitted to every draw and averaged; a law weighs as much as its forecast of the largest size was good when "
-    "that size was hidden. Curves that rise, or that no law fits, get no forecast."
+    "All intervals are 90 % intervals from a bootstrap with two levels: test images, the same for all runs, and seeds, "
+    "whose standard deviation is estimated from all sizes and contenders together, with its uncertainty. Four laws of "
+    "error are fitted to every draw and averaged, weighted by their forecasts of the held-out largest size. Curves "
+    "that rise, or that no law fits, get no forecast."
 )
 
 
-def method(found: Found) -> Section:
-    return Section("method", "How it was measured", (Facts(tuple(facts(found))), STATISTICS))
+def method(results: StudyResults) -> Section:
+    return Section("method", "Method", (Facts(tuple(facts(results))), STATISTICS))
 
 
-def facts(found: Found) -> list[tuple[str, str]]:
-    settled, plan, forecast = found.settled, found.settled.plan, found.forecast
-    kinds = plural(len(settled.classes), "class", "classes")
+def facts(results: StudyResults) -> list[tuple[str, str]]:
+    resolved, plan, forecast = results.resolved, results.resolved.plan, results.forecast
+    kinds = plural(len(resolved.classes), "class", "classes")
     return [
-        ("Plan", f"{plan.name}, SHA-256 {found.hash}"),
-        ("Images", f"{PurePath(settled.source).name}, {kinds}, fingerprint {settled.fingerprint}"),
-        ("Test set", f"{plural(forecast.test_images, 'image')}, fixed, seen by no run before its end"),
-        ("Sizes", f"{listed([count(size) for size in settled.sizes])} labelled images, validation included; each "
-                  "smaller subset lies inside the next, the same for all contenders"),
+        ("Plan", f"{plan.name}, SHA-256 {resolved.hash}"),
+        ("Images", f"{PurePath(resolved.source).name}, {kinds}, fingerprint {resolved.fingerprint}"),
+        ("Test set", f"{plural(forecast.test_images, 'image')}, fixed, used by no run before its end"),
+        ("Sizes", f"{listed([count(size) for size in resolved.sizes])} labelled images, validation included; each "
+                  "smaller subset is contained in the next, the same for all contenders"),
         ("Seeds", listed([str(seed) for seed in plan.seeds])),
         ("Length of a run", length(plan)),
-        *((one.name, network(one)) for one in settled.contenders),
-        ("Machine", machine(found)),
-        ("Versions", ", ".join(f"{name} {number}" for name, number in found.environment.get("versions", {}).items())),
-        ("Draws", f"{count(forecast.draws)}, reaching to {forecast.reach:g} times the largest size"),
+        *((one.name, network(one)) for one in resolved.contenders),
+        ("Machine", machine(results)),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in results.environment.get("versions", {}).items())),
+        ("Draws", f"{count(forecast.draws)}, forecasts up to {forecast.reach:g} times the largest size"),
         ("Files", "plan.json, results.csv, timings.csv, curves.json, learning_curves.png and .svg, runs/"),
     ]  # fmt: skip
 
 
 def length(plan: Plan) -> str:
     if plan.mode == "equal-steps":
-        return f"{count(plan.steps)} steps, all taken; validated every {count(plan.validate_every)}, the best counts"
-    return f"{plural(plan.epochs, 'epoch')} at most, {count(plan.patience)} without a gain end it; the best counts"
+        return f"{count(plan.steps)} steps, validated every {count(plan.validate_every)}; best checkpoint"
+    return f"at most {plural(plan.epochs, 'epoch')}, early stopping after {count(plan.patience)}; best checkpoint"
 
 
 def network(contender: Contender) -> str:
-    """Its class, what decides its shape, and how images are varied for it."""
+    """Class, shape and augmentation."""
     net = contender.model["net"]
     chosen = {key: value for key, value in net.get("init_args", {}).items() if value not in (None, False, 0.0)}
     shape = ", ".join(f"{key} {value}" for key, value in chosen.items())
     augment = [str(one.get("class_path", one)).rpartition(".")[2] for one in contender.augment]
-    varied = f"; images varied by {listed(augment)}" if augment else ""
-    return f"{net['class_path'].rpartition('.')[2]} ({shape}){varied}"
+    augmented = f"; augmented by {listed(augment)}" if augment else ""
+    return f"{net['class_path'].rpartition('.')[2]} ({shape}){augmented}"
 
 
-def machine(found: Found) -> str:
-    told = found.environment
-    if not told:
+def machine(results: StudyResults) -> str:
+    environment = results.environment
+    if not environment:
         return "not recorded"
-    gpus = listed(list(told.get("gpus", [])))
-    plan = found.settled.plan
+    gpus = listed(list(environment.get("gpus", [])))
+    plan = results.resolved.plan
     return (
-        f"{told.get('processor', '')}, {plural(int(told.get('cores', 0)), 'core')}"
+        f"{environment.get('processor', '')}, {plural(int(environment.get('cores', 0)), 'core')}"
         f"{f', {gpus}' if gpus else ''}; {plural(plan.threads, 'thread')} a run"
     )

@@ -1,0 +1,115 @@
+"""Folders of synthetic studies, written as a study writes its runs."""
+
+from collections.abc import Collection
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.training.runs import write_json
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
+from vitrail.training.study.matched_cost import Matched
+from vitrail.training.study.plan import Contender, Plain, Plan
+from vitrail.training.study.resolved_plan import ResolvedPlan
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.synthetic import PAIRS, Pair, study
+from vitrail.training.study.store import save_plan, save_run
+from vitrail.training.study.tables import write_results, write_timings
+
+CLASSES = tuple("0123456789")
+RATE = 0.002
+FACTORS = (0.5, 1.0, 2.0)
+TRIED = 1000  # the seed that tries rates
+VERSIONS = {"python": "3.11.7", "vitrail": "0.1.0", "torch": "2.15.0"}
+
+
+def pair(name: str) -> Pair:
+    return next(one for one in PAIRS if one.name.startswith(name))
+
+
+def outcomes_of(one: Pair, seeds: int = 3, images: int = 400) -> Outcomes:
+    return study(one, seeds, images, np.random.default_rng(7))
+
+
+def write_study(
+    folder: Path, outcomes: Outcomes, names: tuple[str, ...] = ("ViT", "CNN"), missing: Collection[str] = ()
+) -> Path:
+    """The whole folder; runs named in `missing` are left out."""
+    resolved = resolved_for(outcomes, names)
+    save_plan(folder, resolved)
+    write_json(folder / "environment.json", {"versions": VERSIONS, "processor": "a slow one", "cores": 2, "gpus": []})
+    done = [run(outcomes, resolved, place) for place in np.ndindex(outcomes.done.shape) if outcomes.done[place]]
+    trials = [trial(name, size, factor) for name in names for size in resolved.tuned_sizes for factor in FACTORS]
+    runs = [one for one in (*done, *trials) if one.job.name not in missing]
+    for one in runs:
+        save_run(folder, one)
+    write_results(folder / "results.csv", [one for one in runs if not one.job.tries])
+    write_timings(folder / "timings.csv", runs, dict(zip(names, (0.14, 0.086, 0.2), strict=False)))
+    return folder
+
+
+def resolved_for(outcomes: Outcomes, names: tuple[str, ...]) -> ResolvedPlan:
+    contenders = tuple(contender(name) for name in names)
+    data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
+    plan = Plan(
+        "synthetic", data, contenders, outcomes.sizes, seeds=outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
+    )
+    matched = {names[1]: Matched("flops", names[0], 40, 6_579_456.0, 6_693_440.0)}
+    return ResolvedPlan(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
+
+
+def contender(name: str) -> Contender:
+    net = {"class_path": f"vitrail.models.{name}", "init_args": {"width": 40}}
+    return Contender(name, {"net": net, "optimizer": {"init_args": {"lr": RATE}}})
+
+
+def run(outcomes: Outcomes, resolved: ResolvedPlan, place: tuple[int, ...]) -> FinishedRun:
+    """The reported run at [contender, size, seed], with predictions that match the outcomes."""
+    wrong = outcomes.wrong[place]
+    name, size, seed = resolved.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
+    return FinishedRun(
+        Job(name, size, seed, RATE),
+        result(size, float(wrong.mean()), parameters=1000 * (place[0] + 1)),
+        timing(1.0 + size / 1000),
+        {"predictions.npz": predictions(wrong), "log.txt": b"trained\n"},
+    )
+
+
+def trial(name: str, size: int, factor: float) -> FinishedRun:
+    """The middle rate is the best."""
+    job = Job(name, size, TRIED, RATE * factor, tries=True)
+    error = 0.1 + 0.05 * abs(FACTORS.index(factor) - 1)
+    return FinishedRun(
+        job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))}
+    )
+
+
+def result(size: int, error: float, parameters: int) -> Result:
+    return Result(
+        train_images=size - size // 5,
+        val_images=size // 5,
+        steps=300,
+        best_step=270,
+        train_error=error / 4,
+        val_error=error,
+        val_loss=4 * error,
+        test_error=error,
+        test_loss=4 * error,
+        calibration_error=0.0321,
+        parameters=parameters,
+        flops=6_693_440,
+    )
+
+
+def timing(seconds: float) -> Timing:
+    return Timing(seconds, 0.9 * seconds, 3000.0, 0.0, None, "worker-1")
+
+
+def predictions(wrong: NDArray[np.bool_]) -> bytes:
+    """Predictions with probability 1, correct or off by one class."""
+    labels = np.arange(len(wrong)) % len(CLASSES)
+    probabilities = np.eye(len(CLASSES), dtype=np.float32)[(labels + wrong) % len(CLASSES)]
+    file = BytesIO()
+    np.savez(file, probabilities=probabilities, labels=labels)
+    return file.getvalue()

@@ -1,0 +1,26 @@
+"""Images for an accuracy: where a curve and the edges of its band reach the target error."""
+
+import numpy as np
+import pytest
+
+from vitrail.training.study.statistics.images_needed import images_needed
+
+SIZES = np.array([100.0, 400.0, 1600.0])
+CURVE = np.array([0.3, 0.2, 0.1])
+
+
+def test_linear_interpolation_in_log_n() -> None:
+    found = images_needed(0.85, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
+    assert found.images == pytest.approx(800)  # half-way in log n
+    assert (found.low, found.high) == pytest.approx((400, 1600))
+
+
+def test_a_target_reached_at_the_smallest_size() -> None:
+    assert images_needed(0.7, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).images == 100
+
+
+def test_a_target_beyond_the_grid_is_none() -> None:
+    found = images_needed(0.92, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
+    assert (found.images, found.high) == (None, None)
+    assert found.low == pytest.approx(400 * 4**0.7)
+    assert images_needed(0.99, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).low is None

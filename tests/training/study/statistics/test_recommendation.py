@@ -1,0 +1,104 @@
+"""The recommendation, for each kind of result."""
+
+from dataclasses import replace
+
+import pytest
+
+from vitrail.training.study.statistics.crossing import Crossing
+from vitrail.training.study.statistics.findings import Contender, Curve, Forecast, Pair, Point, SizeGap
+from vitrail.training.study.statistics.images_needed import ImagesNeeded
+from vitrail.training.study.statistics.recommendation import about, recommendation
+
+NEED = (ImagesNeeded(0.9, 700.0, 500.0, 900.0), ImagesNeeded(0.95, 2345.0, 1600.0, None))
+
+
+def contender(name: str, error: float, images_needed: tuple[ImagesNeeded, ...] = NEED) -> Contender:
+    return Contender(
+        name,
+        (Point(1150, 3, error, error - 0.01, error + 0.01, 0.005, 0.006),),
+        None,
+        Curve((), (), (), (), images_needed, None),
+        None,
+    )
+
+
+def text_of(crossing: Crossing, ahead: float = 0.991, vit: Contender | None = None, reason: str | None = None) -> str:
+    first = vit or contender("vit", 0.08)
+    second = replace(contender("cnn", 0.06), ill_behaved=reason)
+    pair = Pair("vit", "cnn", (SizeGap(1150, 0.02, 0.01, 0.03, 0.006, 1 - ahead, 0.02),), (), (), (), (), crossing)
+    return recommendation(Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (first, second), (pair,)))
+
+
+LEADS = "With 1,150 images, take cnn, not vit: 94.0 % accuracy against 92.0 % (more than 99 % sure); "
+TAKES = "; 95 % accuracy would take cnn about 1,200 images more (450 to beyond reach)."
+
+
+@pytest.mark.parametrize(
+    ("crossing", "part"),
+    [
+        (Crossing("between", 1, 412.0, 733.0, 561.0), "cnn overtakes vit between 410 and 730 images, near 560"),
+        (Crossing("between", 0, 2412.0, 3333.0), "vit is forecast to overtake cnn between 2,400 and 3,300 images"),
+        (
+            Crossing("beyond", 1, 1933.0, None, 3012.0),
+            "vit overtakes cnn beyond 1,900 images if at all (most likely near 3,000, forecast up to 4,600)",
+        ),
+        (
+            Crossing("beyond", 1, 1933.0),
+            "vit overtakes cnn beyond 1,900 images if at all (not forecast up to 4,600)",
+        ),
+        (Crossing("before", 1, None, 233.0), "cnn is clearly ahead from 230 images on, up to 4,600"),
+        (Crossing("none", 1), "cnn stays ahead of vit from 60 up to 4,600 images"),
+        (Crossing("undecided"), "up to 4,600 images, neither is forecast to be clearly ahead"),
+    ],
+    ids=lambda given: given.kind if isinstance(given, Crossing) else "",
+)
+def test_each_kind_of_crossing(crossing: Crossing, part: str) -> None:
+    assert text_of(crossing) == LEADS + part + TAKES
+
+
+def test_a_refused_curve_has_its_reason() -> None:
+    assert text_of(Crossing("refused"), reason="its error rises") == (
+        LEADS + "there is no forecast of where they cross, as cnn has no curve: its error rises" + TAKES
+    )
+
+
+def test_a_contender_that_is_not_clearly_ahead_is_not_recommended() -> None:
+    assert text_of(Crossing("none", 1), ahead=0.789).startswith(
+        "With 1,150 images, neither cnn nor vit is clearly ahead: 94.0 % accuracy against 92.0 % "
+        "(78 % sure that cnn is better); "
+    )
+
+
+@pytest.mark.parametrize(
+    ("need", "part"),
+    [
+        (
+            ImagesNeeded(0.995, None, 3210.0, None),
+            "99.5 % accuracy is out of reach of vit with up to 4,600 images (at best from 3,200)",
+        ),
+        (ImagesNeeded(0.995, None, None, None), "99.5 % accuracy is out of reach of vit with up to 4,600 images"),
+        (ImagesNeeded(0.97, 1100.0, 900.0, 1300.0), "97 % accuracy is about what vit reaches now"),
+        (
+            ImagesNeeded(0.97, 1500.0, 1100.0, 1750.0),
+            "97 % accuracy would take vit about 350 images more (none to 600)",
+        ),
+    ],
+)
+def test_images_for_a_target_accuracy(need: ImagesNeeded, part: str) -> None:
+    assert text_of(Crossing("none", 0), ahead=0.0, vit=contender("vit", 0.04, (need,))).endswith(f"; {part}.")
+
+
+def test_reached_targets_are_left_out() -> None:
+    best = contender("vit", 0.04, (ImagesNeeded(0.9, 60.0, 60.0, 60.0),))
+    assert text_of(Crossing("none", 0), ahead=0.0, vit=best).endswith("up to 4,600 images.")
+
+
+def test_one_contender_and_none() -> None:
+    only = Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (contender("vit", 0.08),), ())
+    assert recommendation(only) == "With 1,150 images, vit has 92.0 % accuracy" + TAKES.replace("cnn", "vit")
+    assert "there is no result yet" in recommendation(replace(only, contenders=()))
+
+
+@pytest.mark.parametrize(("number", "text"), [(7.4, "7"), (56.0, "56"), (561.0, "560"), (12_345.0, "12,000")])
+def test_about_has_two_significant_digits(number: float, text: str) -> None:
+    assert about(number) == text

@@ -1,0 +1,49 @@
+"""Learning rates: chosen on validation images alone, interpolated in log n."""
+
+from dataclasses import replace
+
+import pytest
+
+from vitrail.training.study.jobs import Job, Result, rate_trials
+from vitrail.training.study.learning_rates import choose, rate_at, tuned_sizes
+
+RESULT = Result(24, 6, 4, 2, 0.1, 0.2, 0.5, 0.3, 0.9, 0.05, 100, 1000)
+
+
+def tried(*rows: tuple[float, int, float, float]) -> dict[Job, Result]:
+    """Rate, seed, validation error and loss."""
+    return {
+        Job("A", 30, seed, rate, tries=True): replace(RESULT, val_error=error, val_loss=loss)
+        for rate, seed, error, loss in rows
+    }
+
+
+def test_the_smallest_the_middle_and_the_largest_size_are_tuned() -> None:
+    assert tuned_sizes((1, 2, 4, 8, 16)) == (1, 4, 16)
+    assert tuned_sizes((1, 2)) == (1, 2)
+
+
+def test_every_rate_is_tried_with_every_seed_at_every_tuned_size() -> None:
+    jobs = rate_trials([("A", 0.1), ("B", 0.2)], (30, 60), (1, 3), (8, 9))
+    assert len(jobs) == len(set(jobs)) == len({job.name for job in jobs}) == 16
+    assert Job("B", 60, 9, pytest.approx(0.6), tries=True) in jobs
+    assert all(job.tries for job in jobs)
+
+
+def test_the_lowest_mean_error_wins_then_the_lowest_loss() -> None:
+    assert choose(tried((1, 8, 0.1, 1), (1, 9, 0.3, 1), (3, 8, 0.0, 1), (3, 9, 0.3, 1))) == {"A": {30: 3}}
+    assert choose(tried((1, 8, 0.2, 0.5), (3, 8, 0.2, 0.4))) == {"A": {30: 3}}
+    assert choose(tried((1, 8, 0.2, 0.5), (3, 8, 0.2, 0.5))) == {"A": {30: 1}}
+
+
+def test_a_rate_that_diverged_does_not_win() -> None:
+    nan = float("nan")
+    assert choose(tried((1, 8, 0.2, 0.5), (3, 8, 0.2, nan))) == {"A": {30: 1}}
+    assert choose(tried((1, 8, 0.2, nan), (3, 8, 0.2, 0.5))) == {"A": {30: 3}}
+
+
+def test_rates_are_interpolated_in_logarithms() -> None:
+    chosen = {10: 0.1, 1000: 0.001}
+    assert rate_at(100, chosen) == pytest.approx(0.01)
+    assert rate_at(10, chosen) == 0.1
+    assert rate_at(31.6227766, chosen) == pytest.approx(0.0316227766)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""Early stopping of a study that grows seed by seed or size by size, with an error rate controlled over all checks.
+
+The question is which contender is ahead at the largest size. A full study of R seeds names one if it is ahead of each
+other one with the probability `confidence` (0.95, say). Checking more often at the same bound would err more often.
+
+Seed by seed, group-sequential: the checks up to one may together spend (1 − confidence)·(information so far / of the
+full study)². More seeds reduce the scatter between seeds, not that between test images: where images dominate, the
+first check has almost all information and may spend almost all. A study also stops where naming a leader has become
+unlikely.
+
+Size by size, all seeds of a size before the next size: a check before the largest size relies on fitted laws, so all of
+them together spend a quarter of 1 − confidence, in equal parts, and the check at the largest size the rest.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from vitrail.training.study.statistics.curve import fit_contender
+from vitrail.training.study.statistics.difference import Gap, gap
+from vitrail.training.study.statistics.draws import measured_and_drawn_errors
+from vitrail.training.study.statistics.outcomes import Floats, Outcomes
+from vitrail.training.study.statistics.seed_spread import SeedSpread, cells, seed_spread
+
+MIN_SEEDS = 2  # below, the scatter between seeds is unknown
+FUTILITY = 0.05  # probability of naming a leader in the end, below which a study stops
+PATHS = 200_000  # random walks from which bounds are computed
+
+MIN_SIZES = 4  # so that laws are weighted by a held-out size
+MAX_EXTRAPOLATION = 4.0  # times the largest size so far
+FORECAST_SHARE = 0.25  # of 1 − confidence
+
+
+@dataclass(frozen=True)
+class StopDecision:
+    """The result of one check."""
+
+    stop: bool
+    leader: str | None  # ahead of each other contender at the largest size; None if there is none
+    probability: float  # that the contender with the lowest error is ahead of its closest rival
+    required: float  # probability
+    runs_made: int
+    runs_planned: int
+
+    @property
+    def saved(self) -> float:
+        """The share of the planned runs that is left out."""
+        return 1 - self.runs_made / self.runs_planned if self.stop else 0.0
+
+
+def decide_by_seeds(outcomes: Outcomes, planned: int, confidence: float = 0.95) -> StopDecision:
+    """Check a study of `planned` seeds after the seeds that all contenders have finished at the largest size.
+
+    The first check is made after two seeds, then one after each further seed.
+    """
+    seeds = int(outcomes.runs[:, -1].min())
+    made, runs = int(outcomes.runs.sum()), planned * outcomes.runs.size
+    if seeds < MIN_SEEDS or len(outcomes.contenders) < 2:
+        return StopDecision(False, None, 0.5, 1.0, made, runs)
+    spread = seed_spread(outcomes)
+    leader = int(np.nanargmin(outcomes.shares[:, -1].mean(axis=1)))
+    others = [other for other in range(len(outcomes.contenders)) if other != leader]
+    closest = min((matchup(outcomes, spread, leader, other) for other in others), key=lambda one: one.now.first_ahead)
+    bound = closest.bound(seeds, planned, confidence)
+    probability = closest.now.first_ahead
+    won = probability >= bound
+    futile = closest.probability_of_a_leader(seeds, planned, confidence) < FUTILITY
+    name = outcomes.contenders[leader] if won else None
+    return StopDecision(won or futile or seeds >= planned, name, probability, bound, made, runs)
+
+
+@dataclass(frozen=True)
+class Matchup:
+    """The leader against one other contender, at the largest size."""
+
+    now: Gap
+    between: Floats  # [P]: variance of the gap of one seed that further seeds average away
+
+    def variance(self, seeds: int, later: int) -> Floats:
+        """The variance of the gap, [P], with `later` seeds instead of `seeds`."""
+        return np.maximum(self.now.scatter**2 - self.between * (1 / seeds - 1 / later), 1e-12)
+
+    def bound(self, seeds: int, planned: int, confidence: float) -> float:
+        """The probability of being ahead that is required at this check."""
+        checks = range(MIN_SEEDS, planned + 1)
+        weigh = self.now.probability
+        last = weigh @ self.variance(seeds, planned)
+        information = [float(last / (weigh @ self.variance(seeds, count))) for count in checks]
+        return bounds(tuple(round(50 * one) / 50 for one in information), 1 - confidence)[seeds - MIN_SEEDS]
+
+    def probability_of_a_leader(self, seeds: int, planned: int, confidence: float) -> float:
+        """The probability that the full study names either of the two."""
+        last = self.variance(seeds, planned)
+        step = np.sqrt(np.maximum(self.now.scatter**2 - last, 1e-15))
+        edge = ndtri(confidence) * np.sqrt(last)
+        outside = ndtr((-edge - self.now.mean) / step) + ndtr((self.now.mean - edge) / step)
+        return float(self.now.probability @ outside)
+
+
+def matchup(outcomes: Outcomes, spread: SeedSpread, first: int, second: int) -> Matchup:
+    """Each seed adds its own scatter, and the chance in the predictions of single images."""
+    now = gap(outcomes, spread, first, second, len(outcomes.sizes) - 1)
+    assert now is not None  # both have runs at the largest size
+    within = cells(outcomes)[1][[first, second], -1].sum()
+    return Matchup(now, (spread.sigma[:, [first, second], -1] ** 2).sum(axis=1) + within)
+
+
+@lru_cache(maxsize=4096)
+def bounds(information: tuple[float, ...], error: float) -> tuple[float, ...]:
+    """The probability of being ahead required at each check, so that all checks together have this error rate.
+
+    Without a difference the standardised gap is a Brownian motion over its information.
+    """
+    steps = np.diff(np.array((0.0, *information)))
+    noise = np.random.default_rng(0).standard_normal((PATHS, len(steps)))
+    walk = np.cumsum(np.sqrt(np.maximum(steps, 0)) * noise, axis=1) / np.sqrt(np.array(information))
+    due = error * np.array(information) ** 2
+    inside = np.ones(PATHS, bool)
+    required = []
+    for index in range(len(information)):
+        spend = due[index] - (PATHS - inside.sum()) / PATHS
+        count = round(spend * PATHS)
+        values = np.sort(walk[inside, index])
+        edge = float(values[-count]) if count > 0 else np.inf
+        inside &= walk[:, index] < edge
+        required.append(float(ndtr(edge)))
+    return tuple(required)
+
+
+def decide_by_sizes(outcomes: Outcomes, confidence: float = 0.95, draws: int = 2000) -> StopDecision:
+    """Check a study with finished runs at its smaller sizes; `outcomes` has all planned runs, see `done`."""
+    sizes, made = len(outcomes.sizes), int(outcomes.runs.sum())
+    runs = outcomes.done.size
+    known = int((outcomes.runs >= MIN_SEEDS).all(axis=0).cumprod().sum())
+    undecided = StopDecision(False, None, 0.5, 1.0, made, runs)
+    if len(outcomes.contenders) < 2 or known < min(MIN_SIZES, sizes):
+        return undecided
+    if known == sizes:
+        ahead, bound = measured_probabilities(outcomes), 1 - (1 - confidence) * (1 - FORECAST_SHARE)
+    elif outcomes.sizes[-1] > MAX_EXTRAPOLATION * outcomes.sizes[known - 1]:
+        return undecided
+    else:
+        errors = forecast_errors(outcomes.first_sizes(known), outcomes.sizes[-1], draws)
+        if errors is None:
+            return undecided
+        ahead, bound = win_probabilities(errors), 1 - (1 - confidence) * FORECAST_SHARE / (sizes - MIN_SIZES)
+    leader = int(ahead.min(axis=1).argmax())
+    probability = float(ahead[leader].min())
+    won = probability >= bound
+    name = outcomes.contenders[leader] if won else None
+    return StopDecision(won or known == sizes, name, probability, bound, made, runs)
+
+
+def forecast_errors(outcomes: Outcomes, size: int, draws: int) -> Floats | None:
+    """Draws of all contenders' errors at a larger size, [D, C]; None if a curve is ill-behaved."""
+    errors = measured_and_drawn_errors(outcomes, seed_spread(outcomes), draws, np.random.default_rng(0))
+    curves = [fit_contender(outcomes, errors, index).forecastable() for index in range(len(outcomes.contenders))]
+    forecasts = [curve.draws(np.array([size], float)) for curve in curves if curve is not None]
+    return np.concatenate(forecasts, axis=1) if len(forecasts) == len(curves) else None
+
+
+def win_probabilities(errors: Floats) -> Floats:
+    """The probability that one contender has a lower error than another, [C, C], from draws [D, C]; diagonal 1."""
+    ahead = (errors[:, :, None] < errors[:, None, :]).mean(axis=0)
+    return np.asarray(np.where(np.eye(errors.shape[1], dtype=bool), 1.0, ahead))
+
+
+def measured_probabilities(outcomes: Outcomes) -> Floats:
+    """The same from the errors measured at the largest size."""
+    spread, count = seed_spread(outcomes), len(outcomes.contenders)
+    ahead = np.ones((count, count))
+    for one in range(count):
+        for other in range(count):
+            if one != other and (measured := gap(outcomes, spread, one, other, len(outcomes.sizes) - 1)):
+                ahead[one, other] = measured.first_ahead
+    return ahead
