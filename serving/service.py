@@ -1,8 +1,12 @@
 """The BentoML service: `bentoml serve vitrail.serving.service:Vitrail` starts here."""
 
+import warnings
+
 import bentoml
 
 from vitrail.serving.front import Fronted
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of images that are refused, and of EXIF that is ignored
 
 
 @bentoml.service(name="vitrail", service_class=Fronted, workers=1)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections import deque
 from io import FileIO
 from typing import cast
@@ -159,6 +160,7 @@ def decode_all(requests: FileIO, replies: FileIO) -> None:
 
 
 def main() -> None:
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of images that are refused, and of EXIF that is ignored
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all of a terminal's processes; this one ends with its parent

@@ -13,17 +13,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitrail.exporting import export
     from vitrail.model_file.model import Model, Prediction, load
     from vitrail.models import CNN, ViT
     from vitrail.vectors import patchify, unpatchify
 
-__all__ = ["CNN", "Model", "Prediction", "ViT", "__version__", "load", "patchify", "unpatchify"]
+__all__ = ["CNN", "Model", "Prediction", "ViT", "__version__", "export", "load", "patchify", "unpatchify"]
 
 __version__ = version("vitrail")
 
 HOMES = {
     "Model": "vitrail.model_file.model",
     "Prediction": "vitrail.model_file.model",
+    "export": "vitrail.exporting",
     "load": "vitrail.model_file.model",
     "CNN": "vitrail.models",
     "ViT": "vitrail.models",

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all: written beside their place, then moved into it."""
+"""Atomic writes: files are written under a temporary name, then moved into place."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to; what is there in the end replaces `path`, and after a fault it is removed."""
+    """A temporary path beside `path`; it replaces `path` at the end of the block, or is removed after an error."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield draft
@@ -18,7 +18,7 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Either the whole file is there afterwards, or what was there before; folders that are missing are made."""
+    """Write a file completely or not at all; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(path) as draft:
         draft.write_bytes(content)

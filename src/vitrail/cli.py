@@ -1,8 +1,9 @@
-"""The command `vitrail`: finds the verb, and turns what goes wrong into one line and an exit code."""
+"""The command `vitrail`: dispatches to a subcommand, and turns errors into one line and an exit code."""
 
 import os
 import select
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from traceback import extract_tb
@@ -14,16 +15,16 @@ VERBS = {
     "fit": "train a ViT or a CNN from a YAML recipe",
     "validate": "measure a checkpoint on the validation images",
     "test": "measure a checkpoint on the test images: top-1, top-5, macro-F1, each class",
-    "predict": "write a checkpoint's answer to every test image into a table",
-    "study": "find out which model this much data deserves",
-    "export": "turn a checkpoint into one ONNX file that has proved itself",
+    "predict": "write a checkpoint's prediction for every test image into a table",
+    "study": "compare models on growing subsets of the images",
+    "export": "turn a checkpoint into one verified ONNX file",
     "classify": "label images with a model file",
-    "verify": "check that a model file answers here as it did where it was made",
-    "inspect": "show what a model file says of itself, an image as its patches, or what a model makes of it",
+    "verify": "check that a model file gives the same outputs here as where it was exported",
+    "inspect": "show the card of a model file, the patches of an image, or the internals of a model on it",
     "bench": "measure vitrail beside its peers, in one run on one machine",
     "serve": "serve a model file over HTTP",
     "bento": "pack a model file and its server into a Bento",
-    "demo": "the whole way on the embedded digits, from training to an answer over HTTP",
+    "demo": "train, export and serve on the embedded digits, end to end",
 }
 
 EXTRAS = {
@@ -36,7 +37,7 @@ EXTRAS = {
     "bench attention": "cpu,train",
 }
 
-# What our extras install, by the names under which it is imported: only these may be called missing packages of ours.
+# Import names of the packages that the extras install; other missing modules are reported with their importer.
 PACKAGES = frozenset(
     (
         *(
@@ -58,7 +59,7 @@ PACKAGES = frozenset(
 
 def usage() -> str:
     verbs = "\n".join(f"  {verb:<10}{what}" for verb, what in VERBS.items())
-    more = "vitrail COMMAND --help tells more, vitrail --version the version."
+    more = "vitrail COMMAND --help shows its options, vitrail --version the version."
     return f"usage: vitrail COMMAND [OPTIONS]\n\n{verbs}\n\n{more}"
 
 
@@ -69,21 +70,21 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError as fault:
         if code == 0 and not reader_is_gone(fault):
-            complain(f"standard output: {fault.strerror}")
+            print_error(f"standard output: {fault.strerror}")
         discard(sys.stdout)
         return code or 1
     return code
 
 
-def run(words: list[str]) -> int:
+def run(argv: list[str]) -> int:
     try:
-        return dispatch(words)
+        return dispatch(argv)
     except VitrailError as fault:
-        complain(str(fault))
+        print_error(str(fault))
         return fault.exit_code
     except OSError as fault:  # a full disk, a folder that may not be written
         if not reader_is_gone(fault):
-            complain(f"{fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}")
+            print_error(f"{fault.strerror or fault}{f': {fault.filename}' if fault.filename else ''}")
         return 1
     except MemoryError as fault:
         print(f"vitrail: there is not enough memory for this{f': {fault}' if str(fault) else ''}", file=sys.stderr)
@@ -91,24 +92,24 @@ def run(words: list[str]) -> int:
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or 0)
     except KeyboardInterrupt:
-        complain("stopped")
+        print_error("stopped")
         return 1
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     try:
         print(f"vitrail: {text}", file=sys.stderr)
-    except OSError:  # the exit code says enough
+    except OSError:  # the exit code remains
         discard(sys.stderr)
 
 
 def discard(stream: TextIO) -> None:
-    """Let what the stream could not write lead nowhere, or the interpreter tries again at its end, and complains."""
+    """Point the stream at /dev/null, or the interpreter fails on flushing it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def reader_is_gone(fault: OSError) -> bool:
-    """Whether standard output is a pipe whose reader has all that it wanted, as `head` has: no reason for a message."""
+    """Whether standard output is a pipe whose reader has closed it, as `head` does: not an error to report."""
     if not isinstance(fault, BrokenPipeError):
         return False
     poll = select.poll()
@@ -116,11 +117,11 @@ def reader_is_gone(fault: OSError) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+def dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
-        return 0 if words else UsageError.exit_code
-    verb, *rest = words
+        return 0 if argv else UsageError.exit_code
+    verb, *rest = argv
     if verb == "--version":
         from vitrail import __version__
 
@@ -131,14 +132,14 @@ def dispatch(words: list[str]) -> int:
     try:
         code: int = import_module(f"vitrail.commands.{verb}").main(rest)
     except ModuleNotFoundError as fault:
-        raise missing(fault, words) from fault
+        raise missing_package(fault, argv) from fault
     return code
 
 
-def missing(fault: ModuleNotFoundError, words: list[str]) -> VitrailError:
-    """A package of ours that is not installed, or another module by its own name, and where it was imported."""
+def missing_package(fault: ModuleNotFoundError, argv: list[str]) -> VitrailError:
+    """The error for a module that is not installed: the extra that installs it, or else where it is imported."""
     if fault.name in PACKAGES:
-        command = next(command for command in (" ".join(words[:2]), words[0]) if command in EXTRAS)
+        command = next(command for command in (" ".join(argv[:2]), argv[0]) if command in EXTRAS)
         return VitrailError(f"{fault}: `vitrail {command}` needs pip install 'vitrail[{EXTRAS[command]}]'")
     frames = [frame for frame in extract_tb(fault.__traceback__) if not frame.filename.startswith("<frozen importlib")]
     where = frames[-1]
@@ -148,11 +149,13 @@ def missing(fault: ModuleNotFoundError, words: list[str]) -> VitrailError:
 def entry() -> None:
     """The console script."""
     open_missing_streams()
+    # Pillow warns of images that vitrail refuses itself, and of broken EXIF blocks that it ignores.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.exit(main())
 
 
 def open_missing_streams() -> None:
-    """Let standard streams that are closed, as by `>&-`, lead nowhere; or the next file opened gets their number."""
+    """Open closed standard streams (`>&-`) on /dev/null, or the next opened file gets their descriptor."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

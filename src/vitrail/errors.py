@@ -1,10 +1,10 @@
-"""What can go wrong, worded for the person who can mend it."""
+"""Errors, worded for the person who can fix them."""
 
 from collections.abc import Sequence
 
 
 class VitrailError(Exception):
-    """A failure that its reader can mend; the command prints it as one line and ends with `exit_code`."""
+    """An error that its reader can fix; the command prints it as one line and ends with `exit_code`."""
 
     exit_code = 1
 
@@ -16,12 +16,12 @@ class UsageError(VitrailError):
 
     @classmethod
     def of_parser(cls, fault: Exception, command: str) -> "UsageError":
-        """A parser's complaint, which may span lines, as one line that says where to read on."""
+        """A parser's error, which may span lines, as one line with a pointer to the help."""
         return cls(f"{' '.join(str(fault).split())} (see `{command} --help`)")
 
 
 class ImageError(VitrailError):
-    """These bytes cannot be shown to a model."""
+    """An image that cannot be decoded."""
 
     code = "bad_image"
 
@@ -45,7 +45,7 @@ class ImageTooLarge(ImageError):
 
 
 class DataError(VitrailError):
-    """A folder of images, or a set, that cannot be learnt from."""
+    """A folder of images, or a set, that a model cannot be trained on."""
 
 
 class DamagedImages(DataError):
@@ -57,7 +57,7 @@ class DamagedImages(DataError):
         self.faults = tuple(sorted(faults))
         more = f"; and {len(faults) - self.NAMED} more" if len(faults) > self.NAMED else ""
         named = "; ".join(self.faults[: self.NAMED])
-        super().__init__(f"{len(faults)} image(s) do not decode, mend or remove them: {named}{more}")
+        super().__init__(f"{len(faults)} image(s) do not decode, repair or remove them: {named}{more}")
 
 
 class ModelError(VitrailError):
@@ -65,8 +65,8 @@ class ModelError(VitrailError):
 
 
 class ProviderError(VitrailError):
-    """onnxruntime, or the provider that was asked for, is not there."""
+    """onnxruntime, or the requested provider, is not available."""
 
 
 class ParityError(VitrailError):
-    """The exported file does not answer as the network did, so it was not written."""
+    """The exported file differs from the network, so it was not written."""

@@ -1,4 +1,4 @@
-"""The parsers of the light commands: wrong use is one line, not a page."""
+"""Command-line parsers whose usage errors are one line."""
 
 from argparse import ArgumentError, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Parser(ArgumentParser):
-    """argparse's parser, which raises UsageError instead of printing its usage and leaving."""
+    """argparse's parser, which raises UsageError instead of exiting."""
 
     def __init__(self, verb: str, description: str) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ def config_parser(verb: str, description: str) -> "ConfigParser":
 
 
 def read(parser: "ConfigParser", args: Sequence[str]) -> Any:
-    """The options, or one line on what is wrong with them."""
+    """Parse the options; errors become UsageError."""
     try:
         return parser.parse_args(list(args))
     except ArgumentError as fault:

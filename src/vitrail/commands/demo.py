@@ -1,4 +1,4 @@
-"""vitrail demo: the whole way on the embedded digits, from training to an answer over HTTP."""
+"""vitrail demo: train, export and serve on the embedded digits, end to end."""
 
 import json
 import socket
@@ -13,8 +13,8 @@ from urllib.request import Request, urlopen
 from vitrail.errors import VitrailError
 from vitrail.parsers import Parser
 
-ABOUT = """The whole way on the embedded digits: train a ViT and a CNN at three sizes of data, compare them,
-export the better one, verify the file, serve it, and ask it over HTTP what an image shows.
+ABOUT = """Train, export and serve on the embedded digits: train a ViT and a CNN at three sizes of data, compare them,
+export the better one, verify the file, serve it, and classify an image over HTTP.
 
 Results go to --folder. The server stays up until Ctrl-C, unless --no-stay is given."""
 
@@ -25,7 +25,7 @@ READY_SECONDS = 60
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("demo", ABOUT)
-    parser.add_argument("--no-stay", action="store_true", help="end after the answer instead of serving on")
+    parser.add_argument("--no-stay", action="store_true", help="end after the request instead of serving on")
     parser.add_argument("--folder", type=Path, help="where results go (default: runs/demo, numbered if taken)")
     parser.add_argument("--port", type=int, help="port of the server (default: 3000 if it is free)")
     options = parser.parse_args(args)
@@ -103,13 +103,13 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
 
 
 def ask(address: str, image: Path) -> None:
-    """Send one image as curl would, and print the answer."""
+    """Send one image as curl would, and print the labels."""
     url = f"{address}/v1/classify?top_k=3"
     request = Request(url, image.read_bytes(), {"Content-Type": "image/png"})
     with urlopen(request, timeout=30) as response:
-        answer = json.load(response)
+        payload = json.load(response)
     print(f"\ncurl --data-binary @{image} -H 'Content-Type: image/png' '{url}'")
-    for label in answer["predictions"][0]["labels"]:
+    for label in payload["predictions"][0]["labels"]:
         print(f"  {label['label']}  {label['probability']:.4f}")
 
 
@@ -125,7 +125,7 @@ def free_port(wanted: int) -> int:
 
 
 def wait_for_ctrl_c(server: subprocess.Popen[bytes]) -> None:
-    """Until somebody ends us, or the server ends by itself."""
+    """Wait for Ctrl-C, or for the server to end."""
     try:
         code = server.wait()
     except KeyboardInterrupt:

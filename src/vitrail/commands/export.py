@@ -1,19 +1,20 @@
-"""vitrail export: turn a checkpoint into one ONNX file that has proved itself."""
+"""vitrail export: turn a checkpoint into one verified ONNX file."""
 
+import os
 from collections.abc import Sequence
 from typing import Literal
 
 from vitrail.parsers import config_parser, read
 
-ABOUT = """Turn a checkpoint into one ONNX file that has proved itself.
+ABOUT = """Turn a checkpoint into one verified ONNX file.
 
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx --explain
 
 The file takes uint8 images of any size and carries its classes, input rule and measured accuracy.
 --precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses no accuracy.
-Its answers are compared with the network's on the test images; where they differ, nothing is written.
-Images for validation and test that are not those of the run are refused: none of the latter was trained on."""
+Its outputs are compared with the network's on the test images; if they differ, nothing is written.
+Validation and test images must be those that the run recorded, so that no test image was trained on."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -25,9 +26,11 @@ def main(args: Sequence[str]) -> int:
         "--precision",
         type=Literal["fp32", "fp16", "int8", "int8-dynamic", "auto"],
         default="fp32",
-        help="bits of a number; auto keeps the fastest that answers as well, proved on 2,000 test images or more",
+        help="number format; auto keeps the fastest without loss of accuracy, on at least 2,000 test images",
     )
-    parser.add_argument("--max_loss", type=float, default=0.5, help="points of test accuracy that fewer bits may cost")
+    parser.add_argument(
+        "--max_loss", type=float, default=0.5, help="points of test accuracy that a lower precision may lose"
+    )
     parser.add_argument(
         "--opset", type=Literal[20, 23], default=23, help="of ONNX; 20 for onnxruntime before 1.23, slower in batches"
     )
@@ -36,8 +39,11 @@ def main(args: Sequence[str]) -> int:
     )
     options = read(parser, args)
 
+    # Read once, when torch is loaded: OpenMP threads that spin for longer slow onnxruntime down.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
     from vitrail.exporting import export
-    from vitrail.model_file.summary import results, weighing
+    from vitrail.model_file.summary import precision_line, results
     from vitrail.models.architecture import import_from_current_folder
 
     import_from_current_folder()
@@ -50,17 +56,17 @@ def main(args: Sequence[str]) -> int:
         options.max_loss / 100,
         options.opset,
         options.explain,
-        say=lambda stage: print(f"{stage} …", flush=True),
+        progress=lambda stage: print(f"{stage} …", flush=True),
     )
     parity = card.parity
     print(
         f"{options.output}: {len(card.classes)} {'values' if card.units else 'classes'}, "
         f"{card.parameters:,} parameters, {', '.join(results(card))}\n"
-        f"proved on {parity.images} images: largest {'value' if card.units else 'logit'} difference "
-        f"{parity.max_logit_error:.2e}{' deviations' if card.units else f', {parity.flips} answers changed'}"
+        f"verified on {parity.images} images: largest {'value' if card.units else 'logit'} difference "
+        f"{parity.max_logit_error:.2e}{' deviations' if card.units else f', {parity.flips} predictions changed'}"
     )
-    for weighed in card.precisions:
-        print(f"{weighed.kind:<12}  {weighing(weighed)}")
+    for compared in card.precisions:
+        print(f"{compared.kind:<12}  {precision_line(compared)}")
     if options.explain:
         from vitrail.model_file.classifier import Classifier
         from vitrail.model_file.explainer import Explainer

@@ -1,4 +1,4 @@
-"""vitrail inspect: show what a model file says of itself, an image as its patches, or what a model makes of it."""
+"""vitrail inspect: show the card of a model file, the patches of an image, or the internals of a model on an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from vitrail.parsers import Parser
 if TYPE_CHECKING:
     from PIL import Image
 
-SIZE, PATCH = 224, 16  # where nothing else is asked for
-LARGEST = 4096  # a side beyond this is a slip of the finger, and would take all the memory
+SIZE, PATCH = 224, 16  # defaults
+LARGEST = 4096  # bounds the memory of the drawing
 SHOWN = 3  # classes whose evidence is drawn
 
-ABOUT = """Show what a model file says of itself, an image as the patches that a ViT sees, or what a model makes of it.
+ABOUT = """Show the card of a model file, the patches of an image, or the internals of a model on an image.
 
   vitrail inspect model.onnx
   vitrail inspect model.onnx --json
@@ -30,7 +30,7 @@ def main(args: Sequence[str]) -> int:
     parser = Parser("inspect", ABOUT)
     parser.add_argument("file", type=Path, help="a model.onnx, or an image")
     parser.add_argument("--json", action="store_true", help="model file: print its card as JSON")
-    parser.add_argument("--model", type=Path, help="image: a model.onnx, to see what it makes of the image")
+    parser.add_argument("--model", type=Path, help="image: a model.onnx, whose internals are drawn")
     parser.add_argument("--patch", type=int, help=f"image: side of a patch in pixels (default: {PATCH})")
     parser.add_argument("--size", type=int, help=f"image: side of the canvas in pixels (default: {SIZE})")
     parser.add_argument(
@@ -45,16 +45,16 @@ def main(args: Sequence[str]) -> int:
     data = options.file.read_bytes()
     if not is_image(data):
         if options.model is not None:
-            raise UsageError(f"{options.file} is no image that a model could look at")
+            raise UsageError(f"{options.file} is not an image: --model is for images")
         show_card(options.file, options.json)
-    elif options.model is None or not explained(options.model):
+    elif options.model is None or not has_explain_file(options.model):
         size = SIZE if options.size is None else options.size
         patch = PATCH if options.patch is None else options.patch
         show_patches(data, options.file, size, patch, options.output)
     elif options.size is not None or options.patch is not None:
         raise UsageError("with --model, size and patch are the model's own: leave out --size and --patch")
     else:
-        show_inside(data, options.file, options.model, options.output)
+        show_internals(data, options.file, options.model, options.output)
     return 0
 
 
@@ -81,8 +81,8 @@ def show_card(path: Path, as_json: bool) -> None:
     print(f"runs here on   {classifier.provider}")
 
 
-def explained(model: Path) -> bool:
-    """Whether an explain file lies beside the model; if not, says how to have one."""
+def has_explain_file(model: Path) -> bool:
+    """Whether an explain file lies beside the model; if not, prints how to write one."""
     from vitrail.model_file.explanation import explain_path
 
     if not model.is_file():
@@ -93,10 +93,10 @@ def explained(model: Path) -> bool:
     return beside.is_file()
 
 
-def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> None:
+def show_internals(data: bytes, path: Path, model: Path, output: Path | None) -> None:
     from vitrail.model_file.classifier import Classifier
     from vitrail.model_file.explainer import Explainer
-    from vitrail.plots.inside import Answer, Inside, draw_inside
+    from vitrail.plots.inspection import ClassEvidence, Inspection, draw_inspection
 
     output = drawing_path(output, path, "inside")
     explainer = Explainer(Classifier(model))
@@ -104,23 +104,25 @@ def show_inside(data: bytes, path: Path, model: Path, output: Path | None) -> No
     canvas = classifier.fit(data)
     probabilities = classifier.predict(canvas[None]).probabilities[0]
     labels = classifier.labels(probabilities, min(SHOWN, len(probabilities)))
-    found = explainer.workings(canvas[None])
-    inside = Inside(
+    internals = explainer.internals(canvas[None])
+    inspection = Inspection(
         name=path.name,
         canvas=canvas,
-        answers=tuple(Answer(each.label, each.probability, found.evidence[0, each.index]) for each in labels),
+        classes=tuple(
+            ClassEvidence(each.label, each.probability, internals.evidence[0, each.index]) for each in labels
+        ),
         kind=card.evidence.kind,
-        attention=None if found.attention is None else found.attention[0],
+        attention=None if internals.attention is None else internals.attention[0],
         axes=card.attention,
     )
-    write_png(draw_inside(inside), output)
+    write_png(draw_inspection(inspection), output)
     axes = card.attention
-    seen = f"{axes.layers} layers of {axes.heads} heads" if axes else "no attention that could be told"
-    print(f"{labels[0].label} {labels[0].probability:.3f}, {card.evidence.kind} evidence, {seen}: {output}")
+    attention = f"{axes.layers} layers of {axes.heads} heads" if axes else "no readable attention"
+    print(f"{labels[0].label} {labels[0].probability:.3f}, {card.evidence.kind} evidence, {attention}: {output}")
 
 
-def drawing_path(output: Path | None, path: Path, what: str) -> Path:
-    output = output or Path(f"{path.stem}.{what}.png")
+def drawing_path(output: Path | None, path: Path, suffix: str) -> Path:
+    output = output or Path(f"{path.stem}.{suffix}.png")
     if output.resolve() == path.resolve():
         raise UsageError(f"{output} is the image itself: give another --output")
     return output
@@ -140,7 +142,7 @@ def show_patches(data: bytes, path: Path, size: int, patch: int, output: Path | 
 
 
 def write_png(drawing: "Image.Image", output: Path) -> None:
-    """The whole file or none: a reader never meets half an image."""
+    """Atomically: a reader never sees half a file."""
     from vitrail.atomic import draft_of
 
     try:

@@ -1,4 +1,4 @@
-"""vitrail predict: write a checkpoint's answer to every test image into a table."""
+"""vitrail predict: write a checkpoint's prediction for every test image into a table."""
 
 from collections.abc import Sequence
 

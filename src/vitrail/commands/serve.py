@@ -29,20 +29,19 @@ Both take several with commas between them, and * for any.
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
-VITRAIL_WAIT is how many seconds the line may take (0.25; who comes then is refused with 503), VITRAIL_QUEUE how
-many images may be in it (256), VITRAIL_DEADLINE after how many seconds an answer is worth nothing any more
-(30; then it is 504), VITRAIL_DECODE_MEMORY how many megabytes all images may hold while they are decoded (320; an
-image that alone needs more is 413)."""
+VITRAIL_WAIT is the longest queueing time in seconds (0.25; beyond it requests get 503), VITRAIL_QUEUE the number of
+images in the queue (256), VITRAIL_DEADLINE the deadline of a request in seconds (30; then it is 504),
+VITRAIL_DECODE_MEMORY the memory of images being decoded in megabytes (320; an image that alone needs more is 413)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
-GRACE = 10  # seconds that requests get which are still running when the door's own patience has ended
+GRACE = 10  # seconds for requests still running after the gate's own timeout
 
 
 def main(args: Sequence[str]) -> int:
     require_serving()
     options = read_options(args)
     if "model" not in options:
-        raise UsageError("which model? vitrail serve model.onnx (see `vitrail serve --help`)")
+        raise UsageError("the model file is missing: vitrail serve model.onnx (see `vitrail serve --help`)")
 
     from vitrail.model_file.classifier import Classifier
     from vitrail.serving import settings
@@ -54,7 +53,7 @@ def main(args: Sequence[str]) -> int:
         if given is not None:
             os.environ[variable] = given if isinstance(given, str) else ",".join(given)
     settings.read()
-    Classifier(options.model, options.provider)  # says now, in one line, what would fail later in a log
+    Classifier(options.model, options.provider)  # fails here with one line instead of later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
 

@@ -1,4 +1,4 @@
-"""vitrail study: find out which model this much data deserves."""
+"""vitrail study: compare models on growing subsets of the images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,9 +42,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def report_anew(args: Sequence[str]) -> int:
-    """The report of a study that lies there."""
+    """Rewrite the report of an existing study."""
     if len(args) != 1:
-        raise UsageError("say whose report is to be written: vitrail study --report runs/study-NAME")
+        raise UsageError("--report takes one study folder: vitrail study --report runs/study-NAME")
     from vitrail.training.study.report.report import write_report
 
     print(f"report: {write_report(Path(args[0]))}")

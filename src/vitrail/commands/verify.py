@@ -1,4 +1,4 @@
-"""vitrail verify: check that a model file answers here as it did where it was made."""
+"""vitrail verify: check that a model file gives the same outputs here as where it was exported."""
 
 import json
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import get_args
 
 from vitrail.parsers import Parser
 
-ABOUT = """Answer the golden images again and compare with what the file's card expects.
+ABOUT = """Run the model on the golden images and compare with the outputs in the file's card.
 
-The images are drawn from an integer recipe, so nothing but the file is needed. Each part of the graph is named with
-how far it is off. A file that was altered since it was written is refused.
-Ends with 0 where every answer lies within the tolerance, with 1 where one does not."""
+The images are drawn from an integer recipe, so nothing but the file is needed. Each part of the graph is listed with
+its largest difference. A file that was altered since it was written is refused.
+The exit code is 0 if all differences are within the tolerance, else 1."""
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Abstention: how probable an answer must be to be given at all."""
+"""Abstention: the least probability at which a prediction is given."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,27 +7,27 @@ from scipy.special import softmax
 from vitrail.model_file.card import Abstention
 from vitrail.tasks.intervals import wilson
 
-KEPT = 0.95  # of the images that are answered rightly
+KEPT = 0.95  # of the correct predictions
 
 
 def fit_threshold(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> float:
-    """The probability that this share of right answers reaches; 0, so never to abstain, where none is right."""
+    """The probability that this share of correct predictions reaches; 0 (never abstain) where none is correct."""
     probabilities = softmax(logits.astype(float) / temperature, axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    if not right.any():
+    correct = probabilities.argmax(axis=1) == labels
+    if not correct.any():
         return 0.0
-    return float(np.quantile(probabilities[right].max(axis=1), 1 - KEPT, method="lower"))
+    return float(np.quantile(probabilities[correct].max(axis=1), 1 - KEPT, method="lower"))
 
 
-def weigh_threshold(
+def evaluate_threshold(
     threshold: float, logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float
 ) -> Abstention:
-    """What abstaining below the threshold does to these images."""
+    """The effect on these images of abstaining below the threshold."""
     probabilities = softmax(logits.astype(float) / temperature, axis=1)
     answered = probabilities.max(axis=1) >= threshold
-    right = answered & (probabilities.argmax(axis=1) == labels)
+    correct = answered & (probabilities.argmax(axis=1) == labels)
     return Abstention(
         threshold=threshold,
         answered=wilson(int(answered.sum()), len(labels)),
-        accuracy_answered=wilson(int(right.sum()), int(answered.sum())),
+        accuracy_answered=wilson(int(correct.sum()), int(answered.sum())),
     )

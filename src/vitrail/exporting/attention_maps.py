@@ -1,4 +1,4 @@
-"""Attention maps: how much each token looks at each other, in every layer and head of a Vision Transformer."""
+"""Attention maps: how much each token attends to each other, in every layer and head of a Vision Transformer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from vitrail.model_file.explanation import Attention
 
 
 def attention_of(network: nn.Module, size: int) -> Attention | None:
-    """The axes of this network's attention, or None where it has none that can be told."""
+    """The axes of this network's attention, or None where its weights are not exposed."""
     modules = attentions(network)
     if not modules:
         return None
@@ -29,22 +29,22 @@ def attention_of(network: nn.Module, size: int) -> Attention | None:
 
 
 def attentions(network: nn.Module) -> list[nn.Module]:
-    """The attention module of every block; none where one of them keeps its weights to itself."""
+    """The attention module of every block; none where one of them does not expose its weights."""
     if not isinstance(network, VisionTransformer):
         return []
     modules = [getattr(block, "attn", None) for block in network.blocks]
-    known = [module for module in modules if isinstance(module, nn.Module) and tells_weights(module)]
+    known = [module for module in modules if isinstance(module, nn.Module) and exposes_weights(module)]
     return known if len(known) == len(modules) else []
 
 
-def tells_weights(module: nn.Module) -> bool:
-    # A subclass of timm's may attend otherwise, so only the class itself is taken at its word.
+def exposes_weights(module: nn.Module) -> bool:
+    # A subclass of timm's may attend otherwise, so only the class itself is trusted.
     return type(module) is TimmAttention or callable(getattr(module, "weights", None))
 
 
 @contextmanager
 def captured(modules: list[nn.Module]) -> Iterator[list[Tensor]]:
-    """What each of the modules is given inside the `with`, in order: timm's blocks stay as they are."""
+    """The inputs of the modules inside the `with`, in order; timm's blocks stay as they are."""
     inputs: list[Tensor] = []
 
     def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -59,10 +59,10 @@ def captured(modules: list[nn.Module]) -> Iterator[list[Tensor]]:
 
 
 def attention_weights(module: nn.Module, x: Tensor) -> Tensor:
-    """Tokens [N, T, D] → weights [N, heads, T, T], each row summing to 1; asks the module if it can tell itself."""
+    """Tokens [N, T, D] → weights [N, heads, T, T], rows summing to 1; by the module's own `weights` if it has that."""
     if callable(getattr(module, "weights", None)):
-        told: Tensor = cast(Any, module).weights(x)
-        return told
+        exposed: Tensor = cast(Any, module).weights(x)
+        return exposed
     attention = cast(TimmAttention, module)
     n, tokens, _ = x.shape
     qkv = attention.qkv(x).reshape(n, tokens, 3, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4)

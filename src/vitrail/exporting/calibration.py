@@ -1,4 +1,4 @@
-"""Calibration: one temperature, fitted on validation images, that makes probabilities mean what they say."""
+"""Calibration: one temperature, fitted on validation images, that calibrates probabilities."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from vitrail.tasks.task import ProbabilityTask
 Logits = NDArray[np.float32]
 Targets = NDArray[Any]
 
-# How far from 1 a temperature may be believed to lie before an image is seen, as a deviation of its logarithm.
-# Without it, validation images that are all answered rightly would make the model surer without end.
+# Prior on the temperature: the standard deviation of its logarithm around 0.
+# Without it, validation images that are all classified correctly would drive the temperature to 0.
 PRIOR = 0.5
 WIDEST = 3.0  # of log temperature
 BINS = 15
@@ -32,8 +32,8 @@ def fit_temperature(logits: Logits, targets: Targets, task: ProbabilityTask = CL
 def calibration_error(
     logits: Logits, targets: Targets, temperature: float, task: ProbabilityTask = CLASSIFICATION
 ) -> float:
-    """ECE: how far, on average, the probability of what is decided lies from the share of right decisions."""
-    sure, right = task.confidences(task.probabilities(logits.astype(float) / temperature), targets)
-    place = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = [abs(sure[place == i].sum() - right[place == i].sum()) for i in range(BINS)]
-    return float(sum(gaps) / len(sure))
+    """ECE: the mean gap between confidence and the share of correct decisions."""
+    confidence, correct = task.confidences(task.probabilities(logits.astype(float) / temperature), targets)
+    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = [abs(confidence[bin_of == i].sum() - correct[bin_of == i].sum()) for i in range(BINS)]
+    return float(sum(gaps) / len(confidence))

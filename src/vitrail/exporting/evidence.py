@@ -1,4 +1,4 @@
-"""Evidence: what each place of an image says for each class, exactly where the head allows it, else by hiding."""
+"""Evidence: what each place of an image adds to each class, exact where the head allows it, else by occlusion."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -16,18 +16,18 @@ from vitrail.models.network import logits_and_embedding
 from vitrail.models.small_cnn import SmallCNN
 from vitrail.vectors.pooling import Attentive
 
-MOST_CELLS = 14  # a side: each cell costs one more answer of the network
+MOST_CELLS = 14  # a side: each cell costs one more forward pass
 CELLS_WITHOUT_PATCHES = 7
 
 
 @dataclass(frozen=True)
 class MeanHead:
-    """A head that reads nothing but the mean over places, all alike or weighed: perhaps a norm, then a linear layer."""
+    """A head that reads nothing but the mean over places, uniform or weighted: perhaps a norm, then a linear layer."""
 
     norm: nn.LayerNorm | None
     linear: nn.Linear
     prefix: int | None  # tokens before the places; None where features are a map [N, D, h, w]
-    pool: Attentive | None = None  # how places are weighed
+    pool: Attentive | None = None  # how places are weighted
 
 
 def mean_head(network: nn.Module) -> MeanHead | None:
@@ -83,7 +83,7 @@ def places(head: MeanHead, features: Tensor) -> Tensor:
 def exact_evidence(head: MeanHead, features: Tensor, grid: Grid) -> Tensor:
     """Features → evidence [N, K, h, w] whose mean over places equals the logits."""
     x = places(head, features)
-    if head.pool is not None:  # a place's share, times how many there are: as if all counted alike
+    if head.pool is not None:  # a place's share, times how many there are: so that their mean is the weighted sum
         x = x * head.pool.shares(x).unsqueeze(-1) * x.shape[1]
     if head.norm is not None:
         x = norm_of_the_mean(head.norm, x)
@@ -93,7 +93,7 @@ def exact_evidence(head: MeanHead, features: Tensor, grid: Grid) -> Tensor:
 def norm_of_the_mean(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """Each place [N, P, D] normalised by the deviation of the mean over places, so that the mean is the mean's norm.
 
-    Normalising each place by its own deviation would weigh places otherwise than the network does.
+    Normalising each place by its own deviation would weight places differently from the network.
     """
     centred = x - x.mean(dim=2, keepdim=True)
     variance = centred.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True)
@@ -141,9 +141,9 @@ class Occlusion(nn.Module):
         """Normalised pixels [N, 3, size, size] and their logits [N, K] → evidence [N, K, h, w]."""
         cells = self.grid[0] * self.grid[1]
         hidden = self.rows[:, None, :, None] * self.columns[None, :, None, :]  # [h, w, size, size], 1 where hidden
-        seen = 1 - hidden.reshape(1, cells, 1, self.size, self.size)
+        visible = 1 - hidden.reshape(1, cells, 1, self.size, self.size)
         # The mean colour is zero once pixels are normalised.
-        painted = (pixels[:, None] * seen).reshape(-1, 3, self.size, self.size)  # [N·h·w, 3, size, size]
+        painted = (pixels[:, None] * visible).reshape(-1, 3, self.size, self.size)  # [N·h·w, 3, size, size]
         without, _ = logits_and_embedding(network, painted)
         falls = logits[:, None] - without.reshape(-1, cells, logits.shape[1])  # [N, h·w, K]
         return on_grid(falls, self.grid)

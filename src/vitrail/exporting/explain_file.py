@@ -1,4 +1,4 @@
-"""The second file: evidence and attention beside the logits, proved against the model file and the network."""
+"""The second file: evidence and attention beside the logits, verified against the model file and the network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from vitrail.model_file.explanation import (
 )
 from vitrail.model_file.seal import seal
 
-BATCHES = (1, 3, 8)  # the sizes proved; the last one repeats
-IMAGES: dict[Kind, int] = {"exact": 60, "approximate": 4}  # hiding costs an answer a cell
+BATCHES = (1, 3, 8)  # the sizes compared; the last one repeats
+IMAGES: dict[Kind, int] = {"exact": 60, "approximate": 4}  # occlusion runs the network once a cell
 
 Images = NDArray[np.uint8]
 Outputs = dict[str, NDArray[np.float32]]
@@ -76,19 +76,19 @@ class ExplainGraph(nn.Module):
 
 
 @dataclass(frozen=True)
-class Explained:
-    """An explain graph that has proved itself, before it knows the file that it belongs to."""
+class VerifiedExplanation:
+    """A verified explain graph, not yet bound to its model file."""
 
     graph: ExplainGraph
     content: bytes
     parity: ExplanationParity
 
 
-def explain(graph: Graph, model: bytes, images: Images, opset: Opset = OPSET) -> Explained:
-    """The explain graph of a model, proved on test canvases; stops with the reason where it differs."""
+def explain(graph: Graph, model: bytes, images: Images, opset: Opset = OPSET) -> VerifiedExplanation:
+    """The explain graph of a model, verified on test canvases; raises ParityError where it differs."""
     explaining = ExplainGraph(graph).eval()
     content = trace(explaining, graph.input.rule.size, explaining.outputs, opset)
-    return Explained(explaining, content, prove_explanation(explaining, content, model, images))
+    return VerifiedExplanation(explaining, content, prove_explanation(explaining, content, model, images))
 
 
 def prove_explanation(graph: ExplainGraph, content: bytes, model: bytes, images: Images) -> ExplanationParity:
@@ -165,8 +165,8 @@ def by_file(session: ort.InferenceSession, images: Images) -> Outputs:
     return dict(zip(names, session.run(names, {"image": images}), strict=True))
 
 
-def write_explanation(explained: Explained, model: Path) -> ExplanationCard:
-    """Put the explain file beside its model file, and let it be there only once it loads as a user would load it."""
+def write_explanation(explained: VerifiedExplanation, model: Path) -> ExplanationCard:
+    """Put the explain file beside its model file, once it loads as a user would load it."""
     path = explain_path(model)
     classifier = Classifier(model, "cpu")
     graph = explained.graph

@@ -16,7 +16,7 @@ from torch.export import Dim
 from torch.onnx import OnnxExporterError
 
 from vitrail.errors import ModelError
-from vitrail.exporting.rewrites import tidy
+from vitrail.exporting.rewrites import apply_rewrites
 from vitrail.images.canvas import InputRule
 from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
@@ -48,7 +48,7 @@ class Graph(nn.Module):
 
     @property
     def units(self) -> NDArray[np.float32]:
-        """In which the network's own answers are compared: logits as they are, each value by its deviation."""
+        """Units in which outputs are compared: logits as they are, each value by its deviation."""
         head = self.network.get_classifier()
         return head.deviation.numpy() if isinstance(head, ValueHead) else np.ones(1, np.float32)
 
@@ -78,16 +78,16 @@ def set_temperature(model: bytes, temperature: float) -> bytes:
 
 
 def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
-    """A module from `image` to these outputs as ONNX, traced on images that are no canvases."""
+    """A module from `image` to these outputs as ONNX, traced on images that are not canvases."""
     example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
-    for room in ("torch.onnx", "onnxscript"):
-        logging.getLogger(room).setLevel(logging.ERROR)
+    for package in ("torch.onnx", "onnxscript"):
+        logging.getLogger(package).setLevel(logging.ERROR)
     try:
         model = run_exporter(graph, example, outputs, opset)
-    except OnnxExporterError:  # torch cannot always take its fused attention apart, BEiT's for one
+    except OnnxExporterError:  # torch cannot decompose every fused attention, for example BEiT's
         with plain_attention(graph):
             model = run_exporter(graph, example, outputs, opset)
-    tidy(model)
+    apply_rewrites(model)
     content: bytes = ir.to_proto(model).SerializeToString()
     return content
 
@@ -113,7 +113,7 @@ def run_exporter(graph: nn.Module, example: Tensor, outputs: Sequence[str], opse
 
 @contextmanager
 def plain_attention(graph: nn.Module) -> Iterator[None]:
-    """timm's attention written out as matrix products and a softmax, for the time being."""
+    """timm's attention written out as matrix products and a softmax, inside the `with`."""
     fused: list[Any] = [module for module in graph.modules() if getattr(module, "fused_attn", False)]
     for module in fused:
         module.fused_attn = False

@@ -1,4 +1,4 @@
-"""How many right answers a change costs: two answers to the same images, paired."""
+"""The loss of accuracy between two models on the same images, paired."""
 
 from math import sqrt
 
@@ -8,9 +8,9 @@ Z = 1.6448536269514722  # one-sided, 95 %
 
 
 def loss_bound(lost: int, won: int, images: int) -> float:
-    """What the loss of accuracy stays below, 95 % sure (Tango's score interval, one-sided).
+    """Upper bound of the loss of accuracy, one-sided 95 % (Tango's score interval).
 
-    `lost` images were answered rightly before and are not now, `won` the other way round.
+    `lost` images were correct before and are wrong now, `won` the other way round.
     """
     if lost == images:
         return 1.0

@@ -1,4 +1,4 @@
-"""The whole export: checkpoint and test images in, a proved model.onnx with its card out, or nothing."""
+"""The whole export: checkpoint and test images in, a verified model.onnx with its card out, or nothing."""
 
 import platform
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from vitrail.atomic import draft_of
 from vitrail.data import Samples, Source, open_source
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError, ModelError, ParityError, UsageError
-from vitrail.exporting.abstention import fit_threshold, weigh_threshold
+from vitrail.exporting.abstention import evaluate_threshold, fit_threshold
 from vitrail.exporting.calibration import calibration_error, fit_temperature
 from vitrail.exporting.explain_file import explain, write_explanation
 from vitrail.exporting.graph import OPSET, Graph, Opset, set_temperature, to_onnx
 from vitrail.exporting.parity import BOUND, all_by_file, cpu_session, prove
 from vitrail.exporting.precision import Candidate, Choice, Scales, choose
-from vitrail.exporting.whole_images import compare_whole
+from vitrail.exporting.whole_images import compare_whole_images
 from vitrail.images.golden import RECIPE, golden_images
 from vitrail.model_file.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind
 from vitrail.model_file.classifier import Classifier
@@ -48,7 +48,7 @@ TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
     "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
     "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
 }
-UNFITTED = 2.0  # a temperature that no optimiser takes out of the graph, as it would 1
+UNFITTED = 2.0  # a temperature other than 1, which an optimiser would remove from the graph
 LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
 
 
@@ -57,36 +57,36 @@ def export(
     output: str | Path,
     data_path: str | None = None,
     precision: Choice = "fp32",
-    most_lost: float = 0.005,
+    max_loss: float = 0.005,
     opset: Opset = OPSET,
-    explained: bool = False,
-    say: Callable[[str], None] = lambda stage: None,
+    with_explanation: bool = False,
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> Card:
-    """Write `output`, proved on the test images of the checkpoint's own source, or of `data_path`.
+    """Write `output`, verified on the test images of the checkpoint's own source, or of `data_path`.
 
-    With `explained`, a second file beside it: see `vitrail.exporting.explain_file`.
+    With `with_explanation`, a second file beside it: see `vitrail.exporting.explain_file`.
     """
     network, origin = read_checkpoint(checkpoint)
     task = TASKS[origin.task]
     refuse_too_large(network)
-    refuse_for_task(origin.task, precision, explained)
+    refuse_for_task(origin.task, precision, with_explanation)
     source = source_of(origin, data_path)
-    say("reading images")
+    progress("reading images")
     val, test = images_of_run(origin, source, data_path)
-    say("writing the graph")
+    progress("writing the graph")
     model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
-    learnt_from = all_by_file(cpu_session(model), val.images)
-    temperature = fit_temperature(learnt_from, val.labels, task) if isinstance(task, ProbabilityTask) else None
+    val_logits = all_by_file(cpu_session(model), val.images)
+    temperature = fit_temperature(val_logits, val.labels, task) if isinstance(task, ProbabilityTask) else None
     if temperature is not None:
         model = set_temperature(model, temperature)
     graph = Graph(network, origin.input, temperature or UNFITTED, origin.task).eval()
-    say(f"proving it on {len(test):,} test images")
+    progress(f"verifying it on {len(test):,} test images")
     full = Candidate("fp32", model, prove(graph, model, test.images))
-    explanation = explain(graph, model, test.images, opset) if explained else None
-    kept, weighed = choose(precision, Scales(full, graph, val.images, test, most_lost), say)
-    logits = kept.proof.logits
-    answers = answers_of(task, logits, temperature)
-    measured = task.evaluate(answers, test.labels, origin.classes)
+    explanation = explain(graph, model, test.images, opset) if with_explanation else None
+    chosen, compared = choose(precision, Scales(full, graph, val.images, test, max_loss), progress)
+    logits = chosen.proof.logits
+    predictions = predictions_of(task, logits, temperature)
+    measured = task.evaluate(predictions, test.labels, origin.classes)
     card = Card(
         classes=origin.classes,
         input=origin.input,
@@ -96,39 +96,36 @@ def export(
         dataset=dataset_of(origin.run_data),
         seed=origin.seed,
         test_accuracy=measured.accuracy,
-        parity=kept.proof.parity,
-        whole=compare_whole(source, kept.model, answers, task, graph.units),
+        parity=chosen.proof.parity,
+        whole=compare_whole_images(source, chosen.model, predictions, task, graph.units),
         calibration=calibration_of(task, temperature, len(val), logits, test.labels),
-        abstention=abstention_of(origin.task, temperature, learnt_from, val.labels, logits, test.labels),
-        precision=kept.kind,
-        precisions=weighed,
+        abstention=abstention_of(origin.task, temperature, val_logits, val.labels, logits, test.labels),
+        precision=chosen.kind,
+        precisions=compared,
         averaged_weights=origin.averaged,
-        golden=golden_answers(kept, graph),
+        golden=golden_outputs(chosen, graph),
         versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=origin.task,
         measures=measured.others,
         units=tuple(float(unit) for unit in graph.units) if task.has_units else (),
     )
-    write_file(Path(output), kept.model, card)
+    write_file(Path(output), chosen.model, card)
     if explanation is not None:
         write_explanation(explanation, Path(output))
     return card
 
 
-def refuse_for_task(task: TaskName, precision: Choice, explained: bool) -> None:
-    """What is not there for every task yet, said before any work."""
+def refuse_for_task(task: TaskName, precision: Choice, with_explanation: bool) -> None:
+    """Refuse options that the task does not support, before any work."""
     if precision != "fp32" and not TASKS[task].single_label:
-        raise UsageError(
-            f"--precision {precision} is weighed by right answers lost, one label an image; this model answers with "
-            f"{task}: leave it out"
-        )
-    if explained and not TASKS[task].ranks:
-        raise UsageError(f"--explain tells what speaks for a label of the image; this model answers with {task}")
+        raise UsageError(f"--precision {precision} needs one label an image; this model's task is {task}: leave it out")
+    if with_explanation and not TASKS[task].ranks:
+        raise UsageError(f"--explain needs labels of an image; this model's task is {task}: leave it out")
 
 
-def answers_of(task: Task, raw: NDArray[np.float32], temperature: float | None) -> NDArray[Any]:
-    """What stands in the file's first output."""
+def predictions_of(task: Task, raw: NDArray[np.float32], temperature: float | None) -> NDArray[Any]:
+    """The file's first output."""
     if isinstance(task, ProbabilityTask) and temperature is not None:
         return task.probabilities(raw.astype(float) / temperature)
     return raw
@@ -137,7 +134,7 @@ def answers_of(task: Task, raw: NDArray[np.float32], temperature: float | None) 
 def calibration_of(
     task: Task, temperature: float | None, images: int, logits: NDArray[np.float32], targets: NDArray[Any]
 ) -> Calibration | None:
-    """How much better probabilities of test images are for the temperature, where there are any."""
+    """The effect of the temperature on test images, where there are probabilities."""
     if not isinstance(task, ProbabilityTask) or temperature is None:
         return None
     before, after = (calibration_error(logits, targets, one, task) for one in (1.0, temperature))
@@ -152,27 +149,27 @@ def abstention_of(
     logits: NDArray[np.float32],
     labels: NDArray[Any],
 ) -> Abstention | None:
-    """Only one label an image can be refused as a whole."""
+    """Only for one label an image."""
     if not TASKS[task].single_label or temperature is None:
         return None
-    return weigh_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
+    return evaluate_threshold(fit_threshold(val_logits, val_labels, temperature), logits, labels, temperature)
 
 
 def source_of(origin: Origin, data_path: str | None) -> Source:
     """Where the checkpoint's images are; another set of classes is refused."""
     source = open_source(data_path or origin.run_data.selection.path, origin.run_data.selection.seed)
     if source.task != origin.task:
-        raise DataError(f"{source.name} has {source.task} to learn, and the checkpoint has learnt {origin.task}")
+        raise DataError(f"{source.name} is a {source.task} set, the checkpoint is for {origin.task}: give --data.path")
     if source.classes != origin.classes:
         raise DataError(f"{source.name} has other classes than the checkpoint: give --data.path, where its images are")
     return source
 
 
 def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Samples, Samples]:
-    """The very images that the run validated on, and those that it kept for the test; any others are refused."""
-    run_data = origin.run_data
-    selection = replace(run_data.selection, path=data_path or run_data.selection.path)
-    run_data.refuse_contradiction(source, selection, ("val", "test"))
+    """The validation and test images that the run recorded; any others are refused."""
+    record = origin.run_data
+    selection = replace(record.selection, path=data_path or record.selection.path)
+    record.refuse_contradiction(source, selection, ("val", "test"))
     val = source.read("val", origin.input, selection.chosen(source).get("val"))
     return val, source.read("test", origin.input)
 
@@ -183,21 +180,21 @@ def dataset_of(run_data: RunData) -> Dataset:
     return Dataset(run_data.name, run_data.fingerprint, train, val, test, chosen.seed, chosen.images, chosen.draw)
 
 
-def golden_answers(kept: Candidate, graph: Graph) -> Golden:
-    """What the network says; of a reduced file, what the file itself says, for the network says something else."""
+def golden_outputs(chosen: Candidate, graph: Graph) -> Golden:
+    """Outputs of the network; of a reduced file those of the file, which differ from the network's."""
     images = [image[None] for image in golden_images(graph.input.rule.size)]
-    if kept.kind == "fp32":
-        answers = [answer_by_network(graph, image) for image in images]
+    if chosen.kind == "fp32":
+        predictions = [network_outputs(graph, image) for image in images]
     else:
-        session = cpu_session(kept.model)
-        answers = [session.run([graph.task.raw, "embedding"], {"image": image}) for image in images]
-    raw = graph.task.golden(np.concatenate([row for row, _ in answers]))
+        session = cpu_session(chosen.model)
+        predictions = [session.run([graph.task.raw, "embedding"], {"image": image}) for image in images]
+    raw = graph.task.golden(np.concatenate([row for row, _ in predictions]))
     logits = tuple(tuple(float(number) for number in row) for row in raw)
-    lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in answers)
-    return Golden(RECIPE, logits, lengths, TOLERANCE[kept.kind])
+    lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in predictions)
+    return Golden(RECIPE, logits, lengths, TOLERANCE[chosen.kind])
 
 
-def answer_by_network(graph: Graph, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def network_outputs(graph: Graph, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     with torch.inference_mode():
         outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(image)), strict=True))
     return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
@@ -213,7 +210,7 @@ def refuse_too_large(network: nn.Module) -> None:
 
 
 def write_file(output: Path, model: bytes, card: Card) -> None:
-    """Put the card into the file and seal it, check the whole once more as a user would, then let it be there."""
+    """Put the card into the file and seal it, check it as a user would load it, then move it into place."""
     content = onnx.load_from_string(model)
     onnx.helper.set_model_props(content, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(content, full_check=True)
@@ -222,4 +219,4 @@ def write_file(output: Path, model: bytes, card: Card) -> None:
         draft.write_bytes(seal(content.SerializeToString()))
         check = check_golden(Classifier(draft, "cpu"))
         if not check.passed:
-            raise ParityError(f"the file answers golden images wrongly: {check.differences}")
+            raise ParityError(f"the file fails the golden check: {check.differences}")

@@ -1,4 +1,4 @@
-"""The proof: the file must answer real images as the network does, in batches of several sizes."""
+"""Parity: the file must give the network's outputs on real images, in batches of several sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Proof:
-    """What the network and the file answered to the test images, and how far they are from each other."""
+    """Outputs of the network and the file on the test images, and their difference."""
 
     parity: Parity
     expected: Logits  # or values
@@ -35,14 +35,14 @@ class Proof:
 
 
 def prove(graph: Graph, model: bytes, images: Images) -> Proof:
-    """Answer all test canvases with both; stop with the reason where they differ."""
+    """Run both on all test canvases; raise ParityError where they differ."""
     proof = compare(graph, model, images, all_by_network(graph, images))
     refuse_differences(proof)
     return proof
 
 
 def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
-    """Answer all test canvases with the file; `ours` is what the network answered."""
+    """Run the file on all test canvases; `ours` are the network's outputs."""
     session = cpu_session(model)
     theirs = all_by_file(session, images)
     errors = np.abs(ours - theirs) / graph.units
@@ -67,7 +67,7 @@ def refuse_differences(proof: Proof) -> None:
         )
     flips = clear_flips(proof, bound)
     if flips:
-        raise ParityError(f"the file calls {flips} of {parity.images} test images otherwise than the network")
+        raise ParityError(f"the file changes the predictions of {flips} of {parity.images} test images")
     if not parity.resized_max_logit_error <= RESIZED * bound:
         raise ParityError(
             f"logits of images resized in the graph differ by {parity.resized_max_logit_error:.2e}, "
@@ -90,7 +90,7 @@ def batches(images: Images) -> Iterator[Images]:
 def in_small_batches(
     session: ort.InferenceSession, images: Images, expected: Logits, units: NDArray[np.float32]
 ) -> float:
-    """The largest logit error in batches of 1, 2, 3 and 7: no batch size is taken on trust."""
+    """The largest logit error in batches of 1, 2, 3 and 7: every batch size is checked."""
     chosen = [np.arange(size) % len(images) for size in BATCHES]  # few images come more than once
     return float(max((np.abs(by_file(session, images[few]) - expected[few]) / units).max() for few in chosen))
 

@@ -1,4 +1,4 @@
-"""The same network in fewer bits: made, weighed against float32 on test images, and kept only where it holds."""
+"""Reduced precisions: made, compared with float32 on test images, and accepted only without loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,56 +25,58 @@ REDUCED: tuple[PrecisionKind, ...] = get_args(PrecisionKind)[1:]
 ENOUGH = 2000  # test images; with fewer, no reduced precision is chosen by itself
 CALIBRATION = 200  # images
 SPEED_BATCHES = (1, 8)
-INDEPENDENT = 1e-3  # of logits' deviation: a neighbour may not change an answer by more
+INDEPENDENT = 1e-3  # of logits' deviation: the most that the rest of a batch may change an output
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that could be written, what it answers, and how it compares; float32 has nothing to compare with."""
+    """A model that could be written, its outputs, and its comparison with float32 (None for float32 itself)."""
 
     kind: PrecisionKind
     model: bytes
     proof: Proof
-    weighed: Precision | None = None
+    compared: Precision | None = None
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What reduced files are weighed with."""
+    """What reduced files are compared with."""
 
     full: Candidate
     graph: Graph
-    real: Images  # canvases that calibrate
+    calibration: Images  # canvases
     test: Samples
-    most: float  # of accuracy that may be lost
+    max_loss: float  # of accuracy
 
 
-def choose(choice: Choice, scales: Scales, say: Callable[[str], None]) -> tuple[Candidate, tuple[Precision, ...]]:
-    """The candidate to write, and all that were weighed."""
+def choose(choice: Choice, scales: Scales, progress: Callable[[str], None]) -> tuple[Candidate, tuple[Precision, ...]]:
+    """The candidate to write, and all that were compared."""
     if choice == "fp32":
         return scales.full, ()
     candidates = []
     for kind in REDUCED if choice == "auto" else (choice,):
-        say(f"weighing {kind} against float32")
-        candidates.append(weigh(kind, make(kind, scales), scales))
-    kept = fastest(candidates, scales) if choice == "auto" else accept(candidates[0], scales)
-    weighed = [candidate.weighed for candidate in candidates if candidate.weighed]
-    return kept, tuple(replace(one, verdict="kept") if one.kind == kept.kind else one for one in weighed)
+        progress(f"comparing {kind} with float32")
+        candidates.append(evaluate(kind, make(kind, scales), scales))
+    chosen = fastest(candidates, scales) if choice == "auto" else accept(candidates[0], scales)
+    compared = [candidate.compared for candidate in candidates if candidate.compared]
+    return chosen, tuple(replace(one, verdict="chosen") if one.kind == chosen.kind else one for one in compared)
 
 
 def fastest(candidates: list[Candidate], scales: Scales) -> Candidate:
     """Of those with nothing against them, and float32."""
-    sound = [one for one in candidates if one.weighed and not reasons_against(one.weighed, one.proof, scales.most)]
+    sound = [
+        one for one in candidates if one.compared and not reasons_against(one.compared, one.proof, scales.max_loss)
+    ]
     return max(sound, key=speed, default=scales.full)
 
 
 def accept(candidate: Candidate, scales: Scales) -> Candidate:
-    """A precision that was asked for by name: only its accuracy can speak against it."""
-    weighed = candidate.weighed
-    if weighed and too_lossy(weighed, scales.most, enough=len(scales.test) >= ENOUGH):
+    """A precision requested by name: refused for its loss of accuracy alone."""
+    compared = candidate.compared
+    if compared and too_lossy(compared, scales.max_loss, enough=len(scales.test) >= ENOUGH):
         raise ParityError(
-            f"{weighed.kind} loses {100 * weighed.loss:.2f} points of accuracy on {len(scales.test):,} test images "
-            f"(under {100 * weighed.loss_bound:.2f}, 95 % sure), more than the {100 * scales.most:g} allowed: "
+            f"{compared.kind} loses {100 * compared.loss:.2f} points of accuracy on {len(scales.test):,} test images "
+            f"(under {100 * compared.loss_bound:.2f}, 95 % sure), more than the {100 * scales.max_loss:g} allowed: "
             "choose another --precision, or allow more with --max_loss"
         )
     return candidate
@@ -84,28 +86,28 @@ def make(kind: PrecisionKind, scales: Scales) -> bytes:
     model = scales.full.model
     if kind == "fp16":
         return to_fp16(model)
-    return to_int8(model, scales.real[:CALIBRATION]) if kind == "int8" else to_int8_dynamic(model)
+    return to_int8(model, scales.calibration[:CALIBRATION]) if kind == "int8" else to_int8_dynamic(model)
 
 
-def weigh(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
-    """Answer all test images with the reduced file, and time it beside the full one."""
+def evaluate(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
+    """Run the reduced file on all test images, and time it beside the full one."""
     full, test = scales.full, scales.test
     proof = compare(scales.graph, model, test.images, full.proof.expected)
-    right, was_right = (one.logits.argmax(1) == test.labels for one in (proof, full.proof))
-    lost, won = int((was_right & ~right).sum()), int((right & ~was_right).sum())
+    correct, was_correct = (one.logits.argmax(1) == test.labels for one in (proof, full.proof))
+    lost, won = int((was_correct & ~correct).sum()), int((correct & ~was_correct).sum())
     session, base = (cpu_session(one) for one in (model, full.model))
-    weighed = Precision(
+    compared = Precision(
         kind=kind,
         bytes=len(model),
-        accuracy=wilson(int(right.sum()), len(test)),
+        accuracy=wilson(int(correct.sum()), len(test)),
         loss=(lost - won) / len(test),
         loss_bound=loss_bound(lost, won, len(test)),
         batch_difference=neighbours_effect(session, test.images),
         speed={str(size): middle_speed(session, base, test.images, size) for size in SPEED_BATCHES},
         verdict="",
     )
-    reasons = reasons_against(weighed, proof, scales.most)
-    return Candidate(kind, model, proof, replace(weighed, verdict=", ".join(reasons) or "sound, another is faster"))
+    reasons = reasons_against(compared, proof, scales.max_loss)
+    return Candidate(kind, model, proof, replace(compared, verdict=", ".join(reasons) or "sound, another is faster"))
 
 
 def middle_speed(session: ort.InferenceSession, base: ort.InferenceSession, images: Images, size: int) -> float:
@@ -114,29 +116,29 @@ def middle_speed(session: ort.InferenceSession, base: ort.InferenceSession, imag
     return float(np.median(times_as_fast(session, base, batch)))
 
 
-def reasons_against(weighed: Precision, proof: Proof, most: float) -> list[str]:
+def reasons_against(compared: Precision, proof: Proof, max_loss: float) -> list[str]:
     """Why a precision is not chosen by itself."""
-    found = []
-    if weighed.accuracy.total < ENOUGH:
-        found.append(f"fewer than {ENOUGH:,} test images")
-    if too_lossy(weighed, most, enough=True):
-        found.append(f"may lose {100 * weighed.loss_bound:.2f} points")
-    if weighed.batch_difference > INDEPENDENT * max(1.0, proof.parity.logit_sd):
-        found.append("answers depend on the batch")
-    slower = [size for size, times in weighed.speed.items() if times <= 1]
+    reasons = []
+    if compared.accuracy.total < ENOUGH:
+        reasons.append(f"fewer than {ENOUGH:,} test images")
+    if too_lossy(compared, max_loss, enough=True):
+        reasons.append(f"may lose {100 * compared.loss_bound:.2f} points")
+    if compared.batch_difference > INDEPENDENT * max(1.0, proof.parity.logit_sd):
+        reasons.append("outputs depend on the batch")
+    slower = [size for size, times in compared.speed.items() if times <= 1]
     if slower:
-        found.append(f"not faster at batch {' and '.join(slower)}")
-    return found
+        reasons.append(f"not faster at batch {' and '.join(slower)}")
+    return reasons
 
 
-def too_lossy(weighed: Precision, most: float, *, enough: bool) -> bool:
-    """With enough images the bound decides; with fewer no bound could hold, and what was seen has to do."""
-    return (weighed.loss_bound if enough else weighed.loss) > most
+def too_lossy(compared: Precision, max_loss: float, *, enough: bool) -> bool:
+    """With enough images the bound decides; with fewer the observed loss does."""
+    return (compared.loss_bound if enough else compared.loss) > max_loss
 
 
 def speed(candidate: Candidate) -> float:
     """Over all batch sizes: their ratios multiplied."""
-    return prod(candidate.weighed.speed.values()) if candidate.weighed else 1.0
+    return prod(candidate.compared.speed.values()) if candidate.compared else 1.0
 
 
 def neighbours_effect(session: ort.InferenceSession, images: Images) -> float:

@@ -7,7 +7,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 ROW_WISE = {"Gelu", "Relu", "Identity"}
 
 
-def tidy(model: ir.Model) -> None:
+def apply_rewrites(model: ir.Model) -> None:
     """Attention without image-sized transposes; and of the last block, only the vector that is read."""
     for attention in [node for node in model.graph if node.op_type == "Attention"]:
         join_heads(model.graph, attention)

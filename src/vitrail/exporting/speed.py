@@ -7,7 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 ROUNDS = 7
-LEAST = 0.08  # seconds a turn takes at least
+LEAST = 0.08  # least seconds of a turn
 
 
 def times_as_fast(session: ort.InferenceSession, base: ort.InferenceSession, images: NDArray[np.uint8]) -> list[float]:

@@ -1,7 +1,7 @@
 """Bytes → RGB canvas, safely: the only decoder."""
 
 from vitrail.images.canvas import InputRule, Resize, to_canvas
-from vitrail.images.decode import EXTENSIONS, MAX_PIXELS, MAX_SIDE, decode, fit, read_header, see
+from vitrail.images.decode import EXTENSIONS, MAX_PIXELS, MAX_SIDE, decode, decode_upright, fit, read_header
 
 __all__ = [
     "EXTENSIONS",
@@ -10,8 +10,8 @@ __all__ = [
     "InputRule",
     "Resize",
     "decode",
+    "decode_upright",
     "fit",
     "read_header",
-    "see",
     "to_canvas",
 ]

@@ -1,4 +1,4 @@
-"""The canvas: the square uint8 array that a model is given, and the rule by which an image becomes one."""
+"""The canvas: the square uint8 input of a model, and the rule that makes one from an image."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class InputRule:
-    """How any image becomes the square canvas that the network sees, and the canvas its pixels."""
+    """How an image becomes the square canvas, and the canvas the normalised input."""
 
     size: int
     resize: Resize = "squash"
@@ -35,13 +35,13 @@ class InputRule:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DecodedImage:
     """An upright RGB image, perhaps decoded at a smaller scale: both sides are then rounded up to whole pixels."""
 
     pixels: Image.Image
     size: Sides  # of the image in the file, upright
-    scale: int = 1  # how many times as long its sides are there
-    corner: tuple[float, float] = (0, 0)  # where it begins in `pixels`, once what was rounded up was turned
+    scale: int = 1  # reduction factor
+    corner: tuple[float, float] = (0, 0)  # where the image begins in `pixels`, after rounding and rotation
 
     def box(self, left: int, top: int, right: int, bottom: int) -> Box:
         """A part of the image in the file, as a part of `pixels`."""
@@ -50,7 +50,7 @@ class Seen:
 
 
 def inner_sides(sides: Sides, rule: InputRule) -> Sides:
-    """What of the canvas the image fills: all of it, but for the bars beside a padded one."""
+    """The size of the image on the canvas: all of it, except for padded images."""
     if rule.resize != "pad":
         return rule.size, rule.size
     longest = max(sides)
@@ -60,20 +60,20 @@ def inner_sides(sides: Sides, rule: InputRule) -> Sides:
 
 def to_canvas(image: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
     """An RGB image as the square canvas of the rule, uint8 [size, size, 3]."""
-    return place(Seen(image, image.size), rule)
+    return place(DecodedImage(image, image.size), rule)
 
 
-def place(seen: Seen, rule: InputRule) -> NDArray[np.uint8]:
+def place(image: DecodedImage, rule: InputRule) -> NDArray[np.uint8]:
     """The image, or its central square, resized; where bars are left, they are black."""
-    width, height = seen.size
+    width, height = image.size
     if rule.resize == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         width, height = left + side, top + side
     else:
         left, top = 0, 0
-    across, down = inner_sides(seen.size, rule)
-    inside = resized(seen.pixels, seen.box(left, top, width, height), (across, down))
+    across, down = inner_sides(image.size, rule)
+    inside = resized(image.pixels, image.box(left, top, width, height), (across, down))
     if (across, down) == (rule.size, rule.size):
         return np.array(inside)
     canvas = Image.new("RGB", (rule.size, rule.size))
@@ -82,7 +82,7 @@ def place(seen: Seen, rule: InputRule) -> NDArray[np.uint8]:
 
 
 def resized(pixels: Image.Image, box: Box, sides: Sides) -> Image.Image:
-    """What lies in the box, at another size; what lies outside has no say at its edges."""
+    """Crop to the box and resize; pixels outside it do not influence the edges."""
     left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
     if (left, top, right, bottom) != (0, 0, *pixels.size):
         pixels = pixels.crop((left, top, right, bottom))

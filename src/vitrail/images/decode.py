@@ -2,7 +2,6 @@
 
 import io
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ from PIL import ExifTags, Image
 
 from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images import decode_cost
-from vitrail.images.canvas import InputRule, Seen, Sides, inner_sides, place
+from vitrail.images.canvas import DecodedImage, InputRule, Sides, inner_sides, place
 from vitrail.images.decode_cost import Header
 
 MAX_PIXELS = 50_000_000
@@ -49,12 +48,9 @@ RIGHT_TO_LEFT = (2, 3, 6, 7)  # whose end is on the left of the upright image…
 BOTTOM_TO_TOP = (3, 4, 7, 8)  # …and at its top
 END_FIRST = (3, 4, 6, 7)  # whose last stored row comes first
 
-# Pillow warns of images that are refused here anyway, and of EXIF blocks that are passed over.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 
 def sniff(data: bytes) -> str:
-    """The format that the first bytes show; names and declared types are not asked."""
+    """The format that the first bytes show; names and declared types do not count."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -70,7 +66,7 @@ def sniff(data: bytes) -> str:
 
 @contextmanager
 def faults_named(kind: str) -> Iterator[None]:
-    """What Pillow says of an image that it does not decode, in words for whoever sent it."""
+    """Turn Pillow's exceptions into ImageErrors."""
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:  # a warning, where those raise
@@ -80,7 +76,7 @@ def faults_named(kind: str) -> Iterator[None]:
 
 
 def read_header(data: bytes) -> Header:
-    """The header alone; refused is what has too many pixels, or would take too long for those that it has."""
+    """The header alone; refused if it has too many pixels, or would take too long to decode."""
     kind = sniff(data)
     header = decode_cost.read_header(kind, data)
     width, height = header.size
@@ -94,7 +90,7 @@ def read_header(data: bytes) -> Header:
 
 
 def open_image(data: bytes, header: Header | None = None) -> Image.Image:
-    """Opened, but not a pixel decoded, once its header says that it may be."""
+    """Open without decoding, after the limits are checked against the header."""
     header = header or read_header(data)
     with faults_named(header.kind):
         image = Image.open(io.BytesIO(data), formats=(header.kind,))
@@ -105,11 +101,11 @@ def open_image(data: bytes, header: Header | None = None) -> Image.Image:
 
 def decode(data: bytes) -> Image.Image:
     """The image as a person sees it: first frame, upright, RGB, transparency on white."""
-    return see(open_image(data)).pixels
+    return decode_upright(open_image(data)).pixels
 
 
-def see(image: Image.Image, wanted: Sides | None = None) -> Seen:
-    """Decode what was opened; with `wanted`, a JPEG at the smallest scale that leaves its sides that long."""
+def decode_upright(image: Image.Image, wanted: Sides | None = None) -> DecodedImage:
+    """Decode an opened image, upright; with `wanted`, a JPEG at the smallest scale at least that long."""
     width, height = image.size
     scale, rest = 1, (0.0, 0.0)
     with faults_named(image.format or ""):
@@ -122,11 +118,11 @@ def see(image: Image.Image, wanted: Sides | None = None) -> Seen:
     if turn in LYING:
         width, height, rest = height, width, rest[::-1]
     corner = (rest[0] if turn in RIGHT_TO_LEFT else 0, rest[1] if turn in BOTTOM_TO_TOP else 0)
-    return Seen(pixels, (width, height), scale, corner)
+    return DecodedImage(pixels, (width, height), scale, corner)
 
 
 def orientation(image: Image.Image) -> int:
-    """As EXIF says it; a broken EXIF block turns nothing, and does not spoil a good image.
+    """The EXIF orientation; a broken EXIF block turns nothing, and does not spoil a good image.
 
     Not `ImageOps.exif_transpose`: it writes the EXIF block anew, and fails where another tag is odd.
     """
@@ -173,4 +169,4 @@ def fit(data: bytes, rule: InputRule, header: Header | None = None) -> NDArray[n
     """Encoded image → the uint8 canvas [size, size, 3] that is measured and served; its header may be known."""
     image = open_image(data, header)
     across, down = inner_sides(image.size, rule)
-    return place(see(image, wanted=(2 * across, 2 * down)), rule)
+    return place(decode_upright(image, wanted=(2 * across, 2 * down)), rule)

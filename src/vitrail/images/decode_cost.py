@@ -27,7 +27,7 @@ MAX_RUN_LENGTH = 1 << 20  # pixels, and bytes, of a run-length coded BMP, which 
 
 # Bytes held for each pixel while an image becomes a canvas, by format and by Pillow's mode: what the decoder holds, the
 # decoded pixels, and their RGB copy. Peak growth of a fresh process's resident memory on 9 megapixels, Pillow 13.0,
-# less the terms of `peak`; tests/test_decode_cost.py measures it again.
+# less the terms of `peak`; tests/images/test_decode_cost.py measures it again.
 HELD = {
     "1": 5.0,
     "L": 5.0,

@@ -1,4 +1,4 @@
-"""What a model file says about itself: classes, input rule, provenance, measured accuracy."""
+"""The card of a model file: classes, input rule, provenance, measured accuracy."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Parity:
-    """How closely the file answers as the network did, on real test images; values count in `units`."""
+    """Differences between the file and the network on test images; values count in `units`."""
 
     images: int
     max_logit_error: float
@@ -44,8 +44,8 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What changes when another app hands over whole images, which the graph resizes instead of `images.fit`."""
+class WholeImageParity:
+    """What changes where the graph resizes whole images instead of `images.fit`."""
 
     images: int
     flips: int
@@ -55,7 +55,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature fitted on validation images, and what it did to the calibration error on test images."""
+    """The temperature fitted on validation images, and its effect on the calibration error of test images."""
 
     temperature: float
     images: int
@@ -65,9 +65,9 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Abstention:
-    """When to say "none of these": an answer less probable than the threshold; and what that does to test images.
+    """The probability below which a prediction is "none of these", and its effect on test images.
 
-    The threshold is what 95 % of rightly answered validation images reach.
+    95 % of correctly classified validation images reach the threshold.
     """
 
     threshold: float
@@ -80,13 +80,13 @@ PrecisionKind = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 
 @dataclass(frozen=True)
 class Precision:
-    """The same network in fewer bits, weighed against float32 on test images and on one machine."""
+    """A reduced precision, compared with float32 on test images and on one machine."""
 
     kind: PrecisionKind
     bytes: int
     accuracy: Share
-    loss: float  # share of test images that only float32 answers rightly, less those that only this one does
-    loss_bound: float  # what the loss stays below, one-sided, 95 %
+    loss: float  # share of test images that only float32 classifies correctly, less those that only this one does
+    loss_bound: float  # upper bound, one-sided, 95 %
     batch_difference: float  # of a logit, between an image alone and in a batch
     speed: dict[str, float]  # times as fast as float32, by batch size
     verdict: str
@@ -94,7 +94,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Golden:
-    """The answer that every machine must give to the golden images of `recipe`."""
+    """Expected outputs for the golden images of `recipe`, on any machine."""
 
     recipe: str
     logits: tuple[tuple[float, ...], ...]
@@ -104,7 +104,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything a caller of `model.onnx` may want to know, kept inside the file as JSON."""
+    """The metadata of a `model.onnx`, stored in the file as JSON."""
 
     classes: tuple[str, ...]
     input: InputRule
@@ -113,13 +113,13 @@ class Card:
     flops: int
     dataset: Dataset
     seed: int
-    test_accuracy: Share | None  # none where an answer is not right or wrong, but near or far
+    test_accuracy: Share | None  # none for regression
     parity: Parity
-    whole: Whole
+    whole: WholeImageParity
     calibration: Calibration | None  # none where there are no probabilities
-    abstention: Abstention | None  # none where the answer is not one label
+    abstention: Abstention | None  # none but for one label an image
     precision: PrecisionKind
-    precisions: tuple[Precision, ...]  # all that were weighed
+    precisions: tuple[Precision, ...]  # all that were compared
     averaged_weights: bool  # of training steps, in place of the last step's
     golden: Golden
     versions: dict[str, str]
@@ -144,7 +144,7 @@ class Card:
                 )
             if parts.get("task", "classification") not in get_args(TaskName):
                 raise ModelError(
-                    f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer"
+                    f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer vitrail"
                 )
             golden = parts.pop("golden")
             return cls(
@@ -153,12 +153,12 @@ class Card:
                 dataset=Dataset(**parts.pop("dataset")),
                 test_accuracy=none_or(Share, parts.pop("test_accuracy")),
                 parity=Parity(**parts.pop("parity")),
-                whole=Whole(**parts.pop("whole")),
+                whole=WholeImageParity(**parts.pop("whole")),
                 calibration=none_or(Calibration, parts.pop("calibration")),
                 abstention=none_or(abstention_of, parts.pop("abstention")),
                 precisions=tuple(
-                    Precision(**{**weighed, "accuracy": Share(**weighed["accuracy"])})
-                    for weighed in parts.pop("precisions")
+                    Precision(**{**compared, "accuracy": Share(**compared["accuracy"])})
+                    for compared in parts.pop("precisions")
                 ),
                 golden=Golden(
                     recipe=golden["recipe"],
@@ -177,9 +177,9 @@ class Card:
 Part = TypeVar("Part")
 
 
-def none_or(read: Callable[..., Part], plain: dict[str, Any] | None) -> Part | None:
-    """A part that some tasks have no use for."""
-    return None if plain is None else read(**plain)
+def none_or(read: Callable[..., Part], part: dict[str, Any] | None) -> Part | None:
+    """A part that some tasks do not have."""
+    return None if part is None else read(**part)
 
 
 def abstention_of(threshold: float, answered: dict[str, Any], accuracy_answered: dict[str, Any]) -> Abstention:

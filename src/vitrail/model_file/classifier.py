@@ -20,7 +20,7 @@ from vitrail.tasks.task import TOP_K, ranked
 
 @dataclass(frozen=True)
 class Label:
-    """One class that an image may belong to, and how probable the model holds it."""
+    """A class and its probability."""
 
     label: str
     index: int
@@ -32,7 +32,7 @@ Table = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the graph says of a batch, by the names of its outputs: one row an image."""
+    """The outputs of the graph for a batch, by name: one row an image."""
 
     columns: Mapping[str, Table]
 
@@ -54,7 +54,7 @@ class Outputs:
 
     def of(self, name: str) -> Table:
         if name not in self.columns:
-            raise UsageError(f"this model answers with {', '.join(self.columns)}, and has no {name}")
+            raise UsageError(f"this model has the outputs {', '.join(self.columns)}, and no {name}")
         return self.columns[name]
 
     def rows(self, begin: int, end: int) -> "Outputs":
@@ -72,13 +72,13 @@ class Outputs:
 
 
 class Classifier:
-    """A model file that is ready to answer; its card says what the answers mean."""
+    """A loaded model file; its card describes the outputs."""
 
     def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
-        # TensorRT is told the canvas, which stands in the card: the file is read on the CPU first.
+        # TensorRT needs the canvas size from the card: the file is read on the CPU first.
         first: Provider = "cpu" if provider == "tensorrt" else provider
         self.session = open_session(self.path, first, threads)
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -88,8 +88,8 @@ class Classifier:
         self.task = TASKS[self.card.task]
         self.sha256 = sealed_digest(self.path)
         if provider == "tensorrt":
-            told = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
-            self.session = open_session(self.path, provider, threads, told)
+            options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
+            self.session = open_session(self.path, provider, threads, options)
         self.provider: str = self.session.get_providers()[0]
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
@@ -97,7 +97,7 @@ class Classifier:
         return fit(data, self.card.input)
 
     def predict(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run the graph on uint8 [N, H, W, 3]; a batch of canvases is the fast and the measured way."""
+        """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
             raise UsageError(
                 "the model takes uint8 images [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
@@ -105,7 +105,7 @@ class Classifier:
             )
         size = self.card.input.size
         if self.takes_canvases_only and images.shape[1:3] != (size, size):
-            raise UsageError(f"on TensorRT the model takes canvases of {size}×{size} pixels alone")
+            raise UsageError(f"on TensorRT the model takes only canvases of {size}×{size} pixels")
         outputs = self.task.outputs
         return Outputs(dict(zip(outputs, self.session.run(outputs, {"image": images}), strict=True)))
 
@@ -115,15 +115,15 @@ class Classifier:
         return self.provider == PROVIDERS["tensorrt"]
 
     def classify(self, data: bytes, top_k: int = TOP_K) -> list[Label]:
-        """The `top_k` most probable labels of one encoded image, of a model whose answer is labels."""
+        """The `top_k` most probable labels of one encoded image, for tasks with labels."""
         if not self.task.ranks:
-            raise UsageError(f"this model answers with {self.card.task}, not with labels: see `Classifier.told`")
+            raise UsageError(f"this model's task is {self.card.task}, without labels: see `Classifier.payload`")
         return self.labels(self.predict(self.fit(data)[None]).probabilities[0], top_k)
 
     def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
         if self.card.abstention is None:
-            raise UsageError("this model has no threshold for 'none of these': its answer is not one label an image")
+            raise UsageError("this model's card has no threshold for 'none of these': it is for one label an image")
         return float(probabilities.max()) < self.card.abstention.threshold
 
     def labels(self, probabilities: NDArray[np.float32], top_k: int) -> list[Label]:
@@ -131,11 +131,11 @@ class Classifier:
         return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
 
     def payload(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
-        """The answer to one image, whatever the task; `top_k` is for labels."""
+        """The result for one image as JSON types, for any task; `top_k` is for labels."""
         return self.task.payload(row, self.card.classes, self.top_k if top_k is None else top_k)
 
     @property
     def top_k(self) -> int:
-        """How many labels are told where nobody asks for more or fewer: of several, each may be one."""
+        """The default number of labels: 5, or all of them in multilabel tasks."""
         count = len(self.card.classes)
         return self.task.default_top_k(count)

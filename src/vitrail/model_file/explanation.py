@@ -1,4 +1,4 @@
-"""Explanations: what a model.explain.onnx says about itself, and what it says about one image."""
+"""Explanations: the card of a model.explain.onnx, and its outputs."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -26,7 +26,7 @@ RULES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """How the output `evidence` is to be read: `exact` adds up to the logits, `approximate` is measured by hiding."""
+    """How to read the output `evidence`: `exact` adds up to the logits, `approximate` is measured by occlusion."""
 
     kind: Kind
     grid: Grid
@@ -35,7 +35,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Attention:
-    """What the axes of the output `attention` are: the first `prefix` tokens are no places, the rest is the grid."""
+    """What the axes of the output `attention` are: `prefix` tokens without a place, then the grid."""
 
     layers: int
     heads: int
@@ -45,7 +45,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class ExplanationParity:
-    """How closely the file answers as the model file and the network do; null where there is nothing to compare."""
+    """Largest differences from the model file and the network; null where there is nothing to compare."""
 
     images: int
     max_logit_error: float
@@ -98,8 +98,8 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Workings:
-    """All that the explain graph says of a batch; attention where the card has its axes."""
+class Internals:
+    """The outputs of the explain graph for a batch; attention where the card has its axes."""
 
     evidence: NDArray[np.float32]  # [N, K, h, w]
     attention: NDArray[np.float32] | None  # [N, layers, heads, T, T]

@@ -1,4 +1,4 @@
-"""The golden check: whether a file answers here as it did where it was made, and which part of it does not."""
+"""The golden check: whether a file gives the same outputs here as where it was exported, part by part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ROUNDING = 1e-5  # of a probability that follows from logits in float32
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the graph, and how far its answers to the golden images lie from those in the card."""
+    """One part of the graph, and its largest difference from the outputs in the card."""
 
     name: str
     worst: float
@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """What was found, part by part, in the way of an image through the graph."""
+    """The result, part by part, from input to output."""
 
     parts: tuple[Part, ...]
 
@@ -38,7 +38,7 @@ class GoldenCheck:
 
     @property
     def differences(self) -> str:
-        """What differs, in words."""
+        """The parts that differ, as text."""
         return ", ".join(
             f"{part.name} by {part.worst:.2e}, more than the {part.allowed:.2e} allowed"
             for part in self.parts
@@ -47,22 +47,24 @@ class GoldenCheck:
 
 
 def check_golden(model: Classifier) -> GoldenCheck:
-    """Answer the golden images again, and compare with what the card expects."""
+    """Run the model on the golden images, and compare with the card."""
     card, golden, task = model.card, model.card.golden, model.task
     if golden.recipe != RECIPE:
-        raise ModelError(f"golden recipe '{golden.recipe}' is unknown here; this vitrail draws '{RECIPE}'")
-    asked = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
-    answers = [model.predict(image[None]) for image in golden_images(card.input.size)[asked]]
-    raw = np.concatenate([answer.columns[task.raw] for answer in answers])
-    found, lengths = task.golden(raw), np.array([np.linalg.norm(answer.embedding) for answer in answers])
-    expected = np.array(golden.logits, np.float32)[asked]
-    expected_lengths = np.array(golden.embedding_lengths, np.float32)[asked]
-    if found.shape != expected.shape or lengths.shape != expected_lengths.shape or not np.isfinite(raw).all():
-        raise ModelError(f"{model.path} answers the golden images with numbers that cannot be compared")
+        raise ModelError(f"golden recipe '{golden.recipe}' is unknown here: install the vitrail that wrote the file")
+    used = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
+    outputs = [model.predict(image[None]) for image in golden_images(card.input.size)[used]]
+    raw = np.concatenate([each.columns[task.raw] for each in outputs])
+    actual, lengths = task.golden(raw), np.array([np.linalg.norm(each.embedding) for each in outputs])
+    expected = np.array(golden.logits, np.float32)[used]
+    expected_lengths = np.array(golden.embedding_lengths, np.float32)[used]
+    if actual.shape != expected.shape or lengths.shape != expected_lengths.shape or not np.isfinite(raw).all():
+        raise ModelError(
+            f"{model.path} gives outputs for the golden images that cannot be compared: export the model again"
+        )
     tolerance = golden.tolerance.get(model.provider, max(golden.tolerance.values()))
     units = np.array(card.units or 1.0)
     near = tolerance * max(1.0, float((expected / units).std()))
-    off = np.abs((found - expected) / units).max(axis=1)
+    off = np.abs((actual - expected) / units).max(axis=1)
     canvases, resized = (off, []) if model.takes_canvases_only else (off[:-1], off[-1:])
     return GoldenCheck(
         (
@@ -73,15 +75,15 @@ def check_golden(model: Classifier) -> GoldenCheck:
                 float(np.abs(lengths - expected_lengths).max() / max(expected_lengths.max(), 1e-6)),
                 tolerance,
             ),
-            *probabilities_as_implied(model, answers),
+            *check_probabilities(model, outputs),
         )
     )
 
 
-def probabilities_as_implied(model: Classifier, answers: list[Outputs]) -> Iterator[Part]:
-    """Where there are probabilities: whether they follow from logits and temperature."""
+def check_probabilities(model: Classifier, outputs: list[Outputs]) -> Iterator[Part]:
+    """Whether probabilities, where there are any, follow from logits and temperature."""
     if isinstance(model.task, ProbabilityTask) and model.card.calibration is not None:
         temperature = model.card.calibration.temperature
-        implied = [model.task.probabilities(answer.logits.astype(float) / temperature) for answer in answers]
-        off = [np.abs(answer.probabilities - each).max() for answer, each in zip(answers, implied, strict=True)]
+        implied = [model.task.probabilities(each.logits.astype(float) / temperature) for each in outputs]
+        off = [np.abs(one.probabilities - each).max() for one, each in zip(outputs, implied, strict=True)]
         yield Part("probabilities", float(max(off)), ROUNDING)

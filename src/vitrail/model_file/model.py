@@ -37,7 +37,7 @@ ONE = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image: what its task does not give is empty.
+    """The result for one image; fields that the task does not have are empty.
 
     `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
     `probability_map` [h, w] have one label for each patch. `none_of_these` says whether the most probable label is too
@@ -86,7 +86,7 @@ class Model:
 
     @property
     def card(self) -> Card:
-        """What the file says of itself: classes, input rule, measured accuracy, versions."""
+        """The card of the file: classes, input rule, measured accuracy, versions."""
         return self._classifier.card
 
     @property
@@ -116,11 +116,11 @@ class Model:
         """
         classifier = self._classifier
         if top_k is not None and not classifier.task.ranks:
-            raise UsageError(f"top_k is for labels of an image; this model answers with {self.card.task}")
+            raise UsageError(f"top_k is for labels of an image; this model's task is {self.card.task}")
 
         def predictions(canvases: Canvases) -> list[Prediction]:
-            answers = classifier.predict(canvases)
-            return [self._prediction(answers.row(index), top_k) for index in range(len(canvases))]
+            outputs = classifier.predict(canvases)
+            return [self._prediction(outputs.row(index), top_k) for index in range(len(canvases))]
 
         return self._each(image, predictions)
 
@@ -147,7 +147,7 @@ class Model:
         """
         explainer, classes = self._explainer, self.classes
         if label is not None and label not in classes:
-            raise UsageError(f"the model knows no label '{label}'; its labels are {', '.join(classes)}")
+            raise UsageError(f"the model has no label '{label}'; its labels are {', '.join(classes)}")
 
         def explanations(canvases: Canvases) -> list[Explanation]:
             chosen = (
@@ -204,8 +204,8 @@ class Model:
         return results if isinstance(image, Iterator) else list(results)
 
     def _in_batches(self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]) -> Iterator[R]:
-        waiting = iter(images_)
-        while batch := list(islice(waiting, BATCH)):
+        remaining = iter(images_)
+        while batch := list(islice(remaining, BATCH)):
             yield from of_batch(np.stack(list(self._decoders.map(self._canvas, batch))))
 
     def _canvas(self, image: ImageLike) -> Canvas:
@@ -220,7 +220,7 @@ class Model:
                 return image
             image = image_of(image)
         if isinstance(image, Image.Image):
-            return images.to_canvas(images.see(image.copy()).pixels, rule)
+            return images.to_canvas(images.decode_upright(image.copy()).pixels, rule)
         raise UsageError(f"an image is a path, bytes, a PIL image or a uint8 array; this is {type(image).__name__}")
 
     def _file(self, path: Path) -> Canvas:

@@ -1,4 +1,4 @@
-"""The seal: the last entry of a model file, which shows that no byte before it has changed since it was written."""
+"""The seal: the last entry of a model file, a SHA-256 that shows that no byte before it has changed."""
 
 import hashlib
 from pathlib import Path
@@ -22,9 +22,9 @@ def entry(digest: str) -> bytes:
 
 
 def sealed_digest(path: Path) -> str:
-    """The SHA-256 of a file whose seal is whole; any other is refused."""
-    digest, whole = read_seal(path)
-    if not whole:
+    """The SHA-256 of a file whose seal is intact; any other is refused."""
+    digest, intact = read_seal(path)
+    if not intact:
         raise ModelError(
             f"{path} was altered after `vitrail export` wrote it (its seal is broken): copy or export it again"
         )
@@ -32,13 +32,13 @@ def sealed_digest(path: Path) -> str:
 
 
 def read_seal(path: Path) -> tuple[str, bool]:
-    """The file's SHA-256, and whether its seal is whole."""
+    """The file's SHA-256, and whether its seal is intact."""
     before, left = hashlib.sha256(), max(0, path.stat().st_size - LENGTH)
     with path.open("rb") as file:
         while left and (chunk := file.read(min(CHUNK, left))):
             before.update(chunk)
             left -= len(chunk)
         last = file.read()
-    whole = before.copy()
-    whole.update(last)
-    return whole.hexdigest(), last == entry(before.hexdigest())
+    intact = before.copy()
+    intact.update(last)
+    return intact.hexdigest(), last == entry(before.hexdigest())

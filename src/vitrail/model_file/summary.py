@@ -1,13 +1,13 @@
-"""A card as a person wants to read it."""
+"""A card as text."""
 
-from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, Whole
+from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, WholeImageParity
 from vitrail.tasks import TASKS
 
 SHOWN_CLASSES = 8
 
 
 def summary(card: Card) -> str:
-    """One fact a line, the most asked-for first."""
+    """One fact a line, the most important first."""
     width = max(len(name) for name, _ in facts(card))
     return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts(card))
 
@@ -23,9 +23,9 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("architecture", architecture(card)),
         ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP an image"),
         (
-            "learnt from",
-            f"{dataset.name}: {dataset.train:,} images to learn, {dataset.val:,} to validate{subset(dataset)}; "
-            f"{dataset.test:,} others to test",
+            "trained on",
+            f"{dataset.name}: {dataset.train:,} training images, {dataset.val:,} for validation{subset(dataset)}; "
+            f"{dataset.test:,} for test",
         ),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
         ("parity", agreement(card)),
@@ -33,7 +33,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *calibration(card.calibration),
         *abstention(card.abstention),
         ("precision", precision(card)),
-        *((f"  {weighed.kind}", weighing(weighed)) for weighed in card.precisions),
+        *((f"  {compared.kind}", precision_line(compared)) for compared in card.precisions),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
 
@@ -43,17 +43,17 @@ def subset(dataset: Dataset) -> str:
 
 
 def results(card: Card) -> list[str]:
-    """What test images say of the model, each in a few words."""
-    right = [f"test accuracy {card.test_accuracy}"] if card.test_accuracy else []
-    return [*right, *(f"{measure.name} {measure}" for measure in card.measures)]
+    """Test metrics as short texts."""
+    accuracy = [f"test accuracy {card.test_accuracy}"] if card.test_accuracy else []
+    return [*accuracy, *(f"{measure.name} {measure}" for measure in card.measures)]
 
 
 def accuracy(card: Card) -> list[tuple[str, str]]:
-    found, counted = card.test_accuracy, TASKS[card.task].counted
-    return [("test accuracy", f"{found} on {found.total:,} {counted}, 95 % interval")] if found else []
+    share, counted = card.test_accuracy, TASKS[card.task].counted
+    return [("test accuracy", f"{share} on {share.total:,} {counted}, 95 % interval")] if share else []
 
 
-def whole_images(whole: Whole) -> str:
+def whole_images(whole: WholeImageParity) -> str:
     by_graph = "by the graph instead of before it: "
     if whole.max_probability_difference is None:
         return f"{by_graph}values of {whole.images:,} images within {whole.max_value_difference:.3f} deviations"
@@ -63,22 +63,22 @@ def whole_images(whole: Whole) -> str:
     )
 
 
-def calibration(found: Calibration | None) -> list[tuple[str, str]]:
-    if found is None:
+def calibration(fitted: Calibration | None) -> list[tuple[str, str]]:
+    if fitted is None:
         return []
     fact = (
-        f"temperature {found.temperature:.3f} from {found.images:,} images: "
-        f"error {found.error_before:.4f} before, {found.error_after:.4f} after"
+        f"temperature {fitted.temperature:.3f} from {fitted.images:,} images: "
+        f"error {fitted.error_before:.4f} before, {fitted.error_after:.4f} after"
     )
     return [("calibration", fact)]
 
 
-def abstention(found: Abstention | None) -> list[tuple[str, str]]:
-    if found is None:
+def abstention(fitted: Abstention | None) -> list[tuple[str, str]]:
+    if fitted is None:
         return []
     fact = (
-        f"none of these below {found.threshold:.3f}: {100 * found.answered.value:.1f} % of test images answered, "
-        f"{found.accuracy_answered} of them rightly"
+        f"none of these below {fitted.threshold:.3f}: {100 * fitted.answered.value:.1f} % of test images answered, "
+        f"{fitted.accuracy_answered} of them correctly"
     )
     return [("abstention", fact)]
 
@@ -87,12 +87,12 @@ def precision(card: Card) -> str:
     return card.precision + (", weights averaged over training steps" if card.averaged_weights else "")
 
 
-def weighing(weighed: Precision) -> str:
+def precision_line(compared: Precision) -> str:
     """One precision's size, speed and cost."""
-    speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in weighed.speed.items())
+    speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in compared.speed.items())
     return (
-        f"{weighed.bytes / 1e6:,.1f} MB, {speed} (times float32), accuracy {weighed.accuracy}, "
-        f"loss {100 * weighed.loss:.2f} points, under {100 * weighed.loss_bound:.2f}: {weighed.verdict}"
+        f"{compared.bytes / 1e6:,.1f} MB, {speed} (times float32), accuracy {compared.accuracy}, "
+        f"loss {100 * compared.loss:.2f} points, under {100 * compared.loss_bound:.2f}: {compared.verdict}"
     )
 
 
@@ -103,7 +103,7 @@ def class_list(classes: tuple[str, ...]) -> str:
 
 
 def agreement(card: Card) -> str:
-    """How closely the file answers as the network did."""
+    """Differences from the network."""
     parity = card.parity
     if card.units:
         return f"values within {parity.max_logit_error:.1e} deviations of the network's, on {parity.images:,} images"

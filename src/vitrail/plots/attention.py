@@ -1,4 +1,4 @@
-"""What attention weights say when they are followed: rollout through the layers, and how far each head looks."""
+"""Attention statistics: rollout through the layers, and the mean distance of each head."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,9 +7,9 @@ Floats = NDArray[np.float32]
 
 
 def rollout(attention: Floats) -> Floats:
-    """How much of each token arrives at each other through all layers, [layers, heads, T, T] → [T, T].
+    """Attention of each token to each other, accumulated over all layers, [layers, heads, T, T] → [T, T].
 
-    Abnar and Zuidema's: heads are averaged, and half of each token passes by them unchanged.
+    Abnar and Zuidema: heads are averaged, and the residual connection counts as half.
     """
     arrived = np.eye(attention.shape[-1], dtype=np.float32)
     for layer in attention.mean(axis=1):  # [T, T]
@@ -18,14 +18,14 @@ def rollout(attention: Floats) -> Floats:
 
 
 def mean_distance(attention: Floats, prefix: int, grid: tuple[int, int]) -> Floats:
-    """How far from its own place each head looks on average, in patches: [layers, heads, T, T] → [layers, heads].
+    """Mean attention distance of each head, in patches: [layers, heads, T, T] → [layers, heads].
 
-    Tokens before the places lie nowhere and are left out, and so are places that look at no place.
+    Prefix tokens have no position and are left out, and so are patches that attend to no patch.
     """
     shares = to_shares(attention[..., prefix:, prefix:])
-    looking = shares.sum(axis=-1) > 0  # [layers, heads, places]
+    attending = shares.sum(axis=-1) > 0  # [layers, heads, places]
     total = (shares * distances(grid)).sum(axis=(-2, -1))
-    mean: Floats = total / np.maximum(1, looking.sum(axis=-1))
+    mean: Floats = total / np.maximum(1, attending.sum(axis=-1))
     return mean
 
 
@@ -37,7 +37,7 @@ def distances(grid: tuple[int, int]) -> Floats:
 
 
 def to_shares(weights: Floats) -> Floats:
-    """Rows that sum to 1, as not every kind of attention has; a row of nothing stays one."""
+    """Rows that sum to 1, which not every attention mechanism has; rows of zeros stay zero."""
     total = weights.sum(axis=-1, keepdims=True)
     shares: Floats = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return shares

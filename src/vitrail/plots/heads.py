@@ -1,4 +1,4 @@
-"""Attention in every head of every layer: what one token looks at, and how far each head looks."""
+"""Attention in every head of every layer: the attention of one token, and the mean attention distance of each head."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from vitrail.model_file.explanation import Attention
 from vitrail.plots.attention import distances, mean_distance, rollout
 from vitrail.plots.dots import head_colour, plot_distances
 from vitrail.plots.heat import draw_heat
-from vitrail.plots.page import CAPTION, GAP, HEADING, MARGIN, PENCIL, Page
+from vitrail.plots.page import CAPTION, GAP, HEADING, MARGIN, MUTED, Page
 
 WIDTH = 1000  # that maps may take, where they do not become too small for it
 LARGEST, SMALLEST = 160, 40  # about the side of a map
 BESIDE = 82  # room for the names of heads
-ABOVE = 86  # room for what is said above maps
+ABOVE = 86  # room for the headings above the maps
 BETWEEN = 6
 PLOT_WIDTH = 360
 PLOT_HEIGHT = 240, 640  # least and most
@@ -24,11 +24,11 @@ DOT = 5
 
 @dataclass(frozen=True)
 class Query:
-    """Whose attention is shown: a place (row, column), or a token before the places."""
+    """The token whose attention is drawn: a patch at `place` (row, column), or a prefix token."""
 
     token: int
     place: tuple[int, int] | None
-    said: str
+    caption: str
 
 
 class Heads:
@@ -55,46 +55,46 @@ class Heads:
     def draw(self, page: Page, top: int) -> None:
         self.draw_maps(page, top)
         left = MARGIN + BESIDE + self.maps[0] + 2 * GAP
-        page.write((left, top), "How far each head looks", HEADING)
-        said = "in patches, on average; dashed: all places alike"
+        page.write((left, top), "Mean attention distance of each head", HEADING)
+        caption = "in patches; dashed: uniform attention"
         width = page.width - MARGIN - left
-        page.write((left, top + 28), said, CAPTION, PENCIL, width=width)
-        found = mean_distance(self.attention, self.axes.prefix, self.axes.grid)
+        page.write((left, top + 28), caption, CAPTION, MUTED, width=width)
+        mean_distances = mean_distance(self.attention, self.axes.prefix, self.axes.grid)
         even = float(distances(self.axes.grid).mean())
-        plot_distances(page, (left, top + ABOVE), (width, self.plot_height), found, even)
+        plot_distances(page, (left, top + ABOVE), (width, self.plot_height), mean_distances, even)
 
     def draw_maps(self, page: Page, top: int) -> None:
         """Layers side by side, heads below each other."""
         page.write((MARGIN, top), "Attention of each head", HEADING)
-        page.write((MARGIN, top + 28), self.query.said, CAPTION, PENCIL, width=BESIDE + self.maps[0])
+        page.write((MARGIN, top + 28), self.query.caption, CAPTION, MUTED, width=BESIDE + self.maps[0])
         left, top = MARGIN + BESIDE, top + ABOVE
         middle = (self.step - BETWEEN) / 2
-        page.write((left - 10, top - 10), "layer", CAPTION, PENCIL, "rs")
+        page.write((left - 10, top - 10), "layer", CAPTION, MUTED, "rs")
         for layer in range(self.axes.layers):
-            page.write((left + layer * self.step + middle, top - 10), str(layer + 1), CAPTION, PENCIL, "ms")
+            page.write((left + layer * self.step + middle, top - 10), str(layer + 1), CAPTION, MUTED, "ms")
         for head in range(self.axes.heads):
             down = top + head * self.step
             page.dot((MARGIN + DOT, down + middle), DOT, head_colour(head, self.axes.heads))
-            page.write((left - 10, down + middle), f"head {head + 1}", CAPTION, PENCIL, "rm")
+            page.write((left - 10, down + middle), f"head {head + 1}", CAPTION, MUTED, "rm")
             for layer in range(self.axes.layers):
                 self.draw_map(page, layer, head, (left + layer * self.step, down))
 
     def draw_map(self, page: Page, layer: int, head: int, corner: tuple[int, int]) -> None:
-        seen = self.on_grid(self.attention[layer, head, self.query.token])
-        page.put(corner, draw_heat(seen, self.scale))
+        weights = self.on_grid(self.attention[layer, head, self.query.token])
+        page.put(corner, draw_heat(weights, self.scale))
         if self.query.place is not None:
             row, column = self.query.place
             page.outline((corner[0] + column * self.scale, corner[1] + row * self.scale), self.scale)
 
     def rollout(self, side: int) -> Image.Image:
-        """How much of each place arrives where the head of the network reads; about `side` pixels a side."""
+        """Attention rollout to the token, or the mean of tokens, that the head reads; about `side` pixels a side."""
         arrived, first = rollout(self.attention), self.axes.prefix
         row = arrived[self.query.token] if self.query.place is None else arrived[first:].mean(axis=0)
         return draw_heat(self.on_grid(row), max(1, side // max(self.axes.grid)))
 
-    def said_of_rollout(self) -> str:
+    def rollout_caption(self) -> str:
         return f"what reaches {'the class token' if self.query.place is None else 'the mean of all places'}"
 
     def on_grid(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What one token looks at, [T], without the tokens that lie nowhere: [h, w]"""
+        """Attention of one token, [T], without the prefix tokens: [h, w]"""
         return row[self.axes.prefix :].reshape(self.axes.grid)

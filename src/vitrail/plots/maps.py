@@ -1,4 +1,4 @@
-"""Small maps side by side: what one place looks at, a row of heads for each layer."""
+"""Small maps side by side: the attention of one patch, a row of heads for each layer."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from vitrail.plots.heat import draw_heat
 CELL = 8  # pixels a side for each place
 GAP = 6
 PAPER = (250, 249, 245)
-FRAME = (120, 200, 255)  # around the place that looks
+FRAME = (120, 200, 255)  # around the query patch
 
 
 def draw_maps(maps: NDArray[np.float32], place: tuple[int, int]) -> Image.Image:

@@ -1,10 +1,10 @@
-"""An image under its evidence: warm where it speaks for a label, cold where against, itself where neither."""
+"""An image under its evidence: warm where it is for a label, cold where against."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 224  # the drawing has at least so many pixels a side
+SIDE = 224  # least side of the drawing in pixels
 WARM = (255, 92, 30)
 COLD = (20, 112, 255)
 DENSEST = 0.8  # how much of the image the strongest evidence hides

@@ -1,4 +1,4 @@
-"""A page to draw on: headings, captions and images, in one hand."""
+"""A page to draw on: headings, captions and images in one style."""
 
 from unicodedata import combining, normalize
 
@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 PAPER = (250, 249, 246)
 INK = (24, 26, 32)
-PENCIL = (104, 108, 118)
+MUTED = (104, 108, 118)
 LIGHT = (255, 255, 255)
 FAINT = (222, 221, 216)
 
@@ -50,7 +50,7 @@ class Page:
         self.image.paste(colour, corner, mask.resize((side, side), Image.Resampling.BOX))
 
     def outline(self, corner: tuple[float, float], side: float) -> None:
-        """The edge of a square, seen on dark and on light."""
+        """The edge of a square, visible on dark and on light."""
         left, top = corner
         pen = 2 if side >= BOLD else 1
         for colour, inwards in ((LIGHT, 0), (INK, pen)):

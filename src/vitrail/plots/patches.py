@@ -1,4 +1,4 @@
-"""An image drawn as its patches, pulled apart like the panes of a window."""
+"""An image drawn as its patches, with gaps between them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,8 +6,8 @@ from PIL import Image
 
 from vitrail.errors import UsageError
 
-LEAD = (24, 26, 32)  # the colour between panes
-SIDE = 896  # about how large the drawing becomes, in pixels
+GAP_COLOUR = (24, 26, 32)  # between patches
+SIDE = 896  # approximate side of the drawing in pixels
 
 
 def panes(canvas: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
@@ -20,17 +20,17 @@ def panes(canvas: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
 
 
 def draw_patches(canvas: NDArray[np.uint8], patch: int) -> Image.Image:
-    """Every patch as a pane of glass, enlarged without smoothing, lead between them."""
+    """Every patch enlarged without smoothing, with gaps between them."""
     cut = panes(canvas, patch)
     count = len(cut)
     scale = max(1, SIDE // len(canvas))
     pane = patch * scale
-    lead = max(1, pane // 14)
-    side = count * pane + (count + 1) * lead
-    window = np.full((side, side, 3), LEAD, np.uint8)
+    gap = max(1, pane // 14)
+    side = count * pane + (count + 1) * gap
+    window = np.full((side, side, 3), GAP_COLOUR, np.uint8)
     for row in range(count):
         for column in range(count):
-            top, left = (lead + place * (pane + lead) for place in (row, column))
+            top, left = (gap + place * (pane + gap) for place in (row, column))
             enlarged = cut[row, column].repeat(scale, axis=0).repeat(scale, axis=1)
             window[top : top + pane, left : left + pane] = enlarged
     return Image.fromarray(window)

@@ -21,10 +21,10 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def require_one_onnxruntime() -> None:
     """The CPU and the GPU wheel overwrite each other's files: exactly one may be installed."""
-    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)]
-    if not found:
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)]
+    if not installed:
         raise ProviderError("onnxruntime is not installed: pip install 'vitrail[cpu]' or 'vitrail[gpu]'")
-    if len(found) == 2:
+    if len(installed) == 2:
         raise ProviderError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
             "pip uninstall both, then install one (vitrail[cpu] or vitrail[gpu])"
@@ -40,9 +40,9 @@ def is_installed(name: str) -> bool:
 
 
 def choose_providers(provider: Provider) -> list[str]:
-    """onnxruntime's names for what was asked; `auto` takes the GPU where the wheel and the driver have one.
+    """onnxruntime's names for the provider; `auto` takes the GPU where the wheel and the driver have one.
 
-    TensorRT is for those who name it: its first start takes minutes. What it cannot do goes to CUDA.
+    TensorRT is never chosen by `auto`: its first start takes minutes. Operators it lacks run on CUDA.
     """
     import onnxruntime as ort
 
@@ -60,18 +60,18 @@ def choose_providers(provider: Provider) -> list[str]:
 
 
 def require_gpu(provider: Provider, in_wheel: bool) -> None:
-    """What a GPU that was asked for by name needs; the first thing that is missing is told."""
-    asked = f"provider '{provider}' was asked for, but"
+    """Check what a provider requested by name needs; the first missing part is the error."""
+    request = f"provider '{provider}' was requested, but"
     if not in_wheel:
-        raise ProviderError(f"{asked} this onnxruntime has none: pip install 'vitrail[gpu]'")
+        raise ProviderError(f"{request} this onnxruntime has none: pip install 'vitrail[gpu]'")
     if not has_nvidia_driver():
-        raise ProviderError(f"{asked} this machine has no NVIDIA driver")
+        raise ProviderError(f"{request} this machine has no NVIDIA driver")
     if provider == "tensorrt" and not has_tensorrt():
-        raise ProviderError(f"{asked} there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
+        raise ProviderError(f"{request} there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
 
 
 def has_nvidia_driver() -> bool:
-    """Whether CUDA can work at all; asking onnxruntime instead would load a GB of libraries to hear no."""
+    """Whether CUDA can work at all; onnxruntime would load a GB of libraries to find that out."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -80,41 +80,41 @@ def has_nvidia_driver() -> bool:
 
 
 def open_session(
-    path: Path, provider: Provider = "auto", threads: int | None = None, told: Mapping[str, str] | None = None
+    path: Path, provider: Provider = "auto", threads: int | None = None, trt_options: Mapping[str, str] | None = None
 ) -> "ort.InferenceSession":
-    """An ONNX file, loaded for what was asked; where onnxruntime silently takes another provider, an error.
+    """Load an ONNX file for a provider; an error where onnxruntime silently falls back to another.
 
-    `told` are TensorRT's options.
+    `trt_options` are the options of TensorRT's provider.
     """
     require_one_onnxruntime()
     import onnxruntime as ort
 
     try:
-        providers = exact(choose_providers(provider), told)
+        providers = exact(choose_providers(provider), trt_options)
         session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
     except load_faults() as fault:
         raise ModelError(
             f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
         ) from fault
-    found = session.get_providers()[0]
-    if provider != "auto" and found != PROVIDERS[provider]:
+    actual = session.get_providers()[0]
+    if provider != "auto" and actual != PROVIDERS[provider]:
         raise ProviderError(
-            f"provider '{provider}' was asked for, but onnxruntime fell back to {found}: "
+            f"provider '{provider}' was requested, but onnxruntime fell back to {actual}: "
             "check the GPU's driver and CUDA libraries, or use --provider auto"
         )
     return session
 
 
-def exact(providers: list[str], told: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, str]]]:
+def exact(providers: list[str], trt_options: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, str]]]:
     """Without TF32, whose 10 bits of mantissa would be taken silently where the file says float32."""
     if PROVIDERS["tensorrt"] in providers:
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # onnxruntime has no option for it there
-    options = {PROVIDERS["cuda"]: {"use_tf32": "0"}, PROVIDERS["tensorrt"]: dict(told or {})}
+    options = {PROVIDERS["cuda"]: {"use_tf32": "0"}, PROVIDERS["tensorrt"]: dict(trt_options or {})}
     return [(name, options.get(name, {})) for name in providers]
 
 
 def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":
-    """All cores this process may use; waiting threads sleep, since spinning ones starve whoever else is at work."""
+    """All cores this process may use; waiting threads sleep, since spinning ones starve other processes."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -127,7 +127,7 @@ def session_options(threads: int | None = None, *, spinning: bool = False) -> "o
 
 
 def load_faults() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a file that it cannot load; the classes share no parent of their own."""
+    """What onnxruntime raises for a file that it cannot load, which share no base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NoModel,

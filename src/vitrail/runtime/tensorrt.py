@@ -1,4 +1,4 @@
-"""TensorRT behind onnxruntime: whether it is there, and what it is told so that nothing is built for a caller."""
+"""TensorRT behind onnxruntime: whether it is installed, and the options that keep engine builds out of requests."""
 
 import ctypes
 import os
@@ -30,7 +30,7 @@ def wheel_folders() -> list[Path]:
 
 
 def tensorrt_options(sha256: str, size: int, half: bool) -> dict[str, str]:
-    """One engine for batches of 1 to the largest, of canvases of this size, kept for the next start.
+    """One engine for batches of 1 to the largest, of canvases of this size, cached for the next start.
 
     Without the shapes a new batch size would build an engine inside a request, which takes minutes.
     """
@@ -66,7 +66,7 @@ def version_of(package: str) -> str:
 
 
 def gpu_name() -> str:
-    """What the driver calls the first GPU that this process may use."""
+    """The driver's name of the first visible GPU."""
     name = ctypes.create_string_buffer(100)
     try:
         driver = ctypes.CDLL("libcuda.so.1")

@@ -11,7 +11,7 @@ from vitrail.bench.gpu.plan import Plan
 from vitrail.bench.gpu.steps import Absent
 from vitrail.bench.infer.network import CLASSES, seeded_batch, seeded_network
 from vitrail.images.canvas import InputRule
-from vitrail.model_file.card import Card, Dataset, Whole
+from vitrail.model_file.card import Card, Dataset, WholeImageParity
 from vitrail.models import ViT
 from vitrail.models.network import count_flops, count_parameters
 from vitrail.models.timm_models import pixel_statistics
@@ -39,7 +39,7 @@ def write_seeded(plan: Plan, path: Path) -> None:
     """Like `vitrail export`, for an untrained network: without accuracy, temperature and threshold."""
     require_export()
     from vitrail.exporting.graph import Graph, to_onnx
-    from vitrail.exporting.model_file import UNFITTED, golden_answers, write_file
+    from vitrail.exporting.model_file import UNFITTED, golden_outputs, write_file
     from vitrail.exporting.parity import prove
     from vitrail.exporting.precision import Candidate
 
@@ -57,13 +57,13 @@ def write_seeded(plan: Plan, path: Path) -> None:
         seed=plan.seed,
         test_accuracy=None,
         parity=candidate.proof.parity,
-        whole=Whole(0, 0, None),
+        whole=WholeImageParity(0, 0, None),
         calibration=None,
         abstention=None,
         precision="fp32",
         precisions=(),
         averaged_weights=False,
-        golden=golden_answers(candidate, graph),
+        golden=golden_outputs(candidate, graph),
         versions=installed_versions(PACKAGES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

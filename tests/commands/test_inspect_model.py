@@ -43,7 +43,7 @@ def image(tmp_path: Path) -> Path:
 def test_one_run_tells_evidence_and_attention(model: Path) -> None:
     explainer = Explainer(Classifier(model, "cpu"), provider="cpu")
     digits = Digits().read("test", InputRule(8)).images[:3]
-    found = explainer.workings(digits)
+    found = explainer.internals(digits)
     np.testing.assert_array_equal(found.evidence, explainer.evidence(digits))
     assert found.attention is not None
     assert found.attention.shape == (3, 2, 2, 16, 16)

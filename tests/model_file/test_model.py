@@ -21,7 +21,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.model import BATCH
 
-PAGE = Path(__file__).parent.parent / "docs/python.md"
+PAGE = Path(__file__).parents[2] / "docs/python.md"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images.canvas import InputRule, to_canvas
-from vitrail.images.decode import decode, fit, open_image, see
+from vitrail.images.decode import decode, decode_upright, fit, open_image
 from vitrail.images.decode_cost import MAX_SCANS
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -48,7 +48,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def at_least(data: bytes, least: int | None) -> Image.Image:
-    return see(open_image(data), None if least is None else (least, least)).pixels
+    return decode_upright(open_image(data), None if least is None else (least, least)).pixels
 
 
 # Where the EXIF standard says that the stored row 0 and column 0 lie: the upright image, as a camera stores it.

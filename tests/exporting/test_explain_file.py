@@ -24,8 +24,8 @@ from vitrail.exporting.attention_maps import attention_of
 from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, places
 from vitrail.exporting.explain_file import (
     IMAGES,
-    Explained,
     ExplainGraph,
+    VerifiedExplanation,
     batches,
     by_file,
     evenly,
@@ -96,7 +96,7 @@ class Kit(NamedTuple):
     graph: Graph
     model: bytes
     main: ort.InferenceSession
-    result: Explained
+    result: VerifiedExplanation
     session: ort.InferenceSession
 
 

@@ -17,11 +17,11 @@ from vitrail.serving.engine.batcher import BUCKETS
 def test_one_engine_serves_every_batch_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert BUCKETS[-1] == LARGEST_BATCH
-    told = tensorrt_options("a" * 64, 224, half=False)
-    assert told["trt_profile_min_shapes"] == "image:1x224x224x3"
-    assert told["trt_profile_max_shapes"] == "image:32x224x224x3"
-    assert told["trt_engine_cache_path"] == str(engine_folder("a" * 64))
-    assert (told["trt_fp16_enable"], tensorrt_options("a" * 64, 224, half=True)["trt_fp16_enable"]) == ("0", "1")
+    trt_options = tensorrt_options("a" * 64, 224, half=False)
+    assert trt_options["trt_profile_min_shapes"] == "image:1x224x224x3"
+    assert trt_options["trt_profile_max_shapes"] == "image:32x224x224x3"
+    assert trt_options["trt_engine_cache_path"] == str(engine_folder("a" * 64))
+    assert (trt_options["trt_fp16_enable"], tensorrt_options("a" * 64, 224, half=True)["trt_fp16_enable"]) == ("0", "1")
 
 
 def test_an_engine_is_kept_for_its_model_versions_and_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

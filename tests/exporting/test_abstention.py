@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.exporting.abstention import fit_threshold, weigh_threshold
+from vitrail.exporting.abstention import evaluate_threshold, fit_threshold
 
 # 100 images of two classes; image i is answered with probability 0.5 + i / 250, rightly from the 20th on.
 SURE = 0.5 + np.arange(100) / 250
@@ -14,7 +14,7 @@ LABELS = (np.arange(100) < 20).astype(np.int64)
 def test_95_of_100_right_answers_reach_the_threshold() -> None:
     threshold = fit_threshold(LOGITS, LABELS, 1.0)
     assert threshold == pytest.approx(SURE[20 + 3], abs=1e-6)  # 80 right answers, of which 4 may fall below or on it
-    weighed = weigh_threshold(threshold - 1e-6, LOGITS, LABELS, 1.0)
+    weighed = evaluate_threshold(threshold - 1e-6, LOGITS, LABELS, 1.0)
     assert (weighed.answered.hits, weighed.answered.total) == (77, 100)
     assert (weighed.accuracy_answered.hits, weighed.accuracy_answered.total) == (77, 77)
 
@@ -25,6 +25,6 @@ def test_a_network_that_is_never_right_never_abstains() -> None:
 
 
 def test_nothing_answered_is_nothing_known() -> None:
-    weighed = weigh_threshold(1.1, LOGITS, LABELS, 1.0)
+    weighed = evaluate_threshold(1.1, LOGITS, LABELS, 1.0)
     assert (weighed.answered.value, weighed.accuracy_answered.total) == (0.0, 0)
     assert (weighed.accuracy_answered.low, weighed.accuracy_answered.high) == (0.0, 1.0)

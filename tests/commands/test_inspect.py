@@ -13,7 +13,7 @@ from PIL import Image
 from vitrail.cli import main
 from vitrail.errors import UsageError
 from vitrail.images.golden import mosaic
-from vitrail.plots.patches import LEAD, draw_patches, panes
+from vitrail.plots.patches import GAP_COLOUR, draw_patches, panes
 
 
 def test_panes_are_patches_row_by_row() -> None:
@@ -28,8 +28,8 @@ def test_the_drawing_keeps_every_colour_and_puts_lead_between() -> None:
     pane = 2 * (896 // 8)
     lead = pane // 14
     assert drawing.shape == (4 * pane + 5 * lead,) * 2 + (3,)
-    assert tuple(drawing[0, 0]) == LEAD
-    assert tuple(drawing[lead + pane, lead + pane]) == LEAD
+    assert tuple(drawing[0, 0]) == GAP_COLOUR
+    assert tuple(drawing[lead + pane, lead + pane]) == GAP_COLOUR
     assert np.array_equal(drawing[lead + 5, lead + 5], mosaic(4, 1, 8, 8)[0, 0])
     assert np.array_equal(drawing[-lead - 5, -lead - 5], mosaic(4, 1, 8, 8)[7, 7])
 

@@ -7,7 +7,17 @@ import pytest
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
-from vitrail.model_file.card import FORMAT, Abstention, Calibration, Card, Dataset, Golden, Parity, Precision, Whole
+from vitrail.model_file.card import (
+    FORMAT,
+    Abstention,
+    Calibration,
+    Card,
+    Dataset,
+    Golden,
+    Parity,
+    Precision,
+    WholeImageParity,
+)
 from vitrail.tasks.intervals import Estimate, wilson
 
 CARD = Card(
@@ -20,7 +30,7 @@ CARD = Card(
     seed=7,
     test_accuracy=wilson(18, 20),
     parity=Parity(20, 1e-6, 1e-7, 2.0, 0, 1e-5),
-    whole=Whole(20, 1, 0.01),
+    whole=WholeImageParity(20, 1, 0.01),
     calibration=Calibration(1.5, 20, 0.08, 0.03),
     abstention=Abstention(0.4, wilson(19, 20), wilson(18, 19)),
     precision="int8",
@@ -56,7 +66,7 @@ def test_a_card_that_is_older_than_other_tasks_is_of_one_label_an_image() -> Non
 def test_a_card_of_values_comes_back_without_what_labels_have() -> None:
     measured = (Estimate("MAE of height", 0.5, 0.4, 0.6),)
     values = replace(CARD, task="regression", test_accuracy=None, calibration=None, abstention=None)
-    values = replace(values, measures=measured, units=(1.5, 2.5, 3.5), whole=Whole(20, 0, None, 0.02))
+    values = replace(values, measures=measured, units=(1.5, 2.5, 3.5), whole=WholeImageParity(20, 0, None, 0.02))
     assert Card.from_json(values.to_json()) == values
 
 

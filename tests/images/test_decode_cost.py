@@ -214,7 +214,7 @@ LARGEST = {
 
 
 def test_the_largest_images_of_the_default_budget_are_those_of_the_docs() -> None:
-    docs = (Path(__file__).parents[1] / "docs" / "http.md").read_text()
+    docs = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
     for name, (header, megapixels) in LARGEST.items():
         side = 0
         while side < 7071 and Header(header.kind, (side + 1, side + 1), header.mode).peak(InputRule(224)) <= 320e6:

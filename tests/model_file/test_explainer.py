@@ -178,7 +178,7 @@ def test_files_that_are_no_explanations_are_refused(written: Path, model_file: P
 def test_the_example_of_the_documentation_runs(
     written: Path, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "explanations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "explanations.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(written.parent)
     Image.fromarray(digits[0]).save("photo.jpg")

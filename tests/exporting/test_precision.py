@@ -82,7 +82,7 @@ def scales() -> Scales:
     model = to_onnx(graph)
     proof = prove(graph, model, CANVASES)
     test = Samples(CANVASES, proof.expected.argmax(1).astype(np.int64), ("",) * len(CANVASES))
-    return Scales(Candidate("fp32", model, proof), graph, CANVASES, test, most=0.005)
+    return Scales(Candidate("fp32", model, proof), graph, CANVASES, test, max_loss=0.005)
 
 
 @pytest.mark.parametrize(
