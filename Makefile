@@ -8,18 +8,23 @@ PORT ?= 3000
 STAY ?= 1
 BIN := .venv/bin
 READY := .venv/.ready
+TESTS ?= tests
 # Two processes, a file of tests to each at a time; torch has one thread in either, or they would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test test-long fmt lint check serve peers
+.PHONY: help demo test test-long coverage fmt lint check serve docs dist floors peers
 
 help:
 	@echo "make demo        train on the embedded digits, export, serve, ask over HTTP (STAY=0 ends after the answer)"
 	@echo "make test        all tests that fit in a coffee break"
 	@echo "make test-long   the long ones"
+	@echo "make coverage    make test with branch coverage, report in .coverage-html (TESTS=tests/test_cli.py: some files)"
 	@echo "make fmt         format the code"
 	@echo "make lint        ruff and mypy"
 	@echo "make check       lint and test"
+	@echo "make docs        documentation and API reference in site/, in an environment of its own under .docs"
+	@echo "make dist        wheel and sdist in dist/, and the wheel tried in an empty environment (5 GB for a while)"
+	@echo "make floors      tests with the lowest versions allowed, in .floors (5 GB; TESTS=tests/test_cli.py: some files)"
 	@echo "make peers       what vitrail bench compares with, in environments of its own under .peers (6 GB)"
 	@echo "make serve       serve MODEL=model.onnx on PORT=3000"
 
@@ -40,6 +45,9 @@ test: $(READY)
 test-long: $(READY)
 	@$(BIN)/python -m pytest -m long # alone: some of them measure
 
+coverage: $(READY)
+	@$(PYTEST) -m "not long" --cov --cov-report=term --cov-report=html $(TESTS)
+
 fmt: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -50,6 +58,34 @@ check: lint test
 
 serve: $(READY)
 	@$(BIN)/vitrail serve $(MODEL) --port $(PORT)
+
+# Docstrings are read, not imported: neither torch nor onnxruntime is installed here.
+.docs/.ready: pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "vitrail needs Python 3.11 or newer; none was found"; exit 1; }
+	@[ -x .docs/bin/python ] || $(PYTHON) -m venv .docs
+	@.docs/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: .docs/.ready
+	@NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --strict --quiet && echo "site/index.html"
+
+dist: $(READY)
+	@rm -rf dist && $(BIN)/python -m build --outdir dist .
+	@PYTHON=$(BIN)/python .ci/try-wheel dist/*.whl '$(RUNTIME),train,export'
+
+# onnxruntime's CPU wheel: the floor of [gpu] is newer than that of [cpu].
+.floors/.ready: pyproject.toml .ci/floors.py
+	@[ -n "$(PYTHON)" ] || { echo "vitrail needs Python 3.11 or newer; none was found"; exit 1; }
+	@rm -rf .floors && $(PYTHON) -m venv .floors
+	@$(PYTHON) .ci/floors.py cpu train export serve ray dev >.floors/floors.txt
+	@echo "Installing into .floors (a few minutes and 5 GB)"
+	@.floors/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .floors/floors.txt --editable '.[cpu,train,export,serve,ray,dev]'
+	@touch $@
+
+floors: .floors/.ready
+	@OMP_NUM_THREADS=1 .floors/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not long" $(TESTS)
 
 # Peers' pins clash with ours: each NAME.txt of src/vitrail/bench/peers becomes an environment .peers/NAME.
 peers: $(patsubst src/vitrail/bench/peers/%.txt,.peers/%/.ready,$(wildcard src/vitrail/bench/peers/*.txt))
