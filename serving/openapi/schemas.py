@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vitrail.serving.routes.v2.request import INPUT, LONGEST_TEXT, OUTPUTS
+from vitrail.serving.routes.v2.request import INPUT, MAX_TEXT, OUTPUTS
 
 Json = dict[str, Any]
 
@@ -78,7 +78,7 @@ SCHEMAS: Json = {
     "ProtocolProblem": record({**FAULT, "request_id": TEXT, "error": TEXT}),
     "Infer": record(
         {"inputs": {**several(ref("Input")), "minItems": 1, "maxItems": 1}},
-        {"outputs": several(ref("Output")), "parameters": PARAMETERS, "id": {**TEXT, "maxLength": LONGEST_TEXT}},
+        {"outputs": several(ref("Output")), "parameters": PARAMETERS, "id": {**TEXT, "maxLength": MAX_TEXT}},
     ),
     "Input": {
         "oneOf": [

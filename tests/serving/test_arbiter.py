@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vitrail.serving import arbiter
-from vitrail.serving.arbiter import LONGEST_PAUSE, pause
+from vitrail.serving.arbiter import MAX_DELAY, restart_delay
 
 # An arbiter of ours in a process of its own, whose look for missing workers never comes. `starts` has the pid of each
 # worker, `early` the number of early deaths in a row at each death.
@@ -38,7 +38,7 @@ parent.loop.call_later(0.01, look)
 parent.start()
 print("ended")
 """
-FOREVER, AT_ONCE = "import time; time.sleep(60)", "pass"
+FOREVER, INLINE_SECONDS = "import time; time.sleep(60)", "pass"
 KILL, STOP = "os.kill(pid, signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)"
 
 
@@ -59,7 +59,7 @@ def test_a_worker_that_settled_is_no_early_death():
 
 
 def test_a_worker_that_ends_at_once_is_counted():
-    early, _, rest = run(AT_ONCE).partition("] ")
+    early, _, rest = run(INLINE_SECONDS).partition("] ")
     assert early.startswith("[1, 2, 3, 4")
     assert rest == "5\nended\n"
 
@@ -71,9 +71,9 @@ def test_an_order_to_stop_waits_for_the_start_of_a_worker():
     assert run(FOREVER, each=KILL, end=f"{busy}; {STOP}; {free}").endswith("ended\n")
 
 
-@pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE])))
+@pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY])))
 def test_pauses_grow_to_a_bound(early, seconds):
-    assert pause(early) == seconds
+    assert restart_delay(early) == seconds
 
 
 def test_a_crash_loop_leaves_the_processor_alone():
@@ -81,5 +81,5 @@ def test_a_crash_loop_leaves_the_processor_alone():
     moments, now = [], 0.0
     while now < 3600:
         moments.append(now)
-        now += 3 + arbiter.pause(len(moments))
-    assert len(moments) <= 3600 / (3 + LONGEST_PAUSE) + 8
+        now += 3 + arbiter.restart_delay(len(moments))
+    assert len(moments) <= 3600 / (3 + MAX_DELAY) + 8

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, bucket, largest_that_pays
-from vitrail.serving.http.cancellation import attended
+from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, best_batch_size, bucket
+from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.problems import ClientDisconnect, Problem
 
 
@@ -77,7 +77,7 @@ def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
 def test_rows_come_back_in_order_whoever_asked():
     async def story():
         model = Model()
-        line = batcher(model, largest=4)
+        line = batcher(model, max_size=4)
         asked = [ask(line, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
         for task, (start, count) in zip(asked, [(0, 3), (10, 1), (20, 7), (30, 2)], strict=True):
             assert await task == [2 * item for item in range(start, start + count)]
@@ -94,7 +94,7 @@ def test_an_idle_lane_takes_one_at_once():
             await until(moment)
             assert await ask(line, 1) == [2]
         assert model.times == [0.0, 10.0, 20.0]
-        assert line.lane is None
+        assert line.worker is None
 
     play(story)
 
@@ -132,7 +132,7 @@ def test_the_first_waits_for_company_no_longer_than_the_window():
 def test_a_full_batch_ends_the_window():
     async def story():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
+        line = batcher(model, window=0.5, max_size=2)
         asked = [ask(line, 0)]
         for item, moment in [(1, 0.75), (2, 1.125)]:
             await until(moment)
@@ -147,7 +147,7 @@ def test_a_full_batch_ends_the_window():
 def test_enough_for_a_batch_do_not_wait_for_the_window():
     async def story():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
+        line = batcher(model, window=0.5, max_size=2)
         first = ask(line, 0)
         await until(0.9)
         await asyncio.gather(first, ask(line, 1, 2))
@@ -159,7 +159,7 @@ def test_enough_for_a_batch_do_not_wait_for_the_window():
 def test_the_window_is_kept_again_after_a_full_batch():
     async def story():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
+        line = batcher(model, window=0.5, max_size=2)
         asked = [ask(line, 0, 1)]
         await until(0.75)
         asked.append(ask(line, 2))
@@ -267,7 +267,7 @@ def test_all_give_up_during_the_window():
         gone.cancel()
         await until(2.0)
         assert model.batches == [[0]]
-        assert line.lane is None
+        assert line.worker is None
         assert await first == [0]
         assert await ask(line, 2) == [4]
 
@@ -277,7 +277,7 @@ def test_all_give_up_during_the_window():
 def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
     async def story():
         model = Model()
-        line = batcher(model, largest=2, window=0.0)
+        line = batcher(model, max_size=2, window=0.0)
         bad, mate, later = ask(line, -1), ask(line, 1), ask(line, 2)
         for task in (bad, mate):
             with pytest.raises(BatchFailed, match="batch of 2: cannot") as caught:
@@ -292,7 +292,7 @@ def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
 def test_a_failure_takes_the_rest_of_its_request_out_of_the_line():
     async def story():
         model = Model()
-        line = batcher(model, largest=2, window=0.0)
+        line = batcher(model, max_size=2, window=0.0)
         bad, other = ask(line, 0, -1, 1, 2, 3, 4, 5), ask(line, 6)
         with pytest.raises(BatchFailed):
             await bad
@@ -307,7 +307,7 @@ def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
         async def short(items: list[int]) -> list[int]:
             return items[1:]
 
-        with pytest.raises(BatchFailed, match="2 items were answered with 1 rows"):
+        with pytest.raises(BatchFailed, match="2 items gave 1 rows"):
             await batcher(short).submit([1, 2])
 
     play(story)
@@ -315,7 +315,7 @@ def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
 
 def test_closing_answers_those_inside_and_nobody_else():
     async def story():
-        line = batcher(Model(), largest=2)
+        line = batcher(Model(), max_size=2)
         asked = ask(line, 1, 2, 3)
         await until(0.5)
         await line.close()
@@ -351,7 +351,7 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
         assert sum(fates.values()) == 300
         assert min(fates.values()) > 0
         await until(10)
-        assert (len(line.waiting), line.lane) == (0, None)
+        assert (len(line.waiting), line.worker) == (0, None)
         assert max(len(batch) for batch in model.batches) <= 32
 
     play(story)
@@ -376,10 +376,10 @@ MACHINES = {
 }
 
 
-@pytest.mark.parametrize(("times", "largest"), MACHINES.values(), ids=MACHINES.keys())
-def test_batches_grow_as_long_as_that_pays(times, largest):
+@pytest.mark.parametrize(("times", "max_size"), MACHINES.values(), ids=MACHINES.keys())
+def test_batches_grow_as_long_as_that_pays(times, max_size):
     seconds = dict(zip(BUCKETS, times, strict=True))
-    assert largest_that_pays(lambda size: seconds[size]) == largest
+    assert best_batch_size(lambda size: seconds[size]) == max_size
 
 
 # Those who wait.
@@ -398,7 +398,7 @@ def test_what_is_late_is_dropped_before_it_is_computed():
         first = ask(line, 0)
         await until(0.25)
         with pytest.raises(Problem) as caught:
-            async with attended(stays, 0.5):
+            async with cancelled_with_client(stays, 0.5):
                 await line.submit([1])
         assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the lane is still at work
         assert (caught.value.status, caught.value.code) == (504, "deadline_passed")
@@ -420,7 +420,7 @@ def test_who_has_gone_is_dropped_before_it_is_computed():
 
         await until(0.25)
         with pytest.raises(ClientDisconnect):
-            async with attended(goes, 30):
+            async with cancelled_with_client(goes, 30):
                 await line.submit([1])
         assert asyncio.get_running_loop().time() == 0.5
         await first
@@ -432,7 +432,7 @@ def test_who_has_gone_is_dropped_before_it_is_computed():
 def test_an_answer_in_time_leaves_no_watch_behind():
     async def story():
         line = batcher(Model(1.0))
-        async with attended(stays, 1.5):
+        async with cancelled_with_client(stays, 1.5):
             assert await line.submit([1]) == [2]
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -443,7 +443,7 @@ def test_an_answer_in_time_leaves_no_watch_behind():
 def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
     async def story():
         with pytest.raises(TimeoutError):
-            async with attended(stays, 5), asyncio.timeout(1):
+            async with cancelled_with_client(stays, 5), asyncio.timeout(1):
                 await asyncio.sleep(3)
 
     play(story)
@@ -452,7 +452,7 @@ def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
 def test_a_fault_of_the_work_goes_through():
     async def story():
         with pytest.raises(QueueFull):
-            async with attended(stays, 5):
+            async with cancelled_with_client(stays, 5):
                 await batcher(Model(), capacity=0).submit([1])
 
     play(story)
@@ -469,19 +469,19 @@ def test_items_that_stand_for_several_share_batches_whole():
             await asyncio.sleep(1)
             return [item.upper() for item in items]
 
-        line = Batcher(model, 12, largest=4, clock=asyncio.get_running_loop().time, size=len)
+        line = Batcher(model, 12, max_size=4, clock=asyncio.get_running_loop().time, size=len)
         working = asyncio.create_task(line.submit(["x"]))
         await until(0.5)
         asked = [asyncio.create_task(line.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
-        assert line.length == 10
+        assert line.waiting_size == 10
         with pytest.raises(QueueFull, match="10 are waiting"):
             await line.submit(["fff"])
         asked[-1].cancel()
         await until(0.7)
-        assert line.length == 9
+        assert line.waiting_size == 9
         assert await asyncio.gather(working, *asked[:-1]) == [["X"], ["AA", "B"], ["CC"], ["DDDD"]]
         assert batches == [["x"], ["aa", "b"], ["cc"], ["dddd"]]
-        assert line.length == 0
+        assert line.waiting_size == 0
 
     play(story)

@@ -22,7 +22,7 @@ from vitrail.commands.bento import installed_version, requirements, stage
 from vitrail.errors import VitrailError
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 
 @pytest.fixture(scope="module")

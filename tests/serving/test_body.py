@@ -1,17 +1,16 @@
-"""Patience with slow bodies, told by a clock that a test can bear to wait for."""
+"""Bodies that are slow or too large, with short timeouts."""
 
 import asyncio
 
 import pytest
 from starlette.requests import Request
 
-from vitrail.serving.http import body
-from vitrail.serving.http import gate as door
-from vitrail.serving.http.gate import Gate, Visit
+from vitrail.serving.http import body, gate
+from vitrail.serving.http.gate import Gate, InFlightRequest
 from vitrail.serving.http.problems import Problem
 
 
-def request_of(*pauses: float, visit: Visit | None = None) -> Request:
+def request_of(*pauses: float, in_flight: InFlightRequest | None = None) -> Request:
     """A request whose body comes in pieces of 1000 bytes, each after its pause."""
     left = list(pauses)
 
@@ -19,36 +18,36 @@ def request_of(*pauses: float, visit: Visit | None = None) -> Request:
         await asyncio.sleep(left.pop(0))
         return {"type": "http.request", "body": bytes(1000), "more_body": bool(left)}
 
-    state = {"visit": visit or Visit(Gate())}
+    state = {"in_flight": in_flight or InFlightRequest(Gate())}
     return Request({"type": "http", "method": "POST", "path": "/", "headers": [], "state": state}, receive)
 
 
 def test_a_body_that_stalls_is_given_up(monkeypatch):
-    monkeypatch.setattr(body, "PATIENCE", 0.05)
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.05)
     with pytest.raises(Problem) as caught:
         asyncio.run(body.read_body(request_of(0, 0, 5)))
     assert (caught.value.status, caught.value.code) == (408, "body_too_slow")
 
 
 def test_each_piece_buys_time(monkeypatch):
-    monkeypatch.setattr(body, "PATIENCE", 0.2)
-    monkeypatch.setattr(body, "SLOWEST", 5000)
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr(body, "MIN_BODY_RATE", 5000)
     assert len(asyncio.run(body.read_body(request_of(*[0.1] * 6)))) == 6000
 
 
 def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatch):
-    monkeypatch.setattr(door, "MOST_HELD", 2500)
+    monkeypatch.setattr(gate, "MAX_HELD_BYTES", 2500)
     entrance = Gate()
-    with entrance.visit() as first:
-        assert len(asyncio.run(body.read_body(request_of(0, 0, visit=first)))) == 2000
-        with pytest.raises(Problem) as caught, entrance.visit() as second:
-            asyncio.run(body.read_body(request_of(0, visit=second)))
+    with entrance.track() as first:
+        assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=first)))) == 2000
+        with pytest.raises(Problem) as caught, entrance.track() as second:
+            asyncio.run(body.read_body(request_of(0, in_flight=second)))
         assert (caught.value.status, caught.value.code) == (503, "busy")
         assert caught.value.headers == {"retry-after": "1"}
-        assert entrance.held == 2000
-    assert entrance.held == 0
-    with entrance.visit() as third:
-        assert len(asyncio.run(body.read_body(request_of(0, 0, visit=third)))) == 2000
+        assert entrance.held_bytes == 2000
+    assert entrance.held_bytes == 0
+    with entrance.track() as third:
+        assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=third)))) == 2000
 
 
 def test_large_bodies_share_a_steady_rate():

@@ -66,8 +66,8 @@ def test_errors_are_those_of_this_process(decoders, data, error):
 
 
 def test_a_process_that_was_killed_is_replaced(decoders):
-    first = decoders.take()
-    decoders.give_back(first)
+    first = decoders.acquire()
+    decoders.release(first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
     assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
@@ -110,9 +110,9 @@ def test_they_end_when_the_server_ends(decoders):
 
 
 def test_one_that_decodes_while_the_server_ends_ends_after_it(decoders):
-    decoder = decoders.take()
+    decoder = decoders.acquire()
     decoders.close()
-    decoders.give_back(decoder)
+    decoders.release(decoder)
     assert decoder.process.wait(10) == 0
 
 
@@ -147,7 +147,7 @@ def test_the_engine_decodes_costly_images_there_and_no_others(model_file, monkey
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         rule = engine.model.card.input
-        canvases = await engine.canvases([small, costly, small])
+        canvases = await engine.decode([small, costly, small])
         assert all(np.array_equal(a, fit(b, rule)) for a, b in zip(canvases, [small, costly, small], strict=True))
         await engine.close()
 

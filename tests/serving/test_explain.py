@@ -17,7 +17,7 @@ from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
 from vitrail.plots.overlay import COLD, SIDE, WARM, draw_overlay
 from vitrail.serving.engine import engine as module
-from vitrail.serving.engine.engine import MOST_EXPLAINED, Engine
+from vitrail.serving.engine.engine import MAX_EXPLAIN_WAITING, Engine
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
@@ -188,37 +188,37 @@ def test_an_explain_file_that_cannot_be_used_leaves_labels_alone(
         engine = asyncio.run(loaded(path))
         assert engine.ready().path == path
         with pytest.raises(Problem, match=reason) as caught:
-            engine.explains()
+            engine.require_explainer()
         assert (caught.value.status, caught.value.code) == (404, "no_explain_graph")
         (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-        assert warning.getMessage() == f"nothing can be explained: {caught.value}"
+        assert warning.getMessage() == f"no explanations: {caught.value}"
 
 
 def test_labels_wait_for_one_explanation_at_most(loaded, explained_file, monkeypatch):
     """While one of four explanations runs, nothing stands before the label in the lane's line."""
     order: list[str] = []
     may_end = threading.Event()
-    evidence_of, answers_of = module.evidence_of, module.answers_of
+    run_explainer, run_batch = module.run_explainer, module.run_batch
 
     def explained(*args):
         assert may_end.wait(30)
         order.append("explanation")
-        return evidence_of(*args)
+        return run_explainer(*args)
 
     def labelled(*args):
         order.append("label")
-        return answers_of(*args)
+        return run_batch(*args)
 
-    monkeypatch.setattr(module, "evidence_of", explained)
-    monkeypatch.setattr(module, "answers_of", labelled)
+    monkeypatch.setattr(module, "run_explainer", explained)
+    monkeypatch.setattr(module, "run_batch", labelled)
 
     async def both() -> None:
         engine = await loaded(explained_file)
         canvas = np.zeros((8, 8, 3), np.uint8)
-        explaining = [asyncio.ensure_future(engine.evidence(canvas, 0)) for _ in range(4)]
+        explaining = [asyncio.ensure_future(engine.explain(canvas, 0)) for _ in range(4)]
         await asyncio.sleep(0)
         answering = asyncio.ensure_future(engine.predict([canvas]))
-        while not engine.lane._work_queue.qsize():
+        while not engine.worker._work_queue.qsize():
             await asyncio.sleep(0.001)
         may_end.set()
         await asyncio.gather(answering, *explaining)
@@ -231,15 +231,15 @@ def test_more_than_may_wait_are_refused(loaded, explained_file):
     async def crowd() -> list[object]:
         engine = await loaded(explained_file)
         canvas = np.zeros((8, 8, 3), np.uint8)
-        asked = [engine.evidence(canvas, 0) for _ in range(MOST_EXPLAINED + 3)]
+        asked = [engine.explain(canvas, 0) for _ in range(MAX_EXPLAIN_WAITING + 3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        assert (await engine.evidence(canvas, 0)).shape == (4, 4)  # who comes later is served
+        assert (await engine.explain(canvas, 0)).shape == (4, 4)  # who comes later is served
         return list(found)
 
     found = asyncio.run(crowd())
     refusals = [one for one in found if isinstance(one, Problem)]
     assert [(one.status, one.code, one.headers) for one in refusals] == [(503, "busy", {"retry-after": "1"})] * 3
-    assert len(found) - len(refusals) == MOST_EXPLAINED
+    assert len(found) - len(refusals) == MAX_EXPLAIN_WAITING
 
 
 def drawn(evidence, value=128, size=8):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vitrail.serving.http.form import MAX_PARTS, parameters_of, parts_of
+from vitrail.serving.http.form import MAX_PARTS, parameters_of, parse_form
 from vitrail.serving.http.problems import Problem
 
 TYPE = "multipart/form-data; boundary=b0undary"
@@ -30,7 +30,7 @@ Found = list[tuple[str, bool, bytes]] | None  # None: refused
 
 def by_us(body: bytes) -> Found:
     try:
-        return [(part.name, part.is_file, part.content) for part in parts_of(body, TYPE)]
+        return [(part.name, part.is_file, part.content) for part in parse_form(body, TYPE)]
     except Problem:
         return None
 
@@ -68,14 +68,14 @@ def test_a_form_is_read():
 def test_a_body_that_breaks_off_is_refused(cut):
     body = body_of([("image", "a.png", b"content")])
     with pytest.raises(Problem) as caught:
-        parts_of(body[: -cut - 2], TYPE)
+        parse_form(body[: -cut - 2], TYPE)
     assert (caught.value.status, caught.value.code) == (400, "bad_multipart")
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "why"),
     [
-        (b"", "multipart/form-data", "names no boundary"),
+        (b"", "multipart/form-data", "has no boundary"),
         (b"", f"multipart/form-data; boundary={'x' * 200}", "boundary is too long"),
         (b'--b0undary\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n--b0undary--\r\n', TYPE, "no name"),
         (body_of([("image", "a", b"x")] * (MAX_PARTS + 1)), TYPE, f"more than {MAX_PARTS} parts"),
@@ -84,7 +84,7 @@ def test_a_body_that_breaks_off_is_refused(cut):
 )
 def test_what_is_wrong_is_said(body, kind, why):
     with pytest.raises(Problem, match=why):
-        parts_of(body, kind)
+        parse_form(body, kind)
 
 
 @pytest.mark.parametrize("size", [4096, 65_536])

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from vitrail.serving.http.hosts import Hosts, comes_from_another_site, hosts_at
+from vitrail.serving.http.hosts import Hosts, hosts_for, is_cross_site
 
 HERE = ["localhost", "localhost:3000", "LOCALHOST", "a.localhost", "127.0.0.1:3000", "127.8.9.1", "[::1]:3000", "[::1]"]
 ELSEWHERE = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::2]"]
@@ -15,27 +15,27 @@ NO_NAMES = ["", "a b", "a,b", "user@localhost", "localhost:port", "localhost:300
     "url", ["http://127.0.0.1:3000", "http://127.0.0.9:80", "https://127.0.0.1:3000", "http://::1:3000"]
 )
 def test_on_loopback_only_its_names_are_answered_to(url):
-    hosts = hosts_at(url, ())
-    assert [name for name in HERE if not hosts.answer_to(name)] == []
-    assert [name for name in ELSEWHERE + NO_NAMES if hosts.answer_to(name)] == []
+    hosts = hosts_for(url, ())
+    assert [name for name in HERE if not hosts.allows(name)] == []
+    assert [name for name in ELSEWHERE + NO_NAMES if hosts.allows(name)] == []
 
 
 @pytest.mark.parametrize("url", ["http://localhost:3000", "http://10.0.0.1:3000", "http://fe80::1:3000", None])
 def test_elsewhere_any_name_is_until_some_are_given(url):
     """BentoML writes `localhost` for every interface."""
-    assert all(hosts_at(url, ()).answer_to(name) for name in HERE + ELSEWHERE)
-    named = hosts_at(url, ("api.example.com",))
-    assert named.answer_to("API.example.com:443")
-    assert all(named.answer_to(name) for name in HERE)
-    assert not any(named.answer_to(name) for name in ELSEWHERE + NO_NAMES)
+    assert all(hosts_for(url, ()).allows(name) for name in HERE + ELSEWHERE)
+    named = hosts_for(url, ("api.example.com",))
+    assert named.allows("API.example.com:443")
+    assert all(named.allows(name) for name in HERE)
+    assert not any(named.allows(name) for name in ELSEWHERE + NO_NAMES)
 
 
 def test_a_star_is_any_name_or_any_below_one():
     below = Hosts(("*.example.com",))
-    assert below.answer_to("a.b.example.com")
-    assert not below.answer_to("example.com")
-    assert not below.answer_to("evilexample.com")
-    assert Hosts(("*",)).answer_to("whatever")
+    assert below.allows("a.b.example.com")
+    assert not below.allows("example.com")
+    assert not below.allows("evilexample.com")
+    assert Hosts(("*",)).allows("whatever")
 
 
 SENT = [
@@ -57,8 +57,8 @@ SENT = [
 @pytest.mark.parametrize(("headers", "is_cross"), SENT)
 def test_a_page_of_another_site_is_known_by_what_its_browser_sends(headers, is_cross):
     headers = Headers({"host": "localhost:3000", **headers})
-    assert comes_from_another_site("POST", headers, ("https://app.example",)) is is_cross
-    assert not comes_from_another_site("POST", headers, ("*",))
+    assert is_cross_site("POST", headers, ("https://app.example",)) is is_cross
+    assert not is_cross_site("POST", headers, ("*",))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_page_of_another_site_is_known_by_what_its_browser_sends(headers, is_c
 )
 def test_a_link_that_is_followed_is_a_visit_and_a_form_is_not(method, mode, is_cross):
     headers = Headers({"host": "localhost", "sec-fetch-site": "cross-site", "sec-fetch-mode": mode})
-    assert comes_from_another_site(method, headers, ()) is is_cross
+    assert is_cross_site(method, headers, ()) is is_cross
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

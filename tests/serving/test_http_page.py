@@ -17,14 +17,11 @@ from vitrail import images
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.app import ROUTES
-from vitrail.serving.engine import engine
-from vitrail.serving.http import body
-from vitrail.serving.http import gate as door
-from vitrail.serving.http import protocol as wire
-from vitrail.serving.http import request_images as images_in
-from vitrail.serving.naming import model_name
+from vitrail.serving.engine import admission, engine
+from vitrail.serving.http import body, gate, protocol, request_images
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.routes.v2 import tensors
+from vitrail.serving.settings import model_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()
@@ -99,7 +96,8 @@ def test_the_table_has_every_error():
     sources = [path.read_text() for path in Path(str(files("vitrail.serving"))).rglob("*.py")]
     sources.append((ROOT / "src/vitrail/errors.py").read_text().replace('code = "bad_image"', ""))
     raised = (
-        r'(?:Problem|refused)\(\s*\d{3},\s+"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"|code = "(\w+)"|\d{3}: "(\w+)"'
+        r'Problem\(\s*\d{3},\s+"(\w+)"|unavailable\(\s*"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"'
+        r'|code = "(\w+)"|\d{3}: "(\w+)"'
     )
     codes = {code for text in sources for found in re.findall(raised, text) for code in found if code}
     assert {code for _, cell, _ in rows("| status | code") for code in named(cell)} == codes
@@ -130,14 +128,14 @@ def test_the_limits_are_those_of_the_source():
     told = {cells[0].strip(): cells[1] for cells in rows("| | limit |")}
     for what, numbers in {
         "a body": [body.MAX_BODY],
-        "a body's time": [body.PATIENCE, body.SLOWEST],
-        "the bodies of all callers together": [door.MOST_HELD],
-        "the first line and the headers": [wire.MAX_HEAD, wire.PATIENCE],
+        "a body's time": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
+        "the bodies of all callers together": [gate.MAX_HELD_BYTES],
+        "the first line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
-        "images a request": [images_in.MAX_IMAGES],
+        "images a request": [request_images.MAX_IMAGES],
         "images that wait, for a decoder or for the model": [settings.QUEUE],
-        "how long the line may take, at its present pace": [settings.WAIT, engine.SHORT_LINE],
-        "images that wait to be explained": [engine.MOST_EXPLAINED],
+        "how long the line may take, at its present pace": [settings.WAIT, admission.SHORT_QUEUE],
+        "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
         "an answer's time, once the body is there": [settings.DEADLINE],
     }.items():
         for number in numbers:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vitrail.serving.http.access_log import LONGEST_PATH
+from vitrail.serving.http.access_log import MAX_PATH
 
 
 def lines(server) -> list[dict]:
@@ -46,7 +46,7 @@ def test_a_path_stays_within_its_line(server, client, path):
     request_id = client.get(path).json()["request_id"]
     line = line_of(server, request_id)
     assert (line["status"], line["route"]) == (404, "none")
-    assert len(line["path"]) <= LONGEST_PATH
+    assert len(line["path"]) <= MAX_PATH
     assert len(server.said().splitlines()) == before + 1
 
 

@@ -6,9 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from vitrail.serving.http.json_images import images
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_IMAGES
+from vitrail.serving.http.request_images import MAX_IMAGES, json_images
 
 ROUTES = ["/v1/classify", "/v1/embed"]
 JSON = {"content-type": "application/json"}
@@ -152,7 +151,7 @@ def test_reading_ends_at_the_first_surprise():
     """What comes behind it costs nothing: it is never looked at."""
     before = f'{{"images":[{GOOD},{GOOD}'
     for surprise in (",1", ',{"url"', "}", "]]"):
-        read = images((before + surprise + "[" * 1_000_000).encode())
+        read = json_images((before + surprise + "[" * 1_000_000).encode())
         assert [next(read), next(read)] == [b"\0", b"\0"]
         with pytest.raises(Problem, match="the body must be JSON") as caught:
             next(read)

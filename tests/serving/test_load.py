@@ -19,9 +19,9 @@ from vitrail.errors import ImageError
 from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
+from vitrail.serving.engine.admission import SHORT_QUEUE, RateEstimate
 from vitrail.serving.engine.batcher import BatchFailed
-from vitrail.serving.engine.engine import SHORT_LINE, Engine, batch_size, filled
-from vitrail.serving.engine.rate import Pace
+from vitrail.serving.engine.engine import Engine, batch_size, padded
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
@@ -90,7 +90,7 @@ def test_callers_of_one_batch_get_their_own_rows(model_file):
         engine = Engine(Gate())
         engine.model = model
         held = threading.Event()
-        engine.lane.submit(held.wait)
+        engine.worker.submit(held.wait)
         first = asyncio.create_task(engine.predict(canvases[:1]))
         await asyncio.sleep(0)  # the first is on its way to the lane
         others = [asyncio.create_task(engine.predict(canvases[i : i + 1])) for i in range(1, 20)]
@@ -113,9 +113,9 @@ def test_only_the_buckets_sizes_where_each_size_has_its_plan(model_file):
     model.provider = "CUDAExecutionProvider"
     assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 4, 16]
     batch = np.full([3, 2, 2, 3], 7, np.uint8)
-    assert filled(batch, 3) is batch
-    assert filled(batch, 4)[:3].tolist() == batch.tolist()
-    assert filled(batch, 4)[3].max() == 0
+    assert padded(batch, 3) is batch
+    assert padded(batch, 4)[:3].tolist() == batch.tolist()
+    assert padded(batch, 4)[3].max() == 0
 
 
 def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
@@ -202,7 +202,7 @@ def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), **limits) as server:
         late = httpx.post(server.url + URL, files=files(*[heavy] * 32), timeout=30)
         assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
-        assert late.json()["detail"].startswith("no answer within 0.25 seconds")
+        assert late.json()["detail"].startswith("no response within 0.25 seconds")
         assert number(server, 'vitrail_refused_total{reason="late"}') == 1
         wait_until(lambda: httpx.post(server.url + URL, files=files(encode())).status_code == 200)
 
@@ -281,23 +281,27 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
     async def story() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        engine.longest_wait = 0.5
-        engine.infer_pace.saw(0.2)
-        engine.quick.pace.saw(0.1)
-        await engine.admit()
-        engine.require_room(32)  # nobody waits, so there is room for all that a request may have
-        engine.quick.images = engine.quick.callers = 2
-        assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
-        await engine.admit()
-        engine.quick.images = engine.quick.callers = SHORT_LINE - 1
-        assert engine.expected_wait() > engine.longest_wait
-        await engine.admit()  # however slow the model, a few may wait
-        engine.quick.images, engine.quick.callers = 128, 2  # with many images each, of which one a turn is decoded
-        await engine.admit()
-        engine.quick.images = engine.quick.callers = SHORT_LINE
-        engine.require_room(32)  # who is in stays in
+        admission = engine.admission
+        admission.max_wait = 0.5
+        admission.infer_rate.update(0.2)
+        admission.quick.rate.update(0.1)
+        await admission.admit()
+        admission.require_room(32)  # nobody waits, so there is room for all that a request may have
+        admission.quick.images = admission.quick.requests = 2
+        assert admission.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / admission.quick.threads)
+        await admission.admit()
+        admission.quick.images = admission.quick.requests = SHORT_QUEUE - 1
+        assert admission.expected_wait() > admission.max_wait
+        await admission.admit()  # however slow the model, a few may wait
+        admission.quick.images, admission.quick.requests = (
+            128,
+            2,
+        )  # of many images, decoded one a turn
+        await admission.admit()
+        admission.quick.images = admission.quick.requests = SHORT_QUEUE
+        admission.require_room(32)  # who is in stays in
         with pytest.raises(Problem) as refused:
-            await engine.admit()
+            await admission.admit()
         assert (refused.value.status, refused.value.code) == (503, "busy")
         await engine.close()
 
@@ -310,20 +314,20 @@ def test_what_else_the_lane_does_is_not_the_pace(model_file):
     async def story() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        engine.lane.submit(time.sleep, 1.0)
+        engine.worker.submit(time.sleep, 1.0)
         await engine.predict([mosaic(4, 1, 8, 8)])
-        assert 0 < engine.infer_pace.seconds < 0.9
+        assert 0 < engine.admission.infer_rate.seconds < 0.9
         await engine.close()
 
     asyncio.run(story())
 
 
 def test_the_pace_is_that_of_the_latest():
-    pace = Pace()
-    pace.saw(0.8, 8)
+    pace = RateEstimate()
+    pace.update(0.8, 8)
     assert pace.seconds == pytest.approx(0.1)
     for _ in range(60):
-        pace.saw(0.3)
+        pace.update(0.3)
     assert pace.seconds == pytest.approx(0.3, rel=0.01)
 
 
@@ -335,19 +339,19 @@ def test_what_is_small_is_done_at_once(model_file, encode):
     async def story() -> None:
         engine = Engine(Gate())
         engine.model = model
-        engine.decoders.shutdown()
-        (canvas,) = await engine.canvases([image])
+        engine.decoder.pool.shutdown()
+        (canvas,) = await engine.decode([image])
         assert (canvas == model.fit(image)).all()
-        (fault,) = await engine.canvases([image[:-200]])
+        (fault,) = await engine.decode([image[:-200]])
         assert isinstance(fault, ImageError)
-        engine.infer_pace.saw(1e-5)
-        engine.lane.shutdown()
+        engine.admission.infer_rate.update(1e-5)
+        engine.worker.shutdown()
         found = await engine.predict([canvas])
         assert found.logits == pytest.approx(model.predict(canvas[None]).logits, abs=1e-5)
-        engine.infer_pace.seconds = 1.0
+        engine.admission.infer_rate.seconds = 1.0
         with pytest.raises(BatchFailed, match="after shutdown"):
             await engine.predict([canvas])
         with pytest.raises(RuntimeError, match="after shutdown"):
-            await engine.canvases([encode(size=(3000, 3000))])
+            await engine.decode([encode(size=(3000, 3000))])
 
     asyncio.run(story())

@@ -116,8 +116,8 @@ def output(monkeypatch) -> Iterator[tuple[int, int, int]]:
 
 
 def test_lines_beyond_the_bound_are_dropped_and_counted(output, monkeypatch):
-    monkeypatch.setattr(log_writer, "MOST_WAITING", 5)
-    monkeypatch.setattr(log_writer, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(log_writer, "MAX_WAITING", 5)
+    monkeypatch.setattr(log_writer, "DRAIN_TIMEOUT", 0.01)
     reading, _, taken = output
     writer, drops = LogWriter(), []
     writer.on_drop = drops.append
@@ -157,7 +157,7 @@ def test_handlers_of_the_standard_streams_are_taken_over(monkeypatch):
     logger = logging.getLogger("bentoml")
     mine, other = logging.StreamHandler(sys.stdout), logging.StreamHandler(open(os.devnull, "w"))  # noqa: SIM115
     monkeypatch.setattr(logger, "handlers", [mine, other])
-    log_writer.log_without_waiting()
+    log_writer.log_without_blocking()
     assert mine.stream is log_writer.STDOUT
     assert other.stream is not log_writer.STDOUT
     other.stream.close()

@@ -17,7 +17,7 @@ from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.gate import MOST_HELD, Gate
+from vitrail.serving.http.gate import MAX_HELD_BYTES, Gate
 
 CALLERS = 30
 HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body
@@ -30,7 +30,7 @@ def own(start, bentoml_serve, model_file) -> Iterator:
 
 
 def test_what_all_callers_bring_is_bounded(own, encode):
-    assert CALLERS * MAX_BODY > 2 * MOST_HELD
+    assert CALLERS * MAX_BODY > 2 * MAX_HELD_BYTES
     worker = own.family()[-1]
     assert httpx.post(f"{own.url}/v1/classify", content=encode()).status_code == 200
     before = worker.memory_info().rss
@@ -49,10 +49,10 @@ def test_what_all_callers_bring_is_bounded(own, encode):
         for wire in wires:
             wire.sendall(body[MAX_BODY - HELD_BACK : MAX_BODY])
         answers = [wire.recv(4096) for wire in wires]
-    assert grown < MOST_HELD + 150e6
+    assert grown < MAX_HELD_BYTES + 150e6
     taken = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200 ")]
     refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503 ")]
-    assert len(taken) >= MOST_HELD // MAX_BODY
+    assert len(taken) >= MAX_HELD_BYTES // MAX_BODY
     assert len(taken) + len(refused) == CALLERS
     assert all(b"retry-after: 1\r\n" in answer for answer in refused)
     assert httpx.post(f"{own.url}/v1/classify", content=body[:MAX_BODY], timeout=30).status_code == 200  # room again
@@ -105,7 +105,7 @@ def test_a_refused_image_is_free_at_once(refused, model_file):
     async def story() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        faults = await engine.canvases([refused, refused])
+        faults = await engine.decode([refused, refused])
         assert all(isinstance(fault, ImageError) for fault in faults)
         await engine.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitrail.data import DigitScenes
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 URL = "/v1/classify"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.fair_queue import PASSES, SLICE, FairQueue, Job, Slices
+from vitrail.serving.engine.fair_queue import MAX_SKIPS, SLICE, FairQueue, Job, TimeSlices
 
 
 class Work:
@@ -113,7 +113,7 @@ def test_a_large_job_is_passed_so_many_times_and_then_waited_for(costly: bool) -
     """Small ones come without an end: two at a time would keep the room that the large one needs."""
 
     async def story(work: Work) -> None:
-        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * PASSES))) for caller in "ab"]
+        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * MAX_SKIPS))) for caller in "ab"]
         await work.until("a0", "a1")
         large = work.call(work.job("large", 100, costly))
         await asyncio.sleep(0)
@@ -124,7 +124,7 @@ def test_a_large_job_is_passed_so_many_times_and_then_waited_for(costly: bool) -
             while "large" not in work.began:
                 await asyncio.sleep(0.001)
         assert len(work.turns.running) == 1
-        assert work.began.index("large") <= 2 + PASSES + 2
+        assert work.began.index("large") <= 2 + MAX_SKIPS + 2
         work.gates["large"].set()
         assert await large == ["large"]
         await asyncio.gather(*endless)
@@ -138,7 +138,7 @@ def test_nobody_waits_for_a_costly_job() -> None:
     async def story(work: Work) -> None:
         costly = [work.call(*(work.job(f"{caller}{i}", 45, costly=True) for i in range(2))) for caller in "abc"]
         await work.until("a0", "a1")
-        for i in range(3 * PASSES):
+        for i in range(3 * MAX_SKIPS):
             quick = work.call(work.job(f"q{i}", 10))
             work.gates[f"q{i}"].set()
             assert await quick == [f"q{i}"]
@@ -172,7 +172,7 @@ def test_when_the_one_that_others_wait_for_leaves_they_go_on() -> None:
         await work.until("held")
         large = work.call(work.job("large", 100))
         await asyncio.sleep(0)
-        work.turns.callers[0].passes = PASSES
+        work.turns.callers[0].skips = MAX_SKIPS
         small = work.call(work.job("small", 10))
         await asyncio.sleep(0.01)
         assert work.began == ["held"]
@@ -212,7 +212,7 @@ def test_slices_leave_room_for_others_between_two_pieces() -> None:
     """Two callers with ten pieces each, in turn; somebody else gets its turn of the loop after each."""
 
     async def story() -> list[str]:
-        slices, order = Slices(), []
+        slices, order = TimeSlices(), []
 
         def piece(name: str) -> None:
             order.append(name)

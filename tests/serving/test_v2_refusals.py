@@ -10,12 +10,12 @@ import pytest
 
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.naming import model_name
 from vitrail.serving.routes.v2 import tensors
-from vitrail.serving.routes.v2.request import Offered, read_asked
+from vitrail.serving.routes.v2.request import ModelOutputs, parse_request
 from vitrail.serving.routes.v2.tensors import BadTensor, nested
+from vitrail.serving.settings import model_name
 
-OFFERED = Offered(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
+OFFERED = ModelOutputs(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
 
 LENGTH = "inference-header-content-length"
 JSON = {"content-type": "application/json"}
@@ -266,9 +266,9 @@ def test_reading_ends_at_the_first_surprise():
     """What stands behind it is never looked at: else it would be complained of, too."""
     for start in ('{"x":', '{"inputs":[{"x":', '{"parameters":{"x":{'):
         with pytest.raises(Problem, match="the body must be JSON") as first:
-            read_asked(start.encode(), None, OFFERED)
+            parse_request(start.encode(), None, OFFERED)
         with pytest.raises(Problem) as caught:
-            read_asked((start + "]" * 1_000_000).encode(), None, OFFERED)
+            parse_request((start + "]" * 1_000_000).encode(), None, OFFERED)
         assert str(caught.value) == str(first.value)
 
 
@@ -278,7 +278,7 @@ def test_many_numbers_never_hold_up_other_threads(monkeypatch):
     monkeypatch.setattr(tensors.json, "loads", lambda text: pieces.append(len(text)) or [7] * text.count(b"7"))
     body = b'{"inputs":[{"data":[' + b"7," * 1_000_000 + b"7]}]}"
     with pytest.raises(BadTensor, match="name"):
-        read_asked(body, None, OFFERED)
+        parse_request(body, None, OFFERED)
     assert sum(pieces) >= 2_000_000
     assert max(pieces) <= tensors.PIECE + 2
 

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from vitrail.serving.http.body import PATIENCE as BODY_PATIENCE
-from vitrail.serving.http.protocol import MAX_HEAD, PATIENCE
+from vitrail.serving.http.body import BODY_TIMEOUT
+from vitrail.serving.http.protocol import HEAD_TIMEOUT, MAX_HEAD
 
 SLACK = 10  # seconds that a loaded machine may add
 
@@ -283,7 +283,7 @@ DRIPS = {
     "chunks": HEAD.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked") + b"\r\n" + b"1\r\nx\r\n" * 100,
     "a body that was refused": HEAD.replace(b"classify", b"nope") + b"\r\n" + b"x" * 500,
 }
-AT_ONCE = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a body that was refused": len(HEAD)}
+INLINE_SECONDS = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a body that was refused": len(HEAD)}
 
 
 def dripping(server, each: int) -> Iterator[float]:
@@ -294,14 +294,14 @@ def dripping(server, each: int) -> Iterator[float]:
         for name, said in DRIPS.items():
             for _ in range(each):
                 wire = connected(server)
-                first = AT_ONCE.get(name, 0)
+                first = INLINE_SECONDS.get(name, 0)
                 wire.sendall(said[:first])
                 wire.setblocking(False)
                 selector.register(wire, selectors.EVENT_READ)
                 left[wire] = iter(said[first:])
         while left:
             yield time.monotonic() - start
-            gone = [key.fileobj for key, _ in selector.select(0) if is_over(key.fileobj)]
+            gone = [key.fileobj for key, _ in selector.select(0) if is_closed(key.fileobj)]
             for wire, drops in list(left.items()):
                 try:
                     if wire not in gone and (drop := next(drops, None)) is not None:
@@ -315,7 +315,7 @@ def dripping(server, each: int) -> Iterator[float]:
             time.sleep(1)
 
 
-def is_over(wire: socket.socket) -> bool:
+def is_closed(wire: socket.socket) -> bool:
     """Whether the server has closed; what it said before is passed over."""
     try:
         while True:
@@ -330,9 +330,9 @@ def is_over(wire: socket.socket) -> bool:
 def test_five_hundred_slow_callers_are_closed_and_the_others_do_not_feel_them(server, client, encode):
     image, answered, passed = encode(), 0, 0.0
     for passed in dripping(server, 500 // len(DRIPS) + 1):
-        assert passed < max(PATIENCE, BODY_PATIENCE) + SLACK
+        assert passed < max(HEAD_TIMEOUT, BODY_TIMEOUT) + SLACK
         for _ in range(10):
             assert client.post("/v1/classify", files={"image": image}, timeout=5).status_code == 200
             answered += 1
-    assert passed >= PATIENCE - 2
+    assert passed >= HEAD_TIMEOUT - 2
     assert answered >= 50

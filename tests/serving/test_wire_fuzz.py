@@ -15,7 +15,7 @@ import pytest
 from vitrail.bench.serve.bombs import webp
 
 IMAGE = webp(8)
-AT_ONCE = 50  # streams that are sent side by side
+INLINE_SECONDS = 50  # streams that are sent side by side
 CALM = 0.25  # seconds without an answer after which we end our side
 BOUND = 15.0  # seconds after which a connection must have been closed
 GOOD, REFUSED = {100, 200}, {*range(400, 500), 501, 505}
@@ -209,8 +209,8 @@ def test_requests_that_nearly_are(port, seed, batches):
     random = Random(seed)
     answered = 0
     for _ in range(batches):
-        streams = [mutated(random) for _ in range(AT_ONCE)]
+        streams = [mutated(random) for _ in range(INLINE_SECONDS)]
         for stream, answer in zip(streams, exchange(port, streams), strict=True):
             check(stream, answer)
             answered += bool(answer)
-    assert answered > AT_ONCE * batches / 2  # or nothing was tested
+    assert answered > INLINE_SECONDS * batches / 2  # or nothing was tested
