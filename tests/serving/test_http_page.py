@@ -128,19 +128,19 @@ def test_the_limits_are_those_of_the_source():
     told = {cells[0].strip(): cells[1] for cells in rows("| | limit |")}
     for what, numbers in {
         "a body": [body.MAX_BODY],
-        "a body's time": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
-        "the bodies of all callers together": [gate.MAX_HELD_BYTES],
-        "the first line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
+        "time to receive a body": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
+        "the bodies of all requests together": [gate.MAX_HELD_BYTES],
+        "the request line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
         "images a request": [request_images.MAX_IMAGES],
-        "images that wait, for a decoder or for the model": [settings.QUEUE],
-        "how long the line may take, at its present pace": [settings.WAIT, admission.SHORT_QUEUE],
+        "images that wait for a decoder or for the model": [settings.QUEUE],
+        "expected wait in the queue": [settings.WAIT, admission.SHORT_QUEUE],
         "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
-        "an answer's time, once the body is there": [settings.DEADLINE],
+        "time for a response, once the body is received": [settings.DEADLINE],
     }.items():
         for number in numbers:
             assert f"{number:,.0f}" in told[what].split() or f"{number:g}" in told[what].split(), what
-    assert str(tensors.MAX_SIDE) in told["an array's side below `/v2`"]
+    assert str(tensors.MAX_SIDE) in told["side of an array below `/v2`"]
 
 
 def test_every_setting_is_told():
