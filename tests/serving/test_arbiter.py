@@ -50,21 +50,21 @@ def run(worker: str, **parts: str) -> str:
     return done.stdout
 
 
-def test_the_end_of_a_worker_starts_another():
+def test_worker_death_starts_another():
     assert run(FOREVER, each=KILL) == "[1, 2, 3, 4] 5\nended\n"
 
 
-def test_a_worker_that_settled_is_no_early_death():
+def test_stable_worker_is_not_an_early_death():
     assert run(FOREVER, each=f"arbiter.SETTLED = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
 
 
-def test_a_worker_that_ends_at_once_is_counted():
+def test_early_death_is_counted():
     early, _, rest = run(INLINE_SECONDS).partition("] ")
     assert early.startswith("[1, 2, 3, 4")
     assert rest == "5\nended\n"
 
 
-def test_an_order_to_stop_waits_for_the_start_of_a_worker():
+def test_stop_waits_for_a_starting_worker():
     """BentoML's own arbiter answers SIGTERM with an error then, and goes on."""
     busy = 'parent._exclusive_running_command = "manage_watchers"'
     free = 'parent.loop.call_later(0.3, setattr, parent, "_exclusive_running_command", None)'
@@ -72,11 +72,11 @@ def test_an_order_to_stop_waits_for_the_start_of_a_worker():
 
 
 @pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY])))
-def test_pauses_grow_to_a_bound(early, seconds):
+def test_restart_delay_grows_to_a_bound(early, seconds):
     assert restart_delay(early) == seconds
 
 
-def test_a_crash_loop_leaves_the_processor_alone():
+def test_crash_loop_is_slowed_down():
     """A worker takes some 3 seconds to start and die: in its first hour it is tried every half minute at most."""
     moments, now = [], 0.0
     while now < 3600:

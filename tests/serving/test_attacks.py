@@ -50,7 +50,7 @@ def calm(attacked):
 @pytest.mark.parametrize(
     "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in ATTACKERS]
 )
-def test_an_attacker_harms_nobody(attacked, name):
+def test_attacks_do_not_affect_other_clients(attacked, name):
     server, idle = attacked
     statuses, refused = [], answered_431(server)
     with (

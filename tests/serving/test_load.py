@@ -63,7 +63,7 @@ def narrow(start, bentoml_serve, model_file) -> Iterator:
         yield server
 
 
-def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
+def test_predictions_do_not_depend_on_the_batch(server, encode):
     """Callers send one to seven images, all at once; then each image again, alone."""
     requests = [[encode(seed=10 * caller + i) for i in range(1 + caller % 7)] for caller in range(40)]
     images, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_images_count")
@@ -80,13 +80,13 @@ def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
-def test_callers_of_one_batch_get_their_own_rows(model_file):
+def test_requests_in_one_batch_get_their_own_rows(model_file):
     """While the lane is held, callers gather; what they then get from one batch is what each gets alone."""
     model = Classifier(model_file, "cpu")
     canvases = [mosaic(4, seed, 8, 8) for seed in range(24)]
     alone = [model.predict(canvas[None]) for canvas in canvases]
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = model
         held = threading.Event()
@@ -104,10 +104,10 @@ def test_callers_of_one_batch_get_their_own_rows(model_file):
             rows = np.concatenate([getattr(answers, column) for answers in found])
             assert np.abs(rows - np.concatenate([getattr(answers, column) for answers in alone])).max() < 1e-6
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_only_the_buckets_sizes_where_each_size_has_its_plan(model_file):
+def test_batches_are_padded_to_buckets_on_a_gpu(model_file):
     model = Classifier(model_file, "cpu")
     assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 3, 9]
     model.provider = "CUDAExecutionProvider"
@@ -118,7 +118,7 @@ def test_only_the_buckets_sizes_where_each_size_has_its_plan(model_file):
     assert padded(batch, 4)[3].max() == 0
 
 
-def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
+def test_overload_returns_503_and_recovers(narrow, heavy, encode):
     """A request that fills the line, and many more behind it: 200 or 503, and afterwards all is well."""
     with httpx.Client(base_url=narrow.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
         first = pool.submit(client.post, URL, files=files(*[heavy] * 32))
@@ -137,7 +137,7 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
 
 
 @pytest.mark.long
-def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
+def test_recovery_after_twice_the_sustainable_load(narrow, encode):
     """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
     image, seconds = encode(size=(2000, 2000)), 4
     limits = httpx.Limits(max_connections=None)
@@ -145,7 +145,7 @@ def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
     async def call(client: httpx.AsyncClient) -> httpx.Response:
         return await client.post(narrow.url + URL, files=files(image))
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
             start = time.perf_counter()
             assert {answer.status_code for answer in await asyncio.gather(*(call(client) for _ in range(30)))} == {200}
@@ -163,10 +163,10 @@ def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
                 assert {answer.status_code for answer in again} == {200}
                 await asyncio.sleep(0.5)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_bad_image_among_many_harms_no_other(server, encode):
+def test_bad_image_does_not_affect_others(server, encode):
     """In one request, and in requests that are computed together."""
     good = [encode(seed=seed) for seed in range(31)]
     bad = encode()[:60]
@@ -184,7 +184,7 @@ def test_a_bad_image_among_many_harms_no_other(server, encode):
             assert shares(answer.json()["predictions"][0]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
+def test_disconnected_client_costs_no_decoding(narrow, heavy, encode):
     before = number(narrow, 'vitrail_stage_seconds_count{stage="decode"}')
     request = httpx.Request("POST", narrow.url + URL, files=files(*[heavy] * 32))
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
@@ -197,7 +197,7 @@ def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
     assert number(narrow, 'vitrail_stage_seconds_count{stage="decode"}') - before < 33
 
 
-def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode):
+def test_late_request_returns_504(start, bentoml_serve, model_file, heavy, encode):
     limits = {"VITRAIL_DEADLINE": "0.25", "VITRAIL_PROVIDER": "cpu"}
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), **limits) as server:
         late = httpx.post(server.url + URL, files=files(*[heavy] * 32), timeout=30)
@@ -207,7 +207,7 @@ def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode
         wait_until(lambda: httpx.post(server.url + URL, files=files(encode())).status_code == 200)
 
 
-def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, model_file, heavy, encode):
+def test_sigterm_under_load_completes_requests_in_flight(start, bentoml_serve, model_file, heavy, encode):
     """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
     image = encode()
     head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
@@ -248,12 +248,12 @@ LIMITS = {
 }
 
 
-def test_every_limit_is_tried() -> None:
+def test_every_limit_is_tested() -> None:
     assert LIMITS.keys() == {f"VITRAIL_{limit.name.upper()}" for limit in dataclasses.fields(settings.Settings)}
 
 
 @pytest.mark.parametrize(("name", "texts"), LIMITS.items())
-def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(name, texts, model_file, monkeypatch, capsys):
+def test_vitrail_serve_reports_invalid_limits(name, texts, model_file, monkeypatch, capsys):
     """Before it becomes the server, whose own log would be the only one to say it."""
     monkeypatch.setenv(name, texts[0])
     assert main(["serve", str(model_file), "--provider", "cpu"]) == 2
@@ -263,10 +263,10 @@ def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(name, texts, mode
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in LIMITS.items() for text in texts])
-def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, text):
+def test_invalid_limits_leave_the_server_not_ready(monkeypatch, name, text):
     monkeypatch.setenv(name, text)
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         await engine.load("")
         assert engine.model is None
@@ -274,11 +274,11 @@ def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, t
         assert engine.reason.startswith(f"{name} is {text!r}; it must be ")
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_the_line_is_full_when_it_would_take_too_long(model_file):
-    async def story() -> None:
+def test_queue_is_full_when_the_expected_wait_is_too_long(model_file):
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         admission = engine.admission
@@ -305,13 +305,13 @@ def test_the_line_is_full_when_it_would_take_too_long(model_file):
         assert (refused.value.status, refused.value.code) == (503, "busy")
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_what_else_the_lane_does_is_not_the_pace(model_file):
+def test_rate_ignores_other_work_of_the_worker_thread(model_file):
     """An explanation may hold the lane for seconds; labels are not refused for that afterwards."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         engine.worker.submit(time.sleep, 1.0)
@@ -319,10 +319,10 @@ def test_what_else_the_lane_does_is_not_the_pace(model_file):
         assert 0 < engine.admission.infer_rate.seconds < 0.9
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_the_pace_is_that_of_the_latest():
+def test_rate_follows_recent_observations():
     pace = RateEstimate()
     pace.update(0.8, 8)
     assert pace.seconds == pytest.approx(0.1)
@@ -331,12 +331,12 @@ def test_the_pace_is_that_of_the_latest():
     assert pace.seconds == pytest.approx(0.3, rel=0.01)
 
 
-def test_what_is_small_is_done_at_once(model_file, encode):
+def test_small_work_runs_on_the_event_loop(model_file, encode):
     """A small image needs no decoder, and a quick model no lane; large images and slow models do."""
     model = Classifier(model_file, "cpu")
     image = encode()
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = model
         engine.decoder.pool.shutdown()
@@ -354,4 +354,4 @@ def test_what_is_small_is_done_at_once(model_file, encode):
         with pytest.raises(RuntimeError, match="after shutdown"):
             await engine.decode([encode(size=(3000, 3000))])
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -29,7 +29,7 @@ def own(start, bentoml_serve, model_file) -> Iterator:
         yield server
 
 
-def test_what_all_callers_bring_is_bounded(own, encode):
+def test_memory_for_all_bodies_is_bounded(own, encode):
     assert CALLERS * MAX_BODY > 2 * MAX_HELD_BYTES
     worker = own.family()[-1]
     assert httpx.post(f"{own.url}/v1/classify", content=encode()).status_code == 200
@@ -58,7 +58,7 @@ def test_what_all_callers_bring_is_bounded(own, encode):
     assert httpx.post(f"{own.url}/v1/classify", content=body[:MAX_BODY], timeout=30).status_code == 200  # room again
 
 
-def test_many_images_of_many_pixels_in_few_bytes_take_no_more_than_the_budget(own, encode):
+def test_decompression_bombs_stay_within_the_memory_budget(own, encode):
     """32 lossless WebPs of 50 megapixels, 800 MB each; then such as fit, one at a time: others are answered beside."""
     huge, large = (squeezed(side) for side in (7071, 4000))
     assert max(len(huge), len(large)) < 100
@@ -99,10 +99,10 @@ def files(image: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
 @pytest.mark.parametrize(
     "refused", [b"\xff\xd8" + b"\xff\xfe\0\2" * 200_000, b"\xff\xd8\xff" + bytes(800_000)], ids=["comments", "damaged"]
 )
-def test_a_refused_image_is_free_at_once(refused, model_file):
+def test_refused_image_is_freed_without_garbage_collection(refused, model_file):
     """Not when the garbage collector comes by: until then a caller may have sent a hundred more of them."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         faults = await engine.decode([refused, refused])
@@ -113,7 +113,7 @@ def test_a_refused_image_is_free_at_once(refused, model_file):
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        asyncio.run(story())
+        asyncio.run(scenario())
         gc.collect()
         kept = [thing for thing in gc.garbage if isinstance(thing, ImageError)]
     finally:

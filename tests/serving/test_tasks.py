@@ -34,7 +34,7 @@ def asked(model, start, bentoml_serve, careful) -> Iterator[tuple[httpx.Client, 
         yield client, Classifier(model, "cpu")
 
 
-def test_every_task_is_answered_in_its_own_words(asked) -> None:
+def test_predictions_of_every_task(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     images = [png(task, 0), b"no image", png(task, 1)]
@@ -68,13 +68,13 @@ def test_top_k_is_for_labels(asked) -> None:
         assert answer.json()["detail"].endswith(f"this model answers with {classifier.card.task}")
 
 
-def test_only_one_label_an_image_can_be_refused(asked) -> None:
+def test_abstain_is_for_classification(asked) -> None:
     client, classifier = asked
     answer = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_abstain")
 
 
-def test_tensors_are_those_of_the_file(asked) -> None:
+def test_tensors_match_the_model_file(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
@@ -98,7 +98,7 @@ def test_tensors_are_those_of_the_file(asked) -> None:
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 
 
-def test_what_is_of_any_task_goes_on(asked) -> None:
+def test_embed_and_model_work_for_any_task(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     vector = client.post("/v1/embed", content=png(task, 0)).json()["predictions"][0]["embedding"]

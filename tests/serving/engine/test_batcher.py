@@ -35,9 +35,9 @@ class JumpingSelector(selectors.DefaultSelector):
         return super().select(0)
 
 
-def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=MadeUpTime) as runner:
-        runner.run(story())
+        runner.run(scenario())
 
 
 class Model:
@@ -74,8 +74,8 @@ def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
     return asyncio.create_task(line.submit(items))
 
 
-def test_rows_come_back_in_order_whoever_asked():
-    async def story():
+def test_rows_keep_their_order_across_requests():
+    async def scenario():
         model = Model()
         line = batcher(model, max_size=4)
         asked = [ask(line, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
@@ -83,11 +83,11 @@ def test_rows_come_back_in_order_whoever_asked():
             assert await task == [2 * item for item in range(start, start + count)]
         assert model.batches == [[0, 1, 2, 10], [20, 21, 22, 23], [24, 25, 26, 30], [31]]
 
-    play(story)
+    play(scenario)
 
 
-def test_an_idle_lane_takes_one_at_once():
-    async def story():
+def test_idle_batcher_computes_one_item_at_once():
+    async def scenario():
         model = Model()
         line = batcher(model, window=0.5)
         for moment in (0.0, 10.0, 20.0):
@@ -96,11 +96,11 @@ def test_an_idle_lane_takes_one_at_once():
         assert model.times == [0.0, 10.0, 20.0]
         assert line.worker is None
 
-    play(story)
+    play(scenario)
 
 
-def test_a_busy_lane_gathers_all_that_come_meanwhile():
-    async def story():
+def test_items_gather_while_a_batch_runs():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5)
         asked = [ask(line, 0)]
@@ -111,11 +111,11 @@ def test_a_busy_lane_gathers_all_that_come_meanwhile():
         assert model.batches == [[0], [1, 2, 3]]
         assert model.times == [0.0, 1.0]  # the first of them had waited longer than the window already
 
-    play(story)
+    play(scenario)
 
 
-def test_the_first_waits_for_company_no_longer_than_the_window():
-    async def story():
+def test_first_item_waits_at_most_the_window():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5)
         asked = [ask(line, 0)]
@@ -126,11 +126,11 @@ def test_the_first_waits_for_company_no_longer_than_the_window():
         assert model.batches == [[0], [1, 2, 3], [4]]
         assert model.times == [0.0, 1.25, 2.25]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_full_batch_ends_the_window():
-    async def story():
+def test_full_batch_ends_the_window():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5, max_size=2)
         asked = [ask(line, 0)]
@@ -141,11 +141,11 @@ def test_a_full_batch_ends_the_window():
         assert model.batches == [[0], [1, 2]]
         assert model.times == [0.0, 1.125]
 
-    play(story)
+    play(scenario)
 
 
-def test_enough_for_a_batch_do_not_wait_for_the_window():
-    async def story():
+def test_full_batch_does_not_wait_for_the_window():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5, max_size=2)
         first = ask(line, 0)
@@ -153,11 +153,11 @@ def test_enough_for_a_batch_do_not_wait_for_the_window():
         await asyncio.gather(first, ask(line, 1, 2))
         assert model.times == [0.0, 1.0]
 
-    play(story)
+    play(scenario)
 
 
-def test_the_window_is_kept_again_after_a_full_batch():
-    async def story():
+def test_window_applies_again_after_a_full_batch():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5, max_size=2)
         asked = [ask(line, 0, 1)]
@@ -166,11 +166,11 @@ def test_the_window_is_kept_again_after_a_full_batch():
         await asyncio.gather(*asked)
         assert model.times == [0.0, 1.25]
 
-    play(story)
+    play(scenario)
 
 
-def test_callers_need_not_wait_for_the_window_of_others():
-    async def story():
+def test_rows_are_delivered_before_the_next_window():
+    async def scenario():
         line = batcher(Model(1.0), window=0.5)
         first = ask(line, 0)
         await until(0.9)
@@ -179,11 +179,11 @@ def test_callers_need_not_wait_for_the_window_of_others():
         assert asyncio.get_running_loop().time() == 1.0
         await second
 
-    play(story)
+    play(scenario)
 
 
-def test_the_lane_is_at_work_again_before_answers_are_written():
-    async def story():
+def test_next_batch_starts_before_rows_are_delivered():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.0)
         first = ask(line, 0)
@@ -193,22 +193,22 @@ def test_the_lane_is_at_work_again_before_answers_are_written():
         assert model.batches == [[0], [1]]
         await second
 
-    play(story)
+    play(scenario)
 
 
-def test_a_batch_holds_at_most_the_largest_bucket():
-    async def story():
+def test_batch_has_at_most_the_largest_bucket():
+    async def scenario():
         model = Model()
         line = batcher(model)
         await ask(line, *range(70))
         assert [len(batch) for batch in model.batches] == [32, 32, 6]
         assert [item for batch in model.batches for item in batch] == list(range(70))
 
-    play(story)
+    play(scenario)
 
 
-def test_a_full_line_refuses_at_once_and_takes_again_later():
-    async def story():
+def test_full_queue_refuses_at_once_and_accepts_again_later():
+    async def scenario():
         line = batcher(Model(), capacity=3, window=0.0)
         working = ask(line, 0)
         await until(0.5)
@@ -222,11 +222,11 @@ def test_a_full_line_refuses_at_once_and_takes_again_later():
         assert await asyncio.gather(working, waiting, last) == [[0], [2, 4], [10]]
         assert await ask(line, 6, 7, 8) == [12, 14, 16]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_gives_up_is_not_computed_for_and_leaves_room():
-    async def story():
+def test_cancelled_item_is_not_computed_and_frees_its_room():
+    async def scenario():
         model = Model()
         line = batcher(model, capacity=2, window=0.0)
         first = ask(line, 0)
@@ -240,11 +240,11 @@ def test_who_gives_up_is_not_computed_for_and_leaves_room():
         assert await asyncio.gather(first, last) == [[0], [6, 8]]
         assert model.batches == [[0], [3, 4]]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_gives_up_while_being_computed_takes_nobody_along():
-    async def story():
+def test_cancellation_during_a_batch_affects_no_other_request():
+    async def scenario():
         line = batcher(Model())
         gone, stays = ask(line, 1), ask(line, 2)
         await until(0.5)
@@ -253,11 +253,11 @@ def test_who_gives_up_while_being_computed_takes_nobody_along():
         assert gone.cancelled()
         assert await ask(line, 3) == [6]
 
-    play(story)
+    play(scenario)
 
 
-def test_all_give_up_during_the_window():
-    async def story():
+def test_all_requests_cancelled_during_the_window():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.5)
         first = ask(line, 0)
@@ -271,11 +271,11 @@ def test_all_give_up_during_the_window():
         assert await first == [0]
         assert await ask(line, 2) == [4]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
-    async def story():
+def test_failed_batch_fails_only_its_items():
+    async def scenario():
         model = Model()
         line = batcher(model, max_size=2, window=0.0)
         bad, mate, later = ask(line, -1), ask(line, 1), ask(line, 2)
@@ -286,11 +286,11 @@ def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
         assert await later == [4]
         assert await ask(line, 3) == [6]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_failure_takes_the_rest_of_its_request_out_of_the_line():
-    async def story():
+def test_failure_removes_the_rest_of_its_request_from_the_queue():
+    async def scenario():
         model = Model()
         line = batcher(model, max_size=2, window=0.0)
         bad, other = ask(line, 0, -1, 1, 2, 3, 4, 5), ask(line, 6)
@@ -299,22 +299,22 @@ def test_a_failure_takes_the_rest_of_its_request_out_of_the_line():
         assert await other == [12]
         assert model.batches == [[0, -1], [1, 2], [6]]  # the second was on its way before anybody was told
 
-    play(story)
+    play(scenario)
 
 
-def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
-    async def story():
+def test_missing_rows_fail_the_batch():
+    async def scenario():
         async def short(items: list[int]) -> list[int]:
             return items[1:]
 
         with pytest.raises(BatchFailed, match="2 items gave 1 rows"):
             await batcher(short).submit([1, 2])
 
-    play(story)
+    play(scenario)
 
 
-def test_closing_answers_those_inside_and_nobody_else():
-    async def story():
+def test_close_computes_waiting_items_and_refuses_new_ones():
+    async def scenario():
         line = batcher(Model(), max_size=2)
         asked = ask(line, 1, 2, 3)
         await until(0.5)
@@ -326,11 +326,11 @@ def test_closing_answers_those_inside_and_nobody_else():
             await line.submit([4])
         await line.close()
 
-    play(story)
+    play(scenario)
 
 
-def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
-    async def story():
+def test_queue_is_empty_after_many_mixed_requests():
+    async def scenario():
         model = Model(0.01)
         line = batcher(model, capacity=40, window=0.002)
         fates: dict[str, int] = {"answered": 0, "gave up": 0, "refused": 0}
@@ -354,7 +354,7 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
         assert (len(line.waiting), line.worker) == (0, None)
         assert max(len(batch) for batch in model.batches) <= 32
 
-    play(story)
+    play(scenario)
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (17, 32), (32, 32)])
@@ -377,7 +377,7 @@ MACHINES = {
 
 
 @pytest.mark.parametrize(("times", "max_size"), MACHINES.values(), ids=MACHINES.keys())
-def test_batches_grow_as_long_as_that_pays(times, max_size):
+def test_best_batch_size(times, max_size):
     seconds = dict(zip(BUCKETS, times, strict=True))
     assert best_batch_size(lambda size: seconds[size]) == max_size
 
@@ -391,8 +391,8 @@ async def stays() -> dict[str, Any]:
     raise AssertionError
 
 
-def test_what_is_late_is_dropped_before_it_is_computed():
-    async def story():
+def test_late_request_is_dropped_before_it_is_computed():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.0)
         first = ask(line, 0)
@@ -405,11 +405,11 @@ def test_what_is_late_is_dropped_before_it_is_computed():
         await first
         assert model.batches == [[0]]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_has_gone_is_dropped_before_it_is_computed():
-    async def story():
+def test_disconnected_request_is_dropped_before_it_is_computed():
+    async def scenario():
         model = Model(1.0)
         line = batcher(model, window=0.0)
         first = ask(line, 0)
@@ -426,42 +426,42 @@ def test_who_has_gone_is_dropped_before_it_is_computed():
         await first
         assert model.batches == [[0]]
 
-    play(story)
+    play(scenario)
 
 
-def test_an_answer_in_time_leaves_no_watch_behind():
-    async def story():
+def test_timely_response_leaves_no_task_behind():
+    async def scenario():
         line = batcher(Model(1.0))
         async with cancelled_with_client(stays, 1.5):
             assert await line.submit([1]) == [2]
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    play(story)
+    play(scenario)
 
 
-def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
-    async def story():
+def test_timeout_of_the_work_is_not_the_deadline():
+    async def scenario():
         with pytest.raises(TimeoutError):
             async with cancelled_with_client(stays, 5), asyncio.timeout(1):
                 await asyncio.sleep(3)
 
-    play(story)
+    play(scenario)
 
 
-def test_a_fault_of_the_work_goes_through():
-    async def story():
+def test_error_of_the_work_is_raised():
+    async def scenario():
         with pytest.raises(QueueFull):
             async with cancelled_with_client(stays, 5):
                 await batcher(Model(), capacity=0).submit([1])
 
-    play(story)
+    play(scenario)
 
 
-def test_items_that_stand_for_several_share_batches_whole():
+def test_items_of_several_images_are_not_split():
     """None is divided, none waits behind one that came later, and room is counted in what they stand for."""
 
-    async def story():
+    async def scenario():
         batches: list[list[str]] = []
 
         async def model(items: list[str]) -> list[str]:
@@ -484,4 +484,4 @@ def test_items_that_stand_for_several_share_batches_whole():
         assert batches == [["x"], ["aa", "b"], ["cc"], ["dddd"]]
         assert line.waiting_size == 0
 
-    play(story)
+    play(scenario)

@@ -92,7 +92,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_are_one_line(words, code, said, tmp_path):
+def test_usage_errors_are_one_line(words, code, said, tmp_path):
     import onnx
     from onnx import TensorProto, helper
 

@@ -158,7 +158,7 @@ def port(server, client):
 
 
 @pytest.mark.parametrize(("stream", "status"), CASES.values(), ids=CASES.keys())
-def test_each_case_has_its_answer(port, stream, status):
+def test_malformed_requests_get_their_status(port, stream, status):
     (answer,) = exchange(port, [stream])
     check(stream, answer)
     answers = Outputs(answer)
@@ -205,7 +205,7 @@ def mutated(random: Random) -> bytes:
 
 
 @pytest.mark.parametrize(("seed", "batches"), [(0, 8), pytest.param(1, 400, marks=pytest.mark.long)])
-def test_requests_that_nearly_are(port, seed, batches):
+def test_mutated_requests(port, seed, batches):
     random = Random(seed)
     answered = 0
     for _ in range(batches):

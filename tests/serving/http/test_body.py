@@ -22,20 +22,20 @@ def request_of(*pauses: float, in_flight: InFlightRequest | None = None) -> Requ
     return Request({"type": "http", "method": "POST", "path": "/", "headers": [], "state": state}, receive)
 
 
-def test_a_body_that_stalls_is_given_up(monkeypatch):
+def test_stalled_body_returns_408(monkeypatch):
     monkeypatch.setattr(body, "BODY_TIMEOUT", 0.05)
     with pytest.raises(Problem) as caught:
         asyncio.run(body.read_body(request_of(0, 0, 5)))
     assert (caught.value.status, caught.value.code) == (408, "body_too_slow")
 
 
-def test_each_piece_buys_time(monkeypatch):
+def test_received_bytes_extend_the_timeout(monkeypatch):
     monkeypatch.setattr(body, "BODY_TIMEOUT", 0.2)
     monkeypatch.setattr(body, "MIN_BODY_RATE", 5000)
     assert len(asyncio.run(body.read_body(request_of(*[0.1] * 6)))) == 6000
 
 
-def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatch):
+def test_held_bytes_are_bounded_and_freed(monkeypatch):
     monkeypatch.setattr(gate, "MAX_HELD_BYTES", 2500)
     entrance = Gate()
     with entrance.track() as first:
@@ -50,11 +50,11 @@ def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatc
         assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=third)))) == 2000
 
 
-def test_large_bodies_share_a_steady_rate():
+def test_large_bodies_share_a_rate():
     """Of two callers nobody gets ahead by much, and what nobody took is not saved up."""
     waited: list[tuple[str, float]] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         throttle = body.Throttle(10_000)
 
         async def caller(name: str) -> None:
@@ -65,13 +65,13 @@ def test_large_bodies_share_a_steady_rate():
         await asyncio.sleep(0.1)
         waited.append(("c", await throttle.take(100)))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert [name for name, _ in waited] == ["a", "a", "b", "a", "b", "b", "c"]
     assert waited[0][1] == waited[-1][1] == 0
     assert sum(seconds for _, seconds in waited) >= 0.04
 
 
-def test_only_what_follows_the_first_bytes_of_a_large_body_is_throttled(monkeypatch):
+def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
     taken: list[int] = []
 
     async def take(count: int) -> float:

@@ -54,18 +54,18 @@ def by_starlette(body: bytes) -> Found:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(names, st.none() | names, contents), min_size=1, max_size=5))
-def test_finds_what_starlette_finds(parts):
+def test_same_parts_as_starlette(parts):
     body = body_of([(name, file, content if file is not None else b"text") for name, file, content in parts])
     assert by_us(body) == by_starlette(body)
 
 
-def test_a_form_is_read():
+def test_parse_form():
     parts = [("image", "a.png", b"\r\n--b0undar"), ("text", None, b"--b0undary"), ("image", "", b"")]
     assert by_us(body_of(parts)) == [(name, file is not None, content) for name, file, content in parts]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 10, 40])
-def test_a_body_that_breaks_off_is_refused(cut):
+def test_truncated_body_is_refused(cut):
     body = body_of([("image", "a.png", b"content")])
     with pytest.raises(Problem) as caught:
         parse_form(body[: -cut - 2], TYPE)
@@ -82,13 +82,13 @@ def test_a_body_that_breaks_off_is_refused(cut):
         (b"no form at all", TYPE, "cannot be read"),
     ],
 )
-def test_what_is_wrong_is_said(body, kind, why):
+def test_error_messages(body, kind, why):
     with pytest.raises(Problem, match=why):
         parse_form(body, kind)
 
 
 @pytest.mark.parametrize("size", [4096, 65_536])
-def test_what_else_stands_in_the_head_of_a_part_is_ignored(size):
+def test_other_part_headers_are_ignored(size):
     """A file name or a header of 64 KB costs its sender nothing."""
     body = body_of([("image", "a" * size, b"content")])
     long_header = b"\r\nX-Comment: " + b"c" * size
@@ -111,5 +111,5 @@ DISPOSITIONS = [
 
 
 @pytest.mark.parametrize(("disposition", "expected"), DISPOSITIONS, ids=range(len(DISPOSITIONS)))
-def test_parameters_are_read_as_they_are_quoted(disposition, expected):
+def test_quoted_parameters(disposition, expected):
     assert parameters_of(disposition) == expected

@@ -53,7 +53,7 @@ def problem_of(answer: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
-def test_an_answer_is_one_piece(server) -> None:
+def test_response_is_one_segment(server) -> None:
     """Its head is not sent before its body: that would cost both sides a second look."""
     with connected(server) as wire:
         for number in range(1, 6):
@@ -112,25 +112,25 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("request_", NO_HTTP.values(), ids=NO_HTTP.keys())
-def test_what_is_no_http_is_a_problem_like_any_other(server, client, request_):
+def test_malformed_http_returns_a_problem(server, client, request_):
     assert problem_of(said_to(server, request_)) == (400, "bad_http")
     assert "Invalid HTTP request" not in server.said()
     assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"x-chunked"])
-def test_an_unknown_transfer_coding_is_not_implemented(server, coding):
+def test_unknown_transfer_coding_returns_501(server, coding):
     request = POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
     assert problem_of(said_to(server, request)) == (501, "unsupported_transfer_coding")
 
 
-def test_what_is_no_http_is_answered_after_the_requests_before_it(server):
+def test_malformed_request_is_answered_after_earlier_ones(server):
     answer = said_to(server, LAST.replace(b"Connection: close\r\n", b"") * 2 + b"NONSENSE\r\n\r\n")
     assert statuses(answer) == [200, 200, 400]
     assert problem_of(b"HTTP/1.1 400" + answer.partition(b"HTTP/1.1 400")[2]) == (400, "bad_http")
 
 
-def test_chunks_extensions_and_trailers_of_an_honest_caller_change_nothing(server, client, encode):
+def test_chunk_extensions_and_trailers_are_ignored(server, client, encode):
     image = encode(size=(8, 8))
     plain = client.post("/v1/classify", content=image).content
     for framed in (
@@ -150,7 +150,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("framing", ENDLESS.values(), ids=ENDLESS.keys())
-def test_endless_framing_is_refused(server, framing):
+def test_excessive_framing_returns_431(server, framing):
     """Long before it fills memory: a few hundred kilobytes are all that is taken."""
     start, more = framing
     before = server.family()[-1].memory_info().rss
@@ -170,7 +170,7 @@ def test_endless_framing_is_refused(server, framing):
         assert problem_of(all_of(wire)) == (431, "framing_too_large")
 
 
-def test_one_request_is_read_ahead_and_no_more(server, encode):
+def test_at_most_one_request_is_read_ahead(server, encode):
     """However many come in one piece, all are answered in their order."""
     image = encode(size=(8, 8))
     requests = [b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(300)]
@@ -181,7 +181,7 @@ def test_one_request_is_read_ahead_and_no_more(server, encode):
     assert re.findall(rb"GET /(\d+) is not served", answer) == [b"%d" % number for number in range(300)]
 
 
-def test_connections_are_bounded_by_the_files_that_may_be_open(start, bentoml_serve, model_file):
+def test_connections_are_bounded_by_file_descriptors(start, bentoml_serve, model_file):
     """One that is over the bound is told so or closed, and costs the others nothing."""
     few = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *bentoml_serve]
     with start(few, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as own, ExitStack() as stack:
@@ -212,7 +212,7 @@ HEADS = {
 
 @pytest.mark.parametrize("headers", HEADS.values(), ids=HEADS.keys())
 @pytest.mark.parametrize("piece", [1_000, 10_000_000])
-def test_a_large_head_is_refused(server, headers, piece):
+def test_large_head_returns_431(server, headers, piece):
     request = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n\r\n"
     answer = b""
     with connected(server) as wire:
@@ -226,11 +226,11 @@ def test_a_large_head_is_refused(server, headers, piece):
     assert 'vitrail_requests_total{route="none",status="431"}' in httpx.get(f"{server.url}/metrics").text
 
 
-def test_a_large_address_is_refused(server):
+def test_large_url_returns_431(server):
     assert problem_of(said_to(server, b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n")) == (431, "head_too_large")
 
 
-def test_a_head_that_is_just_small_enough_is_read(client):
+def test_head_at_the_limit_is_accepted(client):
     assert client.get("/livez", headers={"a": "x" * (MAX_HEAD - 1000)}).status_code == 200
 
 
@@ -239,7 +239,7 @@ WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version
 
 
 @pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
-def test_an_offer_of_another_protocol_is_declined_and_the_next_request_answered(server, offer):
+def test_upgrade_is_declined_and_the_next_request_answered(server, offer):
     answer = said_to(server, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n" + LAST)
     assert statuses(answer) == [200, 200]
     assert "upgrade" not in server.said().lower()
@@ -247,7 +247,7 @@ def test_an_offer_of_another_protocol_is_declined_and_the_next_request_answered(
 
 @pytest.mark.parametrize("piece", [1, 100, 10_000_000])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
-def test_a_request_that_offers_h2c_keeps_its_body(server, client, encode, is_chunked, piece):
+def test_request_with_h2c_upgrade_keeps_its_body(server, client, encode, is_chunked, piece):
     """As Java's client sends every first request."""
     image = encode(size=(8, 8))
     framed = chunked(image) if is_chunked else b"Content-Length: %d\r\n\r\n%s" % (len(image), image)
@@ -260,14 +260,14 @@ def test_a_request_that_offers_h2c_keeps_its_body(server, client, encode, is_chu
     assert client.post("/v1/classify", content=image).content in answer
 
 
-def test_requests_in_one_piece_are_answered_in_their_order(server):
+def test_pipelined_requests_are_answered_in_order(server):
     asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz"))
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, asked + last)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
 
 
-def test_a_body_that_nobody_wants_does_not_end_the_connection(server):
+def test_unread_body_does_not_end_the_connection(server):
     head = b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19000000\r\n\r\n"
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, head + bytes(19_000_000) + last)
@@ -327,7 +327,7 @@ def is_closed(wire: socket.socket) -> bool:
         return True
 
 
-def test_five_hundred_slow_callers_are_closed_and_the_others_do_not_feel_them(server, client, encode):
+def test_slow_clients_are_closed_and_do_not_delay_others(server, client, encode):
     image, answered, passed = encode(), 0, 0.0
     for passed in dripping(server, 500 // len(DRIPS) + 1):
         assert passed < max(HEAD_TIMEOUT, BODY_TIMEOUT) + SLACK

@@ -52,7 +52,7 @@ def own(start, bentoml_serve, model_file):
         yield server
 
 
-def test_a_killed_worker_is_replaced(own, encode):
+def test_killed_worker_is_replaced(own, encode):
     with Callers(own, encode()) as callers:
         wait_until(lambda: callers.statuses.count(200) > 20)
         assert set(callers.statuses) == {200}

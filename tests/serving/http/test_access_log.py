@@ -22,7 +22,7 @@ def line_of(server, request_id: str) -> dict:
     return found[0]
 
 
-def test_each_request_has_its_line(server, client, encode):
+def test_each_request_is_logged(server, client, encode):
     answer = client.post("/v1/classify?top_k=3", files={"image": encode()}, headers={"x-request-id": "known.1"})
     assert answer.status_code == 200
     line = line_of(server, "known.1")
@@ -41,7 +41,7 @@ def test_each_request_has_its_line(server, client, encode):
 @pytest.mark.parametrize(
     "path", ["/a%0d%0a%7b%22status%22:200%7d", "/%00%1b[31m", "/%e2%80%a8", "/" + "x" * 60_000, "/%ff%fe"]
 )
-def test_a_path_stays_within_its_line(server, client, path):
+def test_path_cannot_forge_log_lines(server, client, path):
     before = len(server.said().splitlines())
     request_id = client.get(path).json()["request_id"]
     line = line_of(server, request_id)
@@ -50,7 +50,7 @@ def test_a_path_stays_within_its_line(server, client, path):
     assert len(server.said().splitlines()) == before + 1
 
 
-def test_probes_that_go_well_leave_no_line(server, client):
+def test_successful_probes_are_not_logged(server, client):
     line_of(server, client.get("/nope").json()["request_id"])
     before = len(lines(server))
     for path in ("/livez", "/readyz", "/metrics"):

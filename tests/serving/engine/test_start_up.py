@@ -14,7 +14,7 @@ SECONDS = {  # for batches of 1 and of 32
 
 
 @pytest.mark.parametrize(("shared", "alone", "taken"), SECONDS.values(), ids=SECONDS)
-def test_a_network_gets_one_core_where_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
+def test_network_gets_one_core_if_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
     """Times are made up: the rule is tested, not this machine."""
     model = Classifier(model_file, "cpu")
     monkeypatch.setattr(start_up, "usable_cores", lambda: 2)
