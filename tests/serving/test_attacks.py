@@ -1,4 +1,4 @@
-"""A real server beside one attacker at a time: its memory stays bounded, and a healthy caller gets all its answers."""
+"""A real server under one attack at a time: its memory stays bounded, and a healthy client gets all responses."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.family import resident
 
 SECONDS = 1.5
-TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # is what they are told, with 431
+TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # answered with 431
 OFTEN = ("trailers", "chunk-extensions", "webp", "comments", "scans", "deep-png")
 
 
@@ -67,4 +67,4 @@ def test_attacks_do_not_affect_other_clients(attacked, name):
     assert (answered_431(server) > refused) == (name in TOO_LARGE)
     assert max(looks) - idle <= MOST_GROWTH
     assert server.process.poll() is None
-    assert server.said().count("ready on CPUExecutionProvider") == 1  # by the same worker
+    assert server.read_log().count("ready on CPUExecutionProvider") == 1  # by the same worker

@@ -1,4 +1,4 @@
-"""What a caller does wrong costs nobody else: each mistake has its 4xx, and the server goes on."""
+"""Each client error has its 4xx, and does not affect other requests."""
 
 import re
 import socket
@@ -102,11 +102,11 @@ def test_too_many_pixels_use_no_memory(server, client):
 
 def test_too_large_content_length_is_refused_unread(server):
     """The answer comes although not a byte of the body was sent."""
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
         answer = b""
         while b"body_too_large" not in answer:
-            more = wire.recv(4096)
+            more = connection.recv(4096)
             assert more, answer
             answer += more
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -170,7 +170,7 @@ def test_broken_multipart(client, boundary):
 
 def test_malformed_bodies_do_not_fill_the_log(server, client):
     client.post(URL, content=b"--x\r\nnonsense", headers={"content-type": "multipart/form-data; boundary=x"})
-    assert "[WARNING]" not in server.said()
+    assert "[WARNING]" not in server.read_log()
 
 
 DASHES = b"-" * 1_000_000
@@ -188,7 +188,7 @@ FORMS = {
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS.keys())
 def test_odd_forms_cost_little(server, client, body):
-    """A second of the processor at most, for a megabyte: told by its own clock, so a busy machine changes nothing."""
+    """At most a second of CPU time for a megabyte, so that a busy machine changes nothing."""
     before = sum(worker(server).cpu_times()[:2])
     headers = {"content-type": "multipart/form-data; boundary=" + "x" * 70}
     answer = client.post(URL, content=body, headers=headers)
@@ -241,8 +241,8 @@ def test_other_routes_and_methods(client):
 
 
 def test_disconnect_is_not_an_internal_error(server):
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
 
 
 def test_path_scan_adds_no_metric_series(server, client):
@@ -253,11 +253,11 @@ def test_path_scan_adds_no_metric_series(server, client):
     client.get("/metrics")
     before = series()
     scan = b"".join(b"GET /scan/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(10_000))
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 60) as wire:
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 60) as connection:
         answered = 0
-        sending = threading.Thread(target=wire.sendall, args=(scan,))
+        sending = threading.Thread(target=connection.sendall, args=(scan,))
         sending.start()
         while answered < 10_000:
-            answered += wire.recv(65536).count(b"x-request-id")
+            answered += connection.recv(65536).count(b"x-request-id")
         sending.join()
     assert series() == before

@@ -91,10 +91,10 @@ def serve(bento: Path) -> list[str]:
 def test_gpu_bento_does_not_start_without_a_gpu(start, gpu_bento):
     with start(serve(gpu_bento), ready=False, CUDA_VISIBLE_DEVICES="-1") as server:
         assert server.process.wait(60) == 1
-        (line,) = [line for line in server.said().splitlines() if "packed for a GPU" in line]
+        (line,) = [line for line in server.read_log().splitlines() if "packed for a GPU" in line]
         assert "provider 'cuda' was asked for, but" in line
         assert "Set VITRAIL_PROVIDER=cpu (or auto) to serve it on the CPU" in line
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/livez")
 
@@ -252,7 +252,7 @@ def test_bento_serves_in_a_fresh_environment(start, bento, fresh_python, model_f
         expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
         assert labels == expected
         server.family()[1].kill()
-        while "has ended; another starts" not in server.said():  # at once, by our arbiter in the Bento, too
+        while "has ended; another starts" not in server.read_log():  # at once, by our arbiter in the Bento, too
             assert server.process.poll() is None
             time.sleep(0.05)
         assert server.stop() == 0

@@ -21,7 +21,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 def clear() -> Image.Image:
-    """Half of it transparent, over a colour that nobody sees."""
+    """Half of it transparent, over an invisible colour."""
     image = COLOUR.convert("RGBA")
     image.paste((1, 2, 3, 0), (0, 0, 40, 60))
     return image

@@ -1,4 +1,4 @@
-"""Many callers at once, through a real server: their own answers, quick refusals, and nothing lost at the end."""
+"""Concurrent requests to a real server: correct responses, quick refusals, and a graceful end."""
 
 import asyncio
 import dataclasses
@@ -57,14 +57,14 @@ def heavy(encode) -> bytes:
 
 @pytest.fixture(scope="module")
 def narrow(start, bentoml_serve, model_file) -> Iterator:
-    """A server with as short a line as there may be."""
+    """A server with the shortest queue allowed."""
     limits = {"VITRAIL_QUEUE": "32", "VITRAIL_WAIT": "60"}
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", **limits) as server:
         yield server
 
 
 def test_predictions_do_not_depend_on_the_batch(server, encode):
-    """Callers send one to seven images, all at once; then each image again, alone."""
+    """Clients send one to seven images, all at once; then each image again, alone."""
     requests = [[encode(seed=10 * caller + i) for i in range(1 + caller % 7)] for caller in range(40)]
     images, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_images_count")
     before = [number(server, line) for line in (images, batches)]
@@ -81,7 +81,7 @@ def test_predictions_do_not_depend_on_the_batch(server, encode):
 
 
 def test_requests_in_one_batch_get_their_own_rows(model_file):
-    """While the lane is held, callers gather; what they then get from one batch is what each gets alone."""
+    """Requests gather while the worker thread is busy; one batch gives each the outputs it gets alone."""
     model = Classifier(model_file, "cpu")
     canvases = [mosaic(4, seed, 8, 8) for seed in range(24)]
     alone = [model.predict(canvas[None]) for canvas in canvases]
@@ -92,7 +92,7 @@ def test_requests_in_one_batch_get_their_own_rows(model_file):
         held = threading.Event()
         engine.worker.submit(held.wait)
         first = asyncio.create_task(engine.predict(canvases[:1]))
-        await asyncio.sleep(0)  # the first is on its way to the lane
+        await asyncio.sleep(0)  # the first is handed to the worker thread
         others = [asyncio.create_task(engine.predict(canvases[i : i + 1])) for i in range(1, 20)]
         several = asyncio.create_task(engine.predict(canvases[20:]))
         while len(engine.batcher.waiting) < 23:
@@ -119,7 +119,7 @@ def test_batches_are_padded_to_buckets_on_a_gpu(model_file):
 
 
 def test_overload_returns_503_and_recovers(narrow, heavy, encode):
-    """A request that fills the line, and many more behind it: 200 or 503, and afterwards all is well."""
+    """A request that fills the queue, and many more after it: 200 or 503, and then the server recovers."""
     with httpx.Client(base_url=narrow.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
         first = pool.submit(client.post, URL, files=files(*[heavy] * 32))
         wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
@@ -138,7 +138,7 @@ def test_overload_returns_503_and_recovers(narrow, heavy, encode):
 
 @pytest.mark.long
 def test_recovery_after_twice_the_sustainable_load(narrow, encode):
-    """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
+    """Requests come at a fixed rate, whether others are answered or not; afterwards none is refused."""
     image, seconds = encode(size=(2000, 2000)), 4
     limits = httpx.Limits(max_connections=None)
 
@@ -188,8 +188,8 @@ def test_disconnected_client_costs_no_decoding(narrow, heavy, encode):
     before = number(narrow, 'vitrail_stage_seconds_count{stage="decode"}')
     request = httpx.Request("POST", narrow.url + URL, files=files(*[heavy] * 32))
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+    with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
         wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
     wait_until(lambda: number(narrow, 'vitrail_refused_total{reason="gone"}') == 1)
     assert number(narrow, 'vitrail_waiting_images{stage="decode"}') == 0
@@ -208,15 +208,15 @@ def test_late_request_returns_504(start, bentoml_serve, model_file, heavy, encod
 
 
 def test_sigterm_under_load_completes_requests_in_flight(start, bentoml_serve, model_file, heavy, encode):
-    """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
+    """One client is still sending, others wait for their responses; new requests get 503."""
     image = encode()
     head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     with (
         start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as server,
         ThreadPoolExecutor(2) as pool,
-        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire,
+        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as connection,
     ):
-        wire.sendall(head.encode() + image[:100])
+        connection.sendall(head.encode() + image[:100])
         running = [pool.submit(httpx.post, server.url + URL, files=files(*[heavy] * 12), timeout=30) for _ in range(2)]
         wait_until(lambda: number(server, 'vitrail_waiting_images{stage="decode"}') == 24)
         server.process.send_signal(signal.SIGTERM)
@@ -228,13 +228,13 @@ def test_sigterm_under_load_completes_requests_in_flight(start, bentoml_serve, m
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["retry-after"] == "1"
         assert httpx.get(f"{server.url}/livez").status_code == 200
-        wire.sendall(image[100:])
-        assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(image[100:])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         for answer in running:
             assert answer.result().status_code == 200
             assert len(answer.result().json()["predictions"]) == 12
         assert server.process.wait(30) == 0
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
 
 
 LIMITS = {
@@ -286,7 +286,7 @@ def test_queue_is_full_when_the_expected_wait_is_too_long(model_file):
         admission.infer_rate.update(0.2)
         admission.quick.rate.update(0.1)
         await admission.admit()
-        admission.require_room(32)  # nobody waits, so there is room for all that a request may have
+        admission.require_room(32)  # nothing waits, so there is room for a whole request
         admission.quick.images = admission.quick.requests = 2
         assert admission.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / admission.quick.threads)
         await admission.admit()
@@ -299,7 +299,7 @@ def test_queue_is_full_when_the_expected_wait_is_too_long(model_file):
         )  # of many images, decoded one a turn
         await admission.admit()
         admission.quick.images = admission.quick.requests = SHORT_QUEUE
-        admission.require_room(32)  # who is in stays in
+        admission.require_room(32)  # an admitted request is not refused
         with pytest.raises(Problem) as refused:
             await admission.admit()
         assert (refused.value.status, refused.value.code) == (503, "busy")
@@ -309,7 +309,7 @@ def test_queue_is_full_when_the_expected_wait_is_too_long(model_file):
 
 
 def test_rate_ignores_other_work_of_the_worker_thread(model_file):
-    """An explanation may hold the lane for seconds; labels are not refused for that afterwards."""
+    """An explanation may hold the thread for seconds; that must not cause refusals afterwards."""
 
     async def scenario() -> None:
         engine = Engine(Gate())
@@ -332,7 +332,7 @@ def test_rate_follows_recent_observations():
 
 
 def test_small_work_runs_on_the_event_loop(model_file, encode):
-    """A small image needs no decoder, and a quick model no lane; large images and slow models do."""
+    """Small images need no decoder thread and fast models no worker thread; large images and slow models do."""
     model = Classifier(model_file, "cpu")
     image = encode()
 

@@ -1,4 +1,4 @@
-"""Standard output that cannot be written, or that nobody reads: requests are answered all the same."""
+"""Standard output that cannot be written or is not read does not delay requests."""
 
 import logging
 import os
@@ -89,7 +89,7 @@ def test_no_standard_streams(start, bentoml_serve, model_file, encode, command):
 
 
 def test_unread_pipe_does_not_block(start, bentoml_serve, model_file, encode):
-    """Neither requests nor a new worker wait for its reader; who reads late finds what was logged."""
+    """Neither requests nor a new worker wait for its reader; a late reader gets what was logged."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu"}
     with full_pipe() as (reading, writing, taken), start(bentoml_serve, stdout=writing, **environment) as server:
         ask(server, encode())

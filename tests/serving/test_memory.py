@@ -20,7 +20,7 @@ from vitrail.serving.http.body import MAX_BODY
 from vitrail.serving.http.gate import MAX_HELD_BYTES, Gate
 
 CALLERS = 30
-HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body
+HELD_BACK = 1000  # bytes that each client holds back, so that no body is complete
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,17 @@ def test_memory_for_all_bodies_is_bounded(own, encode):
     head = f"{line}Content-Length: {MAX_BODY}\r\n\r\n"
     body = encode() + bytes(MAX_BODY)
     with ExitStack() as stack:
-        wires = [
+        connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", httpx.URL(own.url).port), 60))
             for _ in range(CALLERS)
         ]
-        for wire in wires:
-            wire.sendall(head.encode() + body[: MAX_BODY - HELD_BACK])
+        for connection in connections:
+            connection.sendall(head.encode() + body[: MAX_BODY - HELD_BACK])
         grown = worker.memory_info().rss - before
         assert httpx.get(f"{own.url}/readyz").status_code == 200
-        for wire in wires:
-            wire.sendall(body[MAX_BODY - HELD_BACK : MAX_BODY])
-        answers = [wire.recv(4096) for wire in wires]
+        for connection in connections:
+            connection.sendall(body[MAX_BODY - HELD_BACK : MAX_BODY])
+        answers = [connection.recv(4096) for connection in connections]
     assert grown < MAX_HELD_BYTES + 150e6
     taken = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200 ")]
     refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503 ")]
@@ -100,7 +100,7 @@ def files(image: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
     "refused", [b"\xff\xd8" + b"\xff\xfe\0\2" * 200_000, b"\xff\xd8\xff" + bytes(800_000)], ids=["comments", "damaged"]
 )
 def test_refused_image_is_freed_without_garbage_collection(refused, model_file):
-    """Not when the garbage collector comes by: until then a caller may have sent a hundred more of them."""
+    """Before the next collection a client could send a hundred more of them."""
 
     async def scenario() -> None:
         engine = Engine(Gate())

@@ -1,4 +1,4 @@
-"""The pages as a person sees them: Chromium chooses an image, and reads what stands there then."""
+"""The pages in Chromium: it chooses an image, and reads what the page shows."""
 
 import re
 from pathlib import Path

@@ -28,9 +28,9 @@ def model(request, task_folder) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(model, start, bentoml_serve, careful) -> Iterator[tuple[httpx.Client, Classifier]]:
+def asked(model, start, bentoml_serve, contract_client_of) -> Iterator[tuple[httpx.Client, Classifier]]:
     settings = {"VITRAIL_MODEL": str(model), "VITRAIL_PROVIDER": "cpu", "VITRAIL_WAIT": "60"}
-    with start(bentoml_serve, **settings) as server, careful(server) as client:
+    with start(bentoml_serve, **settings) as server, contract_client_of(server) as client:
         yield client, Classifier(model, "cpu")
 
 

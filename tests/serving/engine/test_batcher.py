@@ -1,4 +1,4 @@
-"""The batcher alone: its line, its window, its batches, and whom it computes for. Time is made up, and costs none."""
+"""The batcher alone: queue, window, batches and cancellation, with simulated time."""
 
 import asyncio
 import selectors
@@ -41,7 +41,7 @@ def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 class Model:
-    """Doubles numbers: each batch takes `seconds`, or as long as `held` says; it remembers what it was asked, when."""
+    """Doubles numbers: each batch takes `seconds`, or until `held` is set; it records its batches and their times."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
@@ -70,15 +70,15 @@ async def until(seconds: float) -> None:
     await asyncio.sleep(seconds - asyncio.get_running_loop().time())
 
 
-def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
-    return asyncio.create_task(line.submit(items))
+def ask(queue: Batcher, *items: int) -> asyncio.Task[list[int]]:
+    return asyncio.create_task(queue.submit(items))
 
 
 def test_rows_keep_their_order_across_requests():
     async def scenario():
         model = Model()
-        line = batcher(model, max_size=4)
-        asked = [ask(line, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
+        queue = batcher(model, max_size=4)
+        asked = [ask(queue, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
         for task, (start, count) in zip(asked, [(0, 3), (10, 1), (20, 7), (30, 2)], strict=True):
             assert await task == [2 * item for item in range(start, start + count)]
         assert model.batches == [[0, 1, 2, 10], [20, 21, 22, 23], [24, 25, 26, 30], [31]]
@@ -89,12 +89,12 @@ def test_rows_keep_their_order_across_requests():
 def test_idle_batcher_computes_one_item_at_once():
     async def scenario():
         model = Model()
-        line = batcher(model, window=0.5)
+        queue = batcher(model, window=0.5)
         for moment in (0.0, 10.0, 20.0):
             await until(moment)
-            assert await ask(line, 1) == [2]
+            assert await ask(queue, 1) == [2]
         assert model.times == [0.0, 10.0, 20.0]
-        assert line.worker is None
+        assert queue.worker is None
 
     play(scenario)
 
@@ -102,11 +102,11 @@ def test_idle_batcher_computes_one_item_at_once():
 def test_items_gather_while_a_batch_runs():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5)
+        asked = [ask(queue, 0)]
         for item in (1, 2, 3):
             await until(0.1 * item)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         assert await asyncio.gather(*asked) == [[0], [2], [4], [6]]
         assert model.batches == [[0], [1, 2, 3]]
         assert model.times == [0.0, 1.0]  # the first of them had waited longer than the window already
@@ -117,11 +117,11 @@ def test_items_gather_while_a_batch_runs():
 def test_first_item_waits_at_most_the_window():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5)
+        asked = [ask(queue, 0)]
         for item, moment in [(1, 0.75), (2, 1.125), (3, 1.2), (4, 1.3)]:
             await until(moment)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         await asyncio.gather(*asked)
         assert model.batches == [[0], [1, 2, 3], [4]]
         assert model.times == [0.0, 1.25, 2.25]
@@ -132,11 +132,11 @@ def test_first_item_waits_at_most_the_window():
 def test_full_batch_ends_the_window():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, max_size=2)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5, max_size=2)
+        asked = [ask(queue, 0)]
         for item, moment in [(1, 0.75), (2, 1.125)]:
             await until(moment)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         await asyncio.gather(*asked)
         assert model.batches == [[0], [1, 2]]
         assert model.times == [0.0, 1.125]
@@ -147,10 +147,10 @@ def test_full_batch_ends_the_window():
 def test_full_batch_does_not_wait_for_the_window():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, max_size=2)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.5, max_size=2)
+        first = ask(queue, 0)
         await until(0.9)
-        await asyncio.gather(first, ask(line, 1, 2))
+        await asyncio.gather(first, ask(queue, 1, 2))
         assert model.times == [0.0, 1.0]
 
     play(scenario)
@@ -159,10 +159,10 @@ def test_full_batch_does_not_wait_for_the_window():
 def test_window_applies_again_after_a_full_batch():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, max_size=2)
-        asked = [ask(line, 0, 1)]
+        queue = batcher(model, window=0.5, max_size=2)
+        asked = [ask(queue, 0, 1)]
         await until(0.75)
-        asked.append(ask(line, 2))
+        asked.append(ask(queue, 2))
         await asyncio.gather(*asked)
         assert model.times == [0.0, 1.25]
 
@@ -171,10 +171,10 @@ def test_window_applies_again_after_a_full_batch():
 
 def test_rows_are_delivered_before_the_next_window():
     async def scenario():
-        line = batcher(Model(1.0), window=0.5)
-        first = ask(line, 0)
+        queue = batcher(Model(1.0), window=0.5)
+        first = ask(queue, 0)
         await until(0.9)
-        second = ask(line, 1)
+        second = ask(queue, 1)
         await first
         assert asyncio.get_running_loop().time() == 1.0
         await second
@@ -185,10 +185,10 @@ def test_rows_are_delivered_before_the_next_window():
 def test_next_batch_starts_before_rows_are_delivered():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
         await until(0.5)
-        second = ask(line, 1)
+        second = ask(queue, 1)
         await first
         assert model.batches == [[0], [1]]
         await second
@@ -199,8 +199,8 @@ def test_next_batch_starts_before_rows_are_delivered():
 def test_batch_has_at_most_the_largest_bucket():
     async def scenario():
         model = Model()
-        line = batcher(model)
-        await ask(line, *range(70))
+        queue = batcher(model)
+        await ask(queue, *range(70))
         assert [len(batch) for batch in model.batches] == [32, 32, 6]
         assert [item for batch in model.batches for item in batch] == list(range(70))
 
@@ -209,18 +209,18 @@ def test_batch_has_at_most_the_largest_bucket():
 
 def test_full_queue_refuses_at_once_and_accepts_again_later():
     async def scenario():
-        line = batcher(Model(), capacity=3, window=0.0)
-        working = ask(line, 0)
+        queue = batcher(Model(), capacity=3, window=0.0)
+        working = ask(queue, 0)
         await until(0.5)
-        waiting = ask(line, 1, 2)
+        waiting = ask(queue, 1, 2)
         await until(0.6)
         with pytest.raises(QueueFull, match="2 are waiting"):
-            await line.submit([3, 4])
+            await queue.submit([3, 4])
         assert asyncio.get_running_loop().time() == 0.6
-        assert len(line.waiting) == 2  # nothing of a refused request stays
-        last = ask(line, 5)
+        assert len(queue.waiting) == 2  # nothing of a refused request stays
+        last = ask(queue, 5)
         assert await asyncio.gather(working, waiting, last) == [[0], [2, 4], [10]]
-        assert await ask(line, 6, 7, 8) == [12, 14, 16]
+        assert await ask(queue, 6, 7, 8) == [12, 14, 16]
 
     play(scenario)
 
@@ -228,15 +228,15 @@ def test_full_queue_refuses_at_once_and_accepts_again_later():
 def test_cancelled_item_is_not_computed_and_frees_its_room():
     async def scenario():
         model = Model()
-        line = batcher(model, capacity=2, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, capacity=2, window=0.0)
+        first = ask(queue, 0)
         await until(0.5)
-        gone = ask(line, 1, 2)
+        gone = ask(queue, 1, 2)
         await until(0.6)
         gone.cancel()
         await asyncio.wait({gone})
-        assert not line.waiting
-        last = ask(line, 3, 4)
+        assert not queue.waiting
+        last = ask(queue, 3, 4)
         assert await asyncio.gather(first, last) == [[0], [6, 8]]
         assert model.batches == [[0], [3, 4]]
 
@@ -245,13 +245,13 @@ def test_cancelled_item_is_not_computed_and_frees_its_room():
 
 def test_cancellation_during_a_batch_affects_no_other_request():
     async def scenario():
-        line = batcher(Model())
-        gone, stays = ask(line, 1), ask(line, 2)
+        queue = batcher(Model())
+        gone, stays = ask(queue, 1), ask(queue, 2)
         await until(0.5)
         gone.cancel()
         assert await stays == [4]
         assert gone.cancelled()
-        assert await ask(line, 3) == [6]
+        assert await ask(queue, 3) == [6]
 
     play(scenario)
 
@@ -259,17 +259,17 @@ def test_cancellation_during_a_batch_affects_no_other_request():
 def test_all_requests_cancelled_during_the_window():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.5)
+        first = ask(queue, 0)
         await until(0.9)
-        gone = ask(line, 1)
+        gone = ask(queue, 1)
         await until(1.1)
         gone.cancel()
         await until(2.0)
         assert model.batches == [[0]]
-        assert line.worker is None
+        assert queue.worker is None
         assert await first == [0]
-        assert await ask(line, 2) == [4]
+        assert await ask(queue, 2) == [4]
 
     play(scenario)
 
@@ -277,14 +277,14 @@ def test_all_requests_cancelled_during_the_window():
 def test_failed_batch_fails_only_its_items():
     async def scenario():
         model = Model()
-        line = batcher(model, max_size=2, window=0.0)
-        bad, mate, later = ask(line, -1), ask(line, 1), ask(line, 2)
+        queue = batcher(model, max_size=2, window=0.0)
+        bad, mate, later = ask(queue, -1), ask(queue, 1), ask(queue, 2)
         for task in (bad, mate):
             with pytest.raises(BatchFailed, match="batch of 2: cannot") as caught:
                 await task
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
         assert await later == [4]
-        assert await ask(line, 3) == [6]
+        assert await ask(queue, 3) == [6]
 
     play(scenario)
 
@@ -292,12 +292,12 @@ def test_failed_batch_fails_only_its_items():
 def test_failure_removes_the_rest_of_its_request_from_the_queue():
     async def scenario():
         model = Model()
-        line = batcher(model, max_size=2, window=0.0)
-        bad, other = ask(line, 0, -1, 1, 2, 3, 4, 5), ask(line, 6)
+        queue = batcher(model, max_size=2, window=0.0)
+        bad, other = ask(queue, 0, -1, 1, 2, 3, 4, 5), ask(queue, 6)
         with pytest.raises(BatchFailed):
             await bad
         assert await other == [12]
-        assert model.batches == [[0, -1], [1, 2], [6]]  # the second was on its way before anybody was told
+        assert model.batches == [[0, -1], [1, 2], [6]]  # the second batch started before the error was delivered
 
     play(scenario)
 
@@ -315,16 +315,16 @@ def test_missing_rows_fail_the_batch():
 
 def test_close_computes_waiting_items_and_refuses_new_ones():
     async def scenario():
-        line = batcher(Model(), max_size=2)
-        asked = ask(line, 1, 2, 3)
+        queue = batcher(Model(), max_size=2)
+        asked = ask(queue, 1, 2, 3)
         await until(0.5)
-        await line.close()
+        await queue.close()
         assert asyncio.get_running_loop().time() == 2.0
         assert asked.done()
         assert await asked == [2, 4, 6]
         with pytest.raises(QueueFull, match="closed"):
-            await line.submit([4])
-        await line.close()
+            await queue.submit([4])
+        await queue.close()
 
     play(scenario)
 
@@ -332,7 +332,7 @@ def test_close_computes_waiting_items_and_refuses_new_ones():
 def test_queue_is_empty_after_many_mixed_requests():
     async def scenario():
         model = Model(0.01)
-        line = batcher(model, capacity=40, window=0.002)
+        queue = batcher(model, capacity=40, window=0.002)
         fates: dict[str, int] = {"answered": 0, "gave up": 0, "refused": 0}
 
         async def caller(number: int) -> None:
@@ -340,7 +340,7 @@ def test_queue_is_empty_after_many_mixed_requests():
             items = list(range(number, number + 1 + number % 9))
             try:
                 async with asyncio.timeout(0.012 if number % 5 == 0 else None):
-                    assert await line.submit(items) == [2 * item for item in items]
+                    assert await queue.submit(items) == [2 * item for item in items]
                 fates["answered"] += 1
             except TimeoutError:
                 fates["gave up"] += 1
@@ -351,7 +351,7 @@ def test_queue_is_empty_after_many_mixed_requests():
         assert sum(fates.values()) == 300
         assert min(fates.values()) > 0
         await until(10)
-        assert (len(line.waiting), line.worker) == (0, None)
+        assert (len(queue.waiting), queue.worker) == (0, None)
         assert max(len(batch) for batch in model.batches) <= 32
 
     play(scenario)
@@ -382,7 +382,7 @@ def test_best_batch_size(times, max_size):
     assert best_batch_size(lambda size: seconds[size]) == max_size
 
 
-# Those who wait.
+# Deadlines and disconnects.
 
 
 async def stays() -> dict[str, Any]:
@@ -394,13 +394,13 @@ async def stays() -> dict[str, Any]:
 def test_late_request_is_dropped_before_it_is_computed():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
         await until(0.25)
         with pytest.raises(Problem) as caught:
             async with cancelled_with_client(stays, 0.5):
-                await line.submit([1])
-        assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the lane is still at work
+                await queue.submit([1])
+        assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the batch still runs
         assert (caught.value.status, caught.value.code) == (504, "deadline_passed")
         await first
         assert model.batches == [[0]]
@@ -411,8 +411,8 @@ def test_late_request_is_dropped_before_it_is_computed():
 def test_disconnected_request_is_dropped_before_it_is_computed():
     async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
 
         async def goes() -> dict[str, Any]:
             await until(0.5)
@@ -421,7 +421,7 @@ def test_disconnected_request_is_dropped_before_it_is_computed():
         await until(0.25)
         with pytest.raises(ClientDisconnect):
             async with cancelled_with_client(goes, 30):
-                await line.submit([1])
+                await queue.submit([1])
         assert asyncio.get_running_loop().time() == 0.5
         await first
         assert model.batches == [[0]]
@@ -431,9 +431,9 @@ def test_disconnected_request_is_dropped_before_it_is_computed():
 
 def test_timely_response_leaves_no_task_behind():
     async def scenario():
-        line = batcher(Model(1.0))
+        queue = batcher(Model(1.0))
         async with cancelled_with_client(stays, 1.5):
-            assert await line.submit([1]) == [2]
+            assert await queue.submit([1]) == [2]
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -469,19 +469,19 @@ def test_items_of_several_images_are_not_split():
             await asyncio.sleep(1)
             return [item.upper() for item in items]
 
-        line = Batcher(model, 12, max_size=4, clock=asyncio.get_running_loop().time, size=len)
-        working = asyncio.create_task(line.submit(["x"]))
+        queue = Batcher(model, 12, max_size=4, clock=asyncio.get_running_loop().time, size=len)
+        working = asyncio.create_task(queue.submit(["x"]))
         await until(0.5)
-        asked = [asyncio.create_task(line.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
+        asked = [asyncio.create_task(queue.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
-        assert line.waiting_size == 10
+        assert queue.waiting_size == 10
         with pytest.raises(QueueFull, match="10 are waiting"):
-            await line.submit(["fff"])
+            await queue.submit(["fff"])
         asked[-1].cancel()
         await until(0.7)
-        assert line.waiting_size == 9
+        assert queue.waiting_size == 9
         assert await asyncio.gather(working, *asked[:-1]) == [["X"], ["AA", "B"], ["CC"], ["DDDD"]]
         assert batches == [["x"], ["aa", "b"], ["cc"], ["dddd"]]
-        assert line.waiting_size == 0
+        assert queue.waiting_size == 0
 
     play(scenario)

@@ -1,4 +1,4 @@
-"""Costly images in a process of their own: the same canvases and errors, and its end costs nobody but its image."""
+"""Costly images in separate processes: the same canvases and errors; a crash fails only its image."""
 
 import asyncio
 import io
@@ -42,7 +42,7 @@ def test_canvas_equals_that_of_this_process(decoders, kind):
     for rule in (RULE, InputRule(8, "pad"), InputRule(9)):
         canvas = decoders.fit(image(kind), rule)
         assert np.array_equal(canvas, fit(image(kind), rule))
-        canvas[0] = 0  # as whoever gets one may do with it
+        canvas[0] = 0  # canvases are writable
     assert len(decoders.idle) == 1
 
 

@@ -1,4 +1,4 @@
-"""Turns: callers one after another, within threads and bytes; made-up work whose order is known."""
+"""Fairness between requests, within limits of threads and bytes; the order of work is controlled by the test."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from vitrail.serving.engine.fair_queue import MAX_SKIPS, SLICE, FairQueue, Job, 
 
 
 class Work:
-    """Jobs that end when they are told to; notes in which order they began, and what was held at most."""
+    """Jobs that end when the test says so; records their order and the most bytes held at once."""
 
     def __init__(self, turns: FairQueue) -> None:
         self.turns = turns
@@ -209,7 +209,7 @@ def test_request_without_jobs_returns_at_once() -> None:
 
 
 def test_time_slices_yield_to_the_event_loop() -> None:
-    """Two callers with ten pieces each, in turn; somebody else gets its turn of the loop after each."""
+    """Two requests with ten pieces each, in turn; another task runs after each piece."""
 
     async def scenario() -> list[str]:
         slices, order = TimeSlices(), []

@@ -1,4 +1,4 @@
-"""From a file to a model that may be asked: how many cores a network gets."""
+"""How many cores a network gets at start-up."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The log: one line of JSON a request, which can be found by its id and cannot be forged."""
+"""The access log: one line of JSON per request, found by its id, not to be forged."""
 
 import json
 import time
@@ -9,11 +9,11 @@ from vitrail.serving.http.access_log import MAX_PATH
 
 
 def lines(server) -> list[dict]:
-    return [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in server.read_log().splitlines() if line.startswith("{")]
 
 
 def line_of(server, request_id: str) -> dict:
-    """The line of this request, once it is written: that comes after the answer."""
+    """The line of this request; it is written after the response."""
     deadline = time.monotonic() + 20
     while not (found := [line for line in lines(server) if line["request_id"] == request_id]):
         assert time.monotonic() < deadline
@@ -42,12 +42,12 @@ def test_each_request_is_logged(server, client, encode):
     "path", ["/a%0d%0a%7b%22status%22:200%7d", "/%00%1b[31m", "/%e2%80%a8", "/" + "x" * 60_000, "/%ff%fe"]
 )
 def test_path_cannot_forge_log_lines(server, client, path):
-    before = len(server.said().splitlines())
+    before = len(server.read_log().splitlines())
     request_id = client.get(path).json()["request_id"]
     line = line_of(server, request_id)
     assert (line["status"], line["route"]) == (404, "none")
     assert len(line["path"]) <= MAX_PATH
-    assert len(server.said().splitlines()) == before + 1
+    assert len(server.read_log().splitlines()) == before + 1
 
 
 def test_successful_probes_are_not_logged(server, client):

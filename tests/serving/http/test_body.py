@@ -51,7 +51,7 @@ def test_held_bytes_are_bounded_and_freed(monkeypatch):
 
 
 def test_large_bodies_share_a_rate():
-    """Of two callers nobody gets ahead by much, and what nobody took is not saved up."""
+    """Neither of two clients gets far ahead, and unused rate is not saved up."""
     waited: list[tuple[str, float]] = []
 
     async def scenario() -> None:
@@ -76,7 +76,7 @@ def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
 
     async def take(count: int) -> float:
         taken.append(count)
-        return 30.0  # as long as nobody would wait otherwise
+        return 30.0  # longer than any real wait
 
     monkeypatch.setattr(body, "LARGE", 2000)
     monkeypatch.setattr(body.large_bodies, "take", take)

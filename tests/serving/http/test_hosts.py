@@ -1,4 +1,4 @@
-"""Who may call: names in Host, and browsers that send for a page of another site."""
+"""Allowed names in Host, and cross-site requests of browsers."""
 
 import httpx
 import pytest

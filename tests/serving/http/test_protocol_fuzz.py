@@ -138,7 +138,7 @@ def exchange(port: int, streams: list[bytes]) -> list[bytes]:
 
 
 def check(stream: bytes, answer: bytes) -> None:
-    """No answer, or well-formed ones: what was asked for, or a problem that says what is wrong with the request."""
+    """No response, or well-formed ones: the requested resource, or a problem that describes the error."""
     answers = Outputs(answer) if answer else None
     for one in answers.whole if answers else []:
         assert one.status in GOOD | REFUSED, stream

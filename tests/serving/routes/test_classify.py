@@ -140,7 +140,7 @@ def test_async_bentoml_client_classifies(server, classifier, encode, tmp_path):
 
 
 def test_abstain(client, classifier, encode):
-    """The threshold is the card's; labels stay, so a caller may still show the closest."""
+    """The threshold is the card's; labels stay, so a client may still show them."""
     sent = [encode(seed=seed) for seed in range(6)]
     rows = [classifier.predict(classifier.fit(image)[None]).probabilities[0] for image in sent]
     expected = [float(row.max()) < classifier.card.abstention.threshold for row in rows]

@@ -1,4 +1,4 @@
-"""POST /v1/explain: the library's evidence, drawn where it is asked for; and servers that have none to give."""
+"""POST /v1/explain: the library's evidence, drawn on request; and servers without an explain file."""
 
 import asyncio
 import io
@@ -193,7 +193,7 @@ def test_unusable_explain_file_does_not_affect_labels(loaded, model_file, explai
 
 
 def test_predictions_wait_for_at_most_one_explanation(loaded, explained_file, monkeypatch):
-    """While one of four explanations runs, nothing stands before the label in the lane's line."""
+    """While one of four explanations runs, the prediction is next in the thread's queue."""
     order: list[str] = []
     may_end = threading.Event()
     run_explainer, run_batch = module.run_explainer, module.run_batch
@@ -231,7 +231,7 @@ def test_too_many_waiting_explanations_are_refused(loaded, explained_file):
         canvas = np.zeros((8, 8, 3), np.uint8)
         asked = [engine.explain(canvas, 0) for _ in range(MAX_EXPLAIN_WAITING + 3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        assert (await engine.explain(canvas, 0)).shape == (4, 4)  # who comes later is served
+        assert (await engine.explain(canvas, 0)).shape == (4, 4)  # later requests are served
         return list(found)
 
     found = asyncio.run(crowd())

@@ -195,7 +195,7 @@ def test_nested_numbers_and_members_in_any_order(client, name, classifier, canva
 
 
 def test_many_numbers_are_read_in_pieces(client, name, classifier):
-    """Whatever stands where one piece ends: a number, a comma, a bracket, a space."""
+    """Pieces may end at a number, a comma, a bracket or a space."""
     images = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
     expected = np.concatenate([classifier.predict(image[None]).logits for image in images])
     tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()}

@@ -1,4 +1,4 @@
-"""What a caller of /v2 does wrong: a 400 that says what, at once, whatever stands behind it."""
+"""Client errors below /v2: a 400 that describes the first error, whatever follows it."""
 
 import json
 import struct
@@ -263,7 +263,7 @@ def test_other_routes_and_methods(client, address):
 
 
 def test_parsing_stops_at_the_first_error():
-    """What stands behind it is never looked at: else it would be complained of, too."""
+    """What follows is never parsed, or it would be reported too."""
     for start in ('{"x":', '{"inputs":[{"x":', '{"parameters":{"x":{'):
         with pytest.raises(Problem, match="the body must be JSON") as first:
             parse_request(start.encode(), None, OFFERED)
