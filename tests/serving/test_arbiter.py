@@ -1,4 +1,4 @@
-"""The parent of the worker: the end of a worker starts another, a pause grows, and an order to stop is never lost."""
+"""The parent of the worker: it restarts a dead worker, with back-off, and never loses an order to stop."""
 
 import subprocess
 import sys
@@ -17,8 +17,8 @@ from bentoml.serving import create_watcher
 from vitrail.serving import arbiter
 
 starts, early = [], []
-arbiter.LONGEST_PAUSE = 3600
-arbiter.pause = lambda count: early.append(count) or 0.0
+arbiter.MAX_DELAY = 3600
+arbiter.restart_delay = lambda count: early.append(count) or 0.0
 circus.Arbiter = arbiter.PromptArbiter
 watcher = create_watcher("service", cmd=sys.executable, args=["-S", "-c", sys.argv[1]])
 parent = circus.create_standalone_arbiter([watcher])
@@ -55,7 +55,7 @@ def test_worker_death_starts_another():
 
 
 def test_stable_worker_is_not_an_early_death():
-    assert run(FOREVER, each=f"arbiter.SETTLED = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
+    assert run(FOREVER, each=f"arbiter.STABLE_AFTER = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
 
 
 def test_early_death_is_counted():

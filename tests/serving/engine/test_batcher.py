@@ -214,7 +214,7 @@ def test_full_queue_refuses_at_once_and_accepts_again_later():
         await until(0.5)
         waiting = ask(queue, 1, 2)
         await until(0.6)
-        with pytest.raises(QueueFull, match="2 are waiting"):
+        with pytest.raises(QueueFull, match="2 images are waiting"):
             await queue.submit([3, 4])
         assert asyncio.get_running_loop().time() == 0.6
         assert len(queue.waiting) == 2  # nothing of a refused request stays
@@ -475,7 +475,7 @@ def test_items_of_several_images_are_not_split():
         asked = [asyncio.create_task(queue.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
         assert queue.waiting_size == 10
-        with pytest.raises(QueueFull, match="10 are waiting"):
+        with pytest.raises(QueueFull, match="10 images are waiting"):
             await queue.submit(["fff"])
         asked[-1].cancel()
         await until(0.7)

@@ -172,7 +172,7 @@ def test_cancellation_of_a_blocking_request_starts_others() -> None:
         await work.until("held")
         large = work.call(work.job("large", 100))
         await asyncio.sleep(0)
-        work.turns.callers[0].skips = MAX_SKIPS
+        work.turns.requests[0].skips = MAX_SKIPS
         small = work.call(work.job("small", 10))
         await asyncio.sleep(0.01)
         assert work.began == ["held"]
@@ -203,7 +203,7 @@ def test_failed_job_fails_only_its_request() -> None:
 def test_request_without_jobs_returns_at_once() -> None:
     async def scenario(work: Work) -> None:
         assert await work.turns.run_all([]) == []
-        assert not work.turns.callers
+        assert not work.turns.requests
 
     run(scenario)
 
