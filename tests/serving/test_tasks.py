@@ -65,7 +65,7 @@ def test_top_k_is_for_labels(asked) -> None:
         assert client.post(f"{URL}?top_k=11", content=b"").json()["code"] == "bad_top_k"
     else:
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_top_k")
-        assert answer.json()["detail"].endswith(f"this model answers with {classifier.card.task}")
+        assert answer.json()["detail"].endswith(f"this model's task is {classifier.card.task}")
 
 
 def test_abstain_is_for_classification(asked) -> None:

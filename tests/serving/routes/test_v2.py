@@ -94,8 +94,8 @@ def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifie
     for height, width in [(9, 8), (1, 1), (60, 80), (4096, 2)]:
         images = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
         expected = [classifier.predict(image[None]) for image in images]
-        track = Outputs.track(expected)
-        assert_same(tritons.infer(name, [pixels(images)]), track)
+        joined = Outputs.joined(expected)
+        assert_same(tritons.infer(name, [pixels(images)]), joined)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
