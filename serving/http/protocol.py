@@ -371,7 +371,7 @@ def check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def bad_http(why: str = "") -> Problem:
-    return Problem(400, "bad_http", f"this is not an HTTP/1.1 request{why}")
+    return Problem(400, "bad_http", f"this is not a valid request in HTTP/1.1{why}")
 
 
 def head_too_large() -> Problem:
