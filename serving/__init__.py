@@ -1,1 +1,1 @@
-"""The HTTP endpoint: one model behind BentoML, with a surface of our own."""
+"""The HTTP endpoint: one model, served by BentoML with our own routes."""

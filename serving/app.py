@@ -1,4 +1,4 @@
-"""The routes, wired together: the one list of what this server answers."""
+"""The application: all routes, their middleware, and the lifespan of the engine."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from vitrail.serving import settings
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import BodyTooLarge, on_body_too_large
 from vitrail.serving.http.gate import Gate
-from vitrail.serving.http.hosts import HostGuard, hosts_at
+from vitrail.serving.http.hosts import HostGuard, hosts_for
 from vitrail.serving.http.problems import HANDLERS
 from vitrail.serving.http.protocol import limit_connections
 from vitrail.serving.log_writer import STDOUT
@@ -29,7 +29,7 @@ from vitrail.serving.routes.explain import explain
 from vitrail.serving.routes.v2 import routes as v2
 from vitrail.serving.settings import Settings
 
-SWITCH = 0.0005  # seconds that a thread runs Python while the event loop waits; 5 ms, Python's own, add up in an answer
+SWITCH_INTERVAL = 0.0005  # seconds for which a thread may hold up the event loop; Python's default is 5 ms
 
 ROUTES = [
     Route("/v1/classify", classify, methods=["POST"]),
@@ -39,33 +39,33 @@ ROUTES = [
     *v2.ROUTES,
     Route("/livez", about.livez),
     Route("/readyz", about.readyz),
-    Route("/metrics", about.numbers),
+    Route("/metrics", about.prometheus),
     Route("/docs.json", about.docs),
     Route("/schema.json", about.client_schema),
     *(Route(path, about.page) for path in about.PAGE_FILES),
 ]
 
 
-def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], address: str, door: Gate) -> Starlette:
-    """The application; `inner_life` is BentoML's start and end, which enclose the model's."""
+def build_app(bento_lifespan: Callable[[], AbstractAsyncContextManager[object]], address: str, gate: Gate) -> Starlette:
+    """The application; its lifespan encloses that of BentoML's own application."""
     limits = settings_or_defaults()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = app.state.engine = Engine(door)
+        engine = app.state.engine = Engine(gate)
         limit_connections(limits.connections)
-        sys.setswitchinterval(SWITCH)
-        async with inner_life():
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        async with bento_lifespan():
             loading = asyncio.create_task(engine.load(address))
-            following = asyncio.create_task(end_with(os.getppid()))
-            with door.shut_by(signal.SIGTERM):
+            parent_watch = asyncio.create_task(stop_with_parent(os.getppid()))
+            with gate.close_on(signal.SIGTERM):
                 yield
-            following.cancel()
+            parent_watch.cancel()
             await loading
             await engine.close()
-        STDOUT.drain()  # uvicorn ends the process by a signal, so nothing that waits for its end is called
+        STDOUT.drain()  # uvicorn ends the process by a signal, so no atexit handler runs
 
-    # The parser warns of each malformed body; a caller's mistake goes to the caller, not into our log.
+    # The parser logs a warning for each malformed body; that is the client's error, which gets a 400.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     app = Starlette(
         routes=ROUTES,
@@ -73,12 +73,12 @@ def build_app(inner_life: Callable[[], AbstractAsyncContextManager[object]], add
         exception_handlers={**HANDLERS, BodyTooLarge: on_body_too_large},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # another path is another path: 404
+    app.router.redirect_slashes = False  # a trailing slash is another path: 404
     return app
 
 
 def settings_or_defaults() -> Settings:
-    """What the environment sets; where that cannot be, the defaults, while the engine reports why it is not ready."""
+    """The environment's settings; the defaults where they are invalid, while the engine reports why it is not ready."""
     try:
         return settings.read()
     except UsageError:
@@ -86,9 +86,9 @@ def settings_or_defaults() -> Settings:
 
 
 def guards(address: str, limits: Settings) -> list[Middleware]:
-    """Which requests reach the routes: outermost the names to answer to, then CORS for the sites that may call."""
+    """The middleware before the routes: the Host check, then CORS for the allowed origins."""
     origins = limits.allow_origin
-    guard = Middleware(HostGuard, hosts=hosts_at(address, limits.allow_host), origins=origins)
+    guard = Middleware(HostGuard, hosts=hosts_for(address, limits.allow_host), origins=origins)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
@@ -99,8 +99,8 @@ def guards(address: str, limits: Settings) -> list[Middleware]:
     return [guard, cors] if origins else [guard]
 
 
-async def end_with(parent: int) -> None:
-    """Stop when BentoML's arbiter is gone: killed, it could not stop us, and the port would stay taken."""
+async def stop_with_parent(parent: int) -> None:
+    """Stop when BentoML's arbiter has ended: if it was killed, it cannot stop this worker, which holds the port."""
     while os.getppid() == parent:
         await asyncio.sleep(1)
     signal.raise_signal(signal.SIGTERM)

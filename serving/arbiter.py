@@ -1,4 +1,4 @@
-"""BentoML's arbiter, the parent of the worker: here it replaces a dead worker at once, and a dying one ever later."""
+"""BentoML's arbiter, the parent of the worker: replaces a dead worker at once, with back-off in a crash loop."""
 
 import logging
 import signal
@@ -8,29 +8,29 @@ from typing import Any
 from bentoml._internal.utils import circus
 from circus.watcher import Watcher
 
-from vitrail.serving.log_writer import log_without_waiting
+from vitrail.serving.log_writer import log_without_blocking
 
-SETTLED = 60.0  # seconds; a worker that dies earlier may die again and again
-LONGEST_PAUSE = 30.0  # seconds
-RETRY = 0.05  # seconds until an arbiter that is busy is asked again
+STABLE_AFTER = 60.0  # seconds; a worker that dies earlier counts towards a crash loop
+MAX_DELAY = 30.0  # seconds
+RETRY = 0.05  # seconds until a command is tried again while the arbiter is busy
 
 log = logging.getLogger("bentoml.vitrail")
 
 
-def pause(early_deaths: int) -> float:
-    """Seconds until the next start: 0 after the first early death in a row, then 1, 2, 4, … up to the longest."""
-    return min(2.0 ** (early_deaths - 2), LONGEST_PAUSE) if early_deaths > 1 else 0.0
+def restart_delay(early_deaths: int) -> float:
+    """Seconds until the next start: 0 after the first early death in a row, then 1, 2, 4, … up to MAX_DELAY."""
+    return min(2.0 ** (early_deaths - 2), MAX_DELAY) if early_deaths > 1 else 0.0
 
 
 class PromptArbiter(circus.Arbiter):
-    """Starts another worker when the system reports the end of one.
+    """Starts another worker on SIGCHLD.
 
-    BentoML's own looks every 10 seconds for workers that are missing. That look stays, as often as the longest pause.
-    BentoML's also loses SIGTERM and Ctrl-C that come while it starts a worker; here they wait until it is done.
+    BentoML's own checks for missing workers every 10 seconds; this one still does, every MAX_DELAY seconds. BentoML's
+    also loses a SIGTERM or Ctrl-C that arrives while it starts a worker; here it is handled afterwards.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "check_delay": LONGEST_PAUSE})
+        super().__init__(*args, **{**options, "check_delay": MAX_DELAY})
         self.early_deaths = 0
 
     def start(self, cb: Any = None) -> None:
@@ -47,9 +47,9 @@ class PromptArbiter(circus.Arbiter):
                 self.replace(watcher, worker.pid, time.time() - worker.started)
 
     def replace(self, watcher: Watcher, pid: int, lifetime: float) -> None:
-        self.early_deaths = self.early_deaths + 1 if lifetime < SETTLED else 0
-        seconds = pause(self.early_deaths)
-        if watcher.respawn:  # in a container the server ends with its worker
+        self.early_deaths = self.early_deaths + 1 if lifetime < STABLE_AFTER else 0
+        seconds = restart_delay(self.early_deaths)
+        if watcher.respawn:  # not in a container, where the server ends with its worker
             log.warning("worker %d has ended; another starts%s", pid, f" in {seconds:g} s" if seconds else "")
         self.loop.call_later(seconds, self.start_missing)
 
@@ -69,6 +69,6 @@ class PromptArbiter(circus.Arbiter):
 
 
 def prepare_parent() -> None:
-    """Called once in the parent of the worker, before it starts one: BentoML has no option for another arbiter."""
-    log_without_waiting()
+    """Called once in the parent, before it starts the worker; BentoML has no option for another arbiter."""
+    log_without_blocking()
     circus.Arbiter = PromptArbiter  # type: ignore[misc]

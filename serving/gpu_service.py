@@ -1,4 +1,4 @@
-"""The BentoML service of a Bento packed for a GPU: it declares one, and does not start without it."""
+"""The BentoML service of a Bento packed for a GPU: it declares one, and does not start without one."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from bentoml.exceptions import BentoMLException
 
 import vitrail
 from vitrail.serving import settings
-from vitrail.serving.front import Fronted
+from vitrail.serving.front import FrontedService
 from vitrail.serving.settings import PROVIDER_VARIABLE
 
 DEFAULT = "cuda"
@@ -19,17 +19,17 @@ GPU_PROVIDERS = (DEFAULT, "tensorrt")
 
 @bentoml.service(
     name="vitrail",
-    service_class=Fronted,
+    service_class=FrontedService,
     workers=1,
     resources={"gpu": 1},
     envs=[{"name": PROVIDER_VARIABLE, "value": DEFAULT}],  # the default of the image and of `bentoml serve` alike
 )
 class Vitrail:
-    """Labels images with one vitrail model file on a GPU. Its routes are those of `vitrail.serving.app`."""
+    """Serves one vitrail model file on a GPU, with the routes of `vitrail.serving.app`."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML makes it a static method
     def require_gpu() -> None:
-        """Runs once, before the port is bound: BentoML itself only warns where a declared GPU is missing."""
+        """Runs once, before the port is bound; BentoML itself only warns about a missing GPU."""
         refuse_without_gpu(os.environ.get(PROVIDER_VARIABLE) or DEFAULT)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -40,11 +40,10 @@ class Vitrail:
 
 
 def refuse_without_gpu(provider: str) -> None:
-    """End the start, with the reason, where the model does not give its golden outputs on a GPU.
+    """Refuse to start, with the reason, where the model fails its golden check on a GPU.
 
-    A child process tries it: this one outlives the start, and would hold its CUDA context for as long as it serves.
-    TensorRT is tried as CUDA, which it needs too, since building an engine takes minutes; its own faults are the
-    worker's to report.
+    The check runs in a child process, as this process would hold its CUDA context for as long as it serves. TensorRT
+    is checked as CUDA, which it needs too, because building an engine takes minutes; the worker reports its own errors.
     """
     if provider not in GPU_PROVIDERS:
         return

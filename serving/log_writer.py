@@ -1,4 +1,4 @@
-"""Log lines on their way to standard output: a thread writes them, so that nothing else waits for their reader."""
+"""A thread that writes log lines to standard output, so that a slow reader delays no request."""
 
 import atexit
 import logging
@@ -8,39 +8,39 @@ from collections.abc import Callable
 from threading import Event, RLock, Thread
 from time import monotonic, sleep
 
-MOST_WAITING = 10_000  # lines; some seconds of a busy server
-GATHERING = 0.01  # seconds in which lines gather, to be written at once: a thread woken for each costs a request 30 µs
-LAST_WORDS = 1.0  # seconds to write what is left when the process ends
+MAX_WAITING = 10_000  # lines
+BATCH_DELAY = 0.01  # seconds in which lines gather for one write: waking the thread for each costs a request 30 µs
+DRAIN_TIMEOUT = 1.0  # seconds to write the rest when the process ends
 
 
 class LogWriter:
-    """A stream for `logging.StreamHandler` whose `write` neither waits nor fails: what cannot be written is dropped.
+    """A stream for `logging.StreamHandler` whose `write` neither blocks nor fails; what cannot be written is dropped.
 
-    The thread writes to the file itself and not to `sys.stdout`, whose buffer keeps what it could not write.
+    The thread writes to the file descriptor, not to `sys.stdout`, whose buffer keeps what it could not write.
     """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.on_drop: Callable[[int], None] = lambda lines: None
-        self.lock = RLock()  # a signal handler may log, too
-        self.news = Event()
+        self.lock = RLock()  # reentrant, as a signal handler may log too
+        self.has_lines = Event()
         self.is_writing = False
         self.thread: Thread | None = None
 
     def write(self, line: str) -> None:
         with self.lock:
-            has_room = len(self.lines) < MOST_WAITING
+            has_room = len(self.lines) < MAX_WAITING
             if has_room:
                 self.lines.append(line)
             if self.thread is None:
                 self.start()
         if not has_room:
             self.on_drop(1)
-        elif not self.news.is_set():
-            self.news.set()
+        elif not self.has_lines.is_set():
+            self.has_lines.set()
 
     def flush(self) -> None:
-        """Nothing: the thread writes a line as soon as it can."""
+        """Does nothing: the thread writes lines as soon as it can."""
 
     def start(self) -> None:
         self.thread = Thread(target=self.run, name="log", daemon=True)
@@ -49,27 +49,27 @@ class LogWriter:
 
     def run(self) -> None:
         while True:
-            self.news.wait()
-            sleep(GATHERING)
+            self.has_lines.wait()
+            sleep(BATCH_DELAY)
             with self.lock:
-                self.news.clear()
+                self.has_lines.clear()
                 lines, self.lines = self.lines, []
                 self.is_writing = True
             try:
                 write_all("".join(lines).encode(errors="backslashreplace"))
-            except OSError:  # a full disk, a reader that is gone
+            except OSError:  # a full disk, or a closed pipe
                 self.on_drop(len(lines))
             self.is_writing = False
 
     def drain(self) -> None:
-        """Wait until all is written, within bounds."""
-        end = monotonic() + LAST_WORDS
+        """Wait until all lines are written, at most DRAIN_TIMEOUT."""
+        end = monotonic() + DRAIN_TIMEOUT
         while (self.lines or self.is_writing) and monotonic() < end:
             sleep(0.005)
 
 
 def write_all(data: bytes) -> None:
-    if sys.__stdout__ is None:  # closed when the process started: its number may be another file's now
+    if sys.__stdout__ is None:  # closed when the process started; descriptor 1 may be another file now
         raise OSError("there is no standard output")
     descriptor = sys.__stdout__.fileno()
     while data:
@@ -79,9 +79,9 @@ def write_all(data: bytes) -> None:
 STDOUT = LogWriter()
 
 
-def log_without_waiting() -> None:
-    """Let BentoML's log handlers, which write to the standard streams, write here."""
+def log_without_blocking() -> None:
+    """Redirect BentoML's log handlers from the standard streams to STDOUT."""
     for logger in (logging.getLogger(), logging.getLogger("bentoml")):
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr):
-                handler.stream = STDOUT  # `setStream` would flush the old one, which may be what cannot be written
+                handler.stream = STDOUT  # not `setStream`, which flushes the old stream and may block

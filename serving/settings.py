@@ -1,4 +1,4 @@
-"""Which model to serve, where, and within which limits: the environment first, then the file that a Bento carries."""
+"""Which model to serve, and the server's limits: from the environment, or the model file packed in a Bento."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from typing import cast
 
 import vitrail
 from vitrail.errors import UsageError
+from vitrail.model_file.card import Card
 from vitrail.runtime.providers import Provider
 from vitrail.serving.http.request_images import MAX_IMAGES
 
@@ -24,18 +25,18 @@ DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 CONNECTIONS = 1000
-WAIT = 0.25  # longer lines do not answer more, only later
+WAIT = 0.25  # a longer queue adds latency, not throughput
 DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
-LEAST_DECODE_MEMORY = 16
+MIN_DECODE_MEMORY = 16
 MEGABYTE = 1_000_000
 PACKED_MODEL = "model.onnx"
-HOST_PATTERN = r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"  # without a port: whichever it is, it is ours
+HOST_PATTERN = r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"  # without a port, which is not checked
 ORIGIN_PATTERN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,]+"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Within which limits the server answers, and whom: each field is set by the variable VITRAIL_FIELD."""
+    """The server's limits and whom it serves; each field is set by the variable VITRAIL_FIELD."""
 
     deadline: float = DEADLINE
     wait: float = WAIT
@@ -47,38 +48,45 @@ class Settings:
 
 
 def read() -> Settings:
-    """All settings of the environment; `vitrail serve` checks them by this before it starts the server."""
+    """All settings from the environment; `vitrail serve` calls this to check them before it starts the server."""
     return Settings(deadline(), wait(), queue(), connections(), decode_memory(), allowed_hosts(), allowed_origins())
 
 
 def model_path() -> Path:
-    """The file named by VITRAIL_MODEL, else the one that lies beside the package in a Bento."""
-    named = os.environ.get(MODEL_VARIABLE)
-    if named:
-        return Path(named)
-    packed = Path(vitrail.__file__).parents[1] / PACKED_MODEL
-    if packed.is_file():
-        return packed
+    """The file named by VITRAIL_MODEL, else the one beside the package in a Bento."""
+    path = os.environ.get(MODEL_VARIABLE)
+    if path:
+        return Path(path)
+    packed_path = Path(vitrail.__file__).parents[1] / PACKED_MODEL
+    if packed_path.is_file():
+        return packed_path
     raise UsageError(f"no model to serve: set {MODEL_VARIABLE} to a model.onnx written by `vitrail export`")
 
 
+def model_name(card: Card) -> str:
+    """The data set and the architecture in lower-case letters, digits and hyphens: digits-vit, pets-resnet18."""
+    architecture = card.architecture.get("init_args", {}).get("name") or card.architecture.get("class_path", "model")
+    name = f"{card.dataset.name}-{architecture.rpartition('vitrail.models.')[2]}"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def provider() -> Provider:
-    """VITRAIL_PROVIDER as it is; the classifier says so where it knows no such provider."""
+    """VITRAIL_PROVIDER, unchecked: the classifier raises for an unknown provider."""
     return cast(Provider, os.environ.get(PROVIDER_VARIABLE) or "auto")
 
 
 def deadline() -> float:
-    """VITRAIL_DEADLINE: seconds after which an image that was sent is worth no answer any more."""
+    """VITRAIL_DEADLINE: seconds after which a request is given up with 504."""
     return seconds_of(DEADLINE_VARIABLE, DEADLINE)
 
 
 def wait() -> float:
-    """VITRAIL_WAIT: seconds that the line may take; whoever comes when it would take longer is refused."""
+    """VITRAIL_WAIT: the longest expected wait in the queue, in seconds; beyond it requests are refused."""
     return seconds_of(WAIT_VARIABLE, WAIT)
 
 
-def seconds_of(variable: str, otherwise: float) -> float:
-    text = os.environ.get(variable) or str(otherwise)
+def seconds_of(variable: str, default: float) -> float:
+    text = os.environ.get(variable) or str(default)
     try:
         seconds = float(text)
     except ValueError:
@@ -89,29 +97,29 @@ def seconds_of(variable: str, otherwise: float) -> float:
 
 
 def queue() -> int:
-    """VITRAIL_QUEUE: how many images may wait; at least as many as one request may have."""
+    """VITRAIL_QUEUE: images that may wait; at least as many as a request may have."""
     return count_of(QUEUE_VARIABLE, QUEUE, MAX_IMAGES)
 
 
 def connections() -> int:
-    """VITRAIL_CONNECTIONS: how many connections may be open at once; those over it are refused."""
+    """VITRAIL_CONNECTIONS: connections that may be open at once; further ones are refused."""
     return count_of(CONNECTIONS_VARIABLE, CONNECTIONS, 1)
 
 
-def count_of(variable: str, otherwise: int, least: int, unit: str = "number") -> int:
-    text = os.environ.get(variable) or str(otherwise)
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise UsageError(f"{variable} is {text!r}; it must be a whole {unit}, at least {least}")
+def count_of(variable: str, default: int, minimum: int, unit: str = "number") -> int:
+    text = os.environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= minimum):
+        raise UsageError(f"{variable} is {text!r}; it must be a whole {unit}, at least {minimum}")
     return int(text)
 
 
 def allowed_hosts() -> tuple[str, ...]:
-    """VITRAIL_ALLOW_HOST: names to answer to beside those of the loopback interface, with commas between them."""
+    """VITRAIL_ALLOW_HOST: allowed Host names besides the loopback ones, separated by commas."""
     return names_of(HOSTS_VARIABLE, HOST_PATTERN, "a list of names such as api.example.com, *.example.com or *")
 
 
 def allowed_origins() -> tuple[str, ...]:
-    """VITRAIL_ALLOW_ORIGIN: the sites whose pages may call this server, with commas between them."""
+    """VITRAIL_ALLOW_ORIGIN: origins whose pages may call this server, separated by commas."""
     return names_of(ORIGINS_VARIABLE, ORIGIN_PATTERN, "a list of origins such as https://www.example.com, or *")
 
 
@@ -119,10 +127,10 @@ def names_of(variable: str, pattern: str, form: str) -> tuple[str, ...]:
     text = os.environ.get(variable, "")
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not all(re.fullmatch(pattern, name) for name in names):
-        raise UsageError(f"{variable} is {text!r}; it must be {form}, with commas between them")
+        raise UsageError(f"{variable} is {text!r}; it must be {form}, separated by commas")
     return names
 
 
 def decode_memory() -> int:
-    """VITRAIL_DECODE_MEMORY, in megabytes: what all images may hold together while they are decoded; here in bytes."""
-    return count_of(DECODE_MEMORY_VARIABLE, DECODE_MEMORY, LEAST_DECODE_MEMORY, "number of megabytes") * MEGABYTE
+    """VITRAIL_DECODE_MEMORY, given in megabytes: the memory for decoding all images, in bytes."""
+    return count_of(DECODE_MEMORY_VARIABLE, DECODE_MEMORY, MIN_DECODE_MEMORY, "number of megabytes") * MEGABYTE

@@ -1,4 +1,4 @@
-"""Images of many callers, computed together: a bounded line, and batches taken from its front."""
+"""Dynamic batching: a bounded queue of items from many requests, computed in batches."""
 
 import asyncio
 import time
@@ -16,27 +16,26 @@ Item = TypeVar("Item")
 Row = TypeVar("Row")
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
-WINDOW = 0.002  # seconds that the first of the next batch waits for company
-LONGEST_BATCH = 0.1  # seconds: whoever comes next waits for it
-GAIN = 0.97  # of the time an image, at most, where a larger batch is to be worth its callers' longer wait
+WINDOW = 0.002  # seconds that the first item of a batch waits for others
+MAX_BATCH_SECONDS = 0.1  # a longer batch would delay the next requests too much
+GAIN = 0.97  # a larger batch must take at most this share of the time per image, to be worth the longer wait
 
 
 class QueueFull(VitrailError):
-    """More would wait than may; or nobody may any more."""
+    """The queue has no room, or is closed."""
 
 
 class BatchFailed(VitrailError):
-    """The model failed on a batch; its cause says how."""
+    """The model failed on a batch; the cause has the details."""
 
 
-def one(item: object) -> int:
-    """The size of what is not divided further."""
+def unit_size(item: object) -> int:
     return 1
 
 
 @dataclass(frozen=True)
 class Entry(Generic[Item]):
-    """Something to compute, for how many it counts, and since when it waits."""
+    """An item that waits, its size, and since when."""
 
     item: Item
     size: int
@@ -45,33 +44,32 @@ class Entry(Generic[Item]):
 
 @dataclass(frozen=True)
 class Batch(Generic[Row]):
-    """What is being computed, and for whom, in the same order."""
+    """A batch that is being computed, and the futures of its rows, in order."""
 
     futures: list[asyncio.Future[Row]]
     running: asyncio.Task[Sequence[Row]]
 
-    def settle(self) -> None:
-        """Give each caller its row, or what went wrong; who has left meanwhile gets nothing."""
-        fault = self.running.exception()
-        rows: Sequence[Row | None] = [None] * len(self.futures) if fault else self.running.result()
+    def deliver(self) -> None:
+        """Set each future's row, or the error; cancelled futures are skipped."""
+        error = self.running.exception()
+        rows: Sequence[Row | None] = [None] * len(self.futures) if error else self.running.result()
         for future, row in zip(self.futures, rows, strict=True):
             if future.done():
                 continue
-            if fault is None:
-                future.set_result(row)  # type: ignore[arg-type]  # there is a row where there is no fault
+            if error is None:
+                future.set_result(row)  # type: ignore[arg-type]  # a row exists where there is no error
             else:
-                failed = BatchFailed(f"the model failed on a batch of {len(self.futures)}: {fault}")
-                failed.__cause__ = fault
+                failed = BatchFailed(f"the model failed on a batch of {len(self.futures)}: {error}")
+                failed.__cause__ = error
                 future.set_exception(failed)
 
 
 class Batcher(Generic[Item, Row]):
-    """Asks `compute` for one batch at a time, and gives each row to the caller who waits for it.
+    """Calls `compute` with one batch at a time, and returns each row to the request that waits for it.
 
-    An idle lane takes what comes at once. While it works, others gather; when it is free again it takes all that
-    wait, up to `largest`, once the first of them has waited for `window`. A caller who gives up (is
-    cancelled: too late, or gone) leaves the line at that moment, so nothing is computed for nobody.
-    An item may stand for several, as `size` tells, but for no more than `largest`.
+    An idle batcher computes an item at once. While a batch runs, items gather; the next batch takes all that wait,
+    up to `max_size`, once the first of them has waited for `window`. A cancelled request leaves the queue at once, so
+    nothing is computed for it. `size` gives the number of images in an item, at most `max_size`.
     """
 
     def __init__(
@@ -79,133 +77,132 @@ class Batcher(Generic[Item, Row]):
         compute: Callable[[list[Item]], Awaitable[Sequence[Row]]],
         capacity: int,
         window: float = WINDOW,
-        largest: int = BUCKETS[-1],
+        max_size: int = BUCKETS[-1],
         clock: Callable[[], float] = time.perf_counter,
-        size: Callable[[Item], int] = one,
+        size: Callable[[Item], int] = unit_size,
     ) -> None:
         self.compute = compute
         self.capacity = capacity
         self.window = window
-        self.largest = largest
+        self.max_size = max_size
         self.clock = clock
         self.size = size
         self.waiting: OrderedDict[asyncio.Future[Row], Entry[Item]] = OrderedDict()
-        self.length = 0  # of the line: the sizes of all that wait
+        self.waiting_size = 0  # sum of the sizes of all waiting items
         self.closed = False
-        self.lane: asyncio.Task[None] | None = None
-        self.enough = asyncio.Event()  # as many wait as a batch can hold
+        self.worker: asyncio.Task[None] | None = None
+        self.batch_is_full = asyncio.Event()
 
     async def submit(self, items: Sequence[Item]) -> list[Row]:
-        """The rows of these items, in their order; refused at once where not all of them have room to wait."""
-        if self.closed or self.length + sum(map(self.size, items)) > self.capacity:
-            raise QueueFull("the line is closed" if self.closed else f"{self.length} are waiting already")
-        futures = self.queue(items)
+        """The rows of these items, in order; raises QueueFull at once where not all of them have room."""
+        if self.closed or self.waiting_size + sum(map(self.size, items)) > self.capacity:
+            raise QueueFull("the queue is closed" if self.closed else f"{self.waiting_size} images are waiting already")
+        futures = self.enqueue(items)
         try:
             return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
-        finally:  # where one of them failed, or the caller left, nobody waits for the others
+        finally:  # where one failed, or the request was cancelled, the others are not needed
             for future in futures:
-                self.leave(future)
+                self.remove(future)
 
-    def queue(self, items: Sequence[Item]) -> list[asyncio.Future[Row]]:
+    def enqueue(self, items: Sequence[Item]) -> list[asyncio.Future[Row]]:
         loop, now = asyncio.get_running_loop(), self.clock()
         entries = {loop.create_future(): Entry(item, self.size(item), now) for item in items}
         self.waiting.update(entries)
-        self.length += sum(entry.size for entry in entries.values())
-        if self.length >= self.largest:
-            self.enough.set()
-        if self.lane is None:
-            self.lane = loop.create_task(self.work())
+        self.waiting_size += sum(entry.size for entry in entries.values())
+        if self.waiting_size >= self.max_size:
+            self.batch_is_full.set()
+        if self.worker is None:
+            self.worker = loop.create_task(self.work())
         return list(entries)
 
     async def work(self) -> None:
-        """Batch after batch, until nobody waits."""
-        ended: Batch[Row] | None = None
+        """Run batches until nothing waits."""
+        finished: Batch[Row] | None = None
         try:
             while self.waiting:
-                batch = self.form()
-                if ended:  # told only now: the lane is at work again while these callers write their answers
-                    ended.settle()
+                batch = self.start_batch()
+                if finished:  # only now: the next batch runs while the responses of this one are written
+                    finished.deliver()
                 await asyncio.wait({batch.running})
-                ended = batch
-                if (rest := self.rest_of_window()) > 0:
-                    ended.settle()
-                    ended = None
-                    await self.company(rest)
-            if ended:
-                ended.settle()
+                finished = batch
+                if (rest := self.remaining_window()) > 0:
+                    finished.deliver()
+                    finished = None
+                    await self.wait_for_more(rest)
+            if finished:
+                finished.deliver()
         finally:
-            self.lane = None
+            self.worker = None
 
-    def form(self) -> Batch[Row]:
-        """The longest waiting, up to `largest`, on their way to the lane."""
+    def start_batch(self) -> Batch[Row]:
+        """Start a batch of the items that have waited longest, up to `max_size`."""
         now = self.clock()
         sizes = accumulate(entry.size for entry in self.waiting.values())
-        futures = [future for future, size in zip(self.waiting, takewhile(self.holds, sizes), strict=False)]
-        before = self.length
+        futures = [future for future, size in zip(self.waiting, takewhile(self.fits, sizes), strict=False)]
+        before = self.waiting_size
         entries = [self.waiting[future] for future in futures]
         for future, entry in zip(futures, entries, strict=True):
-            self.leave(future)
+            self.remove(future)
             STAGE["queue"].observe(now - entry.since)
-        BATCHES.observe(before - self.length)
+        BATCHES.observe(before - self.waiting_size)
         return Batch(futures, asyncio.create_task(self.rows([entry.item for entry in entries])))
 
-    def holds(self, size: int) -> bool:
-        """Whether a batch may be so large."""
-        return size <= self.largest
+    def fits(self, size: int) -> bool:
+        return size <= self.max_size
 
-    def leave(self, future: asyncio.Future[Row]) -> None:
-        """Out of the line, where it still stands there."""
+    def remove(self, future: asyncio.Future[Row]) -> None:
+        """Remove an item from the queue, if it still waits."""
         if entry := self.waiting.pop(future, None):
-            self.length -= entry.size
+            self.waiting_size -= entry.size
 
     async def rows(self, items: list[Item]) -> Sequence[Row]:
         rows = await self.compute(items)
         if len(rows) != len(items):
-            raise BatchFailed(f"{len(items)} items were answered with {len(rows)} rows")
+            raise BatchFailed(f"{len(items)} items gave {len(rows)} rows")
         return rows
 
-    def rest_of_window(self) -> float:
-        """Seconds for which the first in line should still wait for company: none if there is enough, or nobody."""
-        if not self.waiting or self.length >= self.largest:
+    def remaining_window(self) -> float:
+        """Seconds for which the next batch should still wait for more items; 0 if it is full, or nothing waits."""
+        if not self.waiting or self.waiting_size >= self.max_size:
             return 0.0
         return next(iter(self.waiting.values())).since + self.window - self.clock()
 
-    async def company(self, seconds: float) -> None:
-        """Wait for as many as a batch can hold, but no longer than this."""
-        self.enough.clear()
+    async def wait_for_more(self, seconds: float) -> None:
+        """Wait until a batch is full, at most this long."""
+        self.batch_is_full.clear()
         try:
             async with asyncio.timeout(seconds):
-                await self.enough.wait()
+                await self.batch_is_full.wait()
         except TimeoutError:
-            pass  # those who are there will do
+            pass
 
     async def close(self) -> None:
-        """Let nobody in any more, and answer those who are."""
+        """Refuse new items, and compute those that wait."""
         self.closed = True
-        if self.lane is not None:
-            await asyncio.wait({self.lane})
+        if self.worker is not None:
+            await asyncio.wait({self.worker})
 
 
 def bucket(count: int) -> int:
-    """The size of batch to compute for so many: few different sizes, where each costs a plan and memory of its own."""
+    """The smallest bucket that holds `count`; few sizes, as each needs a plan and memory on a GPU."""
     return BUCKETS[bisect_left(BUCKETS, count)]
 
 
-def largest_that_pays(seconds: Callable[[int], float]) -> int:
-    """The bucket up to which each image is computed faster than in the one before, from the time a batch takes.
+def best_batch_size(seconds: Callable[[int], float]) -> int:
+    """The largest bucket that still lowers the time per image; `seconds` gives the time of a batch.
 
-    What is gained is the price of a call, and on a GPU the cores that one image leaves idle. On a CPU a large
-    network gains nothing and soon leaves the caches: there batches would cost throughput, and the callers' patience.
+    A batch saves the overhead of calls, and on a GPU uses cores that one image leaves idle. On a CPU a large network
+    gains nothing and outgrows the caches: there batches would cost throughput and latency.
     """
-    least, chosen, missed = seconds(1), 1, 0
+    best_time, best_size, misses = seconds(1), 1, 0
     for size in BUCKETS[1:]:
-        if least * size > LONGEST_BATCH:
+        if best_time * size > MAX_BATCH_SECONDS:
             break
         each = seconds(size) / size
-        if each <= GAIN * least:
-            least, chosen, missed = each, size, 0
-        elif missed:  # twice in a row: once may be other programs' doing
+        if each <= GAIN * best_time:
+            best_time, best_size, misses = each, size, 0
+        elif misses:  # twice in a row: a single miss may be noise of other programs
             break
         else:
-            missed = 1
-    return chosen
+            misses = 1
+    return best_size

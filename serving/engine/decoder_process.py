@@ -1,4 +1,4 @@
-"""Costly images, decoded in a process of their own: the interpreter's lock and the memory of the server stay free."""
+"""Costly images are decoded in separate processes, which do not hold the server's memory or interpreter lock."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from vitrail.errors import CorruptImage, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 
-NICE = 10  # added to its priority: it computes while the server has nothing to do
-ATTEMPTS = 2  # a process that ends while it decodes may have been killed for another reason than this image
+NICE = 10  # low priority, so that the server's own threads come first
+ATTEMPTS = 2  # a process that ends while it decodes may have been killed for a reason other than this image
 
-# Large blocks of memory come in large pages where glibc and Linux have them: fewer faults, half of the time.
+# Transparent huge pages, where glibc and Linux have them: fewer page faults, half of the time.
 LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 Canvas = NDArray[np.uint8]  # [size, size, 3]
 
 
 class DecoderProcess:
-    """A process that decodes one image after the other. It starts with the first, and ends when its input is closed."""
+    """A process that decodes one image at a time, and ends when its standard input is closed."""
 
     def __init__(self) -> None:
         environment = {LARGE_PAGES[0]: LARGE_PAGES[1], **os.environ}
@@ -43,17 +43,17 @@ class DecoderProcess:
         self.replies = cast(FileIO, self.process.stdout)
 
     def fit(self, data: bytes, rule: InputRule) -> Canvas:
-        """What `images.fit` returns or raises; EOFError where the process ends instead."""
+        """Returns and raises what `images.fit` does; raises EOFError where the process ends."""
         request = {"size": rule.size, "resize": rule.resize, "bytes": len(data)}
         try:
             write_all(self.requests, json.dumps(request).encode() + b"\n")
             write_all(self.requests, data)
-        except BrokenPipeError as fault:
-            raise EOFError from fault
+        except BrokenPipeError as error:
+            raise EOFError from error
         reply = json.loads(read_line(self.replies))
         body = read_exactly(self.replies, reply["bytes"])
-        if (error := reply.get("error")) is not None:
-            raise ERRORS[error](body.decode())
+        if (name := reply.get("error")) is not None:
+            raise ERRORS[name](body.decode())
         return np.frombuffer(bytearray(body), np.uint8).reshape(rule.size, rule.size, 3)
 
     def close(self) -> None:
@@ -61,62 +61,62 @@ class DecoderProcess:
         self.replies.close()
 
     def exit_code(self) -> int:
-        """How it ended, once it has."""
+        """Wait for the process to end; returns its exit code."""
         self.close()
         return self.process.wait()
 
 
 class DecoderProcesses:
-    """As many processes as threads ask at once, kept for the next image. One that dies costs nobody but its image."""
+    """A pool with as many processes as threads decode at once. A process that dies fails only its own image."""
 
     def __init__(self) -> None:
         self.idle: deque[DecoderProcess] = deque()
         self.closed = False
 
     def fit(self, data: bytes, rule: InputRule) -> Canvas:
-        """As `images.fit`, called from a thread."""
+        """Like `images.fit`; called from a thread."""
         exit_code = 0
         for _ in range(ATTEMPTS):
-            decoder = self.take()
+            decoder = self.acquire()
             try:
                 canvas = decoder.fit(data, rule)
             except ImageError:
-                self.give_back(decoder)
+                self.release(decoder)
                 raise
             except EOFError:
                 exit_code = decoder.exit_code()
             else:
-                self.give_back(decoder)
+                self.release(decoder)
                 return canvas
         raise CorruptImage(f"the image does not decode: its decoder ended with exit code {exit_code}")
 
-    def take(self) -> DecoderProcess:
+    def acquire(self) -> DecoderProcess:
         try:
             return self.idle.pop()
         except IndexError:
             return DecoderProcess()
 
-    def give_back(self, decoder: DecoderProcess) -> None:
+    def release(self, decoder: DecoderProcess) -> None:
         self.idle.append(decoder)
         if self.closed:
             self.close()
 
     def close(self) -> None:
-        """Those that decode still end as soon as they are given back."""
+        """End the idle processes now, and busy ones when they are released."""
         self.closed = True
         while self.idle:
             self.idle.pop().close()
 
 
-def errors_below(kind: type[ImageError]) -> dict[str, type[ImageError]]:
-    """Every error of an image by its name: what a process may report, and nothing else."""
-    found = {kind.__name__: kind}
-    for below in kind.__subclasses__():
-        found |= errors_below(below)
-    return found
+def error_classes(base: type[ImageError]) -> dict[str, type[ImageError]]:
+    """Image errors by class name: the only ones that a process may report."""
+    classes = {base.__name__: base}
+    for subclass in base.__subclasses__():
+        classes |= error_classes(subclass)
+    return classes
 
 
-ERRORS = errors_below(ImageError)
+ERRORS = error_classes(ImageError)
 
 
 def write_all(stream: FileIO, data: bytes) -> None:
@@ -143,7 +143,7 @@ def read_exactly(stream: FileIO, count: int) -> bytes:
 
 
 def decode_all(requests: FileIO, replies: FileIO) -> None:
-    """Answer requests until there are no more: a line of JSON and the bytes that it counts, in both directions."""
+    """Handle requests until the input ends: a line of JSON and the bytes that it counts, in both directions."""
     while True:
         try:
             request = json.loads(read_line(requests))
@@ -153,17 +153,15 @@ def decode_all(requests: FileIO, replies: FileIO) -> None:
         reply: dict[str, object] = {}
         try:
             body = fit(data, InputRule(request["size"], request["resize"])).tobytes()
-        except ImageError as fault:
-            reply["error"], body = type(fault).__name__, str(fault).encode()
+        except ImageError as error:
+            reply["error"], body = type(error).__name__, str(error).encode()
         del data
         write_all(replies, json.dumps({**reply, "bytes": len(body)}).encode() + b"\n" + body)
 
 
 def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of images that are refused, and of EXIF that is ignored
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all of a terminal's processes; this one ends with its parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes
     os.nice(NICE)
     decode_all(FileIO(0, "rb"), FileIO(1, "wb"))
 

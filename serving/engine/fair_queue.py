@@ -1,4 +1,4 @@
-"""Work in which callers take turns: in threads, within bytes that all of it may hold, or on the event loop itself."""
+"""Work in which requests take turns: in threads, within a budget of memory, or on the event loop itself."""
 
 import asyncio
 from collections import deque
@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PASSES = 16  # jobs that may start before one that was due, and had no room
-SLICE = 0.001  # seconds of work in one turn of the event loop, before all others have theirs
+MAX_SKIPS = 16  # jobs that may overtake one that is next and has no room
+SLICE = 0.001  # seconds of work before control returns to the event loop
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What to do in a thread, how many bytes it holds meanwhile, and whether it takes long."""
+    """A function to run in a thread, the bytes it holds meanwhile, and whether it takes long."""
 
     work: Callable[[], Any]
     size: int = 0
@@ -24,29 +24,28 @@ class Job:
 
 
 @dataclass(eq=False)
-class Caller:
-    """The jobs of one request that have not begun, in their order, each with its result to be."""
+class PendingRequest:
+    """The jobs of one request that have not started, in order, each with its future."""
 
     jobs: deque[tuple[Job, asyncio.Future[Any]]]
-    passes: int = 0  # how many jobs started while this caller was due and its next job had no room
+    skips: int = 0  # jobs that have overtaken its next one
 
 
 class FairQueue:
-    """Starts one job of each caller after the other, as threads and bytes become free.
+    """Starts jobs round robin over the requests, as threads and bytes become free.
 
-    Costly jobs have threads of their own, so that others never wait for one to end.
+    Costly jobs have separate threads, so that others never wait for one to end.
 
-    A job that finds no room lets others pass, or its caller would hold up everybody; but only so many, or small jobs
-    could keep a large one waiting for ever. Then nothing starts until what runs has ended and there is room; where
-    costly jobs are in the way, which may take long, nothing costly. No job holds anything while it waits, so no two can
-    wait for each other.
+    A job that finds no room may be overtaken, or it would block all other requests; but only MAX_SKIPS times, or small
+    jobs could starve a large one. After that nothing starts until there is room for it; if costly jobs, which may take
+    long, hold that room, only costly jobs are kept from starting. A waiting job holds nothing: there are no deadlocks.
     """
 
     def __init__(self, name: str, threads: int, budget: int = 0, *, costly_threads: int = 1) -> None:
         self.threads = {False: threads, True: costly_threads}
         self.budget = budget
         self.running: list[Job] = []
-        self.callers: deque[Caller] = deque()
+        self.requests: deque[PendingRequest] = deque()
         self.pools = {
             False: ThreadPoolExecutor(threads, name),
             True: ThreadPoolExecutor(costly_threads, f"{name}-costly"),
@@ -54,7 +53,7 @@ class FairQueue:
 
     @property
     def reserved(self) -> int:
-        """Bytes, by all that runs."""
+        """Bytes held by the running jobs."""
         return sum(job.size for job in self.running)
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -62,52 +61,52 @@ class FairQueue:
         return result
 
     async def run_all(self, jobs: Sequence[Job]) -> list[Any]:
-        """The results of one caller's jobs, in order. Cancelled, the caller leaves with all that has not begun."""
+        """The results of one request's jobs, in order. If cancelled, its jobs that have not started are dropped."""
         if not jobs:
             return []
         loop = asyncio.get_running_loop()
         results = [loop.create_future() for _ in jobs]
-        caller = Caller(deque(zip(jobs, results, strict=True)))
-        self.callers.append(caller)
+        request = PendingRequest(deque(zip(jobs, results, strict=True)))
+        self.requests.append(request)
         self.start_jobs()
         try:
             return await asyncio.gather(*results)
         finally:
-            if caller.jobs:
-                caller.jobs.clear()
-                self.callers.remove(caller)
-                self.start_jobs()  # it may have been the one that others had to wait for
+            if request.jobs:
+                request.jobs.clear()
+                self.requests.remove(request)
+                self.start_jobs()  # others may have been waiting for this one
 
     def start_jobs(self) -> None:
-        while (caller := self.next_caller()) is not None:
-            self.callers.remove(caller)
-            job, result = caller.jobs.popleft()
-            caller.passes = 0
-            if caller.jobs:
-                self.callers.append(caller)
+        while (request := self.next_request()) is not None:
+            self.requests.remove(request)
+            job, result = request.jobs.popleft()
+            request.skips = 0
+            if request.jobs:
+                self.requests.append(request)
             self.start(job, result)
 
-    def next_caller(self) -> Caller | None:
-        """Whose turn it is, among those whose next job has a thread and room; none where one was passed too often."""
+    def next_request(self) -> PendingRequest | None:
+        """The first request whose next job has a thread and room; None where one has been skipped too often."""
         room = self.budget - self.reserved
         room_beside_costly = self.budget - sum(job.size for job in self.running if job.costly)
         free = {
             costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
         }
-        passed: list[Caller] = []
-        for caller in self.callers:
-            job, _ = caller.jobs[0]
+        skipped: list[PendingRequest] = []
+        for request in self.requests:
+            job, _ = request.jobs[0]
             if not free[job.costly]:
                 continue
             if job.size <= room:
-                for other in passed:
-                    other.passes += 1
-                return caller
-            passed.append(caller)
-            if caller.passes >= PASSES:
+                for other in skipped:
+                    other.skips += 1
+                return request
+            skipped.append(request)
+            if request.skips >= MAX_SKIPS:
                 if job.size <= room_beside_costly:
                     return None
-                free[True] = 0  # costly ones are in its way: no more of them
+                free[True] = 0  # costly jobs hold the room: start no more of them
         return None
 
     def start(self, job: Job, result: asyncio.Future[Any]) -> None:
@@ -121,11 +120,11 @@ class FairQueue:
         self.pools[job.costly].submit(job.work).add_done_callback(end)
 
     def end(self, job: Job, result: asyncio.Future[Any], done: Future[Any]) -> None:
-        """Bytes and thread are free only now, though the caller may have left long before."""
+        """Bytes and thread are free only now, even if the request was cancelled long before."""
         self.running.remove(job)
         if not result.done():
-            if (fault := done.exception()) is not None:
-                result.set_exception(fault)
+            if (error := done.exception()) is not None:
+                result.set_exception(error)
             else:
                 result.set_result(done.result())
         self.start_jobs()
@@ -135,16 +134,15 @@ class FairQueue:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Slices:
-    """Work of less than a millisecond each, done on the event loop: callers in turn, with room for others in between.
+class TimeSlices:
+    """Runs pieces of work of less than a millisecond on the event loop, and yields to it after each SLICE.
 
-    To hand it to a thread would cost as much; done at once, a few callers with many pieces would make each turn of the
-    loop so long that everybody else waits, several times for one answer.
+    A thread would cost as much as the work; without yielding, a request with many pieces would block all others.
     """
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.spent = 0.0  # seconds since all others had a turn
+        self.spent = 0.0  # seconds since the last yield
 
     async def run(self, work: Callable[[], T]) -> T:
         async with self.lock:

@@ -1,4 +1,4 @@
-"""From a file to a model that may be asked: opened, proved, warmed, and measured on this machine."""
+"""Start-up: a model file is opened, checked, warmed up, and timed on this machine."""
 
 import io
 import logging
@@ -16,51 +16,53 @@ from vitrail.model_file.explanation import explain_path
 from vitrail.model_file.golden_check import check_golden
 from vitrail.runtime.providers import PROVIDERS, load_faults, usable_cores
 from vitrail.serving import settings
-from vitrail.serving.engine.batcher import BUCKETS, largest_that_pays
+from vitrail.serving.engine.batcher import BUCKETS, best_batch_size
 
-QUICK = 0.005  # seconds for an image: a network that takes no longer may lose more by sharing work than it gains
+SMALL_MODEL = 0.005  # seconds for an image: a faster network may lose more to thread synchronisation than it gains
 
-log = logging.getLogger("bentoml.vitrail")  # below the logger that BentoML's servers show
+log = logging.getLogger("bentoml.vitrail")  # a child of the logger that BentoML's servers show
 
 
 def open_model() -> tuple[Classifier, int]:
-    """A model that has proved itself on this machine, and is warm; and how many images to give it at once."""
+    """The model, checked and warmed up; and its best batch size."""
     model = Classifier(settings.model_path(), settings.provider())
     try:
-        prove(model)
-        model = on_one_core_if_as_fast(model)
-        largest = largest_that_pays(partial(fastest, model))
-    except load_faults() as fault:
-        raise ModelError(f"{model.path} does not run on {model.provider}: {str(fault).splitlines()[0]}") from fault
+        self_check(model)
+        model = single_threaded_if_as_fast(model)
+        largest = best_batch_size(partial(best_time, model))
+    except load_faults() as error:
+        raise ModelError(f"{model.path} does not run on {model.provider}: {str(error).splitlines()[0]}") from error
     return model, largest
 
 
 def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
-    """The explain file beside the model, warm; or why there is none. Labels are served either way."""
+    """The explainer, warmed up; or the reason why there is none. Predictions are served either way."""
     path = explain_path(model.path)
     if not path.is_file():
         return None, "this model was exported without its explain file (`vitrail export --explain`)"
-    faults: tuple[type[Exception], ...] = (VitrailError, *load_faults())
+    errors: tuple[type[Exception], ...] = (VitrailError, *load_faults())
     try:
         explainer = Explainer(model, path, settings.provider())
         explainer.evidence(golden_images(model.card.input.size)[0][None])
-    except faults as fault:
-        reason = str(fault).splitlines()[0]
-        log.warning("nothing can be explained: %s", reason)
+    except errors as error:
+        reason = str(error).splitlines()[0]
+        log.warning("no explanations: %s", reason)
         return None, reason
     return explainer, ""
 
 
-def on_one_core_if_as_fast(model: Classifier) -> Classifier:
-    """A tiny network takes longer on all cores than on one: they spend the time on telling each other."""
-    if model.provider != PROVIDERS["cpu"] or usable_cores() == 1 or fastest(model, 1) > QUICK:
+def single_threaded_if_as_fast(model: Classifier) -> Classifier:
+    """One thread instead of all cores where it is no slower: in a tiny network, synchronisation costs more."""
+    if model.provider != PROVIDERS["cpu"] or usable_cores() == 1 or best_time(model, 1) > SMALL_MODEL:
         return model
-    alone = Classifier(model.path, "cpu", threads=1)
-    return alone if all(fastest(alone, size) <= fastest(model, size) for size in (1, BUCKETS[-1])) else model
+    candidate = Classifier(model.path, "cpu", threads=1)
+    return (
+        candidate if all(best_time(candidate, size) <= best_time(model, size) for size in (1, BUCKETS[-1])) else model
+    )
 
 
-def prove(model: Classifier) -> None:
-    """Check the model against its golden answers, then send one image the whole way."""
+def self_check(model: Classifier) -> None:
+    """Check the model against its golden outputs, then run one image through the whole pipeline."""
     check = check_golden(model)
     if not check.passed:
         raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
@@ -69,8 +71,8 @@ def prove(model: Classifier) -> None:
     model.payload(model.predict(model.fit(encoded.getvalue())[None]).row(0))
 
 
-def fastest(model: Classifier, size: int) -> float:
-    """Seconds for a batch of this size when nothing disturbs it; its plan is made on the way, not for a caller."""
+def best_time(model: Classifier, size: int) -> float:
+    """The least seconds of several runs of this batch size; also creates its plan before the first request."""
     batch = np.stack([golden_images(model.card.input.size)[-2]] * size)
     times: list[float] = []
     while len(times) < 3 or sum(times) < 0.02:
@@ -80,8 +82,8 @@ def fastest(model: Classifier, size: int) -> float:
     return min(times)
 
 
-def slower_than_hoped(model: Classifier) -> str | None:
-    """Why a GPU is not in use, where nobody asked for the CPU."""
+def fallback_reason(model: Classifier) -> str | None:
+    """Why no GPU is in use, where the provider is 'auto'."""
     if settings.provider() == "auto" and model.provider == PROVIDERS["cpu"]:
         return "provider 'auto' found no GPU that onnxruntime can use"
     return None

@@ -1,1 +1,1 @@
-"""HTTP as this server speaks it: connections, limits, bodies, errors, logs."""
+"""HTTP: connections, limits, bodies, errors, logs."""

@@ -1,4 +1,4 @@
-"""One line of JSON on standard output for each request: what was asked for, and how it ended."""
+"""The access log: one line of JSON on standard output for each request."""
 
 import json
 import logging
@@ -6,23 +6,23 @@ from datetime import UTC, datetime
 
 from vitrail.serving.log_writer import STDOUT
 
-PROBES = {"/livez", "/readyz", "/metrics"}  # asked for all day long: only their failures are news
-LONGEST_PATH = 200
+PROBES = {"/livez", "/readyz", "/metrics"}  # polled continuously: only their failures are logged
+MAX_PATH = 200
 
 log = logging.getLogger("bentoml.requests")  # below BentoML's logger, so that its --quiet is obeyed
 
 
-def enter(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
-    """Whatever a caller puts into a path stays within its string: JSON escapes all that could end a line."""
+def write(request_id: str, method: str, path: str, route: str, status: int, seconds: float) -> None:
+    """Log one request. JSON escapes what could end a line, so a path cannot forge log lines."""
     if not log.isEnabledFor(logging.INFO) or (status == 200 and route in PROBES):
         return
-    line = {
+    entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "request_id": request_id,
         "method": method,
-        "path": path[:LONGEST_PATH],
+        "path": path[:MAX_PATH],
         "route": route,
         "status": status,
         "seconds": round(seconds, 6),
     }
-    STDOUT.write(json.dumps(line) + "\n")
+    STDOUT.write(json.dumps(entry) + "\n")

@@ -1,4 +1,4 @@
-"""The body of a request, read within limits of size and patience."""
+"""The body of a request, read within limits of size and time."""
 
 import asyncio
 from functools import partial
@@ -8,42 +8,41 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from vitrail.runtime.providers import usable_cores
-from vitrail.serving.http.gate import Visit
-from vitrail.serving.http.middleware import refused
-from vitrail.serving.http.problems import MEDIA_TYPE, Document, Problem, whole_document
+from vitrail.serving.http.gate import InFlightRequest
+from vitrail.serving.http.middleware import unavailable
+from vitrail.serving.http.problems import MEDIA_TYPE, Document, Problem, response_document
 
 MAX_BODY = 20_000_000
-PATIENCE = 12.0  # seconds, and one more for each SLOWEST bytes that came
-SLOWEST = 65_536
-LARGE = 1_000_000  # bytes that take a millisecond to be copied or read through
+BODY_TIMEOUT = 12.0  # seconds, and one more for each MIN_BODY_RATE bytes received
+MIN_BODY_RATE = 65_536  # bytes a second
+LARGE = 1_000_000  # bytes: copying this much takes a millisecond
 
-
-# Bytes a second of all large bodies together, for each core: to receive and read them takes time from everybody.
+# Bytes a second of all large bodies together, per core: receiving and parsing them delays all other requests.
 LARGE_BODIES_RATE = 64e6
 
 
 class BodyTooLarge(Problem):
-    """More bytes than we read, announced or found."""
+    """Content-Length or the body itself exceeds MAX_BODY."""
 
     def __init__(self) -> None:
         super().__init__(413, "body_too_large", f"the body is larger than {MAX_BODY:,} bytes")
 
 
 def is_compressed(request: Request) -> bool:
-    """Whether any Content-Encoding, of as many as were sent, says so."""
+    """Whether any Content-Encoding header names a coding other than identity."""
     codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
     return any(coding.strip() not in ("", "identity") for coding in codings)
 
 
 class Throttle:
-    """Bytes of all who take them, at a steady rate; who is first is served first."""
+    """A rate limit in bytes a second, shared first come, first served."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        self.next = 0.0  # when the next byte is due
+        self.next = 0.0  # loop time at which the next byte is due
 
     async def take(self, count: int) -> float:
-        """Wait until so many are due; the seconds that this took."""
+        """Wait until `count` bytes are due; returns the seconds waited."""
         now = asyncio.get_running_loop().time()
         begin = max(self.next, now)
         self.next = begin + count / self.rate
@@ -56,26 +55,26 @@ large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, or a problem as soon as it is known to be too large or too slow."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_BODY:
+    """The whole body; raises a Problem as soon as it is known to be too large or too slow."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
         raise BodyTooLarge
-    visit: Visit = request.state.visit
+    in_flight: InFlightRequest = request.state.in_flight
     pieces: list[bytes] = []
     length = 0
     start = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(start + PATIENCE) as clock:
+        async with asyncio.timeout_at(start + BODY_TIMEOUT) as timeout:
             async for chunk in request.stream():
                 pieces.append(chunk)
                 length += len(chunk)
                 if length > MAX_BODY:
                     raise BodyTooLarge
-                if not visit.bring(len(chunk)):
-                    raise refused(503, "busy", "the images of others fill the memory; try again in a moment")
+                if not in_flight.reserve(len(chunk)):
+                    raise unavailable("busy", "the bodies of other requests fill the memory; try again in a moment")
                 if length > LARGE:
                     start += await large_bodies.take(len(chunk))
-                clock.reschedule(start + PATIENCE + length / SLOWEST)
+                timeout.reschedule(start + BODY_TIMEOUT + length / MIN_BODY_RATE)
                 if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
                     raise problem
     except TimeoutError:
@@ -84,10 +83,10 @@ async def read_body(request: Request) -> bytes:
     return join() if length <= LARGE else await asyncio.to_thread(join)
 
 
-class Farewell(JSONResponse):
-    """An answer to somebody who is still sending: it goes out at once, then the rest is read and dropped.
+class DrainingResponse(JSONResponse):
+    """A response to a client that is still sending: sent at once, then the rest of the body is read and dropped.
 
-    Closing at once instead would reset the connection, and the caller would never see the answer.
+    Closing at once would reset the connection, and the client would never see the response.
     """
 
     def __init__(self, document: Document, status: int) -> None:
@@ -97,14 +96,14 @@ class Farewell(JSONResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(BODY_TIMEOUT):
                 while (await receive()).get("more_body"):
                     pass
         except TimeoutError:
-            pass  # patience ends; so does the connection
+            pass  # the connection is closed all the same
         await send({"type": "http.response.body"})
 
 
-async def on_body_too_large(request: Request, fault: Exception) -> JSONResponse:
-    assert isinstance(fault, BodyTooLarge)
-    return Farewell(whole_document(request, fault), fault.status)
+async def on_body_too_large(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BodyTooLarge)
+    return DrainingResponse(response_document(request, error), error.status)

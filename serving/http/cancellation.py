@@ -1,4 +1,4 @@
-"""The one who waits for an answer: work for a caller ends when it is too late for them, or when they have gone."""
+"""Work for a client is cancelled at its deadline, or when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,48 +11,47 @@ from starlette.types import Receive
 from vitrail.serving.http.middleware import REFUSED, STAGE
 from vitrail.serving.http.problems import Problem
 
-FIRST_LOOK = 0.05  # seconds before anybody looks whether the caller is still there
+WATCH_DELAY = 0.05  # seconds before the connection and the deadline are watched
 
 
 @asynccontextmanager
-async def attended(receive: Receive, seconds: float) -> AsyncIterator[None]:
-    """What is done inside is cancelled at the deadline, and as soon as the connection ends.
+async def cancelled_with_client(receive: Receive, seconds: float) -> AsyncIterator[None]:
+    """Cancel the enclosed work at the deadline, and as soon as the client disconnects.
 
-    To be entered once the body has been read: the only thing that can still be received then is the end of the
-    connection, so one pending `receive` watches for it at the price of a task, without asking again and again.
-    Most have their answer before it would begin, and before anybody looks at the clock.
+    Enter it once the body has been read: then only a disconnect can still be received, so one task with a pending
+    `receive` is enough to notice it. Most requests end before WATCH_DELAY, and never pay for that task.
     """
     loop, start = asyncio.get_running_loop(), perf_counter()
     deadline = loop.time() + seconds
-    gone = False
-    watching: asyncio.Task[None] | None = None
+    disconnected = False
+    watcher: asyncio.Task[None] | None = None
     try:
-        async with asyncio.timeout(None) as clock:
+        async with asyncio.timeout(None) as timeout:
 
-            async def watch() -> None:
-                nonlocal gone
+            async def wait_for_disconnect() -> None:
+                nonlocal disconnected
                 await receive()
-                gone = True
-                clock.reschedule(loop.time())
+                disconnected = True
+                timeout.reschedule(loop.time())
 
-            def begin() -> None:
-                nonlocal watching
-                clock.reschedule(deadline)
-                watching = loop.create_task(watch())
+            def start_watching() -> None:
+                nonlocal watcher
+                timeout.reschedule(deadline)
+                watcher = loop.create_task(wait_for_disconnect())
 
-            later = loop.call_later(min(FIRST_LOOK, seconds), begin)
+            timer = loop.call_later(min(WATCH_DELAY, seconds), start_watching)
             try:
                 yield
             finally:
-                later.cancel()
-                if watching is not None:
-                    watching.cancel()
+                timer.cancel()
+                if watcher is not None:
+                    watcher.cancel()
     except TimeoutError:
-        if not clock.expired():
+        if not timeout.expired():
             raise
-        REFUSED.labels("gone" if gone else "late").inc()
-        if gone:
+        REFUSED.labels("gone" if disconnected else "late").inc()
+        if disconnected:
             raise ClientDisconnect from None
-        late = f"no answer within {seconds:g} seconds: the server has more to do than it can"
-        raise Problem(504, "deadline_passed", late) from None
+        detail = f"no response within {seconds:g} seconds: the server is overloaded"
+        raise Problem(504, "deadline_passed", detail) from None
     STAGE["total"].observe(perf_counter() - start)

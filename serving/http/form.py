@@ -1,4 +1,4 @@
-"""The parts of a multipart body that lies in memory: their names, and what they hold."""
+"""Multipart bodies that are in memory, parsed into their parts."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS = 1000
-LONGEST_TYPE = 200  # a boundary has at most 70 characters
-LONGEST_HEADER = 65_536 + 1024  # bytes: a file name of 64 KB, and what stands around it
-MOST_HEADERS = 16  # of one part
+MAX_CONTENT_TYPE = 200  # a boundary has at most 70 characters
+MAX_HEADER = 65_536 + 1024  # bytes: a file name of 64 KB, and the rest of its header
+MAX_HEADERS = 16  # of one part
 
-# `; name="value"` or `; name=value`; every text is scanned once, where python-multipart's own takes the square of it.
+# `; name="value"` or `; name=value`. Takes linear time, where python-multipart's own pattern takes quadratic time.
 PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.DOTALL)
 ESCAPED = re.compile(rb"\\([\"\\])")
 
 
 @dataclass
 class Part:
-    """One part: the field that it is for, and its content; a file, if it came with a name of one."""
+    """One part: its field name and content; a file, if it has a filename."""
 
     header: bytes = b""
     value: bytes = b""
@@ -38,16 +38,16 @@ class Part:
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
-class Form:
-    """Takes down what the parser finds; its methods are what the parser calls."""
+class FormBuilder:
+    """Collects the parts; its methods are the parser's callbacks."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
-        self.ended = False
+        self.is_complete = False
 
     def on_part_begin(self) -> None:
         if len(self.parts) == MAX_PARTS:
-            raise bad(f"it has more than {MAX_PARTS} parts")
+            raise bad_multipart(f"it has more than {MAX_PARTS} parts")
         self.parts.append(Part())
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -66,7 +66,7 @@ class Form:
         part = self.parts[-1]
         parameters = parameters_of(part.disposition)
         if b"name" not in parameters:
-            raise bad("a part has no name: give it Content-Disposition: form-data; name=…")
+            raise bad_multipart("a part has no name: give it Content-Disposition: form-data; name=…")
         part.name = parameters[b"name"].decode(errors="replace")
         part.is_file = b"filename" in parameters
 
@@ -74,7 +74,7 @@ class Form:
         self.parts[-1].pieces.append(data[start:end])
 
     def on_end(self) -> None:
-        self.ended = True
+        self.is_complete = True
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -89,7 +89,7 @@ class Form:
 
 
 def parameters_of(disposition: bytes) -> dict[bytes, bytes]:
-    """The parameters of a Content-Disposition, by their names in small letters; of two alike the later one."""
+    """The parameters of a Content-Disposition by lower-case name; of duplicates, the last."""
     return {
         match[1].lower(): unescaped(match[2]) if match[2] is not None else match[3].rstrip(b" \t")
         for match in PARAMETER.finditer(disposition)
@@ -100,25 +100,25 @@ def unescaped(text: bytes) -> bytes:
     return ESCAPED.sub(rb"\1", text) if b"\\" in text else text
 
 
-def parts_of(body: bytes, content_type: str) -> list[Part]:
-    """Every part of the body, in order; of one that breaks off, or is none, what is wrong."""
-    if len(content_type) > LONGEST_TYPE:
-        raise bad("its boundary is too long")
+def parse_form(body: bytes, content_type: str) -> list[Part]:
+    """All parts of the body, in order; a truncated or malformed body is a 400."""
+    if len(content_type) > MAX_CONTENT_TYPE:
+        raise bad_multipart("its boundary is too long")
     _, options = parse_options_header(content_type)
     if b"boundary" not in options:
-        raise bad("its content type names no boundary")
-    form = Form()
+        raise bad_multipart("its content type has no boundary")
+    form = FormBuilder()
     try:
         parser = MultipartParser(
-            options[b"boundary"], form.callbacks(), max_header_count=MOST_HEADERS, max_header_size=LONGEST_HEADER
+            options[b"boundary"], form.callbacks(), max_header_count=MAX_HEADERS, max_header_size=MAX_HEADER
         )
         parser.write(body)
-    except FormParserError as fault:
-        raise bad(str(fault)) from fault
-    if not form.ended:
-        raise bad("it breaks off before its last boundary")
+    except FormParserError as error:
+        raise bad_multipart(str(error)) from error
+    if not form.is_complete:
+        raise bad_multipart("it ends before its last boundary")
     return form.parts
 
 
-def bad(why: str) -> Problem:
+def bad_multipart(why: str) -> Problem:
     return Problem(400, "bad_multipart", f"the multipart body cannot be read: {why}")

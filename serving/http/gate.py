@@ -1,4 +1,4 @@
-"""Who is inside the server, and what they brought; and on SIGTERM, no one new let in until they have their answers."""
+"""The requests in flight and the bytes they hold; on SIGTERM, new ones are refused until these are answered."""
 
 import asyncio
 import signal
@@ -6,80 +6,80 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-PATIENCE = 20.0  # seconds that those inside may take; then the server ends as if nobody had asked for this
-LOOK = 0.05  # seconds between two looks at who is left
-MOST_HELD = 160_000_000  # bytes that all who are inside may have brought
+DRAIN_TIMEOUT = 20.0  # seconds that requests in flight get after SIGTERM
+POLL_INTERVAL = 0.05  # seconds
+MAX_HELD_BYTES = 160_000_000  # of all request bodies together
 
 
-class Visit:
-    """One request inside, and how many bytes of its body are held."""
+class InFlightRequest:
+    """A request that has not been answered, and the bytes of its body that are held."""
 
-    def __init__(self, door: "Gate") -> None:
-        self.door = door
-        self.came_in_time = door.open
-        self.bytes = 0
+    def __init__(self, gate: "Gate") -> None:
+        self.gate = gate
+        self.admitted_in_time = gate.is_open
+        self.held_bytes = 0
 
-    def bring(self, size: int) -> bool:
-        """Whether there is room for so many bytes more; if so they are held until the visit ends."""
-        if self.door.held + size > MOST_HELD:
+    def reserve(self, size: int) -> bool:
+        """Reserve `size` more bytes until the request ends; False where there is no room."""
+        if self.gate.held_bytes + size > MAX_HELD_BYTES:
             return False
-        self.door.held += size
-        self.bytes += size
+        self.gate.held_bytes += size
+        self.held_bytes += size
         return True
 
 
 class Gate:
-    """Open until SIGTERM. Shut, the server still listens: callers are told so, instead of waiting in a dead line."""
+    """Open until SIGTERM. Once closed, the server still listens, and refuses new requests with 503."""
 
     def __init__(self) -> None:
-        self.open = True
-        self.inside: set[Visit] = set()
-        self.held = 0
+        self.is_open = True
+        self.in_flight: set[InFlightRequest] = set()
+        self.held_bytes = 0
 
     @contextmanager
-    def visit(self) -> Iterator[Visit]:
-        visit = Visit(self)
-        self.inside.add(visit)
+    def track(self) -> Iterator[InFlightRequest]:
+        request = InFlightRequest(self)
+        self.in_flight.add(request)
         try:
-            yield visit
+            yield request
         finally:
-            self.inside.discard(visit)
-            self.held -= visit.bytes
+            self.in_flight.discard(request)
+            self.held_bytes -= request.held_bytes
 
     @contextmanager
-    def shut_by(self, sign: signal.Signals) -> Iterator[None]:
-        """Stand before the server's own handler of this signal: shut, wait until all inside are answered, pass it on.
+    def close_on(self, signum: signal.Signals) -> Iterator[None]:
+        """Run before the server's own handler of this signal: close, drain, then call that handler.
 
-        uvicorn stops listening at once, but BentoML's arbiter keeps the socket: whoever called then would hang.
+        uvicorn stops listening at once, but BentoML's arbiter keeps the socket open: new connections would hang.
         """
         loop = asyncio.get_running_loop()
-        obeyed = signal.getsignal(sign)
-        leaving: set[asyncio.Task[None]] = set()
+        previous = signal.getsignal(signum)
+        draining: set[asyncio.Task[None]] = set()
 
-        def shut(number: int, frame: FrameType | None) -> None:
-            signal.signal(sign, obeyed)  # a second one is obeyed at once
-            loop.call_soon_threadsafe(lambda: leaving.add(loop.create_task(leave())))
+        def handle(number: int, frame: FrameType | None) -> None:
+            signal.signal(signum, previous)  # a second signal takes effect at once
+            loop.call_soon_threadsafe(lambda: draining.add(loop.create_task(drain())))
 
-        async def leave() -> None:
-            self.open = False
-            await self.emptied(set(self.inside))
-            if signal.getsignal(sign) is obeyed:
-                signal.raise_signal(sign)
+        async def drain() -> None:
+            self.is_open = False
+            await self.wait_for(set(self.in_flight))
+            if signal.getsignal(signum) is previous:
+                signal.raise_signal(signum)
 
-        signal.signal(sign, shut)
+        signal.signal(signum, handle)
         try:
             yield
         finally:
-            if signal.getsignal(sign) is shut:
-                signal.signal(sign, obeyed)
-            for task in leaving:
+            if signal.getsignal(signum) is handle:
+                signal.signal(signum, previous)
+            for task in draining:
                 task.cancel()
 
-    async def emptied(self, owed: set[Visit]) -> None:
-        """Wait for those who were inside; callers who come to a shut door are not waited for."""
+    async def wait_for(self, requests: set[InFlightRequest]) -> None:
+        """Wait until these requests have ended, at most DRAIN_TIMEOUT; later ones are not waited for."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                while owed & self.inside:
-                    await asyncio.sleep(LOOK)
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                while requests & self.in_flight:
+                    await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
             pass

@@ -1,4 +1,4 @@
-"""Which names this server answers to, and which web pages may call it."""
+"""Which Host names this server answers to, and which web pages may call it."""
 
 import re
 from collections.abc import Mapping
@@ -13,31 +13,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vitrail.serving.http.problems import Problem, problem_response
 
 ANY = "*"
-READ = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"})
+GUARDED_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"})
 PROBES = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._~%-]+)(:\d{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The names in Host that are answered: those of the loopback interface, and the given ones or any.
+    """The allowed values of Host: the loopback names, and the given patterns.
 
-    A page of another site whose name its owner makes resolve to 127.0.0.1 reaches a server there, and may read the
-    answers, since its browser takes both for one site (DNS rebinding). The name in Host gives it away.
+    It protects against DNS rebinding: a page whose domain resolves to 127.0.0.1 can call a local server and read its
+    responses, since the browser takes both for one site. The Host header still has the page's domain.
     """
 
-    names: tuple[str, ...]  # `*` is any, `*.example.com` any below example.com
+    names: tuple[str, ...]  # `*` is any, `*.example.com` any subdomain
 
-    def answer_to(self, host: str) -> bool:
-        return is_among(host, self.names)
+    def allows(self, host: str) -> bool:
+        return matches_any(host, self.names)
 
 
-@lru_cache(256)  # callers send the same few
-def is_among(host: str, patterns: tuple[str, ...]) -> bool:
-    found = HOST.fullmatch(host)
-    if found is None:
+@lru_cache(256)  # clients send few different ones
+def matches_any(host: str, patterns: tuple[str, ...]) -> bool:
+    match = HOST.fullmatch(host)
+    if match is None:
         return False
-    name = found["name"].lower().rstrip(".")
+    name = match["name"].lower().rstrip(".")
     return is_loopback(name) or any(matches(name, pattern.lower()) for pattern in patterns)
 
 
@@ -54,34 +54,34 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def hosts_at(url: str | None, named: tuple[str, ...]) -> Hosts:
-    """The names to answer to at the address that BentoML listens on.
+def hosts_for(url: str | None, configured: tuple[str, ...]) -> Hosts:
+    """The allowed hosts for the address that BentoML listens on.
 
-    Its url has the address as it was given, but `localhost` where it listens on every interface: there a server has
-    whatever names its network gives it, so any is answered unless some are named.
+    BentoML's url has the bind address, but `localhost` where it listens on every interface: there any name is allowed
+    unless some are configured.
     """
     address = (url or "").removeprefix("http://").removeprefix("https://").rpartition(":")[0]
     listens_on_loopback = address != "localhost" and is_loopback(address)
-    return Hosts(named or (() if listens_on_loopback else (ANY,)))
+    return Hosts(configured or (() if listens_on_loopback else (ANY,)))
 
 
-def comes_from_another_site(method: str, headers: Mapping[str, str], origins: tuple[str, ...]) -> bool:
-    """Whether a browser sends this for a page of an origin that is neither ours nor one of these.
+def is_cross_site(method: str, headers: Mapping[str, str], origins: tuple[str, ...]) -> bool:
+    """Whether a browser sends this request for a page whose origin is neither ours nor allowed.
 
-    Browsers say so themselves (Fetch Metadata), and no page can forge it; older ones, and all on plain HTTP beyond
-    this machine, send only the page's Origin. A link that is followed is a visit, not a page's call.
+    Browsers state it in Sec-Fetch-Site, which no page can forge; older ones, and all of them over plain HTTP to
+    another machine, send only Origin. Following a link (navigation) is allowed.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if ANY in origins or (origin is not None and origin in origins):
         return False
     if site is not None:
-        is_visit = headers.get("sec-fetch-mode") == "navigate" and method in ("GET", "HEAD")
-        return site not in ("same-origin", "none") and not is_visit
+        is_navigation = headers.get("sec-fetch-mode") == "navigate" and method in ("GET", "HEAD")
+        return site not in ("same-origin", "none") and not is_navigation
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
 
 class HostGuard:
-    """Middleware that refuses what is addressed to another name, and what pages of other sites send."""
+    """Middleware that refuses requests for an unknown Host, and cross-site requests of browsers."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts, origins: tuple[str, ...]) -> None:
         self.app, self.hosts, self.origins = app, hosts, origins
@@ -93,16 +93,18 @@ class HostGuard:
             await self.app(scope, receive, send)
 
     def problem(self, scope: Scope) -> Problem | None:
-        """What is wrong with where this comes from; probes and metrics are asked under any name."""
+        """Why this request is refused, or None; probes and metrics are allowed for any Host."""
         if scope["path"] in PROBES:
             return None
-        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in READ}
+        headers = {
+            name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in GUARDED_HEADERS
+        }
         host = headers.get("host")
-        if host is not None and not self.hosts.answer_to(host):  # HTTP/1.0 may leave it out, and no browser speaks that
+        if host is not None and not self.hosts.allows(host):  # HTTP/1.0 may omit it; no browser uses that
             return Problem(
                 421, "unknown_host", f"this server does not answer to {host[:80]!r}: --allow-host names more"
             )
-        if comes_from_another_site(scope["method"], headers, self.origins):
+        if is_cross_site(scope["method"], headers, self.origins):
             return Problem(
                 403, "cross_site", "pages of other sites may not call this server: --allow-origin names some"
             )

@@ -1,4 +1,4 @@
-"""A place in a JSON text, moved on by what is asked for there."""
+"""A strict pull parser for JSON: the caller asks for what it expects next."""
 
 import re
 from collections.abc import Iterator
@@ -13,119 +13,118 @@ SCALAR = re.compile(r"-?[0-9][0-9.eE+-]{0,40}+|true|false|null")
 Scalar = str | int | float | bool | None
 
 
-def no_constant(name: str) -> Never:
-    raise JSONDecodeError(f"{name} is no JSON", "", 0)
+def reject_constant(name: str) -> Never:
+    raise JSONDecodeError(f"{name} is not JSON", "", 0)
 
 
-DECODER = JSONDecoder(parse_constant=no_constant)
+DECODER = JSONDecoder(parse_constant=reject_constant)
 
 
 class Reader:
-    """Reads only what its caller expects, in one pass.
+    """Reads what its caller expects, in one pass, and raises at the first difference.
 
-    What is read here has little depth and little choice, so a general parser would only build what is to be
-    refused: here the first surprise ends the reading, however deep or wide the rest may be.
+    A general parser would first build whatever was sent, however deep or wide; here nothing unexpected is built.
     """
 
-    def __init__(self, text: str, form: str) -> None:
+    def __init__(self, text: str, expected_form: str) -> None:
         self.text = text
-        self.form = form  # what was asked for, in words that follow "the body must be JSON"
-        self.at = 0
+        self.expected_form = expected_form  # follows "the body must be JSON" in error messages
+        self.position = 0
 
-    def finds(self, sign: str) -> bool:
-        """Whether this sign comes next; if so it is passed."""
+    def accept(self, token: str) -> bool:
+        """Skip this token if it comes next; returns whether it did."""
         self.skip_space()
-        found = self.text.startswith(sign, self.at)
-        self.at += len(sign) * found
-        return found
+        accepted = self.text.startswith(token, self.position)
+        self.position += len(token) * accepted
+        return accepted
 
     def skip_space(self) -> None:
-        if space := SPACE.match(self.text, self.at):
-            self.at = space.end()
+        if space := SPACE.match(self.text, self.position):
+            self.position = space.end()
 
-    def expect(self, sign: str) -> None:
-        if not self.finds(sign):
-            raise self.bad(f"{sign!r} is missing at character {self.at}")
+    def expect(self, token: str) -> None:
+        if not self.accept(token):
+            raise self.problem(f"{token!r} is missing at character {self.position}")
 
     def expect_end(self) -> None:
         self.skip_space()
-        if self.at < len(self.text):
-            raise self.bad(f"more follows at character {self.at}")
+        if self.position < len(self.text):
+            raise self.problem(f"more follows at character {self.position}")
 
     def string(self) -> str:
         self.expect('"')
         try:
-            value, self.at = DECODER.raw_decode(self.text, self.at - 1)
-        except JSONDecodeError as fault:
-            raise self.bad(f"the string at character {fault.pos} is broken") from fault
+            value, self.position = DECODER.raw_decode(self.text, self.position - 1)
+        except JSONDecodeError as error:
+            raise self.problem(f"the string at character {error.pos} is broken") from error
         return str(value)
 
     def scalar(self) -> Scalar:
-        """A text, a number, true, false or null."""
+        """A string, a number, true, false or null."""
         self.skip_space()
-        if self.text.startswith('"', self.at):
+        if self.text.startswith('"', self.position):
             return self.string()
-        found = SCALAR.match(self.text, self.at)
-        if found is None:
-            raise self.bad(f"a text, a number, true, false or null is missing at character {self.at}")
+        match = SCALAR.match(self.text, self.position)
+        if match is None:
+            raise self.problem(f"a string, a number, true, false or null is missing at character {self.position}")
         try:
-            value: Scalar = DECODER.decode(found[0])
-        except ValueError as fault:
-            raise self.bad(f"the number at character {self.at} is broken") from fault
-        self.at = found.end()
+            value: Scalar = DECODER.decode(match[0])
+        except ValueError as error:
+            raise self.problem(f"the number at character {self.position} is broken") from error
+        self.position = match.end()
         return value
 
     def items(self) -> Iterator[int]:
-        """The places of an array, counted; the caller reads what stands at each."""
+        """The indices of an array; the caller reads the value at each."""
         self.expect("[")
-        if self.finds("]"):
+        if self.accept("]"):
             return
         number = 0
         yield number
-        while self.finds(","):
+        while self.accept(","):
             number += 1
             yield number
         self.expect("]")
 
-    def members(self, most: int, known: frozenset[str] | None = None) -> Iterator[str]:
-        """The names in an object, each at most once; the caller reads the value of each."""
+    def members(self, max_count: int, known: frozenset[str] | None = None) -> Iterator[str]:
+        """The member names of an object, each at most once; the caller reads the value of each."""
         self.expect("{")
-        if self.finds("}"):
+        if self.accept("}"):
             return
         seen: set[str] = set()
         while True:
             name = self.string()
-            if name in seen or len(seen) == most or (known is not None and name not in known):
-                raise self.bad(f"the member {name[:80]!r} is unknown, there twice, or one too many")
+            if name in seen or len(seen) == max_count or (known is not None and name not in known):
+                raise self.problem(f"the member {name[:80]!r} is unknown, repeated, or one too many")
             seen.add(name)
             self.expect(":")
             yield name
-            if not self.finds(","):
+            if not self.accept(","):
                 break
         self.expect("}")
 
-    def open(self, member: str) -> None:
-        """The beginning of an object, up to the value of its one member."""
+    def begin_object(self, member: str) -> None:
+        """The start of an object, up to the value of its only member."""
         self.expect("{")
-        self.name(member)
+        self.expect_name(member)
         self.expect(":")
 
-    def close(self) -> None:
-        """The end of such an object."""
-        if self.finds(","):
-            self.name(None)
+    def end_object(self) -> None:
+        """The end of an object with one member."""
+        if self.accept(","):
+            self.expect_name(None)
         self.expect("}")
 
-    def name(self, expected: str | None) -> None:
+    def expect_name(self, expected: str | None) -> None:
         if (name := self.string()) != expected:
-            raise self.bad(f"the member {name[:80]!r} is unknown, or there twice")
+            raise self.problem(f"the member {name[:80]!r} is unknown or repeated")
 
-    def bad(self, why: str) -> Problem:
-        return Problem(400, "bad_json", f"the body must be JSON {self.form}; {why}")
+    def problem(self, why: str) -> Problem:
+        return Problem(400, "bad_json", f"the body must be JSON {self.expected_form}; {why}")
 
 
-def reader_of(body: bytes, form: str) -> Reader:
+def reader_for(body: bytes, expected_form: str) -> Reader:
     try:
-        return Reader(body.decode(), form)
-    except UnicodeDecodeError as fault:
-        raise Problem(400, "bad_json", f"the body must be JSON in UTF-8; byte {fault.start} is not") from fault
+        return Reader(body.decode(), expected_form)
+    except UnicodeDecodeError as error:
+        raise Problem(400, "bad_json", f"the body must be JSON in UTF-8; byte {error.start} is not") from error

@@ -1,8 +1,8 @@
-"""The written contract of the routes, complete: OpenAPI 3.1."""
+"""The OpenAPI 3.1 document of all routes."""
 
 from vitrail import __version__
 from vitrail.serving.http.hosts import PROBES
-from vitrail.serving.openapi.parts import get, good, not_ready, problems
+from vitrail.serving.openapi.parts import get, not_ready, problems, response
 from vitrail.serving.openapi.schemas import SCHEMAS, Json, ref
 from vitrail.serving.openapi.v1 import CLASSIFY, EMBED, EXPLAIN
 from vitrail.serving.openapi.v2 import TENSORS
@@ -13,41 +13,41 @@ PATHS: Json = {
     "/v1/explain": {"post": EXPLAIN},
     "/v1/model": get("model", "The model's card, file and provider", "application/json", ref("Model"), **not_ready()),
     **TENSORS,
-    "/livez": get("livez", "The process answers", "application/json", ref("Live")),
+    "/livez": get("livez", "The process is alive", "application/json", ref("Live")),
     "/readyz": get(
         "readyz",
-        "The model is loaded and answers its golden images rightly, and the server is not stopping",
+        "The model is loaded and has passed its golden check, and the server is not stopping",
         "application/json",
         ref("Ready"),
-        **{"503": good("Not ready, with the reason", "application/json", ref("Ready"))},
+        **{"503": response("Not ready, with the reason", "application/json", ref("Ready"))},
     ),
     "/metrics": get("metrics", "Counters for Prometheus", "text/plain", {"type": "string"}),
-    "/docs": get("docs", "This document, for people", "text/html", {"type": "string"}),
+    "/docs": get("docs", "This document as a web page", "text/html", {"type": "string"}),
     "/docs.css": get("docs_style", "Its style", "text/css", {"type": "string"}),
     "/docs.js": get("docs_script", "Its script", "text/javascript", {"type": "string"}),
     "/docs.json": get("document", "This document", "application/json", {"type": "object"}),
-    "/schema.json": get("schema", "What BentoML's client reads", "application/json", {"type": "object"}),
-    "/": get("page", "A page to try the model", "text/html", {"type": "string"}),
+    "/schema.json": get("schema", "The schema for BentoML's client", "application/json", {"type": "object"}),
+    "/": get("page", "A web page to try the model", "text/html", {"type": "string"}),
     "/page.css": get("page_style", "The page's style", "text/css", {"type": "string"}),
     "/page.js": get("page_script", "The page's script", "text/javascript", {"type": "string"}),
 }
 
 
-def guarded(path: str, item: Json) -> Json:
-    """The same path with the answers that do not come from its route; probes are answered to everybody."""
+def with_common_errors(path: str, item: Json) -> Json:
+    """The path with the responses that do not come from its route; probes are not guarded."""
     if path in PROBES:
         return item
     kind = "ProtocolProblem" if f"{path}/".startswith("/v2/") else "Problem"
-    refusals = problems(
+    guard_errors = problems(
         kind,
-        _403="cross_site: a browser sends this for a page of a site that is not allowed to",
+        _403="cross_site: sent by a browser for a page of another site that is not allowed",
         _421="unknown_host: the server does not answer to the name in Host",
     )
-    of_body = problems(kind, _431="framing_too_large: chunk sizes, chunk extensions and trailers outweigh the body")
+    body_errors = problems(kind, _431="framing_too_large: chunk sizes, extensions and trailers outweigh the body")
     return {
         method: {
             **operation,
-            "responses": {**operation["responses"], **refusals, **(of_body if method == "post" else {})},
+            "responses": {**operation["responses"], **guard_errors, **(body_errors if method == "post" else {})},
         }
         for method, operation in item.items()
     }
@@ -58,10 +58,10 @@ DOCUMENT: Json = {
     "info": {
         "title": "vitrail",
         "version": __version__,
-        "description": "Labels images with one vitrail model. Every error is application/problem+json, whose member "
-        "code is what a program reads; another path is 404 not_found, another method 405 method_not_allowed. What is "
-        "no HTTP/1.1 is 400 bad_http, 408 head_too_slow, 431 head_too_large or 501 unsupported_transfer_coding.",
+        "description": "Classifies images with one vitrail model. Every error is application/problem+json, with a code "
+        "for programs. An unknown path is 404 not_found, another method 405 method_not_allowed. A request that is not "
+        "valid HTTP/1.1 is 400 bad_http, 408 head_too_slow, 431 head_too_large or 501 unsupported_transfer_coding.",
     },
-    "paths": {path: guarded(path, item) for path, item in PATHS.items()},
+    "paths": {path: with_common_errors(path, item) for path, item in PATHS.items()},
     "components": {"schemas": SCHEMAS},
 }

@@ -1,10 +1,10 @@
-"""The contract in BentoML's form, for its own client alone."""
+"""The schema that BentoML's client reads."""
 
 from vitrail.serving.http.request_images import FIELD
 from vitrail.serving.openapi.schemas import Json
 from vitrail.serving.openapi.v1 import CLASSIFY
 
-# What `bentoml.SyncHTTPClient` builds its methods from: client.classify(image=[Path("photo.jpg")]).
+# `bentoml.SyncHTTPClient` builds its methods from it: client.classify(image=[Path("photo.jpg")]).
 CLIENT_SCHEMA: Json = {
     "name": "vitrail",
     "type": "service",

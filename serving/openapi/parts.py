@@ -1,4 +1,4 @@
-"""What the description of every route is made of."""
+"""Parts of the descriptions of all routes."""
 
 from typing import Any
 
@@ -12,23 +12,27 @@ def content(media_type: str, schema: Json) -> Json:
     return {media_type: {"schema": schema}}
 
 
-def good(what: str, media_type: str, schema: Json) -> Json:
-    return {"description": what, "content": content(media_type, schema)}
+def response(description: str, media_type: str, schema: Json) -> Json:
+    return {"description": description, "content": content(media_type, schema)}
 
 
-def problems(kind: str = "Problem", **meanings: str) -> Json:
-    """Answers that are problems: `_404="…"` → the status and when it comes."""
-    return {status.removeprefix("_"): good(why, MEDIA_TYPE, ref(kind)) for status, why in meanings.items()}
+def problems(kind: str = "Problem", **descriptions: str) -> Json:
+    """Error responses by status: `_404="when it occurs"`."""
+    return {status.removeprefix("_"): response(text, MEDIA_TYPE, ref(kind)) for status, text in descriptions.items()}
 
 
-def query(name: str, what: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "description": what, "schema": schema}
+def query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def get(name: str, what: str, media_type: str, schema: Json, **others: Any) -> Json:
-    """A path that is only read."""
+def get(name: str, summary: str, media_type: str, schema: Json, **others: Any) -> Json:
+    """A path with the method GET."""
     return {
-        "get": {"operationId": name, "summary": what, "responses": {"200": good(what, media_type, schema), **others}}
+        "get": {
+            "operationId": name,
+            "summary": summary,
+            "responses": {"200": response(summary, media_type, schema), **others},
+        }
     }
 
 
@@ -37,16 +41,17 @@ RETRY_AFTER: Json = {
 }
 
 
-def retried(answers: Json) -> Json:
-    """The same answers, which also say when to try again."""
-    return {status: {**answer, "headers": RETRY_AFTER} for status, answer in answers.items()}
+def with_retry_after(responses: Json) -> Json:
+    return {status: {**each, "headers": RETRY_AFTER} for status, each in responses.items()}
 
 
 def not_ready(kind: str = "Problem") -> Json:
-    return retried(problems(kind, _503="The model is still loading, could not be loaded, or the server is stopping"))
+    return with_retry_after(
+        problems(kind, _503="The model is still loading, could not be loaded, or the server is stopping")
+    )
 
 
 def overloaded(kind: str = "Problem") -> Json:
     busy = "Too many images are waiting already, the model is not ready, or the server is stopping"
-    late = "No answer within the server's deadline, which VITRAIL_DEADLINE sets"
-    return {**retried(problems(kind, _503=busy)), **problems(kind, _504=late)}
+    late = "No response within the server's deadline, which VITRAIL_DEADLINE sets"
+    return {**with_retry_after(problems(kind, _503=busy)), **problems(kind, _504=late)}

@@ -1,20 +1,20 @@
-"""The shapes of the answers, as JSON Schema."""
+"""JSON Schemas of requests and responses."""
 
 from typing import Any
 
-from vitrail.serving.routes.v2.request import INPUT, LONGEST_TEXT, OUTPUTS
+from vitrail.serving.routes.v2.request import INPUT, MAX_TEXT, OUTPUTS
 
 Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer"}
-TRUTH: Json = {"type": "boolean"}
+FLAG: Json = {"type": "boolean"}
 TEXT_OR_NULL: Json = {"type": ["string", "null"]}
 SHA256: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def record(required: Json, optional: Json | None = None) -> Json:
-    """An object with these members and no others."""
+    """An object with only these members."""
     return {
         "type": "object",
         "required": list(required),
@@ -27,7 +27,7 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def several(items: Json) -> Json:
+def array_of(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
@@ -35,12 +35,12 @@ IDENTITY: Json = {"name": TEXT, "sha256": SHA256}
 BASE64: Json = {"type": "string", "contentEncoding": "base64"}
 NUMBERS: Json = {"type": "array", "items": {"type": "number"}}
 KIND: Json = {"type": "string", "enum": ["exact", "approximate"]}
-FAULT: Json = {"type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "code": TEXT}
+ERROR: Json = {"type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "code": TEXT}
 PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 
-# Of the Open Inference Protocol, where all is JSON.
+# The Open Inference Protocol, in JSON.
 PIXEL: Json = {"type": "integer", "minimum": 0, "maximum": 255}
-SIDES: Json = several({"type": "integer", "minimum": 0})
+SIDES: Json = array_of({"type": "integer", "minimum": 0})
 OUTPUT: Json = {"type": "string", "enum": list(OUTPUTS)}
 PARAMETERS: Json = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
@@ -50,61 +50,61 @@ def tensor(name: Json, datatype: str, more: Json) -> Json:
 
 
 def metadata(name: Json, datatype: str) -> Json:
-    return record({"name": name, "datatype": {"const": datatype}, "shape": several(WHOLE)})
+    return record({"name": name, "datatype": {"const": datatype}, "shape": array_of(WHOLE)})
 
 
 SCHEMAS: Json = {
-    "Answer": record({"model": record(IDENTITY), "predictions": several(ref("Prediction"))}),
+    "Predictions": record({"model": record(IDENTITY), "predictions": array_of(ref("Prediction"))}),
     "Prediction": {
         "oneOf": [
-            record({"labels": several(ref("Label"))}, {"none_of_these": TRUTH}),
-            record({"values": several(ref("Value"))}),
+            record({"labels": array_of(ref("Label"))}, {"none_of_these": FLAG}),
+            record({"values": array_of(ref("Value"))}),
             record({"grid": ref("Grid")}),
-            record({"error": ref("Fault")}),
+            record({"error": ref("Error")}),
         ]
     },
     "Value": record({"name": TEXT, "value": {"type": "number"}}),
-    "Grid": record({"labels": several(several(TEXT)), "probabilities": several(several(PROBABILITY))}),
+    "Grid": record({"labels": array_of(array_of(TEXT)), "probabilities": array_of(array_of(PROBABILITY))}),
     "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
-    "Embeddings": record({"model": record(IDENTITY), "predictions": several(ref("Embedding"))}),
-    "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Fault")})]},
+    "Embeddings": record({"model": record(IDENTITY), "predictions": array_of(ref("Embedding"))}),
+    "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Error")})]},
     "Explanation": record(
-        {"model": record(IDENTITY), "label": TEXT, "kind": KIND, "evidence": several(NUMBERS)},
+        {"model": record(IDENTITY), "label": TEXT, "kind": KIND, "evidence": array_of(NUMBERS)},
         {"overlay": {**BASE64, "contentMediaType": "image/png"}},
     ),
-    "Explanations": record({"kind": KIND, "grid": several(WHOLE), "rule": TEXT}),
-    "Fault": record(FAULT),
-    "Problem": record({**FAULT, "request_id": TEXT}, {"errors": several(ref("Fault"))}),
-    "ProtocolProblem": record({**FAULT, "request_id": TEXT, "error": TEXT}),
-    "Infer": record(
-        {"inputs": {**several(ref("Input")), "minItems": 1, "maxItems": 1}},
-        {"outputs": several(ref("Output")), "parameters": PARAMETERS, "id": {**TEXT, "maxLength": LONGEST_TEXT}},
+    "Explanations": record({"kind": KIND, "grid": array_of(WHOLE), "rule": TEXT}),
+    "Error": record(ERROR),
+    "Problem": record({**ERROR, "request_id": TEXT}, {"errors": array_of(ref("Error"))}),
+    "ProtocolProblem": record({**ERROR, "request_id": TEXT, "error": TEXT}),
+    "InferenceRequest": record(
+        {"inputs": {**array_of(ref("Input")), "minItems": 1, "maxItems": 1}},
+        {"outputs": array_of(ref("Output")), "parameters": PARAMETERS, "id": {**TEXT, "maxLength": MAX_TEXT}},
     ),
     "Input": {
         "oneOf": [
-            tensor({"const": INPUT}, "UINT8", {"data": several(PIXEL)}),
-            tensor({"const": INPUT}, "BYTES", {"data": several(BASE64)}),
+            tensor({"const": INPUT}, "UINT8", {"data": array_of(PIXEL)}),
+            tensor({"const": INPUT}, "BYTES", {"data": array_of(BASE64)}),
         ]
     },
     "Output": record({"name": OUTPUT}, {"parameters": PARAMETERS}),
-    "Inferred": record(
-        {"model_name": TEXT, "model_version": TEXT, "outputs": several(ref("Tensor"))},
+    "InferenceResponse": record(
+        {"model_name": TEXT, "model_version": TEXT, "outputs": array_of(ref("Tensor"))},
         {"id": TEXT},
     ),
     "Tensor": {
         "oneOf": [
             tensor(OUTPUT, "FP32", {"data": NUMBERS}),
-            tensor(OUTPUT, "BYTES", {"data": several(TEXT)}),
+            tensor(OUTPUT, "BYTES", {"data": array_of(TEXT)}),
         ]
     },
-    "ProtocolServer": record({"name": TEXT, "version": TEXT, "extensions": several(TEXT)}),
+    "ProtocolServer": record({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)}),
     "ProtocolModel": record(
         {
             "name": TEXT,
-            "versions": several(TEXT),
+            "versions": array_of(TEXT),
             "platform": TEXT,
-            "inputs": several(metadata({"const": INPUT}, "UINT8")),
-            "outputs": several(metadata(OUTPUT, "FP32")),
+            "inputs": array_of(metadata({"const": INPUT}, "UINT8")),
+            "outputs": array_of(metadata(OUTPUT, "FP32")),
         }
     ),
     "ProtocolReady": record({"ready": {"const": True}}),
@@ -118,5 +118,5 @@ SCHEMAS: Json = {
         }
     ),
     "Live": record({"live": {"const": True}}),
-    "Ready": record({"ready": TRUTH, "provider": TEXT_OR_NULL, "reason": TEXT_OR_NULL}),
+    "Ready": record({"ready": FLAG, "provider": TEXT_OR_NULL, "reason": TEXT_OR_NULL}),
 }

@@ -2,15 +2,17 @@
 
 from vitrail.serving.http.body import MAX_BODY
 from vitrail.serving.http.request_images import FIELD, MAX_IMAGES
-from vitrail.serving.openapi.parts import FILE, content, good, overloaded, problems, query
+from vitrail.serving.openapi.parts import FILE, content, overloaded, problems, query, response
 from vitrail.serving.openapi.schemas import BASE64, Json, record, ref
 
-IMAGE = "JPEG, PNG, WebP, GIF (first frame) or BMP, told by its bytes. "
-EACH = "One image: its answer or its error. Several: 200 with one entry for each, in order; a bad one has its error. "
+IMAGE = "JPEG, PNG, WebP, GIF (first frame) or BMP, recognised by its bytes. "
+EACH = (
+    "One image: its prediction or its error. Several: 200 with one entry for each, in order; a bad one has its error. "
+)
 
 
 def images(most: int) -> Json:
-    """A body with images, in each of the forms that are read."""
+    """A request body with images, in each accepted media type."""
 
     def at_most(items: Json) -> Json:
         return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
@@ -27,16 +29,16 @@ def images(most: int) -> Json:
     }
 
 
-def post(name: str, summary: str, description: str, parameters: list[Json], most: int, answers: Json) -> Json:
-    """A path that takes images; what every such path may refuse stands here, once."""
-    refusals = problems(
+def post(name: str, summary: str, description: str, parameters: list[Json], most: int, responses: Json) -> Json:
+    """A path that takes images, with the errors that all such paths have."""
+    errors = problems(
         _400="bad_multipart, bad_json or bad_base64: the body cannot be read; bad_http: its chunks",
         _408="body_too_slow",
         _413="body_too_large, image_too_large (pixels, memory or parts) or too_many_images",
-        _415="unsupported_format: not an image that is read here; unsupported_media_type, unsupported_encoding: "
-        "not a kind of body that is",
-        _422="corrupt_image: damaged; missing_image, unknown_field, not_a_file: not the form that is asked for; "
-        "no_good_image: several, and all of them bad",
+        _415="unsupported_format: not a supported image format; unsupported_media_type, unsupported_encoding: "
+        "not a supported body",
+        _422="corrupt_image: damaged; missing_image, unknown_field, not_a_file: not the expected form; "
+        "no_good_image: several images, all bad",
     )
     return {
         "operationId": name,
@@ -44,33 +46,35 @@ def post(name: str, summary: str, description: str, parameters: list[Json], most
         "description": description,
         "parameters": parameters,
         "requestBody": images(most),
-        "responses": {**refusals, **overloaded(), **answers},
+        "responses": {**errors, **overloaded(), **responses},
     }
 
 
 CLASSIFY = post(
     "classify",
     "Label one image, or several",
-    f"{IMAGE}{EACH}What is answered depends on the task that stands in the model's card: labels (one of which a "
-    "image has, or several at once), values, or a label for each place, row by row. Images of many callers are "
-    "computed together, and answered as if each were alone; more than may wait are refused at once.",
+    f"{IMAGE}{EACH}The prediction depends on the task in the model's card: labels (an image has one, or "
+    "several at once), values, or a label for each cell of a grid, row by row. Images of several requests are "
+    "computed in batches, which does not change their predictions; where too many wait, requests are refused at once.",
     [
         query(
             "top_k",
-            "How many labels an image, at most the number of classes; 5, or all if there are fewer, or if an image "
-            "may have several; refused where the model does not answer with labels of the image",
+            "Labels per image, at most the number of classes; default 5, or all if there are fewer or an image "
+            "may have several; 400 if the model's task has no labels of the image",
             {"type": "integer", "minimum": 1},
         ),
         query(
             "abstain",
-            "Say also whether the answer is too unsure, by the model's own threshold, to be any class; refused where a "
-            "image has not one label",
+            "Add none_of_these: whether the prediction is too uncertain, by the model's threshold, to be any class; "
+            "400 if the task is not one label an image",
             {"type": "boolean", "default": False},
         ),
     ],
     MAX_IMAGES,
     {
-        "200": good("The answer to each image; labels with the most probable first", "application/json", ref("Answer")),
+        "200": response(
+            "The prediction for each image; labels with the most probable first", "application/json", ref("Predictions")
+        ),
         **problems(
             _400="bad_top_k or bad_abstain; bad_multipart, bad_json or bad_base64: the body cannot be read; "
             "bad_http: its chunks cannot"
@@ -81,29 +85,29 @@ CLASSIFY = post(
 EMBED = post(
     "embed",
     "Turn one image, or several, into vectors",
-    f"{IMAGE}{EACH}The vector is what the model's last layer reads: images that look alike to it lie close.",
+    f"{IMAGE}{EACH}The vector is the input of the model's last layer: similar images have similar vectors.",
     [],
     MAX_IMAGES,
-    {"200": good("The vector of each image", "application/json", ref("Embeddings"))},
+    {"200": response("The vector of each image", "application/json", ref("Embeddings"))},
 )
 
 EXPLAIN = post(
     "explain",
-    "Tell where in one image the evidence for a label lies",
-    f"{IMAGE}The evidence is a grid of numbers over the square that the model sees: above zero speaks for the label, "
-    "below against it. Where kind is exact, its mean is the label's logit; where approximate, a number is how far the "
-    "logit falls when that cell is hidden.",
+    "Compute the evidence for a label in one image",
+    f"{IMAGE}The evidence is a grid of numbers over the model's square input: positive numbers are evidence for the "
+    "label, negative ones against it. Where kind is exact, its mean is the label's logit; where approximate, a number "
+    "is how far the logit falls when that cell is hidden.",
     [
-        query("label", "The label to explain; else the most probable one", {"type": "string"}),
-        query("overlay", "Draw the evidence over the image, too", {"type": "string", "enum": ["png"]}),
+        query("label", "The label to explain; default the most probable one", {"type": "string"}),
+        query("overlay", "Add a drawing of the evidence over the image", {"type": "string", "enum": ["png"]}),
     ],
     1,
     {
-        "200": good("The evidence, row by row", "application/json", ref("Explanation")),
+        "200": response("The evidence, row by row", "application/json", ref("Explanation")),
         **problems(
             _400="unknown_label, bad_overlay; one_image: several were sent; bad_multipart, bad_json or bad_base64: "
             "the body cannot be read; bad_http: its chunks",
-            _404="no_explain_graph: the server has no explain file for its model; the detail says why",
+            _404="no_explain_graph: the server has no explain file for its model; the detail gives the reason",
         ),
     },
 )

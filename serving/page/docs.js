@@ -1,4 +1,4 @@
-// The routes of docs.json, written out for people. Texts from the document are set as text, never as HTML.
+// Shows the routes of docs.json. Strings from the document are set as text, never as HTML.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -12,7 +12,7 @@ function make(name, content = [], properties = {}) {
 const code = (text) => make("code", text);
 const block = (text) => make("pre", code(text), { tabIndex: 0 });
 
-// A schema as the JSON that fits it: members in order, texts for what each value is; `depth` is how far it is set in.
+// A schema as example JSON: members in order, with the type of each value; `depth` is the indentation.
 function shape(schema, named, depth = 0) {
   const deeper = "  ".repeat(depth + 1);
   const end = "  ".repeat(depth);
@@ -26,8 +26,8 @@ function shape(schema, named, depth = 0) {
   }
   if (!schema.properties) return kind(schema);
   const members = Object.entries(schema.properties).map(([name, value]) => {
-    const maybe = schema.required.includes(name) ? "" : "?";
-    return `${deeper}"${name}"${maybe}: ${shape(value, named, depth + 1)}`;
+    const optional = schema.required.includes(name) ? "" : "?";
+    return `${deeper}"${name}"${optional}: ${shape(value, named, depth + 1)}`;
   });
   return `{\n${members.join(",\n")}\n${end}}`;
 }
@@ -38,8 +38,8 @@ function kind(schema) {
   if (schema.contentMediaType) return "the bytes of a file";
   const least = "minimum" in schema ? `, at least ${schema.minimum}` : "";
   const most = "maximum" in schema ? `, at most ${schema.maximum}` : "";
-  const usual = "default" in schema ? `, else ${schema.default}` : "";
-  return types + least + most + usual;
+  const standard = "default" in schema ? `, default ${schema.default}` : "";
+  return types + least + most + standard;
 }
 
 const TENSOR = `'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["'$(base64 -w0 photo.jpg)'"]}]}'`;
@@ -48,10 +48,10 @@ function example(path, method, operation, model) {
   const address = location.href.replace(/[^/]*([?#].*)?$/, "") + path.slice(1).replace("{name}", model);
   if (method === "get") return `curl ${address}`;
   if (path.startsWith("/v2/")) return `echo ${TENSOR} | \\\n  curl --json @- ${address}`;
-  return `curl -F image=@photo.jpg '${address}${question(operation)}'`;
+  return `curl -F image=@photo.jpg '${address}${exampleQuery(operation)}'`;
 }
 
-function question({ operationId }) {
+function exampleQuery({ operationId }) {
   return { classify: "?top_k=3", explain: "?overlay=png" }[operationId] ?? "";
 }
 
@@ -73,8 +73,8 @@ function bodies(operation, named) {
   ]);
 }
 
-// Each answer with what it means; its shape too, but that of a problem only once, below all routes.
-function answers(operation, named) {
+// Each response with its description and schema; the schema of a problem is shown only once, below all routes.
+function responses(operation, named) {
   return Object.entries(operation.responses).map(([status, { description, content }]) => {
     const [[type, { schema }]] = Object.entries(content);
     const known = schema.$ref?.endsWith("/Problem") || !type.endsWith("json") || !(schema.$ref || schema.properties);
@@ -98,7 +98,7 @@ function route(path, method, operation, named, model) {
       block(example(path, method, operation, model)),
       ...pairs("Parameters", parameters(operation)),
       ...body,
-      ...pairs("Answers", answers(operation, named)),
+      ...pairs("Responses", responses(operation, named)),
     ],
     { id: operation.operationId },
   );
@@ -106,15 +106,14 @@ function route(path, method, operation, named, model) {
 
 function problem(named) {
   const text =
-    "Wherever an answer above 399 shows no shape of its own, it is application/problem+json (RFC 9457); below /v2 " +
-    "its detail stands in the member error, too:";
+    "A status above 399 without a schema of its own is application/problem+json (RFC 9457); below /v2 " +
+    "the detail is also in the member error:";
   const parts = [make("h2", "Every error"), make("p", text), block(shape(named.Problem, named))];
   return make("section", parts, { id: "errors" });
 }
 
-// Pages, styles and scripts are routes too, but nobody calls them: they stand in docs.json only. So do the paths
-// that name the model's one version.
-const isLeftOut = (path) => /\.(css|js)$|^\/$|^\/docs$|\/versions\//.test(path);
+// Pages, styles and scripts, and the paths with a model version, are listed in docs.json only.
+const isHidden = (path) => /\.(css|js)$|^\/$|^\/docs$|\/versions\//.test(path);
 
 async function modelName() {
   const response = await fetch("v1/model");
@@ -126,7 +125,7 @@ async function start() {
   const { info, paths, components } = await response.json();
   const model = await modelName();
   element("about").textContent = `${info.version}. ${info.description}`;
-  for (const [path, methods] of Object.entries(paths).filter(([path]) => !isLeftOut(path))) {
+  for (const [path, methods] of Object.entries(paths).filter(([path]) => !isHidden(path))) {
     for (const [method, operation] of Object.entries(methods)) {
       element("contents").append(make("a", path, { href: `#${operation.operationId}` }));
       element("routes").append(route(path, method, operation, components.schemas, model));

@@ -1,15 +1,15 @@
-// The page: one image in, its labels out, and where in it they were seen. Texts from the server are set as text, never as HTML.
+// The page: shows the labels of an image and the evidence for each. Strings from the server are set as text, never as HTML.
 "use strict";
 
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const LARGE = 20_000_000; // bytes: what the server reads
-const TINY = 64; // pixels: up to this, each is shown as a square
+const MAX_BYTES = 20_000_000; // the server's limit for a body
+const TINY = 64; // pixels: up to this width, pixels are shown as squares
 
-let latest = 0; // the newest question's number: slower answers to older ones are dropped
+let latest = 0; // number of the newest request: late responses to older ones are dropped
 let explains = false; // whether the server has the model's explain file
 
-function say(text, bad = false) {
+function showMessage(text, bad = false) {
   element("message").textContent = text;
   element("message").classList.toggle("bad", bad);
   element("labels").replaceChildren();
@@ -22,9 +22,9 @@ function make(name, content, properties = {}) {
   return made;
 }
 
-// Labels are buttons where the server can tell what speaks for each.
+// Labels are buttons if the server can explain them.
 function show(labels, image) {
-  say("");
+  showMessage("");
   for (const { label, probability } of labels) {
     const parts = [make("span", [label]), make("output", [percent(probability)])];
     const row = make(explains ? "button" : "div", parts, { className: "row" });
@@ -35,9 +35,9 @@ function show(labels, image) {
   if (explains) explain(image, labels[0].label, element("labels").querySelector("button"));
 }
 
-// Values, or of each label the share of places that it takes: nothing to ask further about.
+// Regression values, or the share of cells that each label of a grid has; these are not explained.
 function showFacts(facts) {
-  say("");
+  showMessage("");
   for (const [name, text] of facts) {
     const parts = [make("span", [name]), make("output", [text])];
     element("labels").append(make("li", [make("div", parts, { className: "row" })]));
@@ -48,7 +48,7 @@ function shares({ labels }) {
   const counts = new Map();
   for (const label of labels.flat()) counts.set(label, (counts.get(label) || 0) + 1);
   const order = [...counts].sort((one, other) => other[1] - one[1]);
-  return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of places`]);
+  return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of cells`]);
 }
 
 function showPrediction({ labels, values, grid }, image) {
@@ -57,51 +57,51 @@ function showPrediction({ labels, values, grid }, image) {
 }
 
 async function explain(image, label, chosen) {
-  const mine = ++latest;
+  const number = ++latest;
   for (const row of element("labels").querySelectorAll("button")) row.ariaPressed = row === chosen;
   element("evidence").classList.add("waiting");
-  const answer = await ask(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, image);
-  if (mine !== latest) return;
-  element("evidence").hidden = !answer.overlay; // the labels stand, even where they cannot be explained
+  const answer = await post(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, image);
+  if (number !== latest) return;
+  element("evidence").hidden = !answer.overlay; // labels stay, even where they cannot be explained
   element("evidence").classList.remove("waiting");
   element("overlay").src = `data:image/png;base64,${answer.overlay}`;
-  element("overlay").alt = `The image, with the places that speak for ${label} and those against it`;
+  element("overlay").alt = `The image, with the evidence for and against ${label}`;
   element("why").textContent = `Why ${label}?`;
 }
 
-// What the server says of an image; its problem, or ours with reaching it, has a title.
-async function ask(address, image) {
+// The JSON of a response; a problem document, or a failed connection, has a title.
+async function post(address, image) {
   const body = new FormData();
   body.append("image", image, "image");
   try {
     const response = await fetch(address, { method: "POST", body });
     return await response.json();
   } catch {
-    return { title: "No answer", detail: "the server cannot be reached." };
+    return { title: "No response", detail: "the server cannot be reached." };
   }
 }
 
-function preview(file) {
-  const image = element("preview");
-  URL.revokeObjectURL(image.src);
-  image.onload = () => element("drop").classList.toggle("tiny", image.naturalWidth <= TINY);
-  image.src = URL.createObjectURL(file);
-  image.alt = file.name || "the image";
-  image.hidden = false;
+function preview(image) {
+  const preview = element("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.onload = () => element("drop").classList.toggle("tiny", preview.naturalWidth <= TINY);
+  preview.src = URL.createObjectURL(image);
+  preview.alt = image.name || "the image";
+  preview.hidden = false;
   element("hint").hidden = true;
   element("drop").classList.add("full");
 }
 
 async function classify(image) {
-  const mine = ++latest;
+  const number = ++latest;
   preview(image);
-  if (image.size > LARGE) return say("This image is larger than 20 MB.", true);
-  say("looking…");
-  const answer = await ask("v1/classify", image);
+  if (image.size > MAX_BYTES) return showMessage("This image is larger than 20 MB.", true);
+  showMessage("classifying…");
+  const answer = await post("v1/classify", image);
   await introduced;
-  if (mine !== latest) return;
+  if (number !== latest) return;
   if (answer.predictions) showPrediction(answer.predictions[0], image);
-  else say(`${answer.title}: ${answer.detail}`, true);
+  else showMessage(`${answer.title}: ${answer.detail}`, true);
 }
 
 function take(files) {
@@ -119,8 +119,8 @@ async function introduce() {
     explains = explanations !== null;
     const where = provider.startsWith("CPU") ? "on the CPU" : "on the GPU";
     const what = `${card.classes.length} ${card.task === "regression" ? "values" : "classes"}`;
-    const right = card.test_accuracy ? `, ${percent(card.test_accuracy.value)} right in its test` : "";
-    element("model").textContent = `${what}${right}, ${where}`;
+    const accuracy = card.test_accuracy ? `, ${percent(card.test_accuracy.value)} test accuracy` : "";
+    element("model").textContent = `${what}${accuracy}, ${where}`;
   } catch (fault) {
     element("model").textContent = fault.message;
   }

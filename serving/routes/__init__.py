@@ -1,1 +1,1 @@
-"""What the server answers, one file a route."""
+"""The routes, one file each."""

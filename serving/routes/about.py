@@ -1,4 +1,4 @@
-"""What the server says of itself: its model, its health, its numbers, its routes, its page."""
+"""Routes that describe the server: model, health, metrics, OpenAPI document, web page."""
 
 from dataclasses import asdict
 from importlib.resources import files
@@ -11,9 +11,9 @@ from vitrail.serving.engine.engine import STOPPING, Engine
 from vitrail.serving.http.middleware import metrics
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.openapi.bento import CLIENT_SCHEMA
-from vitrail.serving.routes.classify import identity
+from vitrail.serving.routes.predictions import model_identity
 
-# The pages need nothing from elsewhere, and may not be talked into fetching it.
+# The pages load nothing from other sites, and injected content could not either.
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -21,7 +21,7 @@ PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-DOCS = bytes(JSONResponse(DOCUMENT).body)  # always the same, and too long to be written anew for each caller
+DOCS = bytes(JSONResponse(DOCUMENT).body)  # constant and long: serialised once
 PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -36,8 +36,8 @@ async def model(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     loaded = engine.ready()
     evidence = engine.explainer and asdict(engine.explainer.card.evidence)
-    said = {"provider": loaded.provider, "card": asdict(loaded.card), "explanations": evidence}
-    return JSONResponse({**identity(loaded), **said})
+    details = {"provider": loaded.provider, "card": asdict(loaded.card), "explanations": evidence}
+    return JSONResponse({**model_identity(loaded), **details})
 
 
 async def livez(request: Request) -> Response:
@@ -45,16 +45,16 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready once the golden images were answered rightly; the reason says why not, or what is amiss."""
+    """Ready once the model has passed its golden check; `reason` says why not, or why no GPU is in use."""
     engine: Engine = request.app.state.engine
     loaded = engine.model
-    ready = loaded is not None and engine.door.open
-    reason = engine.reason if engine.door.open else STOPPING
+    ready = loaded is not None and engine.gate.is_open
+    reason = engine.reason if engine.gate.is_open else STOPPING
     state = {"ready": ready, "provider": loaded.provider if loaded else None, "reason": reason}
     return JSONResponse(state, 200 if ready else 503)
 
 
-async def numbers(request: Request) -> Response:
+async def prometheus(request: Request) -> Response:
     return Response(metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
@@ -67,6 +67,6 @@ async def client_schema(request: Request) -> Response:
 
 
 async def page(request: Request) -> Response:
-    name, kind = PAGE_FILES[request.url.path]
+    name, media_type = PAGE_FILES[request.url.path]
     text = (files("vitrail.serving") / "page" / name).read_text("utf-8")
-    return Response(text, headers=PAGE_HEADERS, media_type=kind)
+    return Response(text, headers=PAGE_HEADERS, media_type=media_type)

@@ -36,21 +36,21 @@ class Server:
     url: str
     log: Path
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         return self.log.read_text()
 
     def wait_until_ready(self) -> None:
         """The socket is bound before the model is loaded: only /readyz knows."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.read_log()
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
                     return
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"not ready within a minute:\n{self.said()}")
+        raise AssertionError(f"not ready within a minute:\n{self.read_log()}")
 
     def stop(self) -> int:
         """Ask the leader to end, as a supervisor would; its exit code."""
@@ -120,7 +120,7 @@ def server(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[httpx.Client]:
-    with careful_client(server) as one:
+    with contract_client(server) as one:
         yield one
 
 
@@ -141,21 +141,21 @@ def explaining(start: Start, bentoml_serve: list[str], explained_file: Path) -> 
 
 @pytest.fixture(scope="session")
 def explaining_client(explaining: Server) -> Iterator[httpx.Client]:
-    with careful_client(explaining) as one:
+    with contract_client(explaining) as one:
         yield one
 
 
 @pytest.fixture(scope="session")
-def careful() -> Callable[[Server], httpx.Client]:
-    return careful_client
+def contract_client_of() -> Callable[[Server], httpx.Client]:
+    return contract_client
 
 
-def careful_client(server: Server) -> httpx.Client:
+def contract_client(server: Server) -> httpx.Client:
     """A client that holds every answer against the written contract."""
-    return httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [hold_to_contract]})
+    return httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [check_contract]})
 
 
-def hold_to_contract(response: httpx.Response) -> None:
+def check_contract(response: httpx.Response) -> None:
     """What is answered is what /docs.json says: this status for this route, of this kind and shape."""
     response.read()
     kind = response.headers["content-type"].partition(";")[0]
@@ -168,8 +168,8 @@ def hold_to_contract(response: httpx.Response) -> None:
         written = operation["responses"][str(response.status_code)]["content"]
     assert kind in written
     if kind.endswith("json"):
-        complaint = mismatch(response.json(), written[kind]["schema"])
-        assert complaint is None, complaint
+        difference = mismatch(response.json(), written[kind]["schema"])
+        assert difference is None, difference
 
 
 def path_item(path: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 
 
-def test_every_test_image_is_answered_as_it_was_measured(
+def test_served_predictions_equal_the_measured_ones(
     client: httpx.Client, run_directory: Path, checkpoint: Path, model_file: Path
 ) -> None:
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0

@@ -1,4 +1,4 @@
-"""The parent of the worker: the end of a worker starts another, a pause grows, and an order to stop is never lost."""
+"""The parent of the worker: it restarts a dead worker, with back-off, and never loses an order to stop."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vitrail.serving import arbiter
-from vitrail.serving.arbiter import LONGEST_PAUSE, pause
+from vitrail.serving.arbiter import MAX_DELAY, restart_delay
 
 # An arbiter of ours in a process of its own, whose look for missing workers never comes. `starts` has the pid of each
 # worker, `early` the number of early deaths in a row at each death.
@@ -17,8 +17,8 @@ from bentoml.serving import create_watcher
 from vitrail.serving import arbiter
 
 starts, early = [], []
-arbiter.LONGEST_PAUSE = 3600
-arbiter.pause = lambda count: early.append(count) or 0.0
+arbiter.MAX_DELAY = 3600
+arbiter.restart_delay = lambda count: early.append(count) or 0.0
 circus.Arbiter = arbiter.PromptArbiter
 watcher = create_watcher("service", cmd=sys.executable, args=["-S", "-c", sys.argv[1]])
 parent = circus.create_standalone_arbiter([watcher])
@@ -38,7 +38,7 @@ parent.loop.call_later(0.01, look)
 parent.start()
 print("ended")
 """
-FOREVER, AT_ONCE = "import time; time.sleep(60)", "pass"
+FOREVER, INLINE_SECONDS = "import time; time.sleep(60)", "pass"
 KILL, STOP = "os.kill(pid, signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)"
 
 
@@ -50,36 +50,36 @@ def run(worker: str, **parts: str) -> str:
     return done.stdout
 
 
-def test_the_end_of_a_worker_starts_another():
+def test_worker_death_starts_another():
     assert run(FOREVER, each=KILL) == "[1, 2, 3, 4] 5\nended\n"
 
 
-def test_a_worker_that_settled_is_no_early_death():
-    assert run(FOREVER, each=f"arbiter.SETTLED = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
+def test_stable_worker_is_not_an_early_death():
+    assert run(FOREVER, each=f"arbiter.STABLE_AFTER = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
 
 
-def test_a_worker_that_ends_at_once_is_counted():
-    early, _, rest = run(AT_ONCE).partition("] ")
+def test_early_death_is_counted():
+    early, _, rest = run(INLINE_SECONDS).partition("] ")
     assert early.startswith("[1, 2, 3, 4")
     assert rest == "5\nended\n"
 
 
-def test_an_order_to_stop_waits_for_the_start_of_a_worker():
+def test_stop_waits_for_a_starting_worker():
     """BentoML's own arbiter answers SIGTERM with an error then, and goes on."""
     busy = 'parent._exclusive_running_command = "manage_watchers"'
     free = 'parent.loop.call_later(0.3, setattr, parent, "_exclusive_running_command", None)'
     assert run(FOREVER, each=KILL, end=f"{busy}; {STOP}; {free}").endswith("ended\n")
 
 
-@pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE])))
-def test_pauses_grow_to_a_bound(early, seconds):
-    assert pause(early) == seconds
+@pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY])))
+def test_restart_delay_grows_to_a_bound(early, seconds):
+    assert restart_delay(early) == seconds
 
 
-def test_a_crash_loop_leaves_the_processor_alone():
+def test_crash_loop_is_slowed_down():
     """A worker takes some 3 seconds to start and die: in its first hour it is tried every half minute at most."""
     moments, now = [], 0.0
     while now < 3600:
         moments.append(now)
-        now += 3 + arbiter.pause(len(moments))
-    assert len(moments) <= 3600 / (3 + LONGEST_PAUSE) + 8
+        now += 3 + arbiter.restart_delay(len(moments))
+    assert len(moments) <= 3600 / (3 + MAX_DELAY) + 8

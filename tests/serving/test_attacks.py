@@ -1,4 +1,4 @@
-"""A real server beside one attacker at a time: its memory stays bounded, and a healthy caller gets all its answers."""
+"""A real server under one attack at a time: its memory stays bounded, and a healthy client gets all responses."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.processes import resident_bytes
 
 SECONDS = 1.5
-TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # is what they are told, with 431
+TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # answered with 431
 OFTEN = ("trailers", "chunk-extensions", "webp", "comments", "scans", "deep-png")
 
 
@@ -50,7 +50,7 @@ def calm(attacked):
 @pytest.mark.parametrize(
     "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in ATTACKERS]
 )
-def test_an_attacker_harms_nobody(attacked, name):
+def test_attacks_do_not_affect_other_clients(attacked, name):
     server, idle = attacked
     statuses, refused = [], answered_431(server)
     with (
@@ -67,4 +67,4 @@ def test_an_attacker_harms_nobody(attacked, name):
     assert (answered_431(server) > refused) == (name in TOO_LARGE)
     assert max(looks) - idle <= MAX_GROWTH
     assert server.process.poll() is None
-    assert server.said().count("ready on CPUExecutionProvider") == 1  # by the same worker
+    assert server.read_log().count("ready on CPUExecutionProvider") == 1  # by the same worker

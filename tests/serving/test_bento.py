@@ -22,7 +22,7 @@ from vitrail.commands.bento import installed_version, requirements, stage
 from vitrail.errors import VitrailError
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def pins(bento: Path) -> dict[str, str]:
     return {name: version for name, _, version in (line.partition("==") for line in lines)}
 
 
-def test_it_carries_the_model_the_package_and_pins(bento, model_file):
+def test_bento_contains_model_package_and_pins(bento, model_file):
     assert (bento / "src" / "model.onnx").read_bytes() == model_file.read_bytes()
     assert (bento / "src" / "vitrail" / "serving" / "page" / "index.html").is_file()
     assert not [path for path in bento.rglob("*") if path.is_symlink()]
@@ -69,7 +69,7 @@ def manifest(bento: Path) -> dict[str, Any]:
     return {"config": service["config"], "envs": {each["name"]: each["value"] for each in content.get("envs", [])}}
 
 
-def test_packed_for_a_gpu_it_brings_cuda_and_declares_one(bento, gpu_bento):
+def test_gpu_bento_installs_cuda_and_declares_a_gpu(bento, gpu_bento):
     requirements = pins(gpu_bento)
     on_cpu = pins(bento)
     assert requirements.pop("onnxruntime-gpu[cuda,cudnn]") == on_cpu.pop("onnxruntime")
@@ -88,18 +88,18 @@ def serve(bento: Path) -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
 
 
-def test_packed_for_a_gpu_it_does_not_start_without_one(start, gpu_bento):
+def test_gpu_bento_does_not_start_without_a_gpu(start, gpu_bento):
     with start(serve(gpu_bento), ready=False, CUDA_VISIBLE_DEVICES="-1") as server:
         assert server.process.wait(60) == 1
-        (line,) = [line for line in server.said().splitlines() if "packed for a GPU" in line]
+        (line,) = [line for line in server.read_log().splitlines() if "packed for a GPU" in line]
         assert "provider 'cuda' was asked for, but" in line
         assert "Set VITRAIL_PROVIDER=cpu (or auto) to serve it on the CPU" in line
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/livez")
 
 
-def test_packed_for_a_gpu_it_serves_on_a_cpu_when_that_is_named(start, gpu_bento, encode):
+def test_gpu_bento_serves_on_the_cpu_if_requested(start, gpu_bento, encode):
     with start(serve(gpu_bento), CUDA_VISIBLE_DEVICES="-1", VITRAIL_PROVIDER="auto") as server:
         ready = httpx.get(f"{server.url}/readyz").json()
         assert ready["provider"] == "CPUExecutionProvider"
@@ -108,7 +108,7 @@ def test_packed_for_a_gpu_it_serves_on_a_cpu_when_that_is_named(start, gpu_bento
 
 
 @pytest.mark.parametrize(("provider", "tried"), [("cpu", False), ("auto", False), ("cuda", True), ("tensorrt", True)])
-def test_only_a_named_gpu_is_tried_before_the_start(provider, tried, monkeypatch, tmp_path):
+def test_only_gpu_providers_are_checked_before_the_start(provider, tried, monkeypatch, tmp_path):
     from bentoml.exceptions import BentoMLException
 
     from vitrail.serving.gpu_service import refuse_without_gpu
@@ -151,7 +151,7 @@ def test_requirements_keep_their_extras_and_conditions():
         ([], "vitrail.serving.gpu_service:Vitrail", "packing for a GPU, since onnxruntime-gpu is installed here"),
     ],
 )
-def test_what_is_packed_follows_the_runtime(words, service, note, model_file, monkeypatch, capsys):
+def test_requirements_follow_the_runtime_option(words, service, note, model_file, monkeypatch, capsys):
     """By default the wheel that is installed decides, and says so where the Bento will refuse a CPU."""
     seen: dict[str, Any] = {}
 
@@ -170,18 +170,18 @@ def test_what_is_packed_follows_the_runtime(words, service, note, model_file, mo
     assert tensorrt == (["tensorrt-cu13<11,>=10"] if "tensorrt" in words else [])
 
 
-def test_a_version_that_is_too_old_for_the_bento_is_refused():
+def test_too_old_version_is_refused():
     """A CPU wheel may be older than the GPU wheel that is packed at its version: its extras would be CUDA 12's."""
     with pytest.raises(VitrailError, match=r"needs onnxruntime-gpu>=1.28, but 1.25.1 is installed here"):
         list(requirements(DECLARED, ("gpu",), lambda name: "1.25.1" if name == "onnxruntime-gpu" else "2"))
 
 
-def test_either_wheel_has_the_version_of_the_one_that_is_installed():
+def test_wheel_is_pinned_to_the_installed_version():
     assert installed_version("onnxruntime") == installed_version("onnxruntime-gpu") == onnxruntime.__version__
     assert installed_version("no-such-package") is None
 
 
-def test_a_missing_model_is_one_line(tmp_path):
+def test_missing_model_is_a_one_line_error(tmp_path):
     command = [sys.executable, "-m", "vitrail", "bento", "none.onnx"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "vitrail: there is no model file at none.onnx\n")
@@ -238,7 +238,7 @@ def entries_of(packages: Iterable[Distribution]) -> set[Path]:
     return {Path(str(top)) for top in tops if Path(str(top)).name not in ("..", "__pycache__")}
 
 
-def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file, encode):
+def test_bento_serves_in_a_fresh_environment(start, bento, fresh_python, model_file, encode):
     code = "import importlib.util as u; print([n for n in ('torch', 'vitrail') if u.find_spec(n)])"
     found = subprocess.run([fresh_python, "-c", code], cwd=bento.parent, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
@@ -252,7 +252,7 @@ def test_it_serves_in_a_fresh_environment(start, bento, fresh_python, model_file
         expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
         assert labels == expected
         server.family()[1].kill()
-        while "has ended; another starts" not in server.said():  # at once, by our arbiter in the Bento, too
+        while "has ended; another starts" not in server.read_log():  # at once, by our arbiter in the Bento, too
             assert server.process.poll() is None
             time.sleep(0.05)
         assert server.stop() == 0
@@ -274,7 +274,7 @@ def test_store_puts_the_file_into_the_model_store_once(model_file, tmp_path):
     assert about["metadata"]["sha256"] == model.sha256
 
 
-def test_what_is_staged_has_the_explain_file_where_there_is_one(explained_file, model_file, tmp_path):
+def test_explain_file_is_staged_if_it_exists(explained_file, model_file, tmp_path):
     with_one, without = tmp_path / "with", tmp_path / "without"
     stage(Classifier(explained_file, "cpu"), "cpu", with_one)
     stage(Classifier(model_file, "cpu"), "cpu", without)

@@ -60,7 +60,7 @@ tokens = [
 tokens += [b'"', b";", b": ", b"Content-Type: ", b"image/png", b"\0", b"\xff", b"--", b"filename*=utf-8''%00", b"x"]
 
 
-def test_forms_that_nearly_are(client):
+def test_mutated_forms(client):
     headers = {"content-type": "multipart/form-data; boundary=x"}
 
     @seeded
@@ -72,7 +72,7 @@ def test_forms_that_nearly_are(client):
     send()
 
 
-def test_content_types_that_nearly_are(client):
+def test_mutated_content_types(client):
     words = [
         "multipart/form-data",
         "application/json",

@@ -17,14 +17,11 @@ from vitrail import images
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.app import ROUTES
-from vitrail.serving.engine import engine
-from vitrail.serving.http import body
-from vitrail.serving.http import gate as door
-from vitrail.serving.http import protocol as wire
-from vitrail.serving.http import request_images as images_in
-from vitrail.serving.naming import model_name
+from vitrail.serving.engine import admission, engine
+from vitrail.serving.http import body, gate, protocol, request_images
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.routes.v2 import tensors
+from vitrail.serving.settings import model_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()
@@ -67,7 +64,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[-60:])
-def test_every_command_is_answered(here, folder, command):
+def test_commands_of_the_page_succeed(here, folder, command):
     checked = here(command).replace("curl ", "curl --fail-with-body --silent --show-error ")
     done = subprocess.run(["bash", "-ec", checked], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -79,7 +76,7 @@ def test_every_command_is_answered(here, folder, command):
 
 
 @pytest.mark.parametrize("program", blocks("python"), ids=["triton", "bentoml"])
-def test_every_program_runs(here, folder, program):
+def test_programs_of_the_page_run(here, folder, program):
     environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True"}
     done = subprocess.run(
         [sys.executable, "-c", here(program)], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -88,63 +85,64 @@ def test_every_program_runs(here, folder, program):
     assert done.stdout.strip()
 
 
-def test_the_error_that_is_shown(explaining_client, folder):
+def test_error_example_matches_the_server(explaining_client, folder):
     image = io.BytesIO((folder / "photo.jpg").read_bytes()[:5000])
     answer = explaining_client.post("/v1/classify", files={"image": image}).json()
     shown = json.loads(blocks("json")[1])
     assert {**answer, "request_id": "…"} == shown
 
 
-def test_the_table_has_every_error():
+def test_error_table_is_complete():
     sources = [path.read_text() for path in Path(str(files("vitrail.serving"))).rglob("*.py")]
     sources.append((ROOT / "src/vitrail/errors.py").read_text().replace('code = "bad_image"', ""))
     raised = (
-        r'(?:Problem|refused)\(\s*\d{3},\s+"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"|code = "(\w+)"|\d{3}: "(\w+)"'
+        r'Problem\(\s*\d{3},\s+"(\w+)"|unavailable\(\s*"(\w+)"|super\(\).__init__\(\d{3}, "(\w+)"'
+        r'|code = "(\w+)"|\d{3}: "(\w+)"'
     )
     codes = {code for text in sources for found in re.findall(raised, text) for code in found if code}
     assert {code for _, cell, _ in rows("| status | code") for code in named(cell)} == codes
 
 
-def test_the_statuses_are_those_of_the_contract():
+def test_statuses_match_openapi():
     operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
     written = {status for operation in operations for status in operation["responses"]}
     told = {row[0].strip() for row in rows("| status | code")}
     assert told - {"405", "500", "501"} == written - {"200"}  # those come on any route, or before there is one
 
 
-def test_the_table_has_every_route():
+def test_route_table_is_complete():
     told = {path for cells in rows("| route |") for path in named(cells[0].replace("POST ", "").replace("GET ", ""))}
     left_out = {route.path for route in ROUTES if re.search(r"\.(css|js)$", route.path)}
     served = {"/v2/…" if route.path.startswith("/v2") else route.path for route in ROUTES} - left_out
     assert told == served
 
 
-def test_the_table_has_every_metric(explaining_client):
+def test_metric_table_is_complete(explaining_client):
     counted = explaining_client.get("/metrics").text
     ours = set(re.findall(r"^# TYPE (vitrail_\w+)", counted, re.MULTILINE))
     ours = {name for name in ours if not name.endswith("_created")}
     assert {named(cells[0])[0].partition("{")[0] for cells in rows("| metric |")} == ours
 
 
-def test_the_limits_are_those_of_the_source():
+def test_limits_match_the_source():
     told = {cells[0].strip(): cells[1] for cells in rows("| | limit |")}
     for what, numbers in {
         "a body": [body.MAX_BODY],
-        "a body's time": [body.PATIENCE, body.SLOWEST],
-        "the bodies of all callers together": [door.MOST_HELD],
-        "the first line and the headers": [wire.MAX_HEAD, wire.PATIENCE],
+        "time to receive a body": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
+        "the bodies of all requests together": [gate.MAX_HELD_BYTES],
+        "the request line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
-        "images a request": [images_in.MAX_IMAGES],
-        "images that wait, for a decoder or for the model": [settings.QUEUE],
-        "how long the line may take, at its present pace": [settings.WAIT, engine.SHORT_LINE],
-        "images that wait to be explained": [engine.MOST_EXPLAINED],
-        "an answer's time, once the body is there": [settings.DEADLINE],
+        "images a request": [request_images.MAX_IMAGES],
+        "images that wait for a decoder or for the model": [settings.QUEUE],
+        "expected wait in the queue": [settings.WAIT, admission.SHORT_QUEUE],
+        "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
+        "time for a response, once the body is received": [settings.DEADLINE],
     }.items():
         for number in numbers:
             assert f"{number:,.0f}" in told[what].split() or f"{number:g}" in told[what].split(), what
-    assert str(tensors.MAX_SIDE) in told["an array's side below `/v2`"]
+    assert str(tensors.MAX_SIDE) in told["side of an array below `/v2`"]
 
 
-def test_every_setting_is_told():
+def test_every_setting_is_documented():
     source = (ROOT / "serving/settings.py").read_text()
     assert set(re.findall(r'"(VITRAIL_\w+)"', source)) == set(re.findall(r"VITRAIL_\w+", PAGE))

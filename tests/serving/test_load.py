@@ -1,4 +1,4 @@
-"""Many callers at once, through a real server: their own answers, quick refusals, and nothing lost at the end."""
+"""Concurrent requests to a real server: correct responses, quick refusals, and a graceful end."""
 
 import asyncio
 import dataclasses
@@ -19,9 +19,9 @@ from vitrail.errors import ImageError
 from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
+from vitrail.serving.engine.admission import SHORT_QUEUE, RateEstimate
 from vitrail.serving.engine.batcher import BatchFailed
-from vitrail.serving.engine.engine import SHORT_LINE, Engine, batch_size, filled
-from vitrail.serving.engine.rate import Pace
+from vitrail.serving.engine.engine import Engine, batch_size, padded
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
@@ -57,14 +57,14 @@ def heavy(encode) -> bytes:
 
 @pytest.fixture(scope="module")
 def narrow(start, bentoml_serve, model_file) -> Iterator:
-    """A server with as short a line as there may be."""
+    """A server with the shortest queue allowed."""
     limits = {"VITRAIL_QUEUE": "32", "VITRAIL_WAIT": "60"}
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", **limits) as server:
         yield server
 
 
-def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
-    """Callers send one to seven images, all at once; then each image again, alone."""
+def test_predictions_do_not_depend_on_the_batch(server, encode):
+    """Clients send one to seven images, all at once; then each image again, alone."""
     requests = [[encode(seed=10 * caller + i) for i in range(1 + caller % 7)] for caller in range(40)]
     images, batches = ('vitrail_stage_seconds_count{stage="queue"}', "vitrail_batch_images_count")
     before = [number(server, line) for line in (images, batches)]
@@ -80,19 +80,19 @@ def test_answers_are_the_same_alone_and_in_any_batch(server, encode):
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
-def test_callers_of_one_batch_get_their_own_rows(model_file):
-    """While the lane is held, callers gather; what they then get from one batch is what each gets alone."""
+def test_requests_in_one_batch_get_their_own_rows(model_file):
+    """Requests gather while the worker thread is busy; one batch gives each the outputs it gets alone."""
     model = Classifier(model_file, "cpu")
     canvases = [mosaic(4, seed, 8, 8) for seed in range(24)]
     alone = [model.predict(canvas[None]) for canvas in canvases]
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = model
         held = threading.Event()
-        engine.lane.submit(held.wait)
+        engine.worker.submit(held.wait)
         first = asyncio.create_task(engine.predict(canvases[:1]))
-        await asyncio.sleep(0)  # the first is on its way to the lane
+        await asyncio.sleep(0)  # the first is handed to the worker thread
         others = [asyncio.create_task(engine.predict(canvases[i : i + 1])) for i in range(1, 20)]
         several = asyncio.create_task(engine.predict(canvases[20:]))
         while len(engine.batcher.waiting) < 23:
@@ -104,22 +104,22 @@ def test_callers_of_one_batch_get_their_own_rows(model_file):
             rows = np.concatenate([getattr(answers, column) for answers in found])
             assert np.abs(rows - np.concatenate([getattr(answers, column) for answers in alone])).max() < 1e-6
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_only_the_buckets_sizes_where_each_size_has_its_plan(model_file):
+def test_batches_are_padded_to_buckets_on_a_gpu(model_file):
     model = Classifier(model_file, "cpu")
     assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 3, 9]
     model.provider = "CUDAExecutionProvider"
     assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 4, 16]
     batch = np.full([3, 2, 2, 3], 7, np.uint8)
-    assert filled(batch, 3) is batch
-    assert filled(batch, 4)[:3].tolist() == batch.tolist()
-    assert filled(batch, 4)[3].max() == 0
+    assert padded(batch, 3) is batch
+    assert padded(batch, 4)[:3].tolist() == batch.tolist()
+    assert padded(batch, 4)[3].max() == 0
 
 
-def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
-    """A request that fills the line, and many more behind it: 200 or 503, and afterwards all is well."""
+def test_overload_returns_503_and_recovers(narrow, heavy, encode):
+    """A request that fills the queue, and many more after it: 200 or 503, and then the server recovers."""
     with httpx.Client(base_url=narrow.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
         first = pool.submit(client.post, URL, files=files(*[heavy] * 32))
         wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
@@ -137,15 +137,15 @@ def test_overload_is_answered_at_once_and_passes(narrow, heavy, encode):
 
 
 @pytest.mark.long
-def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
-    """Calls come at their own pace, whether others are answered or not; afterwards nobody is turned away."""
+def test_recovery_after_twice_the_sustainable_load(narrow, encode):
+    """Requests come at a fixed rate, whether others are answered or not; afterwards none is refused."""
     image, seconds = encode(size=(2000, 2000)), 4
     limits = httpx.Limits(max_connections=None)
 
     async def call(client: httpx.AsyncClient) -> httpx.Response:
         return await client.post(narrow.url + URL, files=files(image))
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
             start = time.perf_counter()
             assert {answer.status_code for answer in await asyncio.gather(*(call(client) for _ in range(30)))} == {200}
@@ -163,10 +163,10 @@ def test_twice_the_load_it_can_bear_and_then_none(narrow, encode):
                 assert {answer.status_code for answer in again} == {200}
                 await asyncio.sleep(0.5)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_bad_image_among_many_harms_no_other(server, encode):
+def test_bad_image_does_not_affect_others(server, encode):
     """In one request, and in requests that are computed together."""
     good = [encode(seed=seed) for seed in range(31)]
     bad = encode()[:60]
@@ -184,12 +184,12 @@ def test_a_bad_image_among_many_harms_no_other(server, encode):
             assert shares(answer.json()["predictions"][0]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
+def test_disconnected_client_costs_no_decoding(narrow, heavy, encode):
     before = number(narrow, 'vitrail_stage_seconds_count{stage="decode"}')
     request = httpx.Request("POST", narrow.url + URL, files=files(*[heavy] * 32))
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+    with socket.create_connection(("127.0.0.1", httpx.URL(narrow.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
         wait_until(lambda: number(narrow, 'vitrail_waiting_images{stage="decode"}') == 32)
     wait_until(lambda: number(narrow, 'vitrail_refused_total{reason="gone"}') == 1)
     assert number(narrow, 'vitrail_waiting_images{stage="decode"}') == 0
@@ -197,26 +197,26 @@ def test_nothing_is_decoded_for_a_caller_who_has_gone(narrow, heavy, encode):
     assert number(narrow, 'vitrail_stage_seconds_count{stage="decode"}') - before < 33
 
 
-def test_what_is_late_is_told_so(start, bentoml_serve, model_file, heavy, encode):
+def test_late_request_returns_504(start, bentoml_serve, model_file, heavy, encode):
     limits = {"VITRAIL_DEADLINE": "0.25", "VITRAIL_PROVIDER": "cpu"}
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), **limits) as server:
         late = httpx.post(server.url + URL, files=files(*[heavy] * 32), timeout=30)
         assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
-        assert late.json()["detail"].startswith("no answer within 0.25 seconds")
+        assert late.json()["detail"].startswith("no response within 0.25 seconds")
         assert number(server, 'vitrail_refused_total{reason="late"}') == 1
         wait_until(lambda: httpx.post(server.url + URL, files=files(encode())).status_code == 200)
 
 
-def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, model_file, heavy, encode):
-    """One caller is still sending, others wait for their answers; who comes now is told to go elsewhere."""
+def test_sigterm_under_load_completes_requests_in_flight(start, bentoml_serve, model_file, heavy, encode):
+    """One client is still sending, others wait for their responses; new requests get 503."""
     image = encode()
     head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
     with (
         start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as server,
         ThreadPoolExecutor(2) as pool,
-        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire,
+        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as connection,
     ):
-        wire.sendall(head.encode() + image[:100])
+        connection.sendall(head.encode() + image[:100])
         running = [pool.submit(httpx.post, server.url + URL, files=files(*[heavy] * 12), timeout=30) for _ in range(2)]
         wait_until(lambda: number(server, 'vitrail_waiting_images{stage="decode"}') == 24)
         server.process.send_signal(signal.SIGTERM)
@@ -228,13 +228,13 @@ def test_sigterm_under_load_loses_nothing_that_was_begun(start, bentoml_serve, m
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["retry-after"] == "1"
         assert httpx.get(f"{server.url}/livez").status_code == 200
-        wire.sendall(image[100:])
-        assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(image[100:])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         for answer in running:
             assert answer.result().status_code == 200
             assert len(answer.result().json()["predictions"]) == 12
         assert server.process.wait(30) == 0
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
 
 
 LIMITS = {
@@ -248,12 +248,12 @@ LIMITS = {
 }
 
 
-def test_every_limit_is_tried() -> None:
+def test_every_limit_is_tested() -> None:
     assert LIMITS.keys() == {f"VITRAIL_{limit.name.upper()}" for limit in dataclasses.fields(settings.Settings)}
 
 
 @pytest.mark.parametrize(("name", "texts"), LIMITS.items())
-def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(name, texts, model_file, monkeypatch, capsys):
+def test_vitrail_serve_reports_invalid_limits(name, texts, model_file, monkeypatch, capsys):
     """Before it becomes the server, whose own log would be the only one to say it."""
     monkeypatch.setenv(name, texts[0])
     assert main(["serve", str(model_file), "--provider", "cpu"]) == 2
@@ -263,10 +263,10 @@ def test_vitrail_serve_says_at_once_which_limit_makes_no_sense(name, texts, mode
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in LIMITS.items() for text in texts])
-def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, text):
+def test_invalid_limits_leave_the_server_not_ready(monkeypatch, name, text):
     monkeypatch.setenv(name, text)
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         await engine.load("")
         assert engine.model is None
@@ -274,80 +274,84 @@ def test_limits_that_make_no_sense_leave_the_server_unready(monkeypatch, name, t
         assert engine.reason.startswith(f"{name} is {text!r}; it must be ")
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_the_line_is_full_when_it_would_take_too_long(model_file):
-    async def story() -> None:
+def test_queue_is_full_when_the_expected_wait_is_too_long(model_file):
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        engine.longest_wait = 0.5
-        engine.infer_pace.saw(0.2)
-        engine.quick.pace.saw(0.1)
-        await engine.admit()
-        engine.require_room(32)  # nobody waits, so there is room for all that a request may have
-        engine.quick.images = engine.quick.callers = 2
-        assert engine.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / engine.decoder_count)
-        await engine.admit()
-        engine.quick.images = engine.quick.callers = SHORT_LINE - 1
-        assert engine.expected_wait() > engine.longest_wait
-        await engine.admit()  # however slow the model, a few may wait
-        engine.quick.images, engine.quick.callers = 128, 2  # with many images each, of which one a turn is decoded
-        await engine.admit()
-        engine.quick.images = engine.quick.callers = SHORT_LINE
-        engine.require_room(32)  # who is in stays in
+        admission = engine.admission
+        admission.max_wait = 0.5
+        admission.infer_rate.update(0.2)
+        admission.quick.rate.update(0.1)
+        await admission.admit()
+        admission.require_room(32)  # nothing waits, so there is room for a whole request
+        admission.quick.images = admission.quick.requests = 2
+        assert admission.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / admission.quick.threads)
+        await admission.admit()
+        admission.quick.images = admission.quick.requests = SHORT_QUEUE - 1
+        assert admission.expected_wait() > admission.max_wait
+        await admission.admit()  # however slow the model, a few may wait
+        admission.quick.images, admission.quick.requests = (
+            128,
+            2,
+        )  # of many images, decoded one a turn
+        await admission.admit()
+        admission.quick.images = admission.quick.requests = SHORT_QUEUE
+        admission.require_room(32)  # an admitted request is not refused
         with pytest.raises(Problem) as refused:
-            await engine.admit()
+            await admission.admit()
         assert (refused.value.status, refused.value.code) == (503, "busy")
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_what_else_the_lane_does_is_not_the_pace(model_file):
-    """An explanation may hold the lane for seconds; labels are not refused for that afterwards."""
+def test_rate_ignores_other_work_of_the_worker_thread(model_file):
+    """An explanation may hold the thread for seconds; that must not cause refusals afterwards."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        engine.lane.submit(time.sleep, 1.0)
+        engine.worker.submit(time.sleep, 1.0)
         await engine.predict([mosaic(4, 1, 8, 8)])
-        assert 0 < engine.infer_pace.seconds < 0.9
+        assert 0 < engine.admission.infer_rate.seconds < 0.9
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_the_pace_is_that_of_the_latest():
-    pace = Pace()
-    pace.saw(0.8, 8)
+def test_rate_follows_recent_observations():
+    pace = RateEstimate()
+    pace.update(0.8, 8)
     assert pace.seconds == pytest.approx(0.1)
     for _ in range(60):
-        pace.saw(0.3)
+        pace.update(0.3)
     assert pace.seconds == pytest.approx(0.3, rel=0.01)
 
 
-def test_what_is_small_is_done_at_once(model_file, encode):
-    """A small image needs no decoder, and a quick model no lane; large images and slow models do."""
+def test_small_work_runs_on_the_event_loop(model_file, encode):
+    """Small images need no decoder thread and fast models no worker thread; large images and slow models do."""
     model = Classifier(model_file, "cpu")
     image = encode()
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = model
-        engine.decoders.shutdown()
-        (canvas,) = await engine.canvases([image])
+        engine.decoder.pool.shutdown()
+        (canvas,) = await engine.decode([image])
         assert (canvas == model.fit(image)).all()
-        (fault,) = await engine.canvases([image[:-200]])
+        (fault,) = await engine.decode([image[:-200]])
         assert isinstance(fault, ImageError)
-        engine.infer_pace.saw(1e-5)
-        engine.lane.shutdown()
+        engine.admission.infer_rate.update(1e-5)
+        engine.worker.shutdown()
         found = await engine.predict([canvas])
         assert found.logits == pytest.approx(model.predict(canvas[None]).logits, abs=1e-5)
-        engine.infer_pace.seconds = 1.0
+        engine.admission.infer_rate.seconds = 1.0
         with pytest.raises(BatchFailed, match="after shutdown"):
             await engine.predict([canvas])
         with pytest.raises(RuntimeError, match="after shutdown"):
-            await engine.canvases([encode(size=(3000, 3000))])
+            await engine.decode([encode(size=(3000, 3000))])
 
-    asyncio.run(story())
+    asyncio.run(scenario())

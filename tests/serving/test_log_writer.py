@@ -1,4 +1,4 @@
-"""Standard output that cannot be written, or that nobody reads: requests are answered all the same."""
+"""Standard output that cannot be written or is not read does not delay requests."""
 
 import logging
 import os
@@ -88,8 +88,8 @@ def test_no_standard_streams(start, bentoml_serve, model_file, encode, command):
         assert server.stop() == 0
 
 
-def test_a_pipe_that_nobody_reads(start, bentoml_serve, model_file, encode):
-    """Neither requests nor a new worker wait for its reader; who reads late finds what was logged."""
+def test_unread_pipe_does_not_block(start, bentoml_serve, model_file, encode):
+    """Neither requests nor a new worker wait for its reader; a late reader gets what was logged."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu"}
     with full_pipe() as (reading, writing, taken), start(bentoml_serve, stdout=writing, **environment) as server:
         ask(server, encode())
@@ -116,8 +116,8 @@ def output(monkeypatch) -> Iterator[tuple[int, int, int]]:
 
 
 def test_lines_beyond_the_bound_are_dropped_and_counted(output, monkeypatch):
-    monkeypatch.setattr(log_writer, "MOST_WAITING", 5)
-    monkeypatch.setattr(log_writer, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(log_writer, "MAX_WAITING", 5)
+    monkeypatch.setattr(log_writer, "DRAIN_TIMEOUT", 0.01)
     reading, _, taken = output
     writer, drops = LogWriter(), []
     writer.on_drop = drops.append
@@ -133,7 +133,7 @@ def test_lines_beyond_the_bound_are_dropped_and_counted(output, monkeypatch):
     assert os.read(reading, 100) == b"first\n0\n1\n2\n3\n4\n"
 
 
-def test_what_a_file_does_not_take_is_counted(monkeypatch):
+def test_failed_writes_are_counted(monkeypatch):
     with open("/dev/full", "wb") as full:
         monkeypatch.setattr(sys, "__stdout__", full)
         writer, drops = LogWriter(), []
@@ -144,7 +144,7 @@ def test_what_a_file_does_not_take_is_counted(monkeypatch):
         assert sum(drops) == 2
 
 
-def test_without_standard_output_all_is_dropped(monkeypatch):
+def test_lines_are_dropped_without_standard_output(monkeypatch):
     monkeypatch.setattr(sys, "__stdout__", None)
     writer, drops = LogWriter(), []
     writer.on_drop = drops.append
@@ -153,17 +153,17 @@ def test_without_standard_output_all_is_dropped(monkeypatch):
     assert drops == [1]
 
 
-def test_handlers_of_the_standard_streams_are_taken_over(monkeypatch):
+def test_handlers_of_the_standard_streams_are_redirected(monkeypatch):
     logger = logging.getLogger("bentoml")
     mine, other = logging.StreamHandler(sys.stdout), logging.StreamHandler(open(os.devnull, "w"))  # noqa: SIM115
     monkeypatch.setattr(logger, "handlers", [mine, other])
-    log_writer.log_without_waiting()
+    log_writer.log_without_blocking()
     assert mine.stream is log_writer.STDOUT
     assert other.stream is not log_writer.STDOUT
     other.stream.close()
 
 
-def test_what_was_logged_last_is_written():
+def test_last_lines_are_written_at_exit():
     """A process that ends at once, and a server that uvicorn ends by a signal."""
     program = "from vitrail.serving.log_writer import STDOUT\nfor number in range(3000): STDOUT.write(f'{number}\\n')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

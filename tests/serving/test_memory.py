@@ -17,10 +17,10 @@ from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.gate import MOST_HELD, Gate
+from vitrail.serving.http.gate import MAX_HELD_BYTES, Gate
 
 CALLERS = 30
-HELD_BACK = 1000  # bytes that each caller keeps, so that none is answered for a whole body
+HELD_BACK = 1000  # bytes that each client holds back, so that no body is complete
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def own(start, bentoml_serve, model_file) -> Iterator:
         yield server
 
 
-def test_what_all_callers_bring_is_bounded(own, encode):
-    assert CALLERS * MAX_BODY > 2 * MOST_HELD
+def test_memory_for_all_bodies_is_bounded(own, encode):
+    assert CALLERS * MAX_BODY > 2 * MAX_HELD_BYTES
     worker = own.family()[-1]
     assert httpx.post(f"{own.url}/v1/classify", content=encode()).status_code == 200
     before = worker.memory_info().rss
@@ -38,27 +38,27 @@ def test_what_all_callers_bring_is_bounded(own, encode):
     head = f"{line}Content-Length: {MAX_BODY}\r\n\r\n"
     body = encode() + bytes(MAX_BODY)
     with ExitStack() as stack:
-        wires = [
+        connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", httpx.URL(own.url).port), 60))
             for _ in range(CALLERS)
         ]
-        for wire in wires:
-            wire.sendall(head.encode() + body[: MAX_BODY - HELD_BACK])
+        for connection in connections:
+            connection.sendall(head.encode() + body[: MAX_BODY - HELD_BACK])
         grown = worker.memory_info().rss - before
         assert httpx.get(f"{own.url}/readyz").status_code == 200
-        for wire in wires:
-            wire.sendall(body[MAX_BODY - HELD_BACK : MAX_BODY])
-        answers = [wire.recv(4096) for wire in wires]
-    assert grown < MOST_HELD + 150e6
+        for connection in connections:
+            connection.sendall(body[MAX_BODY - HELD_BACK : MAX_BODY])
+        answers = [connection.recv(4096) for connection in connections]
+    assert grown < MAX_HELD_BYTES + 150e6
     taken = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200 ")]
     refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503 ")]
-    assert len(taken) >= MOST_HELD // MAX_BODY
+    assert len(taken) >= MAX_HELD_BYTES // MAX_BODY
     assert len(taken) + len(refused) == CALLERS
     assert all(b"retry-after: 1\r\n" in answer for answer in refused)
     assert httpx.post(f"{own.url}/v1/classify", content=body[:MAX_BODY], timeout=30).status_code == 200  # room again
 
 
-def test_many_images_of_many_pixels_in_few_bytes_take_no_more_than_the_budget(own, encode):
+def test_decompression_bombs_stay_within_the_memory_budget(own, encode):
     """32 lossless WebPs of 50 megapixels, 800 MB each; then such as fit, one at a time: others are answered beside."""
     huge, large = (squeezed(side) for side in (7071, 4000))
     assert max(len(huge), len(large)) < 100
@@ -99,13 +99,13 @@ def files(image: bytes, count: int) -> list[tuple[str, tuple[str, bytes, str]]]:
 @pytest.mark.parametrize(
     "refused", [b"\xff\xd8" + b"\xff\xfe\0\2" * 200_000, b"\xff\xd8\xff" + bytes(800_000)], ids=["comments", "damaged"]
 )
-def test_a_refused_image_is_free_at_once(refused, model_file):
-    """Not when the garbage collector comes by: until then a caller may have sent a hundred more of them."""
+def test_refused_image_is_freed_without_garbage_collection(refused, model_file):
+    """Before the next collection a client could send a hundred more of them."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
-        faults = await engine.canvases([refused, refused])
+        faults = await engine.decode([refused, refused])
         assert all(isinstance(fault, ImageError) for fault in faults)
         await engine.close()
 
@@ -113,7 +113,7 @@ def test_a_refused_image_is_free_at_once(refused, model_file):
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        asyncio.run(story())
+        asyncio.run(scenario())
         gc.collect()
         kept = [thing for thing in gc.garbage if isinstance(thing, ImageError)]
     finally:

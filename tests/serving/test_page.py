@@ -1,4 +1,4 @@
-"""The pages as a person sees them: Chromium chooses an image, and reads what stands there then."""
+"""The pages in Chromium: it chooses an image, and reads what the page shows."""
 
 import re
 from pathlib import Path
@@ -27,11 +27,11 @@ def image(encode, tmp_path) -> Path:
     return path
 
 
-def test_an_image_gets_its_labels_and_what_speaks_for_each(visit, explaining, explained_file, image):
+def test_page_shows_labels_and_evidence(visit, explaining, explained_file, image):
     expected = [label.label for label in Classifier(explained_file, "cpu").classify(image.read_bytes())]
     shown = "!document.getElementById('evidence').hidden && document.getElementById('overlay').naturalWidth >= 224"
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.choose(image)
         await tab.until(shown)
         assert await labels(tab) == expected
@@ -43,44 +43,44 @@ def test_an_image_gets_its_labels_and_what_speaks_for_each(visit, explaining, ex
         pressed = "[...document.querySelectorAll('#labels button')].map(one => one.ariaPressed)"
         assert await tab.value(pressed) == ["false", "true", "false", "false", "false"]
 
-    visit(explaining.url, story)
+    visit(explaining.url, scenario)
 
 
-def test_without_an_explain_file_there_are_labels_alone(visit, server, model_file, image):
+def test_page_without_explain_file_shows_only_labels(visit, server, model_file, image):
     expected = [label.label for label in Classifier(model_file, "cpu").classify(image.read_bytes())]
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.choose(image)
         await tab.until("document.querySelectorAll('#labels li').length")
         assert await labels(tab) == expected
         assert await tab.value("document.querySelectorAll('#labels button').length") == 0
         assert await tab.value("document.getElementById('evidence').hidden")
 
-    visit(server.url, story)
+    visit(server.url, scenario)
 
 
-def test_a_bad_image_is_told_of(visit, server, tmp_path):
+def test_page_shows_the_error_of_a_bad_image(visit, server, tmp_path):
     path = tmp_path / "bad.png"
     path.write_bytes(b"nothing")
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.choose(path)
         await tab.until("document.getElementById('message').classList.contains('bad')")
         assert "Unsupported format" in await tab.value("document.getElementById('message').textContent")
         tab.faults = [fault for fault in tab.faults if "415" not in fault]  # the browser notes the answer itself
 
-    visit(server.url, story)
+    visit(server.url, scenario)
 
 
 def test_docs_show_every_route(visit, server):
     document = httpx.get(f"{server.url}/docs.json").json()
     called = {path for path in document["paths"] if not re.search(r"\.(css|js)$|^/$|^/docs$|/versions/", path)}
 
-    async def story(tab: Tab) -> None:
+    async def scenario(tab: Tab) -> None:
         await tab.until("document.getElementById('errors') !== null")
         headings = await tab.value("[...document.querySelectorAll('h2 code')].map(one => one.textContent)")
         assert set(headings) == called
         examples = await tab.value("[...document.querySelectorAll('section > pre')].map(one => one.textContent)")
         assert not [text for text in examples if "{name}" in text or "undefined" in text]
 
-    visit(f"{server.url}/docs", story)
+    visit(f"{server.url}/docs", scenario)

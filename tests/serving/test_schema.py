@@ -22,7 +22,7 @@ expected-statuses = [400, 404, 405, 413, 415, 422]
 """
 
 
-def test_the_server_does_as_it_is_written(explaining, tmp_path):
+def test_server_conforms_to_openapi(explaining, tmp_path):
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     words = ["--config-file", "schemathesis.toml", "run", f"{explaining.url}/docs.json", "--checks", ",".join(CHECKS)]
     words += ["--phases", "coverage,fuzzing", "--max-examples", str(EACH), "--generation-deterministic", "--no-color"]

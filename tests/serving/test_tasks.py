@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitrail.data import DigitScenes
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 URL = "/v1/classify"
 
@@ -28,13 +28,13 @@ def model(request, task_folder) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(model, start, bentoml_serve, careful) -> Iterator[tuple[httpx.Client, Classifier]]:
+def asked(model, start, bentoml_serve, contract_client_of) -> Iterator[tuple[httpx.Client, Classifier]]:
     settings = {"VITRAIL_MODEL": str(model), "VITRAIL_PROVIDER": "cpu", "VITRAIL_WAIT": "60"}
-    with start(bentoml_serve, **settings) as server, careful(server) as client:
+    with start(bentoml_serve, **settings) as server, contract_client_of(server) as client:
         yield client, Classifier(model, "cpu")
 
 
-def test_every_task_is_answered_in_its_own_words(asked) -> None:
+def test_predictions_of_every_task(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     images = [png(task, 0), b"no image", png(task, 1)]
@@ -65,16 +65,16 @@ def test_top_k_is_for_labels(asked) -> None:
         assert client.post(f"{URL}?top_k=11", content=b"").json()["code"] == "bad_top_k"
     else:
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_top_k")
-        assert answer.json()["detail"].endswith(f"this model answers with {classifier.card.task}")
+        assert answer.json()["detail"].endswith(f"this model's task is {classifier.card.task}")
 
 
-def test_only_one_label_an_image_can_be_refused(asked) -> None:
+def test_abstain_is_for_classification(asked) -> None:
     client, classifier = asked
     answer = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_abstain")
 
 
-def test_tensors_are_those_of_the_file(asked) -> None:
+def test_tensors_match_the_model_file(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
@@ -98,7 +98,7 @@ def test_tensors_are_those_of_the_file(asked) -> None:
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 
 
-def test_what_is_of_any_task_goes_on(asked) -> None:
+def test_embed_and_model_work_for_any_task(asked) -> None:
     client, classifier = asked
     task = classifier.card.task
     vector = client.post("/v1/embed", content=png(task, 0)).json()["predictions"][0]["embedding"]

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol, version 2: what Triton's and KServe's clients speak."""
+"""The Open Inference Protocol, version 2, for clients of Triton and KServe."""

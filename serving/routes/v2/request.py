@@ -1,19 +1,19 @@
-"""What an inference request asks: read strictly from its JSON, and from the bytes behind it."""
+"""Inference requests, parsed strictly from JSON and the bytes after it."""
 
 import re
 from dataclasses import dataclass, replace
 
-from vitrail.serving.http.json_reader import Reader, Scalar, reader_of
+from vitrail.serving.http.json_reader import Reader, Scalar, reader_for
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.routes.v2.tensors import (
     BadTensor,
     Data,
     Numbers,
     Shape,
-    array_at,
-    array_of,
-    elements_at,
-    elements_of,
+    array_from_bytes,
+    array_from_numbers,
+    decode_elements,
+    elements_from_texts,
     read_data,
     require_elements,
     require_pixels,
@@ -27,10 +27,10 @@ FORM = (
     'of the form {"inputs": [{"name": "image", "datatype": "UINT8" or "BYTES", "shape": […], "data": […]}]}, '
     "and may have id, parameters and outputs"
 )
-LONGEST_TEXT = 1000  # characters of a name or an id
+MAX_TEXT = 1000  # characters of a name or an id
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write one alone; UTF-8 cannot
-MOST_PARAMETERS = 64
-MOST_SIDES = 8
+MAX_PARAMETERS = 64
+MAX_DIMENSIONS = 8
 REQUEST = frozenset({"id", "parameters", "inputs", "outputs"})
 TENSOR = frozenset({"name", "datatype", "shape", "parameters", "data"})
 OUTPUT = frozenset({"name", "parameters"})
@@ -40,16 +40,16 @@ Parameters = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Output:
-    """An output that is asked for: as bytes behind the JSON or in it, and perhaps as so many classes instead."""
+    """A requested output: in the JSON or as bytes after it, or as its top classes."""
 
     name: str
-    binary: bool | None = None  # None: as the request says for all
-    classes: int | None = None
+    binary: bool | None = None  # None: the request's binary_data_output
+    classes: int | None = None  # how many of the top classes
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The images, and what to answer."""
+class InferenceRequest:
+    """The images, the requested outputs, and the request's id."""
 
     images: Data
     outputs: tuple[Output, ...]
@@ -58,79 +58,79 @@ class Asked:
 
 @dataclass
 class Tensor:
-    """An input as its object in the JSON tells it."""
+    """An input's object in the JSON."""
 
     name: str | None = None
     datatype: str | None = None
     shape: Shape | None = None
-    size: int | None = None  # in bytes, behind the JSON
+    size: int | None = None  # of its bytes after the JSON
     data: Numbers | list[str] | None = None
 
 
 @dataclass(frozen=True)
-class Offered:
-    """What the model answers with: its outputs, and those of them with one number a class."""
+class ModelOutputs:
+    """The model's outputs, and those that have one score per class."""
 
     outputs: tuple[str, ...]
     scores: tuple[str, ...]
 
 
-def read_asked(body: bytes, length: int | None, offered: Offered) -> Asked:
-    """The request in a body whose first `length` bytes are JSON; all of it where that is not said."""
-    reader = reader_of(body if length is None else body[:length], FORM)
-    behind = memoryview(body)[len(body) if length is None else length :]
+def parse_request(body: bytes, length: int | None, available: ModelOutputs) -> InferenceRequest:
+    """Parse a body whose first `length` bytes are JSON; all of it if `length` is None."""
+    reader = reader_for(body if length is None else body[:length], FORM)
+    tail = memoryview(body)[len(body) if length is None else length :]
     name: str | None = None
     parameters: Parameters = {}
     inputs: list[Tensor] = []
     outputs: list[Output] = []
     for member in reader.members(len(REQUEST), REQUEST):
         if member == "id":
-            name = short(reader)
+            name = read_text(reader)
         elif member == "parameters":
             parameters = read_parameters(reader)
         elif member == "inputs":
             inputs = read_inputs(reader)
         else:
-            outputs = read_outputs(reader, offered)
+            outputs = read_outputs(reader, available)
     reader.expect_end()
     if not inputs:
         raise BadTensor(f"there is no input; the model has one, {INPUT!r}")
-    binary = truth(parameters, "binary_data_output") or False
-    wanted = outputs or [Output(known) for known in offered.outputs]
-    settled = tuple(output if output.binary is not None else replace(output, binary=binary) for output in wanted)
-    return Asked(images_of(inputs[0], behind), settled, name)
+    binary = read_flag(parameters, "binary_data_output") or False
+    wanted = outputs or [Output(known) for known in available.outputs]
+    resolved = tuple(output if output.binary is not None else replace(output, binary=binary) for output in wanted)
+    return InferenceRequest(images_from(inputs[0], tail), resolved, name)
 
 
 def read_inputs(reader: Reader) -> list[Tensor]:
-    found = []
+    tensors = []
     for number in reader.items():
         if number:
             raise BadTensor(f"there is more than one input; the model has one, {INPUT!r}")
-        found.append(read_tensor(reader))
-    return found
+        tensors.append(read_tensor(reader))
+    return tensors
 
 
 def read_tensor(reader: Reader) -> Tensor:
     tensor = Tensor()
     for member in reader.members(len(TENSOR), TENSOR):
         if member == "name":
-            tensor.name = short(reader)
+            tensor.name = read_text(reader)
         elif member == "datatype":
-            tensor.datatype = short(reader)
+            tensor.datatype = read_text(reader)
         elif member == "shape":
             tensor.shape = read_shape(reader)
         elif member == "parameters":
             parameters = read_parameters(reader)
             no_shared_memory(parameters)
-            tensor.size = count(parameters, "binary_data_size", 0)
+            tensor.size = read_count(parameters, "binary_data_size", 0)
         else:
-            require_known(tensor.datatype or DATATYPES[0])  # of another one, data may be anything
+            require_known(tensor.datatype or DATATYPES[0])  # data of another type could be anything
             tensor.data = read_data(reader)
     return tensor
 
 
-def images_of(tensor: Tensor, behind: memoryview) -> Data:
-    """The images of the one input, wherever its data are."""
+def images_from(tensor: Tensor, tail: memoryview) -> Data:
+    """The images of the input, from its JSON data or from the bytes after the JSON."""
     if tensor.name != INPUT:
         raise BadTensor(f"the input's name is {tensor.name!r}; the model has one, {INPUT!r}")
     if tensor.shape is None:
@@ -138,19 +138,23 @@ def images_of(tensor: Tensor, behind: memoryview) -> Data:
     require_known(tensor.datatype)
     (require_pixels if tensor.datatype == "UINT8" else require_elements)(tensor.shape)
     if (tensor.size is None) == (tensor.data is None):
-        raise BadTensor("the input must have either data, or binary_data_size and its bytes behind the JSON")
-    if (tensor.size or 0) != len(behind):
+        raise BadTensor("the input must have either data, or binary_data_size and its bytes after the JSON")
+    if (tensor.size or 0) != len(tail):
         raise BadTensor(
-            f"behind the JSON are {len(behind):,} bytes, and binary_data_size says {tensor.size or 0:,}; "
-            "the header Inference-Header-Content-Length tells how long the JSON is"
+            f"{len(tail):,} bytes follow the JSON, but binary_data_size is {tensor.size or 0:,}; "
+            "the header Inference-Header-Content-Length gives the length of the JSON"
         )
     if tensor.datatype == "UINT8":
         if isinstance(tensor.data, list):
-            raise BadTensor("data of UINT8 are whole numbers from 0 to 255, not texts")
-        return array_at(behind, tensor.shape) if tensor.data is None else array_of(tensor.data, tensor.shape)
+            raise BadTensor("data of UINT8 must be whole numbers from 0 to 255, not strings")
+        return (
+            array_from_bytes(tail, tensor.shape)
+            if tensor.data is None
+            else array_from_numbers(tensor.data, tensor.shape)
+        )
     if isinstance(tensor.data, Numbers):
-        raise BadTensor("data of BYTES in JSON are texts: each an image in base64")
-    elements = elements_at(behind) if tensor.data is None else elements_of(tensor.data)
+        raise BadTensor("data of BYTES in JSON must be strings, each an image in base64")
+    elements = decode_elements(tail) if tensor.data is None else elements_from_texts(tensor.data)
     require_size(len(elements), tensor.shape)
     return elements
 
@@ -164,42 +168,42 @@ def read_shape(reader: Reader) -> Shape:
     sides: list[int] = []
     for _ in reader.items():
         side = reader.scalar()
-        if type(side) is not int or side < 0 or len(sides) == MOST_SIDES:
-            raise BadTensor(f"a shape is a list of at most {MOST_SIDES} whole numbers")
+        if type(side) is not int or side < 0 or len(sides) == MAX_DIMENSIONS:
+            raise BadTensor(f"a shape must be a list of at most {MAX_DIMENSIONS} whole numbers")
         sides.append(side)
     return tuple(sides)
 
 
-def read_outputs(reader: Reader, offered: Offered) -> list[Output]:
+def read_outputs(reader: Reader, available: ModelOutputs) -> list[Output]:
     outputs: list[Output] = []
     for _ in reader.items():
-        output = read_output(reader, offered)
+        output = read_output(reader, available)
         if output.name in [other.name for other in outputs]:
-            raise bad_output(f"the output {output.name!r} is asked for twice")
+            raise bad_output(f"the output {output.name!r} is requested twice")
         outputs.append(output)
     return outputs
 
 
-def read_output(reader: Reader, offered: Offered) -> Output:
+def read_output(reader: Reader, available: ModelOutputs) -> Output:
     name, parameters = "", Parameters()
     for member in reader.members(len(OUTPUT), OUTPUT):
         if member == "name":
-            name = short(reader)
+            name = read_text(reader)
         else:
             parameters = read_parameters(reader)
-    if name not in offered.outputs:
-        raise bad_output(f"the output {name[:80]!r} is unknown; there are {', '.join(offered.outputs)}")
+    if name not in available.outputs:
+        raise bad_output(f"the output {name[:80]!r} is unknown; the model has {', '.join(available.outputs)}")
     no_shared_memory(parameters)
-    classes = count(parameters, "classification", 1)
-    if classes and name not in offered.scores:
-        able = f"it is for {' and '.join(offered.scores)}" if offered.scores else "no output of this model can have it"
+    classes = read_count(parameters, "classification", 1)
+    if classes and name not in available.scores:
+        able = f"it is for {' and '.join(available.scores)}" if available.scores else "no output of this model has it"
         raise bad_output(f"{name} has no classification; {able}")
-    return Output(name, truth(parameters, "binary_data"), classes)
+    return Output(name, read_flag(parameters, "binary_data"), classes)
 
 
 def read_parameters(reader: Reader) -> Parameters:
-    """Parameters by name. Those that nothing is known of are passed over, as other servers do."""
-    return {name: reader.scalar() for name in reader.members(MOST_PARAMETERS)}
+    """Parameters by name; unknown ones are ignored, as in other servers."""
+    return {name: reader.scalar() for name in reader.members(MAX_PARAMETERS)}
 
 
 def no_shared_memory(parameters: Parameters) -> None:
@@ -207,24 +211,24 @@ def no_shared_memory(parameters: Parameters) -> None:
         raise Problem(400, "no_shared_memory", "tensors in shared memory are not supported; send the bytes")
 
 
-def truth(parameters: Parameters, name: str) -> bool | None:
+def read_flag(parameters: Parameters, name: str) -> bool | None:
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
         raise Problem(400, "bad_parameter", f"the parameter {name} must be true or false")
     return value
 
 
-def count(parameters: Parameters, name: str, least: int) -> int | None:
+def read_count(parameters: Parameters, name: str, minimum: int) -> int | None:
     value = parameters.get(name)
-    if value is not None and (type(value) is not int or value < least):
-        raise Problem(400, "bad_parameter", f"the parameter {name} must be a whole number, at least {least}")
+    if value is not None and (type(value) is not int or value < minimum):
+        raise Problem(400, "bad_parameter", f"the parameter {name} must be a whole number, at least {minimum}")
     return value
 
 
-def short(reader: Reader) -> str:
+def read_text(reader: Reader) -> str:
     text = reader.string()
-    if len(text) > LONGEST_TEXT or SURROGATE.search(text):
-        raise reader.bad(f"names and ids have at most {LONGEST_TEXT:,} characters, and no half ones")
+    if len(text) > MAX_TEXT or SURROGATE.search(text):
+        raise reader.problem(f"names and ids have at most {MAX_TEXT:,} characters, and no lone surrogates")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What is answered: each output as numbers in JSON, as bytes behind it, or as its best classes."""
+"""Inference responses: each output as numbers in JSON, as bytes after it, or as its top classes."""
 
 import struct
 from collections.abc import Iterator
@@ -9,48 +9,48 @@ from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
 from vitrail.model_file.classifier import Classifier, Outputs
-from vitrail.serving.naming import model_name
-from vitrail.serving.routes.v2.request import Asked, Output
+from vitrail.serving.routes.v2.request import InferenceRequest, Output
+from vitrail.serving.settings import model_name
 
 LENGTH_HEADER = "inference-header-content-length"
-VERSION = "1"  # a server has one model file; which one, its metadata's digest tells
+VERSION = "1"
 
 Json = dict[str, Any]
 
 
-def answer_response(model: Classifier, asked: Asked, answers: Outputs) -> Response:
+def inference_response(model: Classifier, request: InferenceRequest, outputs: Outputs) -> Response:
     head: Json = {"model_name": model_name(model.card), "model_version": VERSION}
-    if asked.id is not None:
-        head["id"] = asked.id
-    found = [tensor(model, output, answers.columns[output.name]) for output in asked.outputs]
-    answer = JSONResponse({**head, "outputs": [told for told, _ in found]})
-    behind = [data for _, data in found if data is not None]
-    if not behind:
-        return answer
-    headers = {LENGTH_HEADER: str(len(answer.body))}
-    return Response(b"".join([answer.body, *behind]), headers=headers, media_type="application/octet-stream")
+    if request.id is not None:
+        head["id"] = request.id
+    tensors = [tensor(model, output, outputs.columns[output.name]) for output in request.outputs]
+    response = JSONResponse({**head, "outputs": [document for document, _ in tensors]})
+    tail = [data for _, data in tensors if data is not None]
+    if not tail:
+        return response
+    headers = {LENGTH_HEADER: str(len(response.body))}
+    return Response(b"".join([response.body, *tail]), headers=headers, media_type="application/octet-stream")
 
 
 def tensor(model: Classifier, output: Output, table: NDArray[np.float32]) -> tuple[Json, bytes | None]:
-    """An output as it stands in the JSON, and its bytes where they follow behind; `table` is [N, …]."""
+    """An output's JSON, and its bytes if they are sent after the JSON; `table` is [N, …]."""
     texts: list[str] = []
-    told: Json = {"name": output.name, "datatype": "FP32", "shape": list(table.shape)}
+    document: Json = {"name": output.name, "datatype": "FP32", "shape": list(table.shape)}
     if output.classes:
-        texts = [text for row in table for text in best(model, row, output.classes)]
-        told = {"name": output.name, "datatype": "BYTES", "shape": [len(table), len(texts) // len(table)]}
+        texts = [text for row in table for text in top_classes(model, row, output.classes)]
+        document = {"name": output.name, "datatype": "BYTES", "shape": [len(table), len(texts) // len(table)]}
     if not output.binary:
-        return {**told, "data": texts or table.ravel().tolist()}, None
-    data = b"".join(map(element, texts)) if texts else table.astype("<f4", copy=False).tobytes()
-    return {**told, "parameters": {"binary_data_size": len(data)}}, data
+        return {**document, "data": texts or table.ravel().tolist()}, None
+    data = b"".join(map(encode_element, texts)) if texts else table.astype("<f4", copy=False).tobytes()
+    return {**document, "parameters": {"binary_data_size": len(data)}}, data
 
 
-def element(text: str) -> bytes:
-    """A text behind its length."""
+def encode_element(text: str) -> bytes:
+    """An element of BYTES: its length, then its UTF-8."""
     data = text.encode()
     return struct.pack("<I", len(data)) + data
 
 
-def best(model: Classifier, row: NDArray[np.float32], classes: int) -> Iterator[str]:
-    """The highest of a row as `value:index:label`, the form that Triton gives them."""
+def top_classes(model: Classifier, row: NDArray[np.float32], classes: int) -> Iterator[str]:
+    """The highest scores of a row as `value:index:label`, as Triton formats them."""
     for index in np.argsort(-row, kind="stable")[:classes]:
         yield f"{row[index]:f}:{index}:{model.card.classes[index]}"

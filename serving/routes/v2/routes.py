@@ -1,4 +1,4 @@
-"""The routes below /v2: health, what there is, and answers to tensors."""
+"""The routes below /v2: health, metadata and inference."""
 
 from functools import partial
 
@@ -9,17 +9,18 @@ from starlette.routing import Route
 from vitrail import __version__
 from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier, Outputs
-from vitrail.serving.engine.engine import STOPPING, Canvas, Engine
+from vitrail.serving.engine.decoding import Canvas
+from vitrail.serving.engine.engine import STOPPING, Engine
 from vitrail.serving.http.body import is_compressed, read_body
-from vitrail.serving.http.cancellation import attended
+from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.middleware import RETRY
 from vitrail.serving.http.problems import Problem, image_problem
-from vitrail.serving.naming import model_name
-from vitrail.serving.routes.v2.request import INPUT, Offered, read_asked
-from vitrail.serving.routes.v2.response import LENGTH_HEADER, VERSION, answer_response
+from vitrail.serving.routes.v2.request import INPUT, ModelOutputs, parse_request
+from vitrail.serving.routes.v2.response import LENGTH_HEADER, VERSION, inference_response
 from vitrail.serving.routes.v2.tensors import Data
+from vitrail.serving.settings import model_name
 
-KINDS = ("", "application/json", "application/octet-stream")
+MEDIA_TYPES = ("", "application/json", "application/octet-stream")
 EXTENSIONS = ["binary_tensor_data", "classification"]
 
 
@@ -32,116 +33,116 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    require_ready(request)
+    loaded_model(request)
     return JSONResponse({"ready": True})
 
 
 async def model(request: Request) -> Response:
-    found = named(request)
-    outputs = {output.name: output.shape for output in found.session.get_outputs()}
+    classifier = require_model(request)
+    outputs = {output.name: output.shape for output in classifier.session.get_outputs()}
     return JSONResponse(
         {
-            "name": model_name(found.card),
+            "name": model_name(classifier.card),
             "versions": [VERSION],
             "platform": "onnxruntime_onnx",
             "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
             "outputs": [
-                {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]} for name in found.task.outputs
+                {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]}
+                for name in classifier.task.outputs
             ],
         }
     )
 
 
 async def model_ready(request: Request) -> Response:
-    return JSONResponse({"name": model_name(named(request).card), "ready": True})
+    return JSONResponse({"name": model_name(require_model(request).card), "ready": True})
 
 
 async def infer(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     engine.ready()
-    found = named(request)
-    await engine.admit()
-    require_kind(request)
-    length = length_of(request)
+    classifier = require_model(request)
+    await engine.admission.admit()
+    require_media_type(request)
+    length = parse_json_length(request)
     body = await read_body(request)
     if length is not None and length > len(body):
-        raise bad_length(f"it says {length:,}, and the body has {len(body):,} bytes")
-    async with attended(request.receive, engine.deadline):
-        read = partial(read_asked, body, length, offered_by(found))
-        asked = await engine.read(read, len(body) if length is None else length)
-        answers = await answers_to(engine, asked.images)
-    return answer_response(found, asked, answers)
+        raise bad_length(f"it says {length:,}, but the body has {len(body):,} bytes")
+    async with cancelled_with_client(request.receive, engine.deadline):
+        parse = partial(parse_request, body, length, available_outputs(classifier))
+        inference = await engine.decoder.parse(parse, len(body) if length is None else length)
+        outputs = await predict_data(engine, inference.images)
+    return inference_response(classifier, inference, outputs)
 
 
-def require_ready(request: Request) -> Classifier:
-    """The model; asking for it is no request that is turned away, and is not counted as one."""
+def loaded_model(request: Request) -> Classifier:
+    """The model; unlike `Engine.ready`, a failure is not counted as a refused request."""
     engine: Engine = request.app.state.engine
-    if not engine.door.open:
+    if not engine.gate.is_open:
         raise Problem(503, "draining", STOPPING, RETRY)
     if engine.model is None:
         raise Problem(503, "not_ready", f"not ready: {engine.reason}", RETRY)
     return engine.model
 
 
-def named(request: Request) -> Classifier:
-    """The model that the address names; a server has one, in one version."""
-    found = require_ready(request)
+def require_model(request: Request) -> Classifier:
+    """The model named in the path; a server has one, in one version."""
+    classifier = loaded_model(request)
     name, version = request.path_params["name"], request.path_params.get("version", VERSION)
-    if name != (own := model_name(found.card)):
+    if name != (own := model_name(classifier.card)):
         raise Problem(404, "unknown_model", f"there is no model {name[:80]!r} here; there is {own!r}")
     if version != VERSION:
         raise Problem(404, "unknown_version", f"there is no version {version[:80]!r} of {own}; there is {VERSION!r}")
-    return found
+    return classifier
 
 
-def require_kind(request: Request) -> None:
-    """A body of tensors, not compressed."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in KINDS:
+def require_media_type(request: Request) -> None:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in MEDIA_TYPES:
         raise Problem(
             415,
             "unsupported_media_type",
             "send application/json, or application/octet-stream with the header Inference-Header-Content-Length",
-            {"accept": ", ".join(KINDS[1:])},
+            {"accept": ", ".join(MEDIA_TYPES[1:])},
         )
     if is_compressed(request):
         raise Problem(415, "unsupported_encoding", "the body must not be compressed")
 
 
-def length_of(request: Request) -> int | None:
-    """How many bytes of the body are JSON, where tensors follow it."""
+def parse_json_length(request: Request) -> int | None:
+    """The length of the JSON, where binary tensors follow it."""
     text = request.headers.get(LENGTH_HEADER)
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise bad_length(f"{text[:80]!r} is no number of bytes")
+        raise bad_length(f"{text[:80]!r} is not a number of bytes")
     return int(text)
 
 
 def bad_length(why: str) -> Problem:
-    return Problem(400, "bad_header_length", f"Inference-Header-Content-Length is how long the JSON is; {why}")
+    return Problem(400, "bad_header_length", f"Inference-Header-Content-Length is the length of the JSON; {why}")
 
 
-def offered_by(model: Classifier) -> Offered:
-    """Classes can be told of an output that has one number for each."""
+def available_outputs(model: Classifier) -> ModelOutputs:
+    """The model's outputs, and those with one score per class."""
     outputs = model.task.outputs
-    return Offered(outputs, outputs[:2] if model.task.ranks else ())
+    return ModelOutputs(outputs, outputs[:2] if model.task.ranks else ())
 
 
-async def answers_to(engine: Engine, images: Data) -> Outputs:
+async def predict_data(engine: Engine, images: Data) -> Outputs:
     if not isinstance(images, list):
         return await engine.predict_array(images)
-    return await engine.predict(good(await engine.canvases(images)))
+    return await engine.predict(require_all_valid(await engine.decode(images)))
 
 
-def good(canvases: list[Canvas | ImageError]) -> list[Canvas]:
-    """All of them; tensors have no place for the error of one, so it is the whole request's."""
-    kept = []
+def require_all_valid(canvases: list[Canvas | ImageError]) -> list[Canvas]:
+    """Tensors have no place for the error of one image, so the whole request fails."""
+    valid = []
     for number, canvas in enumerate(canvases):
         if isinstance(canvas, ImageError):
             problem = image_problem(canvas)
             raise Problem(problem.status, problem.code, f"image {number}: {problem}")
-        kept.append(canvas)
-    return kept
+        valid.append(canvas)
+    return valid
 
 
 MODEL = "/v2/models/{name}"

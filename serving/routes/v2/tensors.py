@@ -1,4 +1,4 @@
-"""Data of the input tensor: numbers or texts in JSON, or the bytes behind it; only ever what its shape asks for."""
+"""The data of an input tensor: numbers or strings in JSON, or the bytes after it, checked against its shape."""
 
 import json
 import re
@@ -8,95 +8,98 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.serving.http.json_images import image
 from vitrail.serving.http.json_reader import Reader
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_IMAGES, not_too_many
+from vitrail.serving.http.request_images import MAX_IMAGES, decode_base64, require_max_images
 
-MAX_SIDE = 4096  # pixels of an array's height or width: the graph's resize is slow and large on long thin ones
-PIECE = 65_536  # characters of numbers that are read in one go: between two goes other threads may run
+MAX_SIDE = (
+    4096  # pixels of an array's height or width: the graph's resize is slow and needs much memory for long, thin arrays
+)
+PIECE = 65_536  # characters of numbers parsed at once: between two pieces other threads may run
 RUN = re.compile(r"[\[\]0-9, \t\n\r]*+")
 NUMBER = re.compile(rb"[0-9]+")
-WITHOUT_BRACKETS = bytes.maketrans(b"[]", b"  ")
+BRACKETS_TO_SPACES = bytes.maketrans(b"[]", b"  ")
 SPACE = b" \t\n\r"
 
 Shape = tuple[int, ...]
-Data = NDArray[np.uint8] | list[bytes]  # images [N, H, W, 3], or encoded ones
+Data = NDArray[np.uint8] | list[bytes]  # images [N, H, W, 3], or encoded images
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """An array of JSON numbers, however nested: the numbers, and the text around them with each written as 0."""
+    """A JSON array of numbers, flat or nested: the numbers, and the text with each number replaced by 0."""
 
     values: bytes
     outline: bytes
 
 
 class BadTensor(Problem):
-    """An input that is not what it says, or not what the model takes."""
+    """An input that contradicts its own description, or that the model does not take."""
 
     def __init__(self, why: str) -> None:
         super().__init__(400, "bad_tensor", why)
 
 
 def read_data(reader: Reader) -> Numbers | list[str]:
-    """The value of the member `data`, whose shape may only be told after it."""
-    start = reader.at
+    """The value of the member `data`; the member `shape` may come after it."""
+    start = reader.position
     reader.expect("[")
-    if not reader.finds('"'):
-        reader.at = start
+    if not reader.accept('"'):
+        reader.position = start
         return read_numbers(reader)
-    reader.at = start
+    reader.position = start
     texts = []
     for _ in reader.items():
         texts.append(reader.string())
-        not_too_many(texts)
+        require_max_images(texts)
     return texts
 
 
 def read_numbers(reader: Reader) -> Numbers:
-    """Whole numbers from 0 to 255, piece by piece; whatever else stands there ends the array too early."""
+    """Whole numbers from 0 to 255, piece by piece; anything else ends the array early, which is an error."""
     values, outline = bytearray(), bytearray()
     while piece := next_piece(reader):
         outline += NUMBER.sub(b"0", piece).translate(None, SPACE)
-        inner = piece.translate(WITHOUT_BRACKETS).rstrip(SPACE).removesuffix(b",")
+        inner = piece.translate(BRACKETS_TO_SPACES).rstrip(SPACE).removesuffix(b",")
         try:
             values += bytes(json.loads(b"[" + inner + b"]"))
-        except ValueError as fault:
-            raise no_pixel(reader) from fault
-    if outline.endswith(b","):  # it stands behind the array
+        except ValueError as error:
+            raise not_a_pixel(reader) from error
+    if outline.endswith(b","):  # it follows the array
         del outline[-1]
-        reader.at -= 1
+        reader.position -= 1
     if outline.count(b"[") != outline.count(b"]"):
-        raise no_pixel(reader)
+        raise not_a_pixel(reader)
     return Numbers(bytes(values), bytes(outline))
 
 
-def no_pixel(reader: Reader) -> BadTensor:
-    return BadTensor(f"data of UINT8 are whole numbers from 0 to 255; before character {reader.at} is something else")
+def not_a_pixel(reader: Reader) -> BadTensor:
+    return BadTensor(
+        f"data of UINT8 must be whole numbers from 0 to 255; before character {reader.position} is something else"
+    )
 
 
 def next_piece(reader: Reader) -> bytes:
-    """Some of the numbers that follow, never a part of one, with the commas and brackets around them."""
-    run = RUN.match(reader.text, reader.at, reader.at + PIECE)
+    """The next numbers, with their commas and brackets; never part of a number."""
+    run = RUN.match(reader.text, reader.position, reader.position + PIECE)
     assert run is not None
     piece = run[0]
     if len(piece) == PIECE:
         piece = piece[: piece.rfind(",") + 1]
         if not piece:
-            raise BadTensor(f"there is no number in {PIECE:,} characters of data, from character {reader.at} on")
+            raise BadTensor(f"there is no number in {PIECE:,} characters of data, from character {reader.position} on")
     else:
-        piece = piece.rstrip(" \t\n\r,")  # what follows the array belongs to the object around it
-    reader.at += len(piece)
+        piece = piece.rstrip(" \t\n\r,")  # what follows the array belongs to the enclosing object
+    reader.position += len(piece)
     return piece.encode()
 
 
-def array_of(found: Numbers, shape: Shape) -> NDArray[np.uint8]:
-    """Numbers as an array of this shape, whether they came flat or nested as it is."""
-    require_size(len(found.values), shape)
-    if found.outline not in (flat(shape), nested(shape)):
-        raise BadTensor(f"data are neither a flat list nor lists nested as the shape {list(shape)} says")
-    return np.frombuffer(found.values, np.uint8).reshape(shape)
+def array_from_numbers(numbers: Numbers, shape: Shape) -> NDArray[np.uint8]:
+    """Numbers as an array of this shape, whether they were sent flat or nested."""
+    require_size(len(numbers.values), shape)
+    if numbers.outline not in (flat(shape), nested(shape)):
+        raise BadTensor(f"data must be a flat list, or lists nested as the shape {list(shape)}")
+    return np.frombuffer(numbers.values, np.uint8).reshape(shape)
 
 
 def flat(shape: Shape) -> bytes:
@@ -104,7 +107,7 @@ def flat(shape: Shape) -> bytes:
 
 
 def nested(shape: Shape) -> bytes:
-    """How an array of this shape looks in JSON if all its numbers are 0: (2, 1) → [[0],[0]]."""
+    """The JSON of an array of zeros of this shape: (2, 1) → [[0],[0]]."""
     outline = b"0"
     for side in reversed(shape):
         outline = b"[" + b",".join([outline] * side) + b"]"
@@ -118,41 +121,43 @@ def size_of(shape: Shape) -> int:
     return size
 
 
-def require_size(found: int, shape: Shape) -> None:
-    if found != size_of(shape):
-        raise BadTensor(f"the shape {list(shape)} asks for {size_of(shape)} values; there are {found}")
+def require_size(count: int, shape: Shape) -> None:
+    if count != size_of(shape):
+        raise BadTensor(f"the shape {list(shape)} needs {size_of(shape)} values; there are {count}")
 
 
-def array_at(data: memoryview, shape: Shape) -> NDArray[np.uint8]:
-    """Bytes as the array that they are; nothing is copied."""
+def array_from_bytes(data: memoryview, shape: Shape) -> NDArray[np.uint8]:
+    """Bytes as an array of this shape, without a copy."""
     require_size(len(data), shape)
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def elements_at(data: memoryview) -> list[bytes]:
-    """Elements of BYTES, each behind its length in four bytes, the lowest first."""
+def decode_elements(data: memoryview) -> list[bytes]:
+    """Elements of BYTES, each after its length as a little-endian uint32."""
     elements: list[bytes] = []
     at = 0
     while at < len(data):
         if len(data) - at < 4:
-            raise BadTensor(f"after {len(elements)} elements {len(data) - at} bytes are left: no length")
+            raise BadTensor(f"after {len(elements)} elements {len(data) - at} bytes are left: too few for a length")
         (length,) = struct.unpack_from("<I", data, at)
         at += 4
         if length > len(data) - at:
-            raise BadTensor(f"element {len(elements)} has {length:,} bytes by its length; {len(data) - at:,} are left")
+            raise BadTensor(
+                f"element {len(elements)} has the length {length:,}; only {len(data) - at:,} bytes are left"
+            )
         elements.append(bytes(data[at : at + length]))
-        not_too_many(elements)
+        require_max_images(elements)
         at += length
     return elements
 
 
-def elements_of(texts: list[str]) -> list[bytes]:
-    """Elements of BYTES in JSON, which has no bytes: images in base64."""
-    return [image(text, f"data[{number}]") for number, text in enumerate(texts)]
+def elements_from_texts(texts: list[str]) -> list[bytes]:
+    """Elements of BYTES in JSON: images in base64."""
+    return [decode_base64(text, f"data[{number}]") for number, text in enumerate(texts)]
 
 
 def require_pixels(shape: Shape) -> None:
-    """Images [N, H, W, 3] that the model can be shown."""
+    """Require the shape [N, H, W, 3] of images that the model takes."""
     if len(shape) != 4 or shape[3] != 3 or 0 in shape:
         raise BadTensor(f"UINT8 images have the shape [N, height, width, 3], at least 1 each; this is {list(shape)}")
     require_few(shape[0])
@@ -163,7 +168,7 @@ def require_pixels(shape: Shape) -> None:
 
 
 def require_elements(shape: Shape) -> None:
-    """Encoded images [N], or [N, 1] as clients that think in batches write it."""
+    """Require the shape [N] of encoded images, or [N, 1], which clients with a batch dimension send."""
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)) or shape[0] == 0:
         raise BadTensor(f"BYTES have the shape [N] or [N, 1], at least one image; this is {list(shape)}")
     require_few(shape[0])
@@ -171,4 +176,6 @@ def require_elements(shape: Shape) -> None:
 
 def require_few(images: int) -> None:
     if images > MAX_IMAGES:
-        raise Problem(413, "too_many_images", f"{images:,} images are more than the {MAX_IMAGES} of a request")
+        raise Problem(
+            413, "too_many_images", f"{images:,} images are more than the {MAX_IMAGES} that a request may have"
+        )

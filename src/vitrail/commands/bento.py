@@ -74,8 +74,7 @@ def store(model: "Classifier") -> str:
     import bentoml
     from bentoml.exceptions import NotFound
 
-    from vitrail.serving.naming import model_name
-    from vitrail.serving.settings import PACKED_MODEL
+    from vitrail.serving.settings import PACKED_MODEL, model_name
 
     card = model.card
     tag = f"{model_name(card)}:{model.sha256[:16]}"
@@ -129,7 +128,7 @@ def stage(model: "Classifier", runtime: str, folder: Path) -> None:
 
 def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
     """What BentoML is told: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
-    from vitrail.serving.naming import model_name
+    from vitrail.serving.settings import model_name
 
     packages = list(requirements(requires("vitrail") or [], ("serve", *EXTRAS[runtime]), installed_version))
     return {

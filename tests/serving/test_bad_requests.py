@@ -1,4 +1,4 @@
-"""What a caller does wrong costs nobody else: each mistake has its 4xx, and the server goes on."""
+"""Each client error has its 4xx, and does not affect other requests."""
 
 import re
 import socket
@@ -66,7 +66,7 @@ NOT_READ = {
 
 
 @pytest.mark.parametrize("data", NOT_READ.values(), ids=NOT_READ.keys())
-def test_other_formats(client, data):
+def test_unsupported_formats(client, data):
     refused(client.post(URL, files={"image": ("photo.png", data, "image/png")}), 415, "unsupported_format")
     refused(client.post(URL, content=data, headers={"content-type": "image/png"}), 415, "unsupported_format")
 
@@ -77,7 +77,7 @@ def test_truncated_images(client, encode, kind):
     refused(client.post(URL, files={"image": whole[: len(whole) // 2]}), 422, "corrupt_image")
 
 
-def test_html_behind_the_first_bytes_of_an_image(client):
+def test_html_with_an_image_signature(client):
     for start in (b"GIF89a", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"):
         refused(client.post(URL, content=start + b"<script>alert(1)</script>PK\x03\x04"), 422, "corrupt_image")
 
@@ -87,7 +87,7 @@ def worker(server) -> psutil.Process:
     return server.family()[-1]
 
 
-def test_too_many_pixels_cost_no_memory(server, client):
+def test_too_many_pixels_use_no_memory(server, client):
     """20,000 × 20,000 real pixels, all black, are 1.2 GB in memory and 1.2 MB in the file."""
     bomb = png_of(20_000, 20_000, bytes(20_000 * 60_001))
     assert len(bomb) < MAX_BODY
@@ -100,19 +100,19 @@ def test_too_many_pixels_cost_no_memory(server, client):
     assert worker(server).memory_info().rss - before < 100e6
 
 
-def test_an_announced_body_that_is_too_large_is_refused_unread(server):
+def test_too_large_content_length_is_refused_unread(server):
     """The answer comes although not a byte of the body was sent."""
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
         answer = b""
         while b"body_too_large" not in answer:
-            more = wire.recv(4096)
+            more = connection.recv(4096)
             assert more, answer
             answer += more
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_stream_that_grows_too_large_is_refused_midway(client):
+def test_too_large_stream_is_refused_midway(client):
     def stream():
         for _ in range(3 * MAX_BODY // 1_000_000):
             yield bytes(1_000_000)
@@ -120,7 +120,7 @@ def test_a_stream_that_grows_too_large_is_refused_midway(client):
     refused(client.post(URL, content=stream(), headers={"content-type": "image/png"}), 413, "body_too_large")
 
 
-def test_the_largest_body_is_read(client, encode):
+def test_body_at_the_limit_is_accepted(client, encode):
     image = encode("PNG")
     answer = client.post(URL, content=image + bytes(MAX_BODY - len(image)))
     assert answer.status_code == 200
@@ -170,7 +170,7 @@ def test_broken_multipart(client, boundary):
 
 def test_malformed_bodies_do_not_fill_the_log(server, client):
     client.post(URL, content=b"--x\r\nnonsense", headers={"content-type": "multipart/form-data; boundary=x"})
-    assert "[WARNING]" not in server.said()
+    assert "[WARNING]" not in server.read_log()
 
 
 DASHES = b"-" * 1_000_000
@@ -188,7 +188,7 @@ FORMS = {
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS.keys())
 def test_odd_forms_cost_little(server, client, body):
-    """A second of the processor at most, for a megabyte: told by its own clock, so a busy machine changes nothing."""
+    """At most a second of CPU time for a megabyte, so that a busy machine changes nothing."""
     before = sum(worker(server).cpu_times()[:2])
     headers = {"content-type": "multipart/form-data; boundary=" + "x" * 70}
     answer = client.post(URL, content=body, headers=headers)
@@ -201,7 +201,7 @@ def test_too_many_parts(client):
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a\r\nb: c", "nul\0", "x" * 65_536, "日本.png", ""])
-def test_file_names_mean_nothing(client, encode, name):
+def test_file_names_are_ignored(client, encode, name):
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name.encode().replace(
         b"\r\n", b"%0D%0A"
     )
@@ -211,7 +211,7 @@ def test_file_names_mean_nothing(client, encode, name):
 
 
 @pytest.mark.parametrize("name", [b"x" * 65_536, b"a\r\nb: c", b"a\rb", b';"' * 1_500, b'";' * 30_000, b";" * 65_536])
-def test_names_that_are_no_header_cost_only_their_sender(server, client, encode, name):
+def test_invalid_file_names_do_not_affect_others(server, client, encode, name):
     """A parser of parameters may take the square of their length."""
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n' + encode() + b"\r\n"
     before = sum(worker(server).cpu_times()[:2])
@@ -221,7 +221,7 @@ def test_names_that_are_no_header_cost_only_their_sender(server, client, encode,
     assert sum(worker(server).cpu_times()[:2]) - before < 1
 
 
-def test_no_address_is_ever_fetched(client):
+def test_no_url_is_ever_fetched(client):
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
         address = f"http://127.0.0.1:{trap.getsockname()[1]}/photo.png"
@@ -240,12 +240,12 @@ def test_other_routes_and_methods(client):
     refused(client.delete("/"), 405, "method_not_allowed")
 
 
-def test_a_caller_who_hangs_up_is_not_a_failure(server):
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as wire:
-        wire.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+def test_disconnect_is_not_an_internal_error(server):
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+        connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
 
 
-def test_a_scan_adds_no_series(server, client):
+def test_path_scan_adds_no_metric_series(server, client):
     def series() -> set[str]:
         return {line.rpartition(" ")[0] for line in client.get("/metrics").text.splitlines()}
 
@@ -253,11 +253,11 @@ def test_a_scan_adds_no_series(server, client):
     client.get("/metrics")
     before = series()
     scan = b"".join(b"GET /scan/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(10_000))
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 60) as wire:
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 60) as connection:
         answered = 0
-        sending = threading.Thread(target=wire.sendall, args=(scan,))
+        sending = threading.Thread(target=connection.sendall, args=(scan,))
         sending.start()
         while answered < 10_000:
-            answered += wire.recv(65536).count(b"x-request-id")
+            answered += connection.recv(65536).count(b"x-request-id")
         sending.join()
     assert series() == before

@@ -1,4 +1,4 @@
-"""What a caller of /v2 does wrong: a 400 that says what, at once, whatever stands behind it."""
+"""Client errors below /v2: a 400 that describes the first error, whatever follows it."""
 
 import json
 import struct
@@ -10,12 +10,12 @@ import pytest
 
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.naming import model_name
 from vitrail.serving.routes.v2 import tensors
-from vitrail.serving.routes.v2.request import Offered, read_asked
+from vitrail.serving.routes.v2.request import ModelOutputs, parse_request
 from vitrail.serving.routes.v2.tensors import BadTensor, nested
+from vitrail.serving.settings import model_name
 
-OFFERED = Offered(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
+OFFERED = ModelOutputs(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
 
 LENGTH = "inference-header-content-length"
 JSON = {"content-type": "application/json"}
@@ -110,7 +110,7 @@ BAD_TENSORS = {
 
 
 @pytest.mark.parametrize("content", BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
-def test_tensors_that_are_not_what_they_say(client, address, content):
+def test_inconsistent_tensors(client, address, content):
     refused(client.post(address, content=content, headers=JSON), 400, "bad_tensor")
 
 
@@ -144,7 +144,7 @@ BAD_JSON = {
 
 
 @pytest.mark.parametrize("content", BAD_JSON.values(), ids=BAD_JSON.keys())
-def test_json_that_is_no_request(client, address, content):
+def test_invalid_json_requests(client, address, content):
     refused(client.post(address, content=content, headers=JSON), 400, "bad_json")
 
 
@@ -180,27 +180,27 @@ def post(client: httpx.Client, address: str, head: str, behind: bytes, length: s
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 3000])
-def test_other_numbers_of_bytes_than_the_shape_asks_for(client, address, count):
+def test_byte_count_differs_from_shape(client, address, count):
     refused(post(client, address, request(IN_BYTES), bytes(count)), 400, "bad_tensor")
     told = but(IN_BYTES, parameters={"binary_data_size": count})
     refused(post(client, address, request(told), bytes(count)), 400, "bad_tensor")
 
 
 @pytest.mark.parametrize("size", [-1, 1.5, "3", True, 10**30])
-def test_sizes_that_are_none(client, address, size):
+def test_invalid_sizes(client, address, size):
     told = but(IN_BYTES, parameters={"binary_data_size": size})
     code = "bad_tensor" if size == 10**30 else "bad_parameter"
     refused(post(client, address, request(told), b"abc"), 400, code)
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1e3", "", "9" * 5000, "99999999", "٣"])
-def test_lengths_that_are_none(client, address, length):
+def test_invalid_lengths(client, address, length):
     headers = {"content-type": "application/octet-stream", LENGTH: length.encode()}
     answer = client.post(address, content=request(IN_BYTES).encode() + b"abc", headers=headers)
     refused(answer, 400, "bad_header_length")
 
 
-def test_a_length_that_cuts_the_json(client, address):
+def test_length_that_truncates_the_json(client, address):
     for length in ("0", "10"):
         refused(post(client, address, request(IN_BYTES), b"abc", length), 400, "bad_json")
 
@@ -220,7 +220,7 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("data", ELEMENTS.values(), ids=ELEMENTS.keys())
-def test_elements_that_do_not_fit_their_lengths(client, address, data):
+def test_elements_with_wrong_lengths(client, address, data):
     told = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
     refused(post(client, address, request(told), data), 400, "bad_tensor")
 
@@ -241,7 +241,7 @@ def test_bad_base64(client, address):
         refused(client.post(address, content=request(but(ENCODED, data=[text])), headers=JSON), 400, "bad_base64")
 
 
-def test_other_bodies(client, address):
+def test_unsupported_bodies(client, address):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "image/png", "multipart/form-data; boundary=x"):
         answer = client.post(address, content=request(PIXEL), headers={"content-type": kind})
         refused(answer, 415, "unsupported_media_type")
@@ -262,28 +262,28 @@ def test_other_routes_and_methods(client, address):
     assert "error" not in client.get("/v20").json()
 
 
-def test_reading_ends_at_the_first_surprise():
-    """What stands behind it is never looked at: else it would be complained of, too."""
+def test_parsing_stops_at_the_first_error():
+    """What follows is never parsed, or it would be reported too."""
     for start in ('{"x":', '{"inputs":[{"x":', '{"parameters":{"x":{'):
         with pytest.raises(Problem, match="the body must be JSON") as first:
-            read_asked(start.encode(), None, OFFERED)
+            parse_request(start.encode(), None, OFFERED)
         with pytest.raises(Problem) as caught:
-            read_asked((start + "]" * 1_000_000).encode(), None, OFFERED)
+            parse_request((start + "]" * 1_000_000).encode(), None, OFFERED)
         assert str(caught.value) == str(first.value)
 
 
-def test_many_numbers_never_hold_up_other_threads(monkeypatch):
+def test_many_numbers_do_not_block_other_threads(monkeypatch):
     """They are read in pieces, so that the interpreter can turn to others between two of them."""
     pieces = []
     monkeypatch.setattr(tensors.json, "loads", lambda text: pieces.append(len(text)) or [7] * text.count(b"7"))
     body = b'{"inputs":[{"data":[' + b"7," * 1_000_000 + b"7]}]}"
     with pytest.raises(BadTensor, match="name"):
-        read_asked(body, None, OFFERED)
+        parse_request(body, None, OFFERED)
     assert sum(pieces) >= 2_000_000
     assert max(pieces) <= tensors.PIECE + 2
 
 
 @pytest.mark.parametrize(("shape", "text"), [((2,), b"[0,0]"), ((2, 1), b"[[0],[0]]"), ((1, 2, 2), b"[[[0,0],[0,0]]]")])
-def test_how_an_array_looks(shape, text):
+def test_nested_outline(shape, text):
     assert nested(shape) == text
     assert np.array(json.loads(text)).shape == shape

@@ -21,7 +21,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 def clear() -> Image.Image:
-    """Half of it transparent, over a colour that nobody sees."""
+    """Half of it transparent, over an invisible colour."""
     image = COLOUR.convert("RGBA")
     image.paste((1, 2, 3, 0), (0, 0, 40, 60))
     return image
@@ -78,7 +78,7 @@ def shares(client, data: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("sent", "seen"), KINDS.values(), ids=KINDS.keys())
-def test_an_image_of_any_kind_is_seen_as_it_is(client, sent, seen):
+def test_all_image_formats_are_decoded_correctly(client, sent, seen):
     assert np.abs(shares(client, sent) - shares(client, encoded(seen.convert("RGB")))).max() < 0.03
 
 
@@ -91,6 +91,6 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize(("seen", "missed"), OTHERWISE.values(), ids=OTHERWISE.keys())
-def test_seen_otherwise_it_would_be_another_answer(client, seen, missed):
+def test_wrong_decoding_would_change_the_prediction(client, seen, missed):
     apart = [shares(client, encoded(image.convert("RGB"))) for image in (seen, missed)]
     assert np.abs(apart[0] - apart[1]).max() > 0.1

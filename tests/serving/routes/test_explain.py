@@ -1,4 +1,4 @@
-"""POST /v1/explain: the library's evidence, drawn where it is asked for; and servers that have none to give."""
+"""POST /v1/explain: the library's evidence, drawn on request; and servers without an explain file."""
 
 import asyncio
 import io
@@ -17,7 +17,7 @@ from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
 from vitrail.plots.overlay import COLD, SIDE, WARM, draw_overlay
 from vitrail.serving.engine import engine as module
-from vitrail.serving.engine.engine import MOST_EXPLAINED, Engine
+from vitrail.serving.engine.engine import MAX_EXPLAIN_WAITING, Engine
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
@@ -95,7 +95,7 @@ def test_one_image_at_a_time(explaining_client, encode):
     assert (answer.status_code, answer.json()["code"]) == (400, "one_image")
 
 
-def test_a_bad_image_is_told_as_elsewhere(explaining_client, encode):
+def test_bad_image_has_the_usual_error(explaining_client, encode):
     for data, status, code in [(b"no", 415, "unsupported_format"), (encode()[:90], 422, "corrupt_image")]:
         answer = explaining_client.post(URL, content=data)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -112,14 +112,14 @@ def test_labels_and_explanations_at_once(explaining_client, encode, explainer):
         assert label.json()["predictions"][0]["labels"][0]["label"] == explainer.classifier.classify(image)[0].label
 
 
-def test_the_model_route_tells_what_is_explained(explaining_client, client, explainer):
+def test_model_route_describes_explanations(explaining_client, client, explainer):
     told = explaining_client.get("/v1/model").json()["explanations"]
     card = explainer.card.evidence
     assert told == {"kind": "exact", "grid": list(card.grid), "rule": card.rule}
     assert client.get("/v1/model").json()["explanations"] is None
 
 
-def test_its_time_is_counted(explaining_client, encode):
+def test_explain_time_is_measured(explaining_client, encode):
     def count() -> float:
         lines = explaining_client.get("/metrics").text.splitlines()
         (found,) = [line for line in lines if line.startswith('vitrail_stage_seconds_count{stage="explain"}')]
@@ -172,9 +172,7 @@ def text(explained, folder):
     return shutil.copy(explained, folder / "model.onnx")
 
 
-def test_an_explain_file_that_cannot_be_used_leaves_labels_alone(
-    loaded, model_file, explained_file, tmp_path, caplog, encode
-):
+def test_unusable_explain_file_does_not_affect_labels(loaded, model_file, explained_file, tmp_path, caplog, encode):
     folders = [tmp_path / name for name in ("foreign", "altered", "text")]
     for folder in folders:
         folder.mkdir()
@@ -188,37 +186,37 @@ def test_an_explain_file_that_cannot_be_used_leaves_labels_alone(
         engine = asyncio.run(loaded(path))
         assert engine.ready().path == path
         with pytest.raises(Problem, match=reason) as caught:
-            engine.explains()
+            engine.require_explainer()
         assert (caught.value.status, caught.value.code) == (404, "no_explain_graph")
         (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-        assert warning.getMessage() == f"nothing can be explained: {caught.value}"
+        assert warning.getMessage() == f"no explanations: {caught.value}"
 
 
-def test_labels_wait_for_one_explanation_at_most(loaded, explained_file, monkeypatch):
-    """While one of four explanations runs, nothing stands before the label in the lane's line."""
+def test_predictions_wait_for_at_most_one_explanation(loaded, explained_file, monkeypatch):
+    """While one of four explanations runs, the prediction is next in the thread's queue."""
     order: list[str] = []
     may_end = threading.Event()
-    evidence_of, answers_of = module.evidence_of, module.answers_of
+    run_explainer, run_batch = module.run_explainer, module.run_batch
 
     def explained(*args):
         assert may_end.wait(30)
         order.append("explanation")
-        return evidence_of(*args)
+        return run_explainer(*args)
 
     def labelled(*args):
         order.append("label")
-        return answers_of(*args)
+        return run_batch(*args)
 
-    monkeypatch.setattr(module, "evidence_of", explained)
-    monkeypatch.setattr(module, "answers_of", labelled)
+    monkeypatch.setattr(module, "run_explainer", explained)
+    monkeypatch.setattr(module, "run_batch", labelled)
 
     async def both() -> None:
         engine = await loaded(explained_file)
         canvas = np.zeros((8, 8, 3), np.uint8)
-        explaining = [asyncio.ensure_future(engine.evidence(canvas, 0)) for _ in range(4)]
+        explaining = [asyncio.ensure_future(engine.explain(canvas, 0)) for _ in range(4)]
         await asyncio.sleep(0)
         answering = asyncio.ensure_future(engine.predict([canvas]))
-        while not engine.lane._work_queue.qsize():
+        while not engine.worker._work_queue.qsize():
             await asyncio.sleep(0.001)
         may_end.set()
         await asyncio.gather(answering, *explaining)
@@ -227,19 +225,19 @@ def test_labels_wait_for_one_explanation_at_most(loaded, explained_file, monkeyp
     assert order == ["explanation", "label", "explanation", "explanation", "explanation"]
 
 
-def test_more_than_may_wait_are_refused(loaded, explained_file):
+def test_too_many_waiting_explanations_are_refused(loaded, explained_file):
     async def crowd() -> list[object]:
         engine = await loaded(explained_file)
         canvas = np.zeros((8, 8, 3), np.uint8)
-        asked = [engine.evidence(canvas, 0) for _ in range(MOST_EXPLAINED + 3)]
+        asked = [engine.explain(canvas, 0) for _ in range(MAX_EXPLAIN_WAITING + 3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        assert (await engine.evidence(canvas, 0)).shape == (4, 4)  # who comes later is served
+        assert (await engine.explain(canvas, 0)).shape == (4, 4)  # later requests are served
         return list(found)
 
     found = asyncio.run(crowd())
     refusals = [one for one in found if isinstance(one, Problem)]
     assert [(one.status, one.code, one.headers) for one in refusals] == [(503, "busy", {"retry-after": "1"})] * 3
-    assert len(found) - len(refusals) == MOST_EXPLAINED
+    assert len(found) - len(refusals) == MAX_EXPLAIN_WAITING
 
 
 def drawn(evidence, value=128, size=8):
@@ -247,7 +245,7 @@ def drawn(evidence, value=128, size=8):
     return np.array(draw_overlay(canvas, np.array(evidence, np.float32))).astype(int)
 
 
-def test_an_overlay_is_warm_for_and_cold_against():
+def test_overlay_colours():
     image = drawn([[4, -4]])
     left, right = image[:, 0], image[:, -1]
     for found, colour in ((left, WARM), (right, COLD)):
@@ -257,7 +255,7 @@ def test_an_overlay_is_warm_for_and_cold_against():
     assert blue > 100
 
 
-def test_an_overlay_has_its_zero_at_zero():
+def test_overlay_is_neutral_at_zero():
     """No evidence, no tint; weak evidence for a label is not drawn as evidence against it."""
     plain = drawn([[0, 0]])
     assert (plain == plain[0, 0, 0]).all()
@@ -266,16 +264,16 @@ def test_an_overlay_has_its_zero_at_zero():
     assert (weak[:, 0, 0] - weak[:, 0, 2] < weak[:, -1, 0] - weak[:, -1, 2]).all()
 
 
-def test_an_overlay_says_as_much_at_any_scale():
+def test_overlay_is_scale_invariant():
     assert (drawn([[3, -1], [0, 2]]) == drawn([[0.003, -0.001], [0, 0.002]])).all()
 
 
 @pytest.mark.parametrize(("size", "side"), [(8, 224), (28, 224), (60, 240), (224, 224), (300, 300)])
-def test_an_overlay_is_large_enough_to_be_seen(size, side):
+def test_overlay_has_a_minimum_size(size, side):
     assert drawn([[1, 0], [0, -1]], size=size).shape == (side, side, 3)
 
 
-def test_pixels_stay_squares_below_an_overlay():
+def test_overlay_keeps_pixels_square():
     canvas = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
     image = np.array(draw_overlay(canvas, np.zeros((4, 4), np.float32)))
     assert (image == image[::28, ::28].repeat(28, 0).repeat(28, 1)).all()

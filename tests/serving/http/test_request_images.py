@@ -6,9 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from vitrail.serving.http.json_images import images
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_IMAGES
+from vitrail.serving.http.request_images import MAX_IMAGES, json_images
 
 ROUTES = ["/v1/classify", "/v1/embed"]
 JSON = {"content-type": "application/json"}
@@ -19,7 +18,7 @@ def body(*encoded: bytes) -> dict:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_the_answer_is_that_of_a_form(client, encode, route):
+def test_json_gives_the_same_response_as_a_form(client, encode, route):
     sent = [encode(), encode("JPEG", seed=2), b"no image", encode("WEBP", seed=3)]
     form = client.post(route, files=[("image", data) for data in sent])
     answer = client.post(route, json=body(*sent))
@@ -28,7 +27,7 @@ def test_the_answer_is_that_of_a_form(client, encode, route):
     assert answer.json()["predictions"][2]["error"]["code"] == "unsupported_format"
 
 
-def test_as_many_as_a_form_may_have(client, encode):
+def test_json_may_have_as_many_images_as_a_form(client, encode):
     answer = client.post("/v1/classify", json=body(*[encode()] * MAX_IMAGES))
     assert len(answer.json()["predictions"]) == MAX_IMAGES
     answer = client.post("/v1/classify", json=body(*[encode()] * (MAX_IMAGES + 1)))
@@ -91,7 +90,7 @@ NOT_THE_SHAPE = {
 
 
 @pytest.mark.parametrize("text", NOT_THE_SHAPE.values(), ids=NOT_THE_SHAPE.keys())
-def test_another_shape(client, text):
+def test_other_json_structures(client, text):
     answer = client.post("/v1/classify", content=text, headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
     assert '{"images": [{"b64": "…"}]}' in answer.json()["detail"]
@@ -99,7 +98,7 @@ def test_another_shape(client, text):
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe{", b'\xef\xbb\xbf{"images":[]}', '{"images":[]}'.encode("utf-16")])
-def test_another_encoding(client, data):
+def test_json_in_other_encodings(client, data):
     answer = client.post("/v1/classify", content=data, headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
 
@@ -112,7 +111,7 @@ def test_bad_base64(client, text):
     assert "images[1].b64" in answer.json()["detail"]
 
 
-def test_a_data_address_is_told_how_to_mend_it(client):
+def test_data_url_error_explains_the_fix(client):
     answer = client.post("/v1/classify", json={"images": [{"b64": "data:image/png;base64,AA=="}]})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_base64")
     assert "comma" in answer.json()["detail"]
@@ -134,7 +133,7 @@ def test_the_limits_of_a_body_hold_for_json(client):
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
 
 
-def test_no_address_is_fetched(client):
+def test_no_url_is_fetched(client):
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
         address = f"http://127.0.0.1:{trap.getsockname()[1]}/photo.png"
@@ -148,11 +147,11 @@ def test_no_address_is_fetched(client):
             trap.accept()
 
 
-def test_reading_ends_at_the_first_surprise():
+def test_parsing_stops_at_the_first_error():
     """What comes behind it costs nothing: it is never looked at."""
     before = f'{{"images":[{GOOD},{GOOD}'
     for surprise in (",1", ',{"url"', "}", "]]"):
-        read = images((before + surprise + "[" * 1_000_000).encode())
+        read = json_images((before + surprise + "[" * 1_000_000).encode())
         assert [next(read), next(read)] == [b"\0", b"\0"]
         with pytest.raises(Problem, match="the body must be JSON") as caught:
             next(read)

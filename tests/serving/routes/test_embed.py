@@ -23,7 +23,7 @@ def test_one_image_as_the_body(client, encode, vector, model_file):
     assert prediction["embedding"] == pytest.approx(vector(image).tolist(), abs=1e-5)
 
 
-def test_several_keep_their_order_and_a_bad_one_its_place(client, encode, vector):
+def test_several_images_keep_their_order_with_errors_in_place(client, encode, vector):
     good = [encode(seed=seed) for seed in (1, 2)]
     sent = [b"no image", good[0], encode("PNG")[:100], good[1]]
     answer = client.post("/v1/embed", files=[("image", data) for data in sent])
@@ -35,7 +35,7 @@ def test_several_keep_their_order_and_a_bad_one_its_place(client, encode, vector
     assert predictions[1] != predictions[3]
 
 
-def test_refusals_are_those_of_classify(client, encode):
+def test_errors_equal_those_of_classify(client, encode):
     requests = [
         {"content": b"no image"},
         {"content": encode()[:100]},

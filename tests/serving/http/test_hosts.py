@@ -1,10 +1,10 @@
-"""Who may call: names in Host, and browsers that send for a page of another site."""
+"""Allowed names in Host, and cross-site requests of browsers."""
 
 import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from vitrail.serving.http.hosts import Hosts, comes_from_another_site, hosts_at
+from vitrail.serving.http.hosts import Hosts, hosts_for, is_cross_site
 
 HERE = ["localhost", "localhost:3000", "LOCALHOST", "a.localhost", "127.0.0.1:3000", "127.8.9.1", "[::1]:3000", "[::1]"]
 ELSEWHERE = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::2]"]
@@ -14,28 +14,28 @@ NO_NAMES = ["", "a b", "a,b", "user@localhost", "localhost:port", "localhost:300
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:3000", "http://127.0.0.9:80", "https://127.0.0.1:3000", "http://::1:3000"]
 )
-def test_on_loopback_only_its_names_are_answered_to(url):
-    hosts = hosts_at(url, ())
-    assert [name for name in HERE if not hosts.answer_to(name)] == []
-    assert [name for name in ELSEWHERE + NO_NAMES if hosts.answer_to(name)] == []
+def test_loopback_allows_only_its_names(url):
+    hosts = hosts_for(url, ())
+    assert [name for name in HERE if not hosts.allows(name)] == []
+    assert [name for name in ELSEWHERE + NO_NAMES if hosts.allows(name)] == []
 
 
 @pytest.mark.parametrize("url", ["http://localhost:3000", "http://10.0.0.1:3000", "http://fe80::1:3000", None])
-def test_elsewhere_any_name_is_until_some_are_given(url):
+def test_other_addresses_allow_any_name_unless_configured(url):
     """BentoML writes `localhost` for every interface."""
-    assert all(hosts_at(url, ()).answer_to(name) for name in HERE + ELSEWHERE)
-    named = hosts_at(url, ("api.example.com",))
-    assert named.answer_to("API.example.com:443")
-    assert all(named.answer_to(name) for name in HERE)
-    assert not any(named.answer_to(name) for name in ELSEWHERE + NO_NAMES)
+    assert all(hosts_for(url, ()).allows(name) for name in HERE + ELSEWHERE)
+    named = hosts_for(url, ("api.example.com",))
+    assert named.allows("API.example.com:443")
+    assert all(named.allows(name) for name in HERE)
+    assert not any(named.allows(name) for name in ELSEWHERE + NO_NAMES)
 
 
-def test_a_star_is_any_name_or_any_below_one():
+def test_wildcards():
     below = Hosts(("*.example.com",))
-    assert below.answer_to("a.b.example.com")
-    assert not below.answer_to("example.com")
-    assert not below.answer_to("evilexample.com")
-    assert Hosts(("*",)).answer_to("whatever")
+    assert below.allows("a.b.example.com")
+    assert not below.allows("example.com")
+    assert not below.allows("evilexample.com")
+    assert Hosts(("*",)).allows("whatever")
 
 
 SENT = [
@@ -55,18 +55,18 @@ SENT = [
 
 
 @pytest.mark.parametrize(("headers", "is_cross"), SENT)
-def test_a_page_of_another_site_is_known_by_what_its_browser_sends(headers, is_cross):
+def test_cross_site_requests_are_detected(headers, is_cross):
     headers = Headers({"host": "localhost:3000", **headers})
-    assert comes_from_another_site("POST", headers, ("https://app.example",)) is is_cross
-    assert not comes_from_another_site("POST", headers, ("*",))
+    assert is_cross_site("POST", headers, ("https://app.example",)) is is_cross
+    assert not is_cross_site("POST", headers, ("*",))
 
 
 @pytest.mark.parametrize(
     ("method", "mode", "is_cross"), [("GET", "navigate", False), ("POST", "navigate", True), ("GET", "cors", True)]
 )
-def test_a_link_that_is_followed_is_a_visit_and_a_form_is_not(method, mode, is_cross):
+def test_navigation_is_not_cross_site_but_a_form_is(method, mode, is_cross):
     headers = Headers({"host": "localhost", "sec-fetch-site": "cross-site", "sec-fetch-mode": mode})
-    assert comes_from_another_site(method, headers, ()) is is_cross
+    assert is_cross_site(method, headers, ()) is is_cross
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -75,7 +75,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def test_the_server_answers_to_its_own_names(client, encode):
+def test_server_accepts_its_own_names(client, encode):
     evil = {"host": "evil.example"}
     assert problem(client.get("/v1/model", headers=evil)) == (421, "unknown_host")
     assert problem(client.post("/v1/classify", content=encode(), headers=evil)) == (421, "unknown_host")
@@ -85,14 +85,14 @@ def test_the_server_answers_to_its_own_names(client, encode):
         assert client.get(path, headers=evil).status_code == 200
 
 
-def test_a_form_of_another_site_is_refused(client, encode):
+def test_cross_site_form_returns_403(client, encode):
     cross = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert problem(client.post("/v1/classify", files={"image": encode()}, headers=cross)) == (403, "cross_site")
     assert problem(client.options("/v1/classify", headers=cross)) == (403, "cross_site")
     assert client.get("/", headers=cross).status_code == 200  # a link to the page
 
 
-def test_what_is_allowed_is_answered(start, bentoml_serve, model_file, encode):
+def test_allowed_hosts_and_origins_are_accepted(start, bentoml_serve, model_file, encode):
     allowed = {"VITRAIL_ALLOW_HOST": "api.example.com", "VITRAIL_ALLOW_ORIGIN": "https://app.example, null"}
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", **allowed) as own:
         app = {"host": "api.example.com", "origin": "https://app.example", "sec-fetch-site": "cross-site"}

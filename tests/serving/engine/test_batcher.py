@@ -1,4 +1,4 @@
-"""The batcher alone: its line, its window, its batches, and whom it computes for. Time is made up, and costs none."""
+"""The batcher alone: queue, window, batches and cancellation, with simulated time."""
 
 import asyncio
 import selectors
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, bucket, largest_that_pays
-from vitrail.serving.http.cancellation import attended
+from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, best_batch_size, bucket
+from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.problems import ClientDisconnect, Problem
 
 
@@ -35,13 +35,13 @@ class JumpingSelector(selectors.DefaultSelector):
         return super().select(0)
 
 
-def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=MadeUpTime) as runner:
-        runner.run(story())
+        runner.run(scenario())
 
 
 class Model:
-    """Doubles numbers: each batch takes `seconds`, or as long as `held` says; it remembers what it was asked, when."""
+    """Doubles numbers: each batch takes `seconds`, or until `held` is set; it records its batches and their times."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
@@ -70,269 +70,269 @@ async def until(seconds: float) -> None:
     await asyncio.sleep(seconds - asyncio.get_running_loop().time())
 
 
-def ask(line: Batcher, *items: int) -> asyncio.Task[list[int]]:
-    return asyncio.create_task(line.submit(items))
+def ask(queue: Batcher, *items: int) -> asyncio.Task[list[int]]:
+    return asyncio.create_task(queue.submit(items))
 
 
-def test_rows_come_back_in_order_whoever_asked():
-    async def story():
+def test_rows_keep_their_order_across_requests():
+    async def scenario():
         model = Model()
-        line = batcher(model, largest=4)
-        asked = [ask(line, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
+        queue = batcher(model, max_size=4)
+        asked = [ask(queue, *range(start, start + count)) for start, count in [(0, 3), (10, 1), (20, 7), (30, 2)]]
         for task, (start, count) in zip(asked, [(0, 3), (10, 1), (20, 7), (30, 2)], strict=True):
             assert await task == [2 * item for item in range(start, start + count)]
         assert model.batches == [[0, 1, 2, 10], [20, 21, 22, 23], [24, 25, 26, 30], [31]]
 
-    play(story)
+    play(scenario)
 
 
-def test_an_idle_lane_takes_one_at_once():
-    async def story():
+def test_idle_batcher_computes_one_item_at_once():
+    async def scenario():
         model = Model()
-        line = batcher(model, window=0.5)
+        queue = batcher(model, window=0.5)
         for moment in (0.0, 10.0, 20.0):
             await until(moment)
-            assert await ask(line, 1) == [2]
+            assert await ask(queue, 1) == [2]
         assert model.times == [0.0, 10.0, 20.0]
-        assert line.lane is None
+        assert queue.worker is None
 
-    play(story)
+    play(scenario)
 
 
-def test_a_busy_lane_gathers_all_that_come_meanwhile():
-    async def story():
+def test_items_gather_while_a_batch_runs():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5)
+        asked = [ask(queue, 0)]
         for item in (1, 2, 3):
             await until(0.1 * item)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         assert await asyncio.gather(*asked) == [[0], [2], [4], [6]]
         assert model.batches == [[0], [1, 2, 3]]
         assert model.times == [0.0, 1.0]  # the first of them had waited longer than the window already
 
-    play(story)
+    play(scenario)
 
 
-def test_the_first_waits_for_company_no_longer_than_the_window():
-    async def story():
+def test_first_item_waits_at_most_the_window():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5)
+        asked = [ask(queue, 0)]
         for item, moment in [(1, 0.75), (2, 1.125), (3, 1.2), (4, 1.3)]:
             await until(moment)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         await asyncio.gather(*asked)
         assert model.batches == [[0], [1, 2, 3], [4]]
         assert model.times == [0.0, 1.25, 2.25]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_full_batch_ends_the_window():
-    async def story():
+def test_full_batch_ends_the_window():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
-        asked = [ask(line, 0)]
+        queue = batcher(model, window=0.5, max_size=2)
+        asked = [ask(queue, 0)]
         for item, moment in [(1, 0.75), (2, 1.125)]:
             await until(moment)
-            asked.append(ask(line, item))
+            asked.append(ask(queue, item))
         await asyncio.gather(*asked)
         assert model.batches == [[0], [1, 2]]
         assert model.times == [0.0, 1.125]
 
-    play(story)
+    play(scenario)
 
 
-def test_enough_for_a_batch_do_not_wait_for_the_window():
-    async def story():
+def test_full_batch_does_not_wait_for_the_window():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.5, max_size=2)
+        first = ask(queue, 0)
         await until(0.9)
-        await asyncio.gather(first, ask(line, 1, 2))
+        await asyncio.gather(first, ask(queue, 1, 2))
         assert model.times == [0.0, 1.0]
 
-    play(story)
+    play(scenario)
 
 
-def test_the_window_is_kept_again_after_a_full_batch():
-    async def story():
+def test_window_applies_again_after_a_full_batch():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5, largest=2)
-        asked = [ask(line, 0, 1)]
+        queue = batcher(model, window=0.5, max_size=2)
+        asked = [ask(queue, 0, 1)]
         await until(0.75)
-        asked.append(ask(line, 2))
+        asked.append(ask(queue, 2))
         await asyncio.gather(*asked)
         assert model.times == [0.0, 1.25]
 
-    play(story)
+    play(scenario)
 
 
-def test_callers_need_not_wait_for_the_window_of_others():
-    async def story():
-        line = batcher(Model(1.0), window=0.5)
-        first = ask(line, 0)
+def test_rows_are_delivered_before_the_next_window():
+    async def scenario():
+        queue = batcher(Model(1.0), window=0.5)
+        first = ask(queue, 0)
         await until(0.9)
-        second = ask(line, 1)
+        second = ask(queue, 1)
         await first
         assert asyncio.get_running_loop().time() == 1.0
         await second
 
-    play(story)
+    play(scenario)
 
 
-def test_the_lane_is_at_work_again_before_answers_are_written():
-    async def story():
+def test_next_batch_starts_before_rows_are_delivered():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
         await until(0.5)
-        second = ask(line, 1)
+        second = ask(queue, 1)
         await first
         assert model.batches == [[0], [1]]
         await second
 
-    play(story)
+    play(scenario)
 
 
-def test_a_batch_holds_at_most_the_largest_bucket():
-    async def story():
+def test_batch_has_at_most_the_largest_bucket():
+    async def scenario():
         model = Model()
-        line = batcher(model)
-        await ask(line, *range(70))
+        queue = batcher(model)
+        await ask(queue, *range(70))
         assert [len(batch) for batch in model.batches] == [32, 32, 6]
         assert [item for batch in model.batches for item in batch] == list(range(70))
 
-    play(story)
+    play(scenario)
 
 
-def test_a_full_line_refuses_at_once_and_takes_again_later():
-    async def story():
-        line = batcher(Model(), capacity=3, window=0.0)
-        working = ask(line, 0)
+def test_full_queue_refuses_at_once_and_accepts_again_later():
+    async def scenario():
+        queue = batcher(Model(), capacity=3, window=0.0)
+        working = ask(queue, 0)
         await until(0.5)
-        waiting = ask(line, 1, 2)
+        waiting = ask(queue, 1, 2)
         await until(0.6)
-        with pytest.raises(QueueFull, match="2 are waiting"):
-            await line.submit([3, 4])
+        with pytest.raises(QueueFull, match="2 images are waiting"):
+            await queue.submit([3, 4])
         assert asyncio.get_running_loop().time() == 0.6
-        assert len(line.waiting) == 2  # nothing of a refused request stays
-        last = ask(line, 5)
+        assert len(queue.waiting) == 2  # nothing of a refused request stays
+        last = ask(queue, 5)
         assert await asyncio.gather(working, waiting, last) == [[0], [2, 4], [10]]
-        assert await ask(line, 6, 7, 8) == [12, 14, 16]
+        assert await ask(queue, 6, 7, 8) == [12, 14, 16]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_gives_up_is_not_computed_for_and_leaves_room():
-    async def story():
+def test_cancelled_item_is_not_computed_and_frees_its_room():
+    async def scenario():
         model = Model()
-        line = batcher(model, capacity=2, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, capacity=2, window=0.0)
+        first = ask(queue, 0)
         await until(0.5)
-        gone = ask(line, 1, 2)
+        gone = ask(queue, 1, 2)
         await until(0.6)
         gone.cancel()
         await asyncio.wait({gone})
-        assert not line.waiting
-        last = ask(line, 3, 4)
+        assert not queue.waiting
+        last = ask(queue, 3, 4)
         assert await asyncio.gather(first, last) == [[0], [6, 8]]
         assert model.batches == [[0], [3, 4]]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_gives_up_while_being_computed_takes_nobody_along():
-    async def story():
-        line = batcher(Model())
-        gone, stays = ask(line, 1), ask(line, 2)
+def test_cancellation_during_a_batch_affects_no_other_request():
+    async def scenario():
+        queue = batcher(Model())
+        gone, stays = ask(queue, 1), ask(queue, 2)
         await until(0.5)
         gone.cancel()
         assert await stays == [4]
         assert gone.cancelled()
-        assert await ask(line, 3) == [6]
+        assert await ask(queue, 3) == [6]
 
-    play(story)
+    play(scenario)
 
 
-def test_all_give_up_during_the_window():
-    async def story():
+def test_all_requests_cancelled_during_the_window():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.5)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.5)
+        first = ask(queue, 0)
         await until(0.9)
-        gone = ask(line, 1)
+        gone = ask(queue, 1)
         await until(1.1)
         gone.cancel()
         await until(2.0)
         assert model.batches == [[0]]
-        assert line.lane is None
+        assert queue.worker is None
         assert await first == [0]
-        assert await ask(line, 2) == [4]
+        assert await ask(queue, 2) == [4]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_failed_batch_fails_those_in_it_and_the_lane_goes_on():
-    async def story():
+def test_failed_batch_fails_only_its_items():
+    async def scenario():
         model = Model()
-        line = batcher(model, largest=2, window=0.0)
-        bad, mate, later = ask(line, -1), ask(line, 1), ask(line, 2)
+        queue = batcher(model, max_size=2, window=0.0)
+        bad, mate, later = ask(queue, -1), ask(queue, 1), ask(queue, 2)
         for task in (bad, mate):
             with pytest.raises(BatchFailed, match="batch of 2: cannot") as caught:
                 await task
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
         assert await later == [4]
-        assert await ask(line, 3) == [6]
+        assert await ask(queue, 3) == [6]
 
-    play(story)
+    play(scenario)
 
 
-def test_a_failure_takes_the_rest_of_its_request_out_of_the_line():
-    async def story():
+def test_failure_removes_the_rest_of_its_request_from_the_queue():
+    async def scenario():
         model = Model()
-        line = batcher(model, largest=2, window=0.0)
-        bad, other = ask(line, 0, -1, 1, 2, 3, 4, 5), ask(line, 6)
+        queue = batcher(model, max_size=2, window=0.0)
+        bad, other = ask(queue, 0, -1, 1, 2, 3, 4, 5), ask(queue, 6)
         with pytest.raises(BatchFailed):
             await bad
         assert await other == [12]
-        assert model.batches == [[0, -1], [1, 2], [6]]  # the second was on its way before anybody was told
+        assert model.batches == [[0, -1], [1, 2], [6]]  # the second batch started before the error was delivered
 
-    play(story)
+    play(scenario)
 
 
-def test_rows_that_are_too_few_are_a_failure_and_not_a_hang():
-    async def story():
+def test_missing_rows_fail_the_batch():
+    async def scenario():
         async def short(items: list[int]) -> list[int]:
             return items[1:]
 
-        with pytest.raises(BatchFailed, match="2 items were answered with 1 rows"):
+        with pytest.raises(BatchFailed, match="2 items gave 1 rows"):
             await batcher(short).submit([1, 2])
 
-    play(story)
+    play(scenario)
 
 
-def test_closing_answers_those_inside_and_nobody_else():
-    async def story():
-        line = batcher(Model(), largest=2)
-        asked = ask(line, 1, 2, 3)
+def test_close_computes_waiting_items_and_refuses_new_ones():
+    async def scenario():
+        queue = batcher(Model(), max_size=2)
+        asked = ask(queue, 1, 2, 3)
         await until(0.5)
-        await line.close()
+        await queue.close()
         assert asyncio.get_running_loop().time() == 2.0
         assert asked.done()
         assert await asked == [2, 4, 6]
         with pytest.raises(QueueFull, match="closed"):
-            await line.submit([4])
-        await line.close()
+            await queue.submit([4])
+        await queue.close()
 
-    play(story)
+    play(scenario)
 
 
-def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
-    async def story():
+def test_queue_is_empty_after_many_mixed_requests():
+    async def scenario():
         model = Model(0.01)
-        line = batcher(model, capacity=40, window=0.002)
+        queue = batcher(model, capacity=40, window=0.002)
         fates: dict[str, int] = {"answered": 0, "gave up": 0, "refused": 0}
 
         async def caller(number: int) -> None:
@@ -340,7 +340,7 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
             items = list(range(number, number + 1 + number % 9))
             try:
                 async with asyncio.timeout(0.012 if number % 5 == 0 else None):
-                    assert await line.submit(items) == [2 * item for item in items]
+                    assert await queue.submit(items) == [2 * item for item in items]
                 fates["answered"] += 1
             except TimeoutError:
                 fates["gave up"] += 1
@@ -351,10 +351,10 @@ def test_nothing_is_left_in_the_line_after_many_callers_of_every_kind():
         assert sum(fates.values()) == 300
         assert min(fates.values()) > 0
         await until(10)
-        assert (len(line.waiting), line.lane) == (0, None)
+        assert (len(queue.waiting), queue.worker) == (0, None)
         assert max(len(batch) for batch in model.batches) <= 32
 
-    play(story)
+    play(scenario)
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (17, 32), (32, 32)])
@@ -376,13 +376,13 @@ MACHINES = {
 }
 
 
-@pytest.mark.parametrize(("times", "largest"), MACHINES.values(), ids=MACHINES.keys())
-def test_batches_grow_as_long_as_that_pays(times, largest):
+@pytest.mark.parametrize(("times", "max_size"), MACHINES.values(), ids=MACHINES.keys())
+def test_best_batch_size(times, max_size):
     seconds = dict(zip(BUCKETS, times, strict=True))
-    assert largest_that_pays(lambda size: seconds[size]) == largest
+    assert best_batch_size(lambda size: seconds[size]) == max_size
 
 
-# Those who wait.
+# Deadlines and disconnects.
 
 
 async def stays() -> dict[str, Any]:
@@ -391,28 +391,28 @@ async def stays() -> dict[str, Any]:
     raise AssertionError
 
 
-def test_what_is_late_is_dropped_before_it_is_computed():
-    async def story():
+def test_late_request_is_dropped_before_it_is_computed():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
         await until(0.25)
         with pytest.raises(Problem) as caught:
-            async with attended(stays, 0.5):
-                await line.submit([1])
-        assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the lane is still at work
+            async with cancelled_with_client(stays, 0.5):
+                await queue.submit([1])
+        assert asyncio.get_running_loop().time() == 0.75  # at the deadline, though the batch still runs
         assert (caught.value.status, caught.value.code) == (504, "deadline_passed")
         await first
         assert model.batches == [[0]]
 
-    play(story)
+    play(scenario)
 
 
-def test_who_has_gone_is_dropped_before_it_is_computed():
-    async def story():
+def test_disconnected_request_is_dropped_before_it_is_computed():
+    async def scenario():
         model = Model(1.0)
-        line = batcher(model, window=0.0)
-        first = ask(line, 0)
+        queue = batcher(model, window=0.0)
+        first = ask(queue, 0)
 
         async def goes() -> dict[str, Any]:
             await until(0.5)
@@ -420,48 +420,48 @@ def test_who_has_gone_is_dropped_before_it_is_computed():
 
         await until(0.25)
         with pytest.raises(ClientDisconnect):
-            async with attended(goes, 30):
-                await line.submit([1])
+            async with cancelled_with_client(goes, 30):
+                await queue.submit([1])
         assert asyncio.get_running_loop().time() == 0.5
         await first
         assert model.batches == [[0]]
 
-    play(story)
+    play(scenario)
 
 
-def test_an_answer_in_time_leaves_no_watch_behind():
-    async def story():
-        line = batcher(Model(1.0))
-        async with attended(stays, 1.5):
-            assert await line.submit([1]) == [2]
+def test_timely_response_leaves_no_task_behind():
+    async def scenario():
+        queue = batcher(Model(1.0))
+        async with cancelled_with_client(stays, 1.5):
+            assert await queue.submit([1]) == [2]
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    play(story)
+    play(scenario)
 
 
-def test_a_timeout_of_the_work_itself_is_not_taken_for_the_deadline():
-    async def story():
+def test_timeout_of_the_work_is_not_the_deadline():
+    async def scenario():
         with pytest.raises(TimeoutError):
-            async with attended(stays, 5), asyncio.timeout(1):
+            async with cancelled_with_client(stays, 5), asyncio.timeout(1):
                 await asyncio.sleep(3)
 
-    play(story)
+    play(scenario)
 
 
-def test_a_fault_of_the_work_goes_through():
-    async def story():
+def test_error_of_the_work_is_raised():
+    async def scenario():
         with pytest.raises(QueueFull):
-            async with attended(stays, 5):
+            async with cancelled_with_client(stays, 5):
                 await batcher(Model(), capacity=0).submit([1])
 
-    play(story)
+    play(scenario)
 
 
-def test_items_that_stand_for_several_share_batches_whole():
+def test_items_of_several_images_are_not_split():
     """None is divided, none waits behind one that came later, and room is counted in what they stand for."""
 
-    async def story():
+    async def scenario():
         batches: list[list[str]] = []
 
         async def model(items: list[str]) -> list[str]:
@@ -469,19 +469,19 @@ def test_items_that_stand_for_several_share_batches_whole():
             await asyncio.sleep(1)
             return [item.upper() for item in items]
 
-        line = Batcher(model, 12, largest=4, clock=asyncio.get_running_loop().time, size=len)
-        working = asyncio.create_task(line.submit(["x"]))
+        queue = Batcher(model, 12, max_size=4, clock=asyncio.get_running_loop().time, size=len)
+        working = asyncio.create_task(queue.submit(["x"]))
         await until(0.5)
-        asked = [asyncio.create_task(line.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
+        asked = [asyncio.create_task(queue.submit(items)) for items in (["aa", "b"], ["cc"], ["dddd"], ["e"])]
         await until(0.6)
-        assert line.length == 10
-        with pytest.raises(QueueFull, match="10 are waiting"):
-            await line.submit(["fff"])
+        assert queue.waiting_size == 10
+        with pytest.raises(QueueFull, match="10 images are waiting"):
+            await queue.submit(["fff"])
         asked[-1].cancel()
         await until(0.7)
-        assert line.length == 9
+        assert queue.waiting_size == 9
         assert await asyncio.gather(working, *asked[:-1]) == [["X"], ["AA", "B"], ["CC"], ["DDDD"]]
         assert batches == [["x"], ["aa", "b"], ["cc"], ["dddd"]]
-        assert line.length == 0
+        assert queue.waiting_size == 0
 
-    play(story)
+    play(scenario)

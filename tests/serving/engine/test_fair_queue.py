@@ -1,4 +1,4 @@
-"""Turns: callers one after another, within threads and bytes; made-up work whose order is known."""
+"""Fairness between requests, within limits of threads and bytes; the order of work is controlled by the test."""
 
 import asyncio
 import re
@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from vitrail.serving.engine.fair_queue import PASSES, SLICE, FairQueue, Job, Slices
+from vitrail.serving.engine.fair_queue import MAX_SKIPS, SLICE, FairQueue, Job, TimeSlices
 
 
 class Work:
-    """Jobs that end when they are told to; notes in which order they began, and what was held at most."""
+    """Jobs that end when the test says so; records their order and the most bytes held at once."""
 
     def __init__(self, turns: FairQueue) -> None:
         self.turns = turns
@@ -54,11 +54,11 @@ class Work:
                     await asyncio.sleep(0.001)
 
 
-def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
+def run(scenario: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, budget: int = 100) -> Work:
     async def whole() -> Work:
         work = Work(FairQueue("decode", threads, budget, costly_threads=threads))
         try:
-            await story(work)
+            await scenario(work)
         finally:
             for gate in work.gates.values():
                 gate.set()
@@ -68,10 +68,10 @@ def run(story: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1, bu
     return asyncio.run(whole())
 
 
-def test_callers_take_turns() -> None:
+def test_requests_take_turns() -> None:
     """One brings four jobs, then others one and two: each of those waits for one job before it, not for four."""
 
-    async def story(work: Work) -> None:
+    async def scenario(work: Work) -> None:
         many = work.call(*(work.job(f"a{i}") for i in range(4)))
         await work.until("a0")
         others = [work.call(work.job("b0")), work.call(work.job("c0"), work.job("c1"))]
@@ -79,22 +79,22 @@ def test_callers_take_turns() -> None:
         await work.end("a0", "a1", "b0", "c0", "a2", "c1", "a3")
         assert [await many, *(await asyncio.gather(*others))] == [["a0", "a1", "a2", "a3"], ["b0"], ["c0", "c1"]]
 
-    assert run(story).began == ["a0", "a1", "b0", "c0", "a2", "c1", "a3"]
+    assert run(scenario).began == ["a0", "a1", "b0", "c0", "a2", "c1", "a3"]
 
 
-def test_the_bytes_of_all_that_runs_stay_within_the_budget() -> None:
-    async def story(work: Work) -> None:
+def test_running_jobs_stay_within_the_budget() -> None:
+    async def scenario(work: Work) -> None:
         calls = [work.call(*(work.job(f"{caller}{i}", 40) for i in range(5))) for caller in "abc"]
         for gate in work.gates.values():
             gate.set()
         assert [len(found) for found in await asyncio.gather(*calls)] == [5, 5, 5]
         assert (work.turns.reserved, work.turns.running) == (0, [])
 
-    assert run(story, threads=4).most == 80  # two at a time, though four threads were free
+    assert run(scenario, threads=4).most == 80  # two at a time, though four threads were free
 
 
-def test_a_large_job_that_has_no_room_lets_others_pass() -> None:
-    async def story(work: Work) -> None:
+def test_job_without_room_is_overtaken() -> None:
+    async def scenario(work: Work) -> None:
         first = work.call(work.job("large", 90))
         await work.until("large")
         waiting = work.call(work.job("larger", 95))
@@ -105,15 +105,15 @@ def test_a_large_job_that_has_no_room_lets_others_pass() -> None:
         await work.end("large", "larger")
         assert (await first, await waiting) == (["large"], ["larger"])
 
-    run(story, threads=2)
+    run(scenario, threads=2)
 
 
 @pytest.mark.parametrize("costly", [False, True])
-def test_a_large_job_is_passed_so_many_times_and_then_waited_for(costly: bool) -> None:
+def test_large_job_is_overtaken_at_most_max_skips_times(costly: bool) -> None:
     """Small ones come without an end: two at a time would keep the room that the large one needs."""
 
-    async def story(work: Work) -> None:
-        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * PASSES))) for caller in "ab"]
+    async def scenario(work: Work) -> None:
+        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * MAX_SKIPS))) for caller in "ab"]
         await work.until("a0", "a1")
         large = work.call(work.job("large", 100, costly))
         await asyncio.sleep(0)
@@ -124,21 +124,21 @@ def test_a_large_job_is_passed_so_many_times_and_then_waited_for(costly: bool) -
             while "large" not in work.began:
                 await asyncio.sleep(0.001)
         assert len(work.turns.running) == 1
-        assert work.began.index("large") <= 2 + PASSES + 2
+        assert work.began.index("large") <= 2 + MAX_SKIPS + 2
         work.gates["large"].set()
         assert await large == ["large"]
         await asyncio.gather(*endless)
 
-    run(story, threads=2)
+    run(scenario, threads=2)
 
 
-def test_nobody_waits_for_a_costly_job() -> None:
+def test_costly_jobs_do_not_delay_others() -> None:
     """All threads for costly ones are taken, and more of them wait, for threads and for room."""
 
-    async def story(work: Work) -> None:
+    async def scenario(work: Work) -> None:
         costly = [work.call(*(work.job(f"{caller}{i}", 45, costly=True) for i in range(2))) for caller in "abc"]
         await work.until("a0", "a1")
-        for i in range(3 * PASSES):
+        for i in range(3 * MAX_SKIPS):
             quick = work.call(work.job(f"q{i}", 10))
             work.gates[f"q{i}"].set()
             assert await quick == [f"q{i}"]
@@ -147,11 +147,11 @@ def test_nobody_waits_for_a_costly_job() -> None:
         assert await large == ["large"]
         assert [len(found) for found in await asyncio.gather(*costly)] == [2, 2, 2]
 
-    run(story, threads=2)
+    run(scenario, threads=2)
 
 
-def test_who_leaves_takes_along_what_has_not_begun_and_frees_what_has_when_it_ends() -> None:
-    async def story(work: Work) -> None:
+def test_cancellation_drops_waiting_jobs_and_running_ones_free_their_bytes_at_the_end() -> None:
+    async def scenario(work: Work) -> None:
         leaving = work.call(work.job("a0", 60), work.job("a1", 60))
         staying = work.call(work.job("b0", 60))
         await work.until("a0")
@@ -163,16 +163,16 @@ def test_who_leaves_takes_along_what_has_not_begun_and_frees_what_has_when_it_en
         assert await staying == ["b0"]
         assert work.turns.reserved == 0
 
-    assert run(story, threads=2).began == ["a0", "b0"]
+    assert run(scenario, threads=2).began == ["a0", "b0"]
 
 
-def test_when_the_one_that_others_wait_for_leaves_they_go_on() -> None:
-    async def story(work: Work) -> None:
+def test_cancellation_of_a_blocking_request_starts_others() -> None:
+    async def scenario(work: Work) -> None:
         held = work.call(work.job("held", 50))
         await work.until("held")
         large = work.call(work.job("large", 100))
         await asyncio.sleep(0)
-        work.turns.callers[0].passes = PASSES
+        work.turns.requests[0].skips = MAX_SKIPS
         small = work.call(work.job("small", 10))
         await asyncio.sleep(0.01)
         assert work.began == ["held"]
@@ -181,14 +181,14 @@ def test_when_the_one_that_others_wait_for_leaves_they_go_on() -> None:
         await work.end("small", "held")
         assert [await held, await small] == [["held"], ["small"]]
 
-    run(story, threads=2)
+    run(scenario, threads=2)
 
 
-def test_what_fails_fails_its_caller_alone() -> None:
+def test_failed_job_fails_only_its_request() -> None:
     def fail() -> str:
         raise ValueError("broken")
 
-    async def story(work: Work) -> None:
+    async def scenario(work: Work) -> None:
         failing = work.call(Job(fail, 50), work.job("a1", 50))
         other = work.call(work.job("b0", 50))
         with pytest.raises(ValueError, match="broken"):
@@ -197,22 +197,22 @@ def test_what_fails_fails_its_caller_alone() -> None:
         work.gates["b0"].set()
         assert await other == ["b0"]
 
-    run(story)
+    run(scenario)
 
 
-def test_who_brings_no_job_waits_for_nothing() -> None:
-    async def story(work: Work) -> None:
+def test_request_without_jobs_returns_at_once() -> None:
+    async def scenario(work: Work) -> None:
         assert await work.turns.run_all([]) == []
-        assert not work.turns.callers
+        assert not work.turns.requests
 
-    run(story)
+    run(scenario)
 
 
-def test_slices_leave_room_for_others_between_two_pieces() -> None:
-    """Two callers with ten pieces each, in turn; somebody else gets its turn of the loop after each."""
+def test_time_slices_yield_to_the_event_loop() -> None:
+    """Two requests with ten pieces each, in turn; another task runs after each piece."""
 
-    async def story() -> list[str]:
-        slices, order = Slices(), []
+    async def scenario() -> list[str]:
+        slices, order = TimeSlices(), []
 
         def piece(name: str) -> None:
             order.append(name)
@@ -230,6 +230,6 @@ def test_slices_leave_room_for_others_between_two_pieces() -> None:
         await asyncio.gather(caller("a"), caller("b"), somebody_else())
         return order
 
-    order = "".join(asyncio.run(story()))
+    order = "".join(asyncio.run(scenario()))
     assert "aa" not in order.replace("-", "")[:18]
     assert not re.search("[ab]{2}", order[:20])

@@ -17,14 +17,14 @@ def vitrail(*words: str, **options) -> subprocess.CompletedProcess[str]:
 
 
 def test_vitrail_serve(start, model_file, encode, tmp_path):
-    """From a configuration file, overridden on the line; then Ctrl-C."""
+    """From a configuration file, overridden on the command line; then Ctrl-C."""
     config = tmp_path / "serve.yaml"
     config.write_text(f"model: {model_file}\nport: 1\nprovider: cpu\nhost: localhost\n")
     with start([*VITRAIL, "serve", "--config", str(config), "--port", "{port}"]) as server:
         answer = httpx.post(f"{server.url}/v1/classify", files={"image": encode()})
         assert answer.status_code == 200
         assert len(answer.json()["predictions"][0]["labels"]) == 5
-        assert f"ready on CPUExecutionProvider: {server.url}" in server.said()
+        assert f"ready on CPUExecutionProvider: {server.url}" in server.read_log()
 
         second = vitrail("serve", str(model_file), "--port", server.url.rpartition(":")[2])
         assert second.returncode == 1
@@ -34,7 +34,7 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
         family = server.family()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
         assert not [process for process in family if process.is_running()]
 
 
@@ -43,14 +43,14 @@ def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model
     line = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
     head = f"{line}Content-Length: {len(image)}\r\n\r\n"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
-        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as wire:
-            wire.sendall(head.encode() + image[:100])
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as connection:
+            connection.sendall(head.encode() + image[:100])
             httpx.get(f"{server.url}/livez")  # by now the request has been taken up
             server.process.send_signal(signal.SIGTERM)
-            wire.sendall(image[100:])
-            assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(image[100:])
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(30) == 0
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_log()
 
 
 def test_a_killed_server_leaves_no_orphan(start, bentoml_serve, model_file):
@@ -92,7 +92,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_are_one_line(words, code, said, tmp_path):
+def test_usage_errors_are_one_line(words, code, said, tmp_path):
     import onnx
     from onnx import TensorProto, helper
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import vitrail
 from vitrail.images.golden import golden_images, mosaic
 from vitrail.model_file.classifier import Classifier, Outputs
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 OUTPUTS = ["probabilities", "logits", "embedding"]
 
@@ -116,7 +116,7 @@ def test_encoded_images_in_json_are_base64(client, name, classifier, encode):
     np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-5)
 
 
-def test_outputs_are_chosen_each_in_its_form(tritons, name, classifier, canvases):
+def test_requested_outputs_in_json_and_binary(tritons, name, classifier, canvases):
     wanted = [triton.InferRequestedOutput("logits", binary_data=False), triton.InferRequestedOutput("embedding")]
     result = tritons.infer(name, [pixels(canvases)], outputs=wanted)
     expected = classifier.predict(canvases)
@@ -129,7 +129,7 @@ def test_outputs_are_chosen_each_in_its_form(tritons, name, classifier, canvases
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_the_best_classes_instead_of_numbers(tritons, name, classifier, canvases, binary):
+def test_classification_output(tritons, name, classifier, canvases, binary):
     wanted = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
     found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("probabilities")
     assert found.shape == (len(canvases), 3)
@@ -142,13 +142,13 @@ def test_the_best_classes_instead_of_numbers(tritons, name, classifier, canvases
         assert shares == pytest.approx([one.probability for one in labels], abs=2e-6)
 
 
-def test_more_classes_than_there_are_are_all(tritons, name, classifier, canvases):
+def test_classification_is_limited_to_the_number_of_classes(tritons, name, classifier, canvases):
     wanted = triton.InferRequestedOutput("logits", class_count=1000)
     found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("logits")
     assert found.shape == (len(canvases), len(classifier.card.classes))
 
 
-def test_callers_at_once_get_their_own_answers(server, name, classifier):
+def test_concurrent_requests_get_their_own_predictions(server, name, classifier):
     """Arrays of many sizes, and images for /v1, in the same batches."""
     arrays = [np.stack([mosaic(4, 10 * n + i, 8, 8) for i in range(1 + n % 5)]) for n in range(24)]
     with httpx.Client(base_url=server.url, timeout=60) as shared, ThreadPoolExecutor(8) as pool:
@@ -195,7 +195,7 @@ def test_nested_numbers_and_members_in_any_order(client, name, classifier, canva
 
 
 def test_many_numbers_are_read_in_pieces(client, name, classifier):
-    """Whatever stands where one piece ends: a number, a comma, a bracket, a space."""
+    """Pieces may end at a number, a comma, a bracket or a space."""
     images = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
     expected = np.concatenate([classifier.predict(image[None]).logits for image in images])
     tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()}
@@ -211,7 +211,7 @@ def test_many_numbers_are_read_in_pieces(client, name, classifier):
             np.testing.assert_allclose(np.reshape(logits["data"], logits["shape"]), expected, atol=1e-5)
 
 
-def test_parameters_that_other_servers_know_are_passed_over(tritons, name, classifier, canvases):
+def test_unknown_parameters_are_ignored(tritons, name, classifier, canvases):
     result = tritons.infer(name, [pixels(canvases)], priority=3, timeout=1_000_000, parameters={"colour": "blue"})
     assert_same(result, classifier.predict(canvases))
 
@@ -230,7 +230,7 @@ def element(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def test_errors_reach_the_client_as_texts(tritons, name, canvases, encode):
+def test_errors_reach_the_client_as_messages(tritons, name, canvases, encode):
     """Triton's client shows the member `error`; one bad image of several fails the request, and is named."""
     for call, status, text in [
         (lambda: tritons.infer("other", [pixels(canvases)]), "404", "there is no model 'other'"),

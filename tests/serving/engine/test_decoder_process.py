@@ -1,4 +1,4 @@
-"""Costly images in a process of their own: the same canvases and errors, and its end costs nobody but its image."""
+"""Costly images in separate processes: the same canvases and errors; a crash fails only its image."""
 
 import asyncio
 import io
@@ -38,11 +38,11 @@ def image(kind: str = "PNG", sides: tuple[int, int] = (40, 30)) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_the_canvas_is_that_of_this_process(decoders, kind):
+def test_canvas_equals_that_of_this_process(decoders, kind):
     for rule in (RULE, InputRule(8, "pad"), InputRule(9)):
         canvas = decoders.fit(image(kind), rule)
         assert np.array_equal(canvas, fit(image(kind), rule))
-        canvas[0] = 0  # as whoever gets one may do with it
+        canvas[0] = 0  # canvases are writable
     assert len(decoders.idle) == 1
 
 
@@ -56,7 +56,7 @@ def test_the_canvas_is_that_of_this_process(decoders, kind):
     ],
     ids=["text", "cut", "large", "empty"],
 )
-def test_errors_are_those_of_this_process(decoders, data, error):
+def test_errors_equal_those_of_this_process(decoders, data, error):
     with pytest.raises(ImageError) as here:
         fit(data, RULE)
     with pytest.raises(error) as there:
@@ -65,16 +65,16 @@ def test_errors_are_those_of_this_process(decoders, data, error):
     assert decoders.fit(image(), RULE).shape == (16, 16, 3)
 
 
-def test_a_process_that_was_killed_is_replaced(decoders):
-    first = decoders.take()
-    decoders.give_back(first)
+def test_killed_process_is_replaced(decoders):
+    first = decoders.acquire()
+    decoders.release(first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
     assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
     assert decoders.idle[0].process.pid != first.process.pid
 
 
-def test_an_image_that_ends_its_decoders_is_refused(decoders, monkeypatch):
+def test_image_that_crashes_decoders_is_refused(decoders, monkeypatch):
     """As one would that finds a fault in a decoder's own code."""
 
     def killed(self, data, rule):
@@ -88,35 +88,35 @@ def test_an_image_that_ends_its_decoders_is_refused(decoders, monkeypatch):
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere priorities and environments are read otherwise")
-def test_it_gives_way_and_asks_for_large_pages(decoders):
+def test_process_has_low_priority_and_huge_pages(decoders):
     decoders.fit(image(), RULE)
     process = psutil.Process(decoders.idle[0].process.pid)
     assert process.nice() == os.nice(0) + NICE
     assert process.environ()["GLIBC_TUNABLES"]
 
 
-def test_it_imports_nothing_heavy(decoders):
+def test_process_imports_nothing_heavy(decoders):
     """Its start is part of the first costly image's time."""
     decoders.fit(image(), RULE)
     maps = {os.path.basename(each.path) for each in psutil.Process(decoders.idle[0].process.pid).memory_maps()}
     assert not [name for name in maps if "onnxruntime" in name or "torch" in name or "uvloop" in name]
 
 
-def test_they_end_when_the_server_ends(decoders):
+def test_processes_end_with_the_server(decoders):
     decoders.fit(image(), RULE)
     process = decoders.idle[0].process
     decoders.close()
     assert process.wait(10) == 0
 
 
-def test_one_that_decodes_while_the_server_ends_ends_after_it(decoders):
-    decoder = decoders.take()
+def test_busy_process_ends_after_the_server(decoders):
+    decoder = decoders.acquire()
     decoders.close()
-    decoders.give_back(decoder)
+    decoders.release(decoder)
     assert decoder.process.wait(10) == 0
 
 
-def test_threads_share_no_process(decoders):
+def test_threads_do_not_share_a_process(decoders):
     results: list[bool] = []
 
     def many() -> None:
@@ -132,7 +132,7 @@ def test_threads_share_no_process(decoders):
     assert len(decoders.idle) <= 3
 
 
-def test_the_engine_decodes_costly_images_there_and_no_others(model_file, monkeypatch):
+def test_engine_decodes_only_costly_images_in_processes(model_file, monkeypatch):
     seen: list[int] = []
     own_fit = DecoderProcesses.fit
 
@@ -143,13 +143,13 @@ def test_the_engine_decodes_costly_images_there_and_no_others(model_file, monkey
     monkeypatch.setattr(DecoderProcesses, "fit", noted)
     costly, small = bombs.deep_png(4000), image()
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine = Engine(Gate())
         engine.model = Classifier(model_file, "cpu")
         rule = engine.model.card.input
-        canvases = await engine.canvases([small, costly, small])
+        canvases = await engine.decode([small, costly, small])
         assert all(np.array_equal(a, fit(b, rule)) for a, b in zip(canvases, [small, costly, small], strict=True))
         await engine.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert seen == [len(costly)]

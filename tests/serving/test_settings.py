@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.naming import model_name
+from vitrail.serving.settings import model_name
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from vitrail.serving.naming import model_name
         ("日本", {}, "model"),
     ],
 )
-def test_names(model_file: Path, dataset, architecture, name):
+def test_model_name(model_file: Path, dataset, architecture, name):
     card = Classifier(model_file, "cpu").card
     renamed = replace(card, dataset=replace(card.dataset, name=dataset), architecture=architecture)
     assert model_name(renamed) == name

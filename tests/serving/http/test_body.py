@@ -1,17 +1,16 @@
-"""Patience with slow bodies, told by a clock that a test can bear to wait for."""
+"""Bodies that are slow or too large, with short timeouts."""
 
 import asyncio
 
 import pytest
 from starlette.requests import Request
 
-from vitrail.serving.http import body
-from vitrail.serving.http import gate as door
-from vitrail.serving.http.gate import Gate, Visit
+from vitrail.serving.http import body, gate
+from vitrail.serving.http.gate import Gate, InFlightRequest
 from vitrail.serving.http.problems import Problem
 
 
-def request_of(*pauses: float, visit: Visit | None = None) -> Request:
+def request_of(*pauses: float, in_flight: InFlightRequest | None = None) -> Request:
     """A request whose body comes in pieces of 1000 bytes, each after its pause."""
     left = list(pauses)
 
@@ -19,43 +18,43 @@ def request_of(*pauses: float, visit: Visit | None = None) -> Request:
         await asyncio.sleep(left.pop(0))
         return {"type": "http.request", "body": bytes(1000), "more_body": bool(left)}
 
-    state = {"visit": visit or Visit(Gate())}
+    state = {"in_flight": in_flight or InFlightRequest(Gate())}
     return Request({"type": "http", "method": "POST", "path": "/", "headers": [], "state": state}, receive)
 
 
-def test_a_body_that_stalls_is_given_up(monkeypatch):
-    monkeypatch.setattr(body, "PATIENCE", 0.05)
+def test_stalled_body_returns_408(monkeypatch):
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.05)
     with pytest.raises(Problem) as caught:
         asyncio.run(body.read_body(request_of(0, 0, 5)))
     assert (caught.value.status, caught.value.code) == (408, "body_too_slow")
 
 
-def test_each_piece_buys_time(monkeypatch):
-    monkeypatch.setattr(body, "PATIENCE", 0.2)
-    monkeypatch.setattr(body, "SLOWEST", 5000)
+def test_received_bytes_extend_the_timeout(monkeypatch):
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr(body, "MIN_BODY_RATE", 5000)
     assert len(asyncio.run(body.read_body(request_of(*[0.1] * 6)))) == 6000
 
 
-def test_what_all_bring_together_is_bounded_and_freed_when_they_leave(monkeypatch):
-    monkeypatch.setattr(door, "MOST_HELD", 2500)
+def test_held_bytes_are_bounded_and_freed(monkeypatch):
+    monkeypatch.setattr(gate, "MAX_HELD_BYTES", 2500)
     entrance = Gate()
-    with entrance.visit() as first:
-        assert len(asyncio.run(body.read_body(request_of(0, 0, visit=first)))) == 2000
-        with pytest.raises(Problem) as caught, entrance.visit() as second:
-            asyncio.run(body.read_body(request_of(0, visit=second)))
+    with entrance.track() as first:
+        assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=first)))) == 2000
+        with pytest.raises(Problem) as caught, entrance.track() as second:
+            asyncio.run(body.read_body(request_of(0, in_flight=second)))
         assert (caught.value.status, caught.value.code) == (503, "busy")
         assert caught.value.headers == {"retry-after": "1"}
-        assert entrance.held == 2000
-    assert entrance.held == 0
-    with entrance.visit() as third:
-        assert len(asyncio.run(body.read_body(request_of(0, 0, visit=third)))) == 2000
+        assert entrance.held_bytes == 2000
+    assert entrance.held_bytes == 0
+    with entrance.track() as third:
+        assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=third)))) == 2000
 
 
-def test_large_bodies_share_a_steady_rate():
-    """Of two callers nobody gets ahead by much, and what nobody took is not saved up."""
+def test_large_bodies_share_a_rate():
+    """Neither of two clients gets far ahead, and unused rate is not saved up."""
     waited: list[tuple[str, float]] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         throttle = body.Throttle(10_000)
 
         async def caller(name: str) -> None:
@@ -66,18 +65,18 @@ def test_large_bodies_share_a_steady_rate():
         await asyncio.sleep(0.1)
         waited.append(("c", await throttle.take(100)))
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert [name for name, _ in waited] == ["a", "a", "b", "a", "b", "b", "c"]
     assert waited[0][1] == waited[-1][1] == 0
     assert sum(seconds for _, seconds in waited) >= 0.04
 
 
-def test_only_what_follows_the_first_bytes_of_a_large_body_is_throttled(monkeypatch):
+def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
     taken: list[int] = []
 
     async def take(count: int) -> float:
         taken.append(count)
-        return 30.0  # as long as nobody would wait otherwise
+        return 30.0  # longer than any real wait
 
     monkeypatch.setattr(body, "LARGE", 2000)
     monkeypatch.setattr(body.large_bodies, "take", take)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vitrail.serving.http.form import MAX_PARTS, parameters_of, parts_of
+from vitrail.serving.http.form import MAX_PARTS, parameters_of, parse_form
 from vitrail.serving.http.problems import Problem
 
 TYPE = "multipart/form-data; boundary=b0undary"
@@ -30,7 +30,7 @@ Found = list[tuple[str, bool, bytes]] | None  # None: refused
 
 def by_us(body: bytes) -> Found:
     try:
-        return [(part.name, part.is_file, part.content) for part in parts_of(body, TYPE)]
+        return [(part.name, part.is_file, part.content) for part in parse_form(body, TYPE)]
     except Problem:
         return None
 
@@ -54,41 +54,41 @@ def by_starlette(body: bytes) -> Found:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(names, st.none() | names, contents), min_size=1, max_size=5))
-def test_finds_what_starlette_finds(parts):
+def test_same_parts_as_starlette(parts):
     body = body_of([(name, file, content if file is not None else b"text") for name, file, content in parts])
     assert by_us(body) == by_starlette(body)
 
 
-def test_a_form_is_read():
+def test_parse_form():
     parts = [("image", "a.png", b"\r\n--b0undar"), ("text", None, b"--b0undary"), ("image", "", b"")]
     assert by_us(body_of(parts)) == [(name, file is not None, content) for name, file, content in parts]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 10, 40])
-def test_a_body_that_breaks_off_is_refused(cut):
+def test_truncated_body_is_refused(cut):
     body = body_of([("image", "a.png", b"content")])
     with pytest.raises(Problem) as caught:
-        parts_of(body[: -cut - 2], TYPE)
+        parse_form(body[: -cut - 2], TYPE)
     assert (caught.value.status, caught.value.code) == (400, "bad_multipart")
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "why"),
     [
-        (b"", "multipart/form-data", "names no boundary"),
+        (b"", "multipart/form-data", "has no boundary"),
         (b"", f"multipart/form-data; boundary={'x' * 200}", "boundary is too long"),
         (b'--b0undary\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n--b0undary--\r\n', TYPE, "no name"),
         (body_of([("image", "a", b"x")] * (MAX_PARTS + 1)), TYPE, f"more than {MAX_PARTS} parts"),
         (b"no form at all", TYPE, "cannot be read"),
     ],
 )
-def test_what_is_wrong_is_said(body, kind, why):
+def test_error_messages(body, kind, why):
     with pytest.raises(Problem, match=why):
-        parts_of(body, kind)
+        parse_form(body, kind)
 
 
 @pytest.mark.parametrize("size", [4096, 65_536])
-def test_what_else_stands_in_the_head_of_a_part_is_ignored(size):
+def test_other_part_headers_are_ignored(size):
     """A file name or a header of 64 KB costs its sender nothing."""
     body = body_of([("image", "a" * size, b"content")])
     long_header = b"\r\nX-Comment: " + b"c" * size
@@ -111,5 +111,5 @@ DISPOSITIONS = [
 
 
 @pytest.mark.parametrize(("disposition", "expected"), DISPOSITIONS, ids=range(len(DISPOSITIONS)))
-def test_parameters_are_read_as_they_are_quoted(disposition, expected):
+def test_quoted_parameters(disposition, expected):
     assert parameters_of(disposition) == expected

@@ -1,4 +1,4 @@
-"""`kill -9` of the worker under load: some callers lose their line, then a new worker is ready, or the server ends."""
+"""`kill -9` of the worker under load: some connections are lost, then a new worker is ready, or the server ends."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ URL = "/v1/classify"
 
 
 class Callers:
-    """Some who call again and again, and what became of each call."""
+    """Clients that call repeatedly, and the result of each call."""
 
     def __init__(self, server, image: bytes, count: int = 8) -> None:
         self.server, self.image = server, image
@@ -52,7 +52,7 @@ def own(start, bentoml_serve, model_file):
         yield server
 
 
-def test_a_killed_worker_is_replaced(own, encode):
+def test_killed_worker_is_replaced(own, encode):
     with Callers(own, encode()) as callers:
         wait_until(lambda: callers.statuses.count(200) > 20)
         assert set(callers.statuses) == {200}
@@ -63,25 +63,25 @@ def test_a_killed_worker_is_replaced(own, encode):
         lost = len(callers.statuses)
         wait_until(lambda: callers.statuses[lost:].count(200) > 20)
     assert set(callers.statuses) - {200, 503} <= {"ReadError", "RemoteProtocolError", "ConnectError", "WriteError"}
-    ready = own.said().index("ready on CPUExecutionProvider")
-    assert own.said().count("ready on CPUExecutionProvider", ready + 1) == 1
-    assert own.said().count(f"worker {worker.pid} has ended; another starts\n") == 1  # told by its end, not by a look
+    ready = own.read_log().index("ready on CPUExecutionProvider")
+    assert own.read_log().count("ready on CPUExecutionProvider", ready + 1) == 1
+    assert own.read_log().count(f"worker {worker.pid} has ended; another starts\n") == 1  # by SIGCHLD, not by polling
     assert all(httpx.post(own.url + URL, content=encode()).status_code == 200 for _ in range(20))
 
 
 def test_sigterm_ends_a_server_whose_worker_is_starting_again(own):
     (worker,) = own.family()[1:]
     worker.kill()
-    wait_until(lambda: "another starts" in own.said() and len(own.family()) == 2 and worker not in own.family())
+    wait_until(lambda: "another starts" in own.read_log() and len(own.family()) == 2 and worker not in own.family())
     family = own.family()
     assert own.stop() == 0
     _, left = psutil.wait_procs(family, timeout=30)
     assert not left
-    assert "Traceback" not in own.said()
+    assert "Traceback" not in own.read_log()
 
 
 def test_in_a_container_the_server_ends_with_its_worker(start, bentoml_serve, model_file):
-    """There BentoML starts no other: whoever runs the container does, once it has ended."""
+    """BentoML starts no other worker there: the container is restarted from outside."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "BENTOML_CONTAINERIZED": "true"}
     with start(bentoml_serve, **environment) as server:
         family = server.family()

@@ -1,19 +1,19 @@
-"""The log: one line of JSON a request, which can be found by its id and cannot be forged."""
+"""The access log: one line of JSON per request, found by its id, not to be forged."""
 
 import json
 import time
 
 import pytest
 
-from vitrail.serving.http.access_log import LONGEST_PATH
+from vitrail.serving.http.access_log import MAX_PATH
 
 
 def lines(server) -> list[dict]:
-    return [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in server.read_log().splitlines() if line.startswith("{")]
 
 
 def line_of(server, request_id: str) -> dict:
-    """The line of this request, once it is written: that comes after the answer."""
+    """The line of this request; it is written after the response."""
     deadline = time.monotonic() + 20
     while not (found := [line for line in lines(server) if line["request_id"] == request_id]):
         assert time.monotonic() < deadline
@@ -22,7 +22,7 @@ def line_of(server, request_id: str) -> dict:
     return found[0]
 
 
-def test_each_request_has_its_line(server, client, encode):
+def test_each_request_is_logged(server, client, encode):
     answer = client.post("/v1/classify?top_k=3", files={"image": encode()}, headers={"x-request-id": "known.1"})
     assert answer.status_code == 200
     line = line_of(server, "known.1")
@@ -41,16 +41,16 @@ def test_each_request_has_its_line(server, client, encode):
 @pytest.mark.parametrize(
     "path", ["/a%0d%0a%7b%22status%22:200%7d", "/%00%1b[31m", "/%e2%80%a8", "/" + "x" * 60_000, "/%ff%fe"]
 )
-def test_a_path_stays_within_its_line(server, client, path):
-    before = len(server.said().splitlines())
+def test_path_cannot_forge_log_lines(server, client, path):
+    before = len(server.read_log().splitlines())
     request_id = client.get(path).json()["request_id"]
     line = line_of(server, request_id)
     assert (line["status"], line["route"]) == (404, "none")
-    assert len(line["path"]) <= LONGEST_PATH
-    assert len(server.said().splitlines()) == before + 1
+    assert len(line["path"]) <= MAX_PATH
+    assert len(server.read_log().splitlines()) == before + 1
 
 
-def test_probes_that_go_well_leave_no_line(server, client):
+def test_successful_probes_are_not_logged(server, client):
     line_of(server, client.get("/nope").json()["request_id"])
     before = len(lines(server))
     for path in ("/livez", "/readyz", "/metrics"):

@@ -15,7 +15,7 @@ import pytest
 from vitrail.bench.serve.bombs import webp
 
 IMAGE = webp(8)
-AT_ONCE = 50  # streams that are sent side by side
+INLINE_SECONDS = 50  # streams that are sent side by side
 CALM = 0.25  # seconds without an answer after which we end our side
 BOUND = 15.0  # seconds after which a connection must have been closed
 GOOD, REFUSED = {100, 200}, {*range(400, 500), 501, 505}
@@ -138,7 +138,7 @@ def exchange(port: int, streams: list[bytes]) -> list[bytes]:
 
 
 def check(stream: bytes, answer: bytes) -> None:
-    """No answer, or well-formed ones: what was asked for, or a problem that says what is wrong with the request."""
+    """No response, or well-formed ones: the requested resource, or a problem that describes the error."""
     answers = Outputs(answer) if answer else None
     for one in answers.whole if answers else []:
         assert one.status in GOOD | REFUSED, stream
@@ -158,7 +158,7 @@ def port(server, client):
 
 
 @pytest.mark.parametrize(("stream", "status"), CASES.values(), ids=CASES.keys())
-def test_each_case_has_its_answer(port, stream, status):
+def test_malformed_requests_get_their_status(port, stream, status):
     (answer,) = exchange(port, [stream])
     check(stream, answer)
     answers = Outputs(answer)
@@ -205,12 +205,12 @@ def mutated(random: Random) -> bytes:
 
 
 @pytest.mark.parametrize(("seed", "batches"), [(0, 8), pytest.param(1, 400, marks=pytest.mark.long)])
-def test_requests_that_nearly_are(port, seed, batches):
+def test_mutated_requests(port, seed, batches):
     random = Random(seed)
     answered = 0
     for _ in range(batches):
-        streams = [mutated(random) for _ in range(AT_ONCE)]
+        streams = [mutated(random) for _ in range(INLINE_SECONDS)]
         for stream, answer in zip(streams, exchange(port, streams), strict=True):
             check(stream, answer)
             answered += bool(answer)
-    assert answered > AT_ONCE * batches / 2  # or nothing was tested
+    assert answered > INLINE_SECONDS * batches / 2  # or nothing was tested

@@ -51,7 +51,7 @@ def test_metrics_count_requests_and_stages(client, encode):
     assert number('vitrail_ready{provider="CPUExecutionProvider"}') == 1
 
 
-def test_the_document_lists_exactly_the_routes(client):
+def test_openapi_lists_exactly_the_routes(client):
     assert client.get("/docs.json").json() == DOCUMENT
     served = {
         (route.path, method.lower()) for route in ROUTES if isinstance(route, Route) for method in route.methods or []
@@ -60,7 +60,7 @@ def test_the_document_lists_exactly_the_routes(client):
     assert {pair for pair in served if pair[1] != "head"} == written
 
 
-def test_the_page_needs_nothing_from_elsewhere(client):
+def test_page_loads_nothing_from_other_sites(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert 'type="file"' in page.text
@@ -97,7 +97,7 @@ def test_no_process_of_the_server_has_loaded_torch(server, client, encode):
     assert "libtorch" not in loaded
 
 
-def test_the_rooms_beside_serving_are_not_entered():
+def test_serving_does_not_import_the_training_code():
     """Read from the source: what serving imports is on its list."""
     allowed = {
         "bentoml",

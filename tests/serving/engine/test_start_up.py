@@ -1,4 +1,4 @@
-"""From a file to a model that may be asked: how many cores a network gets."""
+"""How many cores a network gets at start-up."""
 
 import pytest
 
@@ -14,12 +14,12 @@ SECONDS = {  # for batches of 1 and of 32
 
 
 @pytest.mark.parametrize(("shared", "alone", "taken"), SECONDS.values(), ids=SECONDS)
-def test_a_network_gets_one_core_where_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
+def test_network_gets_one_core_if_more_do_not_help(model_file, monkeypatch, shared, alone, taken):
     """Times are made up: the rule is tested, not this machine."""
     model = Classifier(model_file, "cpu")
     monkeypatch.setattr(start_up, "usable_cores", lambda: 2)
-    monkeypatch.setattr(start_up, "fastest", lambda asked, size: (shared if asked is model else alone)[size])
-    chosen = start_up.on_one_core_if_as_fast(model)
+    monkeypatch.setattr(start_up, "best_time", lambda asked, size: (shared if asked is model else alone)[size])
+    chosen = start_up.single_threaded_if_as_fast(model)
     assert (chosen is not model) == taken
     assert chosen.session.get_session_options().intra_op_num_threads == (1 if taken else model_threads(model))
 
@@ -31,5 +31,5 @@ def model_threads(model: Classifier) -> int:
 def test_one_core_is_not_compared_with_itself(model_file, monkeypatch):
     model = Classifier(model_file, "cpu")
     monkeypatch.setattr(start_up, "usable_cores", lambda: 1)
-    monkeypatch.setattr(start_up, "fastest", lambda asked, size: pytest.fail("nothing is to be measured"))
-    assert start_up.on_one_core_if_as_fast(model) is model
+    monkeypatch.setattr(start_up, "best_time", lambda asked, size: pytest.fail("nothing is to be measured"))
+    assert start_up.single_threaded_if_as_fast(model) is model

@@ -1,4 +1,4 @@
-"""Connections, byte by byte: heads that are slow, large or no HTTP end soon, and cost the other callers nothing."""
+"""Connections, byte by byte: slow, large or malformed heads end soon, and do not affect other clients."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from vitrail.serving.http.body import PATIENCE as BODY_PATIENCE
-from vitrail.serving.http.protocol import MAX_HEAD, PATIENCE
+from vitrail.serving.http.body import BODY_TIMEOUT
+from vitrail.serving.http.protocol import HEAD_TIMEOUT, MAX_HEAD
 
 SLACK = 10  # seconds that a loaded machine may add
 
@@ -23,18 +23,18 @@ def connected(server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20)
 
 
-def all_of(wire: socket.socket) -> bytes:
+def all_of(connection: socket.socket) -> bytes:
     """Everything until the server closes."""
     said = b""
-    while more := wire.recv(65536):
+    while more := connection.recv(65536):
         said += more
     return said
 
 
 def said_to(server, request: bytes) -> bytes:
-    with connected(server) as wire:
-        wire.sendall(request)
-        return all_of(wire)
+    with connected(server) as connection:
+        connection.sendall(request)
+        return all_of(connection)
 
 
 def problem_of(answer: bytes) -> tuple[int, str]:
@@ -53,19 +53,19 @@ def problem_of(answer: bytes) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
-def test_an_answer_is_one_piece(server) -> None:
+def test_response_is_one_segment(server) -> None:
     """Its head is not sent before its body: that would cost both sides a second look."""
-    with connected(server) as wire:
+    with connected(server) as connection:
         for number in range(1, 6):
-            wire.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            head, _, body = wire.recv(65536).partition(b"\r\n\r\n")
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
             assert f"content-length: {len(body)}".encode() in head
-            assert segments(wire) == number
+            assert segments(connection) == number
 
 
-def segments(wire: socket.socket) -> int:
+def segments(connection: socket.socket) -> int:
     """How many with data have come: at byte 152 of the kernel's tcp_info."""
-    (count,) = struct.unpack_from("I", wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
+    (count,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
     return int(count)
 
 
@@ -112,25 +112,25 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("request_", NO_HTTP.values(), ids=NO_HTTP.keys())
-def test_what_is_no_http_is_a_problem_like_any_other(server, client, request_):
+def test_malformed_http_returns_a_problem(server, client, request_):
     assert problem_of(said_to(server, request_)) == (400, "bad_http")
-    assert "Invalid HTTP request" not in server.said()
+    assert "Invalid HTTP request" not in server.read_log()
     assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"x-chunked"])
-def test_an_unknown_transfer_coding_is_not_implemented(server, coding):
+def test_unknown_transfer_coding_returns_501(server, coding):
     request = POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
     assert problem_of(said_to(server, request)) == (501, "unsupported_transfer_coding")
 
 
-def test_what_is_no_http_is_answered_after_the_requests_before_it(server):
+def test_malformed_request_is_answered_after_earlier_ones(server):
     answer = said_to(server, LAST.replace(b"Connection: close\r\n", b"") * 2 + b"NONSENSE\r\n\r\n")
     assert statuses(answer) == [200, 200, 400]
     assert problem_of(b"HTTP/1.1 400" + answer.partition(b"HTTP/1.1 400")[2]) == (400, "bad_http")
 
 
-def test_chunks_extensions_and_trailers_of_an_honest_caller_change_nothing(server, client, encode):
+def test_chunk_extensions_and_trailers_are_ignored(server, client, encode):
     image = encode(size=(8, 8))
     plain = client.post("/v1/classify", content=image).content
     for framed in (
@@ -150,27 +150,27 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("framing", ENDLESS.values(), ids=ENDLESS.keys())
-def test_endless_framing_is_refused(server, framing):
+def test_excessive_framing_returns_431(server, framing):
     """Long before it fills memory: a few hundred kilobytes are all that is taken."""
     start, more = framing
     before = server.family()[-1].memory_info().rss
     sent = 0
-    with connected(server) as wire:
-        wire.sendall(POST + CHUNKED + start)
-        wire.settimeout(0.5)
+    with connected(server) as connection:
+        connection.sendall(POST + CHUNKED + start)
+        connection.settimeout(0.5)
         try:
             while sent < 100_000_000:
-                sent += wire.send(more)
+                sent += connection.send(more)
         except OSError:  # the server reads no more, or has closed
             pass
     assert sent < 50_000_000
     assert server.family()[-1].memory_info().rss - before < 20_000_000
-    with connected(server) as wire:
-        wire.sendall(POST + CHUNKED + start + more + more)
-        assert problem_of(all_of(wire)) == (431, "framing_too_large")
+    with connected(server) as connection:
+        connection.sendall(POST + CHUNKED + start + more + more)
+        assert problem_of(all_of(connection)) == (431, "framing_too_large")
 
 
-def test_one_request_is_read_ahead_and_no_more(server, encode):
+def test_at_most_one_request_is_read_ahead(server, encode):
     """However many come in one piece, all are answered in their order."""
     image = encode(size=(8, 8))
     requests = [b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(300)]
@@ -181,16 +181,16 @@ def test_one_request_is_read_ahead_and_no_more(server, encode):
     assert re.findall(rb"GET /(\d+) is not served", answer) == [b"%d" % number for number in range(300)]
 
 
-def test_connections_are_bounded_by_the_files_that_may_be_open(start, bentoml_serve, model_file):
-    """One that is over the bound is told so or closed, and costs the others nothing."""
+def test_connections_are_bounded_by_file_descriptors(start, bentoml_serve, model_file):
+    """One over the limit gets a 503 or is closed, and does not affect the others."""
     few = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *bentoml_serve]
     with start(few, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as own, ExitStack() as stack:
-        wires = [stack.enter_context(connected(own)) for _ in range(120)]
+        connections = [stack.enter_context(connected(own)) for _ in range(120)]
         answers = []
-        for wire in wires:
+        for connection in connections:
             try:
-                wire.sendall(LAST)
-                answers.append(all_of(wire))
+                connection.sendall(LAST)
+                answers.append(all_of(connection))
             except OSError:
                 answers.append(b"")
         served = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200")]
@@ -199,7 +199,7 @@ def test_connections_are_bounded_by_the_files_that_may_be_open(start, bentoml_se
         assert len(refused) >= 8
         assert problem_of(refused[0]) == (503, "busy")
         assert b"retry-after: 1" in refused[0]
-        assert "Traceback" not in own.said()
+        assert "Traceback" not in own.read_log()
         own.wait_until_ready()  # refused connections linger for two seconds, and count as long
 
 
@@ -212,25 +212,28 @@ HEADS = {
 
 @pytest.mark.parametrize("headers", HEADS.values(), ids=HEADS.keys())
 @pytest.mark.parametrize("piece", [1_000, 10_000_000])
-def test_a_large_head_is_refused(server, headers, piece):
+def test_large_head_returns_431(server, headers, piece):
     request = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n\r\n"
     answer = b""
-    with connected(server) as wire:
+    with connected(server) as connection:
         try:
             for start in range(0, len(request), piece):
-                wire.sendall(request[start : start + piece])
-            answer = all_of(wire)
-        except (BrokenPipeError, ConnectionResetError):  # it was refused, and the line closed, before all was sent
+                connection.sendall(request[start : start + piece])
+            answer = all_of(connection)
+        except (
+            BrokenPipeError,
+            ConnectionResetError,
+        ):  # it was refused, and the connection closed, before all was sent
             pass
     assert not answer or problem_of(answer) == (431, "head_too_large")
     assert 'vitrail_requests_total{route="none",status="431"}' in httpx.get(f"{server.url}/metrics").text
 
 
-def test_a_large_address_is_refused(server):
+def test_large_url_returns_431(server):
     assert problem_of(said_to(server, b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n")) == (431, "head_too_large")
 
 
-def test_a_head_that_is_just_small_enough_is_read(client):
+def test_head_at_the_limit_is_accepted(client):
     assert client.get("/livez", headers={"a": "x" * (MAX_HEAD - 1000)}).status_code == 200
 
 
@@ -239,35 +242,35 @@ WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version
 
 
 @pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
-def test_an_offer_of_another_protocol_is_declined_and_the_next_request_answered(server, offer):
+def test_upgrade_is_declined_and_the_next_request_answered(server, offer):
     answer = said_to(server, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n" + LAST)
     assert statuses(answer) == [200, 200]
-    assert "upgrade" not in server.said().lower()
+    assert "upgrade" not in server.read_log().lower()
 
 
 @pytest.mark.parametrize("piece", [1, 100, 10_000_000])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
-def test_a_request_that_offers_h2c_keeps_its_body(server, client, encode, is_chunked, piece):
+def test_request_with_h2c_upgrade_keeps_its_body(server, client, encode, is_chunked, piece):
     """As Java's client sends every first request."""
     image = encode(size=(8, 8))
     framed = chunked(image) if is_chunked else b"Content-Length: %d\r\n\r\n%s" % (len(image), image)
     request = POST + b"Content-Type: image/png\r\n" + OFFER + framed + LAST
-    with connected(server) as wire:
+    with connected(server) as connection:
         for start in range(0, len(request), piece):
-            wire.sendall(request[start : start + piece])
-        answer = all_of(wire)
+            connection.sendall(request[start : start + piece])
+        answer = all_of(connection)
     assert statuses(answer) == [200, 200]
     assert client.post("/v1/classify", content=image).content in answer
 
 
-def test_requests_in_one_piece_are_answered_in_their_order(server):
+def test_pipelined_requests_are_answered_in_order(server):
     asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz"))
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, asked + last)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
 
 
-def test_a_body_that_nobody_wants_does_not_end_the_connection(server):
+def test_unread_body_does_not_end_the_connection(server):
     head = b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19000000\r\n\r\n"
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = said_to(server, head + bytes(19_000_000) + last)
@@ -283,43 +286,43 @@ DRIPS = {
     "chunks": HEAD.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked") + b"\r\n" + b"1\r\nx\r\n" * 100,
     "a body that was refused": HEAD.replace(b"classify", b"nope") + b"\r\n" + b"x" * 500,
 }
-AT_ONCE = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a body that was refused": len(HEAD)}
+INLINE_SECONDS = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a body that was refused": len(HEAD)}
 
 
 def dripping(server, each: int) -> Iterator[float]:
-    """Callers of every slow kind send a byte a second; yields the seconds passed, until all are closed."""
+    """Slow clients of every kind send a byte a second; yields the seconds passed, until all are closed."""
     start = time.monotonic()
     with selectors.DefaultSelector() as selector:
         left: dict[socket.socket, Iterator[int]] = {}
         for name, said in DRIPS.items():
             for _ in range(each):
-                wire = connected(server)
-                first = AT_ONCE.get(name, 0)
-                wire.sendall(said[:first])
-                wire.setblocking(False)
-                selector.register(wire, selectors.EVENT_READ)
-                left[wire] = iter(said[first:])
+                connection = connected(server)
+                first = INLINE_SECONDS.get(name, 0)
+                connection.sendall(said[:first])
+                connection.setblocking(False)
+                selector.register(connection, selectors.EVENT_READ)
+                left[connection] = iter(said[first:])
         while left:
             yield time.monotonic() - start
-            gone = [key.fileobj for key, _ in selector.select(0) if is_over(key.fileobj)]
-            for wire, drops in list(left.items()):
+            gone = [key.fileobj for key, _ in selector.select(0) if is_closed(key.fileobj)]
+            for connection, drops in list(left.items()):
                 try:
-                    if wire not in gone and (drop := next(drops, None)) is not None:
-                        wire.send(bytes([drop]))
+                    if connection not in gone and (drop := next(drops, None)) is not None:
+                        connection.send(bytes([drop]))
                 except OSError:
-                    gone.append(wire)
-            for wire in set(gone):
-                selector.unregister(wire)
-                wire.close()
-                del left[wire]
+                    gone.append(connection)
+            for connection in set(gone):
+                selector.unregister(connection)
+                connection.close()
+                del left[connection]
             time.sleep(1)
 
 
-def is_over(wire: socket.socket) -> bool:
-    """Whether the server has closed; what it said before is passed over."""
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the server has closed; data before that is ignored."""
     try:
         while True:
-            if not wire.recv(65536):
+            if not connection.recv(65536):
                 return True
     except BlockingIOError:
         return False
@@ -327,12 +330,12 @@ def is_over(wire: socket.socket) -> bool:
         return True
 
 
-def test_five_hundred_slow_callers_are_closed_and_the_others_do_not_feel_them(server, client, encode):
+def test_slow_clients_are_closed_and_do_not_delay_others(server, client, encode):
     image, answered, passed = encode(), 0, 0.0
     for passed in dripping(server, 500 // len(DRIPS) + 1):
-        assert passed < max(PATIENCE, BODY_PATIENCE) + SLACK
+        assert passed < max(HEAD_TIMEOUT, BODY_TIMEOUT) + SLACK
         for _ in range(10):
             assert client.post("/v1/classify", files={"image": image}, timeout=5).status_code == 200
             answered += 1
-    assert passed >= PATIENCE - 2
+    assert passed >= HEAD_TIMEOUT - 2
     assert answered >= 50

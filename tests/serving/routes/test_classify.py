@@ -44,14 +44,14 @@ def test_one_image_as_a_file_field(client, classifier, encode, kind):
 
 
 @pytest.mark.parametrize("declared", ["image/png", "image/gif", "application/octet-stream", None])
-def test_one_image_as_the_body_whatever_it_is_called(client, classifier, encode, declared):
+def test_one_image_as_the_body_with_any_media_type(client, classifier, encode, declared):
     headers = {"content-type": declared} if declared else {}
     answer = client.post("/v1/classify", content=encode("PNG"), headers=headers)
     assert answer.status_code == 200
     assert_same(answer.json()["predictions"][0], classifier.classify(encode("PNG")))
 
 
-def test_several_images_keep_their_order_and_a_bad_one_its_place(client, classifier, encode):
+def test_several_images_keep_their_order_with_errors_in_place(client, classifier, encode):
     good = [encode(seed=seed) for seed in (1, 2, 3)]
     sent = [good[0], b"no image", good[1], encode("JPEG")[:300], good[2]]
     answer = client.post("/v1/classify", files=files(*sent), params={"top_k": 3})
@@ -66,14 +66,14 @@ def test_several_images_keep_their_order_and_a_bad_one_its_place(client, classif
     ]
 
 
-def test_several_images_that_are_all_bad_are_one_error(client):
+def test_all_bad_images_return_422(client):
     answer = client.post("/v1/classify", files=files(b"", b"BM and no more"))
     assert answer.status_code == 422
     assert answer.json()["code"] == "no_good_image"
     assert [error["code"] for error in answer.json()["errors"]] == ["unsupported_format", "corrupt_image"]
 
 
-def test_thirty_two_images_are_taken_and_one_more_is_not(client, encode):
+def test_at_most_32_images_are_accepted(client, encode):
     images = [encode(size=(8, 8))] * 33
     assert len(client.post("/v1/classify", files=files(*images[:32])).json()["predictions"]) == 32
     answer = client.post("/v1/classify", files=files(*images))
@@ -93,7 +93,7 @@ def test_top_k(client, classifier, encode):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photo_is_seen_upright(client, encode, orientation):
+def test_exif_orientation_is_applied(client, encode, orientation):
     """A photo that EXIF turns gets the answer of the file whose pixels are turned."""
     turns = [None, Image.FLIP_LEFT_RIGHT, Image.ROTATE_180, Image.FLIP_TOP_BOTTOM, Image.TRANSPOSE, Image.ROTATE_270,
              Image.TRANSVERSE, Image.ROTATE_90]  # fmt: skip
@@ -108,7 +108,7 @@ def test_a_photo_is_seen_upright(client, encode, orientation):
     assert answers[0].json() == answers[1].json()
 
 
-def test_callers_at_once_get_their_own_answers(server, classifier, encode):
+def test_concurrent_requests_get_their_own_predictions(server, classifier, encode):
     images = [encode(seed=seed) for seed in range(1, 25)]
     with httpx.Client(base_url=server.url, timeout=30) as shared, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda data: shared.post("/v1/classify", files=files(data)), images))
@@ -132,15 +132,15 @@ async def classified(url, path):
         return await bento.classify(image=[path])
 
 
-def test_bentoml_client_that_waits_for_nothing_classifies_too(server, classifier, encode, tmp_path):
+def test_async_bentoml_client_classifies(server, classifier, encode, tmp_path):
     path = tmp_path / "one.png"
     path.write_bytes(encode())
     answer = asyncio.run(classified(server.url, path))
     assert_same(answer["predictions"][0], classifier.classify(path.read_bytes()))
 
 
-def test_abstaining_is_said_where_it_is_asked_for(client, classifier, encode):
-    """The threshold is the card's; labels stay, so a caller may still show the closest."""
+def test_abstain(client, classifier, encode):
+    """The threshold is the card's; labels stay, so a client may still show them."""
     sent = [encode(seed=seed) for seed in range(6)]
     rows = [classifier.predict(classifier.fit(image)[None]).probabilities[0] for image in sent]
     expected = [float(row.max()) < classifier.card.abstention.threshold for row in rows]

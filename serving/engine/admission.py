@@ -1,0 +1,99 @@
+"""Admission control: how long an image would wait, and which requests are refused with 503."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vitrail.serving import settings
+from vitrail.serving.engine.batcher import Batcher
+from vitrail.serving.http.middleware import WAITING, unavailable
+from vitrail.serving.http.problems import Problem
+
+SMOOTHING = 0.1  # weight of the newest observation in the moving average
+SHORT_QUEUE = 8  # images that may wait however slow the model is: clients often send a few at once
+REFUSAL_DELAY = 0.1  # seconds before a 503: clients that retry at once would cost half of the throughput
+
+
+class RateEstimate:
+    """Seconds per image, as an exponential moving average; 0 before the first observation."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def update(self, seconds: float, images: int = 1) -> None:
+        each = seconds / images
+        self.seconds += SMOOTHING * (each - self.seconds) if self.seconds else each
+
+
+class DecodeQueue:
+    """What waits for a decoder thread: the number of requests and of images, and the time an image takes."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.requests = self.images = 0
+        self.rate = RateEstimate()
+
+    @contextmanager
+    def track(self, images: int) -> Iterator[None]:
+        self.requests += 1
+        self.images += images
+        try:
+            yield
+        finally:
+            self.requests -= 1
+            self.images -= images
+
+    def expected_wait(self) -> float:
+        """Seconds until a new request's first image is decoded: each request before it has one image decoded first."""
+        return self.requests * self.rate.seconds / self.threads
+
+
+class Admission:
+    """One limit for images that wait for a decoder and for those that wait for the model.
+
+    An image that is admitted to be decoded has its place in the batcher's queue already, so no decoding is wasted
+    because that queue is full. A request is refused when too many images wait, or when its turn is expected to come
+    later than `max_wait`, unless fewer than SHORT_QUEUE images wait.
+    """
+
+    def __init__(self, batcher: Batcher[Any, Any], decoder_threads: int, costly_threads: int) -> None:
+        self.batcher = batcher
+        self.max_wait = settings.WAIT
+        self.quick, self.costly = DecodeQueue(decoder_threads), DecodeQueue(costly_threads)
+        self.infer_rate = RateEstimate()
+        WAITING.labels("decode").set_function(lambda: self.quick.images + self.costly.images)
+        WAITING.labels("infer").set_function(lambda: self.batcher.waiting_size)
+
+    async def admit(self) -> None:
+        """Refuse a request that would wait too long, before its body is read; called once per request."""
+        if self.waiting() >= self.batcher.capacity or self.is_too_slow():
+            problem = self.busy()
+            await asyncio.sleep(REFUSAL_DELAY)
+            raise problem
+
+    def is_too_slow(self) -> bool:
+        return self.waiting() >= SHORT_QUEUE and self.expected_wait() > self.max_wait
+
+    def require_room(self, images: int) -> None:
+        if self.waiting() + images > self.batcher.capacity:
+            raise self.busy()
+
+    def require_costly_room(self, images: int) -> None:
+        """Refuse costly images that would wait too long, or fill more than half of the queue."""
+        queue = self.costly
+        is_late = queue.images >= SHORT_QUEUE and queue.expected_wait() > self.max_wait
+        if is_late or (queue.images and 2 * (queue.images + images) > self.batcher.capacity):
+            raise self.busy()
+
+    def waiting(self) -> int:
+        """Images that are admitted and not in a batch yet."""
+        return self.quick.images + self.costly.images + self.batcher.waiting_size
+
+    def expected_wait(self) -> float:
+        """Seconds until a new request's turn, by the current rates; 0 where nothing waits."""
+        to_infer = (self.quick.requests + self.batcher.waiting_size) * self.infer_rate.seconds
+        return self.quick.expected_wait() + to_infer
+
+    def busy(self) -> Problem:
+        return unavailable("busy", f"{self.waiting()} images are waiting already; try again in a moment")
