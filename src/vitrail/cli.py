@@ -151,7 +151,17 @@ def entry() -> None:
     open_missing_streams()
     # Pillow warns of images that vitrail refuses itself, and of broken EXIF blocks that it ignores.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    set_environment()
     sys.exit(main())
+
+
+def set_environment() -> None:
+    """Defaults that libraries read when they are first imported, here and in child processes."""
+    # OpenMP threads wait by spinning. Beside another busy program, a small network then trains ten times slower; after
+    # this many turns a thread sleeps instead.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if not sys.stderr.isatty():  # progress bars of other packages are drawn with control characters
+        os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def open_missing_streams() -> None:

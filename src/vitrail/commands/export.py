@@ -1,6 +1,5 @@
 """vitrail export: turn a checkpoint into one verified ONNX file."""
 
-import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -38,9 +37,6 @@ def main(args: Sequence[str]) -> int:
         "--explain", action="store_true", help="write evidence and attention beside it, in a second file"
     )
     options = read(parser, args)
-
-    # Read once, when torch is loaded: OpenMP threads that spin for longer slow onnxruntime down.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
     from vitrail.exporting import export
     from vitrail.model_file.summary import precision_line, results

@@ -1,5 +1,6 @@
 """vitrail bench attention: time and memory of every mechanism against the number of vectors."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -36,6 +37,9 @@ def main(args: Sequence[str]) -> int:
     options = read(parser, args)
     require_folder(options.json)
     require_folder(options.plot)
+
+    # Read when torch's profiler is loaded: without it the profiler logs to stderr, which is for progress.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
     from vitrail.bench.attention.measure import Plan, measure
     from vitrail.bench.attention.plot import plot
