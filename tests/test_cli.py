@@ -99,7 +99,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["bench", "infer", "--json", "no/folder/out.json"], 2, "there is no folder"),
         (["export", "--checkpoint", "none.ckpt"], 1, "there is no checkpoint at none.ckpt"),
         (["export", "--checkpoint", "none.ckpt", "--colour", "red"], 2, "--colour"),
-        (["serve"], 2, "which model?"),
+        (["serve"], 2, "the model file is missing: vitrail serve model.onnx"),
         (["serve", "none.onnx"], 1, "there is no model file at none.onnx"),
         (["bento", "none.onnx"], 1, "there is no model file at none.onnx"),
         (["demo", "--steps", "3"], 2, "--steps"),
@@ -164,7 +164,9 @@ def test_packages_of_ours_are_those_of_the_extras() -> None:
     from packaging.utils import canonicalize_name
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {Requirement(each).name for extra, each_of in extras.items() if extra != "dev" for each in each_of}
+    named = {
+        Requirement(each).name for extra, each_of in extras.items() if extra not in ("dev", "docs") for each in each_of
+    }
     imported: dict[str, set[str]] = {}
     for package, distributions in packages_distributions().items():
         for distribution in distributions:
@@ -288,7 +290,7 @@ def test_providers_are_those_of_the_runtime(
 ) -> None:
     images = [str(digit)] if verb == "classify" else []
     assert main([verb, str(model_file), *images, "--provider", "tensorrt"]) == 1
-    assert "provider 'tensorrt' was asked for, but" in capsys.readouterr().err
+    assert "provider 'tensorrt' was requested, but" in capsys.readouterr().err
 
 
 def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

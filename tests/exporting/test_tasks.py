@@ -154,7 +154,7 @@ def test_classify_says_it_in_words_and_in_json(
         assert "nothing" in words
     refused = ["--abstain"] if task == "multilabel" else ["--top-k", "2"]
     assert main(["classify", str(path), str(image), *refused]) == 2
-    assert f"this model answers with {task}" in capsys.readouterr().err
+    assert f"this model's task is {task}" in capsys.readouterr().err
 
 
 def test_inspect_prints_the_card_of_every_task(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +172,7 @@ def test_fewer_bits_are_for_one_label_an_image(
     task, path = exported
     checkpoint = path.parent / "run/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path / 'model.onnx'}", *words]) == 2
-    assert f"this model answers with {task}: leave it out" in capsys.readouterr().err
+    assert f"this model's task is {task}: leave it out" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -192,17 +192,14 @@ def test_what_has_no_labels_is_not_explained(
     task, path = exported
     checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"]) == 2
-    assert (
-        f"--explain tells what speaks for a label of the image; this model answers with {task}"
-        in capsys.readouterr().err
-    )
+    assert f"--explain needs labels of an image; this model's task is {task}: leave it out" in capsys.readouterr().err
 
 
 def test_data_of_another_task_are_refused(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     task, path = exported
     checkpoint = path.parent / "run/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", "--data.path=digits"]) == 1
-    assert f"digits has classification to learn, and the checkpoint has learnt {task}" in capsys.readouterr().err
+    assert f"digits is a classification set, the checkpoint is for {task}: give --data.path" in capsys.readouterr().err
 
 
 def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> None:
@@ -212,7 +209,7 @@ def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> Non
     if task == "multilabel":
         assert len(model.classify(file.getvalue(), 3)) == 3
         return
-    with pytest.raises(UsageError, match=f"this model answers with {task}, not with labels"):
+    with pytest.raises(UsageError, match=f"this model's task is {task}, without labels"):
         model.classify(file.getvalue())
-    with pytest.raises(UsageError, match=r"this model answers with .*, and has no "):
+    with pytest.raises(UsageError, match=r"this model has the outputs .*, and no "):
         _ = getattr(model.predict(scenes(task).images[:1]), "logits" if task == "regression" else "values")

@@ -111,20 +111,16 @@ def test_the_orientation_is_followed_though_another_tag_is_odd() -> None:
     assert np.array_equal(STORED[6](seen), np.array(halves()))
 
 
-def test_nothing_is_said_of_what_is_passed_over(tmp_path: Path) -> None:
+def test_the_command_shows_no_warning_of_pillow(model_file: Path, tmp_path: Path) -> None:
     """A cut EXIF block, and an image over the limit: Pillow would warn of both on standard error."""
     (tmp_path / "cut").write_bytes(encoded(halves(), "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff"))
     (tmp_path / "large").write_bytes(png_that_claims(10_000, 10_000))
-    code = (
-        "import sys\nfrom pathlib import Path\n"
-        "from vitrail.errors import ImageTooLarge\nfrom vitrail.images.decode import decode\n"
-        "print(decode(Path(sys.argv[1]).read_bytes()).size)\n"
-        "try:\n    decode(Path(sys.argv[2]).read_bytes())\n"
-        "except ImageTooLarge:\n    print('too large')\n"
-    )
-    command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "cut"), str(tmp_path / "large")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("(40, 20)\ntoo large\n", "")
+    command = [sys.executable, "-W", "always", "-m", "vitrail", "classify", str(model_file)]
+    done = subprocess.run([*command, "cut", "large"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    cut, large = done.stdout.splitlines()
+    assert cut.startswith("cut: ")
+    assert large == "large: the image is 10000×10000; at most 50,000,000 pixels are decoded"
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])

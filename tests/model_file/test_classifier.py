@@ -116,7 +116,7 @@ def test_an_answer_below_the_threshold_is_none_of_these(model: Classifier) -> No
 @pytest.mark.skipif(has_nvidia_driver(), reason="there is an NVIDIA GPU on this machine, so it can be asked for")
 def test_a_gpu_asked_for_by_name_and_missing_is_an_error(model_file: Path) -> None:
     for provider in ("cuda", "tensorrt"):
-        with pytest.raises(ProviderError, match=f"'{provider}' was asked for, but "):
+        with pytest.raises(ProviderError, match=f"'{provider}' was requested, but "):
             Classifier(model_file, provider)  # type: ignore[arg-type]
     assert Classifier(model_file, "auto").provider == "CPUExecutionProvider"
 

@@ -138,14 +138,14 @@ def test_an_unknown_label_lists_the_known_ones(explainer: Explainer, digits: np.
 
 
 def test_explanations_of_another_model_are_refused(written: Path, model_file: Path) -> None:
-    with pytest.raises(ModelError, match="explains another model file"):
+    with pytest.raises(ModelError, match="explains a model file other than"):
         Explainer(Classifier(model_file, "cpu"), explain_path(written))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda card: card.update(model_sha256="0" * 64), "explains another model file"),
+        (lambda card: card.update(model_sha256="0" * 64), "explains a model file other than"),
         (lambda card: card.update(format=99), "format 99"),
         (lambda card: card.pop("parity"), "cannot be read"),
         (lambda card: card["evidence"].update(grid=[4]), "cannot be read"),

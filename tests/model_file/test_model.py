@@ -136,7 +136,7 @@ def test_what_docs_python_shows_runs_as_it_stands(checkpoint, digits, tmp_path, 
     first, second = model.explain(["photo.jpg", "photos/1.jpg"])
     assert (first.label, second.label) == tuple(one.label for one in model.classify(["photo.jpg", "photos/1.jpg"]))
     np.testing.assert_allclose(first.evidence, names["explanation"].evidence, atol=1e-5)
-    with pytest.raises(UsageError, match="knows no label 'cat'"):
+    with pytest.raises(UsageError, match="has no label 'cat'"):
         model.explain("photo.jpg", label="cat")
 
 

@@ -92,7 +92,7 @@ def test_gpu_bento_does_not_start_without_a_gpu(start, gpu_bento):
     with start(serve(gpu_bento), ready=False, CUDA_VISIBLE_DEVICES="-1") as server:
         assert server.process.wait(60) == 1
         (line,) = [line for line in server.read_log().splitlines() if "packed for a GPU" in line]
-        assert "provider 'cuda' was asked for, but" in line
+        assert "provider 'cuda' was requested, but" in line
         assert "Set VITRAIL_PROVIDER=cpu (or auto) to serve it on the CPU" in line
         assert "Traceback" not in server.read_log()
         with pytest.raises(httpx.ConnectError):

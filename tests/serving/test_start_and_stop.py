@@ -78,7 +78,7 @@ def test_a_model_that_cannot_be_served_is_never_ready(start, bentoml_serve, tmp_
 
 
 MISTAKES = {
-    "no model": ([], 2, "which model?"),
+    "no model": ([], 2, "the model file is missing"),
     "missing file": (["none.onnx"], 1, "there is no model file at none.onnx"),
     "not a model": (["text.onnx"], 1, "is not an ONNX file"),
     "no card": (["bare.onnx"], 1, "has no vitrail card"),

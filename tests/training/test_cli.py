@@ -214,7 +214,7 @@ def test_damaged_images_of_all_parts_are_named_before_the_first_step(
         == 1
     )
     error = capsys.readouterr().err
-    assert error.startswith("vitrail: 4 image(s) do not decode, mend or remove them: ")
+    assert error.startswith("vitrail: 4 image(s) do not decode, repair or remove them: ")
     assert all(f"{tmp_path / 'images' / name}: " in error for name in damaged)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()

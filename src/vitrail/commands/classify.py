@@ -1,4 +1,4 @@
-"""vitrail classify: answer images with a model file."""
+"""vitrail classify: predictions of a model file for images."""
 
 import json
 import sys
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from vitrail.model_file.classifier import Classifier
 
-ABOUT = """Answer images with a model file written by `vitrail export`: labels, values, or a label for each place.
+ABOUT = """Classify images with a model file written by `vitrail export`: labels, values, or a label for each grid cell.
 
   vitrail classify model.onnx photo.jpg another.png
   vitrail classify model.onnx folder_of_photos --json
   vitrail classify model.onnx photo.jpg --top-k 3 --json
 
-Of a folder all images in it are taken, those in folders below it too. Images are read and answered a batch at a
-time, in order. One that does not decode is named, the others are answered, and the command ends with 1."""
+A folder stands for all images in it and below it. Images are read a batch at a time, in order. One that does not
+decode is named, the others are classified, and the command exits with 1."""
 
 BATCH = 32  # images that are in memory at once; TensorRT's engine takes no more
 
@@ -43,35 +43,38 @@ def main(args: Sequence[str]) -> int:
     from vitrail.model_file.classifier import Classifier
 
     classifier = Classifier(options.model, options.provider)
-    require_answerable(classifier, options.top_k, options.abstain)
+    check_options(classifier, options.top_k, options.abstain)
     failed = False
-    for path, told in answers(classifier, files_of(options.images), options.top_k, options.abstain):
-        failed |= "error" in told
-        print(json.dumps({"image": str(path), **told}) if options.json else f"{path}: {in_words(classifier, told)}")
+    for path, payload in predictions(classifier, files_of(options.images), options.top_k, options.abstain):
+        failed |= "error" in payload
+        line = (
+            json.dumps({"image": str(path), **payload}) if options.json else f"{path}: {as_text(classifier, payload)}"
+        )
+        print(line)
     return 1 if failed else 0
 
 
-def require_answerable(classifier: "Classifier", top_k: int | None, abstain: bool) -> None:
+def check_options(classifier: "Classifier", top_k: int | None, abstain: bool) -> None:
     """Refuse options that do not fit the model before any image is read."""
     if top_k is not None and not classifier.task.ranks:
-        raise UsageError(f"--top-k is for labels of an image; this model answers with {classifier.card.task}")
+        raise UsageError(f"--top-k is for labels of an image; this model's task is {classifier.card.task}")
     if top_k is not None and not 1 <= top_k <= (count := len(classifier.card.classes)):
         raise UsageError(f"--top-k lies between 1 and {count}, the number of classes; it is {top_k}")
     if abstain and classifier.card.abstention is None:
-        raise UsageError(f"--abstain is for one label an image; this model answers with {classifier.card.task}")
+        raise UsageError(f"--abstain is for one label an image; this model's task is {classifier.card.task}")
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files, and all images of the folders in the order of their names; what is not there is an error."""
-    found: list[Path] = []
+    """The files, and all images of the folders in the order of their names; a missing one is an error."""
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += images_of(path)
+            files += images_of(path)
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise UsageError(f"there is no image at {path}")
-    return found
+    return files
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -83,10 +86,10 @@ def images_of(folder: Path) -> list[Path]:
     return found
 
 
-def answers(
+def predictions(
     classifier: "Classifier", paths: Sequence[Path], top_k: int | None, abstain: bool
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each image with what the model says of it, or its error; one batch at a time, decoded on all cores."""
+    """Each image with its prediction or its error; one batch at a time, decoded on all cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -98,22 +101,22 @@ def answers(
         while batch := list(islice(waiting, BATCH)):
             canvases = list(decoders.map(lambda path: canvas_of(classifier, path), batch))
             good = [canvas for canvas in canvases if not isinstance(canvas, str)]
-            rows = classifier.predict(np.stack(good)) if good else None
-            answered = 0
+            outputs = classifier.predict(np.stack(good)) if good else None
+            decoded = 0
             for path, canvas in zip(batch, canvases, strict=True):
-                if isinstance(canvas, str) or rows is None:
+                if isinstance(canvas, str) or outputs is None:
                     yield path, {"error": canvas}
                     continue
-                row = rows.row(answered)
-                answered += 1
-                told = classifier.payload(row, top_k)
+                row = outputs.row(decoded)
+                decoded += 1
+                payload = classifier.payload(row, top_k)
                 none = {"none_of_these": classifier.none_of_these(row["probabilities"])} if abstain else {}
-                yield path, told | none
-            sys.stdout.flush()  # whoever reads through a pipe sees each batch when it is done
+                yield path, payload | none
+            sys.stdout.flush()  # a reader of the pipe sees each batch when it is done
 
 
 def canvas_of(classifier: "Classifier", path: Path) -> "NDArray[np.uint8] | str":
-    """The image as the model's canvas, or what is wrong with the file."""
+    """The image as the model's canvas, or the error of the file."""
     try:
         return classifier.fit(path.read_bytes())
     except ImageError as fault:
@@ -122,8 +125,8 @@ def canvas_of(classifier: "Classifier", path: Path) -> "NDArray[np.uint8] | str"
         return f"cannot be read: {fault.strerror}"
 
 
-def in_words(classifier: "Classifier", told: dict[str, Any]) -> str:
-    if "error" in told:
-        return str(told["error"])
-    said = classifier.task.text(told)
-    return f"none of these ({said})" if told.get("none_of_these") else said
+def as_text(classifier: "Classifier", payload: dict[str, Any]) -> str:
+    if "error" in payload:
+        return str(payload["error"])
+    text = classifier.task.text(payload)
+    return f"none of these ({text})" if payload.get("none_of_these") else text

@@ -28,16 +28,16 @@ def main(args: Sequence[str]) -> int:
         return report_anew(args[1:])
     from vitrail.training.study.parsing import parse_study
 
-    asked = parse_study(args)
-    if asked.dry_run:
+    options = parse_study(args)
+    if options.dry_run:
         from vitrail.training.study.dry_run import dry_run
 
-        dry_run(asked)
+        dry_run(options)
         return 0
     from vitrail.training.study.study import study
 
-    study(asked)
-    print(f"report: {asked.folder / 'report.html'}")
+    study(options)
+    print(f"report: {options.folder / 'report.html'}")
     return 0
 
 

@@ -181,7 +181,7 @@ def test_unusable_explain_file_does_not_affect_labels(loaded, model_file, explai
         altered(explained_file, folders[1]),
         text(explained_file, folders[2]),
     ]
-    for path, reason in zip(paths, ["explains another model file", "", "is not an ONNX file"], strict=True):
+    for path, reason in zip(paths, ["explains a model file other than", "", "is not an ONNX file"], strict=True):
         caplog.clear()
         engine = asyncio.run(loaded(path))
         assert engine.ready().path == path
