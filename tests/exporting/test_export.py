@@ -190,7 +190,7 @@ def drawn_proof(margin: float, bound: float) -> Proof:
 
 def test_a_label_may_change_only_where_rounding_can_change_it() -> None:
     refuse_differences(drawn_proof(margin=1.9e-4, bound=1e-4))
-    with pytest.raises(ParityError, match="calls 1 of 1 test images otherwise"):
+    with pytest.raises(ParityError, match="changes the predictions of 1 of 1 test images"):
         refuse_differences(drawn_proof(margin=2.1e-4, bound=1e-4))
 
 

@@ -62,7 +62,7 @@ def test_each_map_shows_what_the_outlined_place_looks_at() -> None:
 
 
 def test_the_image_is_in_the_first_tile_and_the_rollout_after_the_classes() -> None:
-    given = inspection(2, 2, 4, classes=2)
+    given = inspection(2, 2, 4, count=2)
     drawn = draw_inspection(given)
     middle = MARGIN + TILE // 8, TOP + TILE // 8
     assert drawn.getpixel(middle) == tuple(given.canvas[2, 2])
