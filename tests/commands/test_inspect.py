@@ -88,8 +88,12 @@ def test_images_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
     Image.new("1", (10_000, 9_000)).save(large)
     code = (
         "import sys\n"
-        "from vitrail.cli import main\n"
-        f"codes = [main(['inspect', {str(good)!r}]), main(['inspect', {str(large)!r}])]\n"
+        "from vitrail.cli import entry\n"
+        "codes = []\n"
+        f"for path in ({str(good)!r}, {str(large)!r}):\n"
+        "    sys.argv = ['vitrail', 'inspect', path]\n"
+        "    try:\n        entry()\n"
+        "    except SystemExit as end:\n        codes.append(end.code)\n"
         "print(codes, [name for name in ('torch', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

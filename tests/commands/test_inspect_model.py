@@ -84,7 +84,7 @@ def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
 def test_wrong_use_is_one_line(model: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, reason in (
         ([str(image), "--model", "nowhere.onnx"], "there is no model file at nowhere.onnx"),
-        ([str(model), "--model", str(model)], "is no image"),
+        ([str(model), "--model", str(model)], "is not an image"),
         ([str(image), "--model", str(model), "--patch", "2"], "leave out --size and --patch"),
         ([str(image), "--model", str(model), "--output", str(image)], "is the image itself"),
     ):

@@ -90,7 +90,7 @@ def scales() -> Scales:
     [
         ({"accuracy": wilson(1799, 1999)}, "fewer than 2,000 test images"),
         ({"loss_bound": 0.0051}, "may lose 0.51 points"),
-        ({"batch_difference": 0.01}, "answers depend on the batch"),
+        ({"batch_difference": 0.01}, "outputs depend on the batch"),
         ({"speed": {"1": 1.0, "8": 2.0}}, "not faster at batch 1"),
         ({"speed": {"1": 0.9, "8": 0.9}}, "not faster at batch 1 and 8"),
     ],

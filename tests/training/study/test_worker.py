@@ -40,7 +40,7 @@ def test_a_run_leaves_no_images_behind(
     def fail(*_: Any) -> None:
         raise ValueError("no figures")
 
-    monkeypatch.setattr(train, "CachedImages", Remembered)
+    monkeypatch.setattr(train, "CachedDataModule", Remembered)
     if faults:
         monkeypatch.setattr(train, "measured", fail)
     resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
