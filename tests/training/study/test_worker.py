@@ -42,7 +42,7 @@ def test_a_run_leaves_no_images_behind(
 
     monkeypatch.setattr(train, "CachedDataModule", Remembered)
     if faults:
-        monkeypatch.setattr(train, "measured", fail)
+        monkeypatch.setattr(train, "result_of", fail)
     resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
     worker = Worker(resolved)
     done = [worker.run(Job("ViT", 60, seed, 0.005)) for seed in range(2)]
