@@ -8,11 +8,13 @@ import sys
 import warnings
 from collections import deque
 from io import FileIO
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+import vitrail
 from vitrail.errors import CorruptImage, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
@@ -38,6 +40,7 @@ class DecoderProcess:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=environment,
+            cwd=Path(vitrail.__file__).parents[1],  # `-m` imports from there: a Bento does not install vitrail
         )
         self.requests = cast(FileIO, self.process.stdin)
         self.replies = cast(FileIO, self.process.stdout)

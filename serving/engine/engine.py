@@ -82,7 +82,7 @@ class Engine:
         return self.loaded()
 
     def loaded(self) -> Classifier:
-        """The model, also for a request that was in flight when the server was told to stop."""
+        """The model, also for a request that was in flight when the server began to stop."""
         if self.model is None:
             raise unavailable("not_ready", f"not ready: {self.reason}")
         return self.model

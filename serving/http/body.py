@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from vitrail.runtime.providers import usable_cores
 from vitrail.serving.http.gate import InFlightRequest
 from vitrail.serving.http.middleware import unavailable
 from vitrail.serving.http.problems import MEDIA_TYPE, Document, Problem, response_document
@@ -16,9 +15,6 @@ MAX_BODY = 20_000_000
 BODY_TIMEOUT = 12.0  # seconds, and one more for each MIN_BODY_RATE bytes received
 MIN_BODY_RATE = 65_536  # bytes a second
 LARGE = 1_000_000  # bytes: copying this much takes a millisecond
-
-# Bytes a second of all large bodies together, per core: receiving and parsing them delays all other requests.
-LARGE_BODIES_RATE = 64e6
 
 
 class BodyTooLarge(Problem):
@@ -32,26 +28,6 @@ def is_compressed(request: Request) -> bool:
     """Whether any Content-Encoding header names a coding other than identity."""
     codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
     return any(coding.strip() not in ("", "identity") for coding in codings)
-
-
-class Throttle:
-    """A rate limit in bytes a second, shared first come, first served."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.next = 0.0  # loop time at which the next byte is due
-
-    async def take(self, count: int) -> float:
-        """Wait until `count` bytes are due; returns the seconds waited."""
-        now = asyncio.get_running_loop().time()
-        begin = max(self.next, now)
-        self.next = begin + count / self.rate
-        if begin > now:
-            await asyncio.sleep(begin - now)
-        return begin - now
-
-
-large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
 
 
 async def read_body(request: Request) -> bytes:
@@ -73,7 +49,7 @@ async def read_body(request: Request) -> bytes:
                 if not in_flight.reserve(len(chunk)):
                     raise unavailable("busy", "the bodies of other requests fill the memory; try again in a moment")
                 if length > LARGE:
-                    start += await large_bodies.take(len(chunk))
+                    start += await in_flight.gate.large_bodies.take(len(chunk))
                 timeout.reschedule(start + BODY_TIMEOUT + length / MIN_BODY_RATE)
                 if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
                     raise problem

@@ -1,4 +1,4 @@
-"""The requests in flight and the bytes they hold; on SIGTERM, new ones are refused until these are answered."""
+"""Requests in flight, what they may hold and receive; on SIGTERM, new ones are refused until these are answered."""
 
 import asyncio
 import signal
@@ -6,9 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vitrail.runtime.providers import usable_cores
+
 DRAIN_TIMEOUT = 20.0  # seconds that requests in flight get after SIGTERM
 POLL_INTERVAL = 0.05  # seconds
 MAX_HELD_BYTES = 160_000_000  # of all request bodies together
+LARGE_BODIES_RATE = 64e6  # bytes a second of all large bodies, per core: receiving them delays all other requests
+
+
+class Throttle:
+    """A rate limit in bytes a second, shared first come, first served."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.next = 0.0  # loop time at which the next byte is due
+
+    async def take(self, count: int) -> float:
+        """Wait until `count` bytes are due; returns the seconds waited."""
+        now = asyncio.get_running_loop().time()
+        begin = max(self.next, now)
+        self.next = begin + count / self.rate
+        if begin > now:
+            await asyncio.sleep(begin - now)
+        return begin - now
 
 
 class InFlightRequest:
@@ -35,6 +55,7 @@ class Gate:
         self.is_open = True
         self.in_flight: set[InFlightRequest] = set()
         self.held_bytes = 0
+        self.large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
 
     @contextmanager
     def track(self) -> Iterator[InFlightRequest]:

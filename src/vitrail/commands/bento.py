@@ -127,7 +127,7 @@ def stage(model: "Classifier", runtime: str, folder: Path) -> None:
 
 
 def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
-    """What BentoML is told: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
+    """The bentofile: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
     from vitrail.serving.settings import model_name
 
     packages = list(requirements(requires("vitrail") or [], ("serve", *EXTRAS[runtime]), installed_version))

@@ -5,12 +5,14 @@ import io
 import os
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
+import vitrail
 from vitrail.bench.serve import bombs
 from vitrail.errors import CorruptImage, ImageError, ImageTooLarge, UnsupportedFormat
 from vitrail.images.canvas import InputRule
@@ -153,3 +155,20 @@ def test_engine_decodes_only_costly_images_in_processes(model_file, monkeypatch)
 
     asyncio.run(scenario())
     assert seen == [len(costly)]
+
+
+def test_modules_in_the_working_directory_are_not_imported(decoders, tmp_path, monkeypatch):
+    """The server may be started in any folder, and a Bento carries vitrail without installing it."""
+    (tmp_path / "json.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
+
+
+def test_vitrail_need_not_be_installed(decoders, tmp_path, monkeypatch):
+    """Only the parent's own import path names it, as in a Bento."""
+    source = tmp_path / "bento/src"
+    source.mkdir(parents=True)
+    (source / "vitrail").symlink_to(Path(vitrail.__file__).parent)
+    monkeypatch.setattr(vitrail, "__file__", str(source / "vitrail/__init__.py"))
+    assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
+    assert psutil.Process(decoders.idle[0].process.pid).cwd() == str(source)

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from vitrail.serving.http import body, gate
-from vitrail.serving.http.gate import Gate, InFlightRequest
+from vitrail.serving.http.gate import Gate, InFlightRequest, Throttle
 from vitrail.serving.http.problems import Problem
 
 
@@ -55,7 +55,7 @@ def test_large_bodies_share_a_rate():
     waited: list[tuple[str, float]] = []
 
     async def scenario() -> None:
-        throttle = body.Throttle(10_000)
+        throttle = Throttle(10_000)
 
         async def caller(name: str) -> None:
             for _ in range(3):
@@ -79,6 +79,7 @@ def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
         return 30.0  # longer than any real wait
 
     monkeypatch.setattr(body, "LARGE", 2000)
-    monkeypatch.setattr(body.large_bodies, "take", take)
-    assert len(asyncio.run(body.read_body(request_of(0, 0, 0, 0)))) == 4000
+    request = InFlightRequest(Gate())
+    monkeypatch.setattr(request.gate.large_bodies, "take", take)
+    assert len(asyncio.run(body.read_body(request_of(0, 0, 0, 0, in_flight=request)))) == 4000
     assert sum(taken) == 2000
