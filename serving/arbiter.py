@@ -40,6 +40,10 @@ class PromptArbiter(circus.Arbiter):
     def on_child_end(self) -> None:
         if self._stopping:
             return
+        if self._exclusive_running_command is not None:
+            # A start in progress that finds its worker already reaped ends the server.
+            self.loop.call_later(RETRY, self.on_child_end)
+            return
         workers = [(watcher, each) for watcher in self.iter_watchers() for each in watcher.processes.values()]
         self.reap_processes()
         for watcher, worker in workers:

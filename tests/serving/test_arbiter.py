@@ -71,6 +71,13 @@ def test_stop_waits_for_a_starting_worker():
     assert run(FOREVER, each=KILL, end=f"{busy}; {STOP}; {free}").endswith("ended\n")
 
 
+def test_worker_that_dies_while_it_is_started_is_replaced() -> None:
+    """circus looks after the start whether there is a worker; one that was reaped by then would end the server."""
+    slow_start = "watcher.warmup_delay = 0.05"
+    kill_at_once = f"parent.loop.call_later(0, lambda pid=pid: {KILL})"
+    assert run(FOREVER, each=f"{slow_start}; {kill_at_once}").endswith("5\nended\n")
+
+
 @pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY])))
 def test_restart_delay_grows_to_a_bound(early, seconds):
     assert restart_delay(early) == seconds
