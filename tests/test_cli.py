@@ -15,6 +15,7 @@ from vitrail.cli import PACKAGES, VERBS, main
 from vitrail.commands import classify
 from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
+from vitrail.model_file import model
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxruntime", "matplotlib")
@@ -252,12 +253,12 @@ def test_a_folder_is_answered_a_batch_at_a_time(
             raise PermissionError(13, "Permission denied", str(path))
         return read_bytes(path)
 
-    def printing(line: str) -> None:
+    def printing(line: str, flush: bool) -> None:
         printed_before.append(len(read))
-        sys.stdout.write(f"{line}\n")
+        print(line, flush=flush)
 
     monkeypatch.setattr(Path, "read_bytes", reading)
-    monkeypatch.setattr(classify, "BATCH", 3)
+    monkeypatch.setattr(model, "BATCH", 3)
     monkeypatch.setattr(classify, "print", printing, raising=False)
     assert main(["classify", str(model_file), str(digit), str(folder), "--json", "--top-k=1", "--provider=cpu"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

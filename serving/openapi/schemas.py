@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from vitrail.model_file.card import Card
+from vitrail.model_file.typed_json import definitions
 from vitrail.serving.routes.v2.request import INPUT, MAX_TEXT, OUTPUTS
 
 Json = dict[str, Any]
@@ -113,10 +115,11 @@ SCHEMAS: Json = {
         {
             **IDENTITY,
             "provider": TEXT,
-            "card": {"type": "object"},
+            "card": ref("Card"),
             "explanations": {"oneOf": [ref("Explanations"), {"type": "null"}]},
         }
     ),
+    **definitions(Card, "#/components/schemas/"),
     "Live": record({"live": {"const": True}}),
     "Ready": record({"ready": FLAG, "provider": TEXT_OR_NULL, "reason": TEXT_OR_NULL}),
 }

@@ -1,9 +1,13 @@
 """The card: it comes back from JSON as it went in, and what is no card is refused."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
@@ -17,7 +21,9 @@ from vitrail.model_file.card import (
     Parity,
     Precision,
     WholeImageParity,
+    card_schema,
 )
+from vitrail.model_file.explanation import explanation_card_schema
 from vitrail.tasks.intervals import Estimate, wilson
 
 CARD = Card(
@@ -39,9 +45,21 @@ CARD = Card(
     golden=Golden("mosaic-1", ((0.5, -1.25, 3.0),), (2.5,), {"CPUExecutionProvider": 1e-4}),
     versions={"torch": "2.15.0"},
     created="2026-01-01T00:00:00+00:00",
+    task="classification",
 )
 
-BY_THEMSELVES = {"task", "measures", "units"}  # cards of older files say nothing of these
+OPTIONAL = {"measures", "units"}
+VALUES = replace(
+    CARD,
+    task="regression",
+    test_accuracy=None,
+    calibration=None,
+    abstention=None,
+    measures=(Estimate("MAE of height", 0.5, 0.4, 0.6),),
+    units=(1.5, 2.5, 3.5),
+    whole=WholeImageParity(20, 0, None, 0.02),
+)
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_a_card_comes_back_as_it_went_in() -> None:
@@ -57,17 +75,42 @@ def test_the_json_has_the_names_that_other_programs_read() -> None:
     assert (plain["task"], plain["format"]) == ("classification", FORMAT)
 
 
-def test_a_card_that_is_older_than_other_tasks_is_of_one_label_an_image() -> None:
-    plain = {name: part for name, part in json.loads(CARD.to_json()).items() if name not in BY_THEMSELVES}
+def test_members_with_a_default_may_be_absent() -> None:
+    plain = {name: part for name, part in json.loads(CARD.to_json()).items() if name not in OPTIONAL}
     del plain["whole"]["max_value_difference"]
     assert Card.from_json(json.dumps(plain)) == CARD
 
 
+def test_unknown_members_are_ignored() -> None:
+    plain = json.loads(CARD.to_json())
+    plain["licence"] = "CC0"
+    plain["dataset"]["country"] = {"code": "fr"}
+    plain["precisions"][0]["machine"] = 7
+    assert Card.from_json(json.dumps(plain)) == CARD
+
+
 def test_a_card_of_values_comes_back_without_what_labels_have() -> None:
-    measured = (Estimate("MAE of height", 0.5, 0.4, 0.6),)
-    values = replace(CARD, task="regression", test_accuracy=None, calibration=None, abstention=None)
-    values = replace(values, measures=measured, units=(1.5, 2.5, 3.5), whole=WholeImageParity(20, 0, None, 0.02))
-    assert Card.from_json(values.to_json()) == values
+    assert Card.from_json(VALUES.to_json()) == VALUES
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card["dataset"].update(train="many"), "dataset.train is not a JSON integer"),
+        (lambda card: card["dataset"].update(train=True), "dataset.train is not a JSON integer"),
+        (lambda card: card["dataset"].pop("seed"), "dataset.seed is missing"),
+        (lambda card: card.update(classes="chat"), "classes is not an array"),
+        (lambda card: card.update(golden=None), "golden is not an object"),
+        (lambda card: card["golden"]["logits"][0].append("3"), r"golden.logits\[0\]\[3\] is not a JSON number"),
+        (lambda card: card["input"]["mean"].pop(), "input.mean has 2 items, not 3"),
+        (lambda card: card["test_accuracy"].pop("low"), "test_accuracy.low is missing"),
+    ],
+)
+def test_a_wrong_member_is_named(change: Callable[[Any], object], message: str) -> None:
+    plain = json.loads(CARD.to_json())
+    change(plain)
+    with pytest.raises(ModelError, match=f"cannot be read .{message}.: export the model again"):
+        Card.from_json(json.dumps(plain))
 
 
 def test_a_card_of_a_task_that_is_not_known_says_so() -> None:
@@ -77,10 +120,10 @@ def test_a_card_of_a_task_that_is_not_known_says_so() -> None:
 
 def test_a_card_of_another_format_says_so() -> None:
     with pytest.raises(ModelError, match=r"format 2.*reads format 1"):
-        Card.from_json(replace(CARD, format=2).to_json())
+        Card.from_json(CARD.to_json().replace('"format": 1', '"format": 2'))
 
 
-@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in BY_THEMSELVES])
+@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in OPTIONAL])
 def test_a_missing_part_is_refused(part: str) -> None:
     plain = json.loads(CARD.to_json())
     del plain[part]
@@ -99,3 +142,21 @@ def test_impossible_input_rules_are_refused() -> None:
         InputRule(0)
     with pytest.raises(UsageError, match="squash, crop, pad"):
         InputRule(8, "stretch")  # type: ignore[arg-type]
+
+
+def test_the_published_schemas_are_those_of_the_cards() -> None:
+    assert json.loads((DOCS / "card-1.schema.json").read_text()) == card_schema()
+    assert json.loads((DOCS / "explanation-card-1.schema.json").read_text()) == explanation_card_schema()
+
+
+@pytest.mark.parametrize("card", [CARD, VALUES], ids=["classification", "regression"])
+def test_cards_are_valid_by_the_schema(card: Card) -> None:
+    Draft202012Validator.check_schema(card_schema())
+    Draft202012Validator(card_schema()).validate(json.loads(card.to_json()))
+
+
+@pytest.mark.parametrize("part", [part for part in json.loads(CARD.to_json()) if part not in OPTIONAL])
+def test_the_schema_requires_every_member_that_the_reader_requires(part: str) -> None:
+    plain = json.loads(CARD.to_json())
+    del plain[part]
+    assert not Draft202012Validator(card_schema()).is_valid(plain)

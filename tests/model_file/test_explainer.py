@@ -108,7 +108,7 @@ def test_the_card_ties_it_to_its_model_and_says_how_to_read_it(explainer: Explai
     card = explainer.card
     assert card.model_sha256 == hashlib.sha256(written.read_bytes()).hexdigest()
     assert (card.evidence.kind, card.evidence.grid, card.attention) == ("exact", (4, 4), None)
-    assert card.evidence.rule.endswith("its mean over all places is logits[n, k]")
+    assert card.evidence.rule.endswith("its mean over all cells is logits[n, k]")
     assert card.parity.images == 60
     assert card.parity.max_logit_error <= 1e-5
     assert card.parity.max_mean_error is not None

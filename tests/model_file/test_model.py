@@ -106,7 +106,7 @@ def test_what_is_no_image_is_named(model, tmp_path) -> None:
         model.classify([3])
     with pytest.raises(UsageError, match=r"this is float64 \[8, 8, 3\]"):
         model.classify(np.zeros((8, 8, 3)))
-    with pytest.raises(UsageError, match=r"nowhere\.png cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"nowhere\.png: cannot be read: No such file"):
         model.classify(tmp_path / "nowhere.png")
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(ImageError, match=r"text\.png: this is not a"):
@@ -115,9 +115,30 @@ def test_what_is_no_image_is_named(model, tmp_path) -> None:
         model.classify(np.zeros((8, 8, 3), np.uint8), top_k=11)
 
 
+def test_an_image_that_cannot_be_read_leaves_the_others_their_predictions(
+    model: vitrail.Model, digits: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "text.png").write_text("text")
+    given = [digits[0], tmp_path / "text.png", digits[1], tmp_path / "nowhere.png", 3]
+    first, text, second, nowhere, number = model.try_classify(given)
+    assert [first, second] == model.classify([digits[0], digits[1]])
+    assert isinstance(text, ImageError)
+    assert str(nowhere) == "cannot be read: No such file or directory"
+    assert isinstance(number, UsageError)
+
+
+def test_an_iterator_gives_all_predictions_before_the_image_that_cannot_be_read(
+    model: vitrail.Model, digits: np.ndarray
+) -> None:
+    results = model.classify(iter([digits[0], b"text", digits[1]]))
+    assert next(results).label == model.classify(digits[0]).label
+    with pytest.raises(ImageError):
+        next(results)
+
+
 def test_what_docs_python_shows_runs_as_it_stands(checkpoint, digits, tmp_path, monkeypatch, capsys) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     assert main(["export", "--checkpoint", str(checkpoint), "--output", "model.onnx", "--explain"]) == 0
     Path("photos").mkdir()

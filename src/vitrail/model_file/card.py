@@ -1,17 +1,16 @@
 """The card of a model file: classes, input rule, provenance, measured accuracy."""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
-from vitrail.errors import ModelError
 from vitrail.images.canvas import InputRule
+from vitrail.model_file.typed_json import Json, read_card, schema
 from vitrail.tasks.intervals import Estimate, Share
 from vitrail.tasks.task import TaskName
 
 METADATA_KEY = "vitrail"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,13 @@ class Dataset:
     """
 
     name: str
-    fingerprint: str  # of the contents of the whole set, as it was when the model was trained
-    train: int
-    val: int
-    test: int
-    seed: int  # of the split
-    images: int | None = None
-    draw: int = 0
+    fingerprint: Annotated[str, "SHA-256 of the contents of the whole set, as it was when the model was trained"]
+    train: Annotated[int, "number of training images"]
+    val: Annotated[int, "number of validation images"]
+    test: Annotated[int, "number of test images"]
+    seed: Annotated[int, "of the split"]
+    images: Annotated[int | None, "size of the subset; null if the whole set was used"] = None
+    draw: Annotated[int, "number of the subset among those of its size"] = 0
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class Parity:
     images: int
     max_logit_error: float
     mean_logit_error: float
-    logit_sd: float
-    flips: int
-    resized_max_logit_error: float
+    logit_sd: Annotated[float, "standard deviation of all logits, to compare the errors with"]
+    flips: Annotated[int, "images whose most probable label differs"]
+    resized_max_logit_error: Annotated[float, "of images that the graph resizes"]
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,17 @@ class WholeImageParity:
     """What changes where the graph resizes whole images instead of `images.fit`."""
 
     images: int
-    flips: int
-    max_probability_difference: float | None
-    max_value_difference: float | None = None  # in `units`
+    flips: Annotated[int, "images whose label changes"]
+    max_probability_difference: Annotated[float | None, "null for regression"]
+    max_value_difference: Annotated[float | None, "in `units`; null where there are probabilities"] = None
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The temperature fitted on validation images, and its effect on the calibration error of test images."""
 
-    temperature: float
-    images: int
+    temperature: Annotated[float, "by which logits are divided in the file"]
+    images: Annotated[int, "number of validation images"]
     error_before: float
     error_after: float
 
@@ -71,8 +70,8 @@ class Abstention:
     """
 
     threshold: float
-    answered: Share
-    accuracy_answered: Share
+    answered: Annotated[Share, "of the test images that reach the threshold"]
+    accuracy_answered: Annotated[Share, "accuracy on those"]
 
 
 PrecisionKind = Literal["fp32", "fp16", "int8", "int8-dynamic"]
@@ -83,12 +82,14 @@ class Precision:
     """A reduced precision, compared with float32 on test images and on one machine."""
 
     kind: PrecisionKind
-    bytes: int
+    bytes: Annotated[int, "of the file"]
     accuracy: Share
-    loss: float  # share of test images that only float32 classifies correctly, less those that only this one does
-    loss_bound: float  # upper bound, one-sided, 95 %
-    batch_difference: float  # of a logit, between an image alone and in a batch
-    speed: dict[str, float]  # times as fast as float32, by batch size
+    loss: Annotated[
+        float, "share of test images that only float32 classifies correctly, less those that only this one does"
+    ]
+    loss_bound: Annotated[float, "upper bound, one-sided, 95 %"]
+    batch_difference: Annotated[float, "of a logit, between an image alone and in a batch"]
+    speed: Annotated[dict[str, float], "times as fast as float32, by batch size"]
     verdict: str
 
 
@@ -97,90 +98,50 @@ class Golden:
     """Expected outputs for the golden images of `recipe`, on any machine."""
 
     recipe: str
-    logits: tuple[tuple[float, ...], ...]
-    embedding_lengths: tuple[float, ...]
-    tolerance: dict[str, float]
+    logits: Annotated[tuple[tuple[float, ...], ...], "of each golden image; values for regression"]
+    embedding_lengths: Annotated[tuple[float, ...], "Euclidean norm of each golden image's embedding"]
+    tolerance: Annotated[dict[str, float], "by execution provider"]
 
 
 @dataclass(frozen=True)
 class Card:
-    """The metadata of a `model.onnx`, stored in the file as JSON."""
+    """The metadata of a `model.onnx`, stored in the file as JSON.
 
-    classes: tuple[str, ...]
+    Readers ignore members that they do not know.
+    """
+
+    classes: Annotated[tuple[str, ...], "in the order of the outputs; names of the values for regression"]
     input: InputRule
-    architecture: dict[str, Any]
+    architecture: Annotated[dict[str, Any], "class and arguments of the network"]
     parameters: int
-    flops: int
+    flops: Annotated[int, "of one image"]
     dataset: Dataset
-    seed: int
-    test_accuracy: Share | None  # none for regression
+    seed: Annotated[int, "of the training run"]
+    test_accuracy: Annotated[Share | None, "null for regression"]
     parity: Parity
     whole: WholeImageParity
-    calibration: Calibration | None  # none where there are no probabilities
-    abstention: Abstention | None  # none but for one label an image
+    calibration: Annotated[Calibration | None, "null where there are no probabilities"]
+    abstention: Annotated[Abstention | None, "null except for classification"]
     precision: PrecisionKind
-    precisions: tuple[Precision, ...]  # all that were compared
-    averaged_weights: bool  # of training steps, in place of the last step's
+    precisions: Annotated[tuple[Precision, ...], "all that were compared"]
+    averaged_weights: Annotated[bool, "whether the weights are averages over training steps"]
     golden: Golden
-    versions: dict[str, str]
-    created: str
-    task: TaskName = "classification"
-    measures: tuple[Estimate, ...] = ()  # on test images, beside their accuracy
-    units: tuple[float, ...] = ()  # each value's deviation on training images, in which errors are counted
-    format: int = field(default=FORMAT)
+    versions: Annotated[dict[str, str], "of the packages that wrote the file"]
+    created: Annotated[str, "ISO 8601"]
+    task: TaskName
+    measures: Annotated[tuple[Estimate, ...], "on test images, beside their accuracy"] = ()
+    units: Annotated[tuple[float, ...], "of each value, its standard deviation on training images; for regression"] = ()
+    format: Literal[1] = FORMAT
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
-        """Read a card back; a card of another format or with missing parts is refused."""
-        try:
-            parts = json.loads(text)
-            if parts["format"] != FORMAT:
-                raise ModelError(
-                    f"the card has format {parts['format']}, this vitrail reads format {FORMAT}: "
-                    "export the model again, or install the vitrail that wrote it"
-                )
-            if parts.get("task", "classification") not in get_args(TaskName):
-                raise ModelError(
-                    f"the model's task is '{parts['task']}', which this vitrail does not know: install a newer vitrail"
-                )
-            golden = parts.pop("golden")
-            return cls(
-                classes=tuple(parts.pop("classes")),
-                input=InputRule(**parts.pop("input")),
-                dataset=Dataset(**parts.pop("dataset")),
-                test_accuracy=none_or(Share, parts.pop("test_accuracy")),
-                parity=Parity(**parts.pop("parity")),
-                whole=WholeImageParity(**parts.pop("whole")),
-                calibration=none_or(Calibration, parts.pop("calibration")),
-                abstention=none_or(abstention_of, parts.pop("abstention")),
-                precisions=tuple(
-                    Precision(**{**compared, "accuracy": Share(**compared["accuracy"])})
-                    for compared in parts.pop("precisions")
-                ),
-                golden=Golden(
-                    recipe=golden["recipe"],
-                    logits=tuple(tuple(row) for row in golden["logits"]),
-                    embedding_lengths=tuple(golden["embedding_lengths"]),
-                    tolerance=golden["tolerance"],
-                ),
-                measures=tuple(Estimate(**measure) for measure in parts.pop("measures", ())),
-                units=tuple(parts.pop("units", ())),
-                **parts,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise ModelError(f"the model's card cannot be read ({fault}): export the model again") from fault
+        """Read a card back; a card of another format or with missing members is refused."""
+        return read_card(cls, text, "the model's card")
 
 
-Part = TypeVar("Part")
-
-
-def none_or(read: Callable[..., Part], part: dict[str, Any] | None) -> Part | None:
-    """A part that some tasks do not have."""
-    return None if part is None else read(**part)
-
-
-def abstention_of(threshold: float, answered: dict[str, Any], accuracy_answered: dict[str, Any]) -> Abstention:
-    return Abstention(threshold, Share(**answered), Share(**accuracy_answered))
+def card_schema() -> Json:
+    """The JSON Schema that docs/card-1.schema.json publishes."""
+    return schema(Card, f"Card of a vitrail model file, format {FORMAT}")

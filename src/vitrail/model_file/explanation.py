@@ -1,24 +1,24 @@
 """Explanations: the card of a model.explain.onnx, and its outputs."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.errors import ModelError
+from vitrail.model_file.typed_json import Json, read_card, schema
 
 METADATA_KEY = "vitrail.explain"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 Kind = Literal["exact", "approximate"]
 Grid = tuple[int, int]  # rows, columns
 
 RULES: dict[Kind, str] = {
-    "exact": "evidence[n, k, r, c] is what place (r, c) of image n says for class k; "
-    "its mean over all places is logits[n, k]",
+    "exact": "evidence[n, k, r, c] is what cell (r, c) of image n adds to class k; "
+    "its mean over all cells is logits[n, k]",
     "approximate": "evidence[n, k, r, c] is how far logits[n, k] falls when cell (r, c) of the canvas of image n "
     "is painted in the mean colour of the input rule",
 }
@@ -29,17 +29,17 @@ class Evidence:
     """How to read the output `evidence`: `exact` adds up to the logits, `approximate` is measured by occlusion."""
 
     kind: Kind
-    grid: Grid
-    rule: str
+    grid: Annotated[Grid, "rows and columns"]
+    rule: Annotated[str, "how to read a number of `evidence`"]
 
 
 @dataclass(frozen=True)
 class Attention:
-    """What the axes of the output `attention` are: `prefix` tokens without a place, then the grid."""
+    """What the axes of the output `attention` are: `prefix` tokens that belong to no cell, then the grid."""
 
     layers: int
     heads: int
-    prefix: int
+    prefix: Annotated[int, "class and register tokens"]
     grid: Grid
 
 
@@ -50,42 +50,32 @@ class ExplanationParity:
     images: int
     max_logit_error: float
     max_evidence_error: float
-    max_mean_error: float | None
-    max_attention_error: float | None
+    max_mean_error: Annotated[float | None, "of the mean over cells from the logit; null if approximate"]
+    max_attention_error: Annotated[float | None, "null for models without attention"]
 
 
 @dataclass(frozen=True)
 class ExplanationCard:
     """Everything a caller of `model.explain.onnx` must know, kept inside the file as JSON."""
 
-    model_sha256: str
+    model_sha256: Annotated[str, "of the model file that it explains"]
     evidence: Evidence
-    attention: Attention | None
+    attention: Annotated[Attention | None, "null for models without attention"]
     parity: ExplanationParity
-    format: int = field(default=FORMAT)
+    format: Literal[1] = FORMAT
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "ExplanationCard":
-        """Read a card back; a card of another format or with missing parts is refused."""
-        try:
-            parts = json.loads(text)
-            if parts["format"] != FORMAT:
-                raise ModelError(
-                    f"the explanation's card has format {parts['format']}, this vitrail reads format {FORMAT}: "
-                    "export the model again, or install the vitrail that wrote it"
-                )
-            evidence, attention = parts.pop("evidence"), parts.pop("attention")
-            return cls(
-                evidence=Evidence(**evidence | {"grid": to_grid(evidence["grid"])}),
-                attention=attention and Attention(**attention | {"grid": to_grid(attention["grid"])}),
-                parity=ExplanationParity(**parts.pop("parity")),
-                **parts,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as fault:
-            raise ModelError(f"the explanation's card cannot be read ({fault}): export the model again") from fault
+        """Read a card back; a card of another format or with missing members is refused."""
+        return read_card(cls, text, "the explanation's card")
+
+
+def explanation_card_schema() -> Json:
+    """The JSON Schema that docs/explanation-card-1.schema.json publishes."""
+    return schema(ExplanationCard, f"Card of a vitrail explain file, format {FORMAT}")
 
 
 @dataclass(frozen=True)
@@ -109,8 +99,3 @@ def explain_path(model: str | Path) -> Path:
     """Where the explanations of a model file are kept: beside it, model.onnx → model.explain.onnx."""
     path = Path(model)
     return path.with_name(f"{path.stem}.explain{path.suffix}")
-
-
-def to_grid(sides: list[int]) -> Grid:
-    rows, columns = sides
-    return rows, columns

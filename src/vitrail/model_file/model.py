@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail import images
-from vitrail.errors import ImageError, UsageError
+from vitrail.errors import UsageError, VitrailError
 from vitrail.model_file.card import Card
 from vitrail.model_file.classifier import Classifier, Label
 from vitrail.model_file.explainer import Explainer
@@ -41,7 +41,8 @@ class Prediction:
 
     `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
     `probability_map` [h, w] have one label for each patch. `none_of_these` says whether the most probable label is too
-    unsure for the card's threshold, and is None where the card has none.
+    unsure for the card's threshold, and is None where the card has none. `payload` is the same as JSON types, as
+    `POST /v1/classify` returns it.
     """
 
     labels: tuple[Label, ...] = ()
@@ -49,6 +50,7 @@ class Prediction:
     label_map: tuple[tuple[str, ...], ...] = ()
     probability_map: tuple[tuple[float, ...], ...] = ()
     none_of_these: bool | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
     text: str = field(default="", repr=False)
 
     @property
@@ -114,15 +116,13 @@ class Model:
 
         `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
         """
-        classifier = self._classifier
-        if top_k is not None and not classifier.task.ranks:
-            raise UsageError(f"top_k is for labels of an image; this model's task is {self.card.task}")
+        return self._each(image, self._predictor(top_k))
 
-        def predictions(canvases: Canvases) -> list[Prediction]:
-            outputs = classifier.predict(canvases)
-            return [self._prediction(outputs.row(index), top_k) for index in range(len(canvases))]
-
-        return self._each(image, predictions)
+    def try_classify(
+        self, images_: Iterable[ImageLike], top_k: int | None = None
+    ) -> Iterator[Prediction | VitrailError]:
+        """Like `classify` of an iterator, but an image that cannot be read gives its error instead of raising it."""
+        return (result for _, result in self._in_batches(images_, self._predictor(top_k)))
 
     @overload
     def embed(self, image: ImageLike) -> NDArray[np.float32]: ...
@@ -181,6 +181,17 @@ class Model:
     def _explainer(self) -> Explainer:
         return Explainer(self._classifier, provider=self._provider, threads=self._threads)
 
+    def _predictor(self, top_k: int | None) -> Callable[[Canvases], list[Prediction]]:
+        classifier = self._classifier
+        if top_k is not None and not classifier.task.ranks:
+            raise UsageError(f"top_k is for labels of an image; this model's task is {self.card.task}")
+
+        def predictions(canvases: Canvases) -> list[Prediction]:
+            outputs = classifier.predict(canvases)
+            return [self._prediction(outputs.row(index), top_k) for index in range(len(canvases))]
+
+        return predictions
+
     def _prediction(self, row: Mapping[str, NDArray[np.float32]], top_k: int | None) -> Prediction:
         classifier = self._classifier
         payload = classifier.payload(row, top_k)
@@ -191,27 +202,42 @@ class Model:
             tuple(map(tuple, dense["labels"])),
             tuple(map(tuple, dense["probabilities"])),
             classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,
+            payload,
             classifier.task.text(payload),
         )
 
     def _each(self, image: Any, of_batch: Callable[[Canvases], list[R]]) -> Any:
-        if isinstance(image, np.ndarray) and image.ndim == 4:
-            return list(self._in_batches(image, of_batch))
-        if isinstance(image, ONE):
-            (result,) = of_batch(self._canvas(image)[None])
+        if isinstance(image, ONE) and not (isinstance(image, np.ndarray) and image.ndim == 4):
+            canvas = raised(image, self._canvas_or_error(image))
+            (result,) = of_batch(canvas[None])
             return result
-        results = self._in_batches(image, of_batch)
+        results = (raised(*pair) for pair in self._in_batches(image, of_batch))
         return results if isinstance(image, Iterator) else list(results)
 
-    def _in_batches(self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]) -> Iterator[R]:
+    def _in_batches(
+        self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]
+    ) -> Iterator[tuple[ImageLike, R | VitrailError]]:
+        """Each image with its result or its error."""
         remaining = iter(images_)
         while batch := list(islice(remaining, BATCH)):
-            yield from of_batch(np.stack(list(self._decoders.map(self._canvas, batch))))
+            canvases = list(self._decoders.map(self._canvas_or_error, batch))
+            good = [canvas for canvas in canvases if isinstance(canvas, np.ndarray)]
+            results = iter(of_batch(np.stack(good)) if good else [])
+            for image, canvas in zip(batch, canvases, strict=True):
+                yield image, canvas if isinstance(canvas, VitrailError) else next(results)
+
+    def _canvas_or_error(self, image: ImageLike) -> Canvas | VitrailError:
+        try:
+            return self._canvas(image)
+        except VitrailError as error:
+            return error
+        except OSError as error:
+            return UsageError(f"cannot be read: {error.strerror}")
 
     def _canvas(self, image: ImageLike) -> Canvas:
         """One image as the square uint8 canvas [size, size, 3] that the network is given."""
         if isinstance(image, str | os.PathLike):
-            return self._file(Path(image))
+            return self._classifier.fit(Path(image).read_bytes())
         if isinstance(image, bytes | bytearray):
             return self._classifier.fit(bytes(image))
         rule = self.card.input
@@ -223,15 +249,14 @@ class Model:
             return images.to_canvas(images.decode_upright(image.copy()).pixels, rule)
         raise UsageError(f"an image is a path, bytes, a PIL image or a uint8 array; this is {type(image).__name__}")
 
-    def _file(self, path: Path) -> Canvas:
-        try:
-            data = path.read_bytes()
-        except OSError as fault:
-            raise UsageError(f"{path} cannot be read: {fault.strerror}") from fault
-        try:
-            return self._classifier.fit(data)
-        except ImageError as fault:
-            raise type(fault)(f"{path}: {fault}") from fault
+
+def raised(image: ImageLike, result: R | VitrailError) -> R:
+    """The result; an error is raised, with the path of its image."""
+    if not isinstance(result, VitrailError):
+        return result
+    if isinstance(image, str | os.PathLike):
+        raise type(result)(f"{os.fspath(image)}: {result}") from result
+    raise result
 
 
 def image_of(array: NDArray[Any]) -> Image.Image:

@@ -66,6 +66,7 @@ def write_seeded(plan: Plan, path: Path) -> None:
         golden=golden_outputs(candidate, graph),
         versions=installed_versions(PACKAGES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task="classification",
     )
     write_file(path, model, card)
 
