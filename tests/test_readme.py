@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader would stand: `my_images` with a folder a class, and `photo.jpg`."""
     folder = tmp_path_factory.mktemp("reader")
     images = Digits().read("val", InputRule(8))
-    few = zip(images.images[:150], images.labels[:150], strict=True)
+    few = zip(images.images[:80], images.labels[:80], strict=True)
     for number, (image, label) in enumerate(few):
         path = folder / f"my_images/{'cat' if label < 5 else 'dog'}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -127,15 +127,29 @@ def test_outcomes_contain_the_wrong_predictions_of_every_run(whole: Path, plan_f
             assert outcomes.wrong[place].mean() == pytest.approx(float(row["test_error"]), rel=1e-5)
 
 
-def test_a_pool_gives_the_results_of_one_process(whole: Path, plan_file: Path, tmp_path: Path) -> None:
+def copy_without(whole: Path, folder: Path, *missing: str) -> None:
+    """A copy of the study in which these runs are still to be done."""
+    shutil.copytree(whole, folder)
+    for name in missing:
+        shutil.rmtree(folder / "runs" / name)
+
+
+REPORTED, TRIALS = ("CNN-30-s2", "ViT-60-s1"), ("ViT-60-s9-tune-0.002", "ViT-60-s9-tune-0.006")
+
+
+@pytest.mark.parametrize("done", [True, pytest.param(False, marks=pytest.mark.long)], ids=["partly done", "new"])
+def test_a_pool_gives_the_results_of_one_process(done: bool, whole: Path, plan_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pooled"
+    if done:
+        copy_without(whole, folder, *REPORTED, *TRIALS)
     assert main(["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=2"]) == 0
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
     for place in (whole / "runs").iterdir():
         assert (folder / "runs" / place.name / "predictions.npz").read_bytes() == (
             place / "predictions.npz"
         ).read_bytes()
-    assert len({row["worker"] for row in rows(folder / "timings.csv") if row["worker"]}) == 2
+    workers = [{row["worker"] for row in rows(study / "timings.csv") if row["worker"]} for study in (folder, whole)]
+    assert len(workers[0] - workers[1]) == 2
 
 
 def test_a_finished_study_repeats_no_run(
@@ -243,10 +257,12 @@ def test_a_damaged_or_altered_plan_is_refused(
 def test_a_killed_study_resumes(whole: Path, plan_file: Path, tmp_path: Path) -> None:
     """Killed by SIGKILL: its workers end too, and the resumed study has the same results."""
     folder = tmp_path / "killed"
+    copy_without(whole, folder, *REPORTED, *TRIALS)
+    kept = set((folder / "runs").glob("*/result.json"))
     options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=1"]
     study = subprocess.Popen([sys.executable, "-m", "vitrail", *options], stdout=subprocess.DEVNULL)
     try:
-        wait_for(lambda: any((folder / "runs").glob("*/result.json")), study)
+        wait_for(lambda: set((folder / "runs").glob("*/result.json")) > kept, study)
         workers = psutil.Process(study.pid).children(recursive=True)
     finally:
         study.send_signal(signal.SIGKILL)
@@ -254,7 +270,7 @@ def test_a_killed_study_resumes(whole: Path, plan_file: Path, tmp_path: Path) ->
     _, alive = psutil.wait_procs(workers, timeout=DEADLINE)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     finished = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/result.json")}
-    assert finished
+    assert len(kept) < len(finished) < len(kept) + len(REPORTED) + len(TRIALS)
     assert main([*options[:3], "--executor=here"]) == 0
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()

@@ -23,9 +23,15 @@ from ..nodes import free_port
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'vitrail[ray]'")
 
 
+SMALLER = ["--rate_factors=[1]"]
+
+
 @needs_ray
-def test_two_nodes_give_the_results_of_one_process(cluster: str, plan_file: Path, tmp_path: Path) -> None:
-    options = ["study", f"--config={plan_file}"]
+@pytest.mark.parametrize("smaller", [SMALLER, pytest.param([], marks=pytest.mark.long)], ids=["smaller", "whole"])
+def test_two_nodes_give_the_results_of_one_process(
+    smaller: list[str], cluster: str, plan_file: Path, tmp_path: Path
+) -> None:
+    options = ["study", f"--config={plan_file}", *smaller]
     assert main([*options, f"--folder={tmp_path / 'here'}", "--executor=here"]) == 0
     assert main([*options, f"--folder={tmp_path / 'ray'}", "--executor=ray", f"--address={cluster}"]) == 0
     assert (tmp_path / "ray/results.csv").read_bytes() == (tmp_path / "here/results.csv").read_bytes()
