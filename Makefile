@@ -72,7 +72,7 @@ docs: .docs/.ready
 
 dist: $(READY)
 	@rm -rf dist && $(BIN)/python -m build --outdir dist .
-	@PYTHON=$(BIN)/python .ci/try-wheel dist/*.whl '$(RUNTIME),train,export'
+	@PYTHON=$(BIN)/python .ci/try-wheel dist/*.whl '$(RUNTIME),train,export,serve'
 
 # onnxruntime's CPU wheel: the floor of [gpu] is newer than that of [cpu].
 .floors/.ready: pyproject.toml .ci/floors.py

@@ -36,6 +36,7 @@ async def read_body(request: Request) -> bytes:
     if declared.isdecimal() and int(declared) > MAX_BODY:
         raise BodyTooLarge
     in_flight: InFlightRequest = request.state.in_flight
+    in_flight.is_large = declared.isdecimal() and int(declared) > LARGE
     pieces: list[bytes] = []
     length = 0
     start = asyncio.get_running_loop().time()
@@ -49,7 +50,7 @@ async def read_body(request: Request) -> bytes:
                 if not in_flight.reserve(len(chunk)):
                     raise unavailable("busy", "the bodies of other requests fill the memory; try again in a moment")
                 if length > LARGE:
-                    start += await in_flight.gate.large_bodies.take(len(chunk))
+                    start += await in_flight.receive_large(len(chunk))
                 timeout.reschedule(start + BODY_TIMEOUT + length / MIN_BODY_RATE)
                 if problem := request.scope["state"].get("body_problem"):  # the connection could not parse the rest
                     raise problem

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 
 from vitrail.runtime.providers import usable_cores
@@ -11,7 +12,9 @@ from vitrail.runtime.providers import usable_cores
 DRAIN_TIMEOUT = 20.0  # seconds that requests in flight get after SIGTERM
 POLL_INTERVAL = 0.05  # seconds
 MAX_HELD_BYTES = 160_000_000  # of all request bodies together
-LARGE_BODIES_RATE = 64e6  # bytes a second of all large bodies, per core: receiving them delays all other requests
+# Receiving large bodies delays all other requests: while there are any, large bodies share this rate.
+LARGE_BODIES_RATE = 20e6  # bytes a second, per core
+OTHERS_PAUSE = 1.0  # seconds after a request in which its client may send another
 
 
 class Throttle:
@@ -38,6 +41,12 @@ class InFlightRequest:
         self.gate = gate
         self.admitted_in_time = gate.is_open
         self.held_bytes = 0
+        self.is_large = False  # its body is, or Content-Length says so
+
+    async def receive_large(self, count: int) -> float:
+        """Wait until `count` more bytes of a large body are due; returns the seconds waited."""
+        self.is_large = True
+        return await self.gate.large_bodies.take(count) if self.gate.has_small_requests() else 0.0
 
     def reserve(self, size: int) -> bool:
         """Reserve `size` more bytes until the request ends; False where there is no room."""
@@ -56,6 +65,14 @@ class Gate:
         self.in_flight: set[InFlightRequest] = set()
         self.held_bytes = 0
         self.large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
+        self.small_seen = float("-inf")  # when a request without a large body was last in flight
+
+    def has_small_requests(self) -> bool:
+        """Whether requests without large bodies are in flight, or were a moment ago."""
+        now = monotonic()
+        if any(not request.is_large for request in self.in_flight):
+            self.small_seen = now
+        return now - self.small_seen < OTHERS_PAUSE
 
     @contextmanager
     def track(self) -> Iterator[InFlightRequest]:
@@ -65,6 +82,8 @@ class Gate:
             yield request
         finally:
             self.in_flight.discard(request)
+            if not request.is_large:
+                self.small_seen = monotonic()
             self.held_bytes -= request.held_bytes
 
     @contextmanager

@@ -71,7 +71,8 @@ def test_large_bodies_share_a_rate():
     assert sum(seconds for _, seconds in waited) >= 0.04
 
 
-def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
+def throttled(monkeypatch: pytest.MonkeyPatch, entrance: Gate, in_flight: InFlightRequest) -> int:
+    """Bytes of a body of 4000, large from 2000 on, that wait for the rate."""
     taken: list[int] = []
 
     async def take(count: int) -> float:
@@ -79,7 +80,30 @@ def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch):
         return 30.0  # longer than any real wait
 
     monkeypatch.setattr(body, "LARGE", 2000)
-    request = InFlightRequest(Gate())
-    monkeypatch.setattr(request.gate.large_bodies, "take", take)
-    assert len(asyncio.run(body.read_body(request_of(0, 0, 0, 0, in_flight=request)))) == 4000
-    assert sum(taken) == 2000
+    monkeypatch.setattr(entrance.large_bodies, "take", take)
+    assert len(asyncio.run(body.read_body(request_of(0, 0, 0, 0, in_flight=in_flight)))) == 4000
+    return sum(taken)
+
+
+def test_only_the_rest_of_a_large_body_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Gate()
+    with entrance.track(), entrance.track() as large:
+        assert throttled(monkeypatch, entrance, large) == 2000
+
+
+def test_large_bodies_alone_are_not_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Gate()
+    with entrance.track() as first:
+        assert throttled(monkeypatch, entrance, first) == 0
+    with entrance.track() as second:
+        assert throttled(monkeypatch, entrance, second) == 0
+
+
+def test_large_bodies_are_throttled_for_a_moment_after_a_small_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Gate()
+    with entrance.track():
+        pass
+    with entrance.track() as large:
+        assert throttled(monkeypatch, entrance, large) == 2000
+        monkeypatch.setattr(gate, "OTHERS_PAUSE", 0.0)
+        assert throttled(monkeypatch, entrance, large) == 0
