@@ -17,7 +17,6 @@ from PIL import Image
 from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, decode_upright, fit, open_image
-from vitrail.images.decode_cost import MAX_SCANS
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -406,41 +405,6 @@ def test_the_bars_of_a_padded_image_are_black_and_its_edges_are_not_darkened() -
     assert (canvas[4:14] == 255).all()
     assert (canvas[:4] == 0).all()
     assert (canvas[14:] == 0).all()
-
-
-def progressive_of(scans: int, side: int = 64) -> bytes:
-    """A grey JPEG that is drawn again and again, each time without saying anything."""
-
-    def segment(marker: int, content: bytes) -> bytes:
-        return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
-
-    def coded(bits: str) -> bytes:
-        bits += "1" * (-len(bits) % 8)
-        return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)).replace(b"\xff", b"\xff\x00")
-
-    one_code = bytes([1] + [0] * 15)
-    tables = (
-        segment(0xDB, b"\x00" + bytes([1] * 64))
-        + segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + bytes([1, 0x11, 0]))
-        + segment(0xC4, b"\x00" + one_code + b"\x00")  # one word for "no change of brightness"…
-        + segment(0xC4, b"\x10" + one_code + b"\xe0")  # …and one for "nothing more in the next 2**14 blocks and more"
-    )
-    blocks = (side // 8) ** 2
-    first = segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + coded("0" * blocks)
-    again = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + coded("0" + "1" * 14)
-    return b"\xff\xd8" + tables + first + again * (scans - 1) + b"\xff\xd9"
-
-
-def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """40 bytes a scan: within an upload's limit, half a million of them would keep a core busy for an hour."""
-    assert (pixels(progressive_of(MAX_SCANS)) == 128).all()
-
-    def never(*_: object) -> None:
-        raise AssertionError("pixels were decoded")
-
-    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
-    with pytest.raises(ImageTooLarge, match="more than 100 scans"):
-        decode(progressive_of(MAX_SCANS + 1))
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"subsampling": 2}, {"optimize": True}])
