@@ -10,7 +10,7 @@ from bentoml.exceptions import BentoMLException
 
 import vitrail
 from vitrail.serving import settings
-from vitrail.serving.front import FrontedService
+from vitrail.serving.asgi_service import ASGIService
 from vitrail.serving.settings import PROVIDER_VARIABLE
 
 DEFAULT = "cuda"
@@ -19,7 +19,7 @@ GPU_PROVIDERS = (DEFAULT, "tensorrt")
 
 @bentoml.service(
     name="vitrail",
-    service_class=FrontedService,
+    service_class=ASGIService,
     workers=1,
     resources={"gpu": 1},
     envs=[{"name": PROVIDER_VARIABLE, "value": DEFAULT}],  # the default of the image and of `bentoml serve` alike

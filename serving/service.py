@@ -4,12 +4,12 @@ import warnings
 
 import bentoml
 
-from vitrail.serving.front import FrontedService
+from vitrail.serving.asgi_service import ASGIService
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # of images that are refused, and of EXIF that is ignored
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about images that are refused and EXIF data that is ignored
 
 
-@bentoml.service(name="vitrail", service_class=FrontedService, workers=1)
+@bentoml.service(name="vitrail", service_class=ASGIService, workers=1)
 class Vitrail:
     """Serves one vitrail model file, with the routes of `vitrail.serving.app`."""
 
