@@ -26,9 +26,9 @@ ABOUT = """Pack a model file, its server and their pinned requirements into a Be
   vitrail bento model.onnx --runtime gpu         (--runtime tensorrt: TensorRT's libraries too)
   vitrail bento model.onnx --store               (the file alone, into BentoML's model store)
 
-The Bento is kept in BentoML's own store; nothing of it needs torch. Packed for a GPU it brings CUDA's libraries,
+The Bento goes into BentoML's store and needs no torch. Packed for a GPU, it contains CUDA's libraries,
 declares one GPU to BentoML, and does not start without it unless VITRAIL_PROVIDER is cpu or auto. It computes with
-CUDA; where TensorRT is packed too, VITRAIL_PROVIDER=tensorrt takes it."""
+CUDA, or with TensorRT if that is packed too and VITRAIL_PROVIDER is tensorrt."""
 
 WHEELS = {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu"}
 EXTRAS = {"cpu": ("cpu",), "gpu": ("gpu",), "tensorrt": ("gpu", "tensorrt")}  # by --runtime
@@ -38,11 +38,11 @@ GPU_SERVICE = "vitrail.serving.gpu_service:Vitrail"
 def main(args: Sequence[str]) -> int:
     parser = Parser("bento", ABOUT)
     parser.add_argument("model", type=Path, help="a model.onnx written by `vitrail export`")
-    parser.add_argument("--store", action="store_true", help="put the model file into the model store, build no Bento")
+    parser.add_argument("--store", action="store_true", help="put the file into BentoML's model store, build no Bento")
     parser.add_argument(
         "--runtime",
         choices=list(EXTRAS),
-        help="what it is packed for (default: cpu or gpu, by the wheel installed here)",
+        help="what the Bento runs on (default: cpu or gpu, by the onnxruntime wheel installed here)",
     )
     options = parser.parse_args(args)
     require_serving()
@@ -66,9 +66,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def store(model: "Classifier") -> str:
-    """Put the file, and its explain file where there is one, into BentoML's model store; its tag.
+    """Put the file, with its explain file if there is one, into BentoML's model store, and return its tag.
 
-    The version is the beginning of the file's hash, so the same file is never stored twice.
+    The version is the start of the file's hash, so a file is never stored twice.
     """
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
     import bentoml
@@ -83,16 +83,16 @@ def store(model: "Classifier") -> str:
     except NotFound:
         pass
     labels = {"dataset": card.dataset.name[:63], "precision": card.precision, "sha256": model.sha256[:63]}
-    facts: dict[str, Any] = {"sha256": model.sha256, "task": card.task, "classes": list(card.classes)}
+    metadata: dict[str, Any] = {"sha256": model.sha256, "task": card.task, "classes": list(card.classes)}
     if card.test_accuracy is not None:
-        facts["test_accuracy"] = card.test_accuracy.value
-    with bentoml.models.create(tag, labels=labels, metadata=facts) as stored:
+        metadata["test_accuracy"] = card.test_accuracy.value
+    with bentoml.models.create(tag, labels=labels, metadata=metadata) as stored:
         copy_model(model.path, Path(stored.path_of(PACKED_MODEL)))
     return str(stored.tag)
 
 
 def copy_model(model: Path, copy: Path) -> None:
-    """Copy a model file, and its explain file where there is one."""
+    """Copy a model file, with its explain file if there is one."""
     from vitrail.model_file.explanation import explain_path
 
     copyfile(model, copy)
@@ -107,10 +107,10 @@ def installed_runtime() -> str:
 
 
 def stage(model: "Classifier", runtime: str, folder: Path) -> None:
-    """Lay out all that the Bento carries.
+    """Write everything that the Bento contains to the folder.
 
-    The package is copied as it is imported, with its links resolved: the checkout's `src/` would not do, for
-    a Bento keeps links that lead nowhere.
+    The package is copied as it is imported, with its symbolic links resolved: in the checkout's `src/` they would lead
+    out of the Bento.
     """
     import yaml
 
@@ -119,20 +119,20 @@ def stage(model: "Classifier", runtime: str, folder: Path) -> None:
 
     copytree(Path(vitrail.__file__).parent, folder / "vitrail", ignore=ignore_patterns("__pycache__"))
     copy_model(model.path, folder / PACKED_MODEL)
-    # What an installation would leave beside the package: `importlib.metadata` finds the version there.
-    identity = folder / f"vitrail-{vitrail.__version__}.dist-info"
-    identity.mkdir()
-    (identity / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vitrail\nVersion: {vitrail.__version__}\n")
+    # As an installation would write beside the package: `importlib.metadata` reads the version there.
+    dist_info = folder / f"vitrail-{vitrail.__version__}.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vitrail\nVersion: {vitrail.__version__}\n")
     (folder / "bentofile.yaml").write_text(yaml.safe_dump(bentofile(model, runtime), sort_keys=False))
 
 
 def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
-    """The bentofile: only direct requirements are pinned, so that pip may still find wheels elsewhere."""
+    """The bentofile; it pins direct requirements only, so that pip can choose wheels on other platforms."""
     from vitrail.serving.settings import model_name
 
     packages = list(requirements(requires("vitrail") or [], ("serve", *EXTRAS[runtime]), installed_version))
     return {
-        "name": f"vitrail-{model_name(model.card)}"[:63].rstrip("-"),  # BentoML takes no longer one
+        "name": f"vitrail-{model_name(model.card)}"[:63].rstrip("-"),  # BentoML's limit
         "service": SERVICE if runtime == "cpu" else GPU_SERVICE,
         "labels": {"dataset": model.card.dataset.name, "sha256": model.sha256},
         "include": ["*"],
@@ -143,35 +143,36 @@ def bentofile(model: "Classifier", runtime: str) -> dict[str, Any]:
 def requirements(
     declared: Iterable[str], extras: Sequence[str], version_of: Callable[[str], str | None]
 ) -> Iterator[str]:
-    """Each requirement that is declared for everyone or for these extras, at its version here, as pip reads it.
+    """The base requirements and those of these extras, in pip's syntax, pinned to the installed versions.
 
-    Its own extras stay, since they bring what it does not run without, such as CUDA's libraries; so does a condition
-    on Python or the platform, since the Bento may run elsewhere. Without a version here, the declared range stays.
+    A requirement keeps its own extras, which may be essential (CUDA's libraries are one), and its conditions on Python
+    and the platform, since the Bento may run elsewhere. What is not installed here keeps its declared range.
     """
     from packaging.requirements import Requirement
 
     for text in declared:
-        needed = Requirement(text)
-        if needed.marker is not None and not any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+        package = Requirement(text)
+        if package.marker is not None and not any(package.marker.evaluate({"extra": extra}) for extra in extras):
             continue
-        found = version_of(needed.name)
-        if found is not None and not needed.specifier.contains(found, prereleases=True):
+        installed = version_of(package.name)
+        if installed is not None and not package.specifier.contains(installed, prereleases=True):
             raise VitrailError(
-                f"the Bento needs {needed.name}{needed.specifier}, but {found} is installed here: upgrade it first"
+                f"the Bento needs {package.name}{package.specifier}, "
+                f"but {installed} is installed here: upgrade it first"
             )
-        brackets = f"[{','.join(sorted(needed.extras))}]" if needed.extras else ""
-        condition = without_extra(str(needed.marker or ""))
-        pin = needed.specifier if found is None else f"=={found}"
-        yield f"{needed.name}{brackets}{pin}" + (f"; {condition}" if condition else "")
+        brackets = f"[{','.join(sorted(package.extras))}]" if package.extras else ""
+        condition = without_extra(str(package.marker or ""))
+        pin = package.specifier if installed is None else f"=={installed}"
+        yield f"{package.name}{brackets}{pin}" + (f"; {condition}" if condition else "")
 
 
 def without_extra(marker: str) -> str:
-    """A marker as built metadata has it, `CONDITION and extra == "NAME"`, with its condition alone."""
+    """The condition of a marker, which in built metadata is `CONDITION and extra == "NAME"`."""
     return re.sub(r'(^| and )extra == "[^"]*"$', "", marker)
 
 
 def installed_version(name: str) -> str | None:
-    """Of onnxruntime's two wheels, which share their versions, only one is installed; TensorRT need not be."""
+    """Only one of onnxruntime's two wheels, which share their versions, is installed; TensorRT may be absent."""
     try:
         return version(WHEELS[installed_runtime()] if name in WHEELS.values() else name)
     except PackageNotFoundError:
@@ -179,7 +180,7 @@ def installed_version(name: str) -> str | None:
 
 
 def build(folder: Path) -> str:
-    """Run BentoML in the folder, in a process that imports the copy there; the new Bento's tag."""
+    """Build a Bento in a process that imports the folder's copy of vitrail, and return its tag."""
     done = subprocess.run(
         [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
         cwd=folder,
@@ -190,6 +191,6 @@ def build(folder: Path) -> str:
     )
     tag = re.search(r"__tag__:(\S+)", done.stdout)
     if done.returncode or tag is None:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise VitrailError(f"BentoML did not build the Bento: {said[-1]}")
+        output = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise VitrailError(f"BentoML did not build the Bento: {output[-1]}")
     return tag[1]

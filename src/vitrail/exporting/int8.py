@@ -1,4 +1,4 @@
-"""A model file in 8-bit integers for CPUs: weights per channel, activations by calibration or on the fly."""
+"""A model file in 8-bit integers for CPUs: weights per channel, activations calibrated or dynamic."""
 
 import logging
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from onnxruntime.quantization import (
 )
 
 BATCH = 8
-# A sum stays in floats where a transformer adds to its vectors; a CNN goes on in integers from layer to layer.
+# A transformer's residual stream stays in floats; a CNN stays in integers from layer to layer.
 TRANSFORMER = ["MatMul"]
 CNN = ["Conv", "Gemm", "Add", "MaxPool"]
-# Weights take 7 bits: with 8, CPUs without VNNI instructions overflow in silence, and answer otherwise than others.
+# Weights have 7 bits: with 8, CPUs without VNNI instructions silently overflow, and their outputs differ.
 WEIGHTS = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Canvases in batches, as onnxruntime's calibration asks for them."""
+    """Canvases in batches, for onnxruntime's calibration."""
 
     def __init__(self, canvases: NDArray[np.uint8]) -> None:
         self.batches: Iterator[NDArray[np.uint8]] = (
@@ -39,8 +39,8 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
 
 
 def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
-    """Static: the range of each activation is that seen on these real images."""
-    content = unannotated(model)
+    """Static: the range of each activation is calibrated on these images."""
+    content = without_shapes(model)
     transformer = is_transformer(content)
     stem = next((node.name for node in content.graph.node if node.op_type == "Conv"), None)
 
@@ -52,39 +52,39 @@ def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             op_types_to_quantize=TRANSFORMER if transformer else CNN,
-            nodes_to_exclude=[stem] if stem else [],  # the first layer reads pixels: few operations, much to lose
+            nodes_to_exclude=[stem] if stem else [],  # the first layer reads pixels: few operations, high loss
             extra_options={"OpTypesToExcludeOutputQuantization": TRANSFORMER},
             **WEIGHTS,
         )
 
-    return written(quantize)
+    return quantized(quantize)
 
 
 def to_int8_dynamic(model: bytes) -> bytes:
-    """Dynamic: ranges are taken from each batch as it comes, so an image's answer depends on its neighbours."""
-    content = unannotated(model)
+    """Dynamic: ranges are those of each batch, so an image's outputs depend on the rest of its batch."""
+    content = without_shapes(model)
 
     def quantize(output: Path) -> None:
         quantize_dynamic(content, str(output), op_types_to_quantize=TRANSFORMER, **WEIGHTS)
 
-    return written(quantize)
+    return quantized(quantize)
 
 
 def is_transformer(content: onnx.ModelProto) -> bool:
-    """Whether matrices rather than convolutions do the work."""
-    kinds = [node.op_type for node in content.graph.node]
-    return kinds.count("MatMul") > kinds.count("Conv")
+    """Whether there are more matrix products than convolutions."""
+    operators = [node.op_type for node in content.graph.node]
+    return operators.count("MatMul") > operators.count("Conv")
 
 
-def unannotated(model: bytes) -> onnx.ModelProto:
-    """The model without torch's notes on shapes, which onnxruntime's quantizer trips over."""
+def without_shapes(model: bytes) -> onnx.ModelProto:
+    """The model without torch's inferred shapes, on which onnxruntime's quantizer fails."""
     content = onnx.load_from_string(model)
     del content.graph.value_info[:]
     return content
 
 
-def written(quantize: Any) -> bytes:
-    """The quantizers write files only, and log that they would like to be called otherwise."""
+def quantized(quantize: Any) -> bytes:
+    """The quantized model; quantizers write to files only, and log advice that does not apply here."""
     logging.getLogger().addFilter(silence := lambda record: False)
     try:
         with TemporaryDirectory(prefix="vitrail-int8-") as folder:
