@@ -82,6 +82,12 @@ def test_make_help_lists_every_target() -> None:
     assert sorted(listed) == sorted(set(TARGETS) - {"help"})
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_is_documented(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not [target for target in TARGETS if target != "help" and not re.search(rf"`(make )?{target}`", text)]
+
+
 def test_hooks_run_the_linters_of_make_lint() -> None:
     (repository,) = load(".pre-commit-config.yaml")["repos"]
     entries = [hook["entry"] for hook in repository["hooks"]]

@@ -1,17 +1,17 @@
-// Reads the card of a model.onnx and checks that the file answers in Node as it did where it was made.
+// Reads the card of a model.onnx and checks that the file gives the same outputs in Node as where it was exported.
 //
 //   npm install --prefix examples/node
 //   node examples/node/verify.mjs model.onnx           natively, by onnxruntime-node
 //   node examples/node/verify.mjs model.onnx --wasm    as WebAssembly, by onnxruntime-web, as a browser would
 //
-// Ends with 0 where every golden answer lies within the tolerance of the card, and with 1 where one does not.
+// The exit code is 0 if all outputs for the golden images are within the card's tolerance, else 1.
 
 import { readFile } from "node:fs/promises";
 
-const METADATA = 14; // the field of ONNX's ModelProto that holds pairs of key and value
+const METADATA = 14; // the field number of `metadata_props` in ONNX's ModelProto
 const PANES = [2, 4, 8, 16];
 
-/** The fields of a protobuf message: [number, content]; of numbers in it, only lengths are needed. */
+/** The fields of a protobuf message as [number, content]; varint fields are skipped. */
 function* fields(bytes) {
   let at = 0;
   const varint = () => {
@@ -24,17 +24,17 @@ function* fields(bytes) {
   };
   while (at < bytes.length) {
     const tag = varint();
-    const wire = tag % 8;
-    if (wire === 0) varint();
+    const wireType = tag % 8;
+    if (wireType === 0) varint();
     else {
-      const length = wire === 2 ? varint() : wire === 1 ? 8 : 4;
+      const length = wireType === 2 ? varint() : wireType === 1 ? 8 : 4;
       yield [Math.floor(tag / 8), bytes.subarray(at, at + length)];
       at += length;
     }
   }
 }
 
-/** The card: onnxruntime's JavaScript does not tell a model's metadata, so it is read from the file itself. */
+/** The card, read from the file itself: onnxruntime's JavaScript API does not return a model's metadata. */
 function cardOf(file) {
   for (const [number, entry] of fields(file)) {
     if (number !== METADATA) continue;
@@ -44,10 +44,10 @@ function cardOf(file) {
   throw new Error("this file has no vitrail card");
 }
 
-/** A golden image, recipe mosaic-1: panes of flat colour, as an input tensor [1, height, width, 3]. */
+/** A golden image by the recipe mosaic-1, panes of flat colour, as an input tensor [1, height, width, 3]. */
 function mosaic(ort, panes, seed, height, width) {
   let state = seed;
-  const glass = Uint8Array.from({ length: panes * panes * 3 }, () => {
+  const colours = Uint8Array.from({ length: panes * panes * 3 }, () => {
     state = (Math.imul(1664525, state) + 1013904223) >>> 0;
     return state >>> 24;
   });
@@ -55,7 +55,7 @@ function mosaic(ort, panes, seed, height, width) {
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {
       const pane = Math.floor((row * panes) / height) * panes + Math.floor((column * panes) / width);
-      pixels.set(glass.subarray(3 * pane, 3 * pane + 3), 3 * (row * width + column));
+      pixels.set(colours.subarray(3 * pane, 3 * pane + 3), 3 * (row * width + column));
     }
   }
   return new ort.Tensor("uint8", pixels, [1, height, width, 3]);
@@ -66,30 +66,30 @@ function goldenImages(ort, size) {
   return [...canvases, mosaic(ort, 4, 5, Math.floor((size * 3) / 2) + 1, 2 * size)];
 }
 
-const length = (vector) => Math.sqrt(vector.reduce((sum, one) => sum + one * one, 0));
+const norm = (vector) => Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0));
 
-function deviation(numbers) {
-  const mean = numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
-  return Math.sqrt(numbers.reduce((sum, one) => sum + (one - mean) ** 2, 0) / numbers.length);
+function standardDeviation(numbers) {
+  const mean = numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
+  return Math.sqrt(numbers.reduce((sum, x) => sum + (x - mean) ** 2, 0) / numbers.length);
 }
 
-/** How far logits and embeddings lie from those of the card, and how far they may. */
+/** The largest differences of logits and embeddings from those in the card, each with its tolerance. */
 async function check(ort, session, card) {
   const expected = card.golden.logits;
   const tolerance = card.golden.tolerance.CPUExecutionProvider;
   const longest = Math.max(...card.golden.embedding_lengths);
-  const found = { logits: 0, embedding: 0 };
+  const largest = { logits: 0, embedding: 0 };
   for (const [k, image] of goldenImages(ort, card.input.size).entries()) {
     const { logits, embedding } = await session.run({ image });
-    const off = expected[k].map((one, index) => Math.abs(one - logits.data[index]));
-    found.logits = Math.max(found.logits, ...off);
-    const apart = Math.abs(length(embedding.data) - card.golden.embedding_lengths[k]);
-    found.embedding = Math.max(found.embedding, apart / longest);
+    const differences = expected[k].map((x, index) => Math.abs(x - logits.data[index]));
+    largest.logits = Math.max(largest.logits, ...differences);
+    const difference = Math.abs(norm(embedding.data) - card.golden.embedding_lengths[k]);
+    largest.embedding = Math.max(largest.embedding, difference / longest);
     console.log(`image ${k}: ${card.classes[logits.data.indexOf(Math.max(...logits.data))]}`);
   }
   return [
-    ["logits", found.logits, tolerance * Math.max(1, deviation(expected.flat()))],
-    ["embedding", found.embedding, tolerance],
+    ["logits", largest.logits, tolerance * Math.max(1, standardDeviation(expected.flat()))],
+    ["embedding", largest.embedding, tolerance],
   ];
 }
 
@@ -103,7 +103,7 @@ const ort = await import(library);
 const file = await readFile(path);
 const card = cardOf(file);
 if ((card.task ?? "classification") !== "classification") {
-  console.error(`this example checks models of one label an image; this one answers with ${card.task}`);
+  console.error(`this example checks models of the task classification; the task of this one is ${card.task}`);
   process.exit(2);
 }
 const session = await ort.InferenceSession.create(file, { executionProviders: [provider] });
