@@ -26,7 +26,7 @@ BYTES_PER_PIXEL = {
 }
 RGB_BYTES = 4  # of an RGB pixel in Pillow
 COEFFICIENT_BYTES = 2  # per sample of a JPEG in several scans, which libjpeg buffers as coefficients
-JPEG_ROW_BYTES = 400  # per pixel of width, for the rows that libjpeg works on
+JPEG_ROW_BYTES = 200  # per pixel of width, for the rows that libjpeg works on
 OVERHEAD = 2_500_000  # bytes: partly filled blocks of Pillow, tables, bands
 
 
@@ -67,15 +67,16 @@ class Header:
         width, height = self.size
         pixels, held = self.pixels, 0.0
         if self.jpeg is not None:
-            held += JPEG_ROW_BYTES * width
             held += COEFFICIENT_BYTES * self.jpeg.samples * pixels if self.jpeg.buffered else 0
             scale = draft_scale(self.size, rule) if self.jpeg.scalable else 1
             width, height = ceil(width / scale), ceil(height / scale)
             pixels = width * height
+            held += JPEG_ROW_BYTES * width
         held += pixels * BYTES_PER_PIXEL[f"{self.mode}+" if self.mode == "RGB" and self.may_rotate else self.mode]
         if rule.resize == "crop" and width != height:
             held += RGB_BYTES * min(width, height) ** 2
-        narrowed = RGB_BYTES * rule.size * max(width, height)
+        rows = max(width, height) if self.may_rotate else height
+        narrowed = RGB_BYTES * rule.size * rows  # Pillow resizes each row first
         return int(held + narrowed + 8 * rule.size**2 + self.metadata + OVERHEAD)
 
 
