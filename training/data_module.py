@@ -131,14 +131,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches on the device, seeded by the step."""
-        canvases, target = batch
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
-            images = canvases.permute(0, 3, 1, 2)
-            images, target = TRAINING_TASKS[self.task].augment(images, target, self.augment)
-        return images.permute(0, 2, 3, 1), target
+            return TRAINING_TASKS[self.task].augment(*batch, self.augment)
 
     def _loader(
         self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False

@@ -16,8 +16,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitrail.data import Samples, Source
 from vitrail.data.source import PARTS
+from vitrail.models.input import channels_first
 from vitrail.models.network import count_flops, count_parameters
-from vitrail.training.batches import Canvases
 from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed
 from vitrail.training.study.building import build_module
@@ -166,6 +166,6 @@ def share(wrong: Tensor) -> float:
 
 def predict_logits(model: ImageModule, images: Samples, batch_size: int) -> Tensor:
     """Logits [N, K] of canvases, in the same batches as `vitrail test`."""
-    canvases = torch.split(Canvases(images).images, batch_size)
+    batches = torch.split(channels_first(torch.from_numpy(images.images)), batch_size)
     with torch.inference_mode():
-        return torch.cat([model(batch.to(model.device)).cpu() for batch in canvases])
+        return torch.cat([model(batch.to(model.device)).cpu() for batch in batches])
