@@ -93,7 +93,7 @@ class ImageDataModule(pl.LightningDataModule):
     @cached_property
     def run_data(self) -> RunData:
         """What a checkpoint stores of the data; images are hashed, not decoded."""
-        here = {part: self.selection.contents(self.source, part) for part in PARTS}
+        here = {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
         record = Record.of(here, self.start.record if self.start is not None else None)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
