@@ -33,6 +33,7 @@ from vitrail.errors import ParityError, UsageError
 from vitrail.exporting.fp16 import to_fp16
 from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule
+from vitrail.models.network import count_parameters
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.runtime.providers import choose_providers, usable_cores
 
@@ -133,7 +134,7 @@ def measure(plan: Plan, progress: Progress = silent) -> InferReport:
         plan=plan,
         threads=threads,
         classes=CLASSES,
-        parameters=sum(weights.numel() for weights in network.parameters()),
+        parameters=count_parameters(network),
         peers=peers,
         contenders=tuple(
             ContenderInfo(each.name, each.takes, each.file) for each in contenders if each.name not in names
