@@ -9,22 +9,23 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vitrail.data import Samples
+from vitrail.models.input import channels_first
 
-Batch = tuple[Tensor, Tensor]  # canvases uint8 [B, size, size, 3], and their targets [B, …]
+Batch = tuple[Tensor, Tensor]  # images uint8 [B, 3, size, size], and their targets [B, …]
 
 
 class Canvases(Dataset[Batch]):
-    """Decoded images; a batch is indexed as a whole, so no worker processes are needed."""
+    """Decoded images; a batch is indexed as a whole, so no worker processes are needed, and is channels first."""
 
     def __init__(self, images: Samples) -> None:
-        self.images = torch.from_numpy(images.images)
+        self.canvases = torch.from_numpy(images.images)
         self.labels = torch.from_numpy(images.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        return self.images[indices], self.labels[indices]
+        return channels_first(self.canvases[indices]), self.labels[indices]
 
 
 class SeededOrder(Sampler[int]):

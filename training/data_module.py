@@ -93,7 +93,7 @@ class ImageDataModule(pl.LightningDataModule):
     @cached_property
     def run_data(self) -> RunData:
         """What a checkpoint stores of the data; images are hashed, not decoded."""
-        here = {part: self.selection.contents(self.source, part) for part in PARTS}
+        here = {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
         record = Record.of(here, self.start.record if self.start is not None else None)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
@@ -131,14 +131,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches on the device, seeded by the step."""
-        canvases, target = batch
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
-            images = canvases.permute(0, 3, 1, 2)
-            images, target = TRAINING_TASKS[self.task].augment(images, target, self.augment)
-        return images.permute(0, 2, 3, 1), target
+            return TRAINING_TASKS[self.task].augment(*batch, self.augment)
 
     def _loader(
         self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False

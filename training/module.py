@@ -71,8 +71,8 @@ class ImageModule(pl.LightningModule):
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them
 
     def forward(self, image: Tensor) -> Tensor:
-        """Canvases uint8 [B, size, size, 3] → logits, or values; what export puts into the graph."""
-        outputs: Tensor = self.net(self.input(image))
+        """uint8 [B, 3, size, size] → logits, or values."""
+        outputs: Tensor = self.net(self.input.normalised(image))
         return outputs
 
     def setup(self, stage: str) -> None:
@@ -92,7 +92,7 @@ class ImageModule(pl.LightningModule):
         return data
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        pixels, target = self.input(batch[0]), batch[1]
+        pixels, target = self.input.normalised(batch[0]), batch[1]
         if self.mix is not None:
             pixels, target = self.mix(pixels, target)
         loss = self.training_task.loss(self.net, pixels, target)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -48,6 +49,20 @@ def loggers(run: Path, chosen: Any = None) -> list[Any]:
     if chosen is None or isinstance(chosen, bool):
         return [own] if chosen is False else [own, usual]
     return [own, *(chosen if isinstance(chosen, Iterable) else [chosen])]
+
+
+def bare_trainer(callbacks: list[Callback], **options: Any) -> pl.Trainer:
+    """Without loggers, bars and files, which can take longer than a step of a small network."""
+    return pl.Trainer(
+        devices=1,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
 
 
 def versions() -> dict[str, str]:

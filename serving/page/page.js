@@ -118,7 +118,7 @@ async function introduce() {
     if (!response.ok) throw new Error(detail);
     explains = explanations !== null;
     const where = provider.startsWith("CPU") ? "on the CPU" : "on the GPU";
-    const what = `${card.classes.length} ${card.task === "regression" ? "values" : "classes"}`;
+    const what = `${card.classes.length} ${card.units.length ? "values" : "classes"}`;
     const accuracy = card.test_accuracy ? `, ${percent(card.test_accuracy.value)} test accuracy` : "";
     element("model").textContent = `${what}${accuracy}, ${where}`;
   } catch (fault) {

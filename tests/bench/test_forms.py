@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.bench.forms import Fit, Plan, batches, draw, fit_one, parse_form, table, to_json
+from vitrail.bench.forms import Fit, Plan, draw, fit_one, parse_form, table, to_json
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
@@ -47,11 +47,6 @@ def test_table_has_means_and_deviations(fits):
     assert len(rows) == 3
     assert f"{fits[0].accuracy - 0.1:.3f} ± 0.141" in rows[2]
     assert json.loads(to_json(PLAN, fits))["fits"][1]["form"] == "window reach=1"
-
-
-def test_each_epoch_has_every_image_once():
-    seen = np.concatenate([batch.numpy() for batch in batches(10, 4, 5, seed=0)])
-    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
 
 
 def test_forms_are_parsed():

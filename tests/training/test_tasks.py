@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import RandomHorizontalFlip, RandomRotation
 from vitrail.cli import main
 from vitrail.data import DigitScenes
 from vitrail.models.checkpoint import read_checkpoint
+from vitrail.models.input import channels_first
 from vitrail.tasks import TASKS
 from vitrail.tasks.dense.predictions import IGNORED
 from vitrail.tasks.dense.training import DenseTraining
@@ -131,8 +132,8 @@ def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.nd
     data.trainer = Training()  # type: ignore[assignment]
     samples = data.source.read("test", data.rule, np.arange(8))
     images, maps = torch.from_numpy(samples.images), torch.from_numpy(samples.labels)
-    changed = data.on_after_batch_transfer((images, maps), 0)
-    return samples.images, samples.labels, changed[0].numpy(), changed[1].numpy()
+    changed, moved = data.on_after_batch_transfer((channels_first(images), maps), 0)
+    return samples.images, samples.labels, changed.permute(0, 2, 3, 1).numpy(), moved.numpy()
 
 
 def test_maps_move_with_their_images() -> None:

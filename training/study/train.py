@@ -16,10 +16,11 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitrail.data import Samples, Source
 from vitrail.data.source import PARTS
+from vitrail.models.input import channels_first
 from vitrail.models.network import count_flops, count_parameters
-from vitrail.training.batches import Canvases
 from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed
+from vitrail.training.runs import bare_trainer
 from vitrail.training.study.building import build_module
 from vitrail.training.study.image_cache import CachedDataModule
 from vitrail.training.study.jobs import Files, Job, Result
@@ -107,7 +108,6 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
 
 
 def trainer_of(resolved: ResolvedPlan, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
-    """Without loggers, bars and files, which can take longer than a step of a small network."""
     plan = resolved.plan
     if steps is not None:
         length: dict[str, Any] = {"max_steps": steps, "val_check_interval": steps, "check_val_every_n_epoch": None}
@@ -116,18 +116,7 @@ def trainer_of(resolved: ResolvedPlan, callbacks: list[Callback], steps: int | N
     else:
         length = {"max_epochs": plan.epochs}
         callbacks = [*callbacks, EarlyStopping("val_loss", patience=plan.patience)]
-    return pl.Trainer(
-        accelerator=plan.device,
-        devices=1,
-        gradient_clip_val=plan.gradient_clip,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **length,
-    )
+    return bare_trainer(callbacks, accelerator=plan.device, gradient_clip_val=plan.gradient_clip, **length)
 
 
 def checkpoint(trainer: pl.Trainer) -> bytes:
@@ -166,6 +155,6 @@ def share(wrong: Tensor) -> float:
 
 def predict_logits(model: ImageModule, images: Samples, batch_size: int) -> Tensor:
     """Logits [N, K] of canvases, in the same batches as `vitrail test`."""
-    canvases = torch.split(Canvases(images).images, batch_size)
+    batches = torch.split(channels_first(torch.from_numpy(images.images)), batch_size)
     with torch.inference_mode():
-        return torch.cat([model(batch.to(model.device)).cpu() for batch in canvases])
+        return torch.cat([model(batch.to(model.device)).cpu() for batch in batches])

@@ -1,33 +1,45 @@
 """Compares the forms of one part of the ViT: short fits from scratch, all else equal, several seeds."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnxruntime as ort
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
 
 from vitrail.bench.core.rounds import time_calls
 from vitrail.bench.core.tables import markdown_table
+from vitrail.data.subsets import nested_subset
 from vitrail.errors import UsageError
+from vitrail.exporting.attention_maps import attention_weights, attentions, captured
+from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule
+from vitrail.models import ViT
+from vitrail.models.network import count_parameters
 from vitrail.plots.maps import draw_maps
-
-if TYPE_CHECKING:
-    from vitrail.models import ViT
+from vitrail.runtime.providers import session_options
+from vitrail.training.cli import silence_lightning
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.module import ImageModule
+from vitrail.training.runs import bare_trainer
+from vitrail.training.schedule import WarmupCosine
 
 VARIED = ("attention", "positions", "pool", "head", "block", "norm")
 WARM_UP = 0.1  # of the steps
 WEIGHT_DECAY = 0.05
 ONNX_BATCH = 16
 ONNX_SECONDS = 0.5
-TEST_BATCH = 250
-
+MAP_IMAGES = 250
 
 Maps = list[list[list[list[float]]]]  # [layers][heads][rows][columns]
 
@@ -50,9 +62,7 @@ class Plan:
     depth: int = 4
     heads: int = 4
 
-    def architecture(self, form: str) -> "ViT":
-        from vitrail.models import ViT
-
+    def architecture(self, form: str) -> ViT:
         parts: dict[str, Any] = {self.vary: parse_form(form)}
         return ViT(patch=self.patch, width=self.width, depth=self.depth, heads=self.heads, **parts)
 
@@ -90,57 +100,53 @@ def run(plan: Plan, workers: int, progress: Callable[[Fit], None] = lambda fit: 
     return sorted(fits, key=lambda fit: (plan.forms.index(fit.form), fit.seed))
 
 
+class StepLog(Callback):
+    """The loss of each step, the number of images and the seconds of all steps."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.images, self.seconds = 0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.begin = perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+        self.images += len(batch[1])
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seconds = perf_counter() - self.begin
+
+
 def fit_one(plan: Plan, form: str, seed: int) -> Fit:
-    """A ViT from scratch: AdamW, warm-up and half a cosine, no augmentation."""
-    import torch
-    import torch.nn.functional as F
-    from torch.nn.utils import clip_grad_norm_
-
-    from vitrail.data import open_source
-    from vitrail.data.subsets import nested_subset
-    from vitrail.models.heads import Cosine
-    from vitrail.models.input import Input
-
+    """A ViT from scratch, trained as `vitrail fit` does: AdamW, warm-up and half a cosine; no augmentation."""
+    silence_lightning()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rule = InputRule(plan.size, "squash")
-    source = open_source(plan.path, 0)
-    train_labels = source.labels("train")
-    chosen = None if plan.images is None else nested_subset(train_labels, plan.images, 0)
-    train, test = source.read("train", rule, chosen), source.read("test", rule)
-    network: Any = plan.architecture(form).build(len(source.classes), plan.size)
-    normalise = Input(rule)
-    optimizer = torch.optim.AdamW(network.parameters(), plan.rate, weight_decay=WEIGHT_DECAY)
-    rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.rate, plan.steps, pct_start=WARM_UP, cycle_momentum=False
-    )
-    images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
-    head = network.get_classifier()
-    losses = []
-    begin = perf_counter()
-    for batch in batches(len(images), plan.batch, plan.steps, seed):
-        logits, target = network(normalise(images[batch])), labels[batch]
-        if isinstance(head, Cosine):
-            logits = head.with_margin(logits, target)
-        loss = F.cross_entropy(logits, target)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        rates.step()
-        losses.append(float(loss.detach()))
-    seconds = perf_counter() - begin
-    network.eval()
+    data = ImageDataModule(plan.path, plan.size, batch_size=plan.batch)
+    if plan.images is not None:
+        data.chosen["train"] = nested_subset(data.source.labels("train"), plan.images, 0)
+    optimizer = partial(torch.optim.AdamW, lr=plan.rate, weight_decay=WEIGHT_DECAY)
+    schedule = WarmupCosine(WARM_UP)
+    module = ImageModule(plan.architecture(form), data.class_count, plan.size, optimizer=optimizer, schedule=schedule)
+    log = StepLog()
+    trainer = bare_trainer([log], accelerator="cpu", max_steps=plan.steps, limit_val_batches=0, gradient_clip_val=1.0)
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    test, predicted = data.part("test"), torch.cat(module.predictions).argmax(dim=1).numpy()
+    network = module.net.eval()
     return Fit(
         form=form,
         seed=seed,
-        accuracy=accuracy(network, normalise, test.images, test.labels),
-        train_loss=mean(losses[-max(1, plan.steps // 10) :]),
-        seconds=seconds,
-        images_per_second=plan.steps * plan.batch / seconds,
-        onnx_images_per_second=onnx_speed(network, rule, test.images[:ONNX_BATCH]),
-        parameters=sum(weights.numel() for weights in network.parameters()),
-        maps=middle_maps(network, normalise, test.images[:TEST_BATCH]) if seed == plan.seeds[0] else None,
+        accuracy=float(np.mean(predicted == test.labels)),
+        train_loss=mean(log.losses[-max(1, plan.steps // 10) :]),
+        seconds=log.seconds,
+        images_per_second=log.images / log.seconds,
+        onnx_images_per_second=onnx_speed(network, module.input.rule, test.images[:ONNX_BATCH]),
+        parameters=count_parameters(network),
+        maps=middle_maps(network, module.input, test.images[:MAP_IMAGES]) if seed == plan.seeds[0] else None,
     )
 
 
@@ -157,37 +163,8 @@ def parse_form(form: str) -> Any:
         ) from fault
 
 
-def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[Any]:
-    """Indices for each step, in a new order in each epoch."""
-    import torch
-
-    random = np.random.default_rng(seed)
-    pending = np.empty(0, np.int64)
-    for _ in range(steps):
-        while len(pending) < batch:
-            pending = np.concatenate([pending, random.permutation(count)])
-        yield torch.from_numpy(pending[:batch])
-        pending = pending[batch:]
-
-
-def accuracy(network: Any, normalise: Any, images: Any, labels: Any) -> float:
-    import torch
-
-    hits = 0
-    with torch.inference_mode():
-        for begin in range(0, len(images), TEST_BATCH):
-            part = slice(begin, begin + TEST_BATCH)
-            hits += int((network(normalise(torch.from_numpy(images[part]))).argmax(1).numpy() == labels[part]).sum())
-    return hits / len(labels)
-
-
 def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
     """Images a second of the exported graph, on one thread."""
-    import onnxruntime as ort
-
-    from vitrail.exporting.graph import Graph, to_onnx
-    from vitrail.runtime.providers import session_options
-
     session = ort.InferenceSession(
         to_onnx(Graph(network, rule, 1.0).eval()), session_options(1), providers=["CPUExecutionProvider"]
     )
@@ -197,10 +174,7 @@ def onnx_speed(network: Any, rule: InputRule, images: Any) -> float:
 
 
 def middle_maps(network: Any, normalise: Any, images: Any) -> Maps | None:
-    import torch
-
-    from vitrail.exporting.attention_maps import attention_weights, attentions, captured
-
+    """Attention of the middle patch, mean over images."""
     modules = attentions(network)
     if not modules:
         return None

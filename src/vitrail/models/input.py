@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from vitrail.images.canvas import InputRule
 
 
+def channels_first(canvases: Tensor) -> Tensor:
+    """[N, H, W, 3] → [N, 3, H, W], a view of the same memory."""
+    return canvases.permute(0, 3, 1, 2)
+
+
 class Input(nn.Module):
     """uint8 [N, H, W, 3] of any size → normalised float [N, 3, size, size]; on a canvas nothing is resized."""
 
@@ -22,7 +27,11 @@ class Input(nn.Module):
             self.register_buffer(name, 255 * torch.tensor(numbers).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).float()  # [N, 3, H, W], 0…255
+        return self.normalised(channels_first(image))
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """The same from uint8 [N, 3, H, W], as training batches are."""
+        pixels = image.float()  # 0…255
         pixels = letterboxed(pixels, self.rule.size) if self.rule.resize == "pad" else resized(pixels, self.rule)
         return (pixels - self.mean) / self.std
 

@@ -57,9 +57,6 @@ class Outcomes:
         with np.errstate(invalid="ignore"):
             return np.asarray(wrong / self.runs[:, :, None])
 
-    def first_sizes(self, count: int) -> "Outcomes":
-        return Outcomes(self.contenders, self.sizes[:count], self.seeds, self.wrong[:, :count], self.done[:, :count])
-
     def first_seeds(self, count: int) -> "Outcomes":
         return Outcomes(
             self.contenders, self.sizes, self.seeds[:count], self.wrong[:, :, :count], self.done[:, :, :count]

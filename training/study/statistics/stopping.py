@@ -1,4 +1,4 @@
-"""Early stopping of a study that grows seed by seed or size by size, with an error rate controlled over all checks.
+"""Early stopping of a study that grows seed by seed, with an error rate controlled over all checks.
 
 The question is which contender is ahead at the largest size. A full study of R seeds names one if it is ahead of each
 other one with the probability `confidence` (0.95, say). Checking more often at the same bound would err more often.
@@ -7,9 +7,6 @@ Seed by seed, group-sequential: the checks up to one may together spend (1 − c
 full study)². More seeds reduce the scatter between seeds, not that between test images: where images dominate, the
 first check has almost all information and may spend almost all. A study also stops where naming a leader has become
 unlikely.
-
-Size by size, all seeds of a size before the next size: a check before the largest size relies on fitted laws, so all of
-them together spend a quarter of 1 − confidence, in equal parts, and the check at the largest size the rest.
 """
 
 from dataclasses import dataclass
@@ -18,19 +15,13 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from vitrail.training.study.statistics.curve import fit_contender
 from vitrail.training.study.statistics.difference import Gap, gap
-from vitrail.training.study.statistics.draws import measured_and_drawn_errors
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 from vitrail.training.study.statistics.seed_spread import SeedSpread, cells, seed_spread
 
 MIN_SEEDS = 2  # below, the scatter between seeds is unknown
 FUTILITY = 0.05  # probability of naming a leader in the end, below which a study stops
 PATHS = 200_000  # random walks from which bounds are computed
-
-MIN_SIZES = 4  # so that laws are weighted by a held-out size
-MAX_EXTRAPOLATION = 4.0  # times the largest size so far
-FORECAST_SHARE = 0.25  # of 1 − confidence
 
 
 @dataclass(frozen=True)
@@ -127,52 +118,3 @@ def bounds(information: tuple[float, ...], error: float) -> tuple[float, ...]:
         inside &= walk[:, index] < edge
         required.append(float(ndtr(edge)))
     return tuple(required)
-
-
-def decide_by_sizes(outcomes: Outcomes, confidence: float = 0.95, draws: int = 2000) -> StopDecision:
-    """Check a study with finished runs at its smaller sizes; `outcomes` has all planned runs, see `done`."""
-    sizes, made = len(outcomes.sizes), int(outcomes.runs.sum())
-    runs = outcomes.done.size
-    known = int((outcomes.runs >= MIN_SEEDS).all(axis=0).cumprod().sum())
-    undecided = StopDecision(False, None, 0.5, 1.0, made, runs)
-    if len(outcomes.contenders) < 2 or known < min(MIN_SIZES, sizes):
-        return undecided
-    if known == sizes:
-        ahead, bound = measured_probabilities(outcomes), 1 - (1 - confidence) * (1 - FORECAST_SHARE)
-    elif outcomes.sizes[-1] > MAX_EXTRAPOLATION * outcomes.sizes[known - 1]:
-        return undecided
-    else:
-        errors = forecast_errors(outcomes.first_sizes(known), outcomes.sizes[-1], draws)
-        if errors is None:
-            return undecided
-        ahead, bound = win_probabilities(errors), 1 - (1 - confidence) * FORECAST_SHARE / (sizes - MIN_SIZES)
-    leader = int(ahead.min(axis=1).argmax())
-    probability = float(ahead[leader].min())
-    won = probability >= bound
-    name = outcomes.contenders[leader] if won else None
-    return StopDecision(won or known == sizes, name, probability, bound, made, runs)
-
-
-def forecast_errors(outcomes: Outcomes, size: int, draws: int) -> Floats | None:
-    """Draws of all contenders' errors at a larger size, [D, C]; None if a curve is ill-behaved."""
-    errors = measured_and_drawn_errors(outcomes, seed_spread(outcomes), draws, np.random.default_rng(0))
-    curves = [fit_contender(outcomes, errors, index).forecastable() for index in range(len(outcomes.contenders))]
-    forecasts = [curve.draws(np.array([size], float)) for curve in curves if curve is not None]
-    return np.concatenate(forecasts, axis=1) if len(forecasts) == len(curves) else None
-
-
-def win_probabilities(errors: Floats) -> Floats:
-    """The probability that one contender has a lower error than another, [C, C], from draws [D, C]; diagonal 1."""
-    ahead = (errors[:, :, None] < errors[:, None, :]).mean(axis=0)
-    return np.asarray(np.where(np.eye(errors.shape[1], dtype=bool), 1.0, ahead))
-
-
-def measured_probabilities(outcomes: Outcomes) -> Floats:
-    """The same from the errors measured at the largest size."""
-    spread, count = seed_spread(outcomes), len(outcomes.contenders)
-    ahead = np.ones((count, count))
-    for one in range(count):
-        for other in range(count):
-            if one != other and (measured := gap(outcomes, spread, one, other, len(outcomes.sizes) - 1)):
-                ahead[one, other] = measured.first_ahead
-    return ahead

@@ -1,11 +1,9 @@
 """The model file under CUDA and TensorRT beside torch, in alternating rounds, logits compared first."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,8 +13,8 @@ from vitrail.bench.gpu.device import used_gib
 from vitrail.bench.gpu.plan import Figures, Plan
 from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.gpu.subject import NAMES, model_file, network_and_rule, require_provider
-from vitrail.bench.infer.contenders import PIXELS, Bound, Contender, logit_error, our_file
-from vitrail.bench.infer.cuda import BF16, FP16, FP32
+from vitrail.bench.infer.contenders import Bound, Contender, describe_file, logit_error, our_file, torch_contender
+from vitrail.bench.infer.cuda import FP16, FP32, our_file_on_gpu
 from vitrail.bench.infer.network import Batch, expected_logits, seeded_batch
 from vitrail.images.canvas import InputRule
 from vitrail.runtime.providers import Provider, usable_cores
@@ -71,12 +69,12 @@ def measure(plan: Plan, steps: Steps, folder: Path) -> None:
 def contenders(subject: Subject) -> list[tuple[str, Callable[[], Contender], float]]:
     """Each with the seconds that its preparation may take; torch first, as it needs no file."""
     plan = subject.plan
-    in_torch: list[tuple[str, bool]] = [("torch, eager, bf16", False), *([(BASELINE, True)] if plan.compiled else [])]
+    in_torch = [("torch, eager, bf16", False, 60.0), *([(BASELINE, True, 150.0)] if plan.compiled else [])]
     files = [(provider, half) for provider in plan.providers for half in (False, True)]
     return [
         *(
-            (name, partial(torch_contender, name, subject, compiled), 150.0 if compiled else 60.0)
-            for name, compiled in in_torch
+            (name, partial(torch_contender, name, subject.network, compiled, plan.device, torch.bfloat16), seconds)
+            for name, compiled, seconds in in_torch
         ),
         *((file_name(*each), partial(file_contender, subject, *each), 150.0) for each in files),
     ]
@@ -84,27 +82,6 @@ def contenders(subject: Subject) -> list[tuple[str, Callable[[], Contender], flo
 
 def file_name(provider: Provider, half: bool) -> str:
     return f"vitrail, {NAMES[provider]}, {'fp16' if half else 'fp32'}"
-
-
-def torch_contender(name: str, subject: Subject, compiled: bool) -> Contender:
-    device = subject.plan.device
-    network: Any = deepcopy(subject.network).to(device, torch.bfloat16)
-    if compiled:
-        network = torch.compile(network, dynamic=False)
-
-    def bind(batch: Batch) -> Bound:
-        pixels = torch.from_numpy(batch.pixels).to(device, torch.bfloat16)
-
-        def step() -> Any:
-            with torch.inference_mode():
-                logits = network(pixels)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            return logits
-
-        return Bound(step, lambda logits: logits.float().cpu().numpy())
-
-    return Contender(name, PIXELS, bind, None, BF16)
 
 
 def file_contender(subject: Subject, provider: Provider, half: bool) -> Contender:
@@ -115,14 +92,10 @@ def file_contender(subject: Subject, provider: Provider, half: bool) -> Contende
         path = half_file(path)
     name, threads = file_name(provider, half), usable_cores()
     bound = FP16 if half else FP32
-    from vitrail.bench.infer.contenders import describe_file
-
     file = describe_file(path, 0.0)
     if provider == "cpu":
         ours = our_file(name, path, threads, file)
         return Contender(name, ours.takes, ours.bind, file, bound)
-    from vitrail.bench.infer.cuda import our_file_on_gpu
-
     provider_options = engine_options(subject, path, half) if provider == "tensorrt" else None
     return our_file_on_gpu(name, path, threads, file, bound, provider, provider_options)
 

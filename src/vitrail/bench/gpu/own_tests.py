@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import vitrail
+from vitrail.bench.core.report import first_line
 from vitrail.bench.gpu.plan import Plan, Status
-from vitrail.bench.gpu.steps import Absent, Steps, first_line
+from vitrail.bench.gpu.steps import Absent, Steps
 
 FOLDER = Path(vitrail.__file__).parents[2] / "tests" / "gpu"
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
 
+from vitrail.bench.core.report import first_line
 from vitrail.bench.gpu.plan import NO_TIME, Figures, Row, Status
 from vitrail.errors import VitrailError
 
@@ -63,8 +64,3 @@ class Steps:
 
     def row(self, name: str, status: Status, figures: Figures | None = None, reason: str = "") -> None:
         self.send({"event": "row", "row": asdict(Row(self.part, name, status, figures or {}, reason))})
-
-
-def first_line(fault: BaseException) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return lines[0] if lines else type(fault).__name__

@@ -1,6 +1,7 @@
 """Ways to compute the same network: our file, peers' files, and torch itself."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vitrail.runtime.providers import session_options
 
 Logits = NDArray[np.float32]
 BOUND = 1e-4  # of logits, times their deviation where that is above 1
+BF16 = 1e-1  # 8 bits of mantissa through a dozen blocks
 
 CANVASES = "uint8 canvases, normalised in the graph"
 PIXELS = "float pixels, normalised before the clock starts"
@@ -109,24 +111,27 @@ def normalise(canvases: NDArray[np.uint8], rule: InputRule) -> NDArray[np.float3
     return pixels
 
 
-def torch_eager(network: nn.Module) -> Contender:
-    return Contender("torch, eager", PIXELS, lambda batch: bind_torch(network, batch))
+def torch_contender(
+    name: str, network: nn.Module, compiled: bool, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Contender:
+    """torch itself; compiled for each batch size, which is faster than dynamic shapes."""
+    network = deepcopy(network).to(device, dtype)
+    forward: Callable[[Any], Any] = torch.compile(network, dynamic=False) if compiled else network
 
+    def bind(batch: Batch) -> Bound:
+        pixels = torch.from_numpy(batch.pixels).to(device, dtype)
 
-def torch_compiled(network: nn.Module) -> Contender:
-    """Compiled for each batch size, which is faster than dynamic shapes."""
-    compiled = torch.compile(network, dynamic=False)
-    return Contender("torch.compile", PIXELS, lambda batch: bind_torch(compiled, batch))
+        def step() -> Any:
+            with torch.inference_mode():
+                logits = forward(pixels)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            return logits
 
+        return Bound(step, lambda logits: logits.float().cpu().numpy())
 
-def bind_torch(network: Callable[[Any], Any], batch: Batch) -> Bound:
-    pixels = torch.from_numpy(batch.pixels)
-
-    def step() -> Any:
-        with torch.inference_mode():
-            return network(pixels)
-
-    return Bound(step, lambda logits: logits.numpy())
+    takes = PIXELS if device == "cpu" else f"{PIXELS}, on the GPU"
+    return Contender(name, takes, bind, bound=BF16 if dtype is torch.bfloat16 else BOUND)
 
 
 def logit_error(contender: Contender, bound: Bound, expected: Logits) -> float:

@@ -1,4 +1,4 @@
-"""Contenders on a GPU: our file with inputs and outputs on the device, and torch in bf16."""
+"""Our file on a GPU, with inputs and outputs on the device."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import onnxruntime as ort
 import torch
-from torch import nn
 
 from vitrail.bench.infer.contenders import CANVASES, Bound, Contender, GraphFile
 from vitrail.bench.infer.network import Batch
@@ -16,7 +15,6 @@ from vitrail.runtime.providers import PROVIDERS, Provider, choose_providers, exa
 
 FP32 = 1e-3  # of logits
 FP16 = 2e-2
-BF16 = 1e-1  # 8 bits of mantissa through a dozen blocks
 
 
 def gpu_name() -> str:
@@ -53,20 +51,3 @@ def our_file_on_gpu(
         return Bound(step, lambda done: done.copy_outputs_to_cpu()[1])
 
     return Contender(name, f"{CANVASES}, on the GPU", bind, file, bound)
-
-
-def torch_compiled_on_gpu(network: nn.Module) -> Contender:
-    compiled = torch.compile(network.cuda().bfloat16(), dynamic=False)
-
-    def bind(batch: Batch) -> Bound:
-        pixels = torch.from_numpy(batch.pixels).cuda().bfloat16()
-
-        def step() -> Any:
-            with torch.inference_mode():
-                logits = compiled(pixels)
-            torch.cuda.synchronize()
-            return logits
-
-        return Bound(step, lambda logits: logits.float().cpu().numpy())
-
-    return Contender("torch.compile, bf16", "bf16 pixels, normalised before, on the GPU", bind, None, BF16)

@@ -1,7 +1,6 @@
 """`vitrail bench infer`: one network, computed in many ways, measured in one run."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vitrail.bench.core.machine import this_machine
-from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, silent
+from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, first_line, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, Timings, run_rounds
 from vitrail.bench.infer import cuda
 from vitrail.bench.infer.contenders import (
@@ -25,8 +24,7 @@ from vitrail.bench.infer.contenders import (
     our_file,
     peer_file,
     peer_file_from_canvases,
-    torch_compiled,
-    torch_eager,
+    torch_contender,
 )
 from vitrail.bench.infer.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
 from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
@@ -35,6 +33,7 @@ from vitrail.errors import ParityError, UsageError
 from vitrail.exporting.fp16 import to_fp16
 from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule
+from vitrail.models.network import count_parameters
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.runtime.providers import choose_providers, usable_cores
 
@@ -135,7 +134,7 @@ def measure(plan: Plan, progress: Progress = silent) -> InferReport:
         plan=plan,
         threads=threads,
         classes=CLASSES,
-        parameters=sum(weights.numel() for weights in network.parameters()),
+        parameters=count_parameters(network),
         peers=peers,
         contenders=tuple(
             ContenderInfo(each.name, each.takes, each.file) for each in contenders if each.name not in names
@@ -166,7 +165,11 @@ class Setup:
             our_file(f"{OURS}, threads that spin", path, self.threads, file, spinning=True),
         ]
         theirs, absent, versions = self.peers()
-        return [*contenders, *theirs, torch_eager(self.network), torch_compiled(self.network)], absent, versions
+        in_torch = [
+            torch_contender("torch, eager", self.network, compiled=False),
+            torch_contender("torch.compile", self.network, compiled=True),
+        ]
+        return [*contenders, *theirs, *in_torch], absent, versions
 
     def on_gpu(self) -> Contenders:
         path, file = self.export_ours()
@@ -179,7 +182,8 @@ class Setup:
                 f"{OURS}, fp16", half, self.threads, describe_file(half, perf_counter() - begin), cuda.FP16
             ),
         ]
-        return [*ours, cuda.torch_compiled_on_gpu(deepcopy(self.network))], [], {}
+        compiled = torch_contender("torch.compile, bf16", self.network, True, "cuda", torch.bfloat16)
+        return [*ours, compiled], [], {}
 
     def export_ours(self) -> tuple[Path, GraphFile]:
         self.progress("exporting: vitrail")
@@ -259,8 +263,3 @@ def with_preprocessing(measured: BatchResults, setup: Setup, threads: int) -> Ba
 def result_of(name: str, images: int, timings: Timings, error: float) -> Result:
     milliseconds = timings.milliseconds(name)
     return Result(name, milliseconds, 1000 * images / milliseconds.value, error, timings.speedup(OURS, name))
-
-
-def first_line(fault: RuntimeError) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return lines[0] if lines else type(fault).__name__

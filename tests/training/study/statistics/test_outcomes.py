@@ -6,6 +6,8 @@ import pytest
 from vitrail.errors import DataError
 from vitrail.training.study.statistics.outcomes import Outcomes
 
+from .by_sizes import first_sizes
+
 WRONG = np.array([[[[1, 0, 0, 1], [1, 1, 0, 0]], [[0, 0, 0, 1], [1, 1, 1, 1]]]], bool)  # [1, 2, 2, 4]
 
 
@@ -29,7 +31,7 @@ def test_a_size_without_runs_has_no_share() -> None:
 
 
 def test_the_first_sizes_are_the_smallest() -> None:
-    first = outcomes().first_sizes(1)
+    first = first_sizes(outcomes(), 1)
     assert first.sizes == (10,)
     assert first.shares.tolist() == [[[1, 0.5, 0, 0.5]]]
 

@@ -7,14 +7,10 @@ from scipy.stats import multivariate_normal, norm
 from vitrail.training.study.statistics.difference import gap
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.seed_spread import seed_spread
-from vitrail.training.study.statistics.stopping import (
-    StopDecision,
-    bounds,
-    decide_by_seeds,
-    decide_by_sizes,
-    win_probabilities,
-)
+from vitrail.training.study.statistics.stopping import StopDecision, bounds, decide_by_seeds
 from vitrail.training.study.statistics.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, pow3, study
+
+from .by_sizes import decide_by_sizes, win_probabilities
 
 
 def test_a_single_check_requires_the_given_confidence() -> None:

@@ -1,0 +1,10 @@
+"""The order of training images."""
+
+from vitrail.training.batches import SeededOrder
+
+
+def test_each_epoch_has_every_image_once() -> None:
+    order = SeededOrder(10, seed=0)
+    first = list(order)
+    order.set_epoch(1)
+    assert sorted(first) == sorted(order) == list(range(10))
