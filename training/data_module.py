@@ -133,7 +133,8 @@ class ImageDataModule(pl.LightningDataModule):
         """Augment training batches on the device, seeded by the step."""
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
-        with torch.random.fork_rng(devices=[]):
+        device = batch[0].device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
             return TRAINING_TASKS[self.task].augment(*batch, self.augment)
 
