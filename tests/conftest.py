@@ -1,4 +1,4 @@
-"""What many tests share: one small trained network, and the model file made from it."""
+"""Shared fixtures: a small trained network and its model file."""
 
 import json
 import os
@@ -7,12 +7,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from .chromium import Tab
+    from .chromium import OpenPage, Tab
 
 
 def pytest_runtest_setup() -> None:
@@ -29,7 +29,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """A folder of this name that all processes of pytest share: the first who asks for it fills it."""
+    """A folder of this name that all processes of pytest share; the first to need it fills it."""
     import fcntl
 
     own = tmp_path_factory.getbasetemp()
@@ -54,7 +54,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 def digits_folder(
     made_once: Callable[[str, Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A copy of one's own: a run of a digits CNN, trained by the real command, and its `model.onnx`."""
+    """This process's copy of a digits CNN, trained by the real command: its run and its `model.onnx`."""
     from vitrail.cli import main
 
     steps = ["--trainer.max_steps=100", "--trainer.val_check_interval=50"]
@@ -76,7 +76,7 @@ def run_directory(digits_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def task_folder(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Callable[[str], Path]:
-    """For each task other than classification: a run in `run`, which has learnt for a moment, and its `model.onnx`."""
+    """For each task other than classification: a run in `run`, briefly trained, and its `model.onnx`."""
     from vitrail.cli import main
 
     few = ["--trainer.max_steps=30", "--trainer.val_check_interval=30", "--data.images=300", "--model.net.depth=1"]
@@ -96,21 +96,21 @@ def checkpoint(run_directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def model_file(digits_folder: Path) -> Path:
-    """That network as a model file, alone in its folder: classes "0" to "9", canvas 8."""
+    """The network of `digits_folder` as a model file, alone in its folder: classes "0" to "9", canvas 8."""
     path = digits_folder / "file/model.onnx"
     path.parent.mkdir()
     return (digits_folder / "model.onnx").rename(path)
 
 
 @pytest.fixture
-def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]], Path]:
+def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
     """The model file with its card changed, and sealed again."""
     import onnx
 
     from vitrail.model_file.card import METADATA_KEY
     from vitrail.model_file.seal import seal
 
-    def edit(change: Callable[[dict], None]) -> Path:
+    def edit(change: Callable[[dict[str, Any]], None]) -> Path:
         content = onnx.load(model_file)
         (card,) = (json.loads(entry.value) for entry in content.metadata_props if entry.key == METADATA_KEY)
         change(card)
@@ -124,17 +124,17 @@ def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Callable[[str, Callable[["Tab"], Awaitable[None]]], None]:
-    """Open an address in Chromium, and let a story happen there."""
+def open_page(tmp_path: Path) -> "OpenPage":
+    """Opens an address in Chromium and runs a scenario there."""
     import asyncio
 
     from .chromium import opened
 
-    def visited(url: str, story: Callable[["Tab"], Awaitable[None]]) -> None:
-        async def told() -> None:
+    def open_url(url: str, scenario: Callable[["Tab"], Awaitable[None]]) -> None:
+        async def run() -> None:
             async with opened(url, tmp_path / "profile") as tab:
-                await story(tab)
+                await scenario(tab)
 
-        asyncio.run(told())
+        asyncio.run(run())
 
-    return visited
+    return open_url

@@ -1,4 +1,4 @@
-"""Real images of every kind, and what damage, chance and malice make of them; run as a program, it decodes many.
+"""Real images of every kind, and mutations of them; run as a program, it decodes many.
 
     python tests/fuzzed.py RUNS
 
@@ -36,7 +36,7 @@ Mutation = Callable[[bytes], bytes]
 
 
 def image(mode: str, width: int = 48, height: int = 40) -> Image.Image:
-    """Soft waves with some noise, so that every part of a decoder has something to do."""
+    """Soft waves with some noise, which exercise every part of a decoder."""
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([127 + 90 * np.sin(x / (5 + c) + y / (9 - c)) for c in range(3)], axis=2)
     noise = np.random.default_rng(0).normal(0, 12, waves.shape)
@@ -95,7 +95,7 @@ def flip(place: int, bit: int) -> Mutation:
 
 
 def put(place: int, what: bytes, instead: int) -> Mutation:
-    """These bytes at this place, instead of so many."""
+    """Put these bytes at this place, replacing `instead` bytes."""
 
     def mutate(data: bytes) -> bytes:
         at = place % (len(data) + 1)
@@ -137,7 +137,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def mended(data: bytes) -> bytes:
-    """A PNG with right checksums again, so that the decoder goes on to what they cover."""
+    """A PNG with repaired checksums, so that the decoder reads the chunks that they cover."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     return data[:8] + b"".join(chunk(kind, content) for kind, content in chunks(data))
@@ -166,7 +166,7 @@ mutations = st.one_of(
 @st.composite
 def images(draw: Any) -> bytes:
     """The bytes of a real image after one to five mutations."""
-    data = draw(st.sampled_from(FILES))
+    data: bytes = draw(st.sampled_from(FILES))
     for mutate in draw(st.lists(mutations, min_size=1, max_size=5)):
         data = mutate(data)
     return data
@@ -178,8 +178,8 @@ offline = settings(
 )
 
 
-def run(number: int, found: "collections.Counter[str]") -> float:
-    """One run of its own files; what became of them is counted, and the slowest is told."""
+def run(number: int, results: collections.Counter[str]) -> float:
+    """Decode the files of one run and count the results; returns the slowest time in seconds."""
     slowest = 0.0
 
     @seed(number)
@@ -191,10 +191,10 @@ def run(number: int, found: "collections.Counter[str]") -> float:
         try:
             canvas = fit(data, rule)
         except ImageError as fault:
-            found[type(fault).__name__] += 1
+            results[type(fault).__name__] += 1
         else:
-            assert (canvas.dtype, canvas.shape) == (np.uint8, (rule.size, rule.size, 3))
-            found["decoded"] += 1
+            assert (canvas.dtype, canvas.shape) == (np.dtype(np.uint8), (rule.size, rule.size, 3))
+            results["decoded"] += 1
         taken = time.thread_time() - start
         assert taken < SLOWEST, f"{taken:.2f} s of the processor"
         slowest = max(slowest, taken)
@@ -204,13 +204,13 @@ def run(number: int, found: "collections.Counter[str]") -> float:
 
 
 def main(runs: int) -> None:
-    found: collections.Counter[str] = collections.Counter()
-    slowest, memory = 0.0, []
+    results: collections.Counter[str] = collections.Counter()
+    slowest, memory = 0.0, list[int]()
     for number in range(runs):
-        slowest = max(slowest, run(number, found))
+        slowest = max(slowest, run(number, results))
         gc.collect()
         memory.append(psutil.Process().memory_info().rss)
-    print(json.dumps({"found": dict(found), "slowest": round(slowest, 3), "first": memory[0], "last": memory[-1]}))
+    print(json.dumps({"results": dict(results), "slowest": round(slowest, 3), "first": memory[0], "last": memory[-1]}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small sets of every kind that lies in a folder: 40 images of noise, 4 × 4 pixels, all different."""
+"""Small data sets of every kind of folder: 40 different images of noise, 4 × 4 pixels."""
 
 import struct
 from collections.abc import Callable

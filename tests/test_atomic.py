@@ -1,4 +1,4 @@
-"""A write that fails leaves what was there before, and nothing beside it."""
+"""A failed write leaves the old file, and no draft beside it."""
 
 import ast
 import errno
@@ -50,8 +50,8 @@ def test_a_place_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
 def replaces(source: str) -> bool:
     """Whether this source moves a file over another; `str.replace` has two arguments, `Path.replace` has one."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    found = ((call.func.attr, len(call.args)) for call in calls if isinstance(call.func, ast.Attribute))
-    return bool({("replace", 1), ("rename", 1), ("rename", 2)} & {(name, count) for name, count in found})
+    methods = ((call.func.attr, len(call.args)) for call in calls if isinstance(call.func, ast.Attribute))
+    return bool({("replace", 1), ("rename", 1), ("rename", 2)} & {(name, count) for name, count in methods})
 
 
 def test_there_is_one_atomic_writer() -> None:

@@ -1,4 +1,4 @@
-"""The command: light help, exit codes, and one line for whatever goes wrong."""
+"""The command: help without heavy imports, exit codes, and one line for every error."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxru
 
 
 def run(code: str) -> str:
-    """What a new interpreter prints."""
+    """The output of a new interpreter."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -36,7 +36,7 @@ def digit(tmp_path: Path) -> Path:
 
 
 def test_help_is_light() -> None:
-    """Every verb's help in one interpreter, which has imported nothing heavy in the end."""
+    """Every verb's help in one interpreter imports nothing heavy."""
     printed = run(
         "import sys\n"
         "from vitrail.cli import VERBS, main\n"
@@ -67,7 +67,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "reason"),
+    ("argv", "code", "reason"),
     [
         (["paint"], 2, "there is no command 'paint'"),
         (["classify"], 2, "required: model, images"),
@@ -106,8 +106,8 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["demo", "--steps", "3"], 2, "--steps"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
-    words: list[str],
+def test_every_error_is_one_line(
+    argv: list[str],
     code: int,
     reason: str,
     tmp_path: Path,
@@ -115,7 +115,7 @@ def test_what_goes_wrong_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(words) == code
+    assert main(argv) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("vitrail: ")
     assert reason in line
@@ -123,7 +123,7 @@ def test_what_goes_wrong_is_one_line(
 
 
 @pytest.mark.parametrize(
-    ("words", "package", "said"),
+    ("argv", "package", "message"),
     [
         (["verify", "model.onnx"], "onnxruntime", "`vitrail verify` needs pip install 'vitrail[cpu]'"),
         (["bench", "infer"], "jsonargparse", "needs pip install 'vitrail[cpu,train,export]'"),
@@ -131,7 +131,7 @@ def test_what_goes_wrong_is_one_line(
     ],
 )
 def test_a_missing_package_names_its_extra(
-    words: list[str], package: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    argv: list[str], package: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     faults = {"vitrail.commands.verify": package, "vitrail.commands.bench": package}
 
@@ -139,25 +139,25 @@ def test_a_missing_package_names_its_extra(
         raise ModuleNotFoundError(f"No module named '{faults[name]}'", name=faults[name])
 
     monkeypatch.setattr("vitrail.cli.import_module", absent)
-    assert main(words) == 1
-    assert capsys.readouterr().err.endswith(f"{said}\n")
+    assert main(argv) == 1
+    assert capsys.readouterr().err.endswith(f"{message}\n")
 
 
 @pytest.mark.parametrize("module", ["my_losses", "onnxruntime.nothing", "vitrail.clasifier"])
-def test_another_missing_module_is_named_and_who_imports_it(
+def test_another_missing_module_is_named_with_its_importer(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A module of the user's own, or a typo: no extra of ours would bring it."""
+    """A user's module, or a typo: no extra of vitrail provides it."""
     (tmp_path / "own_net.py").write_text(f"import math\n\nimport {module}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("vitrail.cli.import_module", lambda name: __import__("own_net"))
     assert main(["verify", "model.onnx"]) == 1
-    said = capsys.readouterr().err
-    assert said == f"vitrail: No module named '{module}', which is imported by {tmp_path}/own_net.py, line 3\n"
+    message = capsys.readouterr().err
+    assert message == f"vitrail: No module named '{module}', which is imported by {tmp_path}/own_net.py, line 3\n"
 
 
 def test_packages_of_ours_are_those_of_the_extras() -> None:
-    """By the names that they are imported under, as far as they are installed here."""
+    """By import name, for the installed packages."""
     import tomllib
     from importlib.metadata import packages_distributions
 
@@ -197,19 +197,19 @@ def test_abstaining_says_none_of_these_below_the_cards_threshold(
     never = edited(lambda card: card["abstention"].update(threshold=1.01))
     assert main(["classify", str(never), str(digit), "--abstain"]) == 0
     assert capsys.readouterr().out.startswith(f"{digit}: none of these (")
-    for words, expected in ((["--abstain"], True), ([], None)):
-        assert main(["classify", str(never), str(digit), "--json", *words]) == 0
+    for options, expected in ((["--abstain"], True), ([], None)):
+        assert main(["classify", str(never), str(digit), "--json", *options]) == 0
         assert json.loads(capsys.readouterr().out).get("none_of_these") is expected
 
 
 def test_wrong_use_of_a_model_file_is_one_line(
     model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words, reason in (
+    for arguments, reason in (
         ([str(digit), "nowhere.png"], "there is no image at nowhere.png"),
         ([str(digit), "--top-k", "11"], "between 1 and 10"),
     ):
-        assert main(["classify", str(model_file), *words]) == 2
+        assert main(["classify", str(model_file), *arguments]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
         (line,) = printed.err.splitlines()
@@ -217,23 +217,23 @@ def test_wrong_use_of_a_model_file_is_one_line(
         assert reason in line
 
 
-def test_a_bad_image_is_named_and_the_others_are_answered(
+def test_a_bad_image_is_named_and_the_others_are_predicted(
     model_file: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff broken")
     assert main(["classify", str(model_file), str(bad), str(digit), "--json"]) == 1
-    refused, answered = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    refused, predicted = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert refused == {"image": str(bad), "error": "the JPEG image is damaged and does not decode"}
-    assert answered["image"] == str(digit)
-    assert answered["labels"][0]["label"] == str(Digits().labels("test")[0])
-    assert len(answered["labels"]) == 5
+    assert predicted["image"] == str(digit)
+    assert predicted["labels"][0]["label"] == str(Digits().labels("test")[0])
+    assert len(predicted["labels"]) == 5
 
 
-def test_a_folder_is_answered_a_batch_at_a_time(
+def test_a_folder_is_predicted_a_batch_at_a_time(
     model_file: Path, digit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No more files than a batch are read before the first answers are printed; what cannot be read has its line."""
+    """A batch is read at a time, and printed before the next one; an unreadable file has its own line."""
     folder = tmp_path / "folder"
     (folder / "below").mkdir(parents=True)
     digits = Digits().read("test", InputRule(8))
@@ -267,13 +267,13 @@ def test_a_folder_is_answered_a_batch_at_a_time(
     assert printed_before == [3, 3, 3, 6, 6, 6, 8, 8]
     assert "not an image that vitrail reads" in lines[3]["error"]
     assert lines[4]["error"] == "cannot be read: Permission denied"
-    answered = {one["image"]: one["labels"] for one in lines if "labels" in one}
-    assert len(answered) == 6
+    predicted = {one["image"]: one["labels"] for one in lines if "labels" in one}
+    assert len(predicted) == 6
     monkeypatch.undo()
     for name in ("1.png", "below/6.png"):  # alone as in its batch
         assert main(["classify", str(model_file), str(folder / name), "--json", "--top-k=1", "--provider=cpu"]) == 0
         (alone,) = json.loads(capsys.readouterr().out)["labels"]
-        (beside,) = answered[str(folder / name)]
+        (beside,) = predicted[str(folder / name)]
         assert beside["label"] == alone["label"]
         assert beside["probability"] == pytest.approx(alone["probability"], abs=1e-5)
 
@@ -294,17 +294,15 @@ def test_providers_are_those_of_the_runtime(
     assert "provider 'tensorrt' was requested, but" in capsys.readouterr().err
 
 
-def test_verify_says_in_json_what_it_found(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_reports_in_json(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(model_file), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["passed"]
-    assert [part["name"] for part in found["parts"]][:1] == ["logits of canvases"]
-    assert all(part["worst"] <= part["allowed"] and part["passed"] for part in found["parts"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["passed"]
+    assert [part["name"] for part in report["parts"]][:1] == ["logits of canvases"]
+    assert all(part["worst"] <= part["allowed"] and part["passed"] for part in report["parts"])
 
 
-def test_a_place_that_cannot_be_written_is_one_line(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unwritable_output_is_one_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     assert main(["export", "--checkpoint", str(checkpoint), f"--output={tmp_path / 'file' / 'model.onnx'}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -322,16 +320,16 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("buffered", [True, False])
-@pytest.mark.parametrize(("output", "code", "said"), OUTPUTS.values(), ids=OUTPUTS.keys())
-def test_output_that_cannot_be_written(output: str, code: int, said: list[str], buffered: bool) -> None:
-    """One line where a disk is full; nothing where the reader has gone, as in `vitrail … | head -1`."""
+@pytest.mark.parametrize(("output", "code", "message"), OUTPUTS.values(), ids=OUTPUTS.keys())
+def test_output_that_cannot_be_written(output: str, code: int, message: list[str], buffered: bool) -> None:
+    """One line if a disk is full; nothing if the reader has gone, as in `vitrail … | head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
     shell = f'exec "$@" {output}'.replace("7", str(writing))
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         ["bash", "-c", shell, "bash", sys.executable, "-m", "vitrail", "--help"],
-        env=kept | ({} if buffered else {"PYTHONUNBUFFERED": "1"}),
+        env=environment | ({} if buffered else {"PYTHONUNBUFFERED": "1"}),
         pass_fds=[writing],
         stderr=subprocess.PIPE,
         text=True,
@@ -339,14 +337,14 @@ def test_output_that_cannot_be_written(output: str, code: int, said: list[str], 
     )
     os.close(writing)
     assert done.returncode == code
-    assert len(done.stderr.splitlines()) == bool(said)
-    assert all(part in done.stderr for part in said)
+    assert len(done.stderr.splitlines()) == bool(message)
+    assert all(part in done.stderr for part in message)
 
 
-def test_a_broken_pipe_that_is_not_our_output_is_told(
+def test_a_broken_pipe_that_is_not_our_output_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def failing(words: list[str]) -> int:
+    def failing(argv: list[str]) -> int:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr("vitrail.cli.dispatch", failing)
@@ -366,10 +364,10 @@ def test_a_broken_pipe_that_is_not_our_output_is_told(
         ),
     ],
 )
-def test_memory_that_is_not_there_is_one_line(
+def test_a_memory_error_is_one_line(
     fault: MemoryError, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def exhausted(words: list[str]) -> int:
+    def exhausted(argv: list[str]) -> int:
         raise fault
 
     monkeypatch.setattr("vitrail.cli.dispatch", exhausted)

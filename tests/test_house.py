@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ OPEN_INSIDE = {"cli", "commands", "parsers", "__init__"}
 NEVER |= {room: never | {"vitrail.bench"} for room, never in NEVER.items() if not room.startswith("bench")}
 
 # What rooms that run without torch may import beside the standard library and vitrail's own.
-OTHERS = {
+OTHERS: dict[str, set[str]] = {
     "errors": set(),
     "atomic": set(),
     "cli": set(),
@@ -110,13 +111,13 @@ def waits(node: ast.AST) -> bool:
 
 
 def forbidden(source: str, room: str) -> set[str]:
-    """What this source imports although its room never may."""
+    """Forbidden imports of this source, in this room."""
     names = set(imports(ast.parse(source), inside=room not in OPEN_INSIDE))
     return {never for never in NEVER[room] if any(name == never or name.startswith(f"{never}.") for name in names)}
 
 
 def room_of(path: Path) -> str:
-    """The rule that a file has: its own, or its room's; the torch half of a task has another than its numpy half."""
+    """The rule of a file: its own, or its room's; the torch half of a task has another than the numpy half."""
     parts = path.relative_to(HOUSE).with_suffix("").parts
     if parts[0] == "tasks" and parts[-1] in ("training", "training_task", "report"):
         return "tasks/training"
@@ -141,7 +142,7 @@ def test_light_rooms_import_nothing_else(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "room", "found"),
+    ("source", "room", "names"),
     [
         ("import torch", "serving", {"torch"}),
         ("def f():\n    from torch.nn import Linear", "images", {"torch"}),
@@ -158,8 +159,8 @@ def test_light_rooms_import_nothing_else(path: Path) -> None:
         ("from vitrail.bench import rounds", "commands", {"vitrail.bench"}),
     ],
 )
-def test_the_rule_would_notice(source: str, room: str, found: set[str]) -> None:
-    assert forbidden(source, room) == found
+def test_the_rule_detects_violations(source: str, room: str, names: set[str]) -> None:
+    assert forbidden(source, room) == names
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
@@ -175,17 +176,17 @@ def prints(source: str) -> bool:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
-def test_only_what_talks_to_a_terminal_prints(path: Path) -> None:
+def test_only_command_line_modules_print(path: Path) -> None:
     assert not prints(path.read_text()) or room_of(path) in ("cli", "commands", "training")
 
 
-def test_printing_would_be_noticed() -> None:
+def test_prints_are_detected() -> None:
     assert prints("def f():\n    print(1)")
     assert not prints("def fingerprint(): ...\nfingerprint()")
 
 
 @pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.name)
-def test_scripts_in_peers_environments_need_nothing_of_ours(path: Path) -> None:
+def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> None:
     assert not [name for name in imports(ast.parse(path.read_text()), inside=True) if name.startswith("vitrail")]
 
 
@@ -194,8 +195,8 @@ def test_every_room_has_a_rule() -> None:
 
 
 def test_nothing_is_called_utils() -> None:
-    words = ("util", "manager", "helper")
-    assert not [path for path in modules() if any(word in str(path.relative_to(HOUSE)) for word in words)]
+    vague = ("util", "manager", "helper")
+    assert not [path for path in modules() if any(word in str(path.relative_to(HOUSE)) for word in vague)]
 
 
 def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
@@ -203,5 +204,6 @@ def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
     from vitrail.training.module import ImageModule
 
     assert ImageModule.__module__ == "vitrail.training.module"
-    assert Vitrail.inner.__module__ == "vitrail.serving.service"
+    service: Any = Vitrail  # BentoML wraps the class
+    assert service.inner.__module__ == "vitrail.serving.service"
     assert not {"training", "serving", "configs"} & sys.modules.keys()

@@ -1,10 +1,11 @@
-"""`examples/node`: in JavaScript, natively and as WebAssembly, a model file answers as its card says."""
+"""`examples/node`: in JavaScript, natively and as WebAssembly, a model file gives the outputs on its card."""
 
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,15 +18,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def verify(*words: str) -> subprocess.CompletedProcess[str]:
+def verify(*options: str) -> subprocess.CompletedProcess[str]:
     assert NODE is not None
-    return subprocess.run([NODE, EXAMPLE / "verify.mjs", *words], capture_output=True, text=True, check=False)
+    return subprocess.run([NODE, EXAMPLE / "verify.mjs", *options], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
     ("options", "library"), [([], "onnxruntime-node"), (["--wasm"], "onnxruntime-web")], ids=["native", "wasm"]
 )
-def test_a_file_answers_in_node_as_where_it_was_made(options: list[str], library: str, model_file: Path) -> None:
+def test_outputs_in_node_equal_those_of_the_export(options: list[str], library: str, model_file: Path) -> None:
     done = verify(str(model_file), *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"verified with {library} ")
@@ -33,8 +34,8 @@ def test_a_file_answers_in_node_as_where_it_was_made(options: list[str], library
     assert float(off) < 1e-4
 
 
-def test_another_answer_is_noticed(edited: Callable[..., Path]) -> None:
-    def change(card: dict) -> None:
+def test_a_changed_output_is_detected(edited: Callable[..., Path]) -> None:
+    def change(card: dict[str, Any]) -> None:
         card["golden"]["logits"][4][7] += 0.01
 
     done = verify(str(edited(change)))

@@ -1,4 +1,4 @@
-"""What is installed: the mission's packages, a reasoned floor for each, and exact versions that satisfy them."""
+"""Dependencies: the required packages, a floor with its reason for each, and exact versions that satisfy them."""
 
 import re
 import subprocess
@@ -60,8 +60,8 @@ def test_constraints_satisfy_every_dependency(requirement: Requirement) -> None:
 
 
 @pytest.mark.skipif(is_installed("onnxruntime"), reason="the other wheel of onnxruntime is installed")
-def test_constraints_hold_what_the_gpu_extra_brings() -> None:
-    """CUDA's libraries, at versions that onnxruntime asks for: torch brings most of them, but not all."""
+def test_constraints_pin_the_dependencies_of_the_gpu_extra() -> None:
+    """CUDA's libraries at versions that onnxruntime requires: torch depends on most of them, but not all."""
     (gpu,) = map(Requirement, EXTRAS["gpu"])
     assert gpu.extras == {"cuda", "cudnn"}
     brought = [
@@ -87,7 +87,7 @@ def test_rooms_at_the_top_are_linked_into_the_package(room: str) -> None:
 
 
 def test_an_environment_is_not_committed_even_as_a_link() -> None:
-    """`.venv/` with its slash would only mean folders."""
+    """With a slash, `.venv/` would only match folders."""
     for name in (".venv", ".peers"):
-        asked = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
-        assert asked.returncode == 0, name
+        checked = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False)
+        assert checked.returncode == 0, name

@@ -62,7 +62,7 @@ def test_workflow_has_read_only_permissions() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_issue_forms_have_what_the_host_requires(name: str) -> None:
+def test_issue_forms_have_the_required_fields(name: str) -> None:
     form = load(name)
     assert {"name", "description", "body"} <= form.keys()
     fields = [field for field in form["body"] if field["type"] != "markdown"]

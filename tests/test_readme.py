@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand: on a folder of images, with training cut short."""
+"""The README's commands, run as written on a folder of images, with short training."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from vitrail.images.canvas import InputRule
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHORT = ["--trainer.max_steps=3"]
-# Run by hand and by continuous integration, which this test would only start within themselves.
+# Run by hand and by continuous integration: here they would start themselves.
 ELSEWHERE = {"make demo", "make test", "source .venv/bin/activate"}
 
 
@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader would stand: `my_images` with a folder a class, and `photo.jpg`."""
+    """A working directory: `my_images` with a folder a class, and `photo.jpg`."""
     folder = tmp_path_factory.mktemp("reader")
     images = Digits().read("val", InputRule(8))
     few = zip(images.images[:80], images.labels[:80], strict=True)
@@ -50,20 +50,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outputs(folder: Path) -> Iterator[dict[str, str]]:
-    """What every command printed; the server listens on a free port and ends with the tests."""
+    """The output of every command; the server listens on a free port and ends with the tests."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
     printed: dict[str, str] = {}
     servers = []
     for command in commands():
-        words = shlex.split(command.replace(":3000", f":{port}"))
-        if words[:2] == ["vitrail", "serve"]:
-            servers.append(subprocess.Popen([*words, "--port", port], cwd=folder, env=environment))
+        argv = shlex.split(command.replace(":3000", f":{port}"))
+        if argv[:2] == ["vitrail", "serve"]:
+            servers.append(subprocess.Popen([*argv, "--port", port], cwd=folder, env=environment))
             wait_until_ready(f"http://127.0.0.1:{port}/readyz")
             continue
-        words += SHORT if words[:2] == ["vitrail", "fit"] else []
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        argv += SHORT if argv[:2] == ["vitrail", "fit"] else []
+        done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         printed[command] = done.stdout
     yield printed
@@ -84,7 +84,7 @@ def wait_until_ready(address: str) -> None:
     raise AssertionError(f"{address} was not ready within a minute")
 
 
-def said(outputs: dict[str, str], start: str) -> str:
+def output_of(outputs: dict[str, str], start: str) -> str:
     (text,) = (text for command, text in outputs.items() if command.startswith(start))
     return text
 
@@ -98,27 +98,27 @@ def test_the_two_commands_are_targets_of_make() -> None:
         assert listed.returncode == 0
 
 
-def test_every_command_does_what_it_says(outputs: dict[str, str], folder: Path) -> None:
-    assert said(outputs, "vitrail test").startswith("top-1 ")
-    assert "2: cat, dog" in said(outputs, "vitrail inspect")
-    assert said(outputs, "vitrail classify").startswith("photo.jpg: ")
+def test_every_command_does_what_is_documented(outputs: dict[str, str], folder: Path) -> None:
+    assert output_of(outputs, "vitrail test").startswith("top-1 ")
+    assert "2: cat, dog" in output_of(outputs, "vitrail inspect")
+    assert output_of(outputs, "vitrail classify").startswith("photo.jpg: ")
     assert (folder / "model.onnx").is_file()
 
 
-def test_the_server_answers_in_the_shape_that_is_shown(outputs: dict[str, str]) -> None:
-    answer, shown = json.loads(said(outputs, "curl")), json.loads(blocks("json")[0])
-    assert answer.keys() == shown.keys()
-    assert set(shown["model"]) <= set(answer["model"])
-    label = answer["predictions"][0]["labels"][0]
+def test_the_server_responds_in_the_documented_form(outputs: dict[str, str]) -> None:
+    payload, shown = json.loads(output_of(outputs, "curl")), json.loads(blocks("json")[0])
+    assert payload.keys() == shown.keys()
+    assert set(shown["model"]) <= set(payload["model"])
+    label = payload["predictions"][0]["labels"][0]
     assert label.keys() == shown["predictions"][0]["labels"][0].keys()
     assert label["label"] in ("cat", "dog")
 
 
-def test_the_program_gives_the_answer_of_the_command(outputs: dict[str, str], folder: Path) -> None:
+def test_the_program_gives_the_prediction_of_the_command(outputs: dict[str, str], folder: Path) -> None:
     """The photo whole, resized in the graph: the same class, and nearly the same probability."""
-    door, program = blocks("python")
-    printed = said(outputs, "vitrail classify").removeprefix("photo.jpg: ")
-    assert run_program(door, folder) == printed
+    first_program, program = blocks("python")
+    printed = output_of(outputs, "vitrail classify").removeprefix("photo.jpg: ")
+    assert run_program(first_program, folder) == printed
     label, probability = run_program(program, folder).split()
     shown = printed.split(", ")[0].split()
     assert label == shown[0]
@@ -131,6 +131,6 @@ def run_program(text: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_every_file_that_is_linked_is_there() -> None:
+def test_every_linked_file_exists() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -1,4 +1,4 @@
-"""The studies that are kept in docs: nothing large, every link of their pages leads somewhere, the README agrees."""
+"""Studies stored in docs: small, with working links, and in agreement with the README."""
 
 import re
 from importlib.util import module_from_spec, spec_from_file_location
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).parent.parent
-KEPT = sorted(path.parent for path in (ROOT / "docs/studies").glob("*/curves.json"))
+STORED = sorted(path.parent for path in (ROOT / "docs/studies").glob("*/curves.json"))
 LARGEST = 1_500_000  # bytes of a study
 
 
@@ -23,28 +23,28 @@ def keep() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
-def test_kept_pages_are_those_that_the_code_of_today_writes(folder: Path, keep: ModuleType) -> None:
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_stored_pages_are_up_to_date(folder: Path, keep: ModuleType) -> None:
     for name, content in keep.pages_of(folder).items():
         assert (folder / name).read_bytes() == content, f"{name} is out of date: python docs/studies/keep.py"
 
 
-def test_what_a_kept_page_says_of_seeds_is_what_its_runs_show(keep: ModuleType) -> None:
-    """The ViT's last cell scatters by more than twice what one law for all cells says."""
+def test_the_spread_of_seeds_is_that_of_the_runs(keep: ModuleType) -> None:
+    """The spread of the ViT's last cell is more than twice that of one law for all cells."""
     (table,) = re.findall(r"\*\*ViT\*\*\n\n((?:\|.*\n)+)", (ROOT / "docs/studies/digits/report.md").read_text())
     last = [cell.strip() for cell in table.splitlines()[-1].split("|")]
     assert last[1:2] + last[3:5] == ["1,438", "2.37", "0.99"]
 
 
-def test_the_readme_has_the_tables_that_follow_from_the_studies(keep: ModuleType) -> None:
+def test_the_readme_has_the_tables_of_the_studies(keep: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text()
     assert keep.readme_with_tables(readme) == readme
-    for folder in KEPT:
+    for folder in STORED:
         assert f"docs/studies/{folder.name}/report.md" in readme
 
 
-@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
-def test_a_kept_study_is_small_and_its_links_lead_somewhere(folder: Path) -> None:
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_a_stored_study_is_small_and_its_links_work(folder: Path) -> None:
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LARGEST
     text = (folder / "report.md").read_text()
     links = re.findall(r"\]\(([^)]+)\)", text)

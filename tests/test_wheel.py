@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git knows, so that nothing left over in the folder can help."""
+    """Built from the files that git tracks or would add, so that leftovers in the folder cannot help."""
     checkout, built = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
@@ -21,10 +21,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["tar", "-c", "--null", "-T-"], cwd=ROOT, input=names.encode(), capture_output=True, check=True
     )
     subprocess.run(["tar", "-x"], cwd=checkout, input=packed.stdout, check=True)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", built, checkout]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(checkout)]
     subprocess.run(command, check=True, capture_output=True)
-    (found,) = built.glob("vitrail-*.whl")
-    return found
+    (path,) = built.glob("vitrail-*.whl")
+    return path
 
 
 def test_it_carries_every_room_and_file(wheel: Path) -> None:
@@ -56,9 +56,9 @@ def test_it_fits_a_recipe_by_name_outside_the_checkout(wheel: Path, tmp_path: Pa
     ).stdout.strip()
     (Path(site) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     folder.mkdir()
-    words = ["--config", "digits-vit", "--trainer.max_steps=5"]
+    options = ["--config", "digits-vit", "--trainer.max_steps=5"]
     done = subprocess.run(
-        [environment / "bin/vitrail", "fit", *words], cwd=folder, capture_output=True, check=False, text=True
+        [environment / "bin/vitrail", "fit", *options], cwd=folder, capture_output=True, check=False, text=True
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "runs/digits-vit/checkpoints/best.ckpt").is_file()

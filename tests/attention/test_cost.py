@@ -19,7 +19,7 @@ class Numbers(TorchDispatchMode):
     """Counts the numbers that operators write."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +41,7 @@ def numbers(name: str, side: int) -> int:
     run = work(name, side)
     with Numbers() as counted:
         run()
-    return counted.total
+    return int(counted.total)
 
 
 def operations(name: str, side: int) -> int:

@@ -1,5 +1,7 @@
 """Convolution as attention: the same output, by the converter and by the components of networks."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,7 +26,7 @@ def images(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 11)])
 @pytest.mark.parametrize("others", [{}, {"bias": False}, {"padding": 1}])
-def test_nine_heads_are_a_convolution(others: dict, shape: tuple[int, int]) -> None:
+def test_nine_heads_are_a_convolution(others: dict[str, Any], shape: tuple[int, int]) -> None:
     conv = convolution(**others).double()
     outputs = conv_to_attention(conv)(images(*shape).double())
     torch.testing.assert_close(outputs, conv(images(*shape).double()), atol=1e-12, rtol=0)
@@ -67,7 +69,7 @@ def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_
     """The parts of a network: queries and keys at zero, values as they are, the kernel in the last projection."""
     conv = convolution().double()
     kind = fitted(MECHANISMS["softmax"], (8, 8), 0, Quadratic)
-    attention = kind(3, num_heads=9, attn_head_dim=3, dim_out=5).double()  # type: ignore[call-arg]
+    attention: Any = kind(3, num_heads=9, attn_head_dim=3, dim_out=5).double()
     with torch.no_grad():
         attention.qkv.weight.zero_()
         attention.qkv.weight[2 * 27 :] = torch.eye(3).repeat(9, 1)
@@ -117,7 +119,7 @@ def test_the_convolution_is_not_modified() -> None:
         {"padding": 2, "padding_mode": "replicate", "stride": 2},
     ],
 )
-def test_every_option_of_a_convolution_is_supported(others: dict) -> None:
+def test_every_option_of_a_convolution_is_supported(others: dict[str, Any]) -> None:
     conv = convolution(**others).double()
     expected = conv(images(7, 9).double())
     torch.testing.assert_close(conv_to_attention(conv)(images(7, 9).double()), expected, atol=1e-12, rtol=0)

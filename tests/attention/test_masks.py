@@ -1,6 +1,7 @@
 """Masks: masked vectors have no effect, and fully masked queries are zero rather than NaN."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ Vectors = Callable[..., Tensor]
 TILED = [("window", (24, 24), {"reach": 3}), ("dilated", (33, 35), {"reach": 2, "step": 2})]
 
 
-def kept(batch: int, vectors: int, share: float = 0.6) -> Tensor:
+def random_mask(batch: int, vectors: int, share: float = 0.6) -> Tensor:
     """Which keys count, [B, 1, 1, N]; the first, which may be a class token, always does."""
     seen = torch.rand(batch, 1, 1, vectors, generator=torch.Generator().manual_seed(2)) < share
     seen[..., 0] = True
@@ -23,7 +24,7 @@ def kept(batch: int, vectors: int, share: float = 0.6) -> Tensor:
 
 
 def refuse_influence(module: SelfAttention, x: Tensor) -> None:
-    seen = kept(len(x), x.shape[1])
+    seen = random_mask(len(x), x.shape[1])
     out = seen[:, 0, 0]
     other = torch.where(out.unsqueeze(-1), x, 100 * x.flip(0) - 3)
     outputs = module(x, attn_mask=seen), module(other, attn_mask=seen)
@@ -40,7 +41,7 @@ def test_masked_vectors_have_no_effect(pair: tuple[str, str], prefix: int, made:
 @pytest.mark.parametrize("positions", ["none", "relative"])
 @pytest.mark.parametrize(("name", "grid", "options"), TILED)
 def test_masked_vectors_have_no_effect_in_tiles(
-    name: str, grid: tuple[int, int], options: dict, positions: str, prefix: int, made: Made, vectors: Vectors
+    name: str, grid: tuple[int, int], options: dict[str, Any], positions: str, prefix: int, made: Made, vectors: Vectors
 ) -> None:
     module = made(name, positions, grid, prefix, **options)
     assert module.tiled
@@ -71,9 +72,9 @@ def refuse_no_numbers(module: SelfAttention, x: Tensor, seen: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("prefix", [0, 2])
 def test_fully_masked_queries_are_zero(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
-    """Of two images all vectors of the first are masked; the second must not notice."""
+    """All vectors of the first of two images are masked; that must not affect the second."""
     module, x = made(*pair, prefix=prefix), vectors(30 + prefix)
-    seen = kept(2, 30 + prefix)
+    seen = random_mask(2, 30 + prefix)
     alone = module(x[1:], attn_mask=seen[1:])
     seen[0] = False
     outputs = refuse_no_numbers(module, x, seen)
@@ -85,10 +86,10 @@ def test_fully_masked_queries_are_zero(pair: tuple[str, str], prefix: int, made:
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize(("name", "grid", "options"), TILED)
 def test_fully_masked_queries_in_tiles_are_zero(
-    name: str, grid: tuple[int, int], options: dict, prefix: int, made: Made, vectors: Vectors
+    name: str, grid: tuple[int, int], options: dict[str, Any], prefix: int, made: Made, vectors: Vectors
 ) -> None:
     count = grid[0] * grid[1] + prefix
-    module, seen = made(name, "relative", grid, prefix, **options), kept(2, count)
+    module, seen = made(name, "relative", grid, prefix, **options), random_mask(2, count)
     seen[0] = False
     outputs = refuse_no_numbers(module, vectors(count), seen)
     torch.testing.assert_close(outputs[0], module.proj.bias.expand_as(outputs[0]), atol=1e-12, rtol=0)
@@ -115,7 +116,7 @@ def test_single_pairs_can_be_masked_where_pairs_are_scored(
     [("linear", (5, 6), {}), ("inducing", (5, 6), {}), ("graph", (5, 6), {}), *TILED],
 )
 def test_single_pairs_are_refused_where_none_are_scored(
-    name: str, grid: tuple[int, int], options: dict, made: Made, vectors: Vectors
+    name: str, grid: tuple[int, int], options: dict[str, Any], made: Made, vectors: Vectors
 ) -> None:
     count = grid[0] * grid[1]
     with pytest.raises(UsageError, match="can mask vectors, but no pairs"):
@@ -131,7 +132,7 @@ def test_class_tokens_see_all_and_are_seen_by_all(name: str, made: Made, vectors
 
 
 def test_prefix_tokens_have_no_position(placed_pair: tuple[str, str], made: Made, vectors: Vectors) -> None:
-    """What they give does not change when the places do, as long as they are the same set."""
+    """Their outputs do not depend on their places."""
     module, x = made(*placed_pair, prefix=2), vectors(32)
     q, k, v = module.heads(x)
     plain_q, plain_k, plain_v = module.qkv(x).unflatten(2, (3, 4, 4)).permute(2, 0, 3, 1, 4).unbind(0)

@@ -1,6 +1,7 @@
 """How far attention sees, and that every weight has a gradient."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,11 @@ from vitrail.vectors.grid import cells_of
 Made = Callable[..., SelfAttention]
 
 
-def seen_by_the_middle(attention: dict, side: int, depth: int) -> Tensor:
+def seen_by_the_middle(attention: dict[str, Any], side: int, depth: int) -> Tensor:
     """Which places the middle vector behind all blocks depends on, [side, side], and offsets to them [side², 2]."""
     torch.manual_seed(0)
     architecture = ViT(patch=1, width=16, depth=depth, heads=2, positions="none", attention=attention)
-    blocks = architecture.build(3, side).blocks
+    blocks: Any = architecture.build(3, side).blocks
     x = torch.randn(1, side**2, 16, requires_grad=True)
     middle = side // 2 * side + side // 2
     (blocks(x)[0, middle] * torch.randn(16)).sum().backward()
@@ -55,13 +56,14 @@ def test_one_layer_of_the_other_mechanisms_sees_all(name: str) -> None:
 
 
 def test_distant_vectors_reach_attention_but_not_a_recurrent_network() -> None:
-    """How much the last of 128 vectors depends on the first, before any training."""
+    """The gradient of the last of 128 vectors with respect to the first, before any training."""
     torch.manual_seed(0)
     x = torch.randn(1, 128, 32, requires_grad=True)
     norms = {}
+    network: Any = ViT(patch=1, width=32, depth=1, heads=1).build(2, 8)
     for name, outputs in (
         ("lstm", nn.LSTM(32, 32, batch_first=True)(x)[0]),
-        ("attention", ViT(patch=1, width=32, depth=1, heads=1).build(2, 8).blocks[0].attn(x)),
+        ("attention", network.blocks[0].attn(x)),
     ):
         (gradient,) = torch.autograd.grad(outputs[0, -1].sum(), x)
         norms[name] = gradient[0, 0].norm().item()

@@ -1,6 +1,7 @@
 """Tiles equal a mask over all pairs, on grids that they do and do not divide."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ CASES = [
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize(("case", "positions"), CASES)
 def test_tiles_equal_a_mask_over_all_pairs(
-    case: tuple[str, tuple[int, int], dict],
+    case: tuple[str, tuple[int, int], dict[str, Any]],
     positions: str,
     prefix: int,
     made: Callable[..., SelfAttention],

@@ -1,4 +1,4 @@
-"""The demo waits for a server whose socket listens before its worker answers."""
+"""The demo waits for a server whose socket listens before its worker responds."""
 
 import socket
 import subprocess
@@ -12,9 +12,9 @@ from vitrail.commands.demo import wait_until_ready
 
 @contextmanager
 def silent_at_first(listener: socket.socket, silent: int) -> Iterator[None]:
-    """Connections are taken; the first ones get no answer, the next one gets its 200."""
+    """Accepts connections; the first `silent` ones get no response, the next one gets 200."""
 
-    def answer() -> None:
+    def respond() -> None:
         held = [listener.accept()[0] for _ in range(silent)]
         connection, _ = listener.accept()
         connection.recv(4096)
@@ -22,13 +22,13 @@ def silent_at_first(listener: socket.socket, silent: int) -> Iterator[None]:
         for each in (*held, connection):
             each.close()
 
-    thread = threading.Thread(target=answer, daemon=True)
+    thread = threading.Thread(target=respond, daemon=True)
     thread.start()
     yield
     thread.join(30)
 
 
-def test_a_connection_that_is_not_answered_yet_is_asked_again() -> None:
+def test_a_request_without_a_response_is_repeated() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as server:
         try:
             with socket.create_server(("127.0.0.1", 0)) as listener, silent_at_first(listener, 1):

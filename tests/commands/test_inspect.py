@@ -23,15 +23,15 @@ def test_panes_are_patches_row_by_row() -> None:
     assert np.array_equal(cut[1, 2], canvas[2:4, 4:6])
 
 
-def test_the_drawing_keeps_every_colour_and_puts_lead_between() -> None:
+def test_the_drawing_keeps_every_colour_and_puts_gaps_between() -> None:
     drawing = np.array(draw_patches(mosaic(4, 1, 8, 8), 2))
     pane = 2 * (896 // 8)
-    lead = pane // 14
-    assert drawing.shape == (4 * pane + 5 * lead,) * 2 + (3,)
+    gap = pane // 14
+    assert drawing.shape == (4 * pane + 5 * gap,) * 2 + (3,)
     assert tuple(drawing[0, 0]) == GAP_COLOUR
-    assert tuple(drawing[lead + pane, lead + pane]) == GAP_COLOUR
-    assert np.array_equal(drawing[lead + 5, lead + 5], mosaic(4, 1, 8, 8)[0, 0])
-    assert np.array_equal(drawing[-lead - 5, -lead - 5], mosaic(4, 1, 8, 8)[7, 7])
+    assert tuple(drawing[gap + pane, gap + pane]) == GAP_COLOUR
+    assert np.array_equal(drawing[gap + 5, gap + 5], mosaic(4, 1, 8, 8)[0, 0])
+    assert np.array_equal(drawing[-gap - 5, -gap - 5], mosaic(4, 1, 8, 8)[7, 7])
 
 
 @pytest.mark.parametrize("patch", [0, 3, 9])
@@ -51,7 +51,7 @@ def test_an_image_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("place", ["no/such/folder/patches.png", "folder"])
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_an_unwritable_output_is_one_line(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -64,16 +64,14 @@ def test_a_place_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.parametrize("size", ["0", "-8", "100000"])
-def test_a_canvas_nobody_means_is_refused(size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreasonable_canvas_size_is_refused(size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = tmp_path / "photo.png"
     Image.fromarray(mosaic(8, 1, 30, 40)).save(image)
     assert main(["inspect", str(image), "--size", size, "--patch", "1"]) == 2
     assert "1 to 4096 pixels" in capsys.readouterr().err
 
 
-def test_without_output_the_drawing_lies_in_the_working_folder_under_the_images_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_output_is_named_after_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     Image.fromarray(mosaic(8, 1, 30, 40)).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path / "here")
@@ -82,7 +80,7 @@ def test_without_output_the_drawing_lies_in_the_working_folder_under_the_images_
 
 
 def test_images_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
-    """Pillow's own warnings, of a large image and of an odd EXIF block, stay unsaid."""
+    """Pillow's own warnings, of a large image and of an odd EXIF block, are suppressed."""
     good, large = tmp_path / "good.jpg", tmp_path / "large.png"
     Image.fromarray(mosaic(8, 1, 30, 40)).save(good, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     Image.new("1", (10_000, 9_000)).save(large)
@@ -102,7 +100,7 @@ def test_images_need_no_model_and_refusals_are_one_line(tmp_path: Path) -> None:
     assert line.startswith("vitrail: the image is 10000×9000; at most")
 
 
-def test_a_model_tells_its_card(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_file_prints_its_card(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model_file)]) == 0
     lines = capsys.readouterr().out
     assert "classes        10: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in lines

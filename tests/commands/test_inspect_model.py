@@ -1,4 +1,4 @@
-"""vitrail inspect photo.jpg --model: what a model makes of an image, from files alone and without torch."""
+"""vitrail inspect photo.jpg --model: evidence and attention for an image, from files alone and without torch."""
 
 import io
 import subprocess
@@ -40,16 +40,16 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_one_run_tells_evidence_and_attention(model: Path) -> None:
+def test_one_run_gives_evidence_and_attention(model: Path) -> None:
     explainer = Explainer(Classifier(model, "cpu"), provider="cpu")
     digits = Digits().read("test", InputRule(8)).images[:3]
-    found = explainer.internals(digits)
-    np.testing.assert_array_equal(found.evidence, explainer.evidence(digits))
-    assert found.attention is not None
-    assert found.attention.shape == (3, 2, 2, 16, 16)
-    np.testing.assert_allclose(found.attention.sum(axis=-1), 1, atol=1e-5)
-    np.testing.assert_allclose(rollout(found.attention[0]).sum(axis=-1), 1, atol=1e-5)
-    distances = mean_distance(found.attention[0], 0, (4, 4))
+    internals = explainer.internals(digits)
+    np.testing.assert_array_equal(internals.evidence, explainer.evidence(digits))
+    assert internals.attention is not None
+    assert internals.attention.shape == (3, 2, 2, 16, 16)
+    np.testing.assert_allclose(internals.attention.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(rollout(internals.attention[0]).sum(axis=-1), 1, atol=1e-5)
+    distances = mean_distance(internals.attention[0], 0, (4, 4))
     assert (distances > 0).all()
     assert (distances < 18**0.5).all()  # from corner to corner
 
@@ -62,15 +62,15 @@ def test_the_page_is_drawn_without_torch(model: Path, image: Path) -> None:
         "print(code, [name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=image.parent, capture_output=True, text=True, check=True)
-    said, last = done.stdout.splitlines()
+    summary, last = done.stdout.splitlines()
     (best,) = Classifier(model, "cpu").classify(image.read_bytes(), 1)
-    assert said == f"{best.label} {best.probability:.3f}, exact evidence, 2 layers of 2 heads: two.inside.png"
+    assert summary == f"{best.label} {best.probability:.3f}, exact evidence, 2 layers of 2 heads: two.inside.png"
     assert last == "0 []"
     with Image.open(image.parent / "two.inside.png") as drawn:
         assert (drawn.format, drawn.width) == ("PNG", 1440)
 
 
-def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
+def test_without_an_explain_file_patches_are_drawn_and_the_export_option_is_named(
     model_file: Path, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(image.parent)
@@ -82,12 +82,12 @@ def test_without_an_explain_file_patches_are_drawn_and_the_way_to_more_is_said(
 
 
 def test_wrong_use_is_one_line(model: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, reason in (
+    for options, reason in (
         ([str(image), "--model", "nowhere.onnx"], "there is no model file at nowhere.onnx"),
         ([str(model), "--model", str(model)], "is not an image"),
         ([str(image), "--model", str(model), "--patch", "2"], "leave out --size and --patch"),
         ([str(image), "--model", str(model), "--output", str(image)], "is the image itself"),
     ):
-        assert main(["inspect", *words]) == 2
+        assert main(["inspect", *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line

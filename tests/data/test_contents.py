@@ -22,7 +22,7 @@ NAMED = ("digits", "digit-scenes-dense")
 
 @pytest.fixture(params=[*FOLDERS, *NAMED])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a set of each kind lies, or what it is called."""
+    """The path or name of a data set of each kind."""
     if request.param in NAMED:
         return str(request.param)
     folder = tmp_path / "images"
@@ -32,8 +32,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def keys(source: Source) -> dict[str, np.ndarray]:
-    found = {part: source.contents(part) for part in PARTS}
-    return {part: np.stack([each.images, each.targets], axis=1) for part, each in found.items()}
+    contents = {part: source.contents(part) for part in PARTS}
+    return {part: np.stack([each.images, each.targets], axis=1) for part, each in contents.items()}
 
 
 def test_contents_have_the_order_and_names_of_the_images(place: str) -> None:
@@ -134,7 +134,7 @@ def test_the_order_of_classes_changes_the_fingerprint(tmp_path: Path) -> None:
 
 
 def test_fingerprints_of_published_studies_are_stable() -> None:
-    """A study goes on only with the fingerprint that its plan names."""
+    """A study resumes only with the fingerprint in its plan."""
     digits = "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"
     assert open_source("digits", 0).fingerprint == digits
 

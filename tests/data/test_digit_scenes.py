@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vitrail.data import Digits, DigitScenes, open_source
+from vitrail.data import Digits, DigitScenes, Source, open_source
 from vitrail.data.digit_scenes import NOTHING, SCENES
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
@@ -12,11 +12,11 @@ RULE = InputRule(24)
 
 
 @pytest.fixture(scope="module")
-def sources() -> dict[str, DigitScenes]:
+def sources() -> dict[str, Source]:
     return {task: open_source(f"digit-scenes-{task}", 0) for task in ("multilabel", "regression", "dense")}
 
 
-def test_the_three_tasks_share_their_scenes(sources) -> None:
+def test_the_three_tasks_share_their_scenes(sources: dict[str, Source]) -> None:
     parts = {task: source.read("val", RULE) for task, source in sources.items()}
     labels, values, maps = (parts[task].labels for task in ("multilabel", "regression", "dense"))
     assert all(np.array_equal(part.images, parts["multilabel"].images) for part in parts.values())
@@ -29,7 +29,7 @@ def test_the_three_tasks_share_their_scenes(sources) -> None:
         assert 1 <= count <= 4
 
 
-def test_digits_are_where_the_map_has_them(sources) -> None:
+def test_digits_are_where_the_map_has_them(sources: dict[str, Source]) -> None:
     images, real = sources["dense"].read("test", RULE), Digits(0).read("test", InputRule(8))
     squares = {label: real.images[real.labels == label, ..., 0] for label in range(10)}
     for image, cells in zip(images.images[:20], images.labels[:20], strict=True):
@@ -42,7 +42,7 @@ def test_digits_are_where_the_map_has_them(sources) -> None:
         assert (cells != NOTHING).any()
 
 
-def test_test_scenes_show_test_digits_alone(sources) -> None:
+def test_test_scenes_show_test_digits_alone(sources: dict[str, Source]) -> None:
     """A scene with one digit has its pixels, and those are of an image of the same part."""
     real = {
         part: {image.tobytes() for image in Digits(0).read(part, InputRule(8)).images} for part in ("train", "test")
@@ -66,13 +66,13 @@ def test_seeds_and_parts_differ_and_repeat_themselves() -> None:
 
 
 @pytest.mark.parametrize("task", ["multilabel", "dense"])
-def test_subsets_are_nested(task: str, sources) -> None:
+def test_subsets_are_nested(task: str, sources: dict[str, Source]) -> None:
     labels = sources[task].labels("train")
     small, large = (set(nested_subset(labels, count, 0).tolist()) for count in (100, 300))
     assert len(small) == 100
     assert small < large
 
 
-def test_whole_images_are_the_canvases_of_their_own_size(sources) -> None:
+def test_whole_images_are_the_canvases_of_their_own_size(sources: dict[str, Source]) -> None:
     source = sources["multilabel"]
     assert np.array_equal(source.whole("test", 7), source.read("test", RULE, np.array([7])).images[0])

@@ -1,4 +1,4 @@
-"""The embedded digits: their numbers, their parts, and what a canvas of another size is."""
+"""The embedded digits: their pixels, their parts, and canvases of other sizes."""
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -14,13 +14,13 @@ def test_canvases_are_scikit_learns_digits_as_bytes() -> None:
         (tuple(np.round(row * 255 / 16).astype(int)), int(label)) for row, label in zip(grey, labels, strict=True)
     }
     source = Digits()
-    found = set()
+    actual = set()
     for part in PARTS:
         images = source.read(part, InputRule(8))
         assert (images.images[..., 0] == images.images[..., 2]).all()
         flat = images.images[..., 0].reshape(-1, 64).astype(int)
-        found |= {(tuple(row), int(label)) for row, label in zip(flat, images.labels, strict=True)}
-    assert found == expected
+        actual |= {(tuple(row), int(label)) for row, label in zip(flat, images.labels, strict=True)}
+    assert actual == expected
 
 
 def test_parts_are_stratified_and_decided_by_the_seed() -> None:

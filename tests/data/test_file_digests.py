@@ -1,4 +1,4 @@
-"""Digests of files: SHA-256 whatever is remembered, read once while a file stays as it is, and never stale."""
+"""Digests of files: SHA-256 of the contents, cached while a file is unchanged, and never stale."""
 
 import os
 from hashlib import sha256
@@ -17,7 +17,7 @@ LONG_AGO = 10**18
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of three files that were last written long ago, and a cache of this test's own."""
+    """A folder of three files that were written long ago, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "images"
     for number, name in enumerate(NAMES):
@@ -50,56 +50,56 @@ def expected(root: Path) -> list[bytes]:
     return [sha256((root / name).read_bytes()).digest() for name in NAMES]
 
 
-def found(root: Path) -> list[bytes]:
-    """As another process would find them."""
+def digests(root: Path) -> list[bytes]:
+    """As another process reads them."""
     return [row.tobytes() for row in FileDigests(root).of(NAMES)]
 
 
 @pytest.mark.usefixtures("settled")
 def test_digests_are_those_of_the_contents_and_each_file_is_read_once(root: Path, read: list[str]) -> None:
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
     assert sorted(read) == ["1.jpg", "2.jpg", "a name.jpg"]
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
     assert len(read) == 3
 
 
 @pytest.mark.usefixtures("settled")
-def test_parts_hashed_one_after_the_other_are_all_remembered(root: Path, read: list[str]) -> None:
+def test_digests_of_all_parts_are_cached(root: Path, read: list[str]) -> None:
     for name in NAMES:
         FileDigests(root).of([name])
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
     assert len(read) == 3
 
 
-def test_a_file_written_just_now_is_not_remembered(root: Path, read: list[str]) -> None:
-    """It may be written again within one tick of the clock, and look the same."""
-    assert found(root) == found(root) == expected(root)
+def test_a_file_written_just_now_is_not_cached(root: Path, read: list[str]) -> None:
+    """It may be written again within one tick of the clock, with the same length and time."""
+    assert digests(root) == digests(root) == expected(root)
     assert len(read) == 6
 
 
 @pytest.mark.usefixtures("settled")
-def test_an_edit_that_keeps_length_and_time_is_seen(root: Path) -> None:
+def test_an_edit_that_keeps_length_and_time_is_detected(root: Path) -> None:
     file = root / NAMES[0]
-    before, time = found(root), file.stat().st_mtime_ns
+    before, time = digests(root), file.stat().st_mtime_ns
     file.write_bytes(b"x" * 100)
     os.utime(file, ns=(time, time))
     assert file.stat().st_mtime_ns == time
-    assert found(root) == expected(root) != before
+    assert digests(root) == expected(root) != before
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_file_put_in_anothers_place_with_its_length_and_time_is_seen(root: Path, tmp_path: Path) -> None:
+def test_a_replaced_file_of_the_same_length_and_time_is_detected(root: Path, tmp_path: Path) -> None:
     file, other = root / NAMES[0], tmp_path / "other"
-    found(root)
+    digests(root)
     other.write_bytes(b"x" * 100)
     os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
     other.replace(file)
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
 
 
 @pytest.mark.usefixtures("settled")
-def test_files_that_are_gone_are_forgotten(root: Path) -> None:
-    found(root)
+def test_deleted_files_leave_the_cache(root: Path) -> None:
+    digests(root)
     store = cache_file(root)
     assert store is not None
     (root / NAMES[0]).unlink()
@@ -110,26 +110,26 @@ def test_files_that_are_gone_are_forgotten(root: Path) -> None:
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("damage", [b"", b"no archive", None])
-def test_a_damaged_cache_is_as_good_as_none(root: Path, damage: bytes | None, read: list[str]) -> None:
-    before = found(root)
+def test_a_damaged_cache_is_ignored(root: Path, damage: bytes | None, read: list[str]) -> None:
+    before = digests(root)
     store = cache_file(root)
     assert store is not None
     content = store.read_bytes()
     store.write_bytes(content[: len(content) // 2] if damage is None else damage)
-    assert found(root) == before
+    assert digests(root) == before
     assert len(read) == 6
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_digest_that_rotted_on_the_disk_is_not_believed(root: Path) -> None:
-    before = found(root)
+def test_a_corrupt_digest_is_not_used(root: Path) -> None:
+    before = digests(root)
     store = cache_file(root)
     assert store is not None
     content = bytearray(store.read_bytes())
     place = content.index(before[0])
     content[place] ^= 1
     store.write_bytes(content)
-    assert found(root) == before
+    assert digests(root) == before
 
 
 @pytest.mark.usefixtures("settled")
@@ -138,27 +138,27 @@ def test_without_a_cache_folder_everything_is_hashed(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert found(root) == found(root) == expected(root)
+    assert digests(root) == digests(root) == expected(root)
     assert len(read) == 6
 
 
-def test_where_there_is_no_home_there_is_no_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
+def test_without_a_home_there_is_no_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "home", no_home)
     assert cache_file(root) is None
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
 
 
 def test_a_file_larger_than_a_block_is_hashed_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_digests, "BLOCK", 7)
     (root / NAMES[0]).write_bytes(np.arange(200, dtype=np.uint8).tobytes())
-    assert found(root) == expected(root)
+    assert digests(root) == expected(root)
 
 
 def test_a_file_that_cannot_be_read_is_named(root: Path) -> None:
     (root / NAMES[1]).unlink()
     with pytest.raises(DataError, match=r"2\.jpg cannot be read: No such file"):
-        found(root)
+        digests(root)

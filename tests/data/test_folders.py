@@ -38,7 +38,7 @@ def counts(source: Folders) -> list[int]:
 
 
 @pytest.mark.parametrize("val", ["val", "validation", "valid"])
-def test_parts_that_are_folders_are_taken_as_they_are(fill: Fill, val: str) -> None:
+def test_folders_of_parts_are_kept_as_parts(fill: Fill, val: str) -> None:
     for part, count in (("train", 3), (val, 2), ("test", 1)):
         fill(f"{part}/cat", count)
         root = fill(f"{part}/dog", count, "blue")
@@ -122,7 +122,7 @@ def test_unusable_folders_are_refused(fill: Fill, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_a_real_set_as_folders_comes_back_image_by_image(tmp_path: Path) -> None:
+def test_a_real_set_as_folders_is_read_image_by_image(tmp_path: Path) -> None:
     with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
         grey = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:200]
     with gzip.open(FASHION / "t10k-labels-idx1-ubyte.gz") as file:

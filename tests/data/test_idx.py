@@ -1,4 +1,4 @@
-"""IDX files: read as they were written, split like any other set, refused with the reason."""
+"""IDX files: round trips, splits, and refusals with a reason."""
 
 import gzip
 import struct
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_and_labels_round_trip(folder):
+def test_images_and_labels_round_trip(folder: Path) -> None:
     source = open_source(str(folder), seed=0)
     assert isinstance(source, Idx)
     assert source.classes == ("0", "1", "2", "3")
@@ -39,7 +39,7 @@ def test_images_and_labels_round_trip(folder):
     assert images.names[3] == "t10k 3"
 
 
-def test_a_fifth_is_for_validation(folder):
+def test_a_fifth_is_for_validation(folder: Path) -> None:
     source = Idx(folder, seed=1)
     names = {part: set(source.read(part, InputRule(8, "squash")).names) for part in ("train", "val")}
     assert (len(names["train"]), len(names["val"])) == (32, 8)
@@ -47,7 +47,7 @@ def test_a_fifth_is_for_validation(folder):
     assert np.bincount(source.labels("val")).tolist() == [2, 2, 2, 2]
 
 
-def test_the_fingerprint_is_that_of_the_contents(folder):
+def test_the_fingerprint_is_that_of_the_contents(folder: Path) -> None:
     before = Idx(folder).fingerprint
     assert Idx(folder, seed=5).fingerprint == before
     labels = LABELS["t10k"].copy()
@@ -67,13 +67,13 @@ def test_the_fingerprint_is_that_of_the_contents(folder):
         ("train-images-idx3-ubyte.gz", b"not packed", "is damaged"),
     ],
 )
-def test_damage_is_named(folder, name, content, why):
+def test_damage_is_named(folder: Path, name: str, content: bytes, why: str) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=why):
         Idx(folder)
 
 
-def test_a_missing_file_is_named(folder):
+def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match="neither t10k-labels-idx1-ubyte nor"):
         Idx(folder)
@@ -83,7 +83,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_fashion_mnist_as_debian_ships_it():
+def test_fashion_mnist_as_debian_ships_it() -> None:
     source = open_source(str(FASHION), seed=0)
     assert [len(source.labels(part)) for part in ("train", "val", "test")] == [48_000, 12_000, 10_000]
     assert source.classes == tuple("0123456789")

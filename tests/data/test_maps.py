@@ -1,4 +1,4 @@
-"""Folders with maps.csv: maps are resized like their images, never blended, and every fault is named."""
+"""Folders with maps.csv: maps are resized like their images, never blended, and every error is named."""
 
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule, Resize, to_canvas
 from vitrail.tasks.dense.predictions import IGNORED
 
+from .conftest import Write
+
 LINES = ["image,map,part", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
 HALVES = np.array([[0, 0, 0, 1, 1, 1]] * 4, np.uint8)
 
 
 @pytest.fixture
-def folder(write) -> Path:
+def folder(write: Write) -> Path:
     """Six images whose left half is class 0, ground, and whose right half is class 1, sky."""
     path = write("maps.csv", LINES, 6)
     (path / "classes.txt").write_text("ground\nsky\n")
@@ -43,11 +45,11 @@ def test_a_class_is_where_its_colour_is(resize: Resize, sides: tuple[int, int]) 
     classes[:, width // 2 :] = 1
     rule = InputRule(24, resize)
     image = to_canvas(Image.fromarray(np.repeat(100 + 100 * classes[..., None], 3, axis=2)), rule)[..., 0]
-    found = map_canvas(Image.fromarray(classes), rule)
-    assert set(np.unique(found)) <= {0, 1, IGNORED}
-    assert np.array_equal(found == IGNORED, image == 0)
-    assert (found[image == 100] == 0).all()
-    assert (found[image == 200] == 1).all()
+    actual = map_canvas(Image.fromarray(classes), rule)
+    assert set(np.unique(actual)) <= {0, 1, IGNORED}
+    assert np.array_equal(actual == IGNORED, image == 0)
+    assert (actual[image == 100] == 0).all()
+    assert (actual[image == 200] == 1).all()
 
 
 def test_a_palette_is_read_by_its_numbers(folder: Path) -> None:

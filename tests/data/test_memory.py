@@ -1,4 +1,4 @@
-"""Memory: the free memory of machines and containers, and the refusal of images that do not fit."""
+"""Free memory of machines and containers, and the refusal of images that do not fit."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_images_that_fit_exactly_are_allocated(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_failed_allocation_has_the_same_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under `ulimit -v`, of which no file tells."""
+    """As under `ulimit -v`, which no file reports."""
 
     def full(*_: object) -> None:
         raise MemoryError

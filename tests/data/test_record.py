@@ -1,4 +1,4 @@
-"""The record of a run's images: contradictions are refused with a number and a name, and nothing else is."""
+"""The record of a run's images: contradictions are refused with a number and a name."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def refusal(part: Part, *images: str) -> str:
 
 
 def test_unchanged_parts_are_never_refused() -> None:
-    """Whatever it holds twice: within a part, and in two parts."""
+    """Even if an image is there twice: within a part, or in two parts."""
     Record.of(RUN).refuse_contradiction(RUN, "")
 
 
@@ -40,8 +40,8 @@ def test_order_and_names_do_not_matter() -> None:
 
 
 def test_trained_and_validated_images_in_the_test_part_are_counted_and_named() -> None:
-    found = refusal("test", "owl:0", "twin:0", "bee:1", "hen:0", "cat:0")
-    assert found == "2 of 5 test images were trained or validated on by the run (the first: 3-hen): WHY"
+    message = refusal("test", "owl:0", "twin:0", "bee:1", "hen:0", "cat:0")
+    assert message == "2 of 5 test images were trained or validated on by the run (the first: 3-hen): WHY"
 
 
 def test_a_leak_with_another_target_is_found() -> None:

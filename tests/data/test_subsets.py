@@ -1,4 +1,4 @@
-"""Subsets: nested, stratified, seeded; splits that share nothing."""
+"""Subsets: nested, stratified, seeded; disjoint splits."""
 
 from itertools import pairwise
 
@@ -28,13 +28,13 @@ def test_the_smallest_subset_holds_one_of_each_class() -> None:
     assert sorted(LABELS[nested_subset(LABELS, 3, seed=0)]) == [0, 1, 2]
 
 
-def test_the_same_seed_chooses_the_same_and_another_seed_others() -> None:
+def test_each_seed_gives_its_own_reproducible_order() -> None:
     assert np.array_equal(stratified_order(LABELS, 1), stratified_order(LABELS, 1))
     assert not np.array_equal(stratified_order(LABELS, 1), stratified_order(LABELS, 2))
 
 
 def test_chosen_indices_are_pinned() -> None:
-    """A change of these numbers changes everybody's subsets: results would no longer compare."""
+    """If these numbers change, results are no longer comparable with earlier ones."""
     assert nested_subset(LABELS, 8, seed=0).tolist() == [5, 16, 20, 36, 72, 82, 83, 93]
 
 
@@ -45,17 +45,17 @@ def test_impossible_counts_are_refused(count: int) -> None:
 
 
 def test_held_out_takes_its_share_of_every_class_and_leaves_the_rest() -> None:
-    kept, out = held_out(LABELS, 0.2, seed=0)
+    rest, out = held_out(LABELS, 0.2, seed=0)
     assert np.bincount(LABELS[out]).tolist() == [12, 6, 2]
-    assert sorted([*kept, *out]) == list(range(100))
+    assert sorted([*rest, *out]) == list(range(100))
 
 
 def test_held_out_never_takes_the_last_of_a_class() -> None:
-    kept, out = held_out(np.array([0, 0, 1, 1]), 0.9, seed=0)
-    assert len(kept) == len(out) == 2
+    rest, out = held_out(np.array([0, 0, 1, 1]), 0.9, seed=0)
+    assert len(rest) == len(out) == 2
 
 
-def test_three_parts_share_nothing_and_miss_nothing() -> None:
+def test_three_parts_are_disjoint_and_complete() -> None:
     parts = three_parts(LABELS, seed=0)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(100))
     assert [len(parts["train"]), len(parts["val"]), len(parts["test"])] == [63, 17, 20]

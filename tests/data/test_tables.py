@@ -1,4 +1,4 @@
-"""Folders with labels.csv or values.csv: what is read, how it is split, and that every fault is named."""
+"""Folders with labels.csv or values.csv: their contents, their split, and an error message for every fault."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,11 +10,13 @@ from vitrail.data import open_source
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
 
+from .conftest import Write
+
 RULE = InputRule(4)
 SPLIT = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
 
 
-def test_labels_are_sets_and_an_image_may_have_none(write) -> None:
+def test_labels_are_sets_and_an_image_may_have_none(write: Write) -> None:
     lines = ["image,labels,part", *(f"{i}.png,{['', 'oak', ' fir ;oak'][i % 3]},{SPLIT[i]}" for i in range(12))]
     source = open_source(str(write("labels.csv", lines)), 0)
     assert (source.task, source.classes) == ("multilabel", ("fir", "oak"))
@@ -26,7 +28,7 @@ def test_labels_are_sets_and_an_image_may_have_none(write) -> None:
     assert source.whole("test", 1).shape == (4, 6, 3)
 
 
-def test_a_rare_label_is_in_every_part(write) -> None:
+def test_a_rare_label_is_in_every_part(write: Write) -> None:
     lines = ["image,labels", *(f"{i}.png,common{';rare' if i % 20 == 0 else ''}" for i in range(100))]
     source = open_source(str(write("labels.csv", lines, 100)), 3)
     shares = {part: source.read(part, RULE).labels for part in ("train", "val", "test")}
@@ -36,7 +38,7 @@ def test_a_rare_label_is_in_every_part(write) -> None:
     assert Counter(names) == Counter(f"{i}.png" for i in range(100))
 
 
-def test_values_are_numbers_by_the_names_of_their_columns(write) -> None:
+def test_values_are_numbers_by_the_names_of_their_columns(write: Write) -> None:
     lines = ["image,height,weight", *(f"{i}.png,{i / 2},-1e{i}" for i in range(12))]
     source = open_source(str(write("values.csv", lines)), 0)
     assert (source.task, source.classes) == ("regression", ("height", "weight"))
@@ -46,7 +48,7 @@ def test_values_are_numbers_by_the_names_of_their_columns(write) -> None:
     assert images.labels.dtype == np.float32
 
 
-def test_parts_that_the_table_does_not_name_are_split_off(write) -> None:
+def test_parts_that_the_table_does_not_name_are_split_off(write: Write) -> None:
     lines = ["image,height,part", *(f"{i}.png,{i},{'test' if i < 3 else 'train'}" for i in range(12))]
     source = open_source(str(write("values.csv", lines)), 0)
     assert source.read("test", RULE).names == ("0.png", "1.png", "2.png")
@@ -54,7 +56,7 @@ def test_parts_that_the_table_does_not_name_are_split_off(write) -> None:
     assert not {"0.png", "1.png", "2.png"} & {*source.read("train", RULE).names, *source.read("val", RULE).names}
 
 
-def test_the_seed_decides_the_split_and_files_the_fingerprint(write) -> None:
+def test_the_seed_decides_the_split_and_files_the_fingerprint(write: Write) -> None:
     folder = write("values.csv", ["image,height", *(f"{i}.png,{i}" for i in range(12))])
     first, again, other = (open_source(str(folder), seed) for seed in (0, 0, 1))
     assert first.read("test", RULE).names == again.read("test", RULE).names
@@ -113,7 +115,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("table", "lines", "reason"), FAULTS.values(), ids=FAULTS.keys())
-def test_every_fault_is_named_with_its_line(table: str, lines: list[str], reason: str, write) -> None:
+def test_every_fault_is_named_with_its_line(table: str, lines: list[str], reason: str, write: Write) -> None:
     folder = write(table, lines)
     with pytest.raises(DataError) as refused:
         open_source(str(folder), 0)
@@ -121,18 +123,18 @@ def test_every_fault_is_named_with_its_line(table: str, lines: list[str], reason
     assert str(folder / table) in str(refused.value)
 
 
-def test_of_many_faults_five_are_named(write) -> None:
+def test_five_of_many_faults_are_named(write: Write) -> None:
     with pytest.raises(DataError, match=r"no image 'x4\.png'; and 4 more"):
         open_source(str(write("labels.csv", ["image,labels", *(f"x{i}.png,oak" for i in range(9))])), 0)
 
 
-def test_two_tables_are_two_tasks(write) -> None:
+def test_two_tables_are_two_tasks(write: Write) -> None:
     write("labels.csv", ["image,labels", *GOOD])
     with pytest.raises(DataError, match=r"labels\.csv and values\.csv: keep the one"):
         open_source(str(write("values.csv", ["image,a", *NUMBERS])), 0)
 
 
-def test_a_binary_table_is_refused(write) -> None:
+def test_a_binary_table_is_refused(write: Write) -> None:
     folder = write("labels.csv", ["image,labels", *GOOD])
     Path(folder / "labels.csv").write_bytes(b"image,labels\n\xff\xfe,oak\n")
     with pytest.raises(DataError, match="cannot be read as a CSV file in UTF-8"):

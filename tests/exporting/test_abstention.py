@@ -1,30 +1,30 @@
-"""The threshold of abstention: it keeps what it says it keeps."""
+"""The threshold of abstention: it keeps the promised share of correct predictions."""
 
 import numpy as np
 import pytest
 
 from vitrail.exporting.abstention import evaluate_threshold, fit_threshold
 
-# 100 images of two classes; image i is answered with probability 0.5 + i / 250, rightly from the 20th on.
+# 100 images of two classes; image i is predicted with probability 0.5 + i / 250, correctly from the 20th on.
 SURE = 0.5 + np.arange(100) / 250
 LOGITS = np.stack([np.log(SURE), np.log(1 - SURE)], axis=1).astype(np.float32)
 LABELS = (np.arange(100) < 20).astype(np.int64)
 
 
-def test_95_of_100_right_answers_reach_the_threshold() -> None:
+def test_95_of_100_correct_predictions_reach_the_threshold() -> None:
     threshold = fit_threshold(LOGITS, LABELS, 1.0)
-    assert threshold == pytest.approx(SURE[20 + 3], abs=1e-6)  # 80 right answers, of which 4 may fall below or on it
+    assert threshold == pytest.approx(SURE[20 + 3], abs=1e-6)  # 4 of the 80 correct may fall below or on it
     weighed = evaluate_threshold(threshold - 1e-6, LOGITS, LABELS, 1.0)
     assert (weighed.answered.hits, weighed.answered.total) == (77, 100)
     assert (weighed.accuracy_answered.hits, weighed.accuracy_answered.total) == (77, 77)
 
 
-def test_a_network_that_is_never_right_never_abstains() -> None:
+def test_a_network_without_correct_predictions_never_abstains() -> None:
     wrong = 1 - LOGITS.argmax(1)
     assert fit_threshold(LOGITS, wrong, 1.0) == 0.0
 
 
-def test_nothing_answered_is_nothing_known() -> None:
+def test_selective_accuracy_is_undefined_without_predictions() -> None:
     weighed = evaluate_threshold(1.1, LOGITS, LABELS, 1.0)
     assert (weighed.answered.value, weighed.accuracy_answered.total) == (0.0, 0)
     assert (weighed.accuracy_answered.low, weighed.accuracy_answered.high) == (0.0, 1.0)

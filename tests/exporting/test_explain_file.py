@@ -1,9 +1,10 @@
-"""The explain graph: evidence that adds up, attention that is timm's own, and no file where the proof fails."""
+"""The explain graph: evidence that adds up, timm's own attention, and no file if the check fails."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -38,15 +39,15 @@ from vitrail.model_file.explanation import Attention
 from vitrail.models import CNN, ViT
 from vitrail.models.small_cnn import SmallCNN
 
-SMALL = {"img_size": 8, "patch_size": 2, "num_classes": 10, "embed_dim": 32, "depth": 2, "num_heads": 4}
-TINY_CONVNEXT = {"num_classes": 10, "depths": (1, 1, 1, 1), "dims": (8, 8, 8, 16)}
+SMALL: dict[str, Any] = {"img_size": 8, "patch_size": 2, "num_classes": 10, "embed_dim": 32, "depth": 2, "num_heads": 4}
+TINY_CONVNEXT: dict[str, Any] = {"num_classes": 10, "depths": (1, 1, 1, 1), "dims": (8, 8, 8, 16)}
 
 
-def vit(**options: object) -> VisionTransformer:
+def vit(**options: Any) -> VisionTransformer:
     return VisionTransformer(**SMALL | options)
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "ours": (lambda: ViT(patch=2, width=32, depth=2, heads=4).build(10, 8), 8),
     "timm-avg": (lambda: vit(global_pool="avg", reg_tokens=2), 8),
     "small-cnn": (lambda: CNN(width=8, stages=2, blocks=1).build(10, 8), 8),
@@ -64,8 +65,8 @@ NORMED = ("ours", "convnext")
 SOME = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in EXACT]
 
 
-def randomised(network: nn.Module) -> nn.Module:
-    """Norms, queries and head as training may leave them: at their first values a wrong formula could look right."""
+def randomised(network: Any) -> Any:
+    """Random norms, queries and head, as after training: with initial values a wrong formula could pass."""
     torch.manual_seed(0)
     for part in network.modules():
         if isinstance(part, nn.LayerNorm | nn.BatchNorm2d) and part.weight is not None:
@@ -79,7 +80,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 def canvases(count: int, size: int) -> np.ndarray:
-    """Panes of flat colour: images whose places differ from each other, as noise does not."""
+    """Panes of flat colour, so that places differ from each other more than in noise."""
     panes = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return panes.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
@@ -117,11 +118,11 @@ def test_the_mean_of_exact_evidence_is_the_logits_of_the_model_file(name: str, b
     graph, _, model, result, session = explained(name)
     assert result.graph.evidence.kind == "exact"
     images = canvases(8, graph.input.rule.size)[:batch]
-    found, logits = by_file(session, images), by_file(model, images)["logits"]
-    assert found["evidence"].shape == (batch, 10, *result.graph.evidence.grid)
-    np.testing.assert_allclose(found["logits"], logits, rtol=0, atol=1e-6 * np.abs(logits).max())
-    scale = max(1.0, float(np.abs(found["evidence"]).max()))
-    np.testing.assert_allclose(found["evidence"].mean(axis=(2, 3)), logits, rtol=0, atol=2e-6 * scale)
+    outputs, logits = by_file(session, images), by_file(model, images)["logits"]
+    assert outputs["evidence"].shape == (batch, 10, *result.graph.evidence.grid)
+    np.testing.assert_allclose(outputs["logits"], logits, rtol=0, atol=1e-6 * np.abs(logits).max())
+    scale = max(1.0, float(np.abs(outputs["evidence"]).max()))
+    np.testing.assert_allclose(outputs["evidence"].mean(axis=(2, 3)), logits, rtol=0, atol=2e-6 * scale)
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -132,8 +133,8 @@ def test_evidence_differs_from_place_to_place(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["timm-avg", *(pytest.param(each, marks=pytest.mark.long) for each in NORMED)])
-def test_normalising_each_place_by_itself_would_be_visibly_wrong(name: str) -> None:
-    """What stands in the file is another formula than the head applied to each place, which does not add up."""
+def test_normalising_each_place_separately_would_give_other_logits(name: str) -> None:
+    """The file's formula differs from the head applied to each place, which does not add up."""
     graph, _, model, _, _ = explained(name)
     images = canvases(8, graph.input.rule.size)
     head = mean_head(graph.network)
@@ -157,9 +158,9 @@ def test_the_mean_of_places_is_normalised_as_layer_norm_does() -> None:
         torch.testing.assert_close(norm_of_the_mean(layer, x).mean(dim=1), layer(x.mean(dim=1)), rtol=0, atol=1e-12)
 
 
-def test_a_bright_pixel_is_where_the_evidence_is() -> None:
-    """A network that answers how bright the image is: only one place has anything to say."""
-    network = SmallCNN(2, width=3, stages=1, blocks=0).eval()
+def test_evidence_is_at_the_bright_pixel() -> None:
+    """A network whose logits are the brightness of one place."""
+    network: Any = SmallCNN(2, width=3, stages=1, blocks=0).eval()
     with torch.no_grad():
         network.stem[0].weight.zero_()
         network.stem[0].weight[[0, 1, 2], [0, 1, 2], 1, 1] = 1.0
@@ -191,7 +192,7 @@ class Corner(nn.Module):
         return self.head
 
 
-def test_hiding_moves_the_logits_only_where_the_network_looks() -> None:
+def test_occlusion_changes_logits_only_where_the_network_looks() -> None:
     torch.manual_seed(0)
     graph = graph_of(Corner(), 14)
     images = np.random.default_rng(0).integers(0, 256, (5, 14, 14, 3), np.uint8)
@@ -199,26 +200,26 @@ def test_hiding_moves_the_logits_only_where_the_network_looks() -> None:
     assert (result.graph.evidence.kind, result.graph.evidence.grid) == ("approximate", (7, 7))
     assert result.parity.max_mean_error is None
     for batch in (1, 3, 5):
-        found = by_file(session_of(result.content), images[:batch])
+        outputs = by_file(session_of(result.content), images[:batch])
         expected = np.zeros((batch, 2, 7, 7))
-        expected[:, :, 1, 5] = found["logits"] - graph.network.head.bias.detach().numpy()
-        np.testing.assert_allclose(found["evidence"], expected, atol=1e-6)
+        expected[:, :, 1, 5] = outputs["logits"] - graph.network.head.bias.detach().numpy()
+        np.testing.assert_allclose(outputs["evidence"], expected, atol=1e-6)
 
 
-def test_hiding_a_patch_of_a_vit_is_painting_it_in_the_mean_colour() -> None:
+def test_occluding_a_patch_of_a_vit_equals_painting_it_in_the_mean_colour() -> None:
     graph, _, _, result, session = explained("token")
     assert result.graph.evidence.kind == "approximate"
     image = canvases(1, 8)
-    found = by_file(session, image)
+    outputs = by_file(session, image)
     pixels = graph.input(torch.from_numpy(image))
     for row, column in ((0, 0), (1, 3), (3, 2)):
         painted = pixels.clone()
         painted[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 0
         with torch.inference_mode():
             without = graph.network(painted).numpy()
-        fall = found["logits"] - without
+        fall = outputs["logits"] - without
         assert np.abs(fall).max() > 0.01
-        np.testing.assert_allclose(found["evidence"][:, :, row, column], fall, atol=1e-5)
+        np.testing.assert_allclose(outputs["evidence"][:, :, row, column], fall, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_further_heads_that_read_the_plain_mean_add_up(build: object) -> None:
 
 
 @pytest.mark.parametrize(("side", "cells"), [(8, 8), (14, 14), (16, 8), (32, 11)])
-def test_many_patches_are_hidden_in_squares(side: int, cells: int) -> None:
+def test_many_patches_are_occluded_in_squares(side: int, cells: int) -> None:
     network = vit(img_size=side * 2, embed_dim=8, depth=1, num_heads=1)
     assert occlusion_grid(network, side * 2) == (cells, cells)
 
@@ -271,29 +272,29 @@ def test_many_patches_are_hidden_in_squares(side: int, cells: int) -> None:
 def test_attention_is_what_timms_own_unfused_attention_computes(name: str) -> None:
     graph, _, _, result, session = explained(name)
     images = canvases(3, 8)
-    found = by_file(session, images)["attention"]
+    attention = by_file(session, images)["attention"]
     expected = unfused(graph, images)
     prefix = {"ours": 0, "timm-avg": 3, "token": 1}[name]
     assert result.graph.attention == Attention(layers=2, heads=4, prefix=prefix, grid=(4, 4))
-    assert found.shape == (3, 2, 4, prefix + 16, prefix + 16)
-    np.testing.assert_allclose(found.sum(axis=-1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert found.std() > 0.03
+    assert attention.shape == (3, 2, 4, prefix + 16, prefix + 16)
+    np.testing.assert_allclose(attention.sum(axis=-1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(attention, expected, atol=1e-5)
+    assert attention.std() > 0.03
 
 
 def unfused(graph: Graph, images: np.ndarray) -> np.ndarray:
-    """The weights as they enter timm's dropout of attention, where SDPA is switched off."""
-    kept: list[Tensor] = []
+    """The weights that enter timm's attention dropout, with SDPA switched off."""
+    weights: list[Tensor] = []
     hooks = []
     for block in graph.network.blocks:
         block.attn.fused_attn = False
-        hooks.append(block.attn.attn_drop.register_forward_pre_hook(lambda _, given: kept.append(given[0])))
+        hooks.append(block.attn.attn_drop.register_forward_pre_hook(lambda _, given: weights.append(given[0])))
     with torch.inference_mode():
         graph(torch.from_numpy(images))
     for block, hook in zip(graph.network.blocks, hooks, strict=True):
         block.attn.fused_attn = True
         hook.remove()
-    return torch.stack(kept, dim=1).numpy()
+    return torch.stack(weights, dim=1).numpy()
 
 
 def test_norms_of_queries_and_keys_are_part_of_attention() -> None:
@@ -302,8 +303,8 @@ def test_norms_of_queries_and_keys_are_part_of_attention() -> None:
     graph = graph_of(network, 8)
     images = canvases(2, 8)
     with torch.inference_mode():
-        found = ExplainGraph(graph).eval()(torch.from_numpy(images))[2]
-    np.testing.assert_allclose(found.numpy(), unfused(graph, images), atol=1e-6)
+        attention = ExplainGraph(graph).eval()(torch.from_numpy(images))[2]
+    np.testing.assert_allclose(attention.numpy(), unfused(graph, images), atol=1e-6)
 
 
 def test_networks_without_attention_have_no_such_output() -> None:
@@ -314,21 +315,24 @@ def test_networks_without_attention_have_no_such_output() -> None:
 
 
 class Rotated(AttentionRope):
-    """Attends by more than queries and keys of its input."""
+    """Its attention depends on more than queries and keys of its input."""
 
     def __init__(self, dim: int, num_heads: int, **_: object) -> None:
         super().__init__(dim, num_heads)
 
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        return super().forward(x, None, attn_mask)
+    def forward(  # type: ignore[override]  # as the blocks of a ViT call it
+        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        outputs: Tensor = super().forward(x, None, attn_mask)
+        return outputs
 
 
 class Silent(TimmAttention):
-    """May attend in a way that its parent does not know."""
+    """A subclass whose attention may differ from its parent's."""
 
 
 class Even(TimmAttention):
-    """Tells its own weights: every token looks everywhere alike."""
+    """Returns its own weights: uniform attention."""
 
     def weights(self, x: Tensor) -> Tensor:
         return torch.full((len(x), self.num_heads, x.shape[1], x.shape[1]), 1 / x.shape[1])
@@ -338,11 +342,11 @@ class Even(TimmAttention):
     "build",
     [lambda: vit(attn_layer=Rotated), lambda: vit(attn_layer=Silent), lambda: vit(block_fn=ParallelScalingBlock)],
 )
-def test_attention_that_cannot_be_told_is_left_out(build: object) -> None:
-    assert attention_of(build(), 8) is None  # type: ignore[operator]
+def test_unavailable_attention_is_left_out(build: Callable[[], nn.Module]) -> None:
+    assert attention_of(build(), 8) is None
 
 
-def test_attention_that_tells_its_own_weights_is_asked() -> None:
+def test_attention_modules_with_a_weights_method_are_used() -> None:
     graph = ExplainGraph(graph_of(vit(attn_layer=Even).eval(), 8))
     with torch.inference_mode():
         attention = graph(torch.from_numpy(canvases(2, 8)))[2]
@@ -350,7 +354,7 @@ def test_attention_that_tells_its_own_weights_is_asked() -> None:
     assert torch.equal(attention, torch.full_like(attention, 1 / 17))
 
 
-def test_every_batch_size_is_proved_and_few_images_come_more_than_once() -> None:
+def test_every_batch_size_is_verified_by_repeating_few_images() -> None:
     assert [len(batch) for batch in batches(canvases(IMAGES["exact"], 8))] == [1, 3] + 7 * [8]
     assert [len(batch) for batch in batches(canvases(IMAGES["approximate"], 8))] == [1, 3]
     assert evenly(5, 4).tolist() == [0, 1, 3, 4]
@@ -386,19 +390,20 @@ def shifted(content: bytes, name: str) -> bytes:
     for node in model.graph.node:
         node.output[:] = [f"{name}_before" if each == name else each for each in node.output]
         node.input[:] = [f"{name}_before" if each == name else each for each in node.input]
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.01), "shift"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.01, np.float32), "shift"))
     model.graph.node.append(onnx.helper.make_node("Add", [f"{name}_before", "shift"], [name]))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("fault", ["logits", "evidence", "mean"])
-def test_numbers_that_are_none_never_pass(fault: str) -> None:
-    parity = replace(explained("ours").result.parity, **{f"max_{fault.removesuffix('s')}_error": float("nan")})
+def test_nan_never_passes(fault: str) -> None:
+    change: dict[str, Any] = {f"max_{fault.removesuffix('s')}_error": float("nan")}
+    parity = replace(explained("ours").result.parity, **change)
     with pytest.raises(ParityError, match="nan"):
         module.refuse_differences(parity, 1.0)
 
 
-def test_where_the_proof_fails_neither_file_is_written(
+def test_neither_file_is_written_if_the_check_fails(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, beside = tmp_path / "model.onnx", tmp_path / "model.explain.onnx"

@@ -1,4 +1,4 @@
-"""The model file: its contract, its proof, and that nothing is written where the proof fails."""
+"""The model file: its contract, its check, and that nothing is written if the check fails."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_the_file_keeps_its_contract(model_file: Path) -> None:
     assert not [tensor for tensor in model.graph.initializer if tensor.external_data]
 
 
-def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> None:
+def test_the_card_has_the_measured_values(model_file: Path, checkpoint: Path) -> None:
     card = Classifier(model_file).card
     network, origin = read_checkpoint(checkpoint)
     assert card.classes == Digits.classes
@@ -65,21 +65,23 @@ def test_the_card_says_what_was_measured(model_file: Path, checkpoint: Path) -> 
     assert card.versions["torch"]
 
 
-def test_the_card_says_how_calibrated_it_is(model_file: Path) -> None:
+def test_the_card_has_the_calibration_errors(model_file: Path) -> None:
     classifier = Classifier(model_file)
     calibration = classifier.card.calibration
+    assert calibration is not None
     images = Digits().read("test", classifier.card.input)
-    answers = classifier.predict(images.images)
-    expected = torch.from_numpy(answers.logits / calibration.temperature).softmax(dim=1).numpy()
-    np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
+    outputs = classifier.predict(images.images)
+    expected = torch.from_numpy(outputs.logits / calibration.temperature).softmax(dim=1).numpy()
+    np.testing.assert_allclose(outputs.probabilities, expected, atol=1e-6)
     assert calibration.images == 287
     for error, temperature in ((calibration.error_before, 1.0), (calibration.error_after, calibration.temperature)):
-        assert error == pytest.approx(calibration_error(answers.logits, images.labels, temperature), abs=1e-5)
+        assert error == pytest.approx(calibration_error(outputs.logits, images.labels, temperature), abs=1e-5)
 
 
-def test_digits_are_canvases_already_so_whole_images_change_nothing(model_file: Path) -> None:
+def test_whole_digits_equal_their_canvases(model_file: Path) -> None:
     whole = Classifier(model_file).card.whole
     assert (whole.images, whole.flips) == (200, 0)
+    assert whole.max_probability_difference is not None
     assert whole.max_probability_difference < 1e-5
 
 
@@ -94,15 +96,18 @@ def test_accuracy_through_the_file_is_that_of_vitrail_test(
     model_file: Path, run_directory: Path, checkpoint: Path
 ) -> None:
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
-    kept = np.load(run_directory / "predictions.npz")
+    saved = np.load(run_directory / "predictions.npz")
     classifier = Classifier(model_file)
     images = Digits().read("test", classifier.card.input)
     probabilities = classifier.predict(images.images).probabilities
-    assert np.array_equal(probabilities.argmax(1), kept["probabilities"].argmax(1))
-    tempered = kept["probabilities"] ** (1 / classifier.card.calibration.temperature)
+    assert np.array_equal(probabilities.argmax(1), saved["probabilities"].argmax(1))
+    card = classifier.card
+    assert card.calibration is not None
+    tempered = saved["probabilities"] ** (1 / card.calibration.temperature)
     np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
-    hits = int((kept["probabilities"].argmax(1) == kept["labels"]).sum())
-    assert (classifier.card.test_accuracy.hits, classifier.card.test_accuracy.total) == (hits, 359)
+    hits = int((saved["probabilities"].argmax(1) == saved["labels"]).sum())
+    assert card.test_accuracy is not None
+    assert (card.test_accuracy.hits, card.test_accuracy.total) == (hits, 359)
 
 
 def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file: Path) -> None:
@@ -127,7 +132,7 @@ def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file:
     ],
     ids=lambda value: getattr(value, "name", None) or type(value).__name__,
 )
-def test_every_kind_of_network_answers_as_in_torch(architecture: Architecture, size: int) -> None:
+def test_every_kind_of_network_gives_torchs_outputs(architecture: Architecture, size: int) -> None:
     graph = graph_of(architecture, InputRule(size))
     canvases = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), np.uint8)
     parity = prove(graph, to_onnx(graph), canvases).parity
@@ -136,7 +141,7 @@ def test_every_kind_of_network_answers_as_in_torch(architecture: Architecture, s
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
-def test_every_rule_answers_every_size_as_in_torch(resize: Resize) -> None:
+def test_every_rule_gives_torchs_outputs_at_every_size(resize: Resize) -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8, resize))
     session = session_of(graph)
     for shape in ((8, 8), (8, 24), (33, 16), (5, 7)):
@@ -144,7 +149,7 @@ def test_every_rule_answers_every_size_as_in_torch(resize: Resize) -> None:
         np.testing.assert_allclose(by_file(session, images), by_network(graph, images), atol=1e-5)
 
 
-def test_each_image_is_answered_alike_in_every_batch() -> None:
+def test_outputs_do_not_depend_on_the_batch() -> None:
     session = session_of(graph_of(ViT(patch=2, width=32, depth=2, heads=4), InputRule(8)))
     alone = np.concatenate([by_file(session, canvas[None]) for canvas in CANVASES[:7]])
     for size in BATCHES:
@@ -159,20 +164,20 @@ def test_probabilities_are_logits_at_the_temperature() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 65])
-def test_few_images_prove_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_images_verify_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
-    asked: list[int] = []
+    batch_sizes: list[int] = []
 
     def watched(session: ort.InferenceSession, images: np.ndarray) -> np.ndarray:
-        asked.append(len(images))
+        batch_sizes.append(len(images))
         return by_file(session, images)
 
     monkeypatch.setattr("vitrail.exporting.parity.by_file", watched)
     assert prove(graph, to_onnx(graph), CANVASES[:count]).parity.images == count
-    assert set(BATCHES) <= set(asked)
+    assert set(BATCHES) <= set(batch_sizes)
 
 
-def test_a_file_that_answers_otherwise_is_refused() -> None:
+def test_a_file_with_other_outputs_is_refused() -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
     model = to_onnx(graph)
     with torch.no_grad():
@@ -182,10 +187,10 @@ def test_a_file_that_answers_otherwise_is_refused() -> None:
 
 
 def drawn_proof(margin: float, bound: float) -> Proof:
-    """Two answers that differ in their label; the network's two best logits lie `margin` apart."""
+    """Two outputs with different labels; the network's two best logits lie `margin` apart."""
     expected = np.array([[margin, 0.0, -3.0]], np.float32)
-    found = np.array([[0.0, margin, -3.0]], np.float32)
-    return Proof(Parity(1, bound / 2, bound / 2, 1.0, 1, 0.0), expected, found)
+    actual = np.array([[0.0, margin, -3.0]], np.float32)
+    return Proof(Parity(1, bound / 2, bound / 2, 1.0, 1, 0.0), expected, actual)
 
 
 def test_a_label_may_change_only_where_rounding_can_change_it() -> None:
@@ -206,7 +211,7 @@ def test_a_network_in_training_mode_is_refused() -> None:
         to_onnx(graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8)).train())
 
 
-def test_where_the_proof_fails_nothing_is_written_and_what_was_there_stays(
+def test_a_failed_check_leaves_the_old_file(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "model.onnx"
@@ -218,7 +223,7 @@ def test_where_the_proof_fails_nothing_is_written_and_what_was_there_stays(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_card_with_wrong_golden_answers_is_never_put_down(model_file: Path, tmp_path: Path) -> None:
+def test_a_card_with_wrong_golden_outputs_is_never_written(model_file: Path, tmp_path: Path) -> None:
     model = onnx.load(model_file)
     (entry,) = [entry for entry in model.metadata_props if entry.key == METADATA_KEY]
     card = json.loads(entry.value)
@@ -242,6 +247,6 @@ def test_images_of_other_classes_are_refused(
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_moved_images_are_found_where_the_user_says(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_moved_images_are_read_from_the_given_path(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--checkpoint", str(checkpoint), "--data.path=nowhere"]) == 1
     assert "there is no folder of images at nowhere" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""Networks of many families: each file answers as its network does, label by label."""
+"""Networks of many families: each file predicts what its network does, label by label."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,9 +56,9 @@ def images(request: pytest.FixtureRequest) -> np.ndarray:
 
 
 def awake(architecture: Architecture, rule: InputRule, images: np.ndarray) -> Graph:
-    """A network whose head has been rescaled: untrained, it would give all images one label, and prove nothing."""
+    """A network with a rescaled head: untrained it would give all images one label, and the test would be trivial."""
     torch.manual_seed(0)
-    network = architecture.build(CLASSES, rule.size)
+    network: Any = architecture.build(CLASSES, rule.size)
     graph = Graph(network, rule, temperature=1.0)
     with torch.no_grad():
         for weights in network.parameters():  # layers that start at or near zero would hide what is before them
@@ -85,7 +87,7 @@ def awake(architecture: Architecture, rule: InputRule, images: np.ndarray) -> Gr
     indirect=["images"],
     ids=[str(architecture.name) for architecture, _ in FAMILIES],
 )
-def test_a_family_answers_as_in_torch(architecture: Architecture, images: np.ndarray) -> None:
+def test_a_family_gives_torchs_outputs(architecture: Architecture, images: np.ndarray) -> None:
     graph = awake(architecture, InputRule(images.shape[1]), images)
     expected = all_by_network(graph, images)
     assert len(set(expected.argmax(1))) >= 3

@@ -1,4 +1,4 @@
-"""The paired bound: known values, and that it holds as often as it says."""
+"""The paired bound: known values, and its coverage."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from vitrail.exporting.loss import Z, loss_bound
 
 
-def test_no_change_leaves_the_bound_of_nothing_seen() -> None:
+def test_the_bound_without_changes_depends_on_the_number_of_images() -> None:
     """With no discordant image, Tango's bound is z² / (n + z²)."""
     for images in (10, 2000):
         assert loss_bound(0, 0, images) == pytest.approx(Z**2 / (images + Z**2), rel=1e-6)

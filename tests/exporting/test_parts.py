@@ -1,4 +1,4 @@
-"""Every part of a ViT as ONNX: the file answers as the network does, in batches of 1, 3 and 8."""
+"""Every part of a ViT as ONNX: the file computes what the network does, in batches of 1, 3 and 8."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ LONG: list[dict[str, Any]] = [
 
 
 def awake(variant: dict[str, Any], size: int, images: np.ndarray) -> Graph:
-    """A network none of whose weights is at zero, with statistics of these images."""
+    """A network without zero weights, with statistics of these images."""
     torch.manual_seed(0)
     network = ViT(**TINY | variant).build(5, size)
     with torch.no_grad():
@@ -66,33 +66,33 @@ def refuse_differences(variant: dict[str, Any], size: int = 8) -> Graph:
     graph = awake(variant, size, images)
     session = cpu_session(to_onnx(graph))
     for count in (1, 3, 8):
-        found, expected = by_file(session, images[:count]), by_network(graph, images[:count])
-        np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(expected.std())), rtol=0)
+        outputs, expected = by_file(session, images[:count]), by_network(graph, images[:count])
+        np.testing.assert_allclose(outputs, expected, atol=1e-5 * max(1.0, float(expected.std())), rtol=0)
     assert by_file(session, images).std(axis=0).max() > 0.01  # images do differ
     return graph
 
 
-def said(variant: dict[str, Any]) -> str:
+def label(variant: dict[str, Any]) -> str:
     return "-".join(part["name"] if isinstance(part, dict) else str(part) for part in variant.values())
 
 
 @pytest.mark.parametrize(
     "variant",
     [pytest.param(each, marks=() if number % 2 else pytest.mark.long) for number, each in enumerate(ALWAYS)],
-    ids=said,
+    ids=label,
 )
-def test_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+def test_parts_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
     refuse_differences(variant)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("variant", TILED, ids=said)
-def test_tiles_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+@pytest.mark.parametrize("variant", TILED, ids=label)
+def test_tiles_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
     graph = refuse_differences(variant, size=24)
     assert graph.network.blocks[0].attn.tiled
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("variant", LONG, ids=said)
-def test_all_pairs_of_parts_answer_from_the_file_as_in_torch(variant: dict[str, Any]) -> None:
+@pytest.mark.parametrize("variant", LONG, ids=label)
+def test_all_pairs_of_parts_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
     refuse_differences(variant)

@@ -1,6 +1,7 @@
-"""Fewer bits: what is made, what speaks against it, and what is kept."""
+"""Lower precisions: how they are made, when they are refused, and which one is chosen."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,7 +37,7 @@ def made(request: pytest.FixtureRequest) -> tuple[Graph, bytes]:
     return graph, to_onnx(graph)
 
 
-def answers(model: bytes) -> np.ndarray:
+def logits_of(model: bytes) -> np.ndarray:
     return by_file(cpu_session(model), CANVASES)
 
 
@@ -44,7 +45,7 @@ def test_half_precision_keeps_norms_and_softmax_in_float32(made: tuple[Graph, by
     full = made[1]
     half = to_fp16(full)
     assert len(half) < 0.75 * len(full)
-    assert 0 < np.abs(answers(half) - answers(full)).max() < 0.01
+    assert 0 < np.abs(logits_of(half) - logits_of(full)).max() < 0.01
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(half))
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     for node in model.graph.node:
@@ -56,22 +57,22 @@ def test_half_precision_keeps_norms_and_softmax_in_float32(made: tuple[Graph, by
     assert {output.type.tensor_type.elem_type for output in model.graph.output} == {onnx.TensorProto.FLOAT}
 
 
-def test_static_integers_answer_each_image_alike_in_every_batch(made: tuple[Graph, bytes]) -> None:
+def test_outputs_of_static_int8_do_not_depend_on_the_batch(made: tuple[Graph, bytes]) -> None:
     full = made[1]
     small = to_int8(full, CANVASES)
     assert len(small) < 0.5 * len(full)
-    expected = answers(full)
-    assert 0 < np.abs(answers(small) - expected).max() < 0.3 * max(1.0, float(expected.std()))
+    expected = logits_of(full)
+    assert 0 < np.abs(logits_of(small) - expected).max() < 0.3 * max(1.0, float(expected.std()))
     assert neighbours_effect(cpu_session(small), CANVASES) < 1e-5
 
 
-def test_dynamic_integers_let_neighbours_move_an_answer() -> None:
+def test_outputs_of_dynamic_int8_depend_on_the_batch() -> None:
     model = to_int8_dynamic(to_onnx(graph_of(SMALL[0])))
     assert neighbours_effect(cpu_session(model), CANVASES) > 1e-4
 
 
 def weighed(kind: PrecisionKind = "int8", **changes: object) -> Precision:
-    """A precision with nothing against it, unless changed."""
+    """An acceptable precision, with changes."""
     sound = Precision(kind, 1000, wilson(1800, 2000), 0.0, 0.002, 0.0, {"1": 1.5, "8": 1.6}, "")
     return replace(sound, **changes)  # type: ignore[arg-type]
 
@@ -95,7 +96,7 @@ def scales() -> Scales:
         ({"speed": {"1": 0.9, "8": 0.9}}, "not faster at batch 1 and 8"),
     ],
 )
-def test_each_reason_against(scales: Scales, changes: dict, reason: str) -> None:
+def test_each_reason_refuses_a_precision(scales: Scales, changes: dict[str, Any], reason: str) -> None:
     assert reasons_against(weighed(), scales.full.proof, 0.005) == []
     assert reasons_against(weighed(**changes), scales.full.proof, 0.005) == [reason]
 
@@ -104,7 +105,7 @@ def candidate(scales: Scales, precision: Precision) -> Candidate:
     return Candidate(precision.kind, b"", scales.full.proof, precision)
 
 
-def test_of_the_sound_ones_the_fastest_is_kept_and_float32_where_there_is_none(scales: Scales) -> None:
+def test_auto_chooses_the_fastest_acceptable_precision_else_float32(scales: Scales) -> None:
     slow, fast = weighed("fp16", speed={"1": 1.2, "8": 1.2}), weighed("int8")
     lossy = weighed("int8-dynamic", speed={"1": 9.0, "8": 9.0}, loss_bound=0.02)
     candidates = [candidate(scales, one) for one in (slow, fast, lossy)]
@@ -113,24 +114,26 @@ def test_of_the_sound_ones_the_fastest_is_kept_and_float32_where_there_is_none(s
     assert fastest(candidates[2:], scales) is scales.full
 
 
-def test_a_named_precision_is_refused_for_its_loss_alone(scales: Scales) -> None:
+def test_a_named_precision_is_refused_only_for_its_loss(scales: Scales) -> None:
     assert accept(candidate(scales, weighed(speed={"1": 0.5, "8": 0.5}, loss_bound=0.02)), scales).kind == "int8"
     with pytest.raises(ParityError, match=r"int8 loses 2\.00 points"):
         accept(candidate(scales, weighed(loss=0.02, loss_bound=0.03)), scales)
 
 
-def test_with_few_images_auto_keeps_float32_and_tells_what_was_weighed(scales: Scales) -> None:
-    said: list[str] = []
-    kept, all_weighed = choose("auto", scales, said.append)
-    assert kept is scales.full
-    assert [one.kind for one in all_weighed] == ["fp16", "int8", "int8-dynamic"] == [line.split()[1] for line in said]
+def test_auto_keeps_float32_for_few_images_and_reports_the_candidates(scales: Scales) -> None:
+    messages: list[str] = []
+    chosen, all_weighed = choose("auto", scales, messages.append)
+    assert chosen is scales.full
+    assert (
+        [one.kind for one in all_weighed] == ["fp16", "int8", "int8-dynamic"] == [line.split()[1] for line in messages]
+    )
     for one in all_weighed:
         assert "fewer than 2,000 test images" in one.verdict
         assert one.accuracy.total == len(CANVASES)
         assert set(one.speed) == {"1", "8"}
 
 
-def test_a_precision_that_spoils_the_answers_is_refused(scales: Scales, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_with_other_predictions_is_refused(scales: Scales, monkeypatch: pytest.MonkeyPatch) -> None:
     spoilt = to_onnx(graph_of(replace(SMALL[0], width=32)))
     monkeypatch.setattr(precision, "to_fp16", lambda model: spoilt)
     with pytest.raises(ParityError, match="points of accuracy"):

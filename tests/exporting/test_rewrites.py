@@ -1,4 +1,4 @@
-"""Rewrites of the graph: the numbers stay, the needless work goes, and what they do not know they leave alone."""
+"""Rewrites of the graph: equal outputs, fewer operators, and unknown structures unchanged."""
 
 from collections import Counter
 
@@ -44,22 +44,22 @@ def kinds(model: bytes) -> Counter[str]:
         ),
     ],
 )
-def test_the_answers_stay_in_every_batch(pool: str, opset: Opset) -> None:
+def test_rewrites_keep_the_outputs_in_every_batch(pool: str, opset: Opset) -> None:
     graph = graph_of(vit(pool))
     session = cpu_session(to_onnx(graph, opset))
     for count in (1, 3, 5):
-        found, expected = by_file(session, CANVASES[:count]), by_network(graph, CANVASES[:count])
-        np.testing.assert_allclose(found, expected, atol=2e-6)
+        outputs, expected = by_file(session, CANVASES[:count]), by_network(graph, CANVASES[:count])
+        np.testing.assert_allclose(outputs, expected, atol=2e-6)
 
 
 def test_attention_is_one_operator_between_matrices() -> None:
-    """One transpose brings channels first, one lays the patches in a row; none is left around attention."""
-    found = kinds(to_onnx(graph_of(vit("mean"))))
-    assert (found["Attention"], found["Split"], found["Transpose"]) == (DEPTH, DEPTH, 2)
-    assert found["Squeeze"] == 0
+    """One transpose for channels first, one to flatten the patches; none around attention."""
+    counts = kinds(to_onnx(graph_of(vit("mean"))))
+    assert (counts["Attention"], counts["Split"], counts["Transpose"]) == (DEPTH, DEPTH, 2)
+    assert counts["Squeeze"] == 0
 
 
-def test_of_the_last_block_only_the_token_that_is_read_is_computed() -> None:
+def test_the_last_block_computes_only_the_token_that_is_read() -> None:
     model = onnx.load_from_string(to_onnx(graph_of(vit("token"))))
     inferred = onnx.shape_inference.infer_shapes(model)
     rows = {
@@ -88,9 +88,9 @@ def test_of_the_last_block_only_the_token_that_is_read_is_computed() -> None:
         pytest.param("beit_base_patch16_224", marks=pytest.mark.long),
     ],
 )
-def test_other_forms_of_attention_and_several_tokens_are_left_right(name: str) -> None:
-    """Distillation reads two tokens, rotary positions and relative ones stand between the matrix and attention."""
+def test_other_attention_and_several_tokens_keep_their_outputs(name: str) -> None:
+    """Distillation reads two tokens; rotary and relative positions are between the matrix and attention."""
     graph = graph_of(ViT(name=name))
     graph.network.blocks = graph.network.blocks[:2]  # the last, of which less is computed, and one before it
-    found, expected = by_file(cpu_session(to_onnx(graph)), CANVASES), by_network(graph, CANVASES)
-    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1.0, float(expected.std())))
+    outputs, expected = by_file(cpu_session(to_onnx(graph)), CANVASES), by_network(graph, CANVASES)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5 * max(1.0, float(expected.std())))

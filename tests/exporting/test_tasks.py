@@ -1,4 +1,4 @@
-"""Model files of every task: the network's own numbers, a card that says what was measured, and the commands."""
+"""Model files of every task: the network's outputs, a card with the measured values, and the commands."""
 
 import json
 from collections.abc import Callable
@@ -46,7 +46,7 @@ ALWAYS = (0, 5, 6)  # a task each, heads and kinds of network in turn
     [pytest.param(*each, marks=() if number in ALWAYS else pytest.mark.long) for number, each in enumerate(NETWORKS)],
     ids=lambda value: str(value)[:60],
 )
-def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Architecture, task: TaskName) -> None:
+def test_the_file_gives_the_networks_outputs_in_every_batch(architecture: Architecture, task: TaskName) -> None:
     torch.manual_seed(0)
     size = 32
     graph = Graph(architecture.build(5, size, task), InputRule(size), 1.5, task).eval()
@@ -60,35 +60,38 @@ def test_the_file_answers_as_the_network_does_in_every_batch(architecture: Archi
     assert by_file(session, canvases).std(axis=0).max() > 1e-3  # images do differ
     if task != "regression":
         probabilities, logits, _ = session.run(None, {"image": canvases})
-        np.testing.assert_allclose(probabilities, TASKS[task].probabilities(logits / 1.5), atol=1e-6)
+        task_definition: Any = TASKS[task]
+        np.testing.assert_allclose(probabilities, task_definition.probabilities(logits / 1.5), atol=1e-6)
 
 
 @pytest.fixture(scope="module", params=["multilabel", "regression", "dense"])
-def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[str, Path]:
-    """A network that has learnt for a moment, as a model file."""
+def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[TaskName, Path]:
+    """A briefly trained network, as a model file."""
     return request.param, task_folder(request.param) / "model.onnx"
 
 
-def scenes(task: str) -> Any:
-    return DigitScenes(task).read("test", InputRule(24), np.arange(1000))  # type: ignore[arg-type]
+def scenes(task: TaskName) -> Any:
+    return DigitScenes(task).read("test", InputRule(24), np.arange(1000))
 
 
-def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
+def test_the_card_has_the_measured_values(exported: tuple[TaskName, Path]) -> None:
     task, path = exported
     model, images = Classifier(path, "cpu"), scenes(task)
-    card, answers = model.card, model.predict(images.images)
-    assert (card.task, card.classes) == (task, DigitScenes(task).classes)  # type: ignore[arg-type]
+    card, outputs = model.card, model.predict(images.images)
+    assert (card.task, card.classes) == (task, DigitScenes(task).classes)
     if task == "multilabel":
-        right = ((answers.probabilities > 0.5) == images.labels).all(axis=1)
-        assert (card.test_accuracy.hits, card.test_accuracy.total) == (right.sum(), 1000)
+        correct = ((outputs.probabilities > 0.5) == images.labels).all(axis=1)
+        assert card.test_accuracy is not None
+        assert (card.test_accuracy.hits, card.test_accuracy.total) == (correct.sum(), 1000)
         assert [measure.name for measure in card.measures] == ["micro-F1", "macro-F1"]
     elif task == "dense":
-        meant = cell_classes(images.labels, answers.logits.shape[1:3], 11)
-        assert card.test_accuracy.hits == (answers.logits.argmax(-1) == meant).sum()
-        assert card.test_accuracy.total == (meant != 255).sum()
-        assert answers.probabilities.shape == (1000, 6, 6, 11)
+        targets = cell_classes(images.labels, outputs.logits.shape[1:3], 11)
+        assert card.test_accuracy is not None
+        assert card.test_accuracy.hits == (outputs.logits.argmax(-1) == targets).sum()
+        assert card.test_accuracy.total == (targets != 255).sum()
+        assert outputs.probabilities.shape == (1000, 6, 6, 11)
     else:
-        errors = np.abs(answers.values - images.labels).mean(axis=0)
+        errors = np.abs(outputs.values - images.labels).mean(axis=0)
         assert [measure.value for measure in card.measures[::3]] == pytest.approx(errors.tolist(), rel=1e-4)
         assert (card.test_accuracy, card.calibration) == (None, None)
         train = DigitScenes("regression").labels("train")
@@ -96,26 +99,27 @@ def test_the_card_says_what_was_measured(exported: tuple[str, Path]) -> None:
         assert len(train) > card.dataset.train
     assert card.abstention is None
     assert card.whole.flips == 0
-    assert answers.embedding.shape == (1000, 64)
+    assert outputs.embedding.shape == (1000, 64)
 
 
-def test_the_temperature_makes_validation_images_more_probable(exported: tuple[str, Path]) -> None:
+def test_the_temperature_makes_validation_images_more_probable(exported: tuple[TaskName, Path]) -> None:
     task, path = exported
-    found = Classifier(path, "cpu").card.calibration
+    calibration = Classifier(path, "cpu").card.calibration
     if task == "regression":
-        assert found is None
+        assert calibration is None
         return
-    assert 0.05 < found.temperature < 20
-    assert found.error_after < max(0.05, found.error_before)
+    assert calibration is not None
+    assert 0.05 < calibration.temperature < 20
+    assert calibration.error_after < max(0.05, calibration.error_before)
 
 
-def test_golden_answers_are_checked_part_by_part(
-    exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+def test_golden_outputs_are_checked_part_by_part(
+    exported: tuple[TaskName, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
     assert main(["verify", str(path), "--provider", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert f"{TASKS[task].raw} of canvases" in printed  # type: ignore[index]
+    assert f"{TASKS[task].raw} of canvases" in printed
     assert ("probabilities" in printed) is (task != "regression")
     model = Classifier(path, "cpu")
     weights = onnx.load(path)
@@ -126,38 +130,40 @@ def test_golden_answers_are_checked_part_by_part(
     assert not check_golden(model).passed
 
 
-def test_classify_says_it_in_words_and_in_json(
-    exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_classify_prints_text_and_json(
+    exported: tuple[TaskName, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
     image = tmp_path / "scene.png"
-    Image.fromarray(DigitScenes(task).whole("test", 3)).save(image)  # type: ignore[arg-type]
+    Image.fromarray(DigitScenes(task).whole("test", 3)).save(image)
     model = Classifier(path, "cpu")
     row = model.predict(model.fit(image.read_bytes())[None]).row(0)
     assert main(["classify", str(path), str(image), "--json", "--provider", "cpu"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    payload = json.loads(capsys.readouterr().out)
     assert main(["classify", str(path), str(image), "--provider", "cpu"]) == 0
-    words = capsys.readouterr().out.removeprefix(f"{image}: ").strip()
+    text = capsys.readouterr().out.removeprefix(f"{image}: ").strip()
     if task == "multilabel":
-        assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
-        assert words.startswith(f"{told['labels'][0]['label']} {row['probabilities'].max():.3f}, ")
+        assert [label["index"] for label in payload["labels"]] == np.argsort(-row["probabilities"]).tolist()
+        assert text.startswith(f"{payload['labels'][0]['label']} {row['probabilities'].max():.3f}, ")
     elif task == "regression":
-        assert told["values"] == [
+        assert payload["values"] == [
             {"name": name, "value": pytest.approx(float(value))}
             for name, value in zip(("digits", "sum"), row["values"], strict=True)
         ]
-        assert words == ", ".join(f"{one['name']} {one['value']:.4g}" for one in told["values"])
+        assert text == ", ".join(f"{one['name']} {one['value']:.4g}" for one in payload["values"])
     else:
         best = row["probabilities"].argmax(-1)
-        assert told["grid"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
-        np.testing.assert_allclose(told["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
-        assert "nothing" in words
+        assert payload["grid"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
+        np.testing.assert_allclose(payload["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+        assert "nothing" in text
     refused = ["--abstain"] if task == "multilabel" else ["--top-k", "2"]
     assert main(["classify", str(path), str(image), *refused]) == 2
     assert f"this model's task is {task}" in capsys.readouterr().err
 
 
-def test_inspect_prints_the_card_of_every_task(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_the_card_of_every_task(
+    exported: tuple[TaskName, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     task, path = exported
     assert main(["inspect", str(path)]) == 0
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
@@ -165,20 +171,20 @@ def test_inspect_prints_the_card_of_every_task(exported: tuple[str, Path], capsy
     assert ("calibration" in lines) is (task != "regression")
 
 
-@pytest.mark.parametrize("words", [["--precision", "int8"], ["--precision", "auto"]])
-def test_fewer_bits_are_for_one_label_an_image(
-    words: list[str], exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("options", [["--precision", "int8"], ["--precision", "auto"]])
+def test_lower_precisions_are_for_classification(
+    options: list[str], exported: tuple[TaskName, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
     checkpoint = path.parent / "run/checkpoints/best.ckpt"
-    assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path / 'model.onnx'}", *words]) == 2
+    assert main(["export", f"--checkpoint={checkpoint}", f"--output={tmp_path / 'model.onnx'}", *options]) == 2
     assert f"this model's task is {task}: leave it out" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("exported", ["multilabel"], indirect=True)
-def test_labels_are_explained(exported: tuple[str, Path], tmp_path: Path) -> None:
+def test_labels_are_explained(exported: tuple[TaskName, Path], tmp_path: Path) -> None:
     _, path = exported
     checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
     assert main(["export", f"--checkpoint={checkpoint}", f"--output={output}", "--explain"]) == 0
@@ -186,8 +192,8 @@ def test_labels_are_explained(exported: tuple[str, Path], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("exported", ["regression", "dense"], indirect=True)
-def test_what_has_no_labels_is_not_explained(
-    exported: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_regression_and_dense_tasks_are_not_explained(
+    exported: tuple[TaskName, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, path = exported
     checkpoint, output = path.parent / "run/checkpoints/best.ckpt", tmp_path / "model.onnx"
@@ -195,17 +201,17 @@ def test_what_has_no_labels_is_not_explained(
     assert f"--explain needs labels of an image; this model's task is {task}: leave it out" in capsys.readouterr().err
 
 
-def test_data_of_another_task_are_refused(exported: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_of_another_task_are_refused(exported: tuple[TaskName, Path], capsys: pytest.CaptureFixture[str]) -> None:
     task, path = exported
     checkpoint = path.parent / "run/checkpoints/best.ckpt"
     assert main(["export", f"--checkpoint={checkpoint}", "--data.path=digits"]) == 1
     assert f"digits is a classification set, the checkpoint is for {task}: give --data.path" in capsys.readouterr().err
 
 
-def test_a_classifier_gives_what_its_task_has(exported: tuple[str, Path]) -> None:
+def test_a_classifier_has_the_outputs_of_its_task(exported: tuple[TaskName, Path]) -> None:
     task, path = exported
     model, file = Classifier(path, "cpu"), BytesIO()
-    Image.fromarray(DigitScenes(task).whole("test", 0)).save(file, "PNG")  # type: ignore[arg-type]
+    Image.fromarray(DigitScenes(task).whole("test", 0)).save(file, "PNG")
     if task == "multilabel":
         assert len(model.classify(file.getvalue(), 3)) == 3
         return

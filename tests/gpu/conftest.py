@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vitrail.runtime.providers import Provider
+
 
 @pytest.fixture(scope="session")
 def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -17,10 +19,10 @@ def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def needs() -> Callable[[str], None]:
+def needs() -> Callable[[Provider], None]:
     """Skips the test where onnxruntime lacks the provider; a provider that is present and broken must fail."""
 
-    def require(provider: str) -> None:
+    def require(provider: Provider) -> None:
         from vitrail.bench.gpu.steps import Absent
         from vitrail.bench.gpu.subject import require_provider
 
@@ -33,10 +35,10 @@ def needs() -> Callable[[str], None]:
 
 
 @pytest.fixture
-def needs_cuda(needs: Callable[[str], None]) -> None:
+def needs_cuda(needs: Callable[[Provider], None]) -> None:
     needs("cuda")
 
 
 @pytest.fixture
-def needs_tensorrt(needs: Callable[[str], None]) -> None:
+def needs_tensorrt(needs: Callable[[Provider], None]) -> None:
     needs("tensorrt")

@@ -11,7 +11,7 @@ from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
-from vitrail.runtime.providers import PROVIDERS, has_nvidia_driver
+from vitrail.runtime.providers import PROVIDERS, Provider, has_nvidia_driver
 
 pytestmark = [
     pytest.mark.gpu,
@@ -57,7 +57,7 @@ def test_vit_predicts_as_on_the_cpu_at_any_batch_size(seeded_file: Path) -> None
 
 @pytest.mark.usefixtures("needs_cuda")
 @pytest.mark.parametrize("provider", ["cuda", "auto"])
-def test_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: str) -> None:
+def test_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: Provider) -> None:
     classifier = Classifier(seeded_file, provider)
     assert classifier.provider == PROVIDERS["cuda"]
     check = check_golden(classifier)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vitrail.bench.gpu.plan import Plan
+from vitrail.bench.gpu.plan import Device, Plan
 from vitrail.bench.gpu.train import training_step
 from vitrail.bench.infer.network import CLASSES, seeded_batch, seeded_network
 from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 from vitrail.runtime.providers import has_nvidia_driver
 
-DEVICE = "cuda"
+DEVICE: Device = "cuda"
 PLAN = Plan(name="test_vit", size=32, train_batch=8, device=DEVICE)
 
 pytestmark = [

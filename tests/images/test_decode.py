@@ -1,4 +1,4 @@
-"""The only decoder: every kind of image as a person sees it, and what is no image refused before it is decoded."""
+"""The only decoder: every kind of image as a person sees it, and refusals before anything is decoded."""
 
 import io
 import struct
@@ -64,7 +64,7 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def turned(image: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exif]:
-    """The image as a camera held that way stores it, and the block that says so."""
+    """The image as a camera in that orientation stores it, and its EXIF block."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return Image.fromarray(np.ascontiguousarray(STORED[orientation](np.array(image)))), exif
@@ -72,21 +72,21 @@ def turned(image: Image.Image, orientation: int) -> tuple[Image.Image, Image.Exi
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_exif_orientation_is_followed(orientation: int, kind: str) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     stored, exif = turned(halves(), orientation)
     options = {"lossless": True} if kind == "WEBP" else {}
     assert np.array_equal(pixels(encoded(stored, kind, exif=exif, **options)), np.array(halves()))
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_exif_orientation_is_followed_at_a_smaller_scale(orientation: int) -> None:
+def test_exif_orientation_is_applied_at_a_smaller_scale(orientation: int) -> None:
     stored, exif = turned(halves(320, 160), orientation)
     canvas = fit(encoded(stored, "JPEG", quality=95, exif=exif), InputRule(8)).astype(int)
     assert np.abs(canvas - to_canvas(halves(320, 160), InputRule(8))).max() <= 6
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_is_none_turns_nothing(orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert np.array_equal(pixels(encoded(halves(), exif=exif)), np.array(halves()))
@@ -96,13 +96,13 @@ def test_an_orientation_that_is_none_turns_nothing(orientation: int) -> None:
 @pytest.mark.parametrize(
     "block", [b"garbage", b"II*\x00\xff\xff\xff\xff garbage", b"MM\x00*\x00\x00\x00\x08\xff\xff", b""]
 )
-def test_a_broken_exif_block_costs_nothing(kind: str, block: bytes) -> None:
+def test_a_broken_exif_block_is_ignored(kind: str, block: bytes) -> None:
     data = encoded(halves(), kind, exif=b"Exif\x00\x00" + block)
     assert np.array_equal(pixels(data), pixels(encoded(halves(), kind)))
 
 
-def test_the_orientation_is_followed_though_another_tag_is_odd() -> None:
-    """The maker's name as a rational number: it cannot be written anew, and nobody asked for that."""
+def test_the_orientation_is_applied_despite_an_invalid_tag() -> None:
+    """The maker's name is a rational number, which Pillow cannot write again."""
     make = struct.pack("<HHII", 0x010F, 5, 1, 38)
     orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
     block = b"II*\x00" + struct.pack("<IH", 8, 2) + make + orientation + bytes(4) + struct.pack("<II", 1, 3)
@@ -111,7 +111,7 @@ def test_the_orientation_is_followed_though_another_tag_is_odd() -> None:
 
 
 def test_the_command_shows_no_warning_of_pillow(model_file: Path, tmp_path: Path) -> None:
-    """A cut EXIF block, and an image over the limit: Pillow would warn of both on standard error."""
+    """A truncated EXIF block, and an image over the limit: Pillow warns of both on standard error."""
     (tmp_path / "cut").write_bytes(encoded(halves(), "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff"))
     (tmp_path / "large").write_bytes(png_that_claims(10_000, 10_000))
     command = [sys.executable, "-W", "always", "-m", "vitrail", "classify", str(model_file)]
@@ -134,8 +134,8 @@ def test_a_jpeg_is_read() -> None:
 
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("least", [None, 16])
-def test_cmyk_is_seen_in_its_colours(marked: bool, least: int | None) -> None:
-    """Adobe's programs store CMYK inverted and mark it; browsers take what is not marked as inverted too."""
+def test_cmyk_is_converted_to_its_colours(marked: bool, least: int | None) -> None:
+    """Adobe's programs store CMYK inverted, with a marker; browsers treat unmarked files as inverted too."""
     data = encoded(Image.new("CMYK", (64, 64), (0, 255, 255, 51)), "JPEG", quality=95)
     marker = data.index(b"\xff\xee")
     assert data[marker + 4 : marker + 9] == b"Adobe"
@@ -152,7 +152,7 @@ def test_grey_is_three_equal_channels() -> None:
     assert np.array_equal(pixels(encoded(image)), np.repeat(np.array(image)[..., None], 3, axis=2))
 
 
-def test_transparency_lies_on_white() -> None:
+def test_transparency_is_composited_on_white() -> None:
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
     assert (pixels(encoded(clear)) == 255).all()
@@ -160,7 +160,7 @@ def test_transparency_lies_on_white() -> None:
     assert (pixels(encoded(Image.new("LA", (4, 4), (0, 0)))) == 255).all()
 
 
-def test_a_palette_with_a_transparent_colour_lies_on_white() -> None:
+def test_a_transparent_palette_colour_is_composited_on_white() -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])
     image.putpixel((0, 0), 0)
@@ -183,7 +183,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_seen(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -242,8 +242,8 @@ def test_other_formats_are_refused_by_their_first_bytes(data: bytes) -> None:
 @pytest.mark.parametrize(
     "start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x08\x00\x00\x00WEBP", b"GIF89a", b"BM"]
 )
-def test_no_other_decoder_is_asked(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A format that takes whatever it is shown is registered first, and is never shown a thing."""
+def test_no_other_decoder_is_tried(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin that accepts any data is registered first, and never gets any."""
 
     def greedy(*_: object) -> Image.Image:
         raise AssertionError("another decoder was asked")
@@ -283,7 +283,7 @@ def test_too_many_pixels_are_refused_from_the_header(width: int, height: int, mo
 
 
 @pytest.mark.parametrize("size", [(8_000, 6_250), (65_535, 762)])
-def test_exactly_the_limit_is_let_through(size: tuple[int, int]) -> None:
+def test_exactly_the_limit_is_accepted(size: tuple[int, int]) -> None:
     assert open_image(png_that_claims(*size)).size == size
 
 
@@ -292,7 +292,7 @@ def test_an_impossible_size_is_refused() -> None:
         decode(png_that_claims(2**31, 2**31))
 
 
-def test_squash_scales_each_side_on_its_own() -> None:
+def test_squash_scales_each_side_independently() -> None:
     canvas = to_canvas(halves(64, 16), InputRule(8))
     assert canvas[0, :3].tolist() == [[0, 255, 0]] * 3
     assert canvas[7, 0].tolist() == list(RED)
@@ -323,14 +323,14 @@ def test_resizing_weighs_by_a_triangle_as_wide_as_the_scale() -> None:
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
-def test_a_canvas_is_left_as_it_is(resize: Any) -> None:
+def test_a_canvas_is_unchanged(resize: Any) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
     assert np.array_equal(fit(encoded(Image.fromarray(noise)), InputRule(24, resize)), noise)
 
 
 @pytest.mark.parametrize("size", [32, 100, 224])
 def test_decoding_at_a_smaller_scale_changes_little(size: int) -> None:
-    """The bound that `fit` keeps: a few grey levels, for a JPEG eight megapixels large."""
+    """The error bound of `fit`: a few grey levels, for a JPEG of eight megapixels."""
     data = encoded(smooth(3264, 2448), "JPEG", quality=90)
     rule = InputRule(size)
     scaled, full = fit(data, rule).astype(int), to_canvas(decode(data), rule).astype(int)
@@ -339,7 +339,7 @@ def test_decoding_at_a_smaller_scale_changes_little(size: int) -> None:
 
 
 def test_a_jpeg_is_decoded_at_twice_the_canvas_or_more() -> None:
-    """On noise each scale gives other numbers, so the canvas tells which one was decoded."""
+    """Each scale gives other pixels on noise, so the canvas shows which one was decoded."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8))
     data, rule = encoded(noise, "JPEG"), InputRule(40)
     assert [at_least(data, least).width for least in (None, 160, 80, 40)] == [320, 160, 80, 40]
@@ -352,7 +352,7 @@ def test_a_jpeg_is_decoded_at_twice_the_canvas_or_more() -> None:
     ("resize", "decoded"), [("squash", (1024, 256)), ("crop", (1024, 256)), ("pad", (256, 64)), ("pad", (64, 256))]
 )
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_how_small_a_jpeg_is_decoded_depends_on_what_becomes_of_its_sides(
+def test_the_scale_of_a_jpeg_depends_on_the_resize_rule(
     resize: Any, decoded: tuple[int, int], orientation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four times as wide as high: squashed or cropped its height fills the canvas, padded only a quarter of it."""
@@ -376,7 +376,7 @@ def test_how_small_a_jpeg_is_decoded_depends_on_what_becomes_of_its_sides(
 def test_edges_stay_in_place_though_sides_are_rounded_up(
     orientation: int, resize: Any, width: int, height: int
 ) -> None:
-    """A pixel more than eight divides: at an eighth the last one decoded holds one pixel's width of the image."""
+    """One pixel more than a multiple of eight: at scale 1/8 the last decoded pixel covers one pixel of the image."""
     image = smooth(width, height)
     stored, exif = turned(image, orientation)
     rule = InputRule(40, resize)
@@ -416,8 +416,8 @@ def test_every_kind_of_jpeg_is_decoded_at_a_smaller_scale(mode: str, options: di
     assert np.abs(fit(data, rule).astype(int) - to_canvas(decode(data), rule)).max() <= 4
 
 
-def test_several_images_in_one_jpeg_file_are_the_first() -> None:
-    """As many phones write them: a multi-image file, a small copy behind the photo."""
+def test_the_first_of_several_images_in_a_jpeg_is_decoded() -> None:
+    """As many phones write them: a multi-image file with a small copy after the photo."""
     image = smooth(640, 480)
     data = encoded(image, "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 48))])
     assert at_least(data, 100).size == (160, 120)
@@ -427,7 +427,7 @@ def test_several_images_in_one_jpeg_file_are_the_first() -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process held at its peak")
 @pytest.mark.parametrize(("mode", "most"), [("RGB", 5), ("RGBA", 9), ("L", 6), ("LA", 13), ("I;16", 9)])
 def test_few_copies_are_made_of_a_large_image(mode: str, most: int, tmp_path: Path) -> None:
-    """The peak of a process of its own, in bytes a pixel; Pillow holds 4 of each RGB, RGBA or LA pixel."""
+    """The peak memory of a separate process, in bytes a pixel; Pillow holds 4 for an RGB, RGBA or LA pixel."""
     for side in (8, 2500):
         Image.new(mode, (side, side)).save(tmp_path / f"{side}.png", compress_level=1)
     code = (

@@ -1,4 +1,4 @@
-"""Golden images: the written recipe, walked through a second time in plain integers."""
+"""Golden images: the documented recipe, implemented a second time in plain integers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from vitrail.images.golden import PANES, golden_images, mosaic
 
 
 def by_the_recipe(panes: int, seed: int, height: int, width: int) -> list[list[list[int]]]:
-    """As docs/model-file.md says it, without arrays."""
+    """As documented in docs/model-file.md, without arrays."""
     state, glass = seed, []
     for _ in range(panes * panes):
         pane = []
@@ -29,7 +29,7 @@ def test_mosaics_follow_the_recipe(panes: int, seed: int, height: int, width: in
 
 
 def test_the_first_colours_are_pinned() -> None:
-    """A change of these numbers would make every exported file fail its check."""
+    """If these numbers change, every exported file fails its check."""
     assert mosaic(2, 1, 2, 2).tolist() == [[[60, 94, 129], [180, 12, 94]], [[198, 142, 4], [163, 64, 108]]]
 
 

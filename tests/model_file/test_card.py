@@ -1,4 +1,4 @@
-"""The card: it comes back from JSON as it went in, and what is no card is refused."""
+"""The card: JSON round trips, and refusals of anything else."""
 
 import json
 from collections.abc import Callable
@@ -62,7 +62,7 @@ VALUES = replace(
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_a_card_comes_back_as_it_went_in() -> None:
+def test_a_card_round_trips() -> None:
     assert Card.from_json(CARD.to_json()) == CARD
 
 
@@ -89,7 +89,7 @@ def test_unknown_members_are_ignored() -> None:
     assert Card.from_json(json.dumps(plain)) == CARD
 
 
-def test_a_card_of_values_comes_back_without_what_labels_have() -> None:
+def test_a_card_of_regression_round_trips_without_parts_for_labels() -> None:
     assert Card.from_json(VALUES.to_json()) == VALUES
 
 
@@ -113,12 +113,12 @@ def test_a_wrong_member_is_named(change: Callable[[Any], object], message: str) 
         Card.from_json(json.dumps(plain))
 
 
-def test_a_card_of_a_task_that_is_not_known_says_so() -> None:
+def test_a_card_of_an_unknown_task_is_refused() -> None:
     with pytest.raises(ModelError, match="task is 'boxes', which this vitrail does not know"):
         Card.from_json(CARD.to_json().replace('"classification"', '"boxes"'))
 
 
-def test_a_card_of_another_format_says_so() -> None:
+def test_a_card_of_another_format_is_refused() -> None:
     with pytest.raises(ModelError, match=r"format 2.*reads format 1"):
         Card.from_json(CARD.to_json().replace('"format": 1', '"format": 2'))
 
@@ -132,7 +132,7 @@ def test_a_missing_part_is_refused(part: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", "{}", "null", "7", '{"format": 1}'])
-def test_what_is_no_card_is_refused(text: str) -> None:
+def test_anything_but_a_card_is_refused(text: str) -> None:
     with pytest.raises(ModelError):
         Card.from_json(text)
 

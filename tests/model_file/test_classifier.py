@@ -1,4 +1,4 @@
-"""A model file in memory: its answers, its provider, and files that are none."""
+"""A model file in memory: its predictions, its provider, and files that are not models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from vitrail.data import Digits
 from vitrail.errors import ModelError, ProviderError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
-from vitrail.runtime.providers import has_nvidia_driver
+from vitrail.runtime.providers import Provider, has_nvidia_driver
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def test_a_batch_is_answered_like_its_images_alone(model: Classifier, digits: np.ndarray) -> None:
+def test_a_batch_is_predicted_like_its_images_alone(model: Classifier, digits: np.ndarray) -> None:
     together = model.predict(digits[:9])
     alone = [model.predict(digit[None]) for digit in digits[:9]]
-    np.testing.assert_allclose(together.logits, np.concatenate([answer.logits for answer in alone]), atol=1e-5)
+    np.testing.assert_allclose(together.logits, np.concatenate([outputs.logits for outputs in alone]), atol=1e-5)
     np.testing.assert_allclose(together.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
@@ -100,12 +100,13 @@ def test_files_that_are_no_models_are_refused(model_file: Path, tmp_path: Path) 
     ],
     ids=lambda images: f"{images.dtype}{list(images.shape)}",
 )
-def test_arrays_that_are_no_images_are_refused_in_words(model: Classifier, images: np.ndarray) -> None:
+def test_arrays_that_are_no_images_are_refused_with_the_reason(model: Classifier, images: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"takes uint8 images \[N, height, width, 3\]"):
         model.predict(images)
 
 
-def test_an_answer_below_the_threshold_is_none_of_these(model: Classifier) -> None:
+def test_a_prediction_below_the_threshold_is_none_of_these(model: Classifier) -> None:
+    assert model.card.abstention is not None
     threshold = model.card.abstention.threshold
     assert 0.1 < threshold < 1
     for probability, expected in ((threshold - 0.01, True), (threshold + 0.01, False)):
@@ -113,11 +114,12 @@ def test_an_answer_below_the_threshold_is_none_of_these(model: Classifier) -> No
         assert model.none_of_these(np.array([probability, *[rest] * 9], np.float32)) is expected
 
 
-@pytest.mark.skipif(has_nvidia_driver(), reason="there is an NVIDIA GPU on this machine, so it can be asked for")
-def test_a_gpu_asked_for_by_name_and_missing_is_an_error(model_file: Path) -> None:
-    for provider in ("cuda", "tensorrt"):
+@pytest.mark.skipif(has_nvidia_driver(), reason="there is an NVIDIA GPU on this machine, so it can be requested")
+def test_a_missing_gpu_requested_by_name_is_an_error(model_file: Path) -> None:
+    providers: tuple[Provider, ...] = ("cuda", "tensorrt")
+    for provider in providers:
         with pytest.raises(ProviderError, match=f"'{provider}' was requested, but "):
-            Classifier(model_file, provider)  # type: ignore[arg-type]
+            Classifier(model_file, provider)
     assert Classifier(model_file, "auto").provider == "CPUExecutionProvider"
 
 

@@ -1,4 +1,4 @@
-"""An explain file in memory: written by the command, tied to its model file, and files that are none."""
+"""An explain file in memory: written by the command, tied to its model file, and files that are refused."""
 
 import hashlib
 import io
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,10 +49,10 @@ def digits() -> np.ndarray:
 
 
 @pytest.fixture
-def edited(written: Path, tmp_path: Path) -> Callable[[Callable[[dict], None]], Path]:
+def edited(written: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
     """The explain file with its card changed."""
 
-    def edit(change: Callable[[dict], None]) -> Path:
+    def edit(change: Callable[[dict[str, Any]], None]) -> Path:
         content = onnx.load(explain_path(written))
         (entry,) = [entry for entry in content.metadata_props if entry.key == METADATA_KEY]
         card = json.loads(entry.value)
@@ -81,12 +82,12 @@ def test_explanations_lie_beside_their_model(model: str, beside: str) -> None:
     assert explain_path(model) == Path(beside)
 
 
-def test_the_command_writes_it_only_where_it_is_asked_for(written: Path, model_file: Path) -> None:
+def test_the_command_writes_it_only_with_its_option(written: Path, model_file: Path) -> None:
     assert sorted(path.name for path in written.parent.iterdir()) == ["model.explain.onnx", "model.onnx"]
     assert [path.name for path in model_file.parent.iterdir()] == ["model.onnx"]
 
 
-def test_the_command_says_what_it_wrote(exported: tuple[Path, str]) -> None:
+def test_the_command_reports_the_file_that_it_wrote(exported: tuple[Path, str]) -> None:
     path, printed = exported
     last = printed.splitlines()[-1]
     assert last == f"{path.parent}/model.explain.onnx: exact evidence for every class on 4 × 4 places"
@@ -104,7 +105,7 @@ def test_the_file_keeps_its_contract(written: Path) -> None:
     assert [side.dim_value for side in shapes["evidence"]][1:] == [10, 4, 4]
 
 
-def test_the_card_ties_it_to_its_model_and_says_how_to_read_it(explainer: Explainer, written: Path) -> None:
+def test_the_card_names_its_model_and_how_to_read_the_evidence(explainer: Explainer, written: Path) -> None:
     card = explainer.card
     assert card.model_sha256 == hashlib.sha256(written.read_bytes()).hexdigest()
     assert (card.evidence.kind, card.evidence.grid, card.attention) == ("exact", (4, 4), None)
@@ -153,8 +154,8 @@ def test_explanations_of_another_model_are_refused(written: Path, model_file: Pa
 )
 def test_a_card_that_does_not_fit_stops_the_load(
     written: Path,
-    edited: Callable[[Callable[[dict], None]], Path],
-    change: Callable[[dict], None],
+    edited: Callable[[Callable[[dict[str, Any]], None]], Path],
+    change: Callable[[dict[str, Any]], None],
     reason: str,
 ) -> None:
     with pytest.raises(ModelError, match=reason):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,21 +12,21 @@ from vitrail.errors import ModelError
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
 
-Edit = Callable[[Callable[[dict], None]], Path]
+Edit = Callable[[Callable[[dict[str, Any]], None]], Path]
 
 
-def raise_logit(image: int) -> Callable[[dict], None]:
-    def change(card: dict) -> None:
+def raise_logit(image: int) -> Callable[[dict[str, Any]], None]:
+    def change(card: dict[str, Any]) -> None:
         card["golden"]["logits"][image][1] += 0.01
 
     return change
 
 
-def stretch_embedding(card: dict) -> None:
+def stretch_embedding(card: dict[str, Any]) -> None:
     card["golden"]["embedding_lengths"][0] *= 1.001
 
 
-def heat(card: dict) -> None:
+def heat(card: dict[str, Any]) -> None:
     card["calibration"]["temperature"] *= 1.1
 
 
@@ -46,13 +47,13 @@ def test_it_passes_where_the_file_was_made(model_file: Path) -> None:
         (heat, "probabilities"),
     ],
 )
-def test_it_names_the_one_part_that_differs(edited: Edit, change: Callable[[dict], None], part: str) -> None:
+def test_it_names_the_one_part_that_differs(edited: Edit, change: Callable[[dict[str, Any]], None], part: str) -> None:
     check = check_golden(Classifier(edited(change), "cpu"))
     assert [part.name for part in check.parts if not part.passed] == [part]
     assert check.differences.startswith(f"{part} by ")
 
 
-def test_verify_says_which_part(edited: Edit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_names_the_part_that_differs(edited: Edit, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(edited(raise_logit(4)))]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "DIFFERS on CPUExecutionProvider" in lines[0]
@@ -68,6 +69,8 @@ def test_verify_says_which_part(edited: Edit, capsys: pytest.CaptureFixture[str]
         lambda card: card["golden"].update(embedding_lengths=[1.0]),
     ],
 )
-def test_golden_answers_that_cannot_be_compared_are_an_error(edited: Edit, change: Callable[[dict], None]) -> None:
+def test_golden_outputs_that_cannot_be_compared_are_an_error(
+    edited: Edit, change: Callable[[dict[str, Any]], None]
+) -> None:
     with pytest.raises(ModelError):
         check_golden(Classifier(edited(change), "cpu"))

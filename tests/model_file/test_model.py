@@ -1,4 +1,4 @@
-"""The front door: a model file asked from Python, with images in every form."""
+"""`vitrail.load`: predictions of a model file, for images in every form."""
 
 import io
 import re
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import vitrail
@@ -31,17 +32,19 @@ def model(model_file: Path) -> Iterator[vitrail.Model]:
 
 
 @pytest.fixture(scope="module")
-def digits() -> np.ndarray:
+def digits() -> NDArray[np.uint8]:
     return Digits().read("test", InputRule(8)).images
 
 
-def encoded(image: np.ndarray) -> bytes:
+def encoded(image: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
 
 
-def test_every_form_of_an_image_gets_the_same_prediction(model, model_file, digits, tmp_path) -> None:
+def test_every_form_of_an_image_gets_the_same_prediction(
+    model: vitrail.Model, model_file: Path, digits: NDArray[np.uint8], tmp_path: Path
+) -> None:
     data = encoded(digits[0])
     path = tmp_path / "digit.png"
     path.write_bytes(data)
@@ -56,7 +59,7 @@ def test_every_form_of_an_image_gets_the_same_prediction(model, model_file, digi
     assert len(model.classify(data, top_k=3).labels) == 3
 
 
-def test_many_images_come_back_in_order_in_the_form_they_were_given(model, digits) -> None:
+def test_many_images_are_predicted_in_order(model: vitrail.Model, digits: NDArray[np.uint8]) -> None:
     many = digits[: 2 * BATCH + 3]
     expected = [model.classify(one).label for one in many]
     for images in (many, list(many), tuple(map(encoded, many))):
@@ -66,10 +69,10 @@ def test_many_images_come_back_in_order_in_the_form_they_were_given(model, digit
     assert model.classify([]) == []
 
 
-def test_an_iterator_is_read_a_batch_at_a_time(model, digits) -> None:
-    read = []
+def test_an_iterator_is_read_a_batch_at_a_time(model: vitrail.Model, digits: NDArray[np.uint8]) -> None:
+    read: list[int] = []
 
-    def endless() -> Iterator[np.ndarray]:
+    def endless() -> Iterator[NDArray[np.uint8]]:
         while True:
             read.append(1)
             yield digits[len(read) % 9]
@@ -80,13 +83,14 @@ def test_an_iterator_is_read_a_batch_at_a_time(model, digits) -> None:
     assert len(read) == BATCH
 
 
-def test_embeddings_are_the_files(model, model_file, digits) -> None:
+def test_embeddings_equal_those_of_the_file(model: vitrail.Model, model_file: Path, digits: NDArray[np.uint8]) -> None:
     expected = Classifier(model_file, "cpu").predict(digits[:3]).embedding
-    np.testing.assert_array_equal(np.stack(model.embed(digits[:3])), expected)
+    embeddings: Any = model.embed(digits[:3])  # one for each image of the array
+    np.testing.assert_array_equal(np.stack(embeddings), expected)
     np.testing.assert_allclose(model.embed(digits[0]), expected[0], atol=1e-6)
 
 
-def test_an_image_of_another_size_is_resized_as_a_file_is(model, tmp_path) -> None:
+def test_an_image_of_another_size_is_resized_as_a_file_is(model: vitrail.Model, tmp_path: Path) -> None:
     large = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint8).reshape(60, 90, 3))
     path = tmp_path / "large.png"
     large.save(path)
@@ -95,17 +99,17 @@ def test_an_image_of_another_size_is_resized_as_a_file_is(model, tmp_path) -> No
     assert large.getpixel((1, 0)) == (3, 4, 5)  # neither closed nor changed
 
 
-def test_threads_share_a_model(model, digits) -> None:
+def test_threads_share_a_model(model: vitrail.Model, digits: NDArray[np.uint8]) -> None:
     expected = [model.classify(one).label for one in digits[:64]]
     with ThreadPoolExecutor(8) as threads:
-        assert [found.label for found in threads.map(model.classify, digits[:64])] == expected
+        assert [label.label for label in threads.map(model.classify, digits[:64])] == expected
 
 
-def test_what_is_no_image_is_named(model, tmp_path) -> None:
+def test_anything_but_an_image_is_refused(model: vitrail.Model, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a path, bytes, a PIL image or a uint8 array; this is int"):
         model.classify([3])
     with pytest.raises(UsageError, match=r"this is float64 \[8, 8, 3\]"):
-        model.classify(np.zeros((8, 8, 3)))
+        model.classify(np.zeros((8, 8, 3)))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"nowhere\.png: cannot be read: No such file"):
         model.classify(tmp_path / "nowhere.png")
     (tmp_path / "text.png").write_text("text")
@@ -116,7 +120,7 @@ def test_what_is_no_image_is_named(model, tmp_path) -> None:
 
 
 def test_an_image_that_cannot_be_read_leaves_the_others_their_predictions(
-    model: vitrail.Model, digits: np.ndarray, tmp_path: Path
+    model: vitrail.Model, digits: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     (tmp_path / "text.png").write_text("text")
     given = [digits[0], tmp_path / "text.png", digits[1], tmp_path / "nowhere.png", 3]
@@ -128,7 +132,7 @@ def test_an_image_that_cannot_be_read_leaves_the_others_their_predictions(
 
 
 def test_an_iterator_gives_all_predictions_before_the_image_that_cannot_be_read(
-    model: vitrail.Model, digits: np.ndarray
+    model: vitrail.Model, digits: NDArray[np.uint8]
 ) -> None:
     results = model.classify(iter([digits[0], b"text", digits[1]]))
     assert next(results).label == model.classify(digits[0]).label
@@ -136,7 +140,13 @@ def test_an_iterator_gives_all_predictions_before_the_image_that_cannot_be_read(
         next(results)
 
 
-def test_what_docs_python_shows_runs_as_it_stands(checkpoint, digits, tmp_path, monkeypatch, capsys) -> None:
+def test_the_examples_of_docs_python_run(
+    checkpoint: Path,
+    digits: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
@@ -161,7 +171,7 @@ def test_what_docs_python_shows_runs_as_it_stands(checkpoint, digits, tmp_path, 
         model.explain("photo.jpg", label="cat")
 
 
-def test_to_import_vitrail_is_cheap_and_brings_all_that_it_offers() -> None:
+def test_importing_vitrail_is_cheap_and_gives_every_public_name() -> None:
     code = (
         "import sys, vitrail\n"
         "heavy = {'torch', 'numpy', 'PIL', 'onnxruntime', 'timm'} & sys.modules.keys()\n"

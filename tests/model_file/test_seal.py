@@ -1,4 +1,4 @@
-"""The seal: whole files keep it, and a change to any byte breaks it."""
+"""The seal: it is valid for unchanged files, and a change to any byte breaks it."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from vitrail.model_file.seal import KEY, LENGTH, read_seal, seal
 
 
-def test_a_sealed_file_is_whole_and_still_an_onnx_file(model_file: Path) -> None:
+def test_a_sealed_file_is_valid_and_still_an_onnx_file(model_file: Path) -> None:
     digest, whole = read_seal(model_file)
     assert whole
     assert digest == hashlib.sha256(model_file.read_bytes()).hexdigest()

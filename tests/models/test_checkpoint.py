@@ -12,7 +12,8 @@ from vitrail.models.checkpoint import read_checkpoint
 
 @pytest.fixture
 def content(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint, weights_only=True)
+    content: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    return content
 
 
 def saved(content: dict[str, Any], folder: Path) -> Path:
@@ -20,7 +21,7 @@ def saved(content: dict[str, Any], folder: Path) -> Path:
     return folder / "changed.ckpt"
 
 
-def test_prefixes_of_torch_compile_are_removed(checkpoint: Path, content: dict, tmp_path: Path) -> None:
+def test_prefixes_of_torch_compile_are_removed(checkpoint: Path, content: dict[str, Any], tmp_path: Path) -> None:
     compiled = {key.replace("net.", "net._orig_mod.", 1): value for key, value in content["state_dict"].items()}
     network, _ = read_checkpoint(saved({**content, "state_dict": compiled}, tmp_path))
     expected, _ = read_checkpoint(checkpoint)
@@ -28,18 +29,18 @@ def test_prefixes_of_torch_compile_are_removed(checkpoint: Path, content: dict, 
     assert torch.equal(network(pixels), expected(pixels))
 
 
-def test_another_format_is_refused_with_the_way_out(content: dict, tmp_path: Path) -> None:
+def test_another_format_is_refused_with_the_way_out(content: dict[str, Any], tmp_path: Path) -> None:
     content["vitrail"]["format"] = 7
     with pytest.raises(ModelError, match=r"format 7, this vitrail reads format 1: train again"):
         read_checkpoint(saved(content, tmp_path))
 
 
-def test_a_checkpoint_without_a_task_is_of_classification(content: dict, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_task_is_of_classification(content: dict[str, Any], tmp_path: Path) -> None:
     del content["vitrail"]["task"]
     assert read_checkpoint(saved(content, tmp_path))[1].task == "classification"
 
 
-def test_weights_that_do_not_fit_the_architecture_are_refused(content: dict, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_architecture_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
     content["vitrail"]["classes"] = ["cat", "dog"]
     with pytest.raises(ModelError, match="do not fit its architecture"):
         read_checkpoint(saved(content, tmp_path))
@@ -55,7 +56,7 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(content: dict, tmp
         lambda content: content["vitrail"]["architecture"]["init_args"].update(width_of_dreams=3),
     ],
 )
-def test_a_file_not_written_by_fit_is_refused(content: dict, tmp_path: Path, change: Any) -> None:
+def test_a_file_not_written_by_fit_is_refused(content: dict[str, Any], tmp_path: Path, change: Any) -> None:
     change(content)
     with pytest.raises(ModelError, match="not a checkpoint written by `vitrail fit`"):
         read_checkpoint(saved(content, tmp_path))
@@ -68,7 +69,7 @@ def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, pla
         read_checkpoint(tmp_path / "cut.ckpt")
 
 
-def test_averaged_weights_are_preferred_to_raw_ones(content: dict, tmp_path: Path) -> None:
+def test_averaged_weights_are_preferred_to_raw_ones(content: dict[str, Any], tmp_path: Path) -> None:
     raw = {key: value + 1 if value.is_floating_point() else value for key, value in content["state_dict"].items()}
     network, origin = read_checkpoint(saved({**content, "current_model_state": raw}, tmp_path))
     assert origin.averaged
@@ -88,4 +89,5 @@ def test_a_checkpoint_of_lightnings_averaging_is_marked(tmp_path: Path) -> None:
         network, origin = read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")
         assert origin.averaged is (name == "averaged")
         heads.append(network.state_dict()["head.weight"])
-    assert not torch.allclose(*heads, atol=1e-3)
+    averaged, plain = heads
+    assert not torch.allclose(averaged, plain, atol=1e-3)

@@ -1,4 +1,4 @@
-"""A ViT with components exchanged: the default is timm's to the last operator; all fit, or are refused."""
+"""A ViT with exchanged components: the default is timm's to the last operator; each combination works or is refused."""
 
 import logging
 from pathlib import Path
@@ -21,7 +21,7 @@ from vitrail.models.network import logits_and_embedding
 from vitrail.vectors.positions import NAMES, sincos2d
 
 SMALL: dict[str, Any] = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
-WINDOW = {"name": "window", "reach": 1}
+WINDOW: dict[str, int | float | str] = {"name": "window", "reach": 1}
 DILATED = {"name": "dilated", "reach": 1, "step": 2}
 # On a grid of 4×4 a window is that small, and there are no gaps.
 FORMS: list[dict[str, Any]] = [
@@ -64,7 +64,7 @@ def pixels(size: int = 8, count: int = 3) -> Tensor:
 
 
 def operators(network: nn.Module, x: Tensor) -> list[str]:
-    """What runs, forward and backward, in its order."""
+    """The operators of a forward and backward pass, in order."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         network(x).sum().backward()
     return [event.name for event in profile.events()]
@@ -166,6 +166,7 @@ def test_only_without_positions_a_shuffled_image_is_the_same(positions: str, poo
 def test_sincos2d_is_a_fixed_table_for_patch_tokens() -> None:
     network = built({"positions": "sincos2d", "pool": "token"})
     table = network.pos_embed
+    assert table is not None
     assert torch.equal(table[0, 0], torch.zeros(16))
     assert torch.equal(table[0, 1:], sincos2d((4, 4), 16))
     assert "pos_embed" not in network.state_dict()
@@ -175,7 +176,7 @@ def test_sincos2d_is_a_fixed_table_for_patch_tokens() -> None:
 def test_components_replace_the_modules_of_timm() -> None:
     network = built({"attention": WINDOW, "norm": "batch", "block": "conformer", "head": "cosine", "pool": "token"})
     assert all(type(block).__mro__[1] is Conformer for block in network.blocks)
-    attentions = [block.attn for block in network.blocks]
+    attentions: list[Any] = [block.attn for block in network.blocks]
     assert {(a.grid, a.prefix, a.reach) for a in attentions} == {((4, 4), 1, 1)}
     assert isinstance(network.norm, BatchNorm)
     assert isinstance(network.head, Cosine)
@@ -185,28 +186,28 @@ def test_components_replace_the_modules_of_timm() -> None:
 def test_batch_norm_normalises_over_all_vectors_of_a_batch() -> None:
     norm = BatchNorm(8)
     x = 3 * torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0)) + 2
-    found = norm(x)
-    torch.testing.assert_close(found.mean(dim=(0, 1)), torch.zeros(8), atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.var(dim=(0, 1), correction=0), torch.ones(8), atol=1e-4, rtol=0)
+    actual = norm(x)
+    torch.testing.assert_close(actual.mean(dim=(0, 1)), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(actual.var(dim=(0, 1), correction=0), torch.ones(8), atol=1e-4, rtol=0)
     torch.testing.assert_close(norm.eval()(x[:1]), norm(x)[:1], atol=1e-6, rtol=0)
     torch.testing.assert_close(norm(x[:, 0]), norm(x)[:, 0], atol=1e-6, rtol=0)
 
 
 def test_a_conformers_convolution_is_one_over_the_grid_and_leaves_class_tokens_alone() -> None:
-    block = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
+    block: Any = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
     inner = block.convolution
     x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
-    found = inner(x)
-    assert torch.equal(found[:, 0], torch.zeros(2, 16))
+    actual = inner(x)
+    assert torch.equal(actual[:, 0], torch.zeros(2, 16))
     value, gate = inner.widen(inner.norm(x[:, 1:])).chunk(2, dim=-1)
     on_grid = (value * gate.sigmoid()).transpose(1, 2).reshape(2, 16, 4, 4)
     convolved = F.conv2d(on_grid, inner.depthwise.weight, inner.depthwise.bias, padding=1, groups=16)
     expected = inner.project(F.silu(inner.batch_norm(convolved)).flatten(2).transpose(1, 2))
-    torch.testing.assert_close(found[:, 1:], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(actual[:, 1:], expected, atol=1e-6, rtol=0)
 
 
 def test_a_conformer_is_two_halves_of_an_mlp_around_attention_and_convolution() -> None:
-    block = built({"block": "conformer"}).blocks[0].eval()
+    block: Any = built({"block": "conformer"}).blocks[0].eval()
     x = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
     expected = x + block.before(block.norm1(x)) / 2
     expected = expected + block.attn(block.norm2(expected))
@@ -216,7 +217,7 @@ def test_a_conformer_is_two_halves_of_an_mlp_around_attention_and_convolution() 
 
 
 def test_masked_vectors_do_not_affect_a_conformer() -> None:
-    block = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
+    block: Any = built({"block": "conformer", "pool": "token"}).blocks[0].eval()
     x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
     seen = torch.arange(17).expand(2, 1, 1, 17) < 12
     other = x.clone()
@@ -272,7 +273,7 @@ def test_a_window_larger_than_the_grid_is_refused(attention: Any, span: int) -> 
 
 
 def test_a_float_setting_accepts_an_integer() -> None:
-    head = built({"head": {"name": "cosine", "scale": 20, "margin": 0}}).head
+    head: Any = built({"head": {"name": "cosine", "scale": 20, "margin": 0}}).head
     assert (head.scale, head.margin) == (20, 0)
 
 
@@ -344,7 +345,7 @@ def test_only_plain_vits_take_components() -> None:
 
 
 def test_components_of_a_named_network_have_its_grid() -> None:
-    network = ViT(name="vit_tiny_patch16_224", attention=WINDOW).build(3, 96)
+    network: Any = ViT(name="vit_tiny_patch16_224", attention=WINDOW).build(3, 96)
     attention = network.blocks[0].attn
     assert isinstance(attention, SelfAttention)
     assert (attention.grid, attention.prefix, attention.num_heads) == ((6, 6), 1, 3)

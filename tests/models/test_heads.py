@@ -25,7 +25,7 @@ def built(architecture: Architecture, task: TaskName, size: int = 16) -> torch.n
     return architecture.build(5, size, task).eval()
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Architecture, TaskName, int, tuple[int, ...]]] = {
     "set": (ViT(**SMALL, head="set"), "multilabel", 16, (5,)),
     "set with its settings": (ViT(**SMALL, head={"name": "set", "queries": 3, "layers": 1}), "multilabel", 16, (5,)),
     "labels": (ViT(**SMALL, pool="token"), "multilabel", 16, (5,)),

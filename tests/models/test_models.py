@@ -1,6 +1,7 @@
-"""ViT and CNN: timm's own networks, their sizes, weights from a file, and what is refused."""
+"""ViT and CNN: timm's own networks, their sizes, weights from a file, and refusals."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -62,7 +63,7 @@ def test_an_architecture_round_trips_through_plain_data(architecture: Architectu
 
 
 def test_a_small_cnn_halves_the_image_at_each_stage() -> None:
-    network = CNN(width=8, stages=3, blocks=1).build(5, 16).eval()
+    network: Any = CNN(width=8, stages=3, blocks=1).build(5, 16).eval()
     assert network.forward_features(pixels(16)).shape == (2, 32, 4, 4)
 
 
@@ -112,7 +113,7 @@ def test_invalid_networks_are_refused_with_the_reason(architecture: Architecture
         ({"depth": -1}, "depth must be at least 1, not -1"),
     ],
 )
-def test_invalid_sizes_are_refused_at_once(sizes: dict, reason: str) -> None:
+def test_invalid_sizes_are_refused_at_once(sizes: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         ViT(**sizes)
 
@@ -131,8 +132,8 @@ def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "is_channels_first"), [(4, True), (8, False)])
 def test_a_narrow_cnn_gets_contiguous_channels_first(width: int, is_channels_first: bool) -> None:
     """Channels last, torch would write beyond its memory in the backward pass of one thread."""
-    network = CNN(width=width, stages=2, blocks=1).build(10, 8)
+    network: Any = CNN(width=width, stages=2, blocks=1).build(10, 8)
     seen: list[bool] = []
-    network.stem[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].is_contiguous()))  # type: ignore[index]
+    network.stem[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].is_contiguous()))
     network(Input(InputRule(8))(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)))
     assert seen == [is_channels_first]

@@ -1,4 +1,4 @@
-"""The set head: its log-odds are those of "any query says so", to the last digit and at both ends."""
+"""The set head: log-odds that any query has a label, exact near 0 and 1."""
 
 from itertools import permutations
 
@@ -24,20 +24,20 @@ def by_definition(logits: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3, 5, 8, 16])
-def test_an_image_has_a_label_if_any_query_says_so(queries: int) -> None:
+def test_an_image_has_a_label_if_any_query_has_it(queries: int) -> None:
     logits = 3 * torch.randn(4, queries, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = log_odds_of_any(log_odds_of_each(logits))
-    torch.testing.assert_close(found, by_definition(logits), atol=1e-12, rtol=1e-12)
+    actual = log_odds_of_any(log_odds_of_each(logits))
+    torch.testing.assert_close(actual, by_definition(logits), atol=1e-12, rtol=1e-12)
 
 
 def test_log_odds_are_exact_near_zero_and_one() -> None:
     sure = torch.tensor(
         [[[60.0, 0.0, 0.0], [0.0, 0.0, 50.0]]]
     )  # the first query is sure of class 0, the other of nothing
-    found = log_odds_of_any(log_odds_of_each(sure))[0].double()
-    assert found[0].item() == pytest.approx(60 - np.log(2), abs=1e-4)  # against two others with logit 0
+    actual = log_odds_of_any(log_odds_of_each(sure))[0].double()
+    assert actual[0].item() == pytest.approx(60 - np.log(2), abs=1e-4)  # against two others with logit 0
     both = np.log(np.exp(-60.0) + np.exp(-50.0))
-    assert found[1].item() == pytest.approx(both, abs=1e-4)
+    assert actual[1].item() == pytest.approx(both, abs=1e-4)
     never = torch.tensor([[[-90.0, -90.0, 30.0]] * 16])
     assert log_odds_of_any(log_odds_of_each(never))[0, 0].item() == pytest.approx(np.log(16) - 120, abs=1e-3)
 
@@ -58,18 +58,18 @@ def test_masked_vectors_and_other_images_have_no_effect() -> None:
     mask = torch.arange(9).expand(3, 9) < torch.tensor([[9], [5], [9]])
     other = VECTORS.clone()
     other[1, 5:] = 7.0
-    found = head()(other, mask)
-    torch.testing.assert_close(found, head()(VECTORS, mask))
-    torch.testing.assert_close(found[1:2], head()(VECTORS[1:2, :5]), atol=1e-5, rtol=0)
+    actual = head()(other, mask)
+    torch.testing.assert_close(actual, head()(VECTORS, mask))
+    torch.testing.assert_close(actual[1:2], head()(VECTORS[1:2, :5]), atol=1e-5, rtol=0)
     assert (head()(other) - head()(VECTORS))[1].abs().max() > 1e-3
 
 
 def test_outputs_of_a_fully_masked_image_are_finite() -> None:
     mask = torch.ones(3, 9, dtype=torch.bool)
     mask[1] = False
-    found = head()(VECTORS, mask)
-    assert found.isfinite().all()
-    torch.testing.assert_close(found[[0, 2]], head()(VECTORS)[[0, 2]], atol=1e-5, rtol=0)
+    actual = head()(VECTORS, mask)
+    assert actual.isfinite().all()
+    torch.testing.assert_close(actual[[0, 2]], head()(VECTORS)[[0, 2]], atol=1e-5, rtol=0)
 
 
 def test_every_weight_has_a_gradient() -> None:

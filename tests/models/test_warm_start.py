@@ -1,4 +1,7 @@
-"""Starting from another run: same outputs at the same size, tables of positions resampled at another."""
+"""Warm starts: equal outputs at the same size, resampled position tables at another."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +13,14 @@ from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS
 from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
-from vitrail.models import CNN, ViT
+from vitrail.models import CNN, Architecture, ViT
 from vitrail.models.checkpoint import KEY, Origin, RunData
 from vitrail.vectors.positions.relative import resampled
 
-SIZES = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
+SIZES: dict[str, Any] = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
 
 
-def saved(folder, architecture, size: int, classes: int = 3):
+def saved(folder: Path, architecture: Architecture, size: int, classes: int = 3) -> tuple[Path, Any]:
     """A checkpoint with random weights, as `vitrail fit` writes it."""
     torch.manual_seed(1)
     network = architecture.build(classes, size)
@@ -33,39 +36,39 @@ def saved(folder, architecture, size: int, classes: int = 3):
 @pytest.mark.parametrize(
     "made", [ViT(**SIZES), ViT(**SIZES, positions="relative", pool="token"), CNN(width=8, stages=2)]
 )
-def test_at_the_same_size_it_is_the_same_network(tmp_path, made):
+def test_at_the_same_size_it_is_the_same_network(tmp_path: Path, made: Architecture) -> None:
     path, source = saved(tmp_path, made, 8)
     network = type(made)(**{**vars(made), "pretrained": str(path)}).build(3, 8).eval()
     pixels = torch.randn(2, 3, 8, 8)
     assert torch.equal(network(pixels), source(pixels))
 
 
-def test_learned_positions_are_resampled(tmp_path, caplog):
+def test_learned_positions_are_resampled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, source = saved(tmp_path, ViT(**SIZES, pool="token"), 8)
-    network = ViT(**SIZES, pool="token", pretrained=str(path)).build(3, 16)
+    network: Any = ViT(**SIZES, pool="token", pretrained=str(path)).build(3, 16)
     assert torch.equal(network.pos_embed, resample_abs_pos_embed(source.pos_embed, [8, 8], [4, 4], num_prefix_tokens=1))
     assert torch.equal(network.blocks[1].mlp.fc1.weight, source.blocks[1].mlp.fc1.weight)
     assert not caplog.records  # all of it fitted
 
 
-def test_tables_of_offsets_are_resampled(tmp_path):
+def test_tables_of_offsets_are_resampled(tmp_path: Path) -> None:
     path, source = saved(tmp_path, ViT(**SIZES, positions="relative"), 8)
-    network = ViT(**SIZES, positions="relative", pretrained=str(path)).build(3, 12)
+    network: Any = ViT(**SIZES, positions="relative", pretrained=str(path)).build(3, 12)
     for here, there in zip(network.blocks, source.blocks, strict=True):
         table = here.attn.positions.table
         assert table.shape == (11 * 11, 2)
         assert torch.equal(table, resampled(there.attn.positions.table, (4, 4), (6, 6)))
 
 
-def test_weights_that_do_not_fit_are_logged(tmp_path, caplog):
+def test_weights_that_do_not_fit_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, source = saved(tmp_path, ViT(**SIZES), 8)
-    network = ViT(**SIZES, pretrained=str(path)).build(5, 8)
+    network: Any = ViT(**SIZES, pretrained=str(path)).build(5, 8)
     assert network.head.weight.shape == (5, 16)
     assert "head.bias, head.weight" in caplog.text
     assert torch.equal(network.pos_embed, source.pos_embed)
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ckpt").write_text("no weights")
     with pytest.raises(ModelError, match="no checkpoint at"):
         ViT(**SIZES, pretrained=str(tmp_path / "none.ckpt")).build(3, 8)

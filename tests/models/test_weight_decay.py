@@ -1,4 +1,4 @@
-"""Weight decay: in every shipped form each parameter, by its name, is decayed or is not."""
+"""Weight decay: every parameter of every shipped architecture is decayed or excluded by its name."""
 
 import re
 from typing import Any
@@ -109,14 +109,14 @@ CNNS: list[tuple[CNN, TaskName, int, tuple[str, str]]] = [
 
 
 def form(value: Any) -> str | None:
-    """What of an architecture differs from its defaults."""
+    """The settings of an architecture that differ from its defaults."""
     if not isinstance(value, ViT | CNN):
         return value if isinstance(value, str) else ""
     return ",".join(f"{name}={chosen}" for name, chosen in vars(value).items() if chosen != vars(type(value)())[name])
 
 
 def decayed_by_name(network: nn.Module, decayed: str, excluded: str) -> dict[str, bool]:
-    """What the two patterns say of each parameter; one that matches neither, or both, is undecided."""
+    """The decision of the two patterns for each parameter; undecided if it matches neither or both."""
     verdicts = {}
     for name, _ in network.named_parameters():
         verdict = [any(re.fullmatch(one, name) for one in patterns.split()) for patterns in (decayed, excluded)]

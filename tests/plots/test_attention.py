@@ -1,4 +1,4 @@
-"""What is made of attention weights: rollout and distances, in cases whose answers are known."""
+"""Attention weights: rollout and mean distances, in cases with known results."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def stacked(*layers: np.ndarray) -> np.ndarray:
     return np.stack(layers).astype(np.float32)[:, None]
 
 
-def test_attention_to_itself_leaves_everything_where_it_is() -> None:
+def test_attention_to_itself_has_an_identity_rollout() -> None:
     itself = stacked(np.eye(4), np.eye(4))
     np.testing.assert_array_equal(rollout(itself), np.eye(4))
     np.testing.assert_array_equal(mean_distance(itself, 0, (2, 2)), np.zeros((2, 1)))
@@ -22,17 +22,17 @@ def test_rollout_goes_from_the_first_layer_to_the_last() -> None:
     first, second = np.eye(3), np.eye(3)
     first[1], second[2] = (1, 0, 0), (0, 1, 0)
     arrived = rollout(stacked(first, second))
-    np.testing.assert_allclose(arrived, [[1, 0, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5]])
+    np.testing.assert_allclose(arrived, [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.25, 0.5]])
     assert rollout(stacked(second, first))[2, 0] == 0
 
 
-def test_heads_are_averaged_before_they_are_followed() -> None:
+def test_heads_are_averaged_before_the_rollout() -> None:
     swap = np.array([[0, 1], [1, 0]], np.float32)
     arrived = rollout(np.stack([np.eye(2, dtype=np.float32), swap])[None])
     np.testing.assert_allclose(arrived, [[0.75, 0.25], [0.25, 0.75]])
 
 
-def test_rows_that_do_not_sum_to_one_are_made_shares() -> None:
+def test_rows_are_normalised_to_sum_to_one() -> None:
     random = np.random.default_rng(0)
     loose = random.random((3, 2, 5, 5)).astype(np.float32)
     loose[0, :, 2] = 0
@@ -41,19 +41,19 @@ def test_rows_that_do_not_sum_to_one_are_made_shares() -> None:
 
 
 @pytest.mark.parametrize(("grid", "mean"), [((1, 1), 0), ((1, 2), 0.5), ((2, 2), (2 + 2**0.5) / 4), ((1, 4), 1.25)])
-def test_attention_to_all_alike_is_as_far_as_places_are_apart(grid: tuple[int, int], mean: float) -> None:
+def test_uniform_attention_has_the_mean_distance_of_all_places(grid: tuple[int, int], mean: float) -> None:
     count = grid[0] * grid[1]
     assert distances(grid).mean() == pytest.approx(mean)
     even = np.full((2, 3, count, count), 0.1, np.float32)  # not even shares
     np.testing.assert_allclose(mean_distance(even, 0, grid), np.full((2, 3), mean), rtol=1e-6)
 
 
-def test_places_lie_row_by_row() -> None:
+def test_places_are_row_by_row() -> None:
     assert distances((2, 3))[0].tolist() == pytest.approx([0, 1, 2, 1, 2**0.5, 5**0.5])
 
 
-def test_tokens_that_lie_nowhere_are_left_out() -> None:
-    """Two tokens before four places: whatever looks at them, or they look at, does not count."""
+def test_tokens_without_a_position_are_left_out() -> None:
+    """Two tokens before four places: attention to them and from them does not count."""
     weights = np.random.default_rng(0).random((1, 1, 6, 6)).astype(np.float32)
-    weights[..., 2:, 2:] = [[0, 0.2, 0, 0], [0.3, 0, 0, 0], [0, 0, 0, 0.1], [0, 0, 0, 0]]
+    weights[..., 2:, 2:] = [[0.0, 0.2, 0.0, 0.0], [0.3, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 0.0]]
     assert mean_distance(weights, 2, (2, 2))[0, 0] == pytest.approx(1)  # the last place looks at no place

@@ -1,4 +1,4 @@
-"""The page of what goes on inside: everything in its place, at any number of layers, heads and places."""
+"""The page of attention and evidence: its layout at any number of layers, heads and places."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_values_from_none_to_most() -> None:
 @pytest.mark.parametrize(
     ("layers", "heads", "side", "prefix"), [(1, 1, 1, 0), (4, 4, 4, 0), (12, 3, 14, 1), (24, 16, 16, 5)]
 )
-def test_everything_lies_on_the_page(layers: int, heads: int, side: int, prefix: int) -> None:
+def test_everything_is_on_the_page(layers: int, heads: int, side: int, prefix: int) -> None:
     drawn = np.array(draw_inspection(inspection(layers, heads, side, prefix)))
     border = np.concatenate([drawn[:, :8].reshape(-1, 3), drawn[:, -8:].reshape(-1, 3), drawn[-8:].reshape(-1, 3)])
     assert (border == PAPER).all()
@@ -54,7 +54,7 @@ def test_each_map_shows_what_the_outlined_place_looks_at() -> None:
     heads = Heads(given.attention, given.axes, Query(6, (1, 2), ""))
     page = Page(heads.width, heads.height)
     heads.draw_map(page, 2, 1, (0, 0))
-    at = {(row, column): page.image.getpixel(((column + 0.5) * heads.scale, (row + 0.5) * heads.scale))
+    at = {(row, column): page.image.getpixel((int((column + 0.5) * heads.scale), int((row + 0.5) * heads.scale)))
           for row in range(4) for column in range(4)}  # fmt: skip
     assert at.pop((2, 1)) == COLOUR_STOPS[-1]
     assert set(at.values()) == {COLOUR_STOPS[0]}
@@ -71,7 +71,7 @@ def test_the_image_is_in_the_first_tile_and_the_rollout_after_the_classes() -> N
     assert np.array_equal(np.array(tile), np.array(heads.rollout(TILE)))
 
 
-def test_the_class_token_is_asked_where_the_head_reads_it() -> None:
+def test_attention_of_the_class_token_is_shown_where_the_head_reads_it() -> None:
     for prefix, kind, token in ((1, "approximate", True), (0, "approximate", False), (1, "exact", False)):
         given = inspection(1, 1, 4, prefix, kind)
         query = choose_query(given, given.axes)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_the_class_token_is_asked_where_the_head_reads_it() -> None:
     assert query.token == 1 + best
 
 
-def test_a_larger_cell_of_evidence_is_asked_in_its_middle() -> None:
+def test_attention_of_a_larger_cell_of_evidence_is_that_of_its_middle() -> None:
     given = inspection(1, 1, 32)
     cells = np.zeros((8, 8), np.float32)
     cells[3, 5] = 1
@@ -99,7 +99,7 @@ def test_networks_without_attention_have_a_page_too() -> None:
     )
 
 
-def test_letters_that_the_font_has_not_are_not_boxes() -> None:
+def test_letters_missing_in_the_font_are_not_drawn_as_boxes() -> None:
     assert printable("Äpfel, 14×14 · 狗") == "Apfel, 14?14 · ?"
     font = letters(15)
     assert cut("short", font, 200) == "short"

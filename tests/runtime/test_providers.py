@@ -1,4 +1,4 @@
-"""onnxruntime on this machine: one wheel, a provider that is there, no more cores than there are."""
+"""onnxruntime on this machine: one wheel, an available provider, and at most the available cores."""
 
 import os
 from pathlib import Path
@@ -17,20 +17,22 @@ from vitrail.runtime.providers import (
 )
 
 
-@pytest.mark.parametrize(("found", "reason"), [(False, "not installed"), (True, "both installed")])
-def test_exactly_one_onnxruntime_may_be_installed(found: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("installed", "reason"), [(False, "not installed"), (True, "both installed")])
+def test_exactly_one_onnxruntime_may_be_installed(
+    installed: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_one_onnxruntime()
-    monkeypatch.setattr(runtime, "is_installed", lambda name: found)
+    monkeypatch.setattr(runtime, "is_installed", lambda name: installed)
     with pytest.raises(ProviderError, match=reason):
         require_one_onnxruntime()
 
 
-def test_no_more_cores_are_used_than_there_are() -> None:
+def test_at_most_the_available_cores_are_used() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(("driver", "expected"), [(False, ["cpu"]), (True, ["cuda", "cpu"])])
-def test_auto_asks_for_the_gpu_only_where_a_driver_is(
+def test_auto_chooses_the_gpu_only_with_a_driver(
     driver: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(PROVIDERS.values()))

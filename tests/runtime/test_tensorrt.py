@@ -1,4 +1,4 @@
-"""TensorRT, as far as a machine without one can tell: what it is told, and where its engines lie."""
+"""TensorRT, as far as a machine without one can test it: its options, and where its libraries lie."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_one_engine_serves_every_batch_of_the_server(monkeypatch: pytest.MonkeyP
     assert (trt_options["trt_fp16_enable"], tensorrt_options("a" * 64, 224, half=True)["trt_fp16_enable"]) == ("0", "1")
 
 
-def test_an_engine_is_kept_for_its_model_versions_and_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_engine_is_cached_by_model_versions_and_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tensorrt, "gpu_name", lambda: "NVIDIA H200")
     first = engine_folder("a" * 64)
@@ -35,15 +35,20 @@ def test_an_engine_is_kept_for_its_model_versions_and_gpu(monkeypatch: pytest.Mo
     assert engine_folder("a" * 64) != first
 
 
-def test_the_library_is_looked_for_in_its_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_the_library_is_searched_in_its_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loaded: list[str] = []
     monkeypatch.setattr(tensorrt, "wheel_folders", lambda: [tmp_path])
-    monkeypatch.setattr(tensorrt, "loads", lambda name: asked.append(name) or name.startswith("/"))
+
+    def loads(name: str) -> bool:
+        loaded.append(name)
+        return name.startswith("/")
+
+    monkeypatch.setattr(tensorrt, "loads", loads)
     assert has_tensorrt()
-    assert asked == ["libnvinfer.so.10", str(tmp_path / "libnvinfer.so.10")]
+    assert loaded == ["libnvinfer.so.10", str(tmp_path / "libnvinfer.so.10")]
 
 
-def test_there_only_canvases_are_asked_and_checked(model_file: Path) -> None:
+def test_tensorrt_is_checked_on_canvases_only(model_file: Path) -> None:
     model = Classifier(model_file, "cpu")
     parts = [part.name for part in check_golden(model).parts]
     model.provider = PROVIDERS["tensorrt"]

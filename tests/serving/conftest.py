@@ -30,17 +30,21 @@ Start = Callable[..., AbstractContextManager["Server"]]
 
 @dataclass
 class Server:
-    """A server process, those that it starts, and what they say."""
+    """A server process and its log."""
 
     process: subprocess.Popen[bytes]
     url: str
     log: Path
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def read_log(self) -> str:
         return self.log.read_text()
 
     def wait_until_ready(self) -> None:
-        """The socket is bound before the model is loaded: only /readyz knows."""
+        """Poll /readyz: the socket is bound before the model is loaded."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.read_log()
@@ -53,14 +57,14 @@ class Server:
         raise AssertionError(f"not ready within a minute:\n{self.read_log()}")
 
     def stop(self) -> int:
-        """Ask the leader to end, as a supervisor would; its exit code."""
+        """Send SIGTERM, as a supervisor would; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
     def family(self) -> list[psutil.Process]:
-        """The leader and all below it; BentoML's workers are in groups of their own."""
-        leader = psutil.Process(self.process.pid)
-        return [leader, *leader.children(recursive=True)]
+        """The server process and all its descendants."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -74,7 +78,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Starts `command`, with {port} filled in, and ends it; that it leaves nothing behind is held each time."""
+    """Starts `command` with {port} filled in, and stops it; asserts that no process remains."""
 
     @contextmanager
     def started(
@@ -82,13 +86,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     ) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("server")
         port = free_port()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
         own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **environment}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [word.format(port=port) for word in command],
+                [argument.format(port=port) for argument in command],
                 cwd=folder,
-                env={**kept, **own},
+                env={**inherited, **own},
                 stdout=log if stdout is None else stdout,
                 stderr=subprocess.STDOUT if stderr is None else stderr,
             )
@@ -134,7 +138,7 @@ def explained_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def explaining(start: Start, bentoml_serve: list[str], explained_file: Path) -> Iterator[Server]:
-    """The one server whose model has an explain file."""
+    """A server whose model has an explain file."""
     with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as started:
         yield started
 
@@ -151,35 +155,35 @@ def contract_client_of() -> Callable[[Server], httpx.Client]:
 
 
 def contract_client(server: Server) -> httpx.Client:
-    """A client that holds every answer against the written contract."""
+    """A client that checks every response against /docs.json."""
     return httpx.Client(base_url=server.url, timeout=30, event_hooks={"response": [check_contract]})
 
 
 def check_contract(response: httpx.Response) -> None:
-    """What is answered is what /docs.json says: this status for this route, of this kind and shape."""
+    """Assert that /docs.json lists this status for this route, with this media type and schema."""
     response.read()
     kind = response.headers["content-type"].partition(";")[0]
     operation = path_item(response.request.url.path).get(response.request.method.lower())
     if operation is None:
         assert response.status_code in (403, 404, 405, 421)
         name = "ProtocolProblem" if f"{response.request.url.path}/".startswith("/v2/") else "Problem"
-        written = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+        documented = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     else:
-        written = operation["responses"][str(response.status_code)]["content"]
-    assert kind in written
+        documented = operation["responses"][str(response.status_code)]["content"]
+    assert kind in documented
     if kind.endswith("json"):
-        difference = mismatch(response.json(), written[kind]["schema"])
+        difference = mismatch(response.json(), documented[kind]["schema"])
         assert difference is None, difference
 
 
 def path_item(path: str) -> dict[str, Any]:
-    """What is written of this path, whose parts may be named in braces there."""
+    """The entry of /docs.json for this path, whose parts may be parameters in braces."""
     forms = {re.sub(r"\{\w+\}", "[^/]+", form): item for form, item in DOCUMENT["paths"].items()}
     return next((item for form, item in forms.items() if re.fullmatch(form, path)), {})
 
 
 def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None:
-    """The first place where a value is not what this part of JSON Schema, as /docs.json uses it, asks for."""
+    """The first difference of a value from its schema, in the subset of JSON Schema that /docs.json uses."""
     if "$ref" in schema:
         return mismatch(value, DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], where)
     if "oneOf" in schema:
@@ -216,7 +220,7 @@ Encode = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def encode() -> Encode:
-    """A mosaic of panes as an encoded image; another seed is another image."""
+    """Encodes a mosaic as an image; each seed gives another image."""
 
     def encoded(kind: str = "PNG", seed: int = 1, size: tuple[int, int] = (60, 80), **options: Any) -> bytes:
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The parent of the worker: it restarts a dead worker, with back-off, and never loses an order to stop."""
+"""The parent of the worker: it restarts a dead worker, with back-off, and never misses a request to stop."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from vitrail.serving import arbiter
 from vitrail.serving.arbiter import MAX_DELAY, restart_delay
 
-# An arbiter of ours in a process of its own, whose look for missing workers never comes. `starts` has the pid of each
+# Our arbiter in its own process, that never polls for missing workers. `starts` has the pid of each
 # worker, `early` the number of early deaths in a row at each death.
 PARENT = """
 import os, signal, sys
@@ -38,7 +38,7 @@ parent.loop.call_later(0.01, look)
 parent.start()
 print("ended")
 """
-FOREVER, INLINE_SECONDS = "import time; time.sleep(60)", "pass"
+FOREVER, AT_ONCE = "import time; time.sleep(60)", "pass"
 KILL, STOP = "os.kill(pid, signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)"
 
 
@@ -50,22 +50,22 @@ def run(worker: str, **parts: str) -> str:
     return done.stdout
 
 
-def test_worker_death_starts_another():
+def test_worker_death_starts_another() -> None:
     assert run(FOREVER, each=KILL) == "[1, 2, 3, 4] 5\nended\n"
 
 
-def test_stable_worker_is_not_an_early_death():
+def test_stable_worker_is_not_an_early_death() -> None:
     assert run(FOREVER, each=f"arbiter.STABLE_AFTER = 0; {KILL}") == "[0, 0, 0, 0] 5\nended\n"
 
 
-def test_early_death_is_counted():
-    early, _, rest = run(INLINE_SECONDS).partition("] ")
+def test_early_death_is_counted() -> None:
+    early, _, rest = run(AT_ONCE).partition("] ")
     assert early.startswith("[1, 2, 3, 4")
     assert rest == "5\nended\n"
 
 
-def test_stop_waits_for_a_starting_worker():
-    """BentoML's own arbiter answers SIGTERM with an error then, and goes on."""
+def test_stop_waits_for_a_starting_worker() -> None:
+    """BentoML's own arbiter then responds to SIGTERM with an error, and continues."""
     busy = 'parent._exclusive_running_command = "manage_watchers"'
     free = 'parent.loop.call_later(0.3, setattr, parent, "_exclusive_running_command", None)'
     assert run(FOREVER, each=KILL, end=f"{busy}; {STOP}; {free}").endswith("ended\n")
@@ -79,13 +79,13 @@ def test_worker_that_dies_while_it_is_started_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(("early", "seconds"), list(enumerate([0, 0, 1, 2, 4, 8, 16, MAX_DELAY, MAX_DELAY])))
-def test_restart_delay_grows_to_a_bound(early, seconds):
+def test_restart_delay_grows_to_a_bound(early: int, seconds: float) -> None:
     assert restart_delay(early) == seconds
 
 
-def test_crash_loop_is_slowed_down():
-    """A worker takes some 3 seconds to start and die: in its first hour it is tried every half minute at most."""
-    moments, now = [], 0.0
+def test_crash_loop_is_slowed_down() -> None:
+    """A worker that takes 3 seconds to start and die is restarted at most every half minute in the first hour."""
+    moments, now = list[float](), 0.0
     while now < 3600:
         moments.append(now)
         now += 3 + arbiter.restart_delay(len(moments))

@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 
 import httpx
 import psutil
@@ -12,29 +13,31 @@ import pytest
 
 from vitrail.serving.http.body import MAX_BODY
 
+from .conftest import Encode, Server
+
 URL = "/v1/classify"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_broken(client):
-    """After every refusal the server is ready, and has counted no failure of its own."""
+def nothing_is_broken(client: httpx.Client) -> Iterator[None]:
+    """After every refusal the server is ready and has counted no internal error."""
     yield
     assert client.get("/readyz").status_code == 200
     expected = ('route="/readyz",status="503"', 'route="none",status="501"')
     assert 'status="5' not in re.sub("|".join(expected), "", client.get("/metrics").text)
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> None:
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    problem = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
+def refused(response: httpx.Response, status: int, code: str) -> None:
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    problem = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
     assert problem["status"] == status
     assert problem["type"].endswith(code)
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["request_id"] == response.headers["x-request-id"]
 
 
 def png_of(width: int, height: int, rows: bytes = b"\0") -> bytes:
-    """A header that announces this size, and such rows."""
+    """A PNG whose header declares this size, with these rows."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -44,7 +47,7 @@ def png_of(width: int, height: int, rows: bytes = b"\0") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-NOT_READ = {
+UNSUPPORTED = {
     "empty": b"",
     "random": bytes(value * 7919 % 251 for value in range(4096)),
     "image after html": b"<html>" + png_of(20_000, 20_000),
@@ -65,29 +68,29 @@ NOT_READ = {
 }
 
 
-@pytest.mark.parametrize("data", NOT_READ.values(), ids=NOT_READ.keys())
-def test_unsupported_formats(client, data):
+@pytest.mark.parametrize("data", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
+def test_unsupported_formats(client: httpx.Client, data: bytes) -> None:
     refused(client.post(URL, files={"image": ("photo.png", data, "image/png")}), 415, "unsupported_format")
     refused(client.post(URL, content=data, headers={"content-type": "image/png"}), 415, "unsupported_format")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_truncated_images(client, encode, kind):
+def test_truncated_images(client: httpx.Client, encode: Encode, kind: str) -> None:
     whole = encode(kind)
     refused(client.post(URL, files={"image": whole[: len(whole) // 2]}), 422, "corrupt_image")
 
 
-def test_html_with_an_image_signature(client):
+def test_html_with_an_image_signature(client: httpx.Client) -> None:
     for start in (b"GIF89a", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"):
         refused(client.post(URL, content=start + b"<script>alert(1)</script>PK\x03\x04"), 422, "corrupt_image")
 
 
-def worker(server) -> psutil.Process:
-    """The process that answers: the one below BentoML's arbiter."""
+def worker(server: Server) -> psutil.Process:
+    """The worker process, below BentoML's arbiter."""
     return server.family()[-1]
 
 
-def test_too_many_pixels_use_no_memory(server, client):
+def test_too_many_pixels_use_no_memory(server: Server, client: httpx.Client) -> None:
     """20,000 × 20,000 real pixels, all black, are 1.2 GB in memory and 1.2 MB in the file."""
     bomb = png_of(20_000, 20_000, bytes(20_000 * 60_001))
     assert len(bomb) < MAX_BODY
@@ -100,30 +103,30 @@ def test_too_many_pixels_use_no_memory(server, client):
     assert worker(server).memory_info().rss - before < 100e6
 
 
-def test_too_large_content_length_is_refused_unread(server):
-    """The answer comes although not a byte of the body was sent."""
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+def test_too_large_content_length_is_refused_unread(server: Server) -> None:
+    """The response comes before any byte of the body is sent."""
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
-        answer = b""
-        while b"body_too_large" not in answer:
+        response = b""
+        while b"body_too_large" not in response:
             more = connection.recv(4096)
-            assert more, answer
-            answer += more
-    assert answer.startswith(b"HTTP/1.1 413 ")
+            assert more, response
+            response += more
+    assert response.startswith(b"HTTP/1.1 413 ")
 
 
-def test_too_large_stream_is_refused_midway(client):
-    def stream():
+def test_too_large_stream_is_refused_midway(client: httpx.Client) -> None:
+    def stream() -> Iterator[bytes]:
         for _ in range(3 * MAX_BODY // 1_000_000):
             yield bytes(1_000_000)
 
     refused(client.post(URL, content=stream(), headers={"content-type": "image/png"}), 413, "body_too_large")
 
 
-def test_body_at_the_limit_is_accepted(client, encode):
+def test_body_at_the_limit_is_accepted(client: httpx.Client, encode: Encode) -> None:
     image = encode("PNG")
-    answer = client.post(URL, content=image + bytes(MAX_BODY - len(image)))
-    assert answer.status_code == 200
+    response = client.post(URL, content=image + bytes(MAX_BODY - len(image)))
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -135,12 +138,12 @@ def test_body_at_the_limit_is_accepted(client, encode):
         "video/mp4",
     ],
 )
-def test_other_content_types(client, encode, content_type):
-    answer = client.post(URL, content=encode(), headers={"content-type": content_type})
-    refused(answer, 415, "unsupported_media_type")
+def test_other_content_types(client: httpx.Client, encode: Encode, content_type: str) -> None:
+    response = client.post(URL, content=encode(), headers={"content-type": content_type})
+    refused(response, 415, "unsupported_media_type")
 
 
-def test_compressed_bodies(client, encode):
+def test_compressed_bodies(client: httpx.Client, encode: Encode) -> None:
     kind = ("content-type", "image/png")
     for codings in (["gzip"], ["identity", "gzip"], ["identity, br"]):
         headers = [kind, *(("content-encoding", coding) for coding in codings)]
@@ -150,7 +153,7 @@ def test_compressed_bodies(client, encode):
         assert client.post(URL, content=encode(), headers=headers).status_code == 200
 
 
-def test_forms_without_an_image(client, encode):
+def test_forms_without_an_image(client: httpx.Client, encode: Encode) -> None:
     refused(client.post(URL, files={"file": encode()}), 422, "unknown_field")
     refused(client.post(URL, files={"image": encode()}, data={"top_k": "3"}), 422, "unknown_field")
     refused(client.post(URL, files={"image": (None, b"text")}), 422, "not_a_file")
@@ -162,13 +165,13 @@ BOUNDARIES = {"none": "", "empty": "; boundary=", "not there": "; boundary=x", "
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES.values(), ids=BOUNDARIES.keys())
-def test_broken_multipart(client, boundary):
+def test_broken_multipart(client: httpx.Client, boundary: str) -> None:
     headers = {"content-type": "multipart/form-data" + boundary}
-    answer = client.post(URL, content=b"--y\r\nnonsense", headers=headers)
-    refused(answer, 400, "bad_multipart")
+    response = client.post(URL, content=b"--y\r\nnonsense", headers=headers)
+    refused(response, 400, "bad_multipart")
 
 
-def test_malformed_bodies_do_not_fill_the_log(server, client):
+def test_malformed_bodies_do_not_fill_the_log(server: Server, client: httpx.Client) -> None:
     client.post(URL, content=b"--x\r\nnonsense", headers={"content-type": "multipart/form-data; boundary=x"})
     assert "[WARNING]" not in server.read_log()
 
@@ -187,41 +190,43 @@ FORMS = {
 
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS.keys())
-def test_odd_forms_cost_little(server, client, body):
-    """At most a second of CPU time for a megabyte, so that a busy machine changes nothing."""
+def test_malformed_forms_cost_little(server: Server, client: httpx.Client, body: bytes) -> None:
+    """At most a second for a megabyte, in CPU time, which does not depend on other load."""
     before = sum(worker(server).cpu_times()[:2])
     headers = {"content-type": "multipart/form-data; boundary=" + "x" * 70}
-    answer = client.post(URL, content=body, headers=headers)
-    assert answer.status_code in (400, 422)
+    response = client.post(URL, content=body, headers=headers)
+    assert response.status_code in (400, 422)
     assert sum(worker(server).cpu_times()[:2]) - before < 1
 
 
-def test_too_many_parts(client):
+def test_too_many_parts(client: httpx.Client) -> None:
     refused(client.post(URL, files=[("image", b"x")] * 1001), 400, "bad_multipart")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a\r\nb: c", "nul\0", "x" * 65_536, "日本.png", ""])
-def test_file_names_are_ignored(client, encode, name):
+def test_file_names_are_ignored(client: httpx.Client, encode: Encode, name: str) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name.encode().replace(
         b"\r\n", b"%0D%0A"
     )
     body += b'"\r\n\r\n' + encode() + b"\r\n--x--\r\n"
-    answer = client.post(URL, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
-    assert answer.status_code == 200
+    response = client.post(URL, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("name", [b"x" * 65_536, b"a\r\nb: c", b"a\rb", b';"' * 1_500, b'";' * 30_000, b";" * 65_536])
-def test_invalid_file_names_do_not_affect_others(server, client, encode, name):
-    """A parser of parameters may take the square of their length."""
+def test_invalid_file_names_do_not_affect_others(
+    server: Server, client: httpx.Client, encode: Encode, name: bytes
+) -> None:
+    """The time to parse parameters must not be quadratic in their length."""
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n' + encode() + b"\r\n"
     before = sum(worker(server).cpu_times()[:2])
     body = part * 100 + b"--x--\r\n"
-    answer = client.post(URL, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
-    assert answer.status_code in (400, 413, 422)
+    response = client.post(URL, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert response.status_code in (400, 413, 422)
     assert sum(worker(server).cpu_times()[:2]) - before < 1
 
 
-def test_no_url_is_ever_fetched(client):
+def test_no_url_is_ever_fetched(client: httpx.Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
         address = f"http://127.0.0.1:{trap.getsockname()[1]}/photo.png"
@@ -233,19 +238,19 @@ def test_no_url_is_ever_fetched(client):
             trap.accept()
 
 
-def test_other_routes_and_methods(client):
+def test_other_routes_and_methods(client: httpx.Client) -> None:
     for path in ["/nope", "/v1/classify/", "/classify", "/healthz", "/v1", "/static_content/x", "/page.css/..%2f"]:
         refused(client.post(path, json={}), 404, "not_found")
     refused(client.get(URL), 405, "method_not_allowed")
     refused(client.delete("/"), 405, "method_not_allowed")
 
 
-def test_disconnect_is_not_an_internal_error(server):
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+def test_disconnect_is_not_an_internal_error(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
 
 
-def test_path_scan_adds_no_metric_series(server, client):
+def test_path_scan_adds_no_metric_series(server: Server, client: httpx.Client) -> None:
     def series() -> set[str]:
         return {line.rpartition(" ")[0] for line in client.get("/metrics").text.splitlines()}
 
@@ -253,7 +258,7 @@ def test_path_scan_adds_no_metric_series(server, client):
     client.get("/metrics")
     before = series()
     scan = b"".join(b"GET /scan/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(10_000))
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 60) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         answered = 0
         sending = threading.Thread(target=connection.sendall, args=(scan,))
         sending.start()

@@ -24,6 +24,8 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.serving.settings import model_name
 
+from .conftest import Encode, Start
+
 
 @pytest.fixture(scope="module")
 def bento(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,7 +54,7 @@ def pins(bento: Path) -> dict[str, str]:
     return {name: version for name, _, version in (line.partition("==") for line in lines)}
 
 
-def test_bento_contains_model_package_and_pins(bento, model_file):
+def test_bento_contains_model_package_and_pins(bento: Path, model_file: Path) -> None:
     assert (bento / "src" / "model.onnx").read_bytes() == model_file.read_bytes()
     assert (bento / "src" / "vitrail" / "serving" / "page" / "index.html").is_file()
     assert not [path for path in bento.rglob("*") if path.is_symlink()]
@@ -63,13 +65,13 @@ def test_bento_contains_model_package_and_pins(bento, model_file):
 
 
 def manifest(bento: Path) -> dict[str, Any]:
-    """What BentoML, and what deploys Bentos, reads of it: the entry service's configuration, and the environment."""
+    """The parts that BentoML and deployments read: the entry service's configuration, and the environment."""
     content = yaml.safe_load((bento / "bento.yaml").read_text())
     (service,) = content["services"]
     return {"config": service["config"], "envs": {each["name"]: each["value"] for each in content.get("envs", [])}}
 
 
-def test_gpu_bento_installs_cuda_and_declares_a_gpu(bento, gpu_bento):
+def test_gpu_bento_installs_cuda_and_declares_a_gpu(bento: Path, gpu_bento: Path) -> None:
     requirements = pins(gpu_bento)
     on_cpu = pins(bento)
     assert requirements.pop("onnxruntime-gpu[cuda,cudnn]") == on_cpu.pop("onnxruntime")
@@ -88,7 +90,7 @@ def serve(bento: Path) -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
 
 
-def test_gpu_bento_does_not_start_without_a_gpu(start, gpu_bento):
+def test_gpu_bento_does_not_start_without_a_gpu(start: Start, gpu_bento: Path) -> None:
     with start(serve(gpu_bento), ready=False, CUDA_VISIBLE_DEVICES="-1") as server:
         assert server.process.wait(60) == 1
         (line,) = [line for line in server.read_log().splitlines() if "packed for a GPU" in line]
@@ -99,7 +101,7 @@ def test_gpu_bento_does_not_start_without_a_gpu(start, gpu_bento):
             httpx.get(f"{server.url}/livez")
 
 
-def test_gpu_bento_serves_on_the_cpu_if_requested(start, gpu_bento, encode):
+def test_gpu_bento_serves_on_the_cpu_if_requested(start: Start, gpu_bento: Path, encode: Encode) -> None:
     with start(serve(gpu_bento), CUDA_VISIBLE_DEVICES="-1", VITRAIL_PROVIDER="auto") as server:
         ready = httpx.get(f"{server.url}/readyz").json()
         assert ready["provider"] == "CPUExecutionProvider"
@@ -108,7 +110,9 @@ def test_gpu_bento_serves_on_the_cpu_if_requested(start, gpu_bento, encode):
 
 
 @pytest.mark.parametrize(("provider", "tried"), [("cpu", False), ("auto", False), ("cuda", True), ("tensorrt", True)])
-def test_only_gpu_providers_are_checked_before_the_start(provider, tried, monkeypatch, tmp_path):
+def test_only_gpu_providers_are_checked_before_the_start(
+    provider: str, tried: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from bentoml.exceptions import BentoMLException
 
     from vitrail.serving.gpu_service import refuse_without_gpu
@@ -130,7 +134,7 @@ DECLARED = [
 ]
 
 
-def test_requirements_keep_their_extras_and_conditions():
+def test_requirements_keep_their_extras_and_conditions() -> None:
     known = {"numpy": "2.4.6", "onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1", "uvloop": "0.23.0"}
     always = [
         "numpy==2.4.6",
@@ -144,15 +148,22 @@ def test_requirements_keep_their_extras_and_conditions():
 
 
 @pytest.mark.parametrize(
-    ("words", "service", "note"),
+    ("options", "service", "note"),
     [
         (["--runtime", "cpu"], "vitrail.serving.service:Vitrail", ""),
         (["--runtime", "tensorrt"], "vitrail.serving.gpu_service:Vitrail", ""),
         ([], "vitrail.serving.gpu_service:Vitrail", "packing for a GPU, since onnxruntime-gpu is installed here"),
     ],
 )
-def test_requirements_follow_the_runtime_option(words, service, note, model_file, monkeypatch, capsys):
-    """By default the wheel that is installed decides, and says so where the Bento will refuse a CPU."""
+def test_requirements_follow_the_runtime_option(
+    options: list[str],
+    service: str,
+    note: str,
+    model_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By default the installed wheel decides, with a note if the Bento will need a GPU."""
     seen: dict[str, Any] = {}
 
     def build(folder: Path) -> str:
@@ -162,26 +173,26 @@ def test_requirements_follow_the_runtime_option(words, service, note, model_file
     monkeypatch.setattr("vitrail.commands.bento.installed_runtime", lambda: "gpu")
     monkeypatch.setattr("vitrail.commands.bento.build", build)
     monkeypatch.setattr("vitrail.commands.bento.installed_version", lambda name: None)
-    assert main(["bento", str(model_file), *words]) == 0
+    assert main(["bento", str(model_file), *options]) == 0
     out, err = capsys.readouterr()
     assert (out, seen["service"]) == ("tag\n", service)
     assert (note in err) if note else not err
     tensorrt = [each for each in seen["python"]["packages"] if each.startswith("tensorrt")]
-    assert tensorrt == (["tensorrt-cu13<11,>=10"] if "tensorrt" in words else [])
+    assert tensorrt == (["tensorrt-cu13<11,>=10"] if "tensorrt" in options else [])
 
 
-def test_too_old_version_is_refused():
+def test_too_old_version_is_refused() -> None:
     """A CPU wheel may be older than the GPU wheel that is packed at its version: its extras would be CUDA 12's."""
     with pytest.raises(VitrailError, match=r"needs onnxruntime-gpu>=1.28, but 1.25.1 is installed here"):
         list(requirements(DECLARED, ("gpu",), lambda name: "1.25.1" if name == "onnxruntime-gpu" else "2"))
 
 
-def test_wheel_is_pinned_to_the_installed_version():
+def test_wheel_is_pinned_to_the_installed_version() -> None:
     assert installed_version("onnxruntime") == installed_version("onnxruntime-gpu") == onnxruntime.__version__
     assert installed_version("no-such-package") is None
 
 
-def test_missing_model_is_a_one_line_error(tmp_path):
+def test_missing_model_is_a_one_line_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vitrail", "bento", "none.onnx"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "vitrail: there is no model file at none.onnx\n")
@@ -189,7 +200,7 @@ def test_missing_model_is_a_one_line_error(tmp_path):
 
 @pytest.fixture(scope="module", params=["linked", pytest.param("installed", marks=pytest.mark.long)])
 def fresh_python(request: pytest.FixtureRequest, bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that has the Bento's requirements and nothing else: of this one's packages, or of PyPI's."""
+    """An environment with only the Bento's requirements: links to this environment's packages, or from PyPI."""
     folder = tmp_path_factory.mktemp("fresh")
     requirements = bento / "env" / "python" / "requirements.txt"
     python = folder / "bin" / "python"
@@ -200,31 +211,42 @@ def fresh_python(request: pytest.FixtureRequest, bento: Path, tmp_path_factory: 
             (site / entry.name).symlink_to(entry)
         return python
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
-    probe = [*pip, "--retries", "0", "--timeout", "10", "download", "--no-deps", "-d", folder / "probe", "starlette"]
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-q"]
+    probe = [
+        *pip,
+        "--retries",
+        "0",
+        "--timeout",
+        "10",
+        "download",
+        "--no-deps",
+        "-d",
+        str(folder / "probe"),
+        "starlette",
+    ]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("PyPI cannot be reached, so no fresh environment can be made")
-    subprocess.run([*pip, "install", "-r", requirements], check=True)
+    subprocess.run([*pip, "install", "-r", str(requirements)], check=True)
     return python
 
 
 def required(lines: Iterable[str]) -> list[Distribution]:
-    """What pip would install for these requirements, of what is installed here."""
-    found: dict[tuple[str, str], Distribution] = {}
+    """The installed distributions that pip would install for these requirements."""
+    needed: dict[tuple[str, str], Distribution] = {}
     waiting = [Requirement(line) for line in lines]
     while waiting:
         one = waiting.pop()
         for extra in ("", *one.extras):
-            if (one.name, extra) in found:
+            if (one.name, extra) in needed:
                 continue
-            package = found[one.name, extra] = installed(one.name)
+            package = needed[one.name, extra] = installed(one.name)
             needs = [Requirement(text) for text in package.requires or []]
             waiting += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
-    return list(found.values())
+    return list(needed.values())
 
 
 def installed(name: str) -> Distribution:
-    """The package; instead of the CPU's wheel of onnxruntime its GPU's, which has the same module and runs on CPUs."""
+    """The installed distribution; for onnxruntime also its GPU wheel, which has the same module and runs on CPUs."""
     try:
         return distribution(name)
     except PackageNotFoundError:
@@ -238,27 +260,29 @@ def entries_of(packages: Iterable[Distribution]) -> set[Path]:
     return {Path(str(top)) for top in tops if Path(str(top)).name not in ("..", "__pycache__")}
 
 
-def test_bento_serves_in_a_fresh_environment(start, bento, fresh_python, model_file, encode):
+def test_bento_serves_in_a_fresh_environment(
+    start: Start, bento: Path, fresh_python: Path, model_file: Path, encode: Encode
+) -> None:
     code = "import importlib.util as u; print([n for n in ('torch', 'vitrail') if u.find_spec(n)])"
-    found = subprocess.run([fresh_python, "-c", code], cwd=bento.parent, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    done = subprocess.run([fresh_python, "-c", code], cwd=bento.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
     command = [str(fresh_python), "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
     model = Classifier(model_file, "cpu")
     with start(command) as server:
-        answer = httpx.post(f"{server.url}/v1/classify", files={"image": encode()}).json()
-        assert answer["model"]["sha256"] == model.sha256
-        labels = [(label["label"], label["probability"]) for label in answer["predictions"][0]["labels"]]
+        response = httpx.post(f"{server.url}/v1/classify", files={"image": encode()}).json()
+        assert response["model"]["sha256"] == model.sha256
+        labels = [(label["label"], label["probability"]) for label in response["predictions"][0]["labels"]]
         expected = [(label.label, pytest.approx(label.probability, abs=1e-5)) for label in model.classify(encode())]
         assert labels == expected
         server.family()[1].kill()
-        while "has ended; another starts" not in server.read_log():  # at once, by our arbiter in the Bento, too
+        while "has ended; another starts" not in server.read_log():  # at once, by our arbiter
             assert server.process.poll() is None
             time.sleep(0.05)
         assert server.stop() == 0
 
 
-def test_store_puts_the_file_into_the_model_store_once(model_file, tmp_path):
+def test_store_puts_the_file_into_the_model_store_once(model_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vitrail", "bento", str(model_file), "--store"]
     environment = {**os.environ, "BENTOML_HOME": str(tmp_path)}
     tags = [
@@ -274,7 +298,7 @@ def test_store_puts_the_file_into_the_model_store_once(model_file, tmp_path):
     assert about["metadata"]["sha256"] == model.sha256
 
 
-def test_explain_file_is_staged_if_it_exists(explained_file, model_file, tmp_path):
+def test_explain_file_is_staged_if_it_exists(explained_file: Path, model_file: Path, tmp_path: Path) -> None:
     with_one, without = tmp_path / "with", tmp_path / "without"
     stage(Classifier(explained_file, "cpu"), "cpu", with_one)
     stage(Classifier(model_file, "cpu"), "cpu", without)

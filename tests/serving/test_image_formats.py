@@ -1,9 +1,12 @@
-"""Every kind of image through a real socket: seen as a person sees it, which a plain PNG of that tells."""
+"""Every image format through a real socket gives the prediction of a plain PNG of what it shows."""
 
 import io
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.images.golden import mosaic
@@ -11,10 +14,10 @@ from vitrail.images.golden import mosaic
 URL = "/v1/classify?top_k=10"
 GREY = Image.fromarray(mosaic(4, 3, 60, 80)).convert("L")
 COLOUR = Image.fromarray(mosaic(4, 3, 60, 80))
-FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (80, 60), "red")]}
+FRAMES: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (80, 60), "red")]}
 
 
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -36,7 +39,9 @@ def on_white() -> Image.Image:
 def palette() -> Image.Image:
     """Two colours, the first of them transparent."""
     image = COLOUR.quantize(2)
-    image.putpalette([0, 0, 0, *image.getpalette()[3:6]])
+    colours = image.getpalette()
+    assert colours is not None
+    image.putpalette([0, 0, 0, *colours[3:6]])
     return image
 
 
@@ -69,16 +74,16 @@ KINDS = {
 }
 
 
-def shares(client, data: bytes) -> np.ndarray:
-    """What the model holds each class for, in the order of the classes."""
-    answer = client.post(URL, content=data)
-    assert answer.status_code == 200
-    labels = sorted(answer.json()["predictions"][0]["labels"], key=lambda label: label["index"])
+def shares(client: httpx.Client, data: bytes) -> NDArray[np.float64]:
+    """The probability of each class, in the order of the classes."""
+    response = client.post(URL, content=data)
+    assert response.status_code == 200
+    labels = sorted(response.json()["predictions"][0]["labels"], key=lambda label: label["index"])
     return np.array([label["probability"] for label in labels])
 
 
 @pytest.mark.parametrize(("sent", "seen"), KINDS.values(), ids=KINDS.keys())
-def test_all_image_formats_are_decoded_correctly(client, sent, seen):
+def test_all_image_formats_are_decoded_correctly(client: httpx.Client, sent: bytes, seen: Image.Image) -> None:
     assert np.abs(shares(client, sent) - shares(client, encoded(seen.convert("RGB")))).max() < 0.03
 
 
@@ -91,6 +96,8 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize(("seen", "missed"), OTHERWISE.values(), ids=OTHERWISE.keys())
-def test_wrong_decoding_would_change_the_prediction(client, seen, missed):
+def test_wrong_decoding_would_change_the_prediction(
+    client: httpx.Client, seen: Image.Image, missed: Image.Image
+) -> None:
     apart = [shares(client, encoded(image.convert("RGB"))) for image in (seen, missed)]
     assert np.abs(apart[0] - apart[1]).max() > 0.1

@@ -8,7 +8,8 @@ import pytest
 
 from vitrail.model_file.classifier import Classifier
 
-from ..chromium import CHROMIUM, Tab
+from ..chromium import CHROMIUM, OpenPage, Tab
+from .conftest import Encode, Server
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,17 +18,20 @@ pytestmark = [
 
 
 async def labels(tab: Tab) -> list[str]:
-    return await tab.value("[...document.querySelectorAll('#labels span')].map(one => one.textContent)")
+    texts: list[str] = await tab.value("[...document.querySelectorAll('#labels span')].map(one => one.textContent)")
+    return texts
 
 
 @pytest.fixture
-def image(encode, tmp_path) -> Path:
+def image(encode: Encode, tmp_path: Path) -> Path:
     path = tmp_path / "image.png"
     path.write_bytes(encode())
     return path
 
 
-def test_page_shows_labels_and_evidence(visit, explaining, explained_file, image):
+def test_page_shows_labels_and_evidence(
+    open_page: OpenPage, explaining: Server, explained_file: Path, image: Path
+) -> None:
     expected = [label.label for label in Classifier(explained_file, "cpu").classify(image.read_bytes())]
     shown = "!document.getElementById('evidence').hidden && document.getElementById('overlay').naturalWidth >= 224"
 
@@ -43,10 +47,12 @@ def test_page_shows_labels_and_evidence(visit, explaining, explained_file, image
         pressed = "[...document.querySelectorAll('#labels button')].map(one => one.ariaPressed)"
         assert await tab.value(pressed) == ["false", "true", "false", "false", "false"]
 
-    visit(explaining.url, scenario)
+    open_page(explaining.url, scenario)
 
 
-def test_page_without_explain_file_shows_only_labels(visit, server, model_file, image):
+def test_page_without_explain_file_shows_only_labels(
+    open_page: OpenPage, server: Server, model_file: Path, image: Path
+) -> None:
     expected = [label.label for label in Classifier(model_file, "cpu").classify(image.read_bytes())]
 
     async def scenario(tab: Tab) -> None:
@@ -56,10 +62,10 @@ def test_page_without_explain_file_shows_only_labels(visit, server, model_file, 
         assert await tab.value("document.querySelectorAll('#labels button').length") == 0
         assert await tab.value("document.getElementById('evidence').hidden")
 
-    visit(server.url, scenario)
+    open_page(server.url, scenario)
 
 
-def test_page_shows_the_error_of_a_bad_image(visit, server, tmp_path):
+def test_page_shows_the_error_of_a_bad_image(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
     path = tmp_path / "bad.png"
     path.write_bytes(b"nothing")
 
@@ -67,12 +73,12 @@ def test_page_shows_the_error_of_a_bad_image(visit, server, tmp_path):
         await tab.choose(path)
         await tab.until("document.getElementById('message').classList.contains('bad')")
         assert "Unsupported format" in await tab.value("document.getElementById('message').textContent")
-        tab.faults = [fault for fault in tab.faults if "415" not in fault]  # the browser notes the answer itself
+        tab.faults = [fault for fault in tab.faults if "415" not in fault]  # the browser logs the response itself
 
-    visit(server.url, scenario)
+    open_page(server.url, scenario)
 
 
-def test_docs_show_every_route(visit, server):
+def test_docs_show_every_route(open_page: OpenPage, server: Server) -> None:
     document = httpx.get(f"{server.url}/docs.json").json()
     called = {path for path in document["paths"] if not re.search(r"\.(css|js)$|^/$|^/docs$|/versions/", path)}
 
@@ -83,4 +89,4 @@ def test_docs_show_every_route(visit, server):
         examples = await tab.value("[...document.querySelectorAll('section > pre')].map(one => one.textContent)")
         assert not [text for text in examples if "{name}" in text or "undefined" in text]
 
-    visit(f"{server.url}/docs", scenario)
+    open_page(f"{server.url}/docs", scenario)

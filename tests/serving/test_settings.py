@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from vitrail.serving.settings import model_name
         ("日本", {}, "model"),
     ],
 )
-def test_model_name(model_file: Path, dataset, architecture, name):
+def test_model_name(model_file: Path, dataset: str, architecture: dict[str, Any], name: str) -> None:
     card = Classifier(model_file, "cpu").card
     renamed = replace(card, dataset=replace(card.dataset, name=dataset), architecture=architecture)
     assert model_name(renamed) == name

@@ -4,29 +4,32 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from .conftest import Encode, Start
+
 VITRAIL = [sys.executable, "-m", "vitrail"]
 
 
-def vitrail(*words: str, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*VITRAIL, *words], capture_output=True, text=True, timeout=60, **options)
+def vitrail(*options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*VITRAIL, *options], capture_output=True, text=True, timeout=60, cwd=cwd)
 
 
-def test_vitrail_serve(start, model_file, encode, tmp_path):
+def test_vitrail_serve(start: Start, model_file: Path, encode: Encode, tmp_path: Path) -> None:
     """From a configuration file, overridden on the command line; then Ctrl-C."""
     config = tmp_path / "serve.yaml"
     config.write_text(f"model: {model_file}\nport: 1\nprovider: cpu\nhost: localhost\n")
     with start([*VITRAIL, "serve", "--config", str(config), "--port", "{port}"]) as server:
-        answer = httpx.post(f"{server.url}/v1/classify", files={"image": encode()})
-        assert answer.status_code == 200
-        assert len(answer.json()["predictions"][0]["labels"]) == 5
+        response = httpx.post(f"{server.url}/v1/classify", files={"image": encode()})
+        assert response.status_code == 200
+        assert len(response.json()["predictions"][0]["labels"]) == 5
         assert f"ready on CPUExecutionProvider: {server.url}" in server.read_log()
 
-        second = vitrail("serve", str(model_file), "--port", server.url.rpartition(":")[2])
+        second = vitrail("serve", str(model_file), "--port", str(server.port))
         assert second.returncode == 1
         assert second.stderr.endswith("is in use: choose another with --port\n")
         assert second.stderr.count("\n") == 1
@@ -38,14 +41,16 @@ def test_vitrail_serve(start, model_file, encode, tmp_path):
         assert not [process for process in family if process.is_running()]
 
 
-def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model_file, encode):
+def test_a_running_request_completes_after_sigterm(
+    start: Start, bentoml_serve: list[str], model_file: Path, encode: Encode
+) -> None:
     image = encode()
     line = "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
     head = f"{line}Content-Length: {len(image)}\r\n\r\n"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
-        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
             connection.sendall(head.encode() + image[:100])
-            httpx.get(f"{server.url}/livez")  # by now the request has been taken up
+            httpx.get(f"{server.url}/livez")  # the request has been accepted by now
             server.process.send_signal(signal.SIGTERM)
             connection.sendall(image[100:])
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
@@ -53,7 +58,7 @@ def test_a_running_request_is_answered_after_sigterm(start, bentoml_serve, model
         assert "Traceback" not in server.read_log()
 
 
-def test_a_killed_server_leaves_no_orphan(start, bentoml_serve, model_file):
+def test_a_killed_server_leaves_no_orphan(start: Start, bentoml_serve: list[str], model_file: Path) -> None:
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
         family = server.family()
         server.process.kill()
@@ -63,7 +68,7 @@ def test_a_killed_server_leaves_no_orphan(start, bentoml_serve, model_file):
         assert not left
 
 
-def test_a_model_that_cannot_be_served_is_never_ready(start, bentoml_serve, tmp_path):
+def test_a_model_that_cannot_be_served_is_never_ready(start: Start, bentoml_serve: list[str], tmp_path: Path) -> None:
     with start(bentoml_serve, ready=False, VITRAIL_MODEL=str(tmp_path / "none.onnx")) as server:
         transport = httpx.HTTPTransport(retries=40)
         with httpx.Client(base_url=server.url, transport=transport, timeout=30) as client:
@@ -91,8 +96,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_usage_errors_are_one_line(words, code, said, tmp_path):
+@pytest.mark.parametrize(("options", "code", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_usage_errors_are_one_line(options: list[str], code: int, message: str, tmp_path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper
 
@@ -103,9 +108,9 @@ def test_usage_errors_are_one_line(words, code, said, tmp_path):
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])])  # fmt: skip
     bare = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(bare, tmp_path / "bare.onnx")
-    done = vitrail("serve", *words, cwd=tmp_path)
+    done = vitrail("serve", *options, cwd=tmp_path)
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("vitrail: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""

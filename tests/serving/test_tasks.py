@@ -1,7 +1,7 @@
-"""Servers of models of every task, over real sockets, each held against the written contract."""
+"""Servers of models of every task, over real sockets; every response is checked against /docs.json."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,70 +12,76 @@ from PIL import Image
 from vitrail.data import DigitScenes
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.settings import model_name
+from vitrail.tasks.task import TaskName
+
+from .conftest import Server, Start
 
 URL = "/v1/classify"
+Served = tuple[httpx.Client, Classifier]
 
 
-def png(task: str, index: int) -> bytes:
+def png(task: TaskName, index: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(DigitScenes(task).whole("test", index)).save(file, "PNG")
     return file.getvalue()
 
 
 @pytest.fixture(scope="module", params=["multilabel", "regression", "dense"])
-def model(request, task_folder) -> Path:
+def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"
 
 
 @pytest.fixture(scope="module")
-def asked(model, start, bentoml_serve, contract_client_of) -> Iterator[tuple[httpx.Client, Classifier]]:
+def served(
+    model: Path, start: Start, bentoml_serve: list[str], contract_client_of: Callable[[Server], httpx.Client]
+) -> Iterator[Served]:
     settings = {"VITRAIL_MODEL": str(model), "VITRAIL_PROVIDER": "cpu", "VITRAIL_WAIT": "60"}
     with start(bentoml_serve, **settings) as server, contract_client_of(server) as client:
         yield client, Classifier(model, "cpu")
 
 
-def test_predictions_of_every_task(asked) -> None:
-    client, classifier = asked
+def test_predictions_of_every_task(served: Served) -> None:
+    client, classifier = served
     task = classifier.card.task
     images = [png(task, 0), b"no image", png(task, 1)]
-    answer = client.post(URL, files=[("image", ("image", data)) for data in images])
-    assert answer.status_code == 200
-    first, bad, last = answer.json()["predictions"]
+    response = client.post(URL, files=[("image", ("image", data)) for data in images])
+    assert response.status_code == 200
+    first, bad, last = response.json()["predictions"]
     assert bad["error"]["code"] == "unsupported_format"
-    for told, data in ((first, images[0]), (last, images[2])):
+    for prediction, data in ((first, images[0]), (last, images[2])):
         row = classifier.predict(classifier.fit(data)[None]).row(0)
         if task == "multilabel":
-            assert [label["index"] for label in told["labels"]] == np.argsort(-row["probabilities"]).tolist()
-            found = [label["probability"] for label in told["labels"]]
-            np.testing.assert_allclose(found, np.sort(row["probabilities"])[::-1], atol=1e-6)
+            assert [label["index"] for label in prediction["labels"]] == np.argsort(-row["probabilities"]).tolist()
+            shares = [label["probability"] for label in prediction["labels"]]
+            np.testing.assert_allclose(shares, np.sort(row["probabilities"])[::-1], atol=1e-6)
         elif task == "regression":
-            assert [one["name"] for one in told["values"]] == ["digits", "sum"]
-            np.testing.assert_allclose([one["value"] for one in told["values"]], row["values"], rtol=1e-5)
+            assert [one["name"] for one in prediction["values"]] == ["digits", "sum"]
+            np.testing.assert_allclose([one["value"] for one in prediction["values"]], row["values"], rtol=1e-5)
         else:
             best = row["probabilities"].argmax(-1)
-            assert told["grid"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
-            np.testing.assert_allclose(told["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
+            assert prediction["grid"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
+            np.testing.assert_allclose(prediction["grid"]["probabilities"], row["probabilities"].max(-1), atol=1e-6)
 
 
-def test_top_k_is_for_labels(asked) -> None:
-    client, classifier = asked
-    answer = client.post(f"{URL}?top_k=2", content=png(classifier.card.task, 0))
+def test_top_k_is_for_labels(served: Served) -> None:
+    client, classifier = served
+    response = client.post(f"{URL}?top_k=2", content=png(classifier.card.task, 0))
     if classifier.card.task == "multilabel":
-        assert len(answer.json()["predictions"][0]["labels"]) == 2
+        assert len(response.json()["predictions"][0]["labels"]) == 2
         assert client.post(f"{URL}?top_k=11", content=b"").json()["code"] == "bad_top_k"
     else:
-        assert (answer.status_code, answer.json()["code"]) == (400, "bad_top_k")
-        assert answer.json()["detail"].endswith(f"this model's task is {classifier.card.task}")
+        assert (response.status_code, response.json()["code"]) == (400, "bad_top_k")
+        assert response.json()["detail"].endswith(f"this model's task is {classifier.card.task}")
 
 
-def test_abstain_is_for_classification(asked) -> None:
-    client, classifier = asked
-    answer = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_abstain")
+def test_abstain_is_for_classification(served: Served) -> None:
+    client, classifier = served
+    response = client.post(f"{URL}?abstain=true", content=png(classifier.card.task, 0))
+    assert (response.status_code, response.json()["code"]) == (400, "bad_abstain")
 
 
-def test_tensors_match_the_model_file(asked) -> None:
-    client, classifier = asked
+def test_tensors_match_the_model_file(served: Served) -> None:
+    client, classifier = served
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
     outputs = client.get(address).json()["outputs"]
@@ -84,12 +90,12 @@ def test_tensors_match_the_model_file(asked) -> None:
     assert {output["name"]: output["shape"] for output in outputs} == expected
     canvases = np.stack([DigitScenes(task).whole("test", i) for i in range(3)])
     image = {"name": "image", "datatype": "UINT8", "shape": list(canvases.shape), "data": canvases.ravel().tolist()}
-    answered = client.post(f"{address}/infer", json={"inputs": [image]}).json()["outputs"]
-    answers = classifier.predict(canvases).columns
-    assert [output["name"] for output in answered] == list(answers)
-    for output in answered:
-        found = np.array(output["data"]).reshape(output["shape"])
-        np.testing.assert_allclose(found, answers[output["name"]], rtol=1e-4, atol=1e-5)
+    tensors = client.post(f"{address}/infer", json={"inputs": [image]}).json()["outputs"]
+    expected_columns = classifier.predict(canvases).columns
+    assert [output["name"] for output in tensors] == list(expected_columns)
+    for output in tensors:
+        actual = np.array(output["data"]).reshape(output["shape"])
+        np.testing.assert_allclose(actual, expected_columns[output["name"]], rtol=1e-4, atol=1e-5)
     wanted = {"name": classifier.task.outputs[0], "parameters": {"classification": 2}}
     best = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [wanted]})
     assert best.status_code == (200 if task == "multilabel" else 400)
@@ -98,8 +104,8 @@ def test_tensors_match_the_model_file(asked) -> None:
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 
 
-def test_embed_and_model_work_for_any_task(asked) -> None:
-    client, classifier = asked
+def test_embed_and_model_work_for_any_task(served: Served) -> None:
+    client, classifier = served
     task = classifier.card.task
     vector = client.post("/v1/embed", content=png(task, 0)).json()["predictions"][0]["embedding"]
     expected = classifier.predict(classifier.fit(png(task, 0))[None]).embedding[0]

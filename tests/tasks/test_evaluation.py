@@ -1,8 +1,12 @@
 """The evaluation of each task against scikit-learn on the same predictions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, mean_absolute_error, r2_score
 
 from vitrail.tasks import Dense, Multilabel, Regression
@@ -26,11 +30,12 @@ def test_multilabel_metrics_match_scikit_learn() -> None:
     probabilities, targets = drawn_labels()
     predicted = probabilities > 0.5
     evaluation = Multilabel().evaluate(probabilities, targets, NAMES)
-    found = metrics(evaluation)
+    results = metrics(evaluation)
+    assert evaluation.accuracy is not None
     assert evaluation.accuracy.value == pytest.approx((predicted == targets).all(axis=1).mean())
-    assert found["micro-F1"][0] == pytest.approx(f1_score(targets, predicted, average="micro"))
-    assert found["macro-F1"][0] == pytest.approx(f1_score(targets, predicted, average="macro"))
-    assert all(low < value < high for value, low, high in found.values())
+    assert results["micro-F1"][0] == pytest.approx(f1_score(targets, predicted, average="micro"))
+    assert results["macro-F1"][0] == pytest.approx(f1_score(targets, predicted, average="macro"))
+    assert all(low < value < high for value, low, high in results.values())
     precision = [row[evaluation.columns.index("AP")] for _, row in evaluation.rows]
     assert precision == pytest.approx([average_precision_score(targets[:, i], probabilities[:, i]) for i in range(3)])
     assert [row[-1] for _, row in evaluation.rows] == targets.sum(axis=0).tolist()
@@ -58,13 +63,13 @@ def test_regression_metrics_match_scikit_learn_at_any_scale() -> None:
     random = np.random.default_rng(1)
     targets = random.normal((0, 1e4), (2, 1e-2), (300, 2))
     predictions = targets + random.normal(0, (0.5, 5e-3), (300, 2))
-    found = metrics(Regression().evaluate(predictions, targets, ("height", "weight")))
+    results = metrics(Regression().evaluate(predictions, targets, ("height", "weight")))
     for i, name in enumerate(("height", "weight")):
-        assert found[f"MAE of {name}"][0] == pytest.approx(
+        assert results[f"MAE of {name}"][0] == pytest.approx(
             mean_absolute_error(targets[:, i], predictions[:, i]), rel=1e-6
         )
-        assert found[f"R² of {name}"][0] == pytest.approx(r2_score(targets[:, i], predictions[:, i]), rel=1e-4)
-        value, low, high = found[f"RMSE of {name}"]
+        assert results[f"R² of {name}"][0] == pytest.approx(r2_score(targets[:, i], predictions[:, i]), rel=1e-4)
+        value, low, high = results[f"RMSE of {name}"]
         assert value == pytest.approx(np.sqrt(np.mean((predictions - targets)[:, i] ** 2)), rel=1e-6)
         assert low < value < high
 
@@ -76,14 +81,15 @@ def test_dense_metrics_count_known_cells_alone() -> None:
     predictions = random.random((40, 4, 4, 3)) + 0.5 * np.eye(4)[maps[:, ::2, ::2] % 4][..., :3]
     predicted, target = predictions.argmax(-1).ravel(), maps[:, ::2, ::2].ravel()
     known = target != IGNORED
-    found = metrics(evaluation := Dense().evaluate(predictions, maps, NAMES))
+    results = metrics(evaluation := Dense().evaluate(predictions, maps, NAMES))
     accuracy = evaluation.accuracy
+    assert accuracy is not None
     assert accuracy.value == pytest.approx((predicted == target)[known].mean())
     assert (accuracy.hits, accuracy.total) == ((predicted == target)[known].sum(), known.sum())
     assert accuracy.low < accuracy.value < accuracy.high
     each = jaccard_score(target[known], predicted[known], average=None)
     assert [row[0] for _, row in evaluation.rows] == pytest.approx(each.tolist())
-    assert found["mean IoU"][0] == pytest.approx(each.mean())
+    assert results["mean IoU"][0] == pytest.approx(each.mean())
     assert [row[2] for _, row in evaluation.rows] == np.bincount(target[known]).tolist()
 
 
@@ -93,7 +99,7 @@ def test_mean_iou_leaves_out_absent_classes() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
-def test_a_cell_has_the_class_of_more_than_half_of_its_pixels(kind) -> None:
+def test_a_cell_has_the_class_of_more_than_half_of_its_pixels(kind: Callable[[NDArray[np.uint8]], Any]) -> None:
     patches = [
         [0, 0, 0, 1],
         [0, 0, 1, 1],

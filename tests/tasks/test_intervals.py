@@ -27,7 +27,7 @@ def test_hits_and_misses_mirror_each_other() -> None:
 
 
 def test_the_edges_are_exact() -> None:
-    """Of few images and of many: the bare formula misses 0 and 1 by a rounding at some totals."""
+    """For few and many images: the plain formula misses 0 and 1 by a rounding error at some totals."""
     totals = range(1, 200)
     assert {wilson(0, total).low for total in totals} == {0.0}
     assert {wilson(total, total).high for total in totals} == {1.0}

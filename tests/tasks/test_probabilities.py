@@ -45,4 +45,5 @@ def test_unknown_cells_are_ignored() -> None:
     sure, correct = task.confidences(task.probabilities(logits), maps)
     assert len(sure) == len(correct) == 8
     accuracy = task.evaluate(task.probabilities(logits), maps, tuple("abcde")).accuracy
+    assert accuracy is not None
     assert (accuracy.hits, accuracy.total) == (correct.sum(), 8)

@@ -45,7 +45,7 @@ class Own(Architecture):
 
 @dataclass(frozen=True)
 class Bare(Own):
-    """A network that only answers."""
+    """A network without the methods of timm."""
 
     def build(self, classes: int, image_size: int, task: Any = "classification") -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, classes))

@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     assert not torch.equal(first["net.head.weight"], third["net.head.weight"])
 
 
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Resuming from step 10 keeps order, schedule and optimizer."""
     keep = ["pytorch_lightning.callbacks.ModelCheckpoint", "every_n_train_steps=10", "save_top_k=-1"]
     first, *others = [*keep, "filename={step}", f"dirpath={tmp_path / 'steps'}"]

@@ -19,8 +19,8 @@ from vitrail.models.heads import Cosine
 from vitrail.models.input import Input
 
 RULE = InputRule(8)
-WINDOW = {"name": "window", "reach": 1}
-DILATED = {"name": "dilated", "reach": 1, "step": 2}
+WINDOW: dict[str, int | float | str] = {"name": "window", "reach": 1}
+DILATED: dict[str, int | float | str] = {"name": "dilated", "reach": 1, "step": 2}
 STEPS = 100
 
 # The lowest share of 287 digits of three seeds, less about 0.08, by two blocks of width 32 after 100 steps.
@@ -58,7 +58,8 @@ def digits(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
 
 def accuracy_after(variant: dict[str, Any], steps: int = STEPS) -> float:
     torch.manual_seed(0)
-    network = ViT(**{"patch": 2, "width": 32, "depth": 2, "heads": 4} | variant).build(10, 8).train()
+    sizes: dict[str, Any] = {"patch": 2, "width": 32, "depth": 2, "heads": 4}
+    network: Any = ViT(**sizes | variant).build(10, 8).train()
     for module in network.modules():  # timm draws weights so small that networks as narrow as this start slowly
         if type(module) in (nn.Linear, nn.Conv2d) and (module.weight.std() < 0.05 or module is network.head):
             module.reset_parameters()
@@ -76,7 +77,7 @@ def accuracy_after(variant: dict[str, Any], steps: int = STEPS) -> float:
         schedule.step()
     pixels, labels = digits("val")
     with torch.inference_mode():
-        return (network.eval()(pixels).argmax(dim=1) == labels).float().mean().item()
+        return float((network.eval()(pixels).argmax(dim=1) == labels).float().mean())
 
 
 # Three forms always; the others, whose formulas other tests hold, in `make test-long`.
@@ -115,7 +116,8 @@ def test_attention_is_an_option_and_stored_in_the_checkpoint(
     assert fit(tmp_path, *options) == 0
     network, origin = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert origin.architecture == ViT(patch=2, width=64, depth=4, heads=4, attention=attention)
-    assert type(network.blocks[0].attn).__name__ == ("Linear" if attention == "linear" else "Window")
+    blocks: Any = network.blocks
+    assert type(blocks[0].attn).__name__ == ("Linear" if attention == "linear" else "Window")
 
 
 RECIPE = """
@@ -146,7 +148,7 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=40", *SHORT[1:]]) == 0
     last = Path("run/checkpoints/last.ckpt")
     network, origin = read_checkpoint(last)
-    head = {"name": "cosine", "scale": 20, "margin": 0.2}
+    head: dict[str, int | float | str] = {"name": "cosine", "scale": 20, "margin": 0.2}
     expected = ViT(None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch")
     assert origin.architecture == expected
     moved = network.state_dict()["blocks.0.attn.positions.starts"]

@@ -18,7 +18,7 @@ FAST = ["--config=digits-cnn", "--trainer.max_steps=4", "--trainer.val_check_int
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current folder with own_net.py in it, which Python does not know otherwise."""
+    """A working directory with own_net.py in it, which is not importable otherwise."""
     shutil.copy(Path(__file__).with_name("own_network.py"), tmp_path / "own_net.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
@@ -26,11 +26,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("own_net", None)
 
 
-def fit(*words: str) -> int:
-    return main(["fit", *FAST, "--run=run", *words])
+def fit(*options: str) -> int:
+    return main(["fit", *FAST, "--run=run", *options])
 
 
-def test_it_trains_is_measured_and_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_own_architecture_is_trained_tested_and_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit("--model.net=own_net.Own", "--model.net.width=4") == 0
     assert main(["test", "--ckpt_path=run/checkpoints/last.ckpt"]) == 0
     assert "359 images" in capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_it_trains_is_measured_and_exported(folder: Path, capsys: pytest.Capture
     assert "Own (width 4)" in capsys.readouterr().out
 
 
-def test_elsewhere_one_line_says_where_it_can_be_used(
+def test_an_own_architecture_that_cannot_be_imported_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit("--model.net=own_net.Own") == 0
@@ -67,7 +67,7 @@ def test_a_network_without_timms_calls_is_refused_before_training(
     assert not (folder / "run").exists()
 
 
-def test_vitrails_own_are_called_by_the_folder_that_yaml_names() -> None:
+def test_vitrails_architectures_are_named_by_their_public_path() -> None:
     assert path_of(CNN) == "vitrail.models.CNN"
     assert Architecture.from_plain(CNN(width=3).to_plain()) == CNN(width=3)
 

@@ -1,4 +1,4 @@
-"""Several processes: every image is taken once and comes back in order; and two real processes on the CPU."""
+"""Several processes: every image is processed once and gathered in order; and two real processes on the CPU."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from vitrail.data import Digits
 from vitrail.errors import UsageError
@@ -18,7 +19,7 @@ TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=d
 
 
 @pytest.mark.parametrize(("count", "world"), [(1, 1), (7, 2), (8, 2), (9, 4), (4, 4)])
-def test_every_image_is_taken_by_one_process_and_comes_back_in_order(count: int, world: int) -> None:
+def test_every_image_is_processed_once_and_gathered_in_order(count: int, world: int) -> None:
     shares = [share_of(count, rank, world) for rank in range(world)]
     assert sorted(index for share in shares for index in share) == list(range(count))
     rows = torch.rand(count, 3)
@@ -26,11 +27,11 @@ def test_every_image_is_taken_by_one_process_and_comes_back_in_order(count: int,
 
 
 @pytest.mark.parametrize(("count", "size", "world"), [(7, 2, 2), (9, 4, 2), (8, 4, 2), (5, 64, 4)])
-def test_validation_batches_are_as_many_in_every_process_and_none_is_empty(count: int, size: int, world: int) -> None:
-    found = [even_batches(count, size, rank, world) for rank in range(world)]
-    assert len({len(batches) for batches in found}) == 1
-    assert all(1 <= len(batch) <= size for batches in found for batch in batches)
-    assert sorted(index for batches in found for batch in batches for index in batch) == list(range(count))
+def test_every_process_has_as_many_validation_batches_and_none_is_empty(count: int, size: int, world: int) -> None:
+    of_ranks = [even_batches(count, size, rank, world) for rank in range(world)]
+    assert len({len(batches) for batches in of_ranks}) == 1
+    assert all(1 <= len(batch) <= size for batches in of_ranks for batch in batches)
+    assert sorted(index for batches in of_ranks for batch in batches for index in batch) == list(range(count))
 
 
 def test_fewer_images_than_processes_are_refused() -> None:
@@ -38,7 +39,7 @@ def test_fewer_images_than_processes_are_refused() -> None:
         share_of(3, 0, 4)
 
 
-def test_training_shares_are_equal_apart_and_others_in_every_epoch() -> None:
+def test_training_shares_are_equal_disjoint_and_new_in_every_epoch() -> None:
     orders = [SeededOrder(11, 5, rank, 2) for rank in range(2)]
     first = [list(order) for order in orders]
     assert [len(indices) for indices in first] == [len(order) for order in orders] == [5, 5]
@@ -50,11 +51,11 @@ def test_training_shares_are_equal_apart_and_others_in_every_epoch() -> None:
     assert [list(order) for order in orders] != first
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("vitrail")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [program, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        [program, *options], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -64,19 +65,20 @@ def test_two_processes_fit_one_run_and_measure_every_image_once(tmp_path: Path) 
     fitted = command(tmp_path, "fit", "--config=digits-cnn", *steps, *TWO)
     assert fitted.returncode == 0, fitted.stderr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-cnn"]
-    said = fitted.stdout.splitlines()
-    assert len(said) == len(set(said)) == 5
+    lines = fitted.stdout.splitlines()
+    assert len(lines) == len(set(lines)) == 5
     best = "runs/digits-cnn/checkpoints/best.ckpt"
-    figures = {}
-    for name, devices in (("two", []), ("one", ["--trainer.devices=1", "--trainer.strategy=auto"])):
+    figures: dict[str, tuple[str, NDArray[np.float32], str]] = {}
+    one: list[str] = ["--trainer.devices=1", "--trainer.strategy=auto"]
+    for name, devices in (("two", list[str]()), ("one", one)):
         tested = command(tmp_path, "test", f"--ckpt_path={best}", *devices)
         assert tested.returncode == 0, tested.stderr
         assert tested.stdout.count("top-1") == 1
-        kept = np.load(tmp_path / "runs/digits-cnn/predictions.npz")
-        assert np.array_equal(kept["labels"], Digits().labels("test"))
-        figures[name] = (tested.stdout, kept["probabilities"])
+        saved = np.load(tmp_path / "runs/digits-cnn/predictions.npz")
+        assert np.array_equal(saved["labels"], Digits().labels("test"))
+        probabilities = saved["probabilities"]
         validated = command(tmp_path, "validate", f"--ckpt_path={best}", *devices)
-        figures[name] += (validated.stdout,)
+        figures[name] = (tested.stdout, probabilities, validated.stdout)
     assert figures["one"][0] == figures["two"][0]
     assert figures["one"][2] == figures["two"][2]
     assert np.allclose(figures["one"][1], figures["two"][1], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Shipped recipes: each is found by name, says what it is, is parsed, and the small ones are fitted."""
+"""Shipped recipes: each is found by name, has a complete header and parses; the small ones are fitted."""
 
 from pathlib import Path
 
@@ -59,5 +59,5 @@ def test_options_are_parsed_in_both_spellings() -> None:
 
 
 def test_only_configurations_are_replaced_by_paths() -> None:
-    found = with_recipes(["--config", "digits-vit", "--run=digits-cnn", "--print_config"])
-    assert found == [f"--config={recipes()['digits-vit']}", "--run=digits-cnn", "--print_config"]
+    argv = with_recipes(["--config", "digits-vit", "--run=digits-cnn", "--print_config"])
+    assert argv == [f"--config={recipes()['digits-vit']}", "--run=digits-cnn", "--print_config"]

@@ -1,4 +1,4 @@
-"""The images of a run: whatever changes afterwards, no command evaluates a network on images that it was trained on."""
+"""The images of a run: no command evaluates a network on images that it was trained on, whatever changed since."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ STEPS = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--data.batc
 
 @pytest.fixture
 def fitted(tmp_path: Path) -> Callable[..., Path]:
-    """Fit a tiny network on a set of this kind, and return the set's folder; the run lies beside it."""
+    """Fit a tiny network on a set of this kind, and return the folder of the set; the run is beside it."""
 
     def fit(write: Callable[[Path], None], *more: str) -> Path:
         folder = tmp_path / "images"
@@ -76,7 +76,7 @@ def add_images(folder: Path) -> None:
 def test_images_added_to_a_pile_are_refused_by_every_command(
     fitted: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The split is of all files, so that some of those trained on come into the test part."""
+    """All files are split again, so some training images move to the test part."""
     folder = fitted(pile)
     before = {part: set(open_source(str(folder), 0).contents(part).images.tolist()) for part in PARTS}
     add_images(folder)
@@ -156,7 +156,7 @@ def split_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("change", "by_test", "by_export"), CHANGES.values(), ids=CHANGES.keys())
-def test_what_a_command_reads_must_be_what_the_run_recorded(
+def test_images_must_match_the_record_of_the_run(
     change: Callable[[Path], object],
     by_test: str | None,
     by_export: str | None,
@@ -180,10 +180,10 @@ def test_what_a_command_reads_must_be_what_the_run_recorded(
         shutil.copytree(unchanged, folder)
 
 
-def test_a_run_may_be_evaluated_on_images_that_it_has_not_seen(
+def test_a_run_may_be_evaluated_on_unseen_images(
     split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In an unchanged copy, or in a set of new images; exported it is with its own set alone."""
+    """On an unchanged copy, or on new images; export accepts only the run's own set."""
     run_folder, new = split_run / "images", tmp_path / "new"
     shutil.copytree(run_folder, tmp_path / "copy")
     draw_images(new, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
@@ -205,7 +205,7 @@ def test_a_run_may_be_evaluated_on_images_that_it_has_not_seen(
     )
 
 
-def test_duplicates_that_were_there_when_the_run_was_fitted_are_no_contradiction(fitted: Callable[..., Path]) -> None:
+def test_duplicates_in_the_original_set_are_accepted(fitted: Callable[..., Path]) -> None:
     def write(folder: Path) -> None:
         split(folder)
         shutil.copy(folder / "train/cat/01.png", folder / "test/cat/twin.png")
@@ -238,7 +238,7 @@ def test_a_run_is_not_resumed_on_other_images(fitted: Callable[..., Path], capsy
 
 
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
-    """An option that is new here must be sorted: into `Selection`, or among those that choose no images."""
+    """A new option must be added to `Selection`, or here if it chooses no images."""
     others = {"size", "resize", "batch_size", "augment"}
     assert set(signature(ImageDataModule).parameters) - others == set(signature(Selection).parameters)
 
@@ -268,10 +268,10 @@ def test_the_temperature_of_a_subset_is_that_of_its_own_validation_images(tmp_pa
     model = Classifier(output, "cpu")
     val = ImageDataModule(size=8, images=60, draw=3).part("val")
     other = ImageDataModule(size=8, images=60).part("val")
-    found = [fit_temperature(model.predict(part.images).logits, part.labels) for part in (val, other)]
+    temperatures = [fit_temperature(model.predict(part.images).logits, part.labels) for part in (val, other)]
     assert model.card.calibration is not None
-    assert model.card.calibration.temperature == pytest.approx(found[0], rel=1e-4)
-    assert found[0] != pytest.approx(found[1], rel=1e-3)
+    assert model.card.calibration.temperature == pytest.approx(temperatures[0], rel=1e-4)
+    assert temperatures[0] != pytest.approx(temperatures[1], rel=1e-3)
     dataset = model.card.dataset
     assert (dataset.train, dataset.val, dataset.test, dataset.images, dataset.draw) == (48, 12, 359, 60, 3)
 
@@ -286,17 +286,17 @@ def test_the_record_is_plain_and_small(split_run: Path) -> None:
     }
 
 
-def test_a_source_of_nothing_recorded_is_refused(split_run: Path, tmp_path: Path) -> None:
+def test_a_source_without_recorded_images_is_refused(split_run: Path, tmp_path: Path) -> None:
     draw_images(tmp_path, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(3)])
     data = ImageDataModule(str(split_run / "images"), size=8)
     with pytest.raises(DataError, match="test images"):
         data.run_data.refuse_contradiction(open_source(str(tmp_path), 0), Selection(str(tmp_path)), ["test"])
 
 
-def test_what_an_earlier_run_was_trained_on_is_refused_in_the_test_of_one_that_starts_from_its_weights(
+def test_training_images_of_an_earlier_run_are_refused_in_the_test_part_after_a_warm_start(
     split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Along a chain of runs, too: the second records what the first has seen."""
+    """Also along a chain of runs: the second records the training images of the first."""
     folder = tmp_path / "second"
     draw_images(folder, [f"{part}/{name}/{i}.png" for part in PARTS for name in ("cat", "dog") for i in range(50, 53)])
     for i, file in enumerate(sorted(folder.rglob("*.png"))):

@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from vitrail.models.input import channels_first
 from vitrail.tasks import TASKS
 from vitrail.tasks.dense.predictions import IGNORED
 from vitrail.tasks.dense.training import DenseTraining
+from vitrail.tasks.task import TaskName
 from vitrail.training.data_module import ImageDataModule
 
 STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
@@ -24,7 +26,7 @@ STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 
 
-def fit(task: str, run: Path, *more: str) -> int:
+def fit(task: TaskName, run: Path, *more: str) -> int:
     return main(["fit", "--config", f"digits-{task}", f"--run={run}", *STEPS, *more])
 
 
@@ -36,7 +38,7 @@ def fit(task: str, run: Path, *more: str) -> int:
         pytest.param("dense", marks=pytest.mark.long),
     ],
 )
-def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskName, Path]:
     run = tmp_path_factory.mktemp("tasks") / request.param
     assert fit(request.param, run, *(() if request.param == "multilabel" else SMALL)) == 0
     return request.param, run / "checkpoints/best.ckpt"
@@ -46,7 +48,7 @@ def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 LEAST = {"multilabel": ("micro-F1", 0.6), "regression": ("R² of digits", 0.8), "dense": ("mean IoU", 0.35)}
 
 
-def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.CaptureFixture[str]) -> None:
     task, checkpoint = fitted
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
     metric, least = LEAST[task]
@@ -58,13 +60,13 @@ def test_a_short_fit_learns(fitted: tuple[str, Path], capsys: pytest.CaptureFixt
 
 
 @pytest.fixture(params=["multilabel", "regression", "dense"])
-def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[str, Path]:
+def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
     return request.param, tmp_path / "run/checkpoints/best.ckpt"
 
 
-def test_predict_writes_targets_and_predictions(begun: tuple[str, Path]) -> None:
+def test_predict_writes_targets_and_predictions(begun: tuple[TaskName, Path]) -> None:
     task, checkpoint = begun
     assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
     with (checkpoint.parent.parent / "predictions.csv").open() as file:
@@ -78,8 +80,9 @@ def test_predict_writes_targets_and_predictions(begun: tuple[str, Path]) -> None
     assert list(rows[0]) == ["image", *columns[task]]
 
 
-def test_the_checkpoint_holds_its_task(begun: tuple[str, Path]) -> None:
+def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
     task, checkpoint = begun
+    network: Any
     network, origin = read_checkpoint(checkpoint)
     assert (origin.task, origin.run_data.name) == (task, f"digit-scenes-{task}")
     if task == "regression":
@@ -109,7 +112,7 @@ def test_the_checkpoint_holds_its_task(begun: tuple[str, Path]) -> None:
     ],
 )
 def test_options_that_do_not_fit_the_task_are_refused(
-    task: str, options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    task: TaskName, options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit(task, tmp_path / "run", *options) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -122,7 +125,7 @@ def test_multilabel_trains_with_mixup(tmp_path: Path) -> None:
 
 
 class Training:
-    """As much of a trainer as augmentation needs."""
+    """The attributes of a trainer that augmentation needs."""
 
     training, global_step = True, 0
 
@@ -153,6 +156,7 @@ def test_a_batch_without_known_cells_has_no_loss() -> None:
     metrics = task.validation(None, logits, torch.full((2, 4, 4), IGNORED, dtype=torch.uint8))
     metrics["val_loss"].backward()
     assert metrics["val_loss"].item() == metrics["val_accuracy"].item() == 0.0
+    assert logits.grad is not None
     assert not logits.grad.any()
 
 

@@ -36,11 +36,11 @@ def fit(run: Path, *options: str) -> int:
     ],
 )
 def test_chosen_loggers_are_added_to_metrics_csv(chosen: Any, kinds: list[str], tmp_path: Path) -> None:
-    found = loggers(tmp_path / "run", chosen)
-    assert [type(logger).__name__ for logger in found] == kinds
-    assert Path(found[0].log_dir) == tmp_path / "run"
+    active = loggers(tmp_path / "run", chosen)
+    assert [type(logger).__name__ for logger in active] == kinds
+    assert Path(active[0].log_dir) == tmp_path / "run"
     if chosen and chosen is not True:
-        assert found[1] is (chosen[0] if isinstance(chosen, list) else chosen)
+        assert active[1] is (chosen[0] if isinstance(chosen, list) else chosen)
 
 
 def test_a_logger_from_the_command_line_logs_the_same_metrics(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_logger_for_a_test_is_refused(checkpoint: Path, capsys: pytest.Capture
 
 
 def test_a_partial_test_is_refused(checkpoint: Path) -> None:
-    """In a process of its own, as the command is run: after many other tests in one process it was not refused."""
+    """In a separate process: after many other tests in one process it was not refused."""
     options = ["test", f"--ckpt_path={checkpoint}", "--trainer.limit_test_batches=1"]
     done = subprocess.run([sys.executable, "-m", "vitrail", *options], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -105,10 +105,10 @@ def test_the_found_learning_rate_is_the_peak_of_the_schedule(
     assert fit(tmp_path / "run", *FINDER, *monitor) == 0
     captured = capsys.readouterr()
     (line,) = (line for line in captured.out.splitlines() if line.startswith("learning rate"))
-    found = float(line.split()[2].rstrip(","))
+    suggested = float(line.split()[2].rstrip(","))
     with (tmp_path / "run/metrics.csv").open() as file:
         rates = [float(row["lr-AdamW/pg1"]) for row in csv.DictReader(file) if row["lr-AdamW/pg1"]]
-    assert rates == pytest.approx([found * WarmupCosine(0.1).factor(step, 4) for step in range(4)], rel=0.01)
+    assert rates == pytest.approx([suggested * WarmupCosine(0.1).factor(step, 4) for step in range(4)], rel=0.01)
     assert not list(tmp_path.glob(".lr_find*"))
 
 

@@ -28,7 +28,7 @@ def test_unpatchify_is_the_exact_inverse(images: torch.Tensor, patch: int) -> No
 
 
 @pytest.mark.parametrize(("patch", "stride"), [(4, 2), (4, 4), (3, 1)])
-def test_overlapping_patches_come_back_as_their_mean(images: torch.Tensor, patch: int, stride: int) -> None:
+def test_overlapping_patches_are_averaged_by_unpatchify(images: torch.Tensor, patch: int, stride: int) -> None:
     back = unpatchify(patchify(images, patch, stride), patch, stride)
     torch.testing.assert_close(back, images, atol=1e-6, rtol=0)
 

@@ -1,5 +1,7 @@
 """Pools: mean and maximum of unmasked vectors, and attention that starts as a mean."""
 
+from typing import Any
+
 import pytest
 import torch
 from timm.models.vision_transformer import global_pool_nlc
@@ -14,7 +16,7 @@ def vectors() -> Tensor:
 
 
 def mask() -> Tensor:
-    """All of the first image counts, the first six of the second, nothing of the third."""
+    """All vectors of the first image, the first six of the second, none of the third."""
     return torch.arange(10)[None] < torch.tensor([[10], [6], [0]])
 
 
@@ -72,7 +74,7 @@ def test_pools_ignore_the_order(pool: torch.nn.Module) -> None:
 
 
 def test_a_network_with_an_attentive_pool_starts_with_the_mean() -> None:
-    network = ViT(patch=2, width=16, depth=1, heads=2, pool="attentive").build(3, 8).eval()
+    network: Any = ViT(patch=2, width=16, depth=1, heads=2, pool="attentive").build(3, 8).eval()
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     features = network.forward_features(x)
     embedding = network.forward_head(features, pre_logits=True)

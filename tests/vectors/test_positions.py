@@ -1,6 +1,7 @@
 """Positions: what each adds or rotates, where it has no effect, and what is refused."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from vitrail.vectors.positions import Floater, Flow, Quadratic, Relative, Rope, 
 from vitrail.vectors.positions.relative import resampled
 
 GRID = (3, 4)
-EXACT = {"atol": 1e-12, "rtol": 0.0}
+EXACT: dict[str, Any] = {"atol": 1e-12, "rtol": 0.0}
 
 
 def vectors(count: int = 12) -> torch.Tensor:
@@ -59,7 +60,9 @@ def test_relative_bias_is_the_same_for_the_same_offset() -> None:
     bias = module.bias(offsets(GRID))
     assert bias.shape == (2, 12, 12)
     for head in range(2):
-        numbers = {tuple(offset): set() for offset in offsets(GRID).reshape(-1, 2).tolist()}
+        numbers: dict[tuple[int, ...], set[float]] = {
+            tuple(offset): set() for offset in offsets(GRID).reshape(-1, 2).tolist()
+        }
         for offset, number in zip(offsets(GRID).reshape(-1, 2).tolist(), bias[head].flatten().tolist(), strict=True):
             numbers[tuple(offset)].add(number)
         assert len(numbers) == 5 * 7
@@ -126,7 +129,8 @@ def test_rope_refuses_heads_without_pairs_for_rows_and_columns(head_dim: int) ->
 
 
 def test_a_floater_at_zero_has_no_effect() -> None:
-    module, plain = attention(Floater), attention()
+    module: Any = attention(Floater)
+    plain = attention()
     module.load_state_dict(plain.state_dict(), strict=False)
     torch.nn.init.normal_(module.positions.starts)
     assert (module.train()(vectors()) - plain(vectors())).abs().max() > 0.1
@@ -148,7 +152,7 @@ def test_a_floater_without_flow_is_constant() -> None:
 
 def test_a_flow_solves_its_equation() -> None:
     """dp/dt = 0.5 p from p = 1, one step of 0.1 a place: p = exp(0.05 n), to the fourth order in the step."""
-    flow = Flow(2).double()
+    flow: Any = Flow(2).double()
     with torch.no_grad():
         for weights in flow.parameters():
             weights.zero_()
@@ -161,7 +165,7 @@ def test_a_flow_solves_its_equation() -> None:
 
 def test_a_flow_depends_on_time() -> None:
     """dp/dt = t from p = 0: p = t² / 2, exactly so by Runge and Kutta."""
-    flow = Flow(1).double()
+    flow: Any = Flow(1).double()
     with torch.no_grad():
         for weights in flow.parameters():
             weights.zero_()
@@ -180,11 +184,11 @@ def test_rows_and_columns_of_a_floater_add_up() -> None:
 
 
 def test_layers_share_one_flow_and_have_their_own_starts() -> None:
-    network = ViT(patch=2, width=16, depth=3, heads=2, positions="floater").build(3, 8)
+    network: Any = ViT(patch=2, width=16, depth=3, heads=2, positions="floater").build(3, 8)
     first, second, third = (block.attn.positions for block in network.blocks)
     assert first.flow is second.flow is third.flow
     assert first.starts is not second.starts
-    other = ViT(patch=2, width=16, depth=3, heads=2, positions="floater").build(3, 8)
+    other: Any = ViT(patch=2, width=16, depth=3, heads=2, positions="floater").build(3, 8)
     assert other.blocks[0].attn.positions.flow is not first.flow
 
 
@@ -204,7 +208,7 @@ def test_a_floater_caches_its_table_in_eval_mode() -> None:
 
 
 def test_a_floater_trains_after_validation_that_set_only_its_mode_back() -> None:
-    """Lightning validates in eval mode, and then puts back each module's flag without calling train()."""
+    """Lightning validates in eval mode, then restores each module's flag without calling train()."""
     floater = Floater(GRID, 2, 4).train()
     modes = {name: module.training for name, module in floater.named_modules()}
     floater.eval()

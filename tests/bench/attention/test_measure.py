@@ -63,6 +63,7 @@ def test_step_runs_forward_and_backward(part: str, mechanism: str) -> None:
     first = [tensor.grad.clone() for tensor in case.inputs]  # type: ignore[union-attr]
     case.step()
     for tensor, gradient in zip(case.inputs, first, strict=True):
+        assert tensor.grad is not None
         assert torch.equal(tensor.grad, gradient)  # each call makes its own, none is added up
         assert gradient.abs().sum() > 0
     assert (case.module.qkv.weight.grad is not None) == (part == "module")
@@ -114,7 +115,7 @@ def test_numbers_have_three_significant_digits() -> None:
 
 
 def test_the_whole_command(tmp_path: Path) -> None:
-    """In a process of its own, as the profiler reads its log level when torch is first imported."""
+    """In a separate process, as the profiler reads its log level when torch is first imported."""
     output, drawing = tmp_path / "out.json", tmp_path / "out.png"
     argv = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
     files = ["--json", str(output), "--plot", str(drawing)]
@@ -148,7 +149,7 @@ def test_invalid_plans_are_refused() -> None:
         ({"threads": 0}, "at least 1 thread"),
     ):
         with pytest.raises(UsageError, match=reason):
-            Plan(**change)  # type: ignore[arg-type]
+            Plan(**change)
     assert Plan(sides=(8, 4)).sides == (4, 8)
 
 
@@ -164,7 +165,7 @@ def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Each thread of torch's fused attention has memory of its own."""
+    """Each thread of torch's fused attention allocates memory."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -40,7 +40,7 @@ def test_turn_repeats_calls_until_its_time_is_over() -> None:
 
 
 def test_contenders_alternate_in_an_order_that_changes() -> None:
-    clock, turns = Clock(), []
+    clock, turns = Clock(), list[str]()
 
     def named(name: str, seconds: float) -> Callable[[], None]:
         step = clock.step(seconds)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vitrail.bench.gpu.table import line
 from vitrail.cli import main
 from vitrail.commands.bench import gpu as command
 from vitrail.errors import ModelError, UsageError
+from vitrail.runtime.providers import Provider
 
 TINY = Plan(
     name="test_vit",  # timm's own for tests: 6 blocks of 64 wide, patches of 16
@@ -46,7 +48,7 @@ def test_invalid_plans_are_refused() -> None:
     assert Plan.from_plain(json.loads(json.dumps(asdict(TINY)))) == TINY
 
 
-# A stand-in for the process of a part: a JSON argument says what becomes of each step that is not skipped.
+# A stand-in for the process of a part: a JSON argument has the action of each step that is not skipped.
 SCRIPT = """
 import json, os, sys, time
 job, events = json.load(sys.stdin), os.fdopen(int(sys.argv[-1]), "w")
@@ -76,14 +78,16 @@ for name, action in actions.items():
 send(event="done")
 """
 
+Scripted = Callable[..., Run]
+
 
 @pytest.fixture
-def scripted(tmp_path: Path):
+def scripted(tmp_path: Path) -> Scripted:
     """Runs whose parts are the script, with an action for each step."""
     script = tmp_path / "part.py"
     script.write_text(SCRIPT)
 
-    def run(actions: dict[str, Any], parts=PARTS, minutes=1.0, **options: Any) -> Run:
+    def run(actions: dict[str, Any], parts: tuple[str, ...] = PARTS, minutes: float = 1.0, **options: Any) -> Run:
         plan = Plan(parts=parts, minutes=minutes, device="cpu")
         return Run(plan, command=[sys.executable, "-S", str(script), json.dumps(actions)], **options)
 
@@ -94,7 +98,7 @@ def outcomes(report: GpuReport) -> list[tuple[str, str, str, str]]:
     return [(row.part, row.name, row.status, row.reason) for row in report.rows]
 
 
-def test_parts_are_measured_in_order(scripted) -> None:
+def test_parts_are_measured_in_order(scripted: Scripted) -> None:
     seen: list[Row] = []
     run = scripted({}, on_row=seen.append)
     report = run.measure()
@@ -103,7 +107,7 @@ def test_parts_are_measured_in_order(scripted) -> None:
     assert (report.finished, report.failed, report.no_device) == (True, False, None)
 
 
-def test_step_that_ends_its_process_fails_alone(scripted) -> None:
+def test_step_that_ends_its_process_does_not_affect_others(scripted: Scripted) -> None:
     steps = {"first": "prepare", "a": "measure", "b": "crash", "c": "segfault", "d": "hang", "e": "fail", "f": "absent"}
     report = scripted({"train": steps}, parts=("train", "serve")).measure()
     assert outcomes(report)[1:] == [
@@ -118,7 +122,7 @@ def test_step_that_ends_its_process_fails_alone(scripted) -> None:
     assert report.failed
 
 
-def test_steps_without_time_are_rows(scripted) -> None:
+def test_steps_without_time_are_rows(scripted: Scripted) -> None:
     """The clock jumps: the running part is stopped, and later ones do not start."""
     now = [0.0]
 
@@ -143,9 +147,9 @@ def test_steps_without_time_are_rows(scripted) -> None:
     assert not report.failed
 
 
-def test_slow_part_leaves_later_ones_their_share(scripted) -> None:
+def test_slow_part_leaves_later_parts_their_share_of_time(scripted: Scripted) -> None:
     run = scripted({}, minutes=10.0, clock=lambda: 0.0)
-    assert run.end + GRACE == pytest.approx(600)  # what is stopped at the end has the rest to end its servers
+    assert run.end + GRACE == pytest.approx(600)  # a part that is stopped at the end has the rest to end its servers
     assert run.end_of("tests") == pytest.approx(run.end * 0.25)
     assert run.end_of("infer") == pytest.approx(run.end * 0.3 / 0.75)  # all that tests did not use is shared
     assert run.end_of("serve") == pytest.approx(run.end)
@@ -155,7 +159,9 @@ def test_slow_part_leaves_later_ones_their_share(scripted) -> None:
     ("action", "later", "code"),
     [("absent", [], 2), ("fail", ["no device: "] * 4, 1), ("hang", ["no device: took longer than 0.4 s"] * 4, 1)],
 )
-def test_without_a_device_nothing_is_measured(action, later, code, scripted, monkeypatch, capsys) -> None:
+def test_without_a_device_nothing_is_measured(
+    action: str, later: list[str], code: int, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = scripted({"device": {"gpu": action}}).measure()
     assert [row.reason for row in report.rows[1:]] == later
     monkeypatch.setattr("vitrail.bench.gpu.run.Run", lambda plan, **options: scripted({"device": {"gpu": action}}))
@@ -166,15 +172,17 @@ def test_without_a_device_nothing_is_measured(action, later, code, scripted, mon
         assert command.measure(report.plan, None) == code
 
 
-def test_rows_are_printed_and_written_as_they_come(scripted, monkeypatch, capsys, tmp_path: Path) -> None:
+def test_rows_are_printed_and_written_as_they_come(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     file = tmp_path / "gpu.json"
     states: list[tuple[bool, int]] = []
 
-    def run(plan: Plan, on_row, on_report) -> Run:
+    def run(plan: Plan, on_row: Callable[[Row], None], on_report: Callable[[GpuReport], None]) -> Run:
         def reported(report: GpuReport) -> None:
             on_report(report)
-            kept = json.loads(file.read_text())
-            states.append((kept["finished"], len(kept["rows"])))
+            content = json.loads(file.read_text())
+            states.append((content["finished"], len(content["rows"])))
 
         return scripted({"train": {"a": "fail"}}, parts=("train",), on_row=on_row, on_report=reported)
 
@@ -184,9 +192,9 @@ def test_rows_are_printed_and_written_as_they_come(scripted, monkeypatch, capsys
     lines = capsys.readouterr().out.splitlines()
     assert [each.split() for each in lines if each.startswith("train")] == [["train", "a", "failed"]]
     assert lines[-1] == "2 rows in 0.0 minutes: 1 failed"
-    kept = json.loads(file.read_text())
-    assert kept["machine"]["gpu"] == "it"
-    assert kept["rows"][1] == asdict(Row("train", "a", "failed", {}))
+    content = json.loads(file.read_text())
+    assert content["machine"]["gpu"] == "it"
+    assert content["rows"][1] == asdict(Row("train", "a", "failed", {}))
     assert [path.name for path in tmp_path.iterdir() if "gpu.json" in path.name] == ["gpu.json"]
 
 
@@ -210,8 +218,8 @@ def test_terminated_run_leaves_its_rows_and_no_process(tmp_path: Path) -> None:
             break
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
-    kept = json.loads(file.read_text())
-    assert (kept["finished"], [row["name"] for row in kept["rows"]]) == (False, ["it", "a"])
+    content = json.loads(file.read_text())
+    assert (content["finished"], [row["name"] for row in content["rows"]]) == (False, ["it", "a"])
     assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(script) in read(each)]
 
 
@@ -222,7 +230,7 @@ def read(file: Path) -> str:
         return ""
 
 
-class Sent(list):
+class Sent(list[dict[str, Any]]):
     """Events of a part that runs in this process."""
 
     def steps(self, part: str, seconds: float = 600, skip: frozenset[str] = frozenset()) -> Steps:
@@ -253,7 +261,7 @@ def test_every_outcome_of_a_step_is_a_row() -> None:
     assert steps.attempt("own rows", lambda: None, min_seconds=1, max_seconds=1)
     assert steps.attempt("base", lambda: None, min_seconds=1, max_seconds=1, prepares=True)
     with pytest.raises(KeyError):  # unforeseen: the process ends, and the run goes on without this step
-        steps.attempt("bug", lambda: {}["x"], min_seconds=1, max_seconds=1)
+        steps.attempt("bug", lambda: dict[str, Any]()["x"], min_seconds=1, max_seconds=1)
     assert {name: (row.status, row.reason) for name, row in sent.rows.items()} == {
         "long": ("not run", NO_TIME),
         "no wheel": ("absent", "not here"),
@@ -286,7 +294,7 @@ def test_training_is_compared_with_the_ceiling(tmp_path: Path) -> None:
     assert flops == pytest.approx(3 * TINY.train_batch * forward)
 
 
-def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
+def test_operations_of_a_product_are_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     from vitrail.bench.core.rounds import MedianInterval
     from vitrail.bench.gpu import train
 
@@ -296,7 +304,7 @@ def test_operations_of_a_product_are_counted_by_hand(monkeypatch) -> None:
     assert train.multiply(TINY, torch.float32) == pytest.approx(2 * 32**3 / 1e6)
 
 
-def test_step_that_does_not_learn_fails(monkeypatch, tmp_path: Path) -> None:
+def test_step_that_does_not_learn_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import torch
 
     from vitrail.bench.gpu import train
@@ -329,12 +337,13 @@ def test_model_file_and_torch_are_compared(folder: Path) -> None:
         assert rows[f"vitrail, {provider}, fp32"].status in ("absent", "failed")
 
 
-def test_provider_that_is_not_in_the_wheel_is_absent(monkeypatch) -> None:
+def test_provider_that_is_not_in_the_wheel_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     from vitrail.bench.gpu import subject
 
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     subject.require_provider("cpu")
-    for provider, name in (("cuda", "CUDA"), ("tensorrt", "TensorRT")):
+    names: dict[Provider, str] = {"cuda": "CUDA", "tensorrt": "TensorRT"}
+    for provider, name in names.items():
         with pytest.raises(Absent, match=f"no {name} provider in this onnxruntime"):
             subject.require_provider(provider)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["TensorrtExecutionProvider"])
@@ -411,7 +420,9 @@ def test_rows_are_readable() -> None:
         (["--nope"], "unrecognized arguments"),
     ],
 )
-def test_missing_gpu_or_wrong_options_exit_with_2(argv, message, monkeypatch, capsys) -> None:
+def test_missing_gpu_or_wrong_options_exit_with_2(
+    argv: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("vitrail.runtime.providers.has_nvidia_driver", lambda: False)
     assert main(["bench", "gpu", *argv]) == 2
     out, err = capsys.readouterr()

@@ -111,10 +111,10 @@ def test_every_weight_changes_the_logits(network: nn.Module) -> None:
         for name, weights in network.named_parameters():
             if name.startswith("blocks.") and not name.startswith(("blocks.0.", "blocks.11.")):
                 continue  # of twelve blocks, the first and the last
-            kept = weights.clone()
+            original = weights.clone()
             weights.zero_()
             assert (network(pixels) - before).abs().max() > 1e-3, name
-            weights.copy_(kept)
+            weights.copy_(original)
 
 
 def test_seed_determines_the_weights(network: nn.Module) -> None:

@@ -1,9 +1,11 @@
 """The share of preprocessing, from profiles as onnxruntime writes them."""
 
+from typing import Any
+
 from vitrail.bench.infer.preprocessing import share_before
 
 
-def node(name: str, kind: str, microseconds: int) -> dict:
+def node(name: str, kind: str, microseconds: int) -> dict[str, Any]:
     return {"name": f"{name}_kernel_time", "dur": microseconds, "args": {"op_name": kind}}
 
 

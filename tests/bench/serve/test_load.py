@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from vitrail.bench.serve.samples import status_counts
 
 
 class Counting(ThreadingHTTPServer):
-    """Answers /good with 200, /full with 503, and hangs up on /gone."""
+    """Responds to /good with 200, to /full with 503, and closes the connection on /gone."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -52,9 +53,9 @@ def counting() -> Iterator[Counting]:
         thread.join()
 
 
-def spec(server: Counting, folder: Path, paths: list[str], **how) -> LoadSpec:
+def spec(server: Counting, folder: Path, paths: list[str], **options: Any) -> LoadSpec:
     messages = write_messages([message(path, "text/plain", path.encode()) for path in paths], folder / "messages")
-    return LoadSpec(server.server_port, messages, [os.getpid()], **how)
+    return LoadSpec(server.server_port, messages, [os.getpid()], **options)
 
 
 def test_closed_loop_client_waits_for_its_response(counting: Counting, tmp_path: Path) -> None:

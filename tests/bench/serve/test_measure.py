@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_uploads_differ_and_depend_on_the_seed_alone() -> None:
     assert decode(files[0]).size == (21, 16)
 
 
-def test_peers_do_not_inherit_our_environment(monkeypatch, tmp_path: Path) -> None:
+def test_peers_do_not_inherit_our_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", "somewhere")
     monkeypatch.setenv("VITRAIL_QUEUE", "32")
     theirs = environment(PEERS[0], Path("model.onnx"), 1234, tmp_path)
@@ -80,18 +81,18 @@ def test_peers_do_not_inherit_our_environment(monkeypatch, tmp_path: Path) -> No
         ({"seconds": 0.0}, "seconds"),
     ],
 )
-def test_invalid_plans_are_refused(wrong, message: str) -> None:
+def test_invalid_plans_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Plan("model.onnx", **wrong)
 
 
 @pytest.mark.parametrize("kind", ["serve", "soak"])
-def test_missing_model_is_one_line(kind: str, capsys) -> None:
+def test_missing_model_is_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", kind]) == 2
     assert f"vitrail bench {kind} --model" in capsys.readouterr().err
 
 
-# An installation of [cpu,serve], which is all that `bench serve`, `soak` and `decode` ask for.
+# An installation of [cpu,serve], which is all that `bench serve`, `soak` and `decode` need.
 WITHOUT_TRAINING = """
 import sys
 

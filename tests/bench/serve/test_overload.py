@@ -7,7 +7,7 @@ from vitrail.bench.serve.samples import Sample
 
 
 def calls(begin: float, seconds: float, status: int = 200) -> list[Sample]:
-    """A hundred in ten seconds, all answered equally fast."""
+    """A hundred requests in ten seconds, all equally fast."""
     return [Sample(begin + i / 10, seconds, status) for i in range(100)]
 
 

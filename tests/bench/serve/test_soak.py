@@ -13,7 +13,7 @@ from vitrail.errors import UsageError
 
 
 def test_growing_usage_is_not_flat() -> None:
-    def usages(memory=0.0, files=0.0, threads=0.0) -> list[ResourceUsage]:
+    def usages(memory: float = 0.0, files: float = 0.0, threads: float = 0.0) -> list[ResourceUsage]:
         """Ten measurements that grow by this much each."""
         sizes = ((int(1e8 + k * memory), int(40 + k * files), int(9 + k * threads)) for k in range(10))
         return [ResourceUsage(*size, processes=2) for size in sizes]

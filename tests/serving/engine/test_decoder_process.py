@@ -5,11 +5,14 @@ import io
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import vitrail
@@ -18,7 +21,7 @@ from vitrail.errors import CorruptImage, ImageError, ImageTooLarge, UnsupportedF
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.engine.decoder_process import NICE, DecoderProcesses
+from vitrail.serving.engine.decoder_process import NICE, DecoderProcess, DecoderProcesses
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.gate import Gate
 
@@ -26,7 +29,7 @@ RULE = InputRule(16, "crop")
 
 
 @pytest.fixture
-def decoders():
+def decoders() -> Iterator[DecoderProcesses]:
     made = DecoderProcesses()
     yield made
     made.close()
@@ -40,7 +43,7 @@ def image(kind: str = "PNG", sides: tuple[int, int] = (40, 30)) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_canvas_equals_that_of_this_process(decoders, kind):
+def test_canvas_equals_that_of_this_process(decoders: DecoderProcesses, kind: str) -> None:
     for rule in (RULE, InputRule(8, "pad"), InputRule(9)):
         canvas = decoders.fit(image(kind), rule)
         assert np.array_equal(canvas, fit(image(kind), rule))
@@ -58,7 +61,7 @@ def test_canvas_equals_that_of_this_process(decoders, kind):
     ],
     ids=["text", "cut", "large", "empty"],
 )
-def test_errors_equal_those_of_this_process(decoders, data, error):
+def test_errors_equal_those_of_this_process(decoders: DecoderProcesses, data: bytes, error: type[ImageError]) -> None:
     with pytest.raises(ImageError) as here:
         fit(data, RULE)
     with pytest.raises(error) as there:
@@ -67,7 +70,7 @@ def test_errors_equal_those_of_this_process(decoders, data, error):
     assert decoders.fit(image(), RULE).shape == (16, 16, 3)
 
 
-def test_killed_process_is_replaced(decoders):
+def test_killed_process_is_replaced(decoders: DecoderProcesses) -> None:
     first = decoders.acquire()
     decoders.release(first)
     os.kill(first.process.pid, signal.SIGKILL)
@@ -76,10 +79,10 @@ def test_killed_process_is_replaced(decoders):
     assert decoders.idle[0].process.pid != first.process.pid
 
 
-def test_image_that_crashes_decoders_is_refused(decoders, monkeypatch):
-    """As one would that finds a fault in a decoder's own code."""
+def test_image_that_crashes_decoders_is_refused(decoders: DecoderProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an image that exploits a bug in a decoder would."""
 
-    def killed(self, data, rule):
+    def killed(self: DecoderProcess, data: bytes, rule: InputRule) -> NoReturn:
         self.process.kill()
         raise EOFError
 
@@ -90,35 +93,35 @@ def test_image_that_crashes_decoders_is_refused(decoders, monkeypatch):
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="elsewhere priorities and environments are read otherwise")
-def test_process_has_low_priority_and_huge_pages(decoders):
+def test_process_has_low_priority_and_huge_pages(decoders: DecoderProcesses) -> None:
     decoders.fit(image(), RULE)
     process = psutil.Process(decoders.idle[0].process.pid)
     assert process.nice() == os.nice(0) + NICE
     assert process.environ()["GLIBC_TUNABLES"]
 
 
-def test_process_imports_nothing_heavy(decoders):
-    """Its start is part of the first costly image's time."""
+def test_process_imports_nothing_heavy(decoders: DecoderProcesses) -> None:
+    """Its start delays the first costly image."""
     decoders.fit(image(), RULE)
     maps = {os.path.basename(each.path) for each in psutil.Process(decoders.idle[0].process.pid).memory_maps()}
     assert not [name for name in maps if "onnxruntime" in name or "torch" in name or "uvloop" in name]
 
 
-def test_processes_end_with_the_server(decoders):
+def test_processes_end_with_the_server(decoders: DecoderProcesses) -> None:
     decoders.fit(image(), RULE)
     process = decoders.idle[0].process
     decoders.close()
     assert process.wait(10) == 0
 
 
-def test_busy_process_ends_after_the_server(decoders):
+def test_busy_process_ends_after_the_server(decoders: DecoderProcesses) -> None:
     decoder = decoders.acquire()
     decoders.close()
     decoders.release(decoder)
     assert decoder.process.wait(10) == 0
 
 
-def test_threads_do_not_share_a_process(decoders):
+def test_threads_do_not_share_a_process(decoders: DecoderProcesses) -> None:
     results: list[bool] = []
 
     def many() -> None:
@@ -134,15 +137,15 @@ def test_threads_do_not_share_a_process(decoders):
     assert len(decoders.idle) <= 3
 
 
-def test_engine_decodes_only_costly_images_in_processes(model_file, monkeypatch):
+def test_engine_decodes_only_costly_images_in_processes(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     own_fit = DecoderProcesses.fit
 
-    def noted(self, data, rule):
+    def record_and_fit(self: DecoderProcesses, data: bytes, rule: InputRule) -> NDArray[np.uint8]:
         seen.append(len(data))
         return own_fit(self, data, rule)
 
-    monkeypatch.setattr(DecoderProcesses, "fit", noted)
+    monkeypatch.setattr(DecoderProcesses, "fit", record_and_fit)
     costly, small = bombs.deep_png(4000), image()
 
     async def scenario() -> None:
@@ -150,21 +153,27 @@ def test_engine_decodes_only_costly_images_in_processes(model_file, monkeypatch)
         engine.model = Classifier(model_file, "cpu")
         rule = engine.model.card.input
         canvases = await engine.decode([small, costly, small])
-        assert all(np.array_equal(a, fit(b, rule)) for a, b in zip(canvases, [small, costly, small], strict=True))
+        for canvas, data in zip(canvases, [small, costly, small], strict=True):
+            assert isinstance(canvas, np.ndarray)
+            assert np.array_equal(canvas, fit(data, rule))
         await engine.close()
 
     asyncio.run(scenario())
     assert seen == [len(costly)]
 
 
-def test_modules_in_the_working_directory_are_not_imported(decoders, tmp_path, monkeypatch):
+def test_modules_in_the_working_directory_are_not_imported(
+    decoders: DecoderProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server may be started in any folder, and a Bento carries vitrail without installing it."""
     (tmp_path / "json.py").write_text("raise RuntimeError")
     monkeypatch.chdir(tmp_path)
     assert np.array_equal(decoders.fit(image(), RULE), fit(image(), RULE))
 
 
-def test_vitrail_need_not_be_installed(decoders, tmp_path, monkeypatch):
+def test_vitrail_need_not_be_installed(
+    decoders: DecoderProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the parent's own import path names it, as in a Bento."""
     source = tmp_path / "bento/src"
     source.mkdir(parents=True)

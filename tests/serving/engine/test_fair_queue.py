@@ -14,10 +14,10 @@ from vitrail.serving.engine.fair_queue import MAX_SKIPS, SLICE, FairQueue, Job, 
 
 
 class Work:
-    """Jobs that end when the test says so; records their order and the most bytes held at once."""
+    """Jobs that end when the test sets their gate; records their order and the most bytes reserved at once."""
 
-    def __init__(self, turns: FairQueue) -> None:
-        self.turns = turns
+    def __init__(self, queue: FairQueue) -> None:
+        self.queue = queue
         self.gates: dict[str, threading.Event] = {}
         self.began: list[str] = []
         self.most = 0
@@ -28,12 +28,12 @@ class Work:
 
     def work(self, name: str) -> str:
         self.began.append(name)
-        self.most = max(self.most, self.turns.reserved)
+        self.most = max(self.most, self.queue.reserved)
         assert self.gates[name].wait(20)
         return name
 
     def call(self, *jobs: Job) -> asyncio.Task[list[str]]:
-        return asyncio.ensure_future(self.turns.run_all(jobs))
+        return asyncio.ensure_future(self.queue.run_all(jobs))
 
     async def until(self, *began: str) -> None:
         async with asyncio.timeout(20):
@@ -42,15 +42,15 @@ class Work:
         assert self.began == list(began)
 
     async def end(self, *names: str) -> None:
-        """End these, one after the other, each once it has begun and before the next one may."""
+        """End these jobs one after another, each once it has begun."""
         for name in names:
             async with asyncio.timeout(20):
                 while name not in self.began:
                     await asyncio.sleep(0.001)
-            before = len(self.turns.running), len(self.began)
+            before = len(self.queue.running), len(self.began)
             self.gates[name].set()
             async with asyncio.timeout(20):
-                while (len(self.turns.running), len(self.began)) == before:
+                while (len(self.queue.running), len(self.began)) == before:
                     await asyncio.sleep(0.001)
 
 
@@ -62,14 +62,14 @@ def run(scenario: Callable[[Work], Coroutine[Any, Any, None]], threads: int = 1,
         finally:
             for gate in work.gates.values():
                 gate.set()
-            work.turns.shutdown()
+            work.queue.shutdown()
         return work
 
     return asyncio.run(whole())
 
 
 def test_requests_take_turns() -> None:
-    """One brings four jobs, then others one and two: each of those waits for one job before it, not for four."""
+    """One request has four jobs, later ones have one and two: those wait for one job before them, not for four."""
 
     async def scenario(work: Work) -> None:
         many = work.call(*(work.job(f"a{i}") for i in range(4)))
@@ -84,11 +84,11 @@ def test_requests_take_turns() -> None:
 
 def test_running_jobs_stay_within_the_budget() -> None:
     async def scenario(work: Work) -> None:
-        calls = [work.call(*(work.job(f"{caller}{i}", 40) for i in range(5))) for caller in "abc"]
+        calls = [work.call(*(work.job(f"{client}{i}", 40) for i in range(5))) for client in "abc"]
         for gate in work.gates.values():
             gate.set()
-        assert [len(found) for found in await asyncio.gather(*calls)] == [5, 5, 5]
-        assert (work.turns.reserved, work.turns.running) == (0, [])
+        assert [len(results) for results in await asyncio.gather(*calls)] == [5, 5, 5]
+        assert (work.queue.reserved, work.queue.running) == (0, [])
 
     assert run(scenario, threads=4).most == 80  # two at a time, though four threads were free
 
@@ -110,10 +110,10 @@ def test_job_without_room_is_overtaken() -> None:
 
 @pytest.mark.parametrize("costly", [False, True])
 def test_large_job_is_overtaken_at_most_max_skips_times(costly: bool) -> None:
-    """Small ones come without an end: two at a time would keep the room that the large one needs."""
+    """An endless stream of small jobs, two at a time, would take the room that the large one needs."""
 
     async def scenario(work: Work) -> None:
-        endless = [work.call(*(work.job(f"{caller}{i}", 40, costly) for i in range(2 * MAX_SKIPS))) for caller in "ab"]
+        endless = [work.call(*(work.job(f"{client}{i}", 40, costly) for i in range(2 * MAX_SKIPS))) for client in "ab"]
         await work.until("a0", "a1")
         large = work.call(work.job("large", 100, costly))
         await asyncio.sleep(0)
@@ -123,7 +123,7 @@ def test_large_job_is_overtaken_at_most_max_skips_times(costly: bool) -> None:
         async with asyncio.timeout(20):
             while "large" not in work.began:
                 await asyncio.sleep(0.001)
-        assert len(work.turns.running) == 1
+        assert len(work.queue.running) == 1
         assert work.began.index("large") <= 2 + MAX_SKIPS + 2
         work.gates["large"].set()
         assert await large == ["large"]
@@ -133,10 +133,10 @@ def test_large_job_is_overtaken_at_most_max_skips_times(costly: bool) -> None:
 
 
 def test_costly_jobs_do_not_delay_others() -> None:
-    """All threads for costly ones are taken, and more of them wait, for threads and for room."""
+    """All threads for costly jobs are busy, and more costly jobs wait for threads and for room."""
 
     async def scenario(work: Work) -> None:
-        costly = [work.call(*(work.job(f"{caller}{i}", 45, costly=True) for i in range(2))) for caller in "abc"]
+        costly = [work.call(*(work.job(f"{client}{i}", 45, costly=True) for i in range(2))) for client in "abc"]
         await work.until("a0", "a1")
         for i in range(3 * MAX_SKIPS):
             quick = work.call(work.job(f"q{i}", 10))
@@ -145,7 +145,7 @@ def test_costly_jobs_do_not_delay_others() -> None:
         large = work.call(work.job("large", 100, costly=True))
         await work.end("a0", "a1", "b0", "c0", "b1", "c1", "large")
         assert await large == ["large"]
-        assert [len(found) for found in await asyncio.gather(*costly)] == [2, 2, 2]
+        assert [len(results) for results in await asyncio.gather(*costly)] == [2, 2, 2]
 
     run(scenario, threads=2)
 
@@ -158,10 +158,10 @@ def test_cancellation_drops_waiting_jobs_and_running_ones_free_their_bytes_at_th
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        assert work.turns.reserved == 60  # the thread still holds it
+        assert work.queue.reserved == 60  # the thread still holds it
         await work.end("a0", "b0")
         assert await staying == ["b0"]
-        assert work.turns.reserved == 0
+        assert work.queue.reserved == 0
 
     assert run(scenario, threads=2).began == ["a0", "b0"]
 
@@ -172,7 +172,7 @@ def test_cancellation_of_a_blocking_request_starts_others() -> None:
         await work.until("held")
         large = work.call(work.job("large", 100))
         await asyncio.sleep(0)
-        work.turns.requests[0].skips = MAX_SKIPS
+        work.queue.requests[0].skips = MAX_SKIPS
         small = work.call(work.job("small", 10))
         await asyncio.sleep(0.01)
         assert work.began == ["held"]
@@ -193,7 +193,7 @@ def test_failed_job_fails_only_its_request() -> None:
         other = work.call(work.job("b0", 50))
         with pytest.raises(ValueError, match="broken"):
             await failing
-        work.gates["a1"].set()  # it may have begun before its caller knew
+        work.gates["a1"].set()  # it may have begun before the failure is known
         work.gates["b0"].set()
         assert await other == ["b0"]
 
@@ -202,8 +202,8 @@ def test_failed_job_fails_only_its_request() -> None:
 
 def test_request_without_jobs_returns_at_once() -> None:
     async def scenario(work: Work) -> None:
-        assert await work.turns.run_all([]) == []
-        assert not work.turns.requests
+        assert await work.queue.run_all([]) == []
+        assert not work.queue.requests
 
     run(scenario)
 
@@ -212,22 +212,22 @@ def test_time_slices_yield_to_the_event_loop() -> None:
     """Two requests with ten pieces each, in turn; another task runs after each piece."""
 
     async def scenario() -> list[str]:
-        slices, order = TimeSlices(), []
+        slices, order = TimeSlices(), list[str]()
 
         def piece(name: str) -> None:
             order.append(name)
             time.sleep(2 * SLICE)
 
-        async def caller(name: str) -> None:
+        async def client(name: str) -> None:
             for _ in range(10):
                 await slices.run(partial(piece, name))
 
-        async def somebody_else() -> None:
+        async def other_task() -> None:
             while len(order) < 40:
                 order.append("-")
                 await asyncio.sleep(0)
 
-        await asyncio.gather(caller("a"), caller("b"), somebody_else())
+        await asyncio.gather(client("a"), client("b"), other_task())
         return order
 
     order = "".join(asyncio.run(scenario()))

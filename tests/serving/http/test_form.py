@@ -1,6 +1,7 @@
-"""Forms read in place: what Starlette's parser finds in them, and no more."""
+"""Forms are parsed as Starlette parses them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ contents = st.binary(max_size=200) | st.sampled_from([b"\r\n--b0undar", b"--b0un
 
 
 def body_of(parts: list[tuple[str, str | None, bytes]]) -> bytes:
-    pieces = []
+    pieces: list[bytes] = []
     for name, filename, content in parts:
         file = "" if filename is None else f'; filename="{filename}"'
         head = f'--b0undary\r\nContent-Disposition: form-data; name="{name}"{file}\r\nContent-Type: image/png\r\n\r\n'
@@ -25,19 +26,19 @@ def body_of(parts: list[tuple[str, str | None, bytes]]) -> bytes:
     return b"".join([*pieces, b"--b0undary--\r\n"])
 
 
-Found = list[tuple[str, bool, bytes]] | None  # None: refused
+Parsed = list[tuple[str, bool, bytes]] | None  # None: refused
 
 
-def by_us(body: bytes) -> Found:
+def by_us(body: bytes) -> Parsed:
     try:
         return [(part.name, part.is_file, part.content) for part in parse_form(body, TYPE)]
     except Problem:
         return None
 
 
-def by_starlette(body: bytes) -> Found:
+def by_starlette(body: bytes) -> Parsed:
     async def read() -> list[tuple[str, bool, bytes]]:
-        async def stream():
+        async def stream() -> AsyncGenerator[bytes, None]:
             yield body
 
         form = await MultiPartParser(Headers({"content-type": TYPE}), stream()).parse()
@@ -54,18 +55,18 @@ def by_starlette(body: bytes) -> Found:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(names, st.none() | names, contents), min_size=1, max_size=5))
-def test_same_parts_as_starlette(parts):
+def test_same_parts_as_starlette(parts: list[tuple[str, str | None, bytes]]) -> None:
     body = body_of([(name, file, content if file is not None else b"text") for name, file, content in parts])
     assert by_us(body) == by_starlette(body)
 
 
-def test_parse_form():
+def test_parse_form() -> None:
     parts = [("image", "a.png", b"\r\n--b0undar"), ("text", None, b"--b0undary"), ("image", "", b"")]
     assert by_us(body_of(parts)) == [(name, file is not None, content) for name, file, content in parts]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 10, 40])
-def test_truncated_body_is_refused(cut):
+def test_truncated_body_is_refused(cut: int) -> None:
     body = body_of([("image", "a.png", b"content")])
     with pytest.raises(Problem) as caught:
         parse_form(body[: -cut - 2], TYPE)
@@ -82,14 +83,14 @@ def test_truncated_body_is_refused(cut):
         (b"no form at all", TYPE, "cannot be read"),
     ],
 )
-def test_error_messages(body, kind, why):
+def test_error_messages(body: bytes, kind: str, why: str) -> None:
     with pytest.raises(Problem, match=why):
         parse_form(body, kind)
 
 
 @pytest.mark.parametrize("size", [4096, 65_536])
-def test_other_part_headers_are_ignored(size):
-    """A file name or a header of 64 KB costs its sender nothing."""
+def test_other_part_headers_are_ignored(size: int) -> None:
+    """A file name or a header of 64 KB is no error."""
     body = body_of([("image", "a" * size, b"content")])
     long_header = b"\r\nX-Comment: " + b"c" * size
     assert by_us(body) == [("image", True, b"content")]
@@ -111,5 +112,5 @@ DISPOSITIONS = [
 
 
 @pytest.mark.parametrize(("disposition", "expected"), DISPOSITIONS, ids=range(len(DISPOSITIONS)))
-def test_quoted_parameters(disposition, expected):
+def test_quoted_parameters(disposition: bytes, expected: dict[bytes, bytes]) -> None:
     assert parameters_of(disposition) == expected

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,30 +17,32 @@ import pytest
 from vitrail.serving.http.body import BODY_TIMEOUT
 from vitrail.serving.http.protocol import HEAD_TIMEOUT, MAX_HEAD
 
+from ..conftest import Encode, Server, Start
+
 SLACK = 10  # seconds that a loaded machine may add
 
 
-def connected(server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 20)
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), 20)
 
 
-def all_of(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
-    said = b""
+def read_all(connection: socket.socket) -> bytes:
+    """All bytes until the server closes the connection."""
+    received = b""
     while more := connection.recv(65536):
-        said += more
-    return said
+        received += more
+    return received
 
 
-def said_to(server, request: bytes) -> bytes:
+def responses_to(server: Server, request: bytes) -> bytes:
     with connected(server) as connection:
         connection.sendall(request)
-        return all_of(connection)
+        return read_all(connection)
 
 
-def problem_of(answer: bytes) -> tuple[int, str]:
-    """Status and code of a problem, once its form is held against the contract."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+def problem_of(response: bytes) -> tuple[int, str]:
+    """Status and code of a problem, after checking its format."""
+    head, _, body = response.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ") for line in lines[1:])
     assert headers["content-type"] == "application/problem+json"
@@ -49,12 +52,12 @@ def problem_of(answer: bytes) -> tuple[int, str]:
     assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
     assert problem["request_id"] == headers["x-request-id"]
     assert lines[0].startswith(f"HTTP/1.1 {problem['status']} ")
-    return problem["status"], problem["code"]
+    return int(problem["status"]), str(problem["code"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
-def test_response_is_one_segment(server) -> None:
-    """Its head is not sent before its body: that would cost both sides a second look."""
+def test_response_is_one_segment(server: Server) -> None:
+    """Its head is not sent before its body: that would wake both sides twice."""
     with connected(server) as connection:
         for number in range(1, 6):
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -64,7 +67,7 @@ def test_response_is_one_segment(server) -> None:
 
 
 def segments(connection: socket.socket) -> int:
-    """How many with data have come: at byte 152 of the kernel's tcp_info."""
+    """The number of received segments with data: at byte 152 of the kernel's tcp_info."""
     (count,) = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
     return int(count)
 
@@ -80,11 +83,11 @@ def chunked(body: bytes, size: int = 1000, extension: bytes = b"", trailers: byt
     return CHUNKED + chunks + b"0\r\n" + trailers + b"\r\n"
 
 
-def statuses(answers: bytes) -> list[int]:
-    return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+def statuses(responses: bytes) -> list[int]:
+    return [int(part[:3]) for part in responses.split(b"HTTP/1.1 ")[1:]]
 
 
-NO_HTTP = {
+MALFORMED = {
     "binary": bytes(range(256)),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -111,26 +114,26 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize("request_", NO_HTTP.values(), ids=NO_HTTP.keys())
-def test_malformed_http_returns_a_problem(server, client, request_):
-    assert problem_of(said_to(server, request_)) == (400, "bad_http")
+@pytest.mark.parametrize("stream", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_http_returns_a_problem(server: Server, client: httpx.Client, stream: bytes) -> None:
+    assert problem_of(responses_to(server, stream)) == (400, "bad_http")
     assert "Invalid HTTP request" not in server.read_log()
     assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"x-chunked"])
-def test_unknown_transfer_coding_returns_501(server, coding):
+def test_unknown_transfer_coding_returns_501(server: Server, coding: bytes) -> None:
     request = POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
-    assert problem_of(said_to(server, request)) == (501, "unsupported_transfer_coding")
+    assert problem_of(responses_to(server, request)) == (501, "unsupported_transfer_coding")
 
 
-def test_malformed_request_is_answered_after_earlier_ones(server):
-    answer = said_to(server, LAST.replace(b"Connection: close\r\n", b"") * 2 + b"NONSENSE\r\n\r\n")
-    assert statuses(answer) == [200, 200, 400]
-    assert problem_of(b"HTTP/1.1 400" + answer.partition(b"HTTP/1.1 400")[2]) == (400, "bad_http")
+def test_malformed_request_is_answered_after_earlier_ones(server: Server) -> None:
+    response = responses_to(server, LAST.replace(b"Connection: close\r\n", b"") * 2 + b"NONSENSE\r\n\r\n")
+    assert statuses(response) == [200, 200, 400]
+    assert problem_of(b"HTTP/1.1 400" + response.partition(b"HTTP/1.1 400")[2]) == (400, "bad_http")
 
 
-def test_chunk_extensions_and_trailers_are_ignored(server, client, encode):
+def test_chunk_extensions_and_trailers_are_ignored(server: Server, client: httpx.Client, encode: Encode) -> None:
     image = encode(size=(8, 8))
     plain = client.post("/v1/classify", content=image).content
     for framed in (
@@ -138,7 +141,7 @@ def test_chunk_extensions_and_trailers_are_ignored(server, client, encode):
         chunked(image, extension=b';name="value"'),
         chunked(image, trailers=b"Digest: x\r\nHost: other\r\n"),
     ):
-        assert plain in said_to(server, POST + framed + LAST)
+        assert plain in responses_to(server, POST + framed + LAST)
 
 
 ENDLESS = {
@@ -150,8 +153,8 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("framing", ENDLESS.values(), ids=ENDLESS.keys())
-def test_excessive_framing_returns_431(server, framing):
-    """Long before it fills memory: a few hundred kilobytes are all that is taken."""
+def test_excessive_framing_returns_431(server: Server, framing: tuple[bytes, bytes]) -> None:
+    """Long before it fills memory: the server reads a few hundred kilobytes at most."""
     start, more = framing
     before = server.family()[-1].memory_info().rss
     sent = 0
@@ -167,34 +170,34 @@ def test_excessive_framing_returns_431(server, framing):
     assert server.family()[-1].memory_info().rss - before < 20_000_000
     with connected(server) as connection:
         connection.sendall(POST + CHUNKED + start + more + more)
-        assert problem_of(all_of(connection)) == (431, "framing_too_large")
+        assert problem_of(read_all(connection)) == (431, "framing_too_large")
 
 
-def test_at_most_one_request_is_read_ahead(server, encode):
-    """However many come in one piece, all are answered in their order."""
+def test_at_most_one_request_is_read_ahead(server: Server, encode: Encode) -> None:
+    """Requests that arrive in one piece are all answered in order."""
     image = encode(size=(8, 8))
     requests = [b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(300)]
     requests[100:100] = [POST + b"Content-Length: %d\r\n\r\n%s" % (len(image), image)]
     requests[200:200] = [POST + chunked(image, 50)]
-    answer = said_to(server, b"".join([*requests, LAST]))
-    assert statuses(answer) == [404] * 100 + [200] + [404] * 99 + [200] + [404] * 101 + [200]
-    assert re.findall(rb"GET /(\d+) is not served", answer) == [b"%d" % number for number in range(300)]
+    response = responses_to(server, b"".join([*requests, LAST]))
+    assert statuses(response) == [404] * 100 + [200] + [404] * 99 + [200] + [404] * 101 + [200]
+    assert re.findall(rb"GET /(\d+) is not served", response) == [b"%d" % number for number in range(300)]
 
 
-def test_connections_are_bounded_by_file_descriptors(start, bentoml_serve, model_file):
+def test_connections_are_bounded_by_file_descriptors(start: Start, bentoml_serve: list[str], model_file: Path) -> None:
     """One over the limit gets a 503 or is closed, and does not affect the others."""
     few = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *bentoml_serve]
     with start(few, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu") as own, ExitStack() as stack:
         connections = [stack.enter_context(connected(own)) for _ in range(120)]
-        answers = []
+        responses: list[bytes] = []
         for connection in connections:
             try:
                 connection.sendall(LAST)
-                answers.append(all_of(connection))
+                responses.append(read_all(connection))
             except OSError:
-                answers.append(b"")
-        served = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200")]
-        refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
+                responses.append(b"")
+        served = [response for response in responses if response.startswith(b"HTTP/1.1 200")]
+        refused = [response for response in responses if response.startswith(b"HTTP/1.1 503")]
         assert 8 <= len(served) <= 40
         assert len(refused) >= 8
         assert problem_of(refused[0]) == (503, "busy")
@@ -212,28 +215,28 @@ HEADS = {
 
 @pytest.mark.parametrize("headers", HEADS.values(), ids=HEADS.keys())
 @pytest.mark.parametrize("piece", [1_000, 10_000_000])
-def test_large_head_returns_431(server, headers, piece):
+def test_large_head_returns_431(server: Server, headers: bytes, piece: int) -> None:
     request = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n\r\n"
-    answer = b""
+    response = b""
     with connected(server) as connection:
         try:
             for start in range(0, len(request), piece):
                 connection.sendall(request[start : start + piece])
-            answer = all_of(connection)
-        except (
-            BrokenPipeError,
-            ConnectionResetError,
-        ):  # it was refused, and the connection closed, before all was sent
+            response = read_all(connection)
+        except (BrokenPipeError, ConnectionResetError):  # refused and closed before all was sent
             pass
-    assert not answer or problem_of(answer) == (431, "head_too_large")
+    assert not response or problem_of(response) == (431, "head_too_large")
     assert 'vitrail_requests_total{route="none",status="431"}' in httpx.get(f"{server.url}/metrics").text
 
 
-def test_large_url_returns_431(server):
-    assert problem_of(said_to(server, b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n")) == (431, "head_too_large")
+def test_large_url_returns_431(server: Server) -> None:
+    assert problem_of(responses_to(server, b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n")) == (
+        431,
+        "head_too_large",
+    )
 
 
-def test_head_at_the_limit_is_accepted(client):
+def test_head_at_the_limit_is_accepted(client: httpx.Client) -> None:
     assert client.get("/livez", headers={"a": "x" * (MAX_HEAD - 1000)}).status_code == 200
 
 
@@ -242,15 +245,17 @@ WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version
 
 
 @pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
-def test_upgrade_is_declined_and_the_next_request_answered(server, offer):
-    answer = said_to(server, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n" + LAST)
-    assert statuses(answer) == [200, 200]
+def test_upgrade_is_declined_and_the_next_request_answered(server: Server, offer: bytes) -> None:
+    response = responses_to(server, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + offer + b"\r\n" + LAST)
+    assert statuses(response) == [200, 200]
     assert "upgrade" not in server.read_log().lower()
 
 
 @pytest.mark.parametrize("piece", [1, 100, 10_000_000])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
-def test_request_with_h2c_upgrade_keeps_its_body(server, client, encode, is_chunked, piece):
+def test_request_with_h2c_upgrade_keeps_its_body(
+    server: Server, client: httpx.Client, encode: Encode, is_chunked: bool, piece: int
+) -> None:
     """As Java's client sends every first request."""
     image = encode(size=(8, 8))
     framed = chunked(image) if is_chunked else b"Content-Length: %d\r\n\r\n%s" % (len(image), image)
@@ -258,23 +263,25 @@ def test_request_with_h2c_upgrade_keeps_its_body(server, client, encode, is_chun
     with connected(server) as connection:
         for start in range(0, len(request), piece):
             connection.sendall(request[start : start + piece])
-        answer = all_of(connection)
-    assert statuses(answer) == [200, 200]
-    assert client.post("/v1/classify", content=image).content in answer
+        response = read_all(connection)
+    assert statuses(response) == [200, 200]
+    assert client.post("/v1/classify", content=image).content in response
 
 
-def test_pipelined_requests_are_answered_in_order(server):
-    asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz"))
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    requests = b"".join(
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/livez", b"/nope", b"/readyz")
+    )
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    answer = said_to(server, asked + last)
-    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
+    response = responses_to(server, requests + last)
+    assert [part[:3] for part in response.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200"]
 
 
-def test_unread_body_does_not_end_the_connection(server):
+def test_unread_body_does_not_end_the_connection(server: Server) -> None:
     head = b"POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19000000\r\n\r\n"
     last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    answer = said_to(server, head + bytes(19_000_000) + last)
-    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
+    response = responses_to(server, head + bytes(19_000_000) + last)
+    assert [part[:3] for part in response.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
 
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
@@ -284,38 +291,43 @@ DRIPS = {
     "a head": b"GET /" + b"x" * 500,
     "a body": HEAD + b"\r\n" + b"x" * 500,
     "chunks": HEAD.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked") + b"\r\n" + b"1\r\nx\r\n" * 100,
-    "a body that was refused": HEAD.replace(b"classify", b"nope") + b"\r\n" + b"x" * 500,
+    "a refused body": HEAD.replace(b"classify", b"nope") + b"\r\n" + b"x" * 500,
 }
-INLINE_SECONDS = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a body that was refused": len(HEAD)}
+SENT_AT_ONCE = {"a body": len(HEAD) + 2, "chunks": len(DRIPS["chunks"]) - 600, "a refused body": len(HEAD)}
 
 
-def dripping(server, each: int) -> Iterator[float]:
+def dripping(server: Server, each: int) -> Iterator[float]:
     """Slow clients of every kind send a byte a second; yields the seconds passed, until all are closed."""
     start = time.monotonic()
     with selectors.DefaultSelector() as selector:
         left: dict[socket.socket, Iterator[int]] = {}
-        for name, said in DRIPS.items():
+        for name, content in DRIPS.items():
             for _ in range(each):
                 connection = connected(server)
-                first = INLINE_SECONDS.get(name, 0)
-                connection.sendall(said[:first])
+                first = SENT_AT_ONCE.get(name, 0)
+                connection.sendall(content[:first])
                 connection.setblocking(False)
                 selector.register(connection, selectors.EVENT_READ)
-                left[connection] = iter(said[first:])
+                left[connection] = iter(content[first:])
         while left:
             yield time.monotonic() - start
-            gone = [key.fileobj for key, _ in selector.select(0) if is_closed(key.fileobj)]
+            closed = [connection for connection in readable(selector) if is_closed(connection)]
             for connection, drops in list(left.items()):
                 try:
-                    if connection not in gone and (drop := next(drops, None)) is not None:
+                    if connection not in closed and (drop := next(drops, None)) is not None:
                         connection.send(bytes([drop]))
                 except OSError:
-                    gone.append(connection)
-            for connection in set(gone):
+                    closed.append(connection)
+            for connection in set(closed):
                 selector.unregister(connection)
                 connection.close()
                 del left[connection]
             time.sleep(1)
+
+
+def readable(selector: selectors.BaseSelector) -> list[socket.socket]:
+    ready = [key.fileobj for key, _ in selector.select(0)]
+    return [each for each in ready if isinstance(each, socket.socket)]
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -330,7 +342,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_slow_clients_are_closed_and_do_not_delay_others(server, client, encode):
+def test_slow_clients_are_closed_and_do_not_delay_others(server: Server, client: httpx.Client, encode: Encode) -> None:
     image, answered, passed = encode(), 0, 0.0
     for passed in dripping(server, 500 // len(DRIPS) + 1):
         assert passed < max(HEAD_TIMEOUT, BODY_TIMEOUT) + SLACK

@@ -1,9 +1,10 @@
-"""Byte streams that nearly are requests, on raw sockets: each gets a well-formed answer, or the connection closes."""
+"""Malformed byte streams on raw sockets: each gets a well-formed response, or the connection closes."""
 
 import json
 import select
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -14,9 +15,11 @@ import pytest
 
 from vitrail.bench.serve.bombs import webp
 
+from ..conftest import Server
+
 IMAGE = webp(8)
-INLINE_SECONDS = 50  # streams that are sent side by side
-CALM = 0.25  # seconds without an answer after which we end our side
+AT_ONCE = 50  # streams in parallel
+CALM = 0.25  # seconds without a response, after which the client shuts down its side
 BOUND = 15.0  # seconds after which a connection must have been closed
 GOOD, REFUSED = {100, 200}, {*range(400, 500), 501, 505}
 
@@ -42,8 +45,8 @@ LENGTH = f"Content-Length: {len(IMAGE)}"
 WHOLE = chunk(IMAGE)
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
 
-# What is sent, and the status of its answer.
-CASES = {
+# A stream, and the status of its response, or several that are allowed.
+CASES: dict[str, tuple[bytes, int | tuple[int, ...]]] = {
     "chunked": (chunked(WHOLE), 200),
     "two chunks": (chunked(chunk(IMAGE[:5]), chunk(IMAGE[5:])), 200),
     "chunk extension": (chunked(chunk(IMAGE, b";name=value")), 200),
@@ -78,7 +81,7 @@ CASES = {
 
 
 @dataclass
-class Answer:
+class Response:
     """One response, as it is parsed."""
 
     status: int = 0
@@ -86,61 +89,64 @@ class Answer:
     body: bytes = b""
 
 
-class Outputs:
-    """All responses of a connection, in order; what is no HTTP is an error of the parser."""
+class Responses:
+    """All responses of a connection, in order; anything but HTTP is an error of the parser."""
 
     def __init__(self, data: bytes) -> None:
-        self.whole: list[Answer] = []
-        self.open: Answer | None = None
+        self.whole: list[Response] = []
+        self.open: Response | None = None
         self.parser = httptools.HttpResponseParser(self)
         self.parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self.open = Answer()
+        self.open = Response()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        assert self.open is not None
         self.open.headers[name.decode().lower()] = value.decode()
 
     def on_body(self, data: bytes) -> None:
+        assert self.open is not None
         self.open.body += data
 
     def on_message_complete(self) -> None:
+        assert self.open is not None
         self.open.status = self.parser.get_status_code()
         self.whole.append(self.open)
         self.open = None
 
 
 def exchange(port: int, streams: list[bytes]) -> list[bytes]:
-    """Send all side by side; what came back on each until it was closed, which must not take long."""
-    lines = [socket.create_connection(("127.0.0.1", port), 10) for _ in streams]
-    answers = dict.fromkeys(lines, b"")
-    for line, stream in zip(lines, streams, strict=True):
+    """Send all streams in parallel; the bytes received on each connection until it closed, within `BOUND` seconds."""
+    connections = [socket.create_connection(("127.0.0.1", port), 10) for _ in streams]
+    responses = dict.fromkeys(connections, b"")
+    for connection, stream in zip(connections, streams, strict=True):
         with suppress(OSError):  # it may be answered and closed before all is sent
-            line.sendall(stream)
-    open_lines, ended, end = set(lines), False, time.monotonic() + BOUND
-    while open_lines:
-        assert time.monotonic() < end, f"{len(open_lines)} connections stay open: {streams}"
-        readable, _, _ = select.select(open_lines, [], [], CALM)
+            connection.sendall(stream)
+    open_connections, ended, end = set(connections), False, time.monotonic() + BOUND
+    while open_connections:
+        assert time.monotonic() < end, f"{len(open_connections)} connections stay open: {streams}"
+        readable, _, _ = select.select(open_connections, [], [], CALM)
         if not readable and not ended:
             ended = True
-            for line in open_lines:
-                line.shutdown(socket.SHUT_WR)
-        for line in readable:
+            for connection in open_connections:
+                connection.shutdown(socket.SHUT_WR)
+        for connection in readable:
             try:
-                data = line.recv(65_536)
-            except OSError:  # cut, as it may be once the answer is there
+                data = connection.recv(65_536)
+            except OSError:  # reset, as it may be once the response has been sent
                 data = b""
-            answers[line] += data
+            responses[connection] += data
             if not data:
-                open_lines.discard(line)
-                line.close()
-    return [answers[line] for line in lines]
+                open_connections.discard(connection)
+                connection.close()
+    return [responses[connection] for connection in connections]
 
 
-def check(stream: bytes, answer: bytes) -> None:
+def check(stream: bytes, response: bytes) -> None:
     """No response, or well-formed ones: the requested resource, or a problem that describes the error."""
-    answers = Outputs(answer) if answer else None
-    for one in answers.whole if answers else []:
+    responses = Responses(response) if response else None
+    for one in responses.whole if responses else []:
         assert one.status in GOOD | REFUSED, stream
         if one.status in REFUSED:
             assert one.headers["content-type"] == "application/problem+json", stream
@@ -150,21 +156,21 @@ def check(stream: bytes, answer: bytes) -> None:
 
 
 @pytest.fixture
-def port(server, client):
-    yield httpx.URL(server.url).port
+def port(server: Server, client: httpx.Client) -> Iterator[int]:
+    yield server.port
     assert client.get("/readyz").status_code == 200
     assert 'status="500"' not in client.get("/metrics").text
     assert client.post("/v1/classify", content=IMAGE).status_code == 200
 
 
 @pytest.mark.parametrize(("stream", "status"), CASES.values(), ids=CASES.keys())
-def test_malformed_requests_get_their_status(port, stream, status):
-    (answer,) = exchange(port, [stream])
-    check(stream, answer)
-    answers = Outputs(answer)
-    assert answers.whole, "closed without an answer"
-    assert answers.open is None
-    assert answers.whole[0].status in (status if isinstance(status, tuple) else (status,))
+def test_malformed_requests_get_their_status(port: int, stream: bytes, status: int | tuple[int, ...]) -> None:
+    (response,) = exchange(port, [stream])
+    check(stream, response)
+    responses = Responses(response)
+    assert responses.whole, "closed without an response"
+    assert responses.open is None
+    assert responses.whole[0].status in (status if isinstance(status, tuple) else (status,))
 
 
 TOKENS = [
@@ -184,7 +190,7 @@ SEEDS = [stream for stream, _ in CASES.values() if len(stream) < 2000] + [
 
 
 def mutated(random: Random) -> bytes:
-    """One or two requests after one to four changes, most of them where lines end."""
+    """One or two requests after one to four changes, most of them at the ends of lines."""
     stream = b"".join(random.choices(SEEDS, k=random.choice((1, 1, 2))))
     for _ in range(random.randint(1, 4)):
         ends = [at for at in range(len(stream)) if stream[at : at + 1] in (b"\r", b"\n", b":")] or [0]
@@ -205,12 +211,12 @@ def mutated(random: Random) -> bytes:
 
 
 @pytest.mark.parametrize(("seed", "batches"), [(0, 8), pytest.param(1, 400, marks=pytest.mark.long)])
-def test_mutated_requests(port, seed, batches):
+def test_mutated_requests(port: int, seed: int, batches: int) -> None:
     random = Random(seed)
     answered = 0
     for _ in range(batches):
-        streams = [mutated(random) for _ in range(INLINE_SECONDS)]
-        for stream, answer in zip(streams, exchange(port, streams), strict=True):
-            check(stream, answer)
-            answered += bool(answer)
-    assert answered > INLINE_SECONDS * batches / 2  # or nothing was tested
+        streams = [mutated(random) for _ in range(AT_ONCE)]
+        for stream, response in zip(streams, exchange(port, streams), strict=True):
+            check(stream, response)
+            answered += bool(response)
+    assert answered > AT_ONCE * batches / 2  # or nothing was tested

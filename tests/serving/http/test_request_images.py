@@ -1,48 +1,54 @@
-"""Images in a JSON body: the same answers as in a form; whatever is not of that shape is refused at once."""
+"""Images in a JSON body: the same responses as for a form; other JSON is refused."""
 
 import json
 import socket
 from base64 import b64encode
+from typing import Any
 
+import httpx
 import pytest
 
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.http.request_images import MAX_IMAGES, json_images
 
+from ..conftest import Encode
+
 ROUTES = ["/v1/classify", "/v1/embed"]
 JSON = {"content-type": "application/json"}
 
 
-def body(*encoded: bytes) -> dict:
+def body(*encoded: bytes) -> dict[str, Any]:
     return {"images": [{"b64": b64encode(data).decode()} for data in encoded]}
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_json_gives_the_same_response_as_a_form(client, encode, route):
+def test_json_gives_the_same_response_as_a_form(client: httpx.Client, encode: Encode, route: str) -> None:
     sent = [encode(), encode("JPEG", seed=2), b"no image", encode("WEBP", seed=3)]
     form = client.post(route, files=[("image", data) for data in sent])
-    answer = client.post(route, json=body(*sent))
-    assert answer.status_code == 200
-    assert answer.json() == form.json()
-    assert answer.json()["predictions"][2]["error"]["code"] == "unsupported_format"
+    response = client.post(route, json=body(*sent))
+    assert response.status_code == 200
+    assert response.json() == form.json()
+    assert response.json()["predictions"][2]["error"]["code"] == "unsupported_format"
 
 
-def test_json_may_have_as_many_images_as_a_form(client, encode):
-    answer = client.post("/v1/classify", json=body(*[encode()] * MAX_IMAGES))
-    assert len(answer.json()["predictions"]) == MAX_IMAGES
-    answer = client.post("/v1/classify", json=body(*[encode()] * (MAX_IMAGES + 1)))
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_images")
+def test_json_may_have_as_many_images_as_a_form(client: httpx.Client, encode: Encode) -> None:
+    response = client.post("/v1/classify", json=body(*[encode()] * MAX_IMAGES))
+    assert len(response.json()["predictions"]) == MAX_IMAGES
+    response = client.post("/v1/classify", json=body(*[encode()] * (MAX_IMAGES + 1)))
+    assert (response.status_code, response.json()["code"]) == (413, "too_many_images")
 
 
-def test_other_spellings_of_the_same_json(client, encode):
+def test_other_spellings_of_the_same_json(client: httpx.Client, encode: Encode) -> None:
     text = json.dumps(body(encode()))
     expected = client.post("/v1/classify", content=text, headers=JSON).json()
     spaced = text.replace(":", " :\r\n\t").replace("[", " [ ").replace("}", " } ") + "\n"
     escaped = text.replace("/", "\\/").replace("images", "im\\u0061ges")
     for same in (spaced, escaped):
         assert json.loads(same) == json.loads(text) != same
-        answer = client.post("/v1/classify", content=same, headers={"content-type": "Application/JSON; charset=utf-8"})
-        assert answer.json() == expected
+        response = client.post(
+            "/v1/classify", content=same, headers={"content-type": "Application/JSON; charset=utf-8"}
+        )
+        assert response.json() == expected
 
 
 def many(members: int) -> str:
@@ -90,34 +96,34 @@ NOT_THE_SHAPE = {
 
 
 @pytest.mark.parametrize("text", NOT_THE_SHAPE.values(), ids=NOT_THE_SHAPE.keys())
-def test_other_json_structures(client, text):
-    answer = client.post("/v1/classify", content=text, headers=JSON)
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
-    assert '{"images": [{"b64": "…"}]}' in answer.json()["detail"]
-    assert len(answer.content) < 1000
+def test_other_json_structures(client: httpx.Client, text: str) -> None:
+    response = client.post("/v1/classify", content=text, headers=JSON)
+    assert (response.status_code, response.json()["code"]) == (400, "bad_json")
+    assert '{"images": [{"b64": "…"}]}' in response.json()["detail"]
+    assert len(response.content) < 1000
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe{", b'\xef\xbb\xbf{"images":[]}', '{"images":[]}'.encode("utf-16")])
-def test_json_in_other_encodings(client, data):
-    answer = client.post("/v1/classify", content=data, headers=JSON)
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_json")
+def test_json_in_other_encodings(client: httpx.Client, data: bytes) -> None:
+    response = client.post("/v1/classify", content=data, headers=JSON)
+    assert (response.status_code, response.json()["code"]) == (400, "bad_json")
 
 
 @pytest.mark.parametrize("text", ["A", "AA", "AA=A", "A-_A", "AAAA\\nAAAA", " AAAA", "é", "\\ud800", "😀"])
-def test_bad_base64(client, text):
+def test_bad_base64(client: httpx.Client, text: str) -> None:
     content = f'{{"images":[{GOOD},{{"b64":"{text}"}}]}}'
-    answer = client.post("/v1/classify", content=content.encode(), headers=JSON)
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_base64")
-    assert "images[1].b64" in answer.json()["detail"]
+    response = client.post("/v1/classify", content=content.encode(), headers=JSON)
+    assert (response.status_code, response.json()["code"]) == (400, "bad_base64")
+    assert "images[1].b64" in response.json()["detail"]
 
 
-def test_data_url_error_explains_the_fix(client):
-    answer = client.post("/v1/classify", json={"images": [{"b64": "data:image/png;base64,AA=="}]})
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_base64")
-    assert "comma" in answer.json()["detail"]
+def test_data_url_error_explains_the_fix(client: httpx.Client) -> None:
+    response = client.post("/v1/classify", json={"images": [{"b64": "data:image/png;base64,AA=="}]})
+    assert (response.status_code, response.json()["code"]) == (400, "bad_base64")
+    assert "comma" in response.json()["detail"]
 
 
-def test_no_image_and_empty_images(client):
+def test_no_image_and_empty_images(client: httpx.Client) -> None:
     none = client.post("/v1/classify", json={"images": []})
     assert (none.status_code, none.json()["code"]) == (422, "missing_image")
     empty = client.post("/v1/classify", json=body(b""))
@@ -126,14 +132,14 @@ def test_no_image_and_empty_images(client):
     assert (empty.status_code, empty.json()["code"]) == (422, "no_good_image")
 
 
-def test_the_limits_of_a_body_hold_for_json(client):
-    answer = client.post("/v1/classify", content=b'{"images":[' + bytes(20_000_000), headers=JSON)
-    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-    answer = client.post("/v1/classify", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
-    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
+def test_the_limits_of_a_body_hold_for_json(client: httpx.Client) -> None:
+    response = client.post("/v1/classify", content=b'{"images":[' + bytes(20_000_000), headers=JSON)
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+    response = client.post("/v1/classify", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_encoding")
 
 
-def test_no_url_is_fetched(client):
+def test_no_url_is_fetched(client: httpx.Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
         address = f"http://127.0.0.1:{trap.getsockname()[1]}/photo.png"
@@ -147,8 +153,8 @@ def test_no_url_is_fetched(client):
             trap.accept()
 
 
-def test_parsing_stops_at_the_first_error():
-    """What comes behind it costs nothing: it is never looked at."""
+def test_parsing_stops_at_the_first_error() -> None:
+    """The rest is never parsed."""
     before = f'{{"images":[{GOOD},{GOOD}'
     for surprise in (",1", ',{"url"', "}", "]]"):
         read = json_images((before + surprise + "[" * 1_000_000).encode())

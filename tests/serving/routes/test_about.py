@@ -1,10 +1,11 @@
-"""What the server says of itself, and what it does not load."""
+"""Routes about the server itself, and modules that it does not load."""
 
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.routing import Route
 
@@ -12,31 +13,33 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving.app import ROUTES
 from vitrail.serving.openapi import DOCUMENT
 
+from ..conftest import Encode, Server
 
-def test_model(client, model_file):
-    said = client.get("/v1/model").json()
+
+def test_model(client: httpx.Client, model_file: Path) -> None:
+    about = client.get("/v1/model").json()
     model = Classifier(model_file, "cpu")
-    assert said["sha256"] == model.sha256
-    assert said["provider"] == "CPUExecutionProvider"
-    assert said["card"]["classes"] == list(model.card.classes)
-    assert said["card"]["input"]["size"] == model.card.input.size
+    assert about["sha256"] == model.sha256
+    assert about["provider"] == "CPUExecutionProvider"
+    assert about["card"]["classes"] == list(model.card.classes)
+    assert about["card"]["input"]["size"] == model.card.input.size
 
 
-def test_health(client):
+def test_health(client: httpx.Client) -> None:
     assert client.get("/livez").json() == {"live": True}
     assert client.get("/readyz").json() == {"ready": True, "provider": "CPUExecutionProvider", "reason": None}
 
 
-def test_every_request_has_an_id(client):
+def test_every_request_has_an_id(client: httpx.Client) -> None:
     assert client.get("/livez", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
     made = client.get("/livez", headers={"x-request-id": "not harmless"}).headers["x-request-id"]
     assert len(made) == 32
 
 
-def test_metrics_count_requests_and_stages(client, encode):
+def test_metrics_count_requests_and_stages(client: httpx.Client, encode: Encode) -> None:
     def number(line: str) -> float:
-        found = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line + " ")]
-        return float(found[0].split()[1]) if found else 0.0
+        lines_of = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line + " ")]
+        return float(lines_of[0].split()[1]) if lines_of else 0.0
 
     lines = [
         'vitrail_requests_total{route="/v1/classify",status="200"}',
@@ -51,7 +54,7 @@ def test_metrics_count_requests_and_stages(client, encode):
     assert number('vitrail_ready{provider="CPUExecutionProvider"}') == 1
 
 
-def test_openapi_lists_exactly_the_routes(client):
+def test_openapi_lists_exactly_the_routes(client: httpx.Client) -> None:
     assert client.get("/docs.json").json() == DOCUMENT
     served = {
         (route.path, method.lower()) for route in ROUTES if isinstance(route, Route) for method in route.methods or []
@@ -60,7 +63,7 @@ def test_openapi_lists_exactly_the_routes(client):
     assert {pair for pair in served if pair[1] != "head"} == written
 
 
-def test_page_loads_nothing_from_other_sites(client):
+def test_page_loads_nothing_from_other_sites(client: httpx.Client) -> None:
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert 'type="file"' in page.text
@@ -80,15 +83,15 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
-def test_serving_imports_no_torch(code):
+def test_serving_imports_no_torch(code: str) -> None:
     heavy = "{'torch', 'timm', 'pytorch_lightning', 'vitrail.training', 'vitrail.exporting'}"
     code = f"import sys; {code}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
-def test_no_process_of_the_server_has_loaded_torch(server, client, encode):
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists the libraries of a process")
+def test_no_process_of_the_server_has_loaded_torch(server: Server, client: httpx.Client, encode: Encode) -> None:
     client.post("/v1/classify", files={"image": encode()})
     family = server.family()
     assert len(family) >= 2  # BentoML's arbiter and its worker
@@ -97,8 +100,8 @@ def test_no_process_of_the_server_has_loaded_torch(server, client, encode):
     assert "libtorch" not in loaded
 
 
-def test_serving_does_not_import_the_training_code():
-    """Read from the source: what serving imports is on its list."""
+def test_serving_does_not_import_the_training_code() -> None:
+    """Imports in the source are on an allow list."""
     allowed = {
         "bentoml",
         "circus",  # the parent of BentoML's workers
@@ -114,5 +117,5 @@ def test_serving_does_not_import_the_training_code():
     allowed |= sys.stdlib_module_names
     folder = Path(str(files("vitrail.serving")))
     lines = [line.split() for file in folder.rglob("*.py") for line in file.read_text().splitlines()]
-    named = {words[1].partition(".")[0] for words in lines if words[:1] in (["import"], ["from"])}
+    named = {tokens[1].partition(".")[0] for tokens in lines if tokens[:1] in (["import"], ["from"])}
     assert named <= allowed

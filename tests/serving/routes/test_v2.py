@@ -1,10 +1,11 @@
 """The Open Inference Protocol: Triton's own client gets the library's numbers, in every form a tensor may have."""
 
 import json
-import struct
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,16 +18,18 @@ from vitrail.images.golden import golden_images, mosaic
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.settings import model_name
 
+from ..conftest import Encode, Server
+
 OUTPUTS = ["probabilities", "logits", "embedding"]
 
 
 @pytest.fixture(scope="module")
-def classifier(model_file) -> Classifier:
+def classifier(model_file: Path) -> Classifier:
     return Classifier(model_file, "cpu")
 
 
 @pytest.fixture(scope="module")
-def name(classifier) -> str:
+def name(classifier: Classifier) -> str:
     return model_name(classifier.card)
 
 
@@ -36,7 +39,7 @@ def canvases() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def tritons(server) -> Iterator[triton.InferenceServerClient]:
+def tritons(server: Server) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(server.url.removeprefix("http://"), concurrency=4) as one:
         yield one
 
@@ -56,41 +59,52 @@ def assert_same(result: triton.InferResult, expected: Outputs) -> None:
         np.testing.assert_allclose(result.as_numpy(output), getattr(expected, output), atol=1e-5)
 
 
-def test_health_and_metadata(tritons, name, classifier):
+def test_health_and_metadata(tritons: triton.InferenceServerClient, name: str, classifier: Classifier) -> None:
     assert tritons.is_server_live()
     assert tritons.is_server_ready()
     assert tritons.is_model_ready(name)
     assert tritons.is_model_ready(name, "1")
     assert not tritons.is_model_ready(name, "2")
     assert not tritons.is_model_ready("other")
-    said = tritons.get_server_metadata()
-    assert (said["name"], said["version"]) == ("vitrail", vitrail.__version__)
+    server = tritons.get_server_metadata()
+    assert (server["name"], server["version"]) == ("vitrail", vitrail.__version__)
     assert tritons.get_model_metadata(name) == tritons.get_model_metadata(name, "1")
-    said = tritons.get_model_metadata(name)
-    assert (said["name"], said["versions"]) == (name, ["1"])
-    assert said["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
-    sizes = {output["name"]: output["shape"] for output in said["outputs"]}
-    answers = classifier.predict(np.stack(golden_images(8)[:1]))
-    assert sizes == {output: [-1, getattr(answers, output).shape[1]] for output in OUTPUTS}
+    model = tritons.get_model_metadata(name)
+    assert (model["name"], model["versions"]) == (name, ["1"])
+    assert model["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
+    sizes = {output["name"]: output["shape"] for output in model["outputs"]}
+    outputs = classifier.predict(np.stack(golden_images(8)[:1]))
+    assert sizes == {output: [-1, getattr(outputs, output).shape[1]] for output in OUTPUTS}
 
 
 @pytest.mark.parametrize("version", ["", "1"])
 @pytest.mark.parametrize("binary", [True, False])
-def test_canvases(tritons, name, classifier, canvases, binary, version):
+def test_canvases(
+    tritons: triton.InferenceServerClient,
+    name: str,
+    classifier: Classifier,
+    canvases: NDArray[np.uint8],
+    binary: bool,
+    version: str,
+) -> None:
     result = tritons.infer(name, [pixels(canvases, binary)], version, request_id="mine")
     assert_same(result, classifier.predict(canvases))
-    said = result.get_response()
-    assert (said["model_name"], said["model_version"], said["id"]) == (name, "1", "mine")
+    payload = result.get_response()
+    assert (payload["model_name"], payload["model_version"], payload["id"]) == (name, "1", "mine")
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32])
-def test_any_number_of_canvases(tritons, name, classifier, count):
+def test_any_number_of_canvases(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, count: int
+) -> None:
     images = np.stack([mosaic(4, seed, 8, 8) for seed in range(count)])
     assert_same(tritons.infer(name, [pixels(images)]), classifier.predict(images))
 
 
-def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifier):
-    """The same array has the same numbers as in a program that runs the file by itself."""
+def test_arrays_of_other_sizes_are_resized_in_the_graph(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier
+) -> None:
+    """The outputs equal those of a program that runs the file itself."""
     for height, width in [(9, 8), (1, 1), (60, 80), (4096, 2)]:
         images = np.stack([mosaic(4, seed, height, width) for seed in range(3)])
         expected = [classifier.predict(image[None]) for image in images]
@@ -99,24 +113,30 @@ def test_arrays_of_other_sizes_are_resized_in_the_graph(tritons, name, classifie
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
-def test_encoded_images(tritons, name, classifier, encode, shape):
-    """As in /v1/classify: the measured way from file to canvas."""
+def test_encoded_images(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, encode: Encode, shape: tuple[int, ...]
+) -> None:
+    """As in /v1/classify: by the measured path from file to canvas."""
     sent = [encode("JPEG", seed=1), encode("PNG", seed=2), encode("WEBP", seed=3), encode("BMP", seed=4)]
     expected = classifier.predict(np.stack([classifier.fit(image) for image in sent]))
     assert_same(tritons.infer(name, [encoded(sent, *shape)]), expected)
 
 
-def test_encoded_images_in_json_are_base64(client, name, classifier, encode):
+def test_encoded_images_in_json_are_base64(
+    client: httpx.Client, name: str, classifier: Classifier, encode: Encode
+) -> None:
     sent = [encode("JPEG", seed=1), encode("PNG", seed=2)]
     data = [b64encode(image).decode() for image in sent]
     tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": data}
-    answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]}).json()
-    found = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer["outputs"]}
+    response = client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]}).json()
+    outputs = {output["name"]: np.reshape(output["data"], output["shape"]) for output in response["outputs"]}
     expected = classifier.predict(np.stack([classifier.fit(image) for image in sent]))
-    np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs["logits"], expected.logits, atol=1e-5)
 
 
-def test_requested_outputs_in_json_and_binary(tritons, name, classifier, canvases):
+def test_requested_outputs_in_json_and_binary(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, canvases: NDArray[np.uint8]
+) -> None:
     wanted = [triton.InferRequestedOutput("logits", binary_data=False), triton.InferRequestedOutput("embedding")]
     result = tritons.infer(name, [pixels(canvases)], outputs=wanted)
     expected = classifier.predict(canvases)
@@ -129,11 +149,13 @@ def test_requested_outputs_in_json_and_binary(tritons, name, classifier, canvase
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_classification_output(tritons, name, classifier, canvases, binary):
+def test_classification_output(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, canvases: NDArray[np.uint8], binary: bool
+) -> None:
     wanted = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
-    found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("probabilities")
-    assert found.shape == (len(canvases), 3)
-    for row, probabilities in zip(found, classifier.predict(canvases).probabilities, strict=True):
+    outputs = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("probabilities")
+    assert outputs.shape == (len(canvases), 3)
+    for row, probabilities in zip(outputs, classifier.predict(canvases).probabilities, strict=True):
         texts = [text.decode() if isinstance(text, bytes) else text for text in row]
         parts = [text.split(":") for text in texts]
         labels = classifier.labels(probabilities, 3)
@@ -142,25 +164,27 @@ def test_classification_output(tritons, name, classifier, canvases, binary):
         assert shares == pytest.approx([one.probability for one in labels], abs=2e-6)
 
 
-def test_classification_is_limited_to_the_number_of_classes(tritons, name, classifier, canvases):
+def test_classification_is_limited_to_the_number_of_classes(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, canvases: NDArray[np.uint8]
+) -> None:
     wanted = triton.InferRequestedOutput("logits", class_count=1000)
-    found = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("logits")
-    assert found.shape == (len(canvases), len(classifier.card.classes))
+    outputs = tritons.infer(name, [pixels(canvases)], outputs=[wanted]).as_numpy("logits")
+    assert outputs.shape == (len(canvases), len(classifier.card.classes))
 
 
-def test_concurrent_requests_get_their_own_predictions(server, name, classifier):
+def test_concurrent_requests_get_their_own_predictions(server: Server, name: str, classifier: Classifier) -> None:
     """Arrays of many sizes, and images for /v1, in the same batches."""
     arrays = [np.stack([mosaic(4, 10 * n + i, 8, 8) for i in range(1 + n % 5)]) for n in range(24)]
     with httpx.Client(base_url=server.url, timeout=60) as shared, ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda array: post_binary(shared, name, array), arrays))
-    for array, answer in zip(arrays, answers, strict=True):
-        head, behind = split(answer)
+        responses = list(pool.map(lambda array: post_binary(shared, name, array), arrays))
+    for array, response in zip(arrays, responses, strict=True):
+        head, tail = split(response)
         assert [output["name"] for output in head["outputs"]] == ["logits"]
-        logits = np.frombuffer(behind, "<f4").reshape(len(array), -1)
+        logits = np.frombuffer(tail, "<f4").reshape(len(array), -1)
         np.testing.assert_allclose(logits, classifier.predict(array).logits, atol=1e-5)
 
 
-def binary_body(images: NDArray[np.uint8], **changes) -> tuple[bytes, dict[str, str]]:
+def binary_body(images: NDArray[np.uint8], **changes: Any) -> tuple[bytes, dict[str, str]]:
     tensor = {"name": "image", "datatype": "UINT8", "shape": list(images.shape)}
     tensor |= {"parameters": {"binary_data_size": images.nbytes}} | changes
     wanted = [{"name": "logits", "parameters": {"binary_data": True}}]
@@ -174,27 +198,31 @@ def post_binary(client: httpx.Client, name: str, images: NDArray[np.uint8]) -> h
     return client.post(f"/v2/models/{name}/infer", content=content, headers=headers)
 
 
-def split(answer: httpx.Response) -> tuple[dict, bytes]:
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/octet-stream"
-    length = int(answer.headers["inference-header-content-length"])
-    return json.loads(answer.content[:length]), answer.content[length:]
+def split(response: httpx.Response) -> tuple[dict[str, Any], bytes]:
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/octet-stream"
+    length = int(response.headers["inference-header-content-length"])
+    return json.loads(response.content[:length]), response.content[length:]
 
 
-def test_nested_numbers_and_members_in_any_order(client, name, classifier, canvases):
-    """Programs in other languages sort members by name: the data come before what they are."""
+def test_nested_numbers_and_members_in_any_order(
+    client: httpx.Client, name: str, classifier: Classifier, canvases: NDArray[np.uint8]
+) -> None:
+    """Programs in other languages sort members by name: the data come before their type and shape."""
     expected = classifier.predict(canvases).probabilities
     nested = {"data": canvases.tolist(), "datatype": "UINT8", "name": "image", "shape": list(canvases.shape)}
     flat = {"shape": list(canvases.shape), "name": "image", "datatype": "UINT8", "data": canvases.ravel().tolist()}
     for tensor in (nested, flat, {**nested, "data": flat["data"]}, {**flat, "data": nested["data"]}):
         for indent in (None, 2):
             text = json.dumps({"outputs": [{"name": "probabilities"}], "inputs": [tensor]}, indent=indent)
-            answer = client.post(f"/v2/models/{name}/infer", content=text, headers={"content-type": "application/json"})
-            (output,) = answer.json()["outputs"]
+            response = client.post(
+                f"/v2/models/{name}/infer", content=text, headers={"content-type": "application/json"}
+            )
+            (output,) = response.json()["outputs"]
             np.testing.assert_allclose(np.reshape(output["data"], output["shape"]), expected, atol=1e-6)
 
 
-def test_many_numbers_are_read_in_pieces(client, name, classifier):
+def test_many_numbers_are_read_in_pieces(client: httpx.Client, name: str, classifier: Classifier) -> None:
     """Pieces may end at a number, a comma, a bracket or a space."""
     images = np.stack([mosaic(4, seed, 60, 40) for seed in range(4)])
     expected = np.concatenate([classifier.predict(image[None]).logits for image in images])
@@ -204,19 +232,21 @@ def test_many_numbers_are_read_in_pieces(client, name, classifier):
         assert len(text) > 65_536
         for shift in range(4):
             content = " " * shift + text
-            answer = client.post(
+            response = client.post(
                 f"/v2/models/{name}/infer", content=content, headers={"content-type": "application/json"}
             )
-            logits = answer.json()["outputs"][1]
+            logits = response.json()["outputs"][1]
             np.testing.assert_allclose(np.reshape(logits["data"], logits["shape"]), expected, atol=1e-5)
 
 
-def test_unknown_parameters_are_ignored(tritons, name, classifier, canvases):
+def test_unknown_parameters_are_ignored(
+    tritons: triton.InferenceServerClient, name: str, classifier: Classifier, canvases: NDArray[np.uint8]
+) -> None:
     result = tritons.infer(name, [pixels(canvases)], priority=3, timeout=1_000_000, parameters={"colour": "blue"})
     assert_same(result, classifier.predict(canvases))
 
 
-def test_an_array_counts_as_its_images(client, name, canvases):
+def test_an_array_counts_as_its_images(client: httpx.Client, name: str, canvases: NDArray[np.uint8]) -> None:
     def images() -> float:
         lines = client.get("/metrics").text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith("vitrail_batch_images_sum "))
@@ -226,13 +256,11 @@ def test_an_array_counts_as_its_images(client, name, canvases):
     assert images() == before + len(canvases)
 
 
-def element(data: bytes) -> bytes:
-    return struct.pack("<I", len(data)) + data
-
-
-def test_errors_reach_the_client_as_messages(tritons, name, canvases, encode):
+def test_errors_reach_the_client_as_messages(
+    tritons: triton.InferenceServerClient, name: str, canvases: NDArray[np.uint8], encode: Encode
+) -> None:
     """Triton's client shows the member `error`; one bad image of several fails the request, and is named."""
-    for call, status, text in [
+    calls: list[tuple[Callable[[], Any], str, str]] = [
         (lambda: tritons.infer("other", [pixels(canvases)]), "404", "there is no model 'other'"),
         (lambda: tritons.infer(name, [pixels(canvases)], "2"), "404", "there is no version '2'"),
         (lambda: tritons.get_model_metadata("other"), "404", "there is no model 'other'"),
@@ -240,7 +268,8 @@ def test_errors_reach_the_client_as_messages(tritons, name, canvases, encode):
         (lambda: tritons.infer(name, [encoded([encode(), b"no"])]), "415", "image 1: this is not an image"),
         (lambda: tritons.infer(name, [encoded([encode()[:90]])]), "422", "image 0: the PNG image is damaged"),
         (lambda: tritons.infer(name, [pixels(canvases)], request_compression_algorithm="gzip"), "415", "compressed"),
-    ]:
+    ]
+    for call, status, text in calls:
         with pytest.raises(triton.InferenceServerException, match=text) as caught:
             call()
         assert caught.value.status() == status

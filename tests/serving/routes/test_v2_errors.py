@@ -1,8 +1,11 @@
-"""Client errors below /v2: a 400 that describes the first error, whatever follows it."""
+"""Client errors below /v2: a 400 that describes the first error."""
 
 import json
 import struct
 from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,41 +18,48 @@ from vitrail.serving.routes.v2.request import ModelOutputs, parse_request
 from vitrail.serving.routes.v2.tensors import BadTensor, nested
 from vitrail.serving.settings import model_name
 
+from ..conftest import Encode
+
 OFFERED = ModelOutputs(("probabilities", "logits", "embedding"), ("probabilities", "logits"))
 
 LENGTH = "inference-header-content-length"
 JSON = {"content-type": "application/json"}
-PIXEL = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
-IN_BYTES = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "parameters": {"binary_data_size": 3}}
-ENCODED = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}
+PIXEL: dict[str, Any] = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}
+IN_BYTES: dict[str, Any] = {
+    "name": "image",
+    "datatype": "UINT8",
+    "shape": [1, 1, 1, 3],
+    "parameters": {"binary_data_size": 3},
+}
+ENCODED: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}
 
 
 @pytest.fixture(scope="module")
-def address(model_file) -> str:
+def address(model_file: Path) -> str:
     return f"/v2/models/{model_name(Classifier(model_file, 'cpu').card)}/infer"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_broken(client):
+def nothing_is_broken(client: httpx.Client) -> Iterator[None]:
     yield
     assert client.get("/v2/health/ready").status_code == 200
     assert 'status="500"' not in client.get("/metrics").text
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> None:
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (status, code), problem
-    assert answer.headers["content-type"] == "application/problem+json"
+def refused(response: httpx.Response, status: int, code: str) -> None:
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (status, code), problem
+    assert response.headers["content-type"] == "application/problem+json"
     assert problem["error"] == problem["detail"]
-    assert len(answer.content) < 2000
+    assert len(response.content) < 2000
 
 
-def request(tensor: dict, **others) -> str:
+def request(tensor: dict[str, Any], **others: Any) -> str:
     return json.dumps({"inputs": [tensor], **others})
 
 
-def but(tensor: dict, **changes) -> dict:
-    """The tensor with other members; None takes one away."""
+def but(tensor: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The tensor with changed members; None removes one."""
     return {name: value for name, value in {**tensor, **changes}.items() if value is not None}
 
 
@@ -110,7 +120,7 @@ BAD_TENSORS = {
 
 
 @pytest.mark.parametrize("content", BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
-def test_inconsistent_tensors(client, address, content):
+def test_inconsistent_tensors(client: httpx.Client, address: str, content: str) -> None:
     refused(client.post(address, content=content, headers=JSON), 400, "bad_tensor")
 
 
@@ -144,11 +154,11 @@ BAD_JSON = {
 
 
 @pytest.mark.parametrize("content", BAD_JSON.values(), ids=BAD_JSON.keys())
-def test_invalid_json_requests(client, address, content):
+def test_invalid_json_requests(client: httpx.Client, address: str, content: bytes) -> None:
     refused(client.post(address, content=content, headers=JSON), 400, "bad_json")
 
 
-OTHERS = {
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown output": ({"outputs": [{"name": "x"}]}, "bad_output"),
     "an output without a name": ({"outputs": [{}]}, "bad_output"),
     "an output twice": ({"outputs": [{"name": "logits"}, {"name": "logits"}]}, "bad_output"),
@@ -164,43 +174,43 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("others", "code"), OTHERS.values(), ids=OTHERS.keys())
-def test_outputs_and_parameters(client, address, others, code):
+def test_outputs_and_parameters(client: httpx.Client, address: str, others: dict[str, Any], code: str) -> None:
     refused(client.post(address, content=request(PIXEL, **others), headers=JSON), 400, code)
 
 
-def test_inputs_in_shared_memory(client, address):
+def test_inputs_in_shared_memory(client: httpx.Client, address: str) -> None:
     parameters = {"shared_memory_region": "x", "shared_memory_byte_size": 3}
     tensor = but(PIXEL, data=None, parameters=parameters)
     refused(client.post(address, content=request(tensor), headers=JSON), 400, "no_shared_memory")
 
 
-def post(client: httpx.Client, address: str, head: str, behind: bytes, length: str | None = None) -> httpx.Response:
+def post(client: httpx.Client, address: str, head: str, tail: bytes, length: str | None = None) -> httpx.Response:
     headers = {"content-type": "application/octet-stream", LENGTH: str(len(head)) if length is None else length}
-    return client.post(address, content=head.encode() + behind, headers=headers)
+    return client.post(address, content=head.encode() + tail, headers=headers)
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 3000])
-def test_byte_count_differs_from_shape(client, address, count):
+def test_byte_count_differs_from_shape(client: httpx.Client, address: str, count: int) -> None:
     refused(post(client, address, request(IN_BYTES), bytes(count)), 400, "bad_tensor")
-    told = but(IN_BYTES, parameters={"binary_data_size": count})
-    refused(post(client, address, request(told), bytes(count)), 400, "bad_tensor")
+    tensor = but(IN_BYTES, parameters={"binary_data_size": count})
+    refused(post(client, address, request(tensor), bytes(count)), 400, "bad_tensor")
 
 
 @pytest.mark.parametrize("size", [-1, 1.5, "3", True, 10**30])
-def test_invalid_sizes(client, address, size):
-    told = but(IN_BYTES, parameters={"binary_data_size": size})
+def test_invalid_sizes(client: httpx.Client, address: str, size: object) -> None:
+    tensor = but(IN_BYTES, parameters={"binary_data_size": size})
     code = "bad_tensor" if size == 10**30 else "bad_parameter"
-    refused(post(client, address, request(told), b"abc"), 400, code)
+    refused(post(client, address, request(tensor), b"abc"), 400, code)
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1e3", "", "9" * 5000, "99999999", "٣"])
-def test_invalid_lengths(client, address, length):
-    headers = {"content-type": "application/octet-stream", LENGTH: length.encode()}
-    answer = client.post(address, content=request(IN_BYTES).encode() + b"abc", headers=headers)
-    refused(answer, 400, "bad_header_length")
+def test_invalid_lengths(client: httpx.Client, address: str, length: str) -> None:
+    headers: dict[str, Any] = {"content-type": "application/octet-stream", LENGTH: length.encode()}
+    response = client.post(address, content=request(IN_BYTES).encode() + b"abc", headers=headers)
+    refused(response, 400, "bad_header_length")
 
 
-def test_length_that_truncates_the_json(client, address):
+def test_length_that_truncates_the_json(client: httpx.Client, address: str) -> None:
     for length in ("0", "10"):
         refused(post(client, address, request(IN_BYTES), b"abc", length), 400, "bad_json")
 
@@ -220,37 +230,37 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("data", ELEMENTS.values(), ids=ELEMENTS.keys())
-def test_elements_with_wrong_lengths(client, address, data):
-    told = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
-    refused(post(client, address, request(told), data), 400, "bad_tensor")
+def test_elements_with_wrong_lengths(client: httpx.Client, address: str, data: bytes) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
+    refused(post(client, address, request(tensor), data), 400, "bad_tensor")
 
 
-def test_too_many_images(client, address, encode):
+def test_too_many_images(client: httpx.Client, address: str, encode: Encode) -> None:
     texts = [b64encode(encode(size=(8, 8))).decode()] * 33
-    answer = client.post(address, content=request(but(ENCODED, shape=[33], data=texts)), headers=JSON)
-    refused(answer, 413, "too_many_images")
-    told = but(IN_BYTES, shape=[33, 8, 8, 3], parameters={"binary_data_size": 33 * 192})
-    refused(post(client, address, request(told), bytes(33 * 192)), 413, "too_many_images")
+    response = client.post(address, content=request(but(ENCODED, shape=[33], data=texts)), headers=JSON)
+    refused(response, 413, "too_many_images")
+    tensor = but(IN_BYTES, shape=[33, 8, 8, 3], parameters={"binary_data_size": 33 * 192})
+    refused(post(client, address, request(tensor), bytes(33 * 192)), 413, "too_many_images")
     data = element(b"") * 100_000
-    told = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
-    refused(post(client, address, request(told), data), 413, "too_many_images")
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}
+    refused(post(client, address, request(tensor), data), 413, "too_many_images")
 
 
-def test_bad_base64(client, address):
+def test_bad_base64(client: httpx.Client, address: str) -> None:
     for text in ("?", "AA", "data:image/png;base64,AA=="):
         refused(client.post(address, content=request(but(ENCODED, data=[text])), headers=JSON), 400, "bad_base64")
 
 
-def test_unsupported_bodies(client, address):
+def test_unsupported_bodies(client: httpx.Client, address: str) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "image/png", "multipart/form-data; boundary=x"):
-        answer = client.post(address, content=request(PIXEL), headers={"content-type": kind})
-        refused(answer, 415, "unsupported_media_type")
-    answer = client.post(address, content=request(PIXEL), headers={**JSON, "content-encoding": "gzip"})
-    refused(answer, 415, "unsupported_encoding")
+        response = client.post(address, content=request(PIXEL), headers={"content-type": kind})
+        refused(response, 415, "unsupported_media_type")
+    response = client.post(address, content=request(PIXEL), headers={**JSON, "content-encoding": "gzip"})
+    refused(response, 415, "unsupported_encoding")
     refused(client.post(address, content=bytes(20_000_001), headers=JSON), 413, "body_too_large")
 
 
-def test_other_routes_and_methods(client, address):
+def test_other_routes_and_methods(client: httpx.Client, address: str) -> None:
     for path in ["/v2/", "/v2/nope", "/v2/models", "/v2/repository/index", address.replace("/infer", "/config")]:
         refused(client.post(path), 404, "not_found")
     refused(client.get(address), 405, "method_not_allowed")
@@ -262,8 +272,8 @@ def test_other_routes_and_methods(client, address):
     assert "error" not in client.get("/v20").json()
 
 
-def test_parsing_stops_at_the_first_error():
-    """What follows is never parsed, or it would be reported too."""
+def test_parsing_stops_at_the_first_error() -> None:
+    """The rest is never parsed: its error is not reported."""
     for start in ('{"x":', '{"inputs":[{"x":', '{"parameters":{"x":{'):
         with pytest.raises(Problem, match="the body must be JSON") as first:
             parse_request(start.encode(), None, OFFERED)
@@ -272,10 +282,15 @@ def test_parsing_stops_at_the_first_error():
         assert str(caught.value) == str(first.value)
 
 
-def test_many_numbers_do_not_block_other_threads(monkeypatch):
-    """They are read in pieces, so that the interpreter can turn to others between two of them."""
-    pieces = []
-    monkeypatch.setattr(tensors.json, "loads", lambda text: pieces.append(len(text)) or [7] * text.count(b"7"))
+def test_many_numbers_do_not_block_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are parsed in pieces, so that the interpreter can switch threads between two of them."""
+    pieces: list[int] = []
+
+    def loads(text: bytes) -> list[int]:
+        pieces.append(len(text))
+        return [7] * text.count(b"7")
+
+    monkeypatch.setattr(json, "loads", loads)
     body = b'{"inputs":[{"data":[' + b"7," * 1_000_000 + b"7]}]}"
     with pytest.raises(BadTensor, match="name"):
         parse_request(body, None, OFFERED)
@@ -284,6 +299,6 @@ def test_many_numbers_do_not_block_other_threads(monkeypatch):
 
 
 @pytest.mark.parametrize(("shape", "text"), [((2,), b"[0,0]"), ((2, 1), b"[[0],[0]]"), ((1, 2, 2), b"[[[0,0],[0,0]]]")])
-def test_nested_outline(shape, text):
+def test_nested_outline(shape: tuple[int, ...], text: bytes) -> None:
     assert nested(shape) == text
     assert np.array(json.loads(text)).shape == shape

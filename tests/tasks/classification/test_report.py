@@ -38,8 +38,8 @@ def test_scores_of_each_class_match_scikit_learn(
 ) -> None:
     probabilities, labels = (one.numpy() for one in predictions)
     expected = precision_recall_fscore_support(labels, probabilities.argmax(1), labels=range(7), zero_division=0)
-    found = np.array([(row.precision, row.recall, row.f1, row.images) for row in report.classes]).T
-    np.testing.assert_allclose(found, np.array(expected, float), atol=1e-12)
+    actual = np.array([(row.precision, row.recall, row.f1, row.images) for row in report.classes]).T
+    np.testing.assert_allclose(actual, np.array(expected, float), atol=1e-12)
     assert report.macro_f1 == pytest.approx(expected[2].mean())
 
 
@@ -54,9 +54,9 @@ def test_macro_f1_of_perfect_predictions_has_no_interval() -> None:
 
 
 def test_top5_becomes_top_k_with_few_classes() -> None:
-    found = classification_report(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]), ("no", "yes"))
-    assert (found.top_k, found.top5.value, found.top1.value) == (2, 1.0, 0.5)
-    assert found.metrics() == {"test_top1": 0.5, "test_top2": 1.0, "test_macro_f1": pytest.approx(1 / 3)}
+    report = classification_report(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]), ("no", "yes"))
+    assert (report.top_k, report.top5.value, report.top1.value) == (2, 1.0, 0.5)
+    assert report.metrics() == {"test_top1": 0.5, "test_top2": 1.0, "test_macro_f1": pytest.approx(1 / 3)}
 
 
 def test_table_has_a_row_for_every_class(report: ClassificationReport) -> None:

@@ -1,6 +1,7 @@
 """Learning rates: chosen on validation images alone, interpolated in log n."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ def test_the_smallest_the_middle_and_the_largest_size_are_tuned() -> None:
 def test_every_rate_is_tried_with_every_seed_at_every_tuned_size() -> None:
     jobs = rate_trials([("A", 0.1), ("B", 0.2)], (30, 60), (1, 3), (8, 9))
     assert len(jobs) == len(set(jobs)) == len({job.name for job in jobs}) == 16
-    assert Job("B", 60, 9, pytest.approx(0.6), tries=True) in jobs
+    rate: Any = pytest.approx(0.6)
+    assert Job("B", 60, 9, rate, tries=True) in jobs
     assert all(job.tries for job in jobs)
 
 

@@ -1,6 +1,7 @@
 """Sizes: geometric, within the available images; subsets pinned, nested, the same for all contenders."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,13 +50,13 @@ def test_the_largest_size_has_enough_images_for_both_parts() -> None:
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 def test_a_class_without_images_is_named(part: Part) -> None:
-    source = LabelSource(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
+    source: Any = LabelSource(**{"train": [9, 9, 9], "val": [3, 3, 3], "test": [3, 3, 3], part: [3, 0, 3]})
     with pytest.raises(DataError, match=r"too few images of class 'b'"):
         resolve_sizes((10, 20), source)
 
 
 def test_subsets_of_a_study_are_pinned() -> None:
-    """A change of these numbers changes the results of all studies."""
+    """If these numbers change, so do the results of all studies."""
     chosen = {draw: ImageDataModule("digits", 8, images=25, draw=draw).chosen for draw in (0, 1)}
     assert chosen[0]["train"].tolist() == PINNED[0]
     assert chosen[1]["train"].tolist() == PINNED[1]

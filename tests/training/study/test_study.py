@@ -89,9 +89,9 @@ def test_a_rewritten_report_is_the_same(whole: Path, tmp_path: Path) -> None:
 
 def test_every_error_follows_from_the_predictions(whole: Path) -> None:
     for row in rows(whole / "results.csv"):
-        with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as kept:
-            assert np.array_equal(kept["labels"], Digits().labels("test"))
-            wrong = kept["probabilities"].argmax(1) != kept["labels"]
+        with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as saved:
+            assert np.array_equal(saved["labels"], Digits().labels("test"))
+            wrong = saved["probabilities"].argmax(1) != saved["labels"]
         assert float(row["test_error"]) == pytest.approx(wrong.mean(), rel=1e-5)
         assert int(row["train_images"]) + int(row["val_images"]) == int(row["size"])
 
@@ -284,7 +284,9 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         time.sleep(0.05)
 
 
-def test_a_failed_run_fails_alone(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_does_not_affect_others(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An undecodable image in the larger subsets only."""
     images, folder = tmp_path / "images", tmp_path / "study"
     digits = Digits().read("train", InputRule(8))

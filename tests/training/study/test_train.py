@@ -72,14 +72,14 @@ def test_a_run_equals_a_run_of_fit(contender: str, plan_file: Path, tmp_path: Pa
 
 def test_figures_are_those_of_the_best_validation(plan_file: Path, one_thread: None) -> None:
     resolved = resolved_plan_of(plan_file, "--steps=12", "--validate_every=3")
-    found = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
-    log = [line.split() for line in found.files["log.txt"].decode().splitlines()]
+    finished = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
+    log = [line.split() for line in finished.files["log.txt"].decode().splitlines()]
     best = max(log, key=lambda options: (float(options[3]), -int(options[1])))
     assert [int(options[1]) for options in log] == [3, 6, 9, 12]
-    assert found.result.best_step == int(best[1])
-    assert found.result.val_error == pytest.approx(1 - float(best[3]), abs=1e-4)
-    assert found.result.val_loss == pytest.approx(float(best[5]), abs=1e-4)
-    assert "best.ckpt" in found.files  # 60 is this plan's largest size
+    assert finished.result.best_step == int(best[1])
+    assert finished.result.val_error == pytest.approx(1 - float(best[3]), abs=1e-4)
+    assert finished.result.val_loss == pytest.approx(float(best[5]), abs=1e-4)
+    assert "best.ckpt" in finished.files  # 60 is this plan's largest size
     assert "best.ckpt" not in train(resolved, Job("CNN", 30, 0, 0.005), Digits()).files
 
 
@@ -87,19 +87,19 @@ def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thr
     from vitrail.exporting.calibration import calibration_error
 
     resolved = resolved_plan_of(plan_file, "--steps=12", "--validate_every=3")
-    found = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
+    finished = train(resolved, Job("CNN", 60, 0, 0.005), Digits())
     path = plan_file.with_name("predictions.npz")
-    path.write_bytes(found.files["predictions.npz"])
-    with np.load(path) as kept:
-        expected = calibration_error(np.log(kept["probabilities"]), kept["labels"], 1.0)
-    assert found.result.calibration_error == pytest.approx(expected, abs=1e-5)
+    path.write_bytes(finished.files["predictions.npz"])
+    with np.load(path) as saved:
+        expected = calibration_error(np.log(saved["probabilities"]), saved["labels"], 1.0)
+    assert finished.result.calibration_error == pytest.approx(expected, abs=1e-5)
 
 
 def test_equal_epochs_ends_early_without_a_gain(plan_file: Path, one_thread: None) -> None:
     """A rate much too high soon gains nothing."""
     options = ["--mode=equal-epochs", "--epochs=30", "--patience=2", "--contenders.CNN.optimizer.init_args.lr=1"]
     resolved = resolved_plan_of(plan_file, "--sizes=[60, 300]", *options)
-    found = train(resolved, Job("CNN", 300, 0, 1.0), Digits())
+    finished = train(resolved, Job("CNN", 300, 0, 1.0), Digits())
     steps_an_epoch = 240 // 64
-    assert found.result.steps % steps_an_epoch == 0
-    assert 3 * steps_an_epoch <= found.result.steps < 30 * steps_an_epoch
+    assert finished.result.steps % steps_an_epoch == 0
+    assert 3 * steps_an_epoch <= finished.result.steps < 30 * steps_an_epoch

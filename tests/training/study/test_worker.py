@@ -18,8 +18,8 @@ from vitrail.training.study.worker import Worker
 
 
 @pytest.fixture
-def nobody_sweeps() -> Iterator[None]:
-    """Python itself might do it at any time."""
+def no_garbage_collection() -> Iterator[None]:
+    """So that only reference counts free the images."""
     gc.disable()
     yield
     gc.enable()
@@ -28,7 +28,7 @@ def nobody_sweeps() -> Iterator[None]:
 
 @pytest.mark.parametrize("faults", [False, True], ids=["finished", "failed"])
 def test_a_run_leaves_no_images_behind(
-    plan_file: Path, monkeypatch: pytest.MonkeyPatch, nobody_sweeps: None, faults: bool
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch, no_garbage_collection: None, faults: bool
 ) -> None:
     made: list[weakref.ref[CachedDataModule]] = []
 

@@ -48,7 +48,7 @@ class Case:
     def step(self) -> None:
         """Forward and backward, as in training."""
         self.clear()
-        self.forward().backward(self.upstream)  # type: ignore[no-untyped-call]
+        self.forward().backward(self.upstream)
 
     def clear(self) -> None:
         """Drop gradients, so that each call allocates its own."""

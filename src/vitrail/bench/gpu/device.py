@@ -71,7 +71,7 @@ def turn(step: Callable[[], Any], device: Device, calls: int) -> float:
         for _ in range(calls):
             step()
         return (perf_counter() - begin) / calls
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     first.record()
     for _ in range(calls):

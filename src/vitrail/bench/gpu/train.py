@@ -113,7 +113,7 @@ def training_step(network: nn.Module, plan: Plan, compiled: bool) -> Callable[[]
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16):
             loss = F.cross_entropy(forward(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return loss.detach()
 

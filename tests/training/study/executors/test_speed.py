@@ -45,8 +45,10 @@ def test_two_workers_against_one_and_ray_against_the_pool(cluster: str, capsys: 
     on_cluster = [each["two"][0] / each["ray"][0] for each in taken]
     overhead = [each["one"][0] / each["one"][1] - 1 for each in taken]
     with capsys.disabled():
-        for name, found in (("two/one", faster), ("ray/two", on_cluster), ("overhead", overhead)):
-            print(f"\n{name}: {median(found):.3f}, rounds {', '.join(f'{one:.3f}' for one in sorted(found))}", end="")
+        for name, seconds in (("two/one", faster), ("ray/two", on_cluster), ("overhead", overhead)):
+            print(
+                f"\n{name}: {median(seconds):.3f}, rounds {', '.join(f'{one:.3f}' for one in sorted(seconds))}", end=""
+            )
     assert median(faster) >= 1.6
     assert median(on_cluster) >= 0.95
     assert median(overhead) <= 0.03

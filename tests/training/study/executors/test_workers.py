@@ -83,7 +83,7 @@ def test_a_run_whose_worker_died_is_retried() -> None:
     assert sum(worker.stopped for worker in started) == 1
 
 
-def test_a_run_that_kills_two_workers_fails_alone() -> None:
+def test_a_run_that_kills_two_workers_does_not_affect_others() -> None:
     workers, started = pool_of(2, {JOBS[3]: 2})
     faults = {one.job: one.fault for one in workers.work(JOBS)}
     assert faults.pop(JOBS[3]) == "its worker died, and so did the worker that retried it"

@@ -1,4 +1,4 @@
-"""A report read back: its tables, links and scripts, from HTML and from Markdown."""
+"""Parsers of reports: tables, links and scripts of HTML, and tables of Markdown."""
 
 import re
 from html.parser import HTMLParser

@@ -7,7 +7,7 @@ import pytest
 from vitrail.training.study.report.formatting import percent_range
 from vitrail.training.study.report.results import StudyResults
 
-from ....chromium import CHROMIUM, Tab
+from ....chromium import CHROMIUM, OpenPage, Tab
 
 pytestmark = [
     pytest.mark.browser,
@@ -39,7 +39,7 @@ async def media(tab: Tab, kind: str, scheme: str) -> None:
     await tab.call("Emulation.setEmulatedMedia", media=kind, features=features)
 
 
-def test_pointing_at_a_size_shows_its_numbers(visit, crossing: Path, results: StudyResults) -> None:
+def test_pointing_at_a_size_shows_its_numbers(open_page: OpenPage, crossing: Path, results: StudyResults) -> None:
     point = results.forecast.contenders[1].points[-1]
 
     async def scenario(tab: Tab) -> None:
@@ -57,10 +57,10 @@ def test_pointing_at_a_size_shows_its_numbers(visit, crossing: Path, results: St
         assert "CNN" not in await tab.value(READOUT)
         assert await tab.value(f"getComputedStyle({DRAWING}.querySelector('g.c1')).display") == "none"
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)
 
 
-def test_arrow_keys_move_over_the_sizes(visit, crossing: Path, results: StudyResults) -> None:
+def test_arrow_keys_move_over_the_sizes(open_page: OpenPage, crossing: Path, results: StudyResults) -> None:
     point = results.forecast.contenders[0].points[0]
 
     async def scenario(tab: Tab) -> None:
@@ -78,10 +78,10 @@ def test_arrow_keys_move_over_the_sizes(visit, crossing: Path, results: StudyRes
         await press(tab, "Escape")
         assert await tab.value(RESTING)
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)
 
 
-def test_a_phone_needs_no_horizontal_scrolling(visit, crossing: Path) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(open_page: OpenPage, crossing: Path) -> None:
     async def scenario(tab: Tab) -> None:
         await phone(tab)
         await tab.value("document.querySelectorAll('details').forEach(one => { one.open = true })")
@@ -92,10 +92,10 @@ def test_a_phone_needs_no_horizontal_scrolling(visit, crossing: Path) -> None:
         assert await tab.value("document.documentElement.scrollWidth") <= 360
         assert (await tab.value(READOUT)).startswith("4,000 images, measured")
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)
 
 
-def test_the_dark_theme_has_other_colours(visit, crossing: Path) -> None:
+def test_the_dark_theme_has_other_colours(open_page: OpenPage, crossing: Path) -> None:
     colours = (
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color, "
         f"getComputedStyle({DRAWING}.querySelector('.c0 .line')).stroke]"
@@ -108,10 +108,10 @@ def test_the_dark_theme_has_other_colours(visit, crossing: Path) -> None:
             seen.append(await tab.value(colours))
         assert not [one for one, other in zip(*seen, strict=True) if one == other]
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)
 
 
-def test_print_shows_everything_in_the_light_theme(visit, crossing: Path) -> None:
+def test_print_shows_everything_in_the_light_theme(open_page: OpenPage, crossing: Path) -> None:
     async def scenario(tab: Tab) -> None:
         row = "document.getElementById('run-CNN-250-s1')"
         assert await tab.value(f"{row}.offsetParent === null || !{row}.checkVisibility()")
@@ -120,10 +120,10 @@ def test_print_shows_everything_in_the_light_theme(visit, crossing: Path) -> Non
         assert await tab.value("getComputedStyle(document.body).color") == "rgb(34, 37, 43)"
         assert await tab.value(f"{DRAWING}.id") == "error-wide"
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)
 
 
-def test_curves_are_visible_without_scripts(visit, crossing: Path) -> None:
+def test_curves_are_visible_without_scripts(open_page: OpenPage, crossing: Path) -> None:
     async def scenario(tab: Tab) -> None:
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         await tab.call("Page.reload")
@@ -131,4 +131,4 @@ def test_curves_are_visible_without_scripts(visit, crossing: Path) -> None:
         title = await tab.value(f"{DRAWING}.querySelector('.c0 .mean').parentNode.querySelector('title').textContent")
         assert title.startswith("ViT, 100 images, 3 seeds: test error ")
 
-    visit((crossing / "report.html").as_uri(), scenario)
+    open_page((crossing / "report.html").as_uri(), scenario)

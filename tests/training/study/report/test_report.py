@@ -93,8 +93,8 @@ def test_every_error_links_to_its_runs(read: Reader, crossing: Path, results: St
             assert len(names) == 3
             errors = []
             for name in names:
-                with np.load(crossing / "runs" / name / "predictions.npz") as kept:
-                    errors.append(100 * (kept["probabilities"].argmax(1) != kept["labels"]).mean())
+                with np.load(crossing / "runs" / name / "predictions.npz") as saved:
+                    errors.append(100 * (saved["probabilities"].argmax(1) != saved["labels"]).mean())
                 assert numbers(own[name][7]) == pytest.approx([errors[-1]], abs=0.0051)
             assert numbers(row[1])[0] == pytest.approx(np.mean(errors), abs=0.0501)
 
@@ -116,8 +116,8 @@ def test_one_seed_has_no_measured_spread(copy: Path) -> None:
     write_report(copy)
     row = Reader((copy / "report.html").read_text()).tables["CNN"][2]
     assert (row[0], row[2]) == ("250", "–")
-    kept = json.loads((copy / "curves.json").read_text())["contenders"][1]["points"]
-    assert [point["measured_spread"] is None for point in kept] == [False, True, False, False, False]
+    points = json.loads((copy / "curves.json").read_text())["contenders"][1]["points"]
+    assert [point["measured_spread"] is None for point in points] == [False, True, False, False, False]
 
 
 def test_every_link_has_a_target(read: Reader, crossing: Path) -> None:
@@ -158,13 +158,13 @@ def test_the_page_loads_nothing_external(crossing: Path) -> None:
 
 
 def test_curves_json_is_the_forecast(crossing: Path, results: StudyResults) -> None:
-    kept = json.loads((crossing / "curves.json").read_text())
-    assert kept.pop("plan") == json.loads((crossing / "plan.json").read_text())["hash"]
+    stored = json.loads((crossing / "curves.json").read_text())
+    assert stored.pop("plan") == json.loads((crossing / "plan.json").read_text())["hash"]
     forecast = json.loads(json.dumps(asdict(results.forecast)))
-    assert kept.keys() == forecast.keys()
-    assert kept["grid"] == pytest.approx(forecast["grid"], rel=1e-5)
-    assert kept["pairs"][0]["gap"] == pytest.approx(forecast["pairs"][0]["gap"], rel=1e-5)
-    assert kept["contenders"][0]["points"][0]["images"] == 100
+    assert stored.keys() == forecast.keys()
+    assert stored["grid"] == pytest.approx(forecast["grid"], rel=1e-5)
+    assert stored["pairs"][0]["gap"] == pytest.approx(forecast["pairs"][0]["gap"], rel=1e-5)
+    assert stored["contenders"][0]["points"][0]["images"] == 100
 
 
 def renamed(results: StudyResults, old: str, new: str) -> StudyResults:
@@ -225,7 +225,8 @@ def test_missing_and_damaged_runs_are_named(copy: Path) -> None:
     (copy / "runs" / "ViT-100-s1" / "predictions.npz").write_bytes(b"others")
     write_report(copy)
     read = Reader((copy / "report.html").read_text())
-    assert dict(map(tuple, read.tables["Runs without a result"][1:])) == {
+    failed = {row[0]: row[1] for row in read.tables["Runs without a result"][1:]}
+    assert failed == {
         "CNN-250-s1": "out of <memory>",
         "CNN-630-s1": "not found, for an unknown reason",
         "ViT-1600-s2": "ViT-1600-s2/result.json or a file of its run is damaged (JSONDecodeError)",

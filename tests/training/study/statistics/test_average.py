@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from vitrail.training.study.statistics.average import HeldOut, assign_laws, averaged
@@ -28,7 +29,9 @@ def drawn(curve: np.ndarray, spread: float, count: int = 400) -> np.ndarray:
 
 
 def test_a_curve_of_a_law_is_forecast_beyond_the_largest_size() -> None:
-    truth = lambda n: 0.05 + 2.5 * n**-0.5  # noqa: E731
+    def truth(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(0.05 + 2.5 * sizes**-0.5)
+
     curve = averaged(SIZES, drawn(truth(SIZES), 0.02))
     at = np.array([100.0, 1600.0, 4000.0, 8000.0])
     assert (np.abs(curve.measured(at) / truth(at) - 1) < [0.02, 0.02, 0.02, 0.06]).all()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vitrail.training.study.statistics.crossing import Crossing
 from vitrail.training.study.statistics.findings import Forecast
@@ -55,17 +56,19 @@ class Cell:
         return float(np.mean([holds(one, self.place) for one in crossings]))
 
 
-def at(one: Forecast, sizes: np.ndarray) -> np.ndarray:
+def at(one: Forecast, sizes: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of the grid nearest to the sizes."""
-    return np.abs(np.log(np.array(one.grid)[:, None] / sizes)).argmin(axis=0)
+    nearest: NDArray[np.intp] = np.abs(np.log(np.array(one.grid)[:, None] / sizes)).argmin(axis=0)
+    return nearest
 
 
-def gap_of(pair: Pair, sizes: np.ndarray) -> np.ndarray:
+def gap_of(pair: Pair, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     first, second = pair.truth(sizes)
-    return first - second
+    gap: NDArray[np.float64] = first - second
+    return gap
 
 
-def curves_hold(one: Forecast, pair: Pair, far: float) -> list[np.ndarray]:
+def curves_hold(one: Forecast, pair: Pair, far: float) -> list[NDArray[np.bool_]]:
     where = at(one, np.array(SIZES if far == 1 else [far * SIZES[-1]], float))
     truth = pair.truth(np.array(one.grid))[:, where]
     curves = [contender.curve for contender in one.contenders]
@@ -76,10 +79,13 @@ def curves_hold(one: Forecast, pair: Pair, far: float) -> list[np.ndarray]:
     ]
 
 
-def gap_holds(one: Forecast, pair: Pair) -> np.ndarray:
+def gap_holds(one: Forecast, pair: Pair) -> NDArray[np.bool_]:
     where = at(one, np.array(SIZES, float))
     truth = gap_of(pair, np.array(one.grid))[where]
-    return (np.array(one.pairs[0].low)[where] <= truth) & (truth <= np.array(one.pairs[0].high)[where])
+    within: NDArray[np.bool_] = (np.array(one.pairs[0].low)[where] <= truth) & (
+        truth <= np.array(one.pairs[0].high)[where]
+    )
+    return within
 
 
 def holds(crossing: Crossing, place: float | None) -> bool:
@@ -96,13 +102,13 @@ def holds(crossing: Crossing, place: float | None) -> bool:
     ids=["some", "all"],
 )
 def cells(request: pytest.FixtureRequest) -> list[Cell]:
-    kinds, count = request.param
-    return [cell(*kind, count) for kind in kinds]
+    kinds: tuple[tuple[int, int, int], ...] = request.param[0]
+    return [cell(*kind, request.param[1]) for kind in kinds]
 
 
-def at_least(found: list[Any], cells: list[Cell], of_all: int) -> None:
+def at_least(values: list[Any], cells: list[Cell], of_all: int) -> None:
     """Whether enough cells are selected: `of_all` of all 56, or their share of fewer."""
-    assert len(found) >= of_all * len(cells) / len(KINDS)
+    assert len(values) >= of_all * len(cells) / len(KINDS)
 
 
 def cell(index: int, seeds: int, images: int, count: int) -> Cell:

@@ -1,7 +1,10 @@
 """The four laws: noiseless curves are recovered, and each linear problem is solved as by scipy."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from vitrail.training.study.statistics.fit import Fits, fit, least_squares
@@ -31,10 +34,10 @@ def law_at(law: Law, choice: int, u: float, v: float, level: float = 0.0) -> Fit
     ids=lambda given: given.law.name if isinstance(given, Fits) else "",
 )
 def test_a_noiseless_law_is_recovered(truth: Fits, numbers: dict[str, float]) -> None:
-    found = fit(truth.law, X, truth.at(X), EVEN)
-    assert found.numbers(0) == pytest.approx(truth.numbers(0), rel=1e-5)
-    assert {name: found.numbers(0)[name] for name in numbers} == pytest.approx(numbers, rel=1e-5)
-    np.testing.assert_allclose(found.at(BEYOND), truth.at(BEYOND), rtol=1e-5)
+    fitted = fit(truth.law, X, truth.at(X), EVEN)
+    assert fitted.numbers(0) == pytest.approx(truth.numbers(0), rel=1e-5)
+    assert {name: fitted.numbers(0)[name] for name in numbers} == pytest.approx(numbers, rel=1e-5)
+    np.testing.assert_allclose(fitted.at(BEYOND), truth.at(BEYOND), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +50,14 @@ def test_a_noiseless_law_is_recovered(truth: Fits, numbers: dict[str, float]) ->
     ],
     ids=lambda given: given.name if isinstance(given, Law) else "",
 )
-def test_curves_between_grid_points_are_approximated(law: Law, curve) -> None:
+def test_curves_between_grid_points_are_approximated(
+    law: Law, curve: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> None:
     """Within 3 % at the measured sizes and 5 % at twice the largest, less than the scatter of seeds."""
     errors = curve(X)
-    found = fit(law, X, errors[None], (0.03 * errors) ** 2)
-    np.testing.assert_allclose(found.at(X)[0], errors, rtol=0.03)
-    np.testing.assert_allclose(found.at(np.array([2.0]))[0], curve(np.array([2.0])), rtol=0.05)
+    fitted = fit(law, X, errors[None], (0.03 * errors) ** 2)
+    np.testing.assert_allclose(fitted.at(X)[0], errors, rtol=0.03)
+    np.testing.assert_allclose(fitted.at(np.array([2.0]))[0], curve(np.array([2.0])), rtol=0.05)
 
 
 def test_piecewise_follows_its_formula() -> None:

@@ -22,7 +22,7 @@ def whole(outcomes: Outcomes) -> Forecast:
     return forecast(outcomes, targets=(0.9, 0.95), draws=500)
 
 
-def without(outcomes: Outcomes, *where: tuple) -> Outcomes:
+def without(outcomes: Outcomes, *where: tuple[int, ...]) -> Outcomes:
     done = outcomes.done.copy()
     for place in where:
         done[place] = False
@@ -69,7 +69,7 @@ def test_images_needed_and_gain_agree_with_the_curve(whole: Forecast) -> None:
 
 
 def test_the_back_test_holds_out_the_largest_size(outcomes: Outcomes, whole: Forecast) -> None:
-    """Other predictions at the largest size change the measured error, not its forecast."""
+    """Changed predictions at the largest size change the measured error, not its forecast."""
     wrong = outcomes.wrong.copy()
     wrong[0, -1] = outcomes.wrong[0, -2]
     other = forecast(replace(outcomes, wrong=wrong), draws=500).contenders[0].back_test
@@ -83,46 +83,46 @@ def test_the_back_test_holds_out_the_largest_size(outcomes: Outcomes, whole: For
 
 
 def test_a_missing_run_leaves_the_others(outcomes: Outcomes, whole: Forecast) -> None:
-    found = forecast(without(outcomes, (0, 2, 1)), draws=500)
-    assert [one.seeds for one in found.contenders[0].points] == [3, 3, 2, 3, 3]
-    assert found.contenders[0].points[2].error == pytest.approx(outcomes.wrong[0, 2, [0, 2]].mean())
-    assert found.pairs[0].crossing.kind == whole.pairs[0].crossing.kind == "between"
+    result = forecast(without(outcomes, (0, 2, 1)), draws=500)
+    assert [one.seeds for one in result.contenders[0].points] == [3, 3, 2, 3, 3]
+    assert result.contenders[0].points[2].error == pytest.approx(outcomes.wrong[0, 2, [0, 2]].mean())
+    assert result.pairs[0].crossing.kind == whole.pairs[0].crossing.kind == "between"
 
 
 def test_a_missing_size_is_left_out(outcomes: Outcomes) -> None:
-    found = forecast(without(outcomes, (0, 2)), draws=500)
-    assert [one.images for one in found.contenders[0].points] == [100, 250, 1600, 4000]
-    assert [one.images for one in found.pairs[0].measured] == [100, 250, 1600, 4000]
-    assert found.contenders[0].curve is not None
+    result = forecast(without(outcomes, (0, 2)), draws=500)
+    assert [one.images for one in result.contenders[0].points] == [100, 250, 1600, 4000]
+    assert [one.images for one in result.pairs[0].measured] == [100, 250, 1600, 4000]
+    assert result.contenders[0].curve is not None
 
 
 def test_reach_follows_the_contender_with_the_smallest_largest_size(outcomes: Outcomes) -> None:
-    found = forecast(without(outcomes, (0, 4)), draws=500)
-    assert found.grid[-1] == pytest.approx(4 * 1600)
-    json.dumps(asdict(found), allow_nan=False)
+    result = forecast(without(outcomes, (0, 4)), draws=500)
+    assert result.grid[-1] == pytest.approx(4 * 1600)
+    json.dumps(asdict(result), allow_nan=False)
 
 
 def test_two_sizes_give_no_curve(outcomes: Outcomes) -> None:
-    found = forecast(without(outcomes, (0, 2), (0, 3), (0, 4)), draws=500)
-    assert found.contenders[0].curve is None
-    assert found.contenders[0].ill_behaved == "a curve needs runs at 3 sizes or more; it has 2"
-    assert found.contenders[1].curve is not None
-    assert found.pairs[0].crossing.kind == "refused"
-    assert len(found.pairs[0].measured) == 2
+    result = forecast(without(outcomes, (0, 2), (0, 3), (0, 4)), draws=500)
+    assert result.contenders[0].curve is None
+    assert result.contenders[0].ill_behaved == "a curve needs runs at 3 sizes or more; it has 2"
+    assert result.contenders[1].curve is not None
+    assert result.pairs[0].crossing.kind == "refused"
+    assert len(result.pairs[0].measured) == 2
 
 
 def test_an_ill_behaved_curve_is_refused_but_keeps_its_points(outcomes: Outcomes) -> None:
     wrong = outcomes.wrong.copy()
     wrong[1, 3] = outcomes.wrong[1, 0]
-    found = forecast(replace(outcomes, wrong=wrong), draws=500)
-    assert "its error with 1600 images" in str(found.contenders[1].ill_behaved)
-    assert found.contenders[1].curve is None
-    assert len(found.contenders[1].points) == len(found.pairs[0].measured) == 5
-    assert found.pairs[0].crossing.kind == "refused"
+    result = forecast(replace(outcomes, wrong=wrong), draws=500)
+    assert "its error with 1600 images" in str(result.contenders[1].ill_behaved)
+    assert result.contenders[1].curve is None
+    assert len(result.contenders[1].points) == len(result.pairs[0].measured) == 5
+    assert result.pairs[0].crossing.kind == "refused"
 
 
 def test_three_contenders_make_three_pairs(outcomes: Outcomes) -> None:
     wrong = np.concatenate([outcomes.wrong, outcomes.wrong[:1]])
-    found = forecast(Outcomes(("a", "b", "c"), SIZES, (0, 1, 2), wrong), draws=200)
-    assert [(one.first, one.second) for one in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert found.pairs[1].crossing.kind == "undecided"  # identical
+    result = forecast(Outcomes(("a", "b", "c"), SIZES, (0, 1, 2), wrong), draws=200)
+    assert [(one.first, one.second) for one in result.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert result.pairs[1].crossing.kind == "undecided"  # identical

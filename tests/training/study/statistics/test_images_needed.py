@@ -10,9 +10,9 @@ CURVE = np.array([0.3, 0.2, 0.1])
 
 
 def test_linear_interpolation_in_log_n() -> None:
-    found = images_needed(0.85, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
-    assert found.images == pytest.approx(800)  # half-way in log n
-    assert (found.low, found.high) == pytest.approx((400, 1600))
+    needed = images_needed(0.85, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
+    assert needed.images == pytest.approx(800)  # half-way in log n
+    assert (needed.low, needed.high) == pytest.approx((400, 1600))
 
 
 def test_a_target_reached_at_the_smallest_size() -> None:
@@ -20,7 +20,7 @@ def test_a_target_reached_at_the_smallest_size() -> None:
 
 
 def test_a_target_beyond_the_grid_is_none() -> None:
-    found = images_needed(0.92, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
-    assert (found.images, found.high) == (None, None)
-    assert found.low == pytest.approx(400 * 4**0.7)
+    needed = images_needed(0.92, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05)
+    assert (needed.images, needed.high) == (None, None)
+    assert needed.low == pytest.approx(400 * 4**0.7)
     assert images_needed(0.99, SIZES, CURVE, CURVE - 0.05, CURVE + 0.05).low is None

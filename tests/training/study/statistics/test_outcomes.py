@@ -1,5 +1,7 @@
 """Outcomes: inconsistent shapes are refused, missing runs are left out."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,9 @@ from .by_sizes import first_sizes
 WRONG = np.array([[[[1, 0, 0, 1], [1, 1, 0, 0]], [[0, 0, 0, 1], [1, 1, 1, 1]]]], bool)  # [1, 2, 2, 4]
 
 
-def outcomes(**changes) -> Outcomes:
-    return Outcomes(**({"contenders": ("vit",), "sizes": (10, 20), "seeds": (0, 1), "wrong": WRONG} | changes))
+def outcomes(**changes: Any) -> Outcomes:
+    options: dict[str, Any] = {"contenders": ("vit",), "sizes": (10, 20), "seeds": (0, 1), "wrong": WRONG}
+    return Outcomes(**options | changes)
 
 
 def test_shares_are_means_over_seeds() -> None:
@@ -54,6 +57,6 @@ def test_the_first_seeds_keep_their_order() -> None:
         ({"seeds": (1, 1)}, "seeds must be different"),
     ],
 )
-def test_inconsistent_outcomes_are_refused(changes: dict, message: str) -> None:
+def test_inconsistent_outcomes_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         outcomes(**changes)

@@ -34,8 +34,8 @@ def test_many_seeds_recover_the_spread(kappa: float, gamma: float) -> None:
 
 
 def test_runs_that_differ_only_by_chance_have_almost_no_spread() -> None:
-    found = np.median([seed_spread(scattered(0.0, 1.0, 5, seed)).typical()[:, 3] for seed in range(5)])
-    assert found < 0.2 * np.sqrt(0.1 * 0.9 / 2000) + 0.003
+    spread = np.median([seed_spread(scattered(0.0, 1.0, 5, seed)).typical()[:, 3] for seed in range(5)])
+    assert spread < 0.2 * np.sqrt(0.1 * 0.9 / 2000) + 0.003
 
 
 def test_few_seeds_give_intervals_as_wide_as_students_t() -> None:

@@ -50,10 +50,10 @@ def test_stopping_by_seeds_keeps_the_full_decision(kinds: tuple[tuple[int, int, 
     for index, seeds, images in kinds:
         random = np.random.default_rng([index, seeds, images])
         best = ("first", "second")[int(PAIRS[index].truth(np.array([SIZES[-1]], float)).argmin())]
-        found = [by_seeds(PAIRS[index], seeds, images, random) for _ in range(count)]
-        equal.append(np.mean([full == early.leader for full, early in found]))
-        wrong.append(np.mean([early.leader not in (None, best) for _, early in found]))
-        saved.append([early.saved for _, early in found])
+        decisions = [by_seeds(PAIRS[index], seeds, images, random) for _ in range(count)]
+        equal.append(np.mean([full == early.leader for full, early in decisions]))
+        wrong.append(np.mean([early.leader not in (None, best) for _, early in decisions]))
+        saved.append([early.saved for _, early in decisions])
     assert np.mean(equal) >= 0.95
     assert np.mean(wrong) <= 0.06
     assert max(wrong) <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / count) * (count < 500)
@@ -76,8 +76,8 @@ def test_a_tie_stops_for_futility() -> None:
     """With equal curves some studies stop at the first check without a leader, and would have none in the end."""
     tie = Pair("", pow3(0.1, 1, 0.5), pow3(0.1, 1, 0.5))
     random = np.random.default_rng(0)
-    found = [by_seeds(tie, 3, 400, random) for _ in range(60)]
-    stopped = [full for full, early in found if early.saved and early.leader is None]
+    decisions = [by_seeds(tie, 3, 400, random) for _ in range(60)]
+    stopped = [full for full, early in decisions if early.saved and early.leader is None]
     assert len(stopped) >= 15
     assert sum(full is None for full in stopped) >= 0.9 * len(stopped)
 
@@ -89,9 +89,9 @@ def test_the_leader_must_be_ahead_of_every_other_contender() -> None:
     both = decide_by_seeds(one.first_seeds(2), 3)
     assert (both.stop, both.leader) == (True, "second")
     three = Outcomes(("a", "b", "c"), SIZES, (0, 1, 2), np.concatenate([one.wrong, other.wrong[1:]]))
-    found = decide_by_seeds(three.first_seeds(2), 3)
-    assert found.leader is None
-    assert found.probability < 0.95
+    decision = decide_by_seeds(three.first_seeds(2), 3)
+    assert decision.leader is None
+    assert decision.probability < 0.95
 
 
 def until(outcomes: Outcomes, sizes: int) -> Outcomes:
@@ -117,10 +117,10 @@ def test_stopping_by_sizes_keeps_the_full_decision(count: int) -> None:
     for index, seeds, images in KINDS:
         random = np.random.default_rng([index, seeds, images])
         best = ("first", "second")[int(PAIRS[index].truth(np.array([SIZES[-1]], float)).argmin())]
-        found = [by_sizes(PAIRS[index], seeds, images, random) for _ in range(count)]
-        equal += [full == early.leader for full, early in found]
-        wrong += [early.leader not in (None, best) for _, early in found]
-        saved += [early.saved for _, early in found]
+        decisions = [by_sizes(PAIRS[index], seeds, images, random) for _ in range(count)]
+        equal += [full == early.leader for full, early in decisions]
+        wrong += [early.leader not in (None, best) for _, early in decisions]
+        saved += [early.saved for _, early in decisions]
     assert np.mean(equal) >= 0.95
     assert np.mean(wrong) <= 0.06
     assert np.mean(np.array(saved) > 0) >= 0.25  # of the studies omit the largest size
@@ -132,9 +132,10 @@ def test_three_sizes_are_too_few_to_stop_by_sizes() -> None:
 
 
 def test_a_clear_leader_is_forecast_and_the_largest_size_saved() -> None:
-    found = decide_by_sizes(until(study(PAIRS[7], 3, 4000, np.random.default_rng(0)), 4))
-    assert (found.stop, found.leader, found.required) == (True, "second", pytest.approx(1 - 0.05 / 4))
-    assert found.saved == pytest.approx(0.2)
+    decision = decide_by_sizes(until(study(PAIRS[7], 3, 4000, np.random.default_rng(0)), 4))
+    assert (decision.stop, decision.leader) == (True, "second")
+    assert decision.required == pytest.approx(1 - 0.05 / 4)
+    assert decision.saved == pytest.approx(0.2)
 
 
 def test_an_ill_behaved_curve_does_not_stop() -> None:
@@ -144,8 +145,9 @@ def test_an_ill_behaved_curve_does_not_stop() -> None:
 
 
 def test_the_last_check_spends_the_rest() -> None:
-    found = decide_by_sizes(study(PAIRS[10], 3, 400, np.random.default_rng(0)))
-    assert (found.stop, found.leader, found.required) == (True, None, pytest.approx(1 - 0.05 * 0.75))
+    decision = decide_by_sizes(study(PAIRS[10], 3, 400, np.random.default_rng(0)))
+    assert (decision.stop, decision.leader) == (True, None)
+    assert decision.required == pytest.approx(1 - 0.05 * 0.75)
 
 
 def test_win_probabilities_count_draws() -> None:
