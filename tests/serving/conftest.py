@@ -186,6 +186,8 @@ def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None
     """The first difference of a value from its schema, in the subset of JSON Schema that /docs.json uses."""
     if "$ref" in schema:
         return mismatch(value, DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]], where)
+    if "anyOf" in schema and all(mismatch(value, one, where) is not None for one in schema["anyOf"]):
+        return f"{where} fits none of the alternatives"
     if "oneOf" in schema:
         fitting = [one for one in schema["oneOf"] if mismatch(value, one, where) is None]
         return None if len(fitting) == 1 else f"{where} fits {len(fitting)} of the alternatives"
@@ -193,7 +195,7 @@ def mismatch(value: Any, schema: dict[str, Any], where: str = "$") -> str | None
         return None if value == schema["const"] else f"{where} is not {schema['const']}"
     if value not in schema.get("enum", [value]):
         return f"{where} is none of {schema['enum']}"
-    if kind_of(value) not in np.atleast_1d(schema["type"]):
+    if "type" in schema and kind_of(value) not in np.atleast_1d(schema["type"]):
         return f"{where} is {kind_of(value)}, not {schema['type']}"
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         return f"{where} is not like {schema['pattern']}"
