@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 BATCH = 32  # images that are in memory at once; TensorRT's engine takes no more
 
 # An image: a path, the bytes of a file, a PIL image, or uint8 [H, W], [H, W, 3] or [H, W, 4].
-ImageLike = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.uint8]
+OneImage = str | os.PathLike[str] | bytes | bytearray | Image.Image
+Array = NDArray[np.uint8]  # one image, or several: [N, H, W, 3]; the result's type depends on which
+ImageLike = OneImage | Array
 Canvas = NDArray[np.uint8]
 Canvases = NDArray[np.uint8]  # [N, size, size, 3]
 R = TypeVar("R")
@@ -106,7 +108,9 @@ class Model:
         return self._classifier.provider
 
     @overload
-    def classify(self, image: ImageLike, top_k: int | None = None) -> Prediction: ...
+    def classify(self, image: OneImage, top_k: int | None = None) -> Prediction: ...
+    @overload
+    def classify(self, image: Array, top_k: int | None = None) -> Any: ...
     @overload
     def classify(self, image: list[Any] | tuple[Any, ...], top_k: int | None = None) -> list[Prediction]: ...
     @overload
@@ -125,7 +129,9 @@ class Model:
         return (result for _, result in self._in_batches(images_, self._predictor(top_k)))
 
     @overload
-    def embed(self, image: ImageLike) -> NDArray[np.float32]: ...
+    def embed(self, image: OneImage) -> NDArray[np.float32]: ...
+    @overload
+    def embed(self, image: Array) -> Any: ...
     @overload
     def embed(self, image: list[Any] | tuple[Any, ...]) -> list[NDArray[np.float32]]: ...
     @overload
@@ -135,7 +141,9 @@ class Model:
         return self._each(image, lambda canvases: list(self._classifier.predict(canvases).embedding))
 
     @overload
-    def explain(self, image: ImageLike, label: str | None = None) -> Explanation: ...
+    def explain(self, image: OneImage, label: str | None = None) -> Explanation: ...
+    @overload
+    def explain(self, image: Array, label: str | None = None) -> Any: ...
     @overload
     def explain(self, image: list[Any] | tuple[Any, ...], label: str | None = None) -> list[Explanation]: ...
     @overload
