@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
 
@@ -48,9 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def outputs(folder: Path) -> Iterator[dict[str, str]]:
-    """The output of every command; the server listens on a free port and ends with the tests."""
+@pytest.fixture(
+    scope="module", params=[True, pytest.param(False, marks=pytest.mark.long)], ids=["trained here", "a process each"]
+)
+def outputs(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
+    """The output of every command; the server listens on a free port and ends with the tests.
+
+    Each process that trains imports for ten seconds, so `fit`, `test` and `export` also run in this one.
+    """
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -63,6 +71,9 @@ def outputs(folder: Path) -> Iterator[dict[str, str]]:
             wait_until_ready(f"http://127.0.0.1:{port}/readyz")
             continue
         argv += SHORT if argv[:2] == ["vitrail", "fit"] else []
+        if request.param and argv[1] in ("fit", "test", "export"):
+            printed[command] = run_here(argv[1:], folder)
+            continue
         done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         printed[command] = done.stdout
@@ -70,6 +81,12 @@ def outputs(folder: Path) -> Iterator[dict[str, str]]:
     for server in servers:
         server.terminate()
         assert server.wait(30) == 0
+
+
+def run_here(argv: list[str], folder: Path) -> str:
+    with chdir(folder), redirect_stdout(StringIO()) as output:
+        assert main(argv) == 0
+    return output.getvalue()
 
 
 def wait_until_ready(address: str) -> None:
