@@ -226,9 +226,12 @@ class Model:
         self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]
     ) -> Iterator[tuple[ImageLike, R | VitrailError]]:
         """Each image with its result or its error."""
+        size = self.card.input.size
+        is_canvases = isinstance(images_, np.ndarray) and images_.shape[1:] == (size, size, 3)
+        prepared = map if is_canvases else self._decoders.map  # canvases are used as they are
         remaining = iter(images_)
         while batch := list(islice(remaining, BATCH)):
-            canvases = list(self._decoders.map(self._canvas_or_error, batch))
+            canvases = list(prepared(self._canvas_or_error, batch))
             good = [canvas for canvas in canvases if isinstance(canvas, np.ndarray)]
             results = iter(of_batch(np.stack(good)) if good else [])
             for image, canvas in zip(batch, canvases, strict=True):
