@@ -10,12 +10,11 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from vitrail.atomic import write_atomically
+from vitrail.model_file.typed_json import read
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.report.formatting import count, percent, points_range
 from vitrail.training.study.report.report import pages, write_report
@@ -78,25 +77,13 @@ def pages_of(folder: Path) -> dict[str, bytes]:
 def kept_results(folder: Path) -> StudyResults:
     """Predictions are not kept, so the forecast is the one in `curves.json`."""
     runs = list(map(read_kept_run, folder.glob(f"runs/*/{RESULT}")))
-    forecast = typed(Forecast, read_plain(folder / "curves.json"))
+    forecast = read(Forecast, read_plain(folder / "curves.json"), "")
     return results_of(folder, read_plan(folder), runs, forecast)
 
 
 def read_kept_run(path: Path) -> FinishedRun:
     content = read_plain(path)
     return FinishedRun(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
-
-
-def typed(kind: Any, value: Any) -> Any:
-    """A dataclass from its JSON form."""
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{field.name: typed(hints[field.name], value[field.name]) for field in fields(kind)})  # type: ignore[operator]
-    if get_origin(kind) is tuple:
-        return tuple(typed(get_args(kind)[0], each) for each in value)
-    if get_origin(kind) in (Union, UnionType) and value is not None:
-        return typed(next(each for each in get_args(kind) if each is not type(None)), value)
-    return value
 
 
 def main(studies: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Cards between dataclasses and JSON: read back by their types, and described by a JSON Schema."""
+"""Dataclasses from JSON, read by their types; and the JSON Schema of a card."""
 
 import json
 from dataclasses import MISSING, Field, fields, is_dataclass
