@@ -42,31 +42,41 @@ def test_it_carries_every_room_and_file(wheel: Path) -> None:
     assert not [name for name in names if not name.startswith(("vitrail/", "vitrail-"))]
 
 
-def test_it_fits_a_recipe_by_name_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """The environment sees the packages of this one, but of vitrail only the wheel."""
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """An environment, which sees the packages of this one but of vitrail only the wheel, and a folder elsewhere."""
     environment, folder = tmp_path / "environment", tmp_path / "elsewhere"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin/python"
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout.strip()
+    site = printed(python, "import sysconfig; print(sysconfig.get_path('purelib'))", tmp_path)
     (Path(site) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     folder.mkdir()
+    assert printed(python, "import vitrail; print(vitrail.__file__)", folder).startswith(site)
+    return environment, folder
+
+
+def printed(python: Path, code: str, folder: Path) -> str:
+    done = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def test_it_finds_a_recipe_by_name_outside_the_checkout(installed: tuple[Path, Path]) -> None:
+    environment, folder = installed
+    find = "from vitrail.training.recipes import find_recipe; print(find_recipe('digits-vit'))"
+    recipe = Path(printed(environment / "bin/python", find, folder))
+    assert recipe.is_relative_to(environment)
+    assert recipe.is_file()
+    listed = subprocess.run([environment / "bin/vitrail", "--help"], cwd=folder, capture_output=True, text=True)
+    assert "train a ViT or a CNN" in listed.stdout, listed.stderr
+
+
+@pytest.mark.long
+def test_it_fits_a_recipe_by_name_outside_the_checkout(installed: tuple[Path, Path]) -> None:
+    environment, folder = installed
     options = ["--config", "digits-vit", "--trainer.max_steps=5"]
     done = subprocess.run(
         [environment / "bin/vitrail", "fit", *options], cwd=folder, capture_output=True, check=False, text=True
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "runs/digits-vit/checkpoints/best.ckpt").is_file()
-    where = subprocess.run(
-        [python, "-c", "import vitrail; print(vitrail.__file__)"],
-        cwd=folder,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
-    assert where.startswith(site)

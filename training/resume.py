@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ MISSING = "not set"
 class SaveSettings(SaveConfigCallback):
     """Writes config.yaml, and the same into every checkpoint, so that a resumed run can be compared with it."""
 
+    @cached_property
+    def settings(self) -> str:
+        return str(self.parser.dump(self.config, skip_unset=False))
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[KEY] = self.parser.dump(self.config, skip_unset=False)
+        checkpoint[KEY] = self.settings
 
 
 @dataclass(frozen=True)

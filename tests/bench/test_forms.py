@@ -11,7 +11,7 @@ from vitrail.bench.forms import Fit, Plan, draw, fit_one, parse_form, table, to_
 from vitrail.cli import main
 from vitrail.errors import UsageError
 
-PLAN = Plan("digits", 8, 2, None, 120, 64, 0.01, "attention", ("softmax", "window reach=1"), (0,), 32, 2, 4)
+PLAN = Plan("digits", 8, 2, None, 60, 64, 0.01, "attention", ("softmax", "window reach=1"), (0,), 32, 2, 4)
 
 
 @pytest.fixture(scope="module")

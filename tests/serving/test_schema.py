@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import Server
 
-EACH = 25  # generated requests of each kind for each route
+MANY = 25  # generated requests of each kind for each route
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -25,10 +27,12 @@ expected-statuses = [400, 404, 405, 413, 415, 422]
 """
 
 
-def test_server_conforms_to_openapi(explaining: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(MANY, marks=pytest.mark.long)])
+def test_server_conforms_to_openapi(count: int, explaining: Server, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     options = ["--config-file", "schemathesis.toml", "run", f"{explaining.url}/docs.json", "--checks", ",".join(CHECKS)]
-    options += ["--phases", "coverage,fuzzing", "--max-examples", str(EACH), "--generation-deterministic", "--no-color"]
+    options += ["--phases", "coverage,fuzzing", "--max-examples", str(count)]
+    options += ["--generation-deterministic", "--no-color"]
     program = "from schemathesis.cli import schemathesis; schemathesis()"
     done = subprocess.run(
         [sys.executable, "-c", program, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300

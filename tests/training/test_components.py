@@ -145,7 +145,7 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     """Trained, tested by the config of the run, exported and verified."""
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").write_text(RECIPE)
-    assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=40", *SHORT[1:]]) == 0
+    assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=16", *SHORT[1:]]) == 0
     last = Path("run/checkpoints/last.ckpt")
     network, origin = read_checkpoint(last)
     head: dict[str, int | float | str] = {"name": "cosine", "scale": 20, "margin": 0.2}

@@ -21,7 +21,7 @@ from vitrail.tasks.dense.training import DenseTraining
 from vitrail.tasks.task import TaskName
 from vitrail.training.data_module import ImageDataModule
 
-STEPS = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
+STEPS = ["--trainer.max_steps=100", "--trainer.val_check_interval=100"]
 # A small CNN learns regression and dense tasks faster than a ViT; multilabel uses the set head of its recipe.
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 

@@ -1,11 +1,11 @@
-"""Shared fixtures: a small plan of the digits that runs in seconds, and a Ray cluster."""
+"""Shared fixtures: a small plan of the digits that runs in seconds, and Ray clusters."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .nodes import two_nodes
+from .nodes import ray_cluster
 
 PLAN = """
 name: small
@@ -44,9 +44,16 @@ def plan_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="package")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def one_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster with one core."""
+    with ray_cluster(tmp_path_factory.mktemp("ray"), 1) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Ray cluster of two nodes with a core each."""
-    with two_nodes(tmp_path_factory.mktemp("ray")) as address:
+    with ray_cluster(tmp_path_factory.mktemp("ray"), 2) as address:
         yield address
 
 

@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on loopback, each a separate process."""
+"""A real Ray cluster on loopback, each node a separate process."""
 
 import os
 import signal
@@ -36,16 +36,18 @@ def node(log: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def two_nodes(place: Path) -> Iterator[str]:
-    """The address of a head that a second node has joined; their logs are in `place`."""
+def ray_cluster(place: Path, size: int) -> Iterator[str]:
+    """The address of a cluster of so many nodes with a core each; their logs are in `place`."""
     port = free_port()
     address = f"127.0.0.2:{port}"
     options = ("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
     nodes = [node(place / "head.log", *options)]
     try:
         wait_for_nodes(address, 1, place)
-        nodes.append(node(place / "second.log", "--node-ip-address=127.0.0.3", f"--address={address}"))
-        wait_for_nodes(address, 2, place)
+        for number in range(2, size + 1):
+            log, host = place / f"{number}.log", f"127.0.0.{number + 1}"
+            nodes.append(node(log, f"--node-ip-address={host}", f"--address={address}"))
+            wait_for_nodes(address, number, place)
         yield address
     finally:
         for started in reversed(nodes):

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from PIL import Image
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
+from vitrail.training.study.executors.pool import FORK, IMPORTED
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.stopping import StopDecision
@@ -254,32 +254,49 @@ def test_a_damaged_or_altered_plan_is_refused(
     assert "is damaged" in second
 
 
-def test_a_killed_study_resumes(whole: Path, plan_file: Path, tmp_path: Path) -> None:
-    """Killed by SIGKILL: its workers end too, and the resumed study has the same results."""
+def without_pool(*options: str) -> psutil.Process:
+    """Forked from the process from which a pool forks its workers: a new one imports for ten seconds."""
+    FORK.set_forkserver_preload(IMPORTED)
+    process = FORK.Process(target=main, args=(["study", *options, "--executor=here"],))
+    process.start()
+    return psutil.Process(process.pid)
+
+
+def with_pool(*options: str) -> psutil.Process:
+    command = [sys.executable, "-m", "vitrail", "study", *options, "--executor=pool", "--workers=1"]
+    return psutil.Popen(command, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("start", [without_pool, pytest.param(with_pool, marks=pytest.mark.long)])
+def test_a_killed_study_resumes(
+    start: Callable[..., psutil.Process], whole: Path, plan_file: Path, tmp_path: Path
+) -> None:
+    """Killed by SIGKILL: its worker ends too, and the resumed study has the same results."""
     folder = tmp_path / "killed"
     copy_without(whole, folder, *REPORTED, *TRIALS)
     kept = set((folder / "runs").glob("*/result.json"))
-    options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=1"]
-    study = subprocess.Popen([sys.executable, "-m", "vitrail", *options], stdout=subprocess.DEVNULL)
+    options = [f"--config={plan_file}", f"--folder={folder}"]
+    study = start(*options)
     try:
         wait_for(lambda: set((folder / "runs").glob("*/result.json")) > kept, study)
-        workers = psutil.Process(study.pid).children(recursive=True)
+        (first, *_) = set((folder / "runs").glob("*/result.json")) - kept
+        worker = psutil.Process(int(json.loads(first.read_text())["timing"]["worker"].rpartition("-")[2]))
     finally:
-        study.send_signal(signal.SIGKILL)
-        study.wait(timeout=30)
-    _, alive = psutil.wait_procs(workers, timeout=DEADLINE)
+        study.kill()
+    _, alive = psutil.wait_procs([study, worker], timeout=DEADLINE)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     finished = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/result.json")}
     assert len(kept) < len(finished) < len(kept) + len(REPORTED) + len(TRIALS)
-    assert main([*options[:3], "--executor=here"]) == 0
+    assert main(["study", *options, "--executor=here"]) == 0
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], bool], process: psutil.Process) -> None:
     end = time.monotonic() + DEADLINE
     while not condition():
-        assert process.poll() is None, "it ended before"
+        assert process.is_running(), "it ended before"
+        assert process.status() != psutil.STATUS_ZOMBIE, "it ended before"
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.05)
 

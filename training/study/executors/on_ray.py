@@ -87,8 +87,8 @@ def capacity_for(ray: Any, resources: dict[str, float]) -> int:
     capacity = int(cores if not resources["num_gpus"] else min(cores, gpus / resources["num_gpus"]))
     if capacity < 1:
         raise VitrailError(
-            f"the Ray cluster has {cluster.get('CPU', 0):g} cores and {gpus:g} GPUs, and a run needs "
-            f"{resources['num_cpus']:g} and {resources['num_gpus']:g}"
+            f"a run needs {resources['num_cpus']:g} cores and {resources['num_gpus']:g} GPUs, and the Ray cluster has "
+            f"{cluster.get('CPU', 0):g} and {gpus:g}"
         )
     return capacity
 

@@ -31,14 +31,14 @@ def seconds_of(executor: Callable[[], AbstractContextManager[Workers]], jobs: li
 
 
 @pytest.mark.long
-def test_two_workers_against_one_and_ray_against_the_pool(cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_workers_against_one_and_ray_against_the_pool(two_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
     plan = parse_study(["--config=digits", "--steps=120", "--rate_factors=[1.0]"]).plan
     resolved = resolve(plan, Digits())
     jobs = [Job(name, 294, seed, RATE) for seed in range(4) for name in ("ViT", "CNN")]
     turns: dict[str, Callable[[], AbstractContextManager[Workers]]] = {
         "one": lambda: pool(resolved, 1),
         "two": lambda: pool(resolved, 2),
-        "ray": lambda: on_ray(resolved, cluster, 2, 1.0),
+        "ray": lambda: on_ray(resolved, two_nodes, 2, 1.0),
     }
     taken = [{name: seconds_of(turn, jobs) for name, turn in turns.items()} for _ in range(ROUNDS)]
     faster = [each["one"][0] / each["two"][0] for each in taken]

@@ -11,7 +11,7 @@ import pytest
 
 from vitrail.data import Digits
 from vitrail.errors import VitrailError
-from vitrail.training.study.executors.pool import pool
+from vitrail.training.study.executors.pool import FORK, IMPORTED, WorkerProcess, pool
 from vitrail.training.study.executors.workers import WorkerHandle, WorkerPool
 from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.parsing import parse_study
@@ -96,6 +96,15 @@ def test_workers_that_all_die_raise_an_error() -> None:
     workers, _ = pool_of(2, dict.fromkeys(JOBS, 2))
     with pytest.raises(VitrailError, match="4 workers died one after another"):
         list(workers.work(JOBS))
+
+
+def test_a_worker_ends_with_its_study(plan_file: Path) -> None:
+    """A study that dies closes its end of the pipe."""
+    FORK.set_forkserver_preload(IMPORTED)
+    worker = WorkerProcess(resolve(parse_study([f"--config={plan_file}"]).plan, Digits()), None)
+    worker.pipe.close()
+    worker.process.join(60)
+    assert worker.process.exitcode == 0
 
 
 def test_a_killed_process_is_replaced_and_none_is_left_behind(plan_file: Path) -> None:

@@ -1,7 +1,7 @@
 """Coverage of the intervals on synthetic studies with known curves.
 
-A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test images: one of every other pair here, with 60 studies,
-and all 56 in the long tests, with 500.
+A cell is a pair of laws with 3 or 5 seeds and 400 or 4,000 test images: one of every other pair here, with 30
+studies, and all 56 in the long tests, with 500.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def holds(crossing: Crossing, place: float | None) -> bool:
 
 @pytest.fixture(
     scope="module",
-    params=[(SOME_KINDS[::2], 60), pytest.param((KINDS, 500), marks=pytest.mark.long)],
+    params=[(SOME_KINDS[::2], 30), pytest.param((KINDS, 500), marks=pytest.mark.long)],
     ids=["some", "all"],
 )
 def cells(request: pytest.FixtureRequest) -> list[Cell]:
