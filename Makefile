@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 
 help:
 	@echo "make demo        train on the embedded digits, export, serve, ask over HTTP (STAY=0 ends after the answer)"
-	@echo "make test        all tests that fit in a coffee break"
+	@echo "make test        all tests but the long ones"
 	@echo "make test-long   the long ones"
 	@echo "make coverage    make test with branch coverage, report in .coverage-html (TESTS=tests/test_cli.py: some files)"
 	@echo "make fmt         format the code"

@@ -8,7 +8,7 @@ import pytest
 
 from vitrail.atomic import draft_of, write_atomically
 
-from .test_house import modules
+from .test_source_tree import modules
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitrail.cli import PACKAGES, VERBS, main
+from vitrail.cli import EXTRAS, PACKAGES, VERBS, main
 from vitrail.commands import classify
+from vitrail.commands.bench import KINDS
 from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
 from vitrail.model_file import model
@@ -141,6 +142,12 @@ def test_a_missing_package_names_its_extra(
     monkeypatch.setattr("vitrail.cli.import_module", absent)
     assert main(argv) == 1
     assert capsys.readouterr().err.endswith(f"{message}\n")
+
+
+def test_every_command_names_its_extra() -> None:
+    """Those of `bench` may differ from it; none is left over."""
+    assert VERBS.keys() <= EXTRAS.keys()
+    assert EXTRAS.keys() - VERBS.keys() <= {f"bench {kind}" for kind in KINDS}
 
 
 @pytest.mark.parametrize("module", ["my_losses", "onnxruntime.nothing", "vitrail.clasifier"])

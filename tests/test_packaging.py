@@ -78,12 +78,12 @@ def test_torch_and_torchvision_are_the_pair_that_imports() -> None:
     assert (VERSIONS["torch"], VERSIONS["torchvision"]) == ("2.15.0", "0.29.2")
 
 
-@pytest.mark.parametrize("room", ["training", "serving", "configs"])
-def test_rooms_at_the_top_are_linked_into_the_package(room: str) -> None:
-    link = ROOT / "src/vitrail" / room
+@pytest.mark.parametrize("package", ["training", "serving", "configs"])
+def test_packages_at_the_top_are_linked_into_the_package(package: str) -> None:
+    link = ROOT / "src/vitrail" / package
     assert link.is_symlink()
-    assert link.readlink() == Path("../..") / room
-    assert (ROOT / room / "__init__.py").is_file()
+    assert link.readlink() == Path("../..") / package
+    assert (ROOT / package / "__init__.py").is_file()
 
 
 def test_an_environment_is_not_committed_even_as_a_link() -> None:

@@ -140,8 +140,8 @@ def is_defined(name: str) -> bool:
     path = ROOT / "src" / name.replace(".", "/")
     if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
         return True
-    room = path.parent
-    file = room.with_suffix(".py") if room.with_suffix(".py").is_file() else room / "__init__.py"
+    folder = path.parent
+    file = folder.with_suffix(".py") if folder.with_suffix(".py").is_file() else folder / "__init__.py"
     return file.is_file() and re.search(rf"\b{path.name}\b", file.read_text()) is not None
 
 

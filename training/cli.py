@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.data import Samples
 from vitrail.data.source import PARTS
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import ModelError, UsageError, first_line
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.tasks.training_task import Report
@@ -259,7 +259,7 @@ def reason_of(fault: BaseException) -> str:
     """The first line of the exception that started the chain."""
     while fault.__cause__ is not None:
         fault = fault.__cause__
-    return (str(fault).splitlines() or [type(fault).__name__])[0]
+    return first_line(fault)
 
 
 class MarkAveraged(Callback):

@@ -33,8 +33,9 @@ EXTRAS = {
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
     **dict.fromkeys(("study", "export", "bench"), "cpu,train,export"),
     "demo": "cpu,train,export,serve",
-    **dict.fromkeys(("bench decode", "bench serve", "bench soak"), "cpu,serve"),
+    **dict.fromkeys(("bench decode", "bench python", "bench serve", "bench soak"), "cpu,serve"),
     "bench attention": "cpu,train",
+    "bench gpu": "gpu,train,export,serve",
 }
 
 # Import names of the packages that the extras install; other missing modules are reported with their importer.

@@ -51,13 +51,9 @@ class DataError(VitrailError):
 class DamagedImages(DataError):
     """Images of a set that do not decode, all of them in one error."""
 
-    NAMED = 5
-
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(sorted(faults))
-        more = f"; and {len(faults) - self.NAMED} more" if len(faults) > self.NAMED else ""
-        named = "; ".join(self.faults[: self.NAMED])
-        super().__init__(f"{len(faults)} image(s) do not decode, repair or remove them: {named}{more}")
+        super().__init__(f"{len(faults)} image(s) do not decode, repair or remove them: {first_few(self.faults)}")
 
 
 class ModelError(VitrailError):
@@ -70,3 +66,18 @@ class ProviderError(VitrailError):
 
 class ParityError(VitrailError):
     """The exported file differs from the network, so it was not written."""
+
+
+NAMED = 5  # faults that one error lists
+
+
+def first_few(faults: Sequence[str]) -> str:
+    """The first faults, and the number of the others."""
+    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return f"{'; '.join(faults[:NAMED])}{more}"
+
+
+def first_line(fault: BaseException | str) -> str:
+    """The first line of an error or of what a program printed."""
+    lines = (line.strip() for line in str(fault).splitlines())
+    return next(filter(None, lines), type(fault).__name__ if isinstance(fault, BaseException) else "no reason given")

@@ -15,6 +15,10 @@ LINEAR = ["linear", "window", "dilated", "graph", "inducing"]
 QUADRATIC = ["softmax", "additive", "relu", "gpsa"]
 
 
+def test_every_mechanism_is_counted() -> None:
+    assert sorted([*LINEAR, *QUADRATIC]) == sorted(MECHANISMS)
+
+
 class Numbers(TorchDispatchMode):
     """Counts the numbers that operators write."""
 

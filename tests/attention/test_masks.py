@@ -79,7 +79,7 @@ def test_fully_masked_queries_are_zero(pair: tuple[str, str], prefix: int, made:
     seen[0] = False
     outputs = refuse_no_numbers(module, x, seen)
     torch.testing.assert_close(outputs[1:], alone, atol=1e-12, rtol=0)
-    if pair[0] != "inducing":  # whose queries find what points know without any key
+    if pair[0] != "inducing":  # whose queries need no key
         torch.testing.assert_close(outputs[0], module.proj.bias.expand_as(outputs[0]), atol=1e-12, rtol=0)
 
 

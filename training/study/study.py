@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from vitrail.data import open_source
-from vitrail.errors import VitrailError
+from vitrail.errors import VitrailError, first_few
 from vitrail.runtime.providers import usable_cores
 from vitrail.training.runs import environment, write_json
 from vitrail.training.study.executors import Workers
@@ -23,8 +23,6 @@ from vitrail.training.study.scheduler import Scheduler, StopRule
 from vitrail.training.study.statistics.stopping import decide_by_seeds
 from vitrail.training.study.store import FAILED, existing_plan, save_plan
 from vitrail.training.study.tables import write_results, write_timings
-
-MAX_NAMED = 5  # failed runs in an error
 
 
 def study(options: StudyOptions) -> Scheduler:
@@ -103,9 +101,8 @@ def refuse_failures(scheduler: Scheduler) -> None:
     failed = scheduler.failed
     if not failed:
         return
-    listed = "; ".join(f"{done.job}: {done.fault}" for done in failed[:MAX_NAMED])
-    more = f"; and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
+    listed = first_few([f"{done.job}: {done.fault}" for done in failed])
     raise VitrailError(
-        f"{len(failed)} of {scheduler.total} runs failed, the others are stored: {listed}{more}. "
+        f"{len(failed)} of {scheduler.total} runs failed, the others are stored: {listed}. "
         "Run the same command again to repeat them"
     )

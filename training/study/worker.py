@@ -10,7 +10,7 @@ from time import perf_counter, time
 import torch
 
 from vitrail.data import open_source
-from vitrail.errors import DataError, VitrailError
+from vitrail.errors import DataError, VitrailError, first_line
 from vitrail.training.cli import silence_lightning
 from vitrail.training.study.gpus import joules_now
 from vitrail.training.study.image_cache import CachedSource
@@ -47,8 +47,7 @@ class Worker:
             try:
                 return self.train(job)
             except FAULTS as fault:
-                lines = str(fault).strip().splitlines() or [type(fault).__name__]
-                return FinishedRun(job, fault=lines[0])
+                return FinishedRun(job, fault=first_line(fault))
             finally:
                 collect_garbage()
 

@@ -11,7 +11,8 @@ from shutil import copyfile, copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from vitrail.commands.serve import SERVICE, require_serving
+from vitrail.commands import require_packages
+from vitrail.commands.serve import SERVICE
 from vitrail.errors import VitrailError
 from vitrail.parsers import Parser
 
@@ -45,7 +46,7 @@ def main(args: Sequence[str]) -> int:
         help="what the Bento runs on (default: cpu or gpu, by the onnxruntime wheel installed here)",
     )
     options = parser.parse_args(args)
-    require_serving()
+    require_packages("bentoml")
 
     from vitrail.model_file.classifier import Classifier
 

@@ -8,6 +8,7 @@ from argparse import SUPPRESS
 from collections.abc import Sequence
 from typing import Any
 
+from vitrail.commands import require_packages
 from vitrail.errors import UsageError, VitrailError
 from vitrail.parsers import config_parser, read
 
@@ -38,7 +39,7 @@ GRACE = 10  # seconds for requests still running after the gate's own timeout
 
 
 def main(args: Sequence[str]) -> int:
-    require_serving()
+    require_packages("bentoml")
     options = read_options(args)
     if "model" not in options:
         raise UsageError("the model file is missing: vitrail serve model.onnx (see `vitrail serve --help`)")
@@ -56,13 +57,6 @@ def main(args: Sequence[str]) -> int:
     Classifier(options.model, options.provider)  # fails here with one line instead of later in a log
     address = free_address(options.host, options.port)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
-
-
-def require_serving() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
-        raise VitrailError("serving is not installed: pip install 'vitrail[serve]'")
 
 
 def read_options(args: Sequence[str]) -> Any:
@@ -93,7 +87,7 @@ def free_address(host: str, port: int) -> str:
 
 
 def serve(model: str, provider: str, address: str, port: int) -> int:
-    """Become the server: BentoML's own command takes this process over, and with it every signal."""
+    """Become the server: this process executes BentoML's own command, which then receives its signals."""
     from vitrail.serving.settings import MODEL_VARIABLE, PROVIDER_VARIABLE
 
     os.environ.update({MODEL_VARIABLE: model, PROVIDER_VARIABLE: provider, "BENTOML_DO_NOT_TRACK": "True"})

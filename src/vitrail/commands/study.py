@@ -15,8 +15,8 @@ Train contenders on growing subsets of the images, several seeds each, and compa
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
 
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
-and seeds determine) and timings.csv (what the machine does). The same command again goes on where the study stopped;
-`vitrail study --report runs/study-NAME` writes the report anew and runs nothing.
+and seeds determine) and timings.csv (what the machine does). The same command again continues a study where it
+stopped; `vitrail study --report runs/study-NAME` rewrites the report and runs nothing.
 --dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
 """
 

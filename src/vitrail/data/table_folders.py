@@ -15,8 +15,8 @@ from vitrail.data.folders import names_below, read_canvases
 from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.source import PARTS, Part, Samples
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, rarest_label, three_parts
-from vitrail.data.tables import NAMED_FAULTS, Row, find_table, labels_of, read_table, refuse, values_of
-from vitrail.errors import DataError, ImageError
+from vitrail.data.tables import Row, find_table, labels_of, read_table, refuse, values_of
+from vitrail.errors import NAMED, DataError, ImageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import decode
 from vitrail.tasks.task import TaskName
@@ -187,7 +187,7 @@ class MapTable(TableFolder):
                 canvases[index] = map_canvas(labels, rule)
             except (DataError, ImageError) as fault:
                 faults.append(f"line {self._rows[i].number}: {fault}")
-                if len(faults) == NAMED_FAULTS:
+                if len(faults) == NAMED:
                     break
         refuse(self.table, faults)
         return canvases

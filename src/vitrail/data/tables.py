@@ -7,14 +7,13 @@ from math import isfinite
 from pathlib import Path
 
 from vitrail.data.source import PARTS
-from vitrail.errors import DataError
+from vitrail.errors import DataError, first_few
 from vitrail.images.decode import EXTENSIONS
 from vitrail.tasks.task import TaskName
 
 TABLES: dict[str, TaskName] = {"labels.csv": "multilabel", "values.csv": "regression", "maps.csv": "dense"}
 IMAGE, PART = "image", "part"
 OWN: dict[TaskName, str] = {"multilabel": "labels", "dense": "map"}  # the column beside these; values have any
-NAMED_FAULTS = 5
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def twice(table: Path, rows: Iterable[Row]) -> list[str]:
 def refuse(table: Path, faults: list[str]) -> None:
     """One error with the first faults and the number of the others."""
     if faults:
-        more = f"; and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
-        raise DataError(f"{table}: {'; '.join(faults[:NAMED_FAULTS])}{more}")
+        raise DataError(f"{table}: {first_few(faults)}")
 
 
 def labels_of(rows: Sequence[Row]) -> list[tuple[str, ...]]:

@@ -129,7 +129,7 @@ def refuse_differences(parity: ExplanationParity, logit_sd: float) -> None:
 
 def differences(graph: ExplainGraph, expected: Outputs, found: Outputs) -> dict[str, float]:
     errors = {name: largest(expected[name] - found[name]) for name in graph.outputs}
-    # Places may say far more than their mean does; their error is held to their own scale.
+    # Cells can be much larger than their mean, so their error is relative to their own deviation.
     errors["evidence"] /= max(1.0, float(expected["evidence"].std()))
     if graph.evidence.kind == "exact":
         errors["mean"] = largest(found["evidence"].mean(axis=(2, 3)) - found["logits"])

@@ -69,7 +69,7 @@ def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
 
 
 def set_temperature(model: bytes, temperature: float) -> bytes:
-    """The same graph at another temperature, which stands in it as a number of its own."""
+    """The same graph at another temperature, which is an initializer of its own."""
     content = onnx.load_from_string(model)
     (number,) = (tensor for tensor in content.graph.initializer if tensor.name == TEMPERATURE)
     number.CopyFrom(onnx.numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))

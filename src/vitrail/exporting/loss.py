@@ -16,7 +16,7 @@ def loss_bound(lost: int, won: int, images: int) -> float:
         return 1.0
 
     def score(loss: float) -> float:
-        """How many deviations the seen loss lies below a true one of this size."""
+        """How many deviations the observed loss lies below a true one of this size."""
         b = -lost - won + (2 * images + lost - won) * loss
         c = -won * loss * (1 - loss)
         only_after = max(0.0, (sqrt(max(0.0, b * b - 8 * images * c)) - b) / (4 * images))

@@ -44,7 +44,7 @@ TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
         "TensorrtExecutionProvider": 10 * BOUND,
     },
     "fp16": dict.fromkeys(("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"), 0.02),
-    # A last digit decides which way one rounds.
+    # The last digit of a float can change the integer that it is rounded to.
     "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
     "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
 }

@@ -17,7 +17,7 @@ from vitrail.tasks import CLASSIFICATION, Task
 BOUND = 1e-4  # of logits on canvases, times their deviation where that is above 1; of values, in their units
 RESIZED = 10  # as many times the bound where the graph resizes
 BATCHES = (1, 2, 3, 7)
-BATCH = 8  # what a layer leaves still lies in the cache for the next
+BATCH = 8  # activations of one layer are still in the cache for the next
 RESIZED_IMAGES = 3
 
 Logits = NDArray[np.float32]
@@ -109,7 +109,7 @@ def all_by_network(graph: Graph, images: Images) -> Logits:
 
 
 def cpu_session(model: bytes) -> ort.InferenceSession:
-    """A model that is no file yet, loaded as `Classifier` will load it."""
+    """A model that is not written yet, loaded as `Classifier` will load it."""
     return ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
 
 

@@ -22,7 +22,7 @@ from vitrail.tasks.intervals import wilson
 Choice = Literal[PrecisionKind, "auto"]
 REDUCED: tuple[PrecisionKind, ...] = get_args(PrecisionKind)[1:]
 
-ENOUGH = 2000  # test images; with fewer, no reduced precision is chosen by itself
+ENOUGH = 2000  # test images; with fewer, `auto` chooses no reduced precision
 CALIBRATION = 200  # images
 SPEED_BATCHES = (1, 8)
 INDEPENDENT = 1e-3  # of logits' deviation: the most that the rest of a batch may change an output
@@ -117,7 +117,7 @@ def middle_speed(session: ort.InferenceSession, base: ort.InferenceSession, imag
 
 
 def reasons_against(compared: Precision, proof: Proof, max_loss: float) -> list[str]:
-    """Why a precision is not chosen by itself."""
+    """Why `auto` does not choose a precision."""
     reasons = []
     if compared.accuracy.total < ENOUGH:
         reasons.append(f"fewer than {ENOUGH:,} test images")

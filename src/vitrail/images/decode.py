@@ -82,7 +82,7 @@ def read_header(data: bytes) -> Header:
     width, height = header.size
     if header.pixels <= MAX_PIXELS and max(width, height) <= MAX_SIDE:
         return header
-    with faults_named(kind):  # a file that only begins like an image says any size, and is damaged
+    with faults_named(kind):  # a damaged file may declare any size
         Image.open(io.BytesIO(data), formats=(kind,))
     if header.pixels > MAX_PIXELS:
         raise ImageTooLarge(f"the image is {width}×{height}; at most {MAX_PIXELS:,} pixels are decoded")
@@ -94,7 +94,7 @@ def open_image(data: bytes, header: Header | None = None) -> Image.Image:
     header = header or read_header(data)
     with faults_named(header.kind):
         image = Image.open(io.BytesIO(data), formats=(header.kind,))
-    if image.size != header.size:  # what was reserved and refused by would be something else
+    if image.size != header.size:  # memory was reserved for the size in the header
         raise CorruptImage(f"the {header.kind} image is damaged and does not decode")
     return image
 
@@ -122,9 +122,9 @@ def decode_upright(image: Image.Image, wanted: Sides | None = None) -> DecodedIm
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation; a broken EXIF block turns nothing, and does not spoil a good image.
+    """The EXIF orientation; a broken EXIF block is ignored.
 
-    Not `ImageOps.exif_transpose`: it writes the EXIF block anew, and fails where another tag is odd.
+    Not `ImageOps.exif_transpose`: it rewrites the EXIF block, and fails if another tag of it is invalid.
     """
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))

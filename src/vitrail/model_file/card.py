@@ -15,7 +15,7 @@ FORMAT: Literal[1] = 1
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images that the model was trained, validated and tested on: enough to know them again, not to rebuild them.
+    """The images that the model was trained, validated and tested on: enough to identify them, not to rebuild them.
 
     `images` and `draw` say which subset of train and val was used, if it was one.
     """

@@ -13,7 +13,7 @@ from torch import nn
 from vitrail.errors import ModelError
 from vitrail.tasks.task import TaskName
 
-ROOM = "vitrail.models"
+MODULE = "vitrail.models"
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Architecture(ABC):
     @staticmethod
     def from_plain(plain: dict[str, Any]) -> "Architecture":
         path, arguments = plain["class_path"], plain["init_args"]
-        if path.rpartition(".")[0] == ROOM:
-            own: Architecture = getattr(import_module(ROOM), path.rpartition(".")[2])(**arguments)
+        if path.rpartition(".")[0] == MODULE:
+            own: Architecture = getattr(import_module(MODULE), path.rpartition(".")[2])(**arguments)
             return own
         try:
             return class_at(path)(**arguments)
@@ -78,22 +78,22 @@ class Architecture(ABC):
 def path_of(architecture: type[Architecture]) -> str:
     """The name of a class in YAML and checkpoints: those of vitrail by the package, others by their module."""
     name = architecture.__qualname__
-    room = ROOM if getattr(import_module(ROOM), name, None) is architecture else architecture.__module__
-    return f"{room}.{name}"
+    module = MODULE if getattr(import_module(MODULE), name, None) is architecture else architecture.__module__
+    return f"{module}.{name}"
 
 
 def class_at(path: str) -> type[Architecture]:
     """The user's own class that a checkpoint names."""
-    room, _, name = path.rpartition(".")
+    module, _, name = path.rpartition(".")
     try:
-        architecture = getattr(import_module(room), name, None)
+        architecture = getattr(import_module(module), name, None)
     except (ImportError, ValueError) as fault:
         raise ModelError(
             f"the network is of {path}, which cannot be imported here ({fault}): run this in the folder where "
-            f"{room.partition('.')[0]}.py is, or name that folder in PYTHONPATH"
+            f"{module.partition('.')[0]}.py is, or name that folder in PYTHONPATH"
         ) from fault
     if not (isinstance(architecture, type) and issubclass(architecture, Architecture)):
-        raise ModelError(f"the network is of {path}, and {room} has no such vitrail.models.Architecture")
+        raise ModelError(f"the network is of {path}, and {module} has no such vitrail.models.Architecture")
     return architecture
 
 

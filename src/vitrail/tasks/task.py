@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 from vitrail.tasks.intervals import Estimate, Share
 
-# One label an image; several, or none; numbers; a label for each cell of a grid.
+# One label per image; several, or none; numbers; a label for each cell of a grid.
 TaskName = Literal["classification", "multilabel", "regression", "dense"]
 Array = NDArray[Any]
 Payload = dict[str, Any]  # the prediction for one image, as JSON

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from time import time
 from typing import Any
 
-from vitrail.errors import VitrailError
+from vitrail.errors import VitrailError, first_line
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.workers import WorkerHandle, WorkerPool
 from vitrail.training.study.jobs import FinishedRun, Job
@@ -48,7 +48,7 @@ def connected(address: str) -> Any:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as fault:
-        raise VitrailError(f"cannot join the Ray cluster at {address}: {first_line(str(fault))}") from fault
+        raise VitrailError(f"cannot join the Ray cluster at {address}: {first_line(fault)}") from fault
     return ray
 
 
@@ -69,10 +69,6 @@ def require_cluster(address: str) -> None:
         raise VitrailError(f"the server at {address} does not respond as a Ray cluster") from fault
     if status.returncode:
         raise VitrailError(f"the Ray cluster at {address} is not healthy: {first_line(status.stderr or status.stdout)}")
-
-
-def first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "no reason given")
 
 
 def uses_gpus(ray: Any, resolved: ResolvedPlan) -> bool:

@@ -4,8 +4,20 @@ import json
 from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
+from typing import assert_never
 
-from vitrail.training.study.report.blocks import Block, Cell, Facts, Link, Quote, Report, Row, Section, Table
+from vitrail.training.study.report.blocks import (
+    Block,
+    Cell,
+    CurvesFigure,
+    Facts,
+    Link,
+    Quote,
+    Report,
+    Row,
+    Section,
+    Table,
+)
 from vitrail.training.study.report.figure import figure
 from vitrail.training.study.report.markup import element, text
 from vitrail.training.study.report.results import StudyResults
@@ -93,7 +105,9 @@ def block(one: Block, results: StudyResults) -> str:
         return element("blockquote", *(element("p", text(line)) for line in one.text.splitlines() if line.strip()))
     if isinstance(one, Facts):
         return element("dl", *(element("dt", text(name)) + element("dd", text(fact)) for name, fact in one.pairs))
-    return figure(one.caption, results)
+    if isinstance(one, CurvesFigure):
+        return figure(one.caption, results)
+    assert_never(one)
 
 
 def with_code(paragraph: str) -> str:

@@ -1,8 +1,9 @@
 """The report as Markdown: the same text, with the plot as an image."""
 
 import re
+from typing import assert_never
 
-from vitrail.training.study.report.blocks import Block, Cell, Facts, Quote, Report, Section, Table
+from vitrail.training.study.report.blocks import Block, Cell, CurvesFigure, Facts, Quote, Report, Section, Table
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
@@ -27,7 +28,9 @@ def block(one: Block) -> str:
         return "\n".join(f"> {plain(line)}  " if line.strip() else ">" for line in one.text.splitlines())
     if isinstance(one, Facts):
         return "\n".join(f"- **{plain(name)}**: {plain(fact)}" for name, fact in one.pairs)
-    return f"![Learning curves](learning_curves.png)\n\n{plain(one.caption)}"
+    if isinstance(one, CurvesFigure):
+        return f"![Learning curves](learning_curves.png)\n\n{plain(one.caption)}"
+    assert_never(one)
 
 
 def table(one: Table) -> str:

@@ -1,5 +1,6 @@
 """Time and memory against the number of vectors, both on logarithmic axes."""
 
+from itertools import cycle
 from pathlib import Path
 
 from vitrail.bench.attention.cases import title
@@ -19,7 +20,7 @@ def plot(report: AttentionReport, path: Path) -> None:
     figure, both = pyplot.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
     sizes = [side * side for side in report.plan.sides]
     for axes, label, value in zip(both, ("milliseconds", "peak MiB"), (milliseconds, mebibytes), strict=True):
-        for growth, colour in zip(measured.growth, COLOURS, strict=False):
+        for growth, colour in zip(measured.growth, cycle(COLOURS), strict=False):
             own = of_mechanism(measured, growth.mechanism)
             name = f"{title(growth.mechanism)}: {slope_of(growth, value is milliseconds)}"
             axes.plot(growth.vectors, [value(each) for each in own], marker="o", markersize=4, color=colour, label=name)

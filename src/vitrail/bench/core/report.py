@@ -60,11 +60,5 @@ class Report:
         )
 
 
-def first_line(fault: BaseException) -> str:
-    """The first line of an error, as the reason in a report."""
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return lines[0] if lines else type(fault).__name__
-
-
 def absent_text(absent: Iterable[Absent]) -> str:
     return "\n".join(f"not measured: {each.name}: {each.reason}" for each in absent)

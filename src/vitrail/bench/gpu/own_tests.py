@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import vitrail
-from vitrail.bench.core.report import first_line
 from vitrail.bench.gpu.plan import Plan, Status
 from vitrail.bench.gpu.steps import Absent, Steps
+from vitrail.errors import first_line
 
 FOLDER = Path(vitrail.__file__).parents[2] / "tests" / "gpu"
 
@@ -58,4 +58,4 @@ def reason_of(report: Any) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    return first_line(Exception(crash.message if crash else report.longreprtext))
+    return first_line(crash.message if crash else report.longreprtext)

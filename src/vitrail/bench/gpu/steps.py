@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
 
-from vitrail.bench.core.report import first_line
 from vitrail.bench.gpu.plan import NO_TIME, Figures, Row, Status
-from vitrail.errors import VitrailError
+from vitrail.errors import VitrailError, first_line
 
 Work = Callable[[], Figures | None]
 

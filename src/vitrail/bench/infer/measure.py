@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vitrail.bench.core.machine import this_machine
-from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, first_line, silent
+from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, Timings, run_rounds
 from vitrail.bench.infer import cuda
 from vitrail.bench.infer.contenders import (
@@ -29,7 +29,7 @@ from vitrail.bench.infer.contenders import (
 from vitrail.bench.infer.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
 from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
 from vitrail.bench.infer.preprocessing import preprocessing_share
-from vitrail.errors import ParityError, UsageError
+from vitrail.errors import ParityError, UsageError, first_line
 from vitrail.exporting.fp16 import to_fp16
 from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule

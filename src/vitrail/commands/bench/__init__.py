@@ -1,4 +1,4 @@
-"""vitrail bench: measure vitrail beside its peers, in one run on one machine; one file a benchmark."""
+"""vitrail bench: measure vitrail beside its peers, in one run on one machine; one file per benchmark."""
 
 from collections.abc import Sequence
 from importlib import import_module

@@ -3,11 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import require_folder, sizes, write_report
-from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure time and memory of every attention mechanism against the number of vectors.
@@ -22,8 +20,6 @@ is what torch's profiler counts; what might need more than 2 GiB is left out."""
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None or find_spec("timm") is None:
-        raise VitrailError("`vitrail bench attention` needs pip install 'vitrail[cpu,train]'")
     parser = config_parser("bench attention", ABOUT)
     parser.add_argument("--sides", type=str | int | list[int], default="16,24,32,64", help="sides of the square grids")
     parser.add_argument("--mechanisms", type=str | list[str] | None, help="mechanisms, such as softmax,window (all)")

@@ -2,11 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import require_folder, write_report
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import UsageError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure how fast photos of 12 megapixels become canvases, and what decoding them at a smaller scale changes.
@@ -22,8 +21,6 @@ The third also compares such a model's predictions on other views of two megapix
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None:
-        raise VitrailError("`vitrail bench decode` needs pip install 'vitrail[cpu,serve]'")
     parser = config_parser("bench decode", ABOUT)
     parser.add_argument("--photos", type=str, help="a folder of photographs")
     parser.add_argument("--model", type=str | None, help="a model.onnx that tells these photographs apart")

@@ -2,11 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from vitrail.commands.bench.options import require_folder
-from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
 ATTENTION = "softmax,additive,relu,linear,window reach=1,dilated reach=1,graph,gpsa,inducing"
@@ -20,8 +18,6 @@ A form is a name, or a name with settings: 'window reach=2'. Each fit has one th
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None or find_spec("torch") is None:
-        raise VitrailError("`vitrail bench forms` needs pip install 'vitrail[cpu,train,export]'")
     parser = config_parser("bench forms", ABOUT)
     parser.add_argument("--data.path", type=str, default="digits", help="images, as `vitrail fit` takes them")
     parser.add_argument("--data.size", type=int, default=8, help="side of the canvas in pixels")

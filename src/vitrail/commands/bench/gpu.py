@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from vitrail.commands import require_packages
 from vitrail.commands.bench.options import require_folder, sizes, stop_servers_on_sigterm, write_report
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import UsageError
 from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def require_gpu() -> None:
 
     if not has_nvidia_driver():
         raise UsageError("there is no NVIDIA GPU on this machine, and `vitrail bench gpu` measures nothing without one")
-    if find_spec("torch") is None or find_spec("timm") is None:
-        raise VitrailError("`vitrail bench gpu` needs pip install 'vitrail[gpu,train,export,serve]'")
+    require_packages("torch", "timm")
 
 
 def measure(plan: "Plan", json: str | None) -> int:

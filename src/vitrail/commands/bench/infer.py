@@ -2,10 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from vitrail.commands.bench.options import require_folder, sizes, write_report
-from vitrail.errors import VitrailError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure the inference speed of one network, computed in many ways with the same weights.
@@ -20,8 +18,6 @@ pixels, which favours them, unless the table says otherwise."""
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None:
-        raise VitrailError("`vitrail bench infer` needs pip install 'vitrail[cpu,train,export]'")
     parser = config_parser("bench infer", ABOUT)
     parser.add_argument("--name", type=str, default="vit_tiny_patch16_224", help="any ViT of timm")
     parser.add_argument("--size", type=int, default=224, help="side of the images in pixels")

@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from vitrail.commands.bench.options import require_folder, sizes, write_report
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import UsageError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure the Python interface on this machine's CPU.
@@ -18,8 +17,6 @@ round; ratios are taken within a round."""
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None:
-        raise VitrailError("`vitrail bench python` needs pip install 'vitrail[cpu,serve]'")
     parser = config_parser("bench python", ABOUT)
     parser.add_argument("--model", type=str | None, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--batches", type=int | str | list[int], default="1,8,32", help="images in an array")

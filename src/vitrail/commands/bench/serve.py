@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
+from vitrail.commands import require_packages
 from vitrail.commands.bench.options import require_folder, sizes, stop_servers_on_sigterm, write_report
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import UsageError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Measure servers of one model file under load, all on this machine's CPU.
@@ -26,8 +26,7 @@ taken within a round. A server whose predictions differ from the file's is left 
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
-        raise VitrailError("`vitrail bench serve` needs pip install 'vitrail[cpu,serve]'")
+    require_packages("bentoml")
     parser = config_parser("bench serve", ABOUT)
     parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--parts", type=str, default="load,overload,start", help="parts to measure")

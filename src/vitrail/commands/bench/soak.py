@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
+from vitrail.commands import require_packages
 from vitrail.commands.bench.options import require_folder, stop_servers_on_sigterm, write_report
-from vitrail.errors import UsageError, VitrailError
+from vitrail.errors import UsageError
 from vitrail.parsers import config_parser, read
 
 ABOUT = """Keep our server under load for long, and measure its memory, files and threads after each stretch.
@@ -17,8 +17,7 @@ The exit code is 1 where one of these grows after the warm-up."""
 
 
 def main(args: Sequence[str]) -> int:
-    if find_spec("jsonargparse") is None or find_spec("bentoml") is None:
-        raise VitrailError("`vitrail bench soak` needs pip install 'vitrail[cpu,serve]'")
+    require_packages("bentoml")
     parser = config_parser("bench soak", ABOUT)
     parser.add_argument("--model", type=str, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long")

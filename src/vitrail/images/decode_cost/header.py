@@ -10,7 +10,7 @@ COSTLY_PIXELS = 100_000_000  # pixels × scans
 
 # Bytes per pixel while an image becomes a canvas, by Pillow's mode or by format: the decoder's buffers, the decoded
 # pixels and their RGB copy. Measured with Pillow 13.0 as the growth of a fresh process's resident memory at 9
-# megapixels, less the other terms of `Header.peak`; tests/images/decode_cost/test_memory.py measures it again.
+# megapixels, less the other terms of `Header.peak`; tests/images/decode_cost/test_header.py measures it again.
 BYTES_PER_PIXEL = {
     "1": 5.0,
     "L": 5.0,

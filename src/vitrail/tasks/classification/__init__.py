@@ -1,1 +1,1 @@
-"""One label an image."""
+"""Classification: one label per image."""

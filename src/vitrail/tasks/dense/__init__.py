@@ -1,1 +1,1 @@
-"""A label for each cell of an image's grid."""
+"""Dense classification: a label for each cell of an image's grid."""

@@ -1,1 +1,1 @@
-"""Several labels an image, or none."""
+"""Multilabel classification: several labels per image, or none."""

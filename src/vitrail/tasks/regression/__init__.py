@@ -1,1 +1,1 @@
-"""Numbers of an image: how many, how large, how far."""
+"""Regression: one or more numbers per image."""

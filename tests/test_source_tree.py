@@ -1,4 +1,4 @@
-"""The house's rules: who may import whom, where classes live, and how a module opens."""
+"""Rules of the source tree: which package may import which, where classes live, and how a module opens."""
 
 import ast
 import re
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent / "src" / "vitrail"
-PEERS = HOUSE / "bench" / "peers"  # scripts for environments that are not ours: they have a rule of their own
+PACKAGE = Path(__file__).parent.parent / "src" / "vitrail"
+PEERS = PACKAGE / "bench" / "peers"  # scripts for environments that are not ours: they have a rule of their own
 
 TORCH = {"torch", "timm", "torchvision", "torchmetrics"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
@@ -18,7 +18,7 @@ SERVER = {"bentoml", "starlette", "prometheus_client", "uvicorn", "vitrail.servi
 RUNTIME = {"onnxruntime", "vitrail.model_file.classifier", "vitrail.model_file.explainer", "vitrail.runtime"}
 LIBRARY = {"vitrail.vectors", "vitrail.attention", "vitrail.models", "vitrail.data", "vitrail.exporting"}
 
-# A room, or a file of one, and what nothing in it may import.
+# A package or one of its modules, and what nothing in it may import.
 CLOSED = TORCH | LIGHTNING | SERVER | RUNTIME | LIBRARY | {"onnx", "vitrail.training"}
 NO_TORCH = TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"}
 NEVER = {
@@ -45,18 +45,18 @@ NEVER = {
     "bench/forms": SERVER,  # it compares fits, which are those of the project
     "training": SERVER | {"lightning", "vitrail.commands"},
     "serving": TORCH | LIGHTNING | LIBRARY | {"onnx", "vitrail.training"},
-    # The command's own files may open any room, but only inside functions.
+    # The command's own files may import anything, but only inside functions.
     "cli": CLOSED | {"numpy", "PIL"},
     "commands": CLOSED | {"numpy", "PIL", "vitrail.model_file", "vitrail.images", "vitrail.plots"},
     "parsers": CLOSED | {"numpy", "PIL"},
     "__init__": CLOSED,
     "__main__": CLOSED,
 }
-OPEN_INSIDE = {"cli", "commands", "parsers", "__init__"}
+FREE_INSIDE = {"cli", "commands", "parsers", "__init__"}
 # Measuring is imported by nobody but its command.
-NEVER |= {room: never | {"vitrail.bench"} for room, never in NEVER.items() if not room.startswith("bench")}
+NEVER |= {package: never | {"vitrail.bench"} for package, never in NEVER.items() if not package.startswith("bench")}
 
-# What rooms that run without torch may import beside the standard library and vitrail's own.
+# What packages that run without torch may import beside the standard library and vitrail's own.
 OTHERS: dict[str, set[str]] = {
     "errors": set(),
     "atomic": set(),
@@ -81,12 +81,12 @@ OTHERS: dict[str, set[str]] = {
 
 def modules() -> list[Path]:
     """Every module of the package, through the links too."""
-    rooms = [HOUSE, *(entry for entry in HOUSE.rglob("*") if entry.is_dir()), *linked()]
-    return sorted({path for room in rooms for path in room.glob("*.py")})
+    folders = [PACKAGE, *(entry for entry in PACKAGE.rglob("*") if entry.is_dir()), *linked()]
+    return sorted({path for folder in folders for path in folder.glob("*.py")})
 
 
 def linked() -> list[Path]:
-    links = [entry for entry in HOUSE.iterdir() if entry.is_symlink()]
+    links = [entry for entry in PACKAGE.iterdir() if entry.is_symlink()]
     return [*links, *(folder for link in links for folder in link.rglob("*") if folder.is_dir())]
 
 
@@ -95,7 +95,7 @@ def imports(node: ast.AST, inside: bool) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        assert not node.level, "a relative import hides the room that it opens"
+        assert not node.level, "a relative import hides the package that it reads"
         yield node.module or ""
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
     elif inside or not waits(node):
@@ -110,15 +110,15 @@ def waits(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
-def forbidden(source: str, room: str) -> set[str]:
-    """Forbidden imports of this source, in this room."""
-    names = set(imports(ast.parse(source), inside=room not in OPEN_INSIDE))
-    return {never for never in NEVER[room] if any(name == never or name.startswith(f"{never}.") for name in names)}
+def forbidden(source: str, package: str) -> set[str]:
+    """Forbidden imports of this source, in this package."""
+    names = set(imports(ast.parse(source), inside=package not in FREE_INSIDE))
+    return {never for never in NEVER[package] if any(name == never or name.startswith(f"{never}.") for name in names)}
 
 
-def room_of(path: Path) -> str:
-    """The rule of a file: its own, or its room's; the torch half of a task has another than the numpy half."""
-    parts = path.relative_to(HOUSE).with_suffix("").parts
+def package_of(path: Path) -> str:
+    """The rule of a file: its own, or its package's; the torch half of a task has another than the numpy half."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
     if parts[0] == "tasks" and parts[-1] in ("training", "training_task", "report"):
         return "tasks/training"
     own = "/".join(parts[:2])
@@ -126,23 +126,23 @@ def room_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in modules() if path.parent != PEERS], ids=lambda path: str(path.relative_to(HOUSE))
+    "path", [path for path in modules() if path.parent != PEERS], ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_rooms_import_only_what_they_may(path: Path) -> None:
-    assert not forbidden(path.read_text(), room_of(path))
+def test_packages_import_only_what_they_may(path: Path) -> None:
+    assert not forbidden(path.read_text(), package_of(path))
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in modules() if room_of(path) in OTHERS], ids=lambda path: str(path.relative_to(HOUSE))
+    "path", [path for path in modules() if package_of(path) in OTHERS], ids=lambda path: str(path.relative_to(PACKAGE))
 )
 def test_light_rooms_import_nothing_else(path: Path) -> None:
-    names = imports(ast.parse(path.read_text()), inside=room_of(path) not in OPEN_INSIDE)
+    names = imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE)
     packages = {name.partition(".")[0] for name in names}
-    assert packages - sys.stdlib_module_names - {"vitrail"} <= OTHERS[room_of(path)]
+    assert packages - sys.stdlib_module_names - {"vitrail"} <= OTHERS[package_of(path)]
 
 
 @pytest.mark.parametrize(
-    ("source", "room", "names"),
+    ("source", "package", "names"),
     [
         ("import torch", "serving", {"torch"}),
         ("def f():\n    from torch.nn import Linear", "images", {"torch"}),
@@ -159,11 +159,11 @@ def test_light_rooms_import_nothing_else(path: Path) -> None:
         ("from vitrail.bench import rounds", "commands", {"vitrail.bench"}),
     ],
 )
-def test_the_rule_detects_violations(source: str, room: str, names: set[str]) -> None:
-    assert forbidden(source, room) == names
+def test_the_rule_detects_violations(source: str, package: str, names: set[str]) -> None:
+    assert forbidden(source, package) == names
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_opens_with_one_line_on_what_it_is_for(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     assert re.fullmatch(r'"""\S.*\.(""")?', first)
@@ -175,9 +175,9 @@ def prints(source: str) -> bool:
     return any(isinstance(called, ast.Name) and called.id == "print" for called in calls)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_command_line_modules_print(path: Path) -> None:
-    assert not prints(path.read_text()) or room_of(path) in ("cli", "commands", "training")
+    assert not prints(path.read_text()) or package_of(path) in ("cli", "commands", "training")
 
 
 def test_prints_are_detected() -> None:
@@ -191,12 +191,12 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
 
 
 def test_every_room_has_a_rule() -> None:
-    assert {room_of(path) for path in modules()} == NEVER.keys()
+    assert {package_of(path) for path in modules()} == NEVER.keys()
 
 
 def test_nothing_is_called_utils() -> None:
     vague = ("util", "manager", "helper")
-    assert not [path for path in modules() if any(word in str(path.relative_to(HOUSE)) for word in vague)]
+    assert not [path for path in modules() if any(word in str(path.relative_to(PACKAGE)) for word in vague)]
 
 
 def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
