@@ -1,7 +1,9 @@
 # Everything a newcomer runs; each target makes .venv first where it is missing or out of date.
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+ifndef PYTHON # once: `?=` would search again at each use
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
 RUNTIME := $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && echo gpu || echo cpu)
 MODEL ?= model.onnx
 PORT ?= 3000

@@ -46,9 +46,10 @@ def test_it_carries_every_room_and_file(wheel: Path) -> None:
 def installed(wheel: Path, tmp_path: Path) -> tuple[Path, Path]:
     """An environment, which sees the packages of this one but of vitrail only the wheel, and a folder elsewhere."""
     environment, folder = tmp_path / "environment", tmp_path / "elsewhere"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
     site = printed(python, "import sysconfig; print(sysconfig.get_path('purelib'))", tmp_path)
     (Path(site) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,25 @@ contenders:
 """
 
 
+@pytest.fixture(scope="package")
+def latencies() -> Iterator[None]:
+    """Studies measure the latency of a network once: most here have the same two, whose export takes seconds."""
+    from vitrail.training.study.latency import milliseconds
+
+    measured: dict[str, float] = {}
+
+    def once(*arguments: Any) -> float:
+        if repr(arguments) not in measured:
+            measured[repr(arguments)] = milliseconds(*arguments)
+        return measured[repr(arguments)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vitrail.training.study.study.milliseconds", once)
+        yield
+
+
 @pytest.fixture
-def plan_file(tmp_path: Path) -> Path:
+def plan_file(tmp_path: Path, latencies: None) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(PLAN)
     return path

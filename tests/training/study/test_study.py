@@ -30,7 +30,7 @@ DEADLINE = 300  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, latencies: None) -> Path:
     """A whole study, run in this process."""
     place = tmp_path_factory.mktemp("whole")
     (place / "small.yaml").write_text(PLAN)

@@ -14,6 +14,7 @@ from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import VitrailError
 from vitrail.training.study.executors.on_ray import connected, on_ray
+from vitrail.training.study.executors.this_process import this_process
 from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.resolved_plan import resolve
@@ -24,27 +25,35 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 
 @needs_ray
-def test_a_node_gives_the_results_of_one_process(one_node: str, plan_file: Path, tmp_path: Path) -> None:
-    options = [f"--config={plan_file}", "--rate_factors=[1]"]
-    assert workers_with_equal_results(one_node, options, tmp_path) == 1
+def test_a_node_gives_the_results_of_one_process(one_node: str, plan_file: Path) -> None:
+    resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
+    jobs = [Job(name, 30, 0, 0.005) for name in ("CNN", "ViT")]
+    with on_ray(resolved, one_node, None, 1.0) as workers:
+        assert workers.size == 1
+        there = list(workers.work(jobs))
+    with this_process(resolved) as workers:
+        here = list(workers.work(jobs))
+    assert [done.job for done in there] == jobs
+    for remote, local in zip(there, here, strict=True):
+        assert remote.timing is not None
+        assert local.timing is not None
+        assert remote.timing.worker != local.timing.worker
+        assert remote.result == local.result is not None
+        assert remote.files["predictions.npz"] == local.files["predictions.npz"]
 
 
 @needs_ray
 @pytest.mark.long
 def test_two_nodes_give_the_results_of_one_process(two_nodes: str, plan_file: Path, tmp_path: Path) -> None:
-    assert workers_with_equal_results(two_nodes, [f"--config={plan_file}"], tmp_path) == 2
-
-
-def workers_with_equal_results(address: str, options: list[str], folder: Path) -> int:
-    """How many workers of the cluster ran a study, whose files equal those of the same study in this process."""
-    assert main(["study", *options, f"--folder={folder / 'here'}", "--executor=here"]) == 0
-    assert main(["study", *options, f"--folder={folder / 'ray'}", "--executor=ray", f"--address={address}"]) == 0
-    assert (folder / "ray/results.csv").read_bytes() == (folder / "here/results.csv").read_bytes()
-    for place in (folder / "here" / "runs").iterdir():
-        there = folder / "ray" / "runs" / place.name / "predictions.npz"
+    options, here, ray = ["study", f"--config={plan_file}"], tmp_path / "here", tmp_path / "ray"
+    assert main([*options, f"--folder={here}", "--executor=here"]) == 0
+    assert main([*options, f"--folder={ray}", "--executor=ray", f"--address={two_nodes}"]) == 0
+    assert (ray / "results.csv").read_bytes() == (here / "results.csv").read_bytes()
+    for place in (here / "runs").iterdir():
+        there = ray / "runs" / place.name / "predictions.npz"
         assert there.read_bytes() == (place / "predictions.npz").read_bytes()
-    with (folder / "ray/timings.csv").open() as file:
-        return len({row["worker"] for row in csv.DictReader(file) if row["worker"]})
+    with (ray / "timings.csv").open() as file:
+        assert len({row["worker"] for row in csv.DictReader(file) if row["worker"]}) == 2
 
 
 @needs_ray

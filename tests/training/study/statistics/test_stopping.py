@@ -111,7 +111,7 @@ def by_sizes(pair: Pair, seeds: int, images: int, random: np.random.Generator) -
     return full, next(one for one in decisions if one.stop)
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [4, pytest.param(500, marks=pytest.mark.long)])
 def test_stopping_by_sizes_keeps_the_full_decision(count: int) -> None:
     equal, wrong, saved = [], [], []
     for index, seeds, images in KINDS:
