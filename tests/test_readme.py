@@ -25,6 +25,7 @@ from vitrail.images.canvas import InputRule
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHORT = ["--trainer.max_steps=3"]
+SMALL = ["--data.size=64"]
 # Run by hand and by continuous integration: here they would start themselves.
 ELSEWHERE = {"make demo", "make test", "source .venv/bin/activate"}
 
@@ -57,7 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outputs(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
     """The output of every command; the server listens on a free port and ends with the tests.
 
-    Each process that trains imports for ten seconds, so `fit`, `test` and `export` also run in this one.
+    Each process that trains imports for ten seconds, so `fit`, `test` and `export` also run in this one,
+    on smaller canvases.
     """
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -72,7 +74,7 @@ def outputs(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, 
             continue
         argv += SHORT if argv[:2] == ["vitrail", "fit"] else []
         if request.param and argv[1] in ("fit", "test", "export"):
-            printed[command] = run_here(argv[1:], folder)
+            printed[command] = run_here([*argv[1:], *(SMALL if argv[1] == "fit" else [])], folder)
             continue
         done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stderr}"

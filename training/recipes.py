@@ -13,7 +13,7 @@ def recipes(folder: str = "") -> dict[str, str]:
     """Every shipped recipe of a folder of configs: name and path."""
     root = files("vitrail.configs").joinpath(folder) if folder else files("vitrail.configs")
     entries = (entry for entry in root.iterdir() if entry.name.endswith(".yaml"))
-    return {entry.name.removesuffix(".yaml"): str(entry) for entry in sorted(entries, key=lambda entry: entry.name)}
+    return dict(sorted((entry.name.removesuffix(".yaml"), str(entry)) for entry in entries))
 
 
 def find_recipe(name: str, folder: str = "") -> str:

@@ -16,6 +16,7 @@ CLASSES = 10
 IMAGES = 24
 
 FAMILIES: list[tuple[Architecture, int]] = [
+    (ViT(name="test_vit"), 64),
     (ViT(name="vit_tiny_patch16_224"), 64),
     (ViT(name="deit_tiny_distilled_patch16_224"), 64),
     (ViT(name="beit_base_patch16_224"), 64),
@@ -39,7 +40,7 @@ FAMILIES: list[tuple[Architecture, int]] = [
     (CNN(name="edgenext_xx_small"), 64),
     (CNN(name="fastvit_t8"), 64),
 ]
-ALWAYS = {"vit_tiny_patch16_224", "resnet10t"}
+ALWAYS = {"test_vit", "resnet10t"}
 
 
 @pytest.fixture

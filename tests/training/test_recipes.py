@@ -9,7 +9,7 @@ from vitrail.cli import main
 from vitrail.errors import UsageError
 from vitrail.training.recipes import find_recipe, pairs, recipes, values_of, with_recipes
 
-TEN_STEPS = ["--trainer.max_steps=10", "--trainer.val_check_interval=5"]
+FEW_STEPS = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=2"]
 SMALL = sorted(name for name in recipes() if name.startswith("digits-"))
 FOR_FOLDERS = sorted(name for name in recipes() if not name.startswith("digits-"))
 
@@ -29,7 +29,7 @@ def test_every_recipe_opens_with_command_hardware_time_and_result(name: str) -> 
 @pytest.mark.parametrize("name", SMALL)
 def test_small_recipes_are_fitted(name: str, tmp_path: Path) -> None:
     run = tmp_path / name
-    assert main(["fit", "--config", name, f"--run={run}", *TEN_STEPS]) == 0
+    assert main(["fit", "--config", name, f"--run={run}", *FEW_STEPS]) == 0
     assert (run / "checkpoints/best.ckpt").is_file()
 
 

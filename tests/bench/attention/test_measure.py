@@ -114,28 +114,37 @@ def test_numbers_have_three_significant_digits() -> None:
     assert [number_text(number) for number in (0.123, 12.34, 1234.5)] == ["0.12", "12.3", "1,234"]
 
 
-def test_the_whole_command(tmp_path: Path) -> None:
-    """In a separate process, as the profiler reads its log level when torch is first imported."""
-    output, drawing = tmp_path / "out.json", tmp_path / "out.png"
-    argv = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
-    files = ["--json", str(output), "--plot", str(drawing)]
-    done = subprocess.run(
-        [sys.executable, "-m", "vitrail", *argv, "--seconds", "0.001", *files, "--markdown"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv_in(tmp_path)) == 0
+    check_report(capsys.readouterr().out, tmp_path)
+
+
+@pytest.mark.long
+def test_the_whole_command_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Where nothing but progress is on stderr: the profiler reads its log level when torch is first imported."""
+    command = [sys.executable, "-m", "vitrail", *argv_in(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     messages = done.stderr.splitlines()
     assert all(line.startswith(("mix: ", "module: ")) for line in messages), messages
-    report = json.loads(output.read_text())
+    check_report(done.stdout, tmp_path)
+
+
+def argv_in(folder: Path) -> list[str]:
+    argv = ["bench", "attention", "--sides", "2,4", "--mechanisms", "softmax,window", "--rounds", "5"]
+    files = ["--json", str(folder / "out.json"), "--plot", str(folder / "out.png")]
+    return [*argv, "--seconds", "0.001", *files, "--markdown"]
+
+
+def check_report(printed: str, folder: Path) -> None:
+    report = json.loads((folder / "out.json").read_text())
     assert (report["kind"], report["width"], report["heads"]) == ("attention", 192, 3)
     assert [measured["part"] for measured in report["measured"]] == ["mix", "module"]
-    lines = done.stdout.splitlines()
+    lines = printed.splitlines()
     assert "|  | ms, N=4 | ms, N=16 | slope of time | × as fast as softmax, N=16 |" in lines
     assert "|  | MiB, N=4 | MiB, N=16 | slope of memory |" in lines
     assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 4
-    with Image.open(drawing) as image:
+    with Image.open(folder / "out.png") as image:
         assert image.format == "PNG"
 
 

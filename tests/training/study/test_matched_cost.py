@@ -39,6 +39,7 @@ def test_a_cost_out_of_reach_is_refused(plan_file: Path) -> None:
         nearest_width(plan.contender("CNN"), lambda one: 1.0, 2.0)
 
 
+@pytest.mark.long
 def test_a_wider_network_has_a_higher_latency(plan_file: Path) -> None:
     """A thousand times the operations; a smaller factor would depend on the load of the machine."""
     cnn = parse_study([f"--config={plan_file}"]).plan.contender("CNN")
