@@ -48,8 +48,8 @@ def installed(wheel: Path, tmp_path: Path) -> tuple[Path, Path]:
     environment, folder = tmp_path / "environment", tmp_path / "elsewhere"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", python]
-    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
     site = printed(python, "import sysconfig; print(sysconfig.get_path('purelib'))", tmp_path)
     (Path(site) / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     folder.mkdir()

@@ -80,8 +80,8 @@ def accuracy_after(variant: dict[str, Any], steps: int = STEPS) -> float:
         return float((network.eval()(pixels).argmax(dim=1) == labels).float().mean())
 
 
-# Three forms always; the others, whose formulas other tests hold, in `make test-long`.
-OFTEN = [{"attention": WINDOW}, {"pool": "attentive"}, {"head": "cosine"}]
+# One always; the others, whose formulas other tests hold, in `make test-long`.
+OFTEN = [{"head": "cosine"}]
 
 
 @pytest.mark.parametrize(
