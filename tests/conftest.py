@@ -58,6 +58,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
                 draft = path.with_suffix(".draft")
+                shutil.rmtree(draft, ignore_errors=True)  # of one that failed
                 draft.mkdir()
                 fill(draft)
                 draft.rename(path)

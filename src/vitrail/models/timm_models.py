@@ -23,7 +23,7 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **o
     if isinstance(pretrained, str):
         if not Path(pretrained).is_file():
             raise ModelError(f"there is no weights file at {pretrained}")
-        options["pretrained_cfg_overlay"] = {"file": pretrained}
+        options["pretrained_cfg_overlay"] = {"file": pretrained, "custom_load": False}  # not that of the original file
     try:
         network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **options)
     except TypeError as fault:
