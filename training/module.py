@@ -102,7 +102,9 @@ class ImageModule(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         image, target = batch
         metrics = self.training_task.validation(self.net, self(image), target)
-        self.log_dict(metrics, batch_size=len(image), prog_bar=True, sync_dist=True)
+        # Lightning divides by the mean of the ranks' counts, as an integer: a multiple of the ranks keeps it exact.
+        weight = len(image) * self.trainer.world_size
+        self.log_dict(metrics, batch_size=weight, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         self.predictions = []
