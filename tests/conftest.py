@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .chromium import OpenPage, Tab
 
 
-# What torch.onnx reads of its 500 operators at each export: a third of the time of a small network's.
+# What torch.onnx reads of its 500 operators at each export.
 READ_ONCE = {
     "onnxscript._framework_apis.torch_": "get_torchlib_ops",
     "torch.onnx._internal.exporter._schemas": "op_signature_from_function",
@@ -36,7 +36,7 @@ def pytest_runtest_setup() -> None:
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Leave what is imported out of garbage collection, from file to file: exports create millions of objects, and each
-    full collection walks the modules of torch, a twelfth of the time of all tests.
+    full collection walks the modules of torch, a twelfth of the time of tests that export.
     """
     if nextitem is None or nextitem.path != item.path:
         gc.collect()

@@ -65,7 +65,7 @@ class CommandLine(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """The one that runs: Lightning takes a tenth of a second to make the parser of each."""
+        """The one that runs: Lightning would also make the parsers of all others."""
         return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
