@@ -153,3 +153,16 @@ def test_only_chosen_images_are_read(fill: Fill) -> None:
 def test_names_are_relative_to_the_root(root: str) -> None:
     files = [Path(root) / "cat" / "1.png", Path(root) / "dog/deep/a name.png"]
     assert names_below(Path(root), files) == tuple(file.relative_to(root).as_posix() for file in files)
+
+
+def test_a_whole_image_is_decoded_smaller_where_that_is_enough(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(5):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(np.full((480, 640, 3), 40 * i, np.uint8)).save(tmp_path / name / f"{i}.jpg")
+    source = Folders(tmp_path)
+    assert source.whole("train", 0).shape == (480, 640, 3)
+    assert source.whole("train", 0, least=240).shape == (240, 320, 3)
+    assert source.whole("train", 0, least=241).shape == (480, 640, 3)
+    assert source.whole("train", 0, least=1000).shape == (480, 640, 3)
+    assert source.file("train", 0) == tmp_path / source.contents("train").names[0]

@@ -1,5 +1,6 @@
 """Decoded images shared by the runs of a worker, whose subsets are nested; and small samples of a source."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,11 @@ class CachedSource:
             self._cache[part, rule] = cached, position
         return take(cached, position[indices])
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return self.source.whole(part, index)
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
+        return self.source.whole(part, index, least)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return self.source.file(part, index)
 
 
 class SourceSubset:
@@ -69,8 +73,11 @@ class SourceSubset:
         indices = self.indices[part]
         return self.source.read(part, rule, indices if chosen is None else indices[chosen])
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return self.source.whole(part, int(self.indices[part][index]))
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
+        return self.source.whole(part, int(self.indices[part][index]), least)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return self.source.file(part, int(self.indices[part][index]))
 
 
 def subset_indices(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,11 @@ class DigitScenes:
         images = canvases_of(scenes, len(indices), rule)
         return Samples(images, self.variant.targets(self._maps[part][indices], rule), names_of(part, indices))
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return None
 
 
 def draw(part: Part, seed: int) -> tuple[NDArray[np.uint8], Maps]:

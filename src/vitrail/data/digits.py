@@ -1,6 +1,7 @@
 """The built-in set: scikit-learn's 1,797 handwritten digits, 8×8 grey; no download."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,11 @@ class Digits:
         images = (Image.fromarray(grey).convert("RGB") for grey in self._grey[indices])
         return Samples(canvases_of(images, len(indices), rule), self._labels[indices], names_of(indices))
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[self._parts[part][index]][..., None], 3, axis=2)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return None
 
 
 def names_of(indices: NDArray[np.int64]) -> tuple[str, ...]:

@@ -66,8 +66,11 @@ class Folders:
         labels = np.array([label for _, label in pairs], np.int64)
         return Samples(read_canvases(files, rule), labels, names_below(self.path, files))
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return np.array(decode(self._files[part][index][0].read_bytes()))
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
+        return read_whole(self._files[part][index][0], least)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return self._files[part][index][0]
 
     def _names(self, part: Part) -> tuple[str, ...]:
         return names_below(self.path, [file for file, _ in self._files[part]])
@@ -125,6 +128,10 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]
         for file in sorted((folder / name).rglob("*"))
         if file.suffix.lower() in EXTENSIONS and file.is_file()
     ]
+
+
+def read_whole(file: Path, least: int | None) -> NDArray[np.uint8]:
+    return np.array(decode(file.read_bytes(), least))
 
 
 def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:

@@ -70,8 +70,11 @@ class Idx:
         images = (Image.fromarray(grey[i]).convert("RGB") for i in indices)
         return Samples(canvases_of(images, len(indices), rule), self._numbers[half][indices], names_of(half, indices))
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[half_of(part)][self._parts[part][index]][..., None], 3, axis=2)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return None
 
 
 def half_of(part: Part) -> Half:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -67,8 +68,15 @@ class Source(Protocol):
         """The images of a part, or the chosen ones."""
         ...
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        """One image at its own size, uint8 [height, width, 3], upright and RGB."""
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
+        """One image at its own shape, uint8 [height, width, 3], upright and RGB.
+
+        With `least` it may be smaller, to be decoded faster; its shorter side still has `least` pixels if it had them.
+        """
+        ...
+
+    def file(self, part: Part, index: int) -> Path | None:
+        """The file of one image, if each image has one of its own."""
         ...
 
 

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from vitrail.data.contents import Contents, Keys, keys_of, row_keys
 from vitrail.data.file_digests import FileDigests
-from vitrail.data.folders import names_below, read_canvases
+from vitrail.data.folders import names_below, read_canvases, read_whole
 from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.source import PARTS, Part, Samples
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, rarest_label, three_parts
 from vitrail.data.tables import Row, find_table, labels_of, read_table, refuse, values_of
 from vitrail.errors import NAMED, DataError, ImageError
 from vitrail.images.canvas import InputRule
-from vitrail.images.decode import decode
 from vitrail.tasks.task import TaskName
 
 CLASSES_FILE = "classes.txt"
@@ -75,8 +74,15 @@ class TableFolder(ABC):
         files = [self._rows[i].file for i in rows]
         return Samples(read_canvases(files, rule), self._targets(rows, rule), self._names(rows))
 
-    def whole(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return np.array(decode(self._rows[self._parts[part][index]].file.read_bytes()))
+    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
+        return read_whole(self._row(part, index).file, least)
+
+    def file(self, part: Part, index: int) -> Path | None:
+        return self._row(part, index).file
+
+    def _row(self, part: Part, index: int) -> Row:
+        row: Row = self._rows[self._parts[part][index]]
+        return row
 
     def _names(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         return names_below(self.path, (self._rows[i].file for i in rows))

@@ -99,9 +99,12 @@ def open_image(data: bytes, header: Header | None = None) -> Image.Image:
     return image
 
 
-def decode(data: bytes) -> Image.Image:
-    """The image as a person sees it: first frame, upright, RGB, transparency on white."""
-    return decode_upright(open_image(data)).pixels
+def decode(data: bytes, least: int | None = None) -> Image.Image:
+    """The image as a person sees it: first frame, upright, RGB, transparency on white.
+
+    With `least` a JPEG is decoded at the smallest scale whose shorter side has as many pixels.
+    """
+    return decode_upright(open_image(data), wanted=None if least is None else (least, least)).pixels
 
 
 def decode_upright(image: Image.Image, wanted: Sides | None = None) -> DecodedImage:
