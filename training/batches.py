@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vitrail.data import Samples
 from vitrail.models.input import channels_first
 
-Batch = tuple[Tensor, Tensor]  # images uint8 [B, 3, size, size], and their targets [B, …]
+# Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU.
+Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
 
 
 class Canvases(Dataset[Batch]):
@@ -25,7 +27,7 @@ class Canvases(Dataset[Batch]):
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        return channels_first(self.canvases[indices]), self.labels[indices]
+        return channels_first(self.canvases[indices]), self.labels[indices], np.array(indices)
 
 
 class SeededOrder(Sampler[int]):
