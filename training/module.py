@@ -19,7 +19,7 @@ from vitrail.models.timm_models import pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
-from vitrail.training.augmentation import mixing
+from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import Batch
 from vitrail.training.data_module import MIXING, ImageDataModule
 from vitrail.training.ranks import from_all_ranks
@@ -67,7 +67,7 @@ class ImageModule(pl.LightningModule):
         self.optimizer = optimizer
         self.decay, self.lr = defaults_of(optimizer)
         self.schedule = schedule or WarmupCosine()
-        self.mix = mixing(mixup, cutmix, classes)
+        self.mix = mixing_of(mixup, cutmix, classes)
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
         self.predictions: list[Tensor] = []
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them

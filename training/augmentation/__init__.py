@@ -5,7 +5,7 @@ from vitrail.training.augmentation.batch_transform import BatchTransform
 from vitrail.training.augmentation.color_jitter import ColorJitter
 from vitrail.training.augmentation.erasing import Erasing
 from vitrail.training.augmentation.flips import HorizontalFlip, VerticalFlip
-from vitrail.training.augmentation.mixing import CutMix, MixUp, MixUpOrCutMix, mixing
+from vitrail.training.augmentation.mixing import CutMix, MixUp, MixUpOrCutMix, mixing_of
 from vitrail.training.augmentation.rand_augment import RandAugment, TrivialAugment
 from vitrail.training.augmentation.shift import Shift
 
@@ -22,5 +22,5 @@ __all__ = [
     "TrivialAugment",
     "VerticalFlip",
     "augmented",
-    "mixing",
+    "mixing_of",
 ]

@@ -18,16 +18,16 @@ def in_groups(images: Tensor, maps: Tensor | None, groups: NDArray[np.int64], ch
     order = np.argsort(groups, kind="stable")
     counts = np.bincount(groups, minlength=len(changes))
     there, back = (torch.from_numpy(rows).to(images.device) for rows in (order, np.argsort(order)))
-    parts = images.index_select(0, there).split(counts.tolist())
-    moving = [None] * len(changes) if maps is None else maps.index_select(0, there).split(counts.tolist())
-    positions = np.split(order, counts.cumsum()[:-1])
-    changed = [
-        change(*group) for change, *group in zip(changes, parts, moving, positions, strict=True) if len(group[0])
-    ]
-    moved = [part for _, part in changed if part is not None]
-    return torch.cat([part for part, _ in changed]).index_select(0, back), (
-        None if maps is None else torch.cat(moved).index_select(0, back)
-    )
+    images, maps = images.index_select(0, there), None if maps is None else maps.index_select(0, there)
+    ends = counts.cumsum()
+    for change, start, end in zip(changes, ends - counts, ends, strict=True):
+        if start < end:
+            labels = None if maps is None else maps[start:end]
+            changed, moved = change(images[start:end], labels, order[start:end])
+            images[start:end] = changed
+            if labels is not None and moved is not None:
+                labels.copy_(moved)
+    return images.index_select(0, back), None if maps is None else maps.index_select(0, back)
 
 
 def unchanged(images: Tensor, maps: Tensor | None, positions: NDArray[np.int64]) -> Augmented:

@@ -15,7 +15,7 @@ from vitrail.training.augmentation.batch_transform import per_image
 from vitrail.training.augmentation.boxes import inside
 
 
-def mixing(mixup: float, cutmix: float, num_classes: int) -> "Mixing | None":
+def mixing_of(mixup: float, cutmix: float, num_classes: int) -> "Mixing | None":
     """What these two α ask for; 0 leaves one out."""
     if mixup and cutmix:
         return MixUpOrCutMix(mixup, cutmix, num_classes=num_classes)

@@ -60,7 +60,7 @@ class RandomOperations(BatchTransform):
 
 
 class RandAugment(RandomOperations):
-    """`num_ops` of 14 operations, all with the same magnitude.
+    """`num_ops` of 14 operations, one of which changes nothing, all with the same magnitude.
 
     Args:
         num_ops: operations an image.

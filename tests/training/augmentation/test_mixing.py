@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from vitrail.errors import UsageError
-from vitrail.training.augmentation import CutMix, MixUp, MixUpOrCutMix, mixing
+from vitrail.training.augmentation import CutMix, MixUp, MixUpOrCutMix, mixing_of
 from vitrail.training.augmentation.mixing import Mixing
 
 from .images import draws
@@ -75,9 +75,9 @@ def test_the_partner_is_the_image_before_and_labels_are_blended_too() -> None:
 
 
 def test_what_is_mixed_follows_from_both_alphas() -> None:
-    assert mixing(0.0, 0.0, 3) is None
-    assert type(mixing(0.4, 0.0, 3)) is MixUp
-    assert type(mixing(0.0, 1.0, 3)) is CutMix
-    assert type(mixing(0.4, 1.0, 3)) is MixUpOrCutMix
+    assert mixing_of(0.0, 0.0, 3) is None
+    assert type(mixing_of(0.4, 0.0, 3)) is MixUp
+    assert type(mixing_of(0.0, 1.0, 3)) is CutMix
+    assert type(mixing_of(0.4, 1.0, 3)) is MixUpOrCutMix
     with pytest.raises(UsageError, match="above 0, not -1"):
-        mixing(-1, 0.0, 3)
+        mixing_of(-1, 0.0, 3)
