@@ -14,7 +14,9 @@ from vitrail.data.part_images import PartImages
 from vitrail.models.input import channels_first
 from vitrail.training.crops import RandomCrop, cropped
 
-Batch = tuple[Tensor, Tensor]  # images uint8 [B, 3, size, size], and their targets [B, …]
+# Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU.
+Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
+CROP, AUGMENTATION, MIXING = range(3)  # streams of the random numbers of a training image
 
 
 class SeededOrder(Sampler[int]):
@@ -54,7 +56,7 @@ class Canvases(Dataset[Batch]):
             canvases = np.stack([self.images[index] for index in indices.tolist()])
         else:
             canvases = self.images[indices]
-        return channels_first(torch.from_numpy(canvases)), self.targets[indices]
+        return channels_first(torch.from_numpy(canvases)), self.targets[indices], indices
 
 
 class Crops(Dataset[Batch]):
@@ -75,10 +77,7 @@ class Crops(Dataset[Batch]):
         out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
         for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
             out[index] = cropped(image, box, self.size)
-        return out, self.targets[indices]
-
-
-CROP = 0  # the stream of random numbers of crops
+        return out, self.targets[indices], indices
 
 
 def as_is(batch: Any) -> Any:

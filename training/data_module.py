@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.accelerators import CUDAAccelerator
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from vitrail.data import Part, Samples, Source, open_source
+from vitrail.data.draws import Draws
 from vitrail.data.forms import Canvas, Form, OwnShape
 from vitrail.data.image_store import ImageStore, open_store
 from vitrail.data.memory import bytes_of, free_memory
@@ -22,8 +24,8 @@ from vitrail.errors import DamagedImages, UsageError
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.tasks.task import TaskName
-from vitrail.tasks.training import TRAINING_TASKS
-from vitrail.training.batches import Batch, Canvases, Crops, SeededOrder, as_is
+from vitrail.training.augmentation import augmented
+from vitrail.training.batches import AUGMENTATION, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
 from vitrail.training.ranks import even_batches, share_of
 
@@ -43,7 +45,8 @@ class ImageDataModule(pl.LightningDataModule):
         crop: instead, a random part of each training image, cut at the image's own shape.
         images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
         batch_size: images a step, in each process.
-        augment: torchvision v2 transforms, applied to each training image anew.
+        augment: random changes of training images, anew in each epoch: vitrail.training.augmentation for whole batches
+            at once, or torchvision v2 image by image.
         seed: of the split of unsplit data, and of the subset.
         draw: which of several subsets of this size; the split stays the same.
         cache: gigabytes of disk for decoded images of all sets, in the user's cache folder.
@@ -183,13 +186,16 @@ class ImageDataModule(pl.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches on the device, seeded by the step."""
+        """Augment training batches on the device."""
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
-        device = batch[0].device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
-            return TRAINING_TASKS[self.task].augment(*batch, self.augment)
+        images, targets, indices = batch
+        return *augmented(images, targets, self.task, self.augment, self.draws(indices, AUGMENTATION)), indices
+
+    def draws(self, indices: NDArray[np.int64], stream: int) -> Draws:
+        """The random numbers of these training images in this epoch."""
+        assert self.trainer is not None
+        return Draws.of(torch.initial_seed(), self.trainer.current_epoch, indices).fork(stream)
 
     def _loader(self, part: Part, **order: Any) -> DataLoader[Batch]:
         """Canvases in memory need no workers; others are read, cropped and decoded by them."""
@@ -200,7 +206,7 @@ class ImageDataModule(pl.LightningDataModule):
             collate_fn=as_is,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+            pin_memory=torch.cuda.is_available(),
             **order,
         )
 

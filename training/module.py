@@ -7,7 +7,6 @@ import torch
 from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torchvision.transforms.v2 import MixUp
 
 from vitrail.data.source import PARTS, Part
 from vitrail.errors import ModelError, UsageError
@@ -20,7 +19,8 @@ from vitrail.models.timm_models import pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
-from vitrail.training.batches import Batch
+from vitrail.training.augmentation import mixing_of
+from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.schedule import WarmupCosine, scale_to
@@ -38,6 +38,7 @@ class ImageModule(pl.LightningModule):
         schedule: of the learning rate.
         label_smoothing: share of the target that is spread over all classes.
         mixup: the α of Beta(α, α), by which pairs of training images are blended; 0 blends none.
+        cutmix: the same, by which a rectangle of one training image covers another; with both, each image draws which.
         classes: number of classes or values; linked to the data.
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
@@ -55,17 +56,18 @@ class ImageModule(pl.LightningModule):
         schedule: WarmupCosine | None = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__()
         self.architecture = net
-        self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup)
+        self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix)
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
         self.optimizer = optimizer
         self.decay, self.lr = defaults_of(optimizer)
         self.schedule = schedule or WarmupCosine()
-        self.mix = MixUp(alpha=mixup, num_classes=classes) if mixup else None
+        self.mix = mixing_of(mixup, cutmix, classes)
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
         self.predictions: list[Tensor] = []
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them
@@ -92,15 +94,16 @@ class ImageModule(pl.LightningModule):
         return data
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        pixels, target = self.input.normalised(batch[0]), batch[1]
+        image, target, indices = batch
+        pixels = self.input.normalised(image)
         if self.mix is not None:
-            pixels, target = self.mix(pixels, target)
+            pixels, target = self.mix(pixels, target, self.data.draws(indices, MIXING))
         loss = self.training_task.loss(self.net, pixels, target)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        image, target = batch
+        image, target, _ = batch
         metrics = self.training_task.validation(self.net, self(image), target)
         # Lightning divides by the mean of the ranks' counts, as an integer: a multiple of the ranks keeps it exact.
         weight = len(image) * self.trainer.world_size

@@ -48,6 +48,15 @@ def test_numbers_are_uniform_and_independent() -> None:
     assert np.abs(np.corrcoef(numbers.T) - np.eye(3)).max() < 0.03
 
 
+def test_bytes_are_uniform_and_those_of_the_image() -> None:
+    noise = Draws.of(0, 0, np.arange(10_000)).bytes(13)
+    assert noise.shape == (10_000, 13)
+    counts = np.bincount(noise.ravel(), minlength=256)
+    expected = noise.size / 256
+    assert ((counts - expected) ** 2 / expected).sum() < 347  # χ² of 255 degrees: above in 1 of 10,000
+    assert np.array_equal(noise[42:43], Draws.of(0, 0, np.array([42])).bytes(13))
+
+
 def test_seeds_differ_and_may_be_given_to_torch() -> None:
     seeds = Draws.of(0, 0, np.arange(10_000)).seeds()
     assert len(set(seeds.tolist())) == 10_000

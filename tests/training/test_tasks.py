@@ -98,6 +98,7 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
     [
         ("regression", ["--model.mixup=0.2"], "of a blend no value is known"),
         ("dense", ["--model.mixup=0.2"], "a cell of a blend has no single class"),
+        ("dense", ["--model.cutmix=1"], "cutmix blends two images, and a cell"),
         ("regression", ["--model.label_smoothing=0.1"], "there are no classes here"),
         ("multilabel", ["--model.label_smoothing=0.1"], "each label here is a binary decision"),
         ("multilabel", ["--model.mixup=0.2"], "the head set matches whole labels"),
@@ -119,15 +120,21 @@ def test_options_that_do_not_fit_the_task_are_refused(
     assert reason in line
 
 
-def test_multilabel_trains_with_mixup(tmp_path: Path) -> None:
-    options = ["--model.mixup=0.4", "--model.net.head=linear", "--data.images=100", "--model.net.depth=1"]
+def test_multilabel_trains_with_mixup_and_cutmix(tmp_path: Path) -> None:
+    options = [
+        "--model.mixup=0.4",
+        "--model.cutmix=1",
+        "--model.net.head=linear",
+        "--data.images=100",
+        "--model.net.depth=1",
+    ]
     assert fit("multilabel", tmp_path / "run", *options, "--trainer.max_steps=3") == 0
 
 
 class Training:
     """The attributes of a trainer that augmentation needs."""
 
-    training, global_step = True, 0
+    training, current_epoch = True, 0
 
 
 def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -135,7 +142,7 @@ def augmented(transform: torch.nn.Module) -> tuple[np.ndarray, np.ndarray, np.nd
     data.trainer = Training()  # type: ignore[assignment]
     samples = data.source.read("test", data.rule, np.arange(8))
     images, maps = torch.from_numpy(samples.images), torch.from_numpy(samples.labels)
-    changed, moved = data.on_after_batch_transfer((channels_first(images), maps), 0)
+    changed, moved, _ = data.on_after_batch_transfer((channels_first(images), maps, np.arange(8)), 0)
     return samples.images, samples.labels, changed.permute(0, 2, 3, 1).numpy(), moved.numpy()
 
 

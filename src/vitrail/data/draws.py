@@ -32,6 +32,11 @@ class Draws:
         numbers: NDArray[np.float64] = (mixed(self.keys[:, None] + steps) >> DOUBLE).astype(np.float64) * 2.0**-53
         return numbers
 
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        """[B, count], from 0 to 255."""
+        steps = np.arange(1, -(-count // 8) + 1, dtype=np.uint64) * GOLDEN
+        return mixed(self.keys[:, None] + steps).view(np.uint8)[:, :count]
+
     def seeds(self) -> NDArray[np.int64]:
         """[B], for generators that take a seed."""
         return (mixed(self.keys) >> np.uint64(1)).astype(np.int64)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitrail.data.source import Targets
 from vitrail.errors import UsageError
@@ -37,16 +36,17 @@ class TrainingTask(ABC):
 
     task: ClassVar[Task]
     monitor: ClassVar[MonitoredMetric] = MonitoredMetric("val_accuracy", "max")
-    no_mixup: ClassVar[str | None] = None  # why images may not be blended, if so
+    no_mixing: ClassVar[str | None] = None  # why images may not be blended, if so
     no_smoothing: ClassVar[str | None] = None  # why targets may not be smoothed, if so
 
-    def __init__(self, classes: int, label_smoothing: float, mixup: float) -> None:
-        if mixup and self.no_mixup:
-            raise UsageError(f"mixup blends two images, {self.no_mixup}: leave it out")
+    def __init__(self, classes: int, label_smoothing: float, mixup: float = 0.0, cutmix: float = 0.0) -> None:
+        self.mixing = [name for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha]
+        if self.mixing and self.no_mixing:
+            raise UsageError(f"{self.mixing[0]} blends two images, {self.no_mixing}: leave it out")
         if label_smoothing and self.no_smoothing:
             raise UsageError(f"label_smoothing spreads a target over classes, {self.no_smoothing}: leave it out")
         self.classes = classes
-        self.label_smoothing, self.mixup = label_smoothing, mixup
+        self.label_smoothing = label_smoothing
 
     def check(self, net: Any) -> None:
         """Refuse a network that cannot be trained this way."""
@@ -55,11 +55,6 @@ class TrainingTask(ABC):
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         """Before training: set what the network takes from the training targets [N, …]."""
         return
-
-    @staticmethod
-    def augment(images: Tensor, targets: Tensor, transforms: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
-        """Apply the transforms to each image of [B, 3, H, W]."""
-        return torch.stack([transformed(image, transforms) for image in images]), targets
 
     @abstractmethod
     def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
@@ -84,9 +79,3 @@ class TrainingTask(ABC):
     @abstractmethod
     def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
         """One image's row of predictions.csv."""
-
-
-def transformed(image: Tensor, transforms: Sequence[nn.Module]) -> Tensor:
-    for transform in transforms:
-        image = transform(image)
-    return image

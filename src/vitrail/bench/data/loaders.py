@@ -1,10 +1,10 @@
 """One epoch of random crops with flips: our pipeline, timm's and torchvision's, each as a user would write it."""
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from vitrail.data.draws import Draws
+from vitrail.training.augmentation import HorizontalFlip
+from vitrail.training.batches import Batch
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 
@@ -39,9 +42,9 @@ class OurEpochs:
         with patch.dict(os.environ, XDG_CACHE_HOME=str(cache)):
             data = self.data()
             data.prepare()
-            return consumed(data.train_dataloader())
+            return consumed(data.train_dataloader(), flipped)
 
-    def endless(self) -> Generator[tuple[Tensor, ...], None, None]:
+    def endless(self) -> Generator[Batch, None, None]:
         """Batches of one epoch after the other, from the cache."""
         with patch.dict(os.environ, XDG_CACHE_HOME=str(self.cache)):
             data = self.data()
@@ -81,19 +84,25 @@ def folder_epoch(folder: Path, size: int, batch: int, workers: int) -> int:
     return consumed(DataLoader(images, batch, shuffle=True, num_workers=workers, drop_last=True))
 
 
-def consumed(loader: DataLoader[tuple[Tensor, ...]]) -> int:
+def flipped(batch: Batch) -> Tensor:
+    """As `vitrail fit` augments batches on the device."""
+    images: Tensor = HorizontalFlip()(batch[0], None, Draws.of(0, 0, batch[2]))[0]
+    return images
+
+
+def first_of(batch: Any) -> Tensor:
+    images: Tensor = batch[0]
+    return images
+
+
+def consumed(loader: DataLoader[Any], images_of: Callable[[Any], Tensor] = first_of) -> int:
     """The number of images of an epoch; its workers have ended afterwards, so that their time is counted."""
     batches = iter(loader)
-    with ended(batches):
-        return sum(len(batch[0]) for batch in batches)
-
-
-@contextmanager
-def ended(batches: Iterator[tuple[Tensor, ...]]) -> Iterator[None]:
-    yield
+    count = sum(len(images_of(batch)) for batch in batches)
     stop = getattr(batches, "_shutdown_workers", None)
     if stop is not None:
         stop()
+    return count
 
 
 def cpu_seconds() -> float:

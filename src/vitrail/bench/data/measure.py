@@ -11,7 +11,6 @@ from typing import Literal
 import timm
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from vitrail.bench.core.machine import installed_versions
 from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
@@ -20,6 +19,7 @@ from vitrail.bench.core.tables import interval_text, rounds_text, text_table
 from vitrail.bench.data.loaders import OurEpochs, cpu_seconds, folder_epoch, timm_epoch
 from vitrail.bench.decode.photos import find_photos, from_camera
 from vitrail.errors import UsageError
+from vitrail.training.batches import Batch
 
 FIRST, LATER, TIMM, FOLDER = "vitrail, first epoch", "vitrail, later epochs", "timm", "ImageFolder"
 FED, RESIDENT = "fed by the pipeline", "one resident batch"
@@ -115,7 +115,7 @@ def measure_steps(plan: Plan, ours: OurEpochs, progress: Progress) -> Times:
     batches = ours.endless()
     resident = next(batches)
 
-    def step(batch: tuple[Tensor, ...]) -> None:
+    def step(batch: Batch) -> None:
         loss = F.cross_entropy(net(batch[0].float() / 255), batch[1])
         optimizer.zero_grad()
         loss.backward()

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torchvision.tv_tensors import Mask
+from torch import Tensor
 
 from vitrail.tasks import Dense
 from vitrail.tasks.dense.predictions import IGNORED, cell_classes
@@ -17,13 +15,7 @@ class DenseTraining(TrainingTask):
     """Targets [B, size, size] are maps; the network's grid decides which pixels a cell covers."""
 
     task = Dense()
-    no_mixup = "and a cell of a blend has no single class"
-
-    @staticmethod
-    def augment(images: Tensor, targets: Tensor, transforms: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
-        """Transform each map together with its image."""
-        pairs = [transformed_pair(*pair, transforms) for pair in zip(images, targets, strict=True)]
-        return torch.stack([image for image, _ in pairs]), torch.stack([labels for _, labels in pairs])
+    no_mixing = "and a cell of a blend has no single class"
 
     def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         return self.entropy(net(pixels), target, self.label_smoothing)
@@ -57,12 +49,3 @@ class DenseTraining(TrainingTask):
         """The numbers of correct and of known cells."""
         classes = cell_classes(target[None], (prediction.shape[0], prediction.shape[1]), len(names))[0]
         return int((prediction.argmax(dim=-1).numpy() == classes).sum()), int((classes != IGNORED).sum())
-
-
-def transformed_pair(image: Tensor, labels: Tensor, transforms: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
-    """An image and its map [size, size]."""
-    # Where a transform leaves a gap it fills in 0; shifted by one, 255 (ignored) is 0.
-    mask: Tensor = Mask(labels + 1)
-    for transform in transforms:
-        image, mask = transform(image, mask)
-    return image, mask.as_subclass(Tensor) - 1

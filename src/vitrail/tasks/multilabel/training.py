@@ -22,8 +22,9 @@ class MultilabelTraining(TrainingTask):
     no_smoothing = "and each label here is a binary decision"
 
     def check(self, net: Any) -> None:
-        if self.mixup and isinstance(net.get_classifier(), SetHead):
-            raise UsageError("mixup blends labels, and the head set matches whole labels with queries: leave it out")
+        if self.mixing and isinstance(net.get_classifier(), SetHead):
+            name = self.mixing[0]
+            raise UsageError(f"{name} blends labels, and the head set matches whole labels with queries: leave it out")
 
     def prepare(self, net: Any, targets: np.ndarray) -> None:
         head = net.get_classifier()

@@ -17,7 +17,7 @@ class RegressionTraining(TrainingTask):
 
     task = Regression()
     monitor = MonitoredMetric("val_loss", "min")
-    no_mixup = "and of a blend no value is known"
+    no_mixing = "and of a blend no value is known"
     no_smoothing = "and there are no classes here"
 
     def prepare(self, net: Any, targets: np.ndarray) -> None:

@@ -1,0 +1,26 @@
+"""Random changes of training images: whole batches at once, on their device, from numbers of each image's own."""
+
+from vitrail.training.augmentation.apply import augmented
+from vitrail.training.augmentation.batch_transform import BatchTransform
+from vitrail.training.augmentation.color_jitter import ColorJitter
+from vitrail.training.augmentation.erasing import Erasing
+from vitrail.training.augmentation.flips import HorizontalFlip, VerticalFlip
+from vitrail.training.augmentation.mixing import CutMix, MixUp, MixUpOrCutMix, mixing_of
+from vitrail.training.augmentation.rand_augment import RandAugment, TrivialAugment
+from vitrail.training.augmentation.shift import Shift
+
+__all__ = [
+    "BatchTransform",
+    "ColorJitter",
+    "CutMix",
+    "Erasing",
+    "HorizontalFlip",
+    "MixUp",
+    "MixUpOrCutMix",
+    "RandAugment",
+    "Shift",
+    "TrivialAugment",
+    "VerticalFlip",
+    "augmented",
+    "mixing_of",
+]

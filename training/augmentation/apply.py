@@ -1,0 +1,53 @@
+"""The training images of a batch, augmented: whole batches at a time, or image by image."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from torchvision.tv_tensors import Mask
+
+from vitrail.data.draws import Draws
+from vitrail.tasks.task import TaskName
+from vitrail.training.augmentation.batch_transform import Augmented, BatchTransform
+
+
+def augmented(
+    images: Tensor, targets: Tensor, task: TaskName, transforms: Sequence[nn.Module], draws: Draws
+) -> tuple[Tensor, Tensor]:
+    """Images uint8 [B, 3, H, W] and targets [B, …] through all transforms in turn; maps move with their images."""
+    maps = targets if task == "dense" else None
+    for turn, (of_batches, group) in enumerate(groupby(transforms, lambda one: isinstance(one, BatchTransform))):
+        images, maps = (in_batch if of_batches else one_by_one)(images, maps, list(group), draws.fork(turn))
+    return images, targets if maps is None else maps
+
+
+def in_batch(images: Tensor, maps: Tensor | None, transforms: Iterable[nn.Module], draws: Draws) -> Augmented:
+    for turn, transform in enumerate(transforms):
+        images, maps = transform(images, maps, draws.fork(turn))
+    return images, maps
+
+
+def one_by_one(images: Tensor, maps: Tensor | None, transforms: Iterable[nn.Module], draws: Draws) -> Augmented:
+    """Transforms of torchvision v2, which draw from torch's generator: it is seeded for each image."""
+    rows = zip(images, [None] * len(images) if maps is None else maps, draws.seeds().tolist(), strict=True)
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        changed = [transformed(*row, transforms) for row in rows]
+    moved = None if maps is None else torch.stack([labels for _, labels in changed if labels is not None])
+    return torch.stack([image for image, _ in changed]), moved
+
+
+def transformed(image: Tensor, labels: Tensor | None, seed: int, transforms: Iterable[nn.Module]) -> Augmented:
+    """An image [3, H, W] and its map [H, W]."""
+    torch.default_generator.manual_seed(seed)  # `torch.manual_seed` also seeds absent devices, for 0.1 ms
+    if image.is_cuda:
+        torch.cuda.manual_seed(seed)
+    if labels is None:
+        for transform in transforms:
+            image = transform(image)
+        return image, None
+    # Where a transform leaves a gap it fills in 0; shifted by one, 255 (ignored) is 0.
+    mask: Tensor = Mask(labels + 1)
+    for transform in transforms:
+        image, mask = transform(image, mask)
+    return image, mask.as_subclass(Tensor) - 1
