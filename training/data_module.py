@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from vitrail.data.draws import Draws
 from vitrail.data.forms import Canvas, Form, OwnShape
 from vitrail.data.image_store import ImageStore, open_store
 from vitrail.data.memory import bytes_of, free_memory
-from vitrail.data.part_images import PartImages, cores
-from vitrail.data.record import Record
+from vitrail.data.part_images import PartImages, Progress, cores
+from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Targets
 from vitrail.errors import DamagedImages, UsageError
@@ -27,10 +28,11 @@ from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation import augmented
 from vitrail.training.batches import AUGMENTATION, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
-from vitrail.training.ranks import even_batches, share_of
+from vitrail.training.ranks import even_batches, print_once, share_of
 
 RESIDENT = 1 << 30  # bytes of the canvases of a part that training keeps in memory
 MOST_WORKERS = 8
+BETWEEN_LINES = 10  # seconds
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -143,7 +145,9 @@ class ImageDataModule(pl.LightningDataModule):
                 except DamagedImages as damaged:
                     faults += damaged.faults
             else:
-                faults += images.check()
+                faults += images.check(decoding(part))
+                if images.store is not None and images.store.fault is not None:
+                    print_once(f"decoded images are not kept on disk from here on: {images.store.fault.strerror}")
         if faults:
             raise DamagedImages(faults)
 
@@ -217,6 +221,19 @@ class ImageDataModule(pl.LightningDataModule):
         if part == "train" and self.crop is not None:
             return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed())
         return Canvases(images, targets)
+
+
+def decoding(part: Part) -> Progress:
+    """Prints how many images are decoded, every few seconds."""
+    last = monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if monotonic() - last > BETWEEN_LINES:
+            last = monotonic()
+            print_once(f"decoded {done:,} of {total:,} {PART_NAMES[part]} images", flush=True)
+
+    return show
 
 
 def workers_of(wanted: int | None) -> int:

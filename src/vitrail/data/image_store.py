@@ -19,6 +19,7 @@ from vitrail.data.contents import Keys
 from vitrail.data.user_cache import user_cache
 
 SEGMENT = 128 << 20  # bytes of pixels a file: what a killed process loses at most
+LEFT_FREE = 10  # the share of the disk that is never used, as a divisor
 RECENT = 3600  # seconds in which a segment that was used is not removed
 ENTRY = np.dtype([("key", "<i8"), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4")])
 NOT_KEPT = -1  # the offset of an image that decodes, but whose pixels found no room
@@ -47,6 +48,7 @@ class ImageStore:
     def __init__(self, root: Path, form: str, limit: int) -> None:
         self.root, self.folder, self.limit = root, root / form, limit
         self.maps: dict[int, NDArray[np.uint8]] = {}
+        self.fault: OSError | None = None  # by which the last writer ended
         self.folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
@@ -103,6 +105,7 @@ class ImageStore:
                 yield writer
             finally:
                 writer.close()
+                self.fault = writer.fault
                 self.refresh()
 
 
@@ -134,7 +137,8 @@ class StoreWriter:
 
     def measured_room(self) -> int:
         """Bytes for a new segment; unused ones are removed for it."""
-        free = shutil.disk_usage(self.store.folder).free // 2
+        disk = shutil.disk_usage(self.store.folder)
+        free = disk.free - disk.total // LEFT_FREE
         room = min(self.store.limit - stored_bytes(self.store.root), free)
         if room < SEGMENT <= free:
             room += remove_unused(self.store.root, SEGMENT - room)

@@ -15,7 +15,12 @@ from vitrail.data.source import Part, Source
 from vitrail.errors import DamagedImages, DataError, ImageError
 from vitrail.images.canvas import InputRule
 
+Progress = Callable[[int, int], None]  # of the number of decoded images, and of how many there are to decode
 TOGETHER = 16  # images a task of the pool
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
 
 
 class PartImages:
@@ -60,7 +65,7 @@ class PartImages:
             raise DataError(f"{self.name(index)} has changed since this command began: start it again")
         return self.form.of_file(data)
 
-    def check(self, on_progress: Callable[[int], None] = lambda done: None) -> tuple[str, ...]:
+    def check(self, on_progress: Progress = silent) -> tuple[str, ...]:
         """Decode each image that the store does not know; the faults of those that do not decode."""
         if self.is_array:
             return ()
@@ -94,7 +99,7 @@ class PartImages:
         self,
         indices: NDArray[np.int64],
         keep: Callable[[int, NDArray[np.uint8]], None],
-        on_progress: Callable[[int], None],
+        on_progress: Progress,
     ) -> tuple[str, ...]:
         reasons: dict[int, str] = {}
 
@@ -110,7 +115,7 @@ class PartImages:
         with ThreadPoolExecutor(cores()) as pool:
             for count in pool.map(decode, range(0, len(indices), TOGETHER)):
                 done += count
-                on_progress(done)
+                on_progress(done, len(indices))
         return tuple(f"{self.name(index)}: {reasons[index]}" for index in sorted(reasons))
 
     def name(self, index: int) -> str:
