@@ -3,7 +3,8 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,52 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
 
 def test_every_room_has_a_rule() -> None:
     assert {package_of(path) for path in modules()} == NEVER.keys()
+
+
+def dotted(path: Path) -> str:
+    """The module's name, as it is imported."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def rooms() -> dict[str, str]:
+    """The room of each module: its folder, or itself where its folder has others inside; the tasks are two halves."""
+    paths = [path for path in modules() if path.parent != PEERS]
+    divided = {path.parent.parent for path in paths}
+
+    def room(path: Path) -> str:
+        if package_of(path).startswith("tasks"):
+            return package_of(path)
+        return dotted(path if path.parent in divided else path.parent / "__init__.py")
+
+    return {dotted(path): room(path) for path in paths}
+
+
+def uses() -> dict[str, set[str]]:
+    """For each room, the others that its modules import."""
+    room = rooms()
+    graph: dict[str, set[str]] = {each: set() for each in room.values()}
+    for path in modules():
+        if (own := room.get(dotted(path))) is not None:
+            names = set(imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE))
+            exact = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
+            graph[own] |= {room[module] for name in exact if (module := module_of(name, room))} - {own}
+    return graph
+
+
+def module_of(name: str, known: Collection[str]) -> str:
+    """The module that has this name or defines it; empty where it is not one of these."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_no_circle_between_rooms() -> None:
+    graph = uses()
+    TopologicalSorter(graph).prepare()  # a CycleError names the circle
+    graph["vitrail.serving.http"].add("vitrail.serving.engine")
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph).prepare()
 
 
 def test_nothing_is_called_utils() -> None:

@@ -17,12 +17,11 @@ from sklearn.datasets import load_sample_images
 
 from vitrail import images
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving import settings
+from vitrail.serving import contract, settings
 from vitrail.serving.app import ROUTES
 from vitrail.serving.engine import admission, engine
-from vitrail.serving.http import body, gate, protocol, request_images
+from vitrail.serving.http import body, gate, protocol
 from vitrail.serving.openapi import DOCUMENT
-from vitrail.serving.routes.v2 import tensors
 from vitrail.serving.settings import model_name
 
 from .conftest import Server
@@ -138,7 +137,7 @@ def test_limits_match_the_source() -> None:
         "the bodies of all requests together": [gate.MAX_HELD_BYTES],
         "the request line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
-        "images a request": [request_images.MAX_IMAGES],
+        "images a request": [settings.MAX_IMAGES],
         "images that wait for a decoder or for the model": [settings.QUEUE],
         "expected wait in the queue": [settings.WAIT, admission.SHORT_QUEUE],
         "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
@@ -147,7 +146,7 @@ def test_limits_match_the_source() -> None:
     for what, numbers in limits.items():
         for number in numbers:
             assert f"{number:,.0f}" in documented[what].split() or f"{number:g}" in documented[what].split(), what
-    assert str(tensors.MAX_SIDE) in documented["side of an array below `/v2`"]
+    assert str(contract.MAX_SIDE) in documented["side of an array below `/v2`"]
 
 
 def test_every_setting_is_documented() -> None:
