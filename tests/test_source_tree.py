@@ -1,7 +1,10 @@
 """Rules of the source tree: which package may import which, where classes live, and how a module opens."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -239,6 +242,53 @@ def test_no_circle_between_rooms() -> None:
     graph["vitrail.serving.http"].add("vitrail.serving.engine")
     with pytest.raises(CycleError):
         TopologicalSorter(graph).prepare()
+
+
+SERVICES = {"vitrail.serving.service", "vitrail.serving.gpu_service"}  # what BentoML starts
+WITHOUT_TORCH = {*OTHERS, "serving"}
+
+IMPORT_ALL = """
+import contextlib, importlib, json, os, sys, warnings
+from prometheus_client import values
+from uvicorn.config import HTTP_PROTOCOLS
+
+def process():
+    return {
+        "warnings": list(warnings.filters),
+        "environment": dict(os.environ),
+        "protocols": dict(HTTP_PROTOCOLS),
+        "metrics": values.ValueClass,
+    }
+
+libraries, modules = json.load(sys.stdin)
+for name in libraries:
+    with contextlib.suppress(ModuleNotFoundError):  # a class, or a library that is not installed here
+        importlib.import_module(name)
+before = process()
+for name in modules:
+    importlib.import_module(name)
+after = process()
+print([name for name in before if before[name] != after[name]])
+"""
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_imports_change_nothing_in_the_process(every: bool, tmp_path: Path) -> None:
+    """Beside what the libraries change when they are imported."""
+    paths = [path for path in modules() if path.parent != PEERS and (every or package_of(path) in WITHOUT_TORCH)]
+    names = {name for path in paths for name in imports(ast.parse(path.read_text()), inside=False)}
+    libraries = {name for name in names if name.partition(".")[0] not in {*sys.stdlib_module_names, "vitrail"}}
+    own = {dotted(path) for path in paths} - SERVICES - {"vitrail.__main__"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL],
+        input=json.dumps([sorted(libraries), sorted(own)]),
+        # With this folder, as BentoML sets it, metrics would be written to files.
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_nothing_is_called_utils() -> None:
