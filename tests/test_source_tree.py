@@ -204,28 +204,28 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def rooms() -> dict[str, str]:
-    """The room of each module: its folder, or itself where its folder has others inside; the tasks are two halves."""
+def packages() -> dict[str, str]:
+    """The package of each module: its folder, or itself where that has packages inside; the tasks are two halves."""
     paths = [path for path in modules() if path.parent != PEERS]
     divided = {path.parent.parent for path in paths}
 
-    def room(path: Path) -> str:
+    def package(path: Path) -> str:
         if package_of(path).startswith("tasks"):
             return package_of(path)
         return dotted(path if path.parent in divided else path.parent / "__init__.py")
 
-    return {dotted(path): room(path) for path in paths}
+    return {dotted(path): package(path) for path in paths}
 
 
 def uses() -> dict[str, set[str]]:
-    """For each room, the others that its modules import."""
-    room = rooms()
-    graph: dict[str, set[str]] = {each: set() for each in room.values()}
+    """For each package, the others that its modules import."""
+    package = packages()
+    graph: dict[str, set[str]] = {each: set() for each in package.values()}
     for path in modules():
-        if (own := room.get(dotted(path))) is not None:
+        if (own := package.get(dotted(path))) is not None:
             names = set(imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE))
             exact = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
-            graph[own] |= {room[module] for name in exact if (module := module_of(name, room))} - {own}
+            graph[own] |= {package[module] for name in exact if (module := module_of(name, package))} - {own}
     return graph
 
 
@@ -236,7 +236,7 @@ def module_of(name: str, known: Collection[str]) -> str:
     return name
 
 
-def test_no_circle_between_rooms() -> None:
+def test_no_circle_between_packages() -> None:
     graph = uses()
     TopologicalSorter(graph).prepare()  # a CycleError names the circle
     graph["vitrail.serving.http"].add("vitrail.serving.engine")

@@ -20,7 +20,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving import contract, settings
 from vitrail.serving.app import ROUTES
 from vitrail.serving.engine import admission, engine
-from vitrail.serving.http import body, gate, protocol
+from vitrail.serving.http import body, form, gate, protocol
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.settings import model_name
 
@@ -136,6 +136,7 @@ def test_limits_match_the_source() -> None:
         "time to receive a body": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
         "the bodies of all requests together": [gate.MAX_HELD_BYTES],
         "the request line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
+        "headers of a form's part": [form.MAX_HEADERS, form.MAX_HEADER],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
         "images a request": [settings.MAX_IMAGES],
         "images that wait for a decoder or for the model": [settings.QUEUE],
