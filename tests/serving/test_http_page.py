@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from vitrail import images
+from vitrail.commands.serve import ABOUT
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import contract, settings
 from vitrail.serving.app import ROUTES
@@ -153,3 +154,9 @@ def test_limits_match_the_source() -> None:
 def test_every_setting_is_documented() -> None:
     source = (ROOT / "serving/settings.py").read_text()
     assert set(re.findall(r'"(VITRAIL_\w+)"', source)) == set(re.findall(r"VITRAIL_\w+", PAGE))
+
+
+def test_serve_help_names_the_limits_without_an_option() -> None:
+    source = (ROOT / "serving/settings.py").read_text()
+    options = {"VITRAIL_MODEL", "VITRAIL_PROVIDER", "VITRAIL_ALLOW_HOST", "VITRAIL_ALLOW_ORIGIN"}
+    assert set(re.findall(r'"(VITRAIL_\w+)"', source)) - options == set(re.findall(r"VITRAIL_\w+", ABOUT))

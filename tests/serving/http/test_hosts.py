@@ -79,6 +79,13 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 
+def test_refusals_name_the_option_that_allows_it(client: httpx.Client) -> None:
+    unknown = client.get("/v1/model", headers={"host": "evil.example"}).json()["detail"]
+    assert unknown == "the name 'evil.example' in Host is not allowed: allow it with --allow-host"
+    cross = client.get("/v1/model", headers={"sec-fetch-site": "cross-site"}).json()["detail"]
+    assert cross == "pages of other sites may not call this server: allow a site with --allow-origin"
+
+
 def test_server_accepts_its_own_names(client: httpx.Client, encode: Encode) -> None:
     evil = {"host": "evil.example"}
     assert problem(client.get("/v1/model", headers=evil)) == (421, "unknown_host")
