@@ -25,7 +25,7 @@ from vitrail.serving.http import body, form, gate, protocol
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.settings import model_name
 
-from .conftest import Server
+from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()

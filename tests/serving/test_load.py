@@ -27,7 +27,8 @@ from vitrail.serving.engine.engine import Engine, batch_size, padded
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 
-from .conftest import Encode, Server, Start
+from ..servers import Server, Start
+from .conftest import Encode
 
 URL = "/v1/classify"
 

@@ -8,7 +8,8 @@ from starlette.datastructures import Headers
 
 from vitrail.serving.http.hosts import Hosts, hosts_for, is_cross_site
 
-from ..conftest import Encode, Start
+from ...servers import Start
+from ..conftest import Encode
 
 HERE = ["localhost", "localhost:3000", "LOCALHOST", "a.localhost", "127.0.0.1:3000", "127.8.9.1", "[::1]:3000", "[::1]"]
 ELSEWHERE = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::2]"]

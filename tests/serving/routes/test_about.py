@@ -13,7 +13,8 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving.app import ROUTES
 from vitrail.serving.openapi import DOCUMENT
 
-from ..conftest import Encode, Server
+from ...servers import Server
+from ..conftest import Encode
 
 
 def test_model(client: httpx.Client, model_file: Path) -> None:
