@@ -1,13 +1,12 @@
 """A BentoML service whose worker runs our own Starlette application; BentoML starts and stops the process."""
 
+import warnings
+
 from bentoml import Service
+from prometheus_client import values
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from vitrail.serving.app import build_app
-from vitrail.serving.http.gate import Gate
-from vitrail.serving.http.middleware import TelemetryMiddleware
-from vitrail.serving.http.protocol import use_http_protocol
 from vitrail.serving.log_writer import log_without_blocking
 
 
@@ -23,9 +22,26 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
     __slots__ = ()  # as in BentoML's class
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        log_without_blocking()
+        set_up_process()
+
+        # Imported once metrics stay in memory, as these modules create them.
+        from vitrail.serving.app import build_app
+        from vitrail.serving.http.gate import Gate
+        from vitrail.serving.http.middleware import TelemetryMiddleware, count_dropped_lines
+        from vitrail.serving.http.protocol import use_http_protocol
+
+        count_dropped_lines()
         use_http_protocol()
         bento: Starlette = super().to_asgi(is_main)
         gate = Gate()
         app = build_app(lambda: bento.router.lifespan_context(bento), self.url or "", gate)
         return TelemetryMiddleware(app, gate)
+
+
+def set_up_process() -> None:
+    """What the worker changes for its whole process, beside the protocol of its connections."""
+    # BentoML has prometheus_client write each value to a file, to be shared by many workers. Here there is one worker,
+    # which keeps its values in memory.
+    values.ValueClass = values.MutexValue
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about images that are refused and EXIF data that is ignored
+    log_without_blocking()

@@ -1,12 +1,8 @@
 """The BentoML service, for `bentoml serve vitrail.serving.service:Vitrail`."""
 
-import warnings
-
 import bentoml
 
 from vitrail.serving.asgi_service import ASGIService
-
-warnings.filterwarnings("ignore", module=r"PIL\.")  # about images that are refused and EXIF data that is ignored
 
 
 @bentoml.service(name="vitrail", service_class=ASGIService, workers=1)

@@ -11,7 +11,6 @@ import vitrail
 from vitrail.errors import UsageError
 from vitrail.model_file.card import Card
 from vitrail.runtime.providers import Provider
-from vitrail.serving.http.request_images import MAX_IMAGES
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
@@ -25,6 +24,7 @@ DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 CONNECTIONS = 1000
+MAX_IMAGES = 32  # of one request
 WAIT = 0.25  # a longer queue adds latency, not throughput
 DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
 MIN_DECODE_MEMORY = 16

@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .chromium import OpenPage, Tab
+    from .servers import Start
 
 
 # What torch.onnx reads of its 500 operators at each export.
@@ -148,6 +149,14 @@ def edited(model_file: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, An
         return path
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> "Start":
+    """Starts a command that serves, and stops it."""
+    from .servers import started
+
+    return lambda *args, **options: started(tmp_path_factory.mktemp("server"), *args, **options)
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 """Rules of the source tree: which package may import which, where classes live, and how a module opens."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +196,99 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
 
 def test_every_room_has_a_rule() -> None:
     assert {package_of(path) for path in modules()} == NEVER.keys()
+
+
+def dotted(path: Path) -> str:
+    """The module's name, as it is imported."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def packages() -> dict[str, str]:
+    """The package of each module: its folder, or itself where that has packages inside; the tasks are two halves."""
+    paths = [path for path in modules() if path.parent != PEERS]
+    divided = {path.parent.parent for path in paths}
+
+    def package(path: Path) -> str:
+        if package_of(path).startswith("tasks"):
+            return package_of(path)
+        return dotted(path if path.parent in divided else path.parent / "__init__.py")
+
+    return {dotted(path): package(path) for path in paths}
+
+
+def uses() -> dict[str, set[str]]:
+    """For each package, the others that its modules import."""
+    package = packages()
+    graph: dict[str, set[str]] = {each: set() for each in package.values()}
+    for path in modules():
+        if (own := package.get(dotted(path))) is not None:
+            names = set(imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE))
+            exact = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
+            graph[own] |= {package[module] for name in exact if (module := module_of(name, package))} - {own}
+    return graph
+
+
+def module_of(name: str, known: Collection[str]) -> str:
+    """The module that has this name or defines it; empty where it is not one of these."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_no_circle_between_packages() -> None:
+    graph = uses()
+    TopologicalSorter(graph).prepare()  # a CycleError names the circle
+    graph["vitrail.serving.http"].add("vitrail.serving.engine")
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph).prepare()
+
+
+SERVICES = {"vitrail.serving.service", "vitrail.serving.gpu_service"}  # what BentoML starts
+WITHOUT_TORCH = {*OTHERS, "serving"}
+
+IMPORT_ALL = """
+import contextlib, importlib, json, os, sys, warnings
+from prometheus_client import values
+from uvicorn.config import HTTP_PROTOCOLS
+
+def process():
+    return {
+        "warnings": list(warnings.filters),
+        "environment": dict(os.environ),
+        "protocols": dict(HTTP_PROTOCOLS),
+        "metrics": values.ValueClass,
+    }
+
+libraries, modules = json.load(sys.stdin)
+for name in libraries:
+    with contextlib.suppress(ModuleNotFoundError):  # a class, or a library that is not installed here
+        importlib.import_module(name)
+before = process()
+for name in modules:
+    importlib.import_module(name)
+after = process()
+print([name for name in before if before[name] != after[name]])
+"""
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_imports_change_nothing_in_the_process(every: bool, tmp_path: Path) -> None:
+    """Beside what the libraries change when they are imported."""
+    paths = [path for path in modules() if path.parent != PEERS and (every or package_of(path) in WITHOUT_TORCH)]
+    names = {name for path in paths for name in imports(ast.parse(path.read_text()), inside=False)}
+    libraries = {name for name in names if name.partition(".")[0] not in {*sys.stdlib_module_names, "vitrail"}}
+    own = {dotted(path) for path in paths} - SERVICES - {"vitrail.__main__"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL],
+        input=json.dumps([sorted(libraries), sorted(own)]),
+        # With this folder, as BentoML sets it, metrics would be written to files.
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_nothing_is_called_utils() -> None:

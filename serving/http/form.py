@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 1000
 MAX_CONTENT_TYPE = 200  # a boundary has at most 70 characters
-MAX_HEADER = 65_536 + 1024  # bytes: a file name of 64 KB, and the rest of its header
+MAX_HEADER = 65_536 + 1024  # bytes, without the line break: a file name of 64 KB, and the rest of its header
 MAX_HEADERS = 16  # of one part
 
 # `; name="value"` or `; name=value`. Takes linear time, where python-multipart's own pattern takes quadratic time.

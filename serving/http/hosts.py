@@ -1,4 +1,4 @@
-"""Which Host names this server answers to, and which web pages may call it."""
+"""Which names in Host this server accepts, and which web pages may call it."""
 
 import re
 from collections.abc import Mapping
@@ -101,11 +101,9 @@ class HostGuard:
         }
         host = headers.get("host")
         if host is not None and not self.hosts.allows(host):  # HTTP/1.0 may omit it; no browser uses that
-            return Problem(
-                421, "unknown_host", f"this server does not answer to {host[:80]!r}: --allow-host names more"
-            )
+            detail = f"the name {host[:80]!r} in Host is not allowed: allow it with --allow-host"
+            return Problem(421, "unknown_host", detail)
         if is_cross_site(scope["method"], headers, self.origins):
-            return Problem(
-                403, "cross_site", "pages of other sites may not call this server: --allow-origin names some"
-            )
+            detail = "pages of other sites may not call this server: allow a site with --allow-origin"
+            return Problem(403, "cross_site", detail)
         return None

@@ -4,7 +4,7 @@ import re
 from random import getrandbits
 from time import perf_counter
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,10 +12,6 @@ from vitrail.serving.http import access_log
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.log_writer import STDOUT
-
-# BentoML has prometheus_client write each value to a file, to be shared by many workers. Here there is one worker,
-# which keeps its values in memory.
-values.ValueClass = values.MutexValue
 
 # Label values come from closed sets, so a client that tries many paths adds no series.
 REQUESTS = Counter("vitrail_requests", "Requests answered, by route and status", ["route", "status"])
@@ -33,7 +29,6 @@ DECODE_BYTES = Gauge("vitrail_decode_reserved_bytes", "Memory reserved for the i
 REFUSED = Counter("vitrail_refused", "Requests refused or cancelled, by reason", ["reason"])
 READY = Gauge("vitrail_ready", "1 once the model is ready, by provider", ["provider"])
 DROPPED = Counter("vitrail_log_lines_dropped", "Log lines that could not be written to standard output")
-STDOUT.on_drop = DROPPED.inc
 
 NO_ROUTE = "none"
 CLIENT_GONE = 499  # nginx's status for a client that left without a response
@@ -49,6 +44,11 @@ def unavailable(reason: str, detail: str) -> Problem:
     """A 503 with Retry-After; counts the refusal."""
     REFUSED.labels(reason).inc()
     return Problem(503, reason, detail, RETRY)
+
+
+def count_dropped_lines() -> None:
+    """Count the lines that the log writer drops."""
+    STDOUT.on_drop = DROPPED.inc
 
 
 def metrics() -> bytes:

@@ -41,7 +41,7 @@ def with_common_errors(path: str, item: Json) -> Json:
     guard_errors = problems(
         kind,
         _403="cross_site: sent by a browser for a page of another site that is not allowed",
-        _421="unknown_host: the server does not answer to the name in Host",
+        _421="unknown_host: the name in Host is not allowed",
     )
     body_errors = problems(kind, _431="framing_too_large: chunk sizes, extensions and trailers outweigh the body")
     return {

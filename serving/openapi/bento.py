@@ -1,6 +1,6 @@
 """The schema that BentoML's client reads."""
 
-from vitrail.serving.http.request_images import FIELD
+from vitrail.serving.contract import FIELD
 from vitrail.serving.openapi.schemas import Json
 from vitrail.serving.openapi.v1 import CLASSIFY
 

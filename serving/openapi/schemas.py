@@ -4,7 +4,7 @@ from typing import Any
 
 from vitrail.model_file.card import Card
 from vitrail.model_file.typed_json import definitions
-from vitrail.serving.routes.v2.request import INPUT, MAX_TEXT, OUTPUTS
+from vitrail.serving.contract import INPUT, MAX_TEXT, OUTPUTS
 
 Json = dict[str, Any]
 

@@ -1,9 +1,10 @@
 """The routes below /v1 that take images."""
 
+from vitrail.serving.contract import FIELD
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.request_images import FIELD, MAX_IMAGES
 from vitrail.serving.openapi.parts import FILE, content, overloaded, problems, query, response
 from vitrail.serving.openapi.schemas import BASE64, Json, record, ref
+from vitrail.serving.settings import MAX_IMAGES
 
 IMAGE = "JPEG, PNG, WebP, GIF (first frame) or BMP, recognised by its bytes. "
 EACH = (

@@ -1,10 +1,10 @@
 """The routes below /v2: the Open Inference Protocol."""
 
+from vitrail.serving.contract import MAX_SIDE
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.request_images import MAX_IMAGES
 from vitrail.serving.openapi.parts import FILE, content, get, not_ready, overloaded, problems
 from vitrail.serving.openapi.schemas import TEXT, WHOLE, Json, ref
-from vitrail.serving.routes.v2.tensors import MAX_SIDE
+from vitrail.serving.settings import MAX_IMAGES
 
 KIND = "ProtocolProblem"
 UNKNOWN = problems(KIND, _404="unknown_model or unknown_version: the server has one model, in one version, 1")

@@ -60,11 +60,11 @@ async function explain(image, label, chosen) {
   const number = ++latest;
   for (const row of element("labels").querySelectorAll("button")) row.ariaPressed = row === chosen;
   element("evidence").classList.add("waiting");
-  const answer = await post(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, image);
+  const result = await post(`v1/explain?overlay=png&label=${encodeURIComponent(label)}`, image);
   if (number !== latest) return;
-  element("evidence").hidden = !answer.overlay; // labels stay, even where they cannot be explained
+  element("evidence").hidden = !result.overlay; // labels stay, even where they cannot be explained
   element("evidence").classList.remove("waiting");
-  element("overlay").src = `data:image/png;base64,${answer.overlay}`;
+  element("overlay").src = `data:image/png;base64,${result.overlay}`;
   element("overlay").alt = `The image, with the evidence for and against ${label}`;
   element("why").textContent = `Why ${label}?`;
 }
@@ -97,11 +97,11 @@ async function classify(image) {
   preview(image);
   if (image.size > MAX_BYTES) return showMessage("This image is larger than 20 MB.", true);
   showMessage("classifying…");
-  const answer = await post("v1/classify", image);
+  const result = await post("v1/classify", image);
   await introduced;
   if (number !== latest) return;
-  if (answer.predictions) showPrediction(answer.predictions[0], image);
-  else showMessage(`${answer.title}: ${answer.detail}`, true);
+  if (result.predictions) showPrediction(result.predictions[0], image);
+  else showMessage(`${result.title}: ${result.detail}`, true);
 }
 
 function take(files) {

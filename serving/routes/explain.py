@@ -17,8 +17,8 @@ from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.problems import Problem, image_problem
-from vitrail.serving.http.request_images import read_images
 from vitrail.serving.routes.predictions import model_identity
+from vitrail.serving.routes.request_images import read_images
 
 
 async def explain(request: Request) -> Response:

@@ -12,7 +12,7 @@ from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.problems import Problem, image_problem
-from vitrail.serving.http.request_images import read_images
+from vitrail.serving.routes.request_images import read_images
 from vitrail.serving.settings import model_name
 
 

@@ -1,22 +1,14 @@
-"""Real servers on free loopback ports: one that all tests share, and a way to start others."""
+"""The servers that tests share, and clients that check every response against the OpenAPI document."""
 
 import io
-import os
 import re
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -24,90 +16,9 @@ from vitrail.cli import main
 from vitrail.images.golden import mosaic
 from vitrail.serving.openapi import DOCUMENT
 
+from ..servers import Server, Start
+
 SERVICE = "vitrail.serving.service:Vitrail"
-Start = Callable[..., AbstractContextManager["Server"]]
-
-
-@dataclass
-class Server:
-    """A server process and its log."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    def read_log(self) -> str:
-        return self.log.read_text()
-
-    def wait_until_ready(self) -> None:
-        """Poll /readyz: the socket is bound before the model is loaded."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.read_log()
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"not ready within a minute:\n{self.read_log()}")
-
-    def stop(self) -> int:
-        """Send SIGTERM, as a supervisor would; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def family(self) -> list[psutil.Process]:
-        """The server process and all its descendants."""
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Starts `command` with {port} filled in, and stops it; asserts that no process remains."""
-
-    @contextmanager
-    def started(
-        command: list[str], ready: bool = True, stdout: int | None = None, stderr: int | None = None, **environment: str
-    ) -> Iterator[Server]:
-        folder = tmp_path_factory.mktemp("server")
-        port = free_port()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
-        own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **environment}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [argument.format(port=port) for argument in command],
-                cwd=folder,
-                env={**inherited, **own},
-                stdout=log if stdout is None else stdout,
-                stderr=subprocess.STDOUT if stderr is None else stderr,
-            )
-            server = Server(process, f"http://127.0.0.1:{port}", folder / "log")
-            try:
-                if ready:
-                    server.wait_until_ready()
-                yield server
-            finally:
-                if process.poll() is None:
-                    family = server.family()
-                    server.stop()
-                    assert not alive(family)
-
-    return started
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from vitrail.bench.serve.attackers import ATTACKERS
 from vitrail.bench.serve.bombs import webp
 from vitrail.bench.serve.processes import resident_bytes
 
-from .conftest import Server, Start
+from ..servers import Server, Start
 
 SECONDS = 1.5
 TOO_LARGE = ("trailers", "chunk-extensions", "header-lines", "header-line")  # answered with 431

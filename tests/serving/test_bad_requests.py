@@ -13,7 +13,8 @@ import pytest
 
 from vitrail.serving.http.body import MAX_BODY
 
-from .conftest import Encode, Server
+from ..servers import Server
+from .conftest import Encode
 
 URL = "/v1/classify"
 

@@ -16,16 +16,16 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from vitrail import images
+from vitrail.commands.serve import ABOUT
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving import settings
+from vitrail.serving import contract, settings
 from vitrail.serving.app import ROUTES
 from vitrail.serving.engine import admission, engine
-from vitrail.serving.http import body, gate, protocol, request_images
+from vitrail.serving.http import body, form, gate, protocol
 from vitrail.serving.openapi import DOCUMENT
-from vitrail.serving.routes.v2 import tensors
 from vitrail.serving.settings import model_name
 
-from .conftest import Server
+from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/http.md").read_text()
@@ -137,8 +137,9 @@ def test_limits_match_the_source() -> None:
         "time to receive a body": [body.BODY_TIMEOUT, body.MIN_BODY_RATE],
         "the bodies of all requests together": [gate.MAX_HELD_BYTES],
         "the request line and the headers": [protocol.MAX_HEAD, protocol.HEAD_TIMEOUT],
+        "headers of a form's part": [form.MAX_HEADERS, form.MAX_HEADER],
         "an image": [images.MAX_PIXELS, images.MAX_SIDE],
-        "images a request": [request_images.MAX_IMAGES],
+        "images a request": [settings.MAX_IMAGES],
         "images that wait for a decoder or for the model": [settings.QUEUE],
         "expected wait in the queue": [settings.WAIT, admission.SHORT_QUEUE],
         "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
@@ -147,9 +148,15 @@ def test_limits_match_the_source() -> None:
     for what, numbers in limits.items():
         for number in numbers:
             assert f"{number:,.0f}" in documented[what].split() or f"{number:g}" in documented[what].split(), what
-    assert str(tensors.MAX_SIDE) in documented["side of an array below `/v2`"]
+    assert str(contract.MAX_SIDE) in documented["side of an array below `/v2`"]
 
 
 def test_every_setting_is_documented() -> None:
     source = (ROOT / "serving/settings.py").read_text()
     assert set(re.findall(r'"(VITRAIL_\w+)"', source)) == set(re.findall(r"VITRAIL_\w+", PAGE))
+
+
+def test_serve_help_names_the_limits_without_an_option() -> None:
+    source = (ROOT / "serving/settings.py").read_text()
+    options = {"VITRAIL_MODEL", "VITRAIL_PROVIDER", "VITRAIL_ALLOW_HOST", "VITRAIL_ALLOW_ORIGIN"}
+    assert set(re.findall(r'"(VITRAIL_\w+)"', source)) - options == set(re.findall(r"VITRAIL_\w+", ABOUT))

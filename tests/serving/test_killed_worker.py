@@ -9,7 +9,8 @@ import httpx
 import psutil
 import pytest
 
-from .conftest import Encode, Server, Start
+from ..servers import Server, Start
+from .conftest import Encode
 
 URL = "/v1/classify"
 

@@ -21,13 +21,12 @@ from vitrail.errors import ImageError
 from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
-from vitrail.serving.engine.admission import SHORT_QUEUE, RateEstimate
 from vitrail.serving.engine.batcher import BatchFailed
 from vitrail.serving.engine.engine import Engine, batch_size, padded
 from vitrail.serving.http.gate import Gate
-from vitrail.serving.http.problems import Problem
 
-from .conftest import Encode, Server, Start
+from ..servers import Server, Start
+from .conftest import Encode
 
 URL = "/v1/classify"
 
@@ -289,37 +288,6 @@ def test_invalid_limits_leave_the_server_not_ready(monkeypatch: pytest.MonkeyPat
     asyncio.run(scenario())
 
 
-def test_queue_is_full_when_the_expected_wait_is_too_long(model_file: Path) -> None:
-    async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = Classifier(model_file, "cpu")
-        admission = engine.admission
-        admission.max_wait = 0.5
-        admission.infer_rate.update(0.2)
-        admission.quick.rate.update(0.1)
-        await admission.admit()
-        admission.require_room(32)  # nothing waits, so there is room for a whole request
-        admission.quick.images = admission.quick.requests = 2
-        assert admission.expected_wait() == pytest.approx(2 * 0.2 + 2 * 0.1 / admission.quick.threads)
-        await admission.admit()
-        admission.quick.images = admission.quick.requests = SHORT_QUEUE - 1
-        assert admission.expected_wait() > admission.max_wait
-        await admission.admit()  # however slow the model, a few may wait
-        admission.quick.images, admission.quick.requests = (
-            128,
-            2,
-        )  # of many images, decoded one a turn
-        await admission.admit()
-        admission.quick.images = admission.quick.requests = SHORT_QUEUE
-        admission.require_room(32)  # an admitted request is not refused
-        with pytest.raises(Problem) as refused:
-            await admission.admit()
-        assert (refused.value.status, refused.value.code) == (503, "busy")
-        await engine.close()
-
-    asyncio.run(scenario())
-
-
 def test_rate_ignores_other_work_of_the_worker_thread(model_file: Path) -> None:
     """An explanation may hold the thread for seconds; that must not cause refusals afterwards."""
 
@@ -332,15 +300,6 @@ def test_rate_ignores_other_work_of_the_worker_thread(model_file: Path) -> None:
         await engine.close()
 
     asyncio.run(scenario())
-
-
-def test_rate_follows_recent_observations() -> None:
-    rate = RateEstimate()
-    rate.update(0.8, 8)
-    assert rate.seconds == pytest.approx(0.1)
-    for _ in range(60):
-        rate.update(0.3)
-    assert rate.seconds == pytest.approx(0.3, rel=0.01)
 
 
 def test_small_work_runs_on_the_event_loop(model_file: Path, encode: Encode) -> None:

@@ -17,7 +17,8 @@ import pytest
 from vitrail.serving import log_writer
 from vitrail.serving.log_writer import LogWriter
 
-from .conftest import Encode, Server, Start
+from ..servers import Server, Start
+from .conftest import Encode
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

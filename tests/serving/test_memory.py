@@ -20,7 +20,8 @@ from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import MAX_BODY
 from vitrail.serving.http.gate import MAX_HELD_BYTES, Gate
 
-from .conftest import Encode, Server, Start
+from ..servers import Server, Start
+from .conftest import Encode
 
 CLIENTS = 30
 HELD_BACK = 1000  # bytes that each client holds back, so that no body is complete

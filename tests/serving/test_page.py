@@ -9,7 +9,8 @@ import pytest
 from vitrail.model_file.classifier import Classifier
 
 from ..chromium import CHROMIUM, OpenPage, Tab
-from .conftest import Encode, Server
+from ..servers import Server
+from .conftest import Encode
 
 pytestmark = [
     pytest.mark.browser,

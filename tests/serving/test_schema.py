@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Server
+from ..servers import Server
 
 CHECKS = (
     "not_a_server_error",

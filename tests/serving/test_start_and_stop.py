@@ -10,7 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from .conftest import Encode, Start
+from ..servers import Start
+from .conftest import Encode
 
 VITRAIL = [sys.executable, "-m", "vitrail"]
 

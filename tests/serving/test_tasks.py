@@ -14,7 +14,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving.settings import model_name
 from vitrail.tasks.task import TaskName
 
-from .conftest import Server, Start
+from ..servers import Server, Start
 
 URL = "/v1/classify"
 Served = tuple[httpx.Client, Classifier]

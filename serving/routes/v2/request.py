@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
+from vitrail.serving.contract import INPUT, MAX_TEXT
 from vitrail.serving.http.json_reader import Reader, Scalar, reader_for
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.routes.v2.tensors import (
@@ -20,14 +21,11 @@ from vitrail.serving.routes.v2.tensors import (
     require_size,
 )
 
-INPUT = "image"
-OUTPUTS = ("probabilities", "logits", "values", "embedding")  # of models of any task
 DATATYPES = ("UINT8", "BYTES")
 FORM = (
     'of the form {"inputs": [{"name": "image", "datatype": "UINT8" or "BYTES", "shape": […], "data": […]}]}, '
     "and may have id, parameters and outputs"
 )
-MAX_TEXT = 1000  # characters of a name or an id
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write one alone; UTF-8 cannot
 MAX_PARAMETERS = 64
 MAX_DIMENSIONS = 8

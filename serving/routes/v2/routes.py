@@ -9,13 +9,14 @@ from starlette.routing import Route
 from vitrail import __version__
 from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.serving.contract import INPUT
 from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import STOPPING, Engine
 from vitrail.serving.http.body import is_compressed, read_body
 from vitrail.serving.http.cancellation import cancelled_with_client
 from vitrail.serving.http.middleware import RETRY
 from vitrail.serving.http.problems import Problem, image_problem
-from vitrail.serving.routes.v2.request import INPUT, ModelOutputs, parse_request
+from vitrail.serving.routes.v2.request import ModelOutputs, parse_request
 from vitrail.serving.routes.v2.response import LENGTH_HEADER, VERSION, inference_response
 from vitrail.serving.routes.v2.tensors import Data
 from vitrail.serving.settings import model_name

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.serving.contract import MAX_SIDE
 from vitrail.serving.http.json_reader import Reader
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_IMAGES, decode_base64, require_max_images
+from vitrail.serving.routes.request_images import decode_base64, require_max_images
+from vitrail.serving.settings import MAX_IMAGES
 
-MAX_SIDE = (
-    4096  # pixels of an array's height or width: the graph's resize is slow and needs much memory for long, thin arrays
-)
 PIECE = 65_536  # characters of numbers parsed at once: between two pieces other threads may run
 RUN = re.compile(r"[\[\]0-9, \t\n\r]*+")
 NUMBER = re.compile(rb"[0-9]+")

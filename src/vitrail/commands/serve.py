@@ -18,21 +18,23 @@ ABOUT = """Serve a model file written by `vitrail export` over HTTP, until Ctrl-
   vitrail serve model.onnx --port 8080 --provider cpu
   vitrail serve --config serve.yaml --port 8080
 
-The file of --config has the options' names for its keys (model, host, port, provider, …); of an option
-that is given twice, what stands later on the line wins. The page is at http://127.0.0.1:3000/, the
-written contract of the routes at /docs.json.
+The file of --config has the options' names for its keys (model, host, port, provider, …); where an option
+is given twice, the later one on the command line counts. The page is at http://127.0.0.1:3000/, the API
+reference at /docs, and as OpenAPI at /docs.json.
 
-Listening on loopback, the server answers only to loopback's names, so that no web page can reach it under a
-name of its own; behind a proxy, --allow-host api.example.com names what stands in Host. Elsewhere it answers
-to any name until some are named. Pages of other sites may call it only from --allow-origin https://example.com.
-Both take several with commas between them, and * for any.
+A server that listens on loopback accepts only loopback names in the Host header, so that no web page can reach
+it under a name of its own; behind a proxy, allow the name that it passes on: --allow-host api.example.com.
+On other addresses any name is accepted, unless --allow-host lists some. Pages of other sites may call the server
+only if their site is allowed: --allow-origin https://example.com. Both options take several values, separated by
+commas, and * for any.
 
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
 VITRAIL_WAIT is the longest queueing time in seconds (0.25; beyond it requests get 503), VITRAIL_QUEUE the number of
 images in the queue (256), VITRAIL_DEADLINE the deadline of a request in seconds (30; then it is 504),
-VITRAIL_DECODE_MEMORY the memory of images being decoded in megabytes (320; an image that alone needs more is 413)."""
+VITRAIL_CONNECTIONS the number of open connections (1000; further ones get 503 or are closed), VITRAIL_DECODE_MEMORY
+the memory of images being decoded in megabytes (320; an image that alone needs more is 413)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
 GRACE = 10  # seconds for requests still running after the gate's own timeout
@@ -67,8 +69,8 @@ def read_options(args: Sequence[str]) -> Any:
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
     parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can")
-    parser.add_argument("--allow-host", type=str | list[str] | None, help="names to answer to beside loopback's")
-    parser.add_argument("--allow-origin", type=str | list[str] | None, help="sites whose pages may call (CORS)")
+    parser.add_argument("--allow-host", type=str | list[str] | None, help="names to accept in Host beside loopback's")
+    parser.add_argument("--allow-origin", type=str | list[str] | None, help="sites whose pages may call it (CORS)")
     return read(parser, args)
 
 

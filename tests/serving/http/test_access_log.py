@@ -9,7 +9,8 @@ import pytest
 
 from vitrail.serving.http.access_log import MAX_PATH
 
-from ..conftest import Encode, Server
+from ...servers import Server
+from ..conftest import Encode
 
 
 def lines(server: Server) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from vitrail.serving.http import body, gate
-from vitrail.serving.http.gate import Gate, InFlightRequest, Throttle
+from vitrail.serving.http.gate import Gate, InFlightRequest
 from vitrail.serving.http.problems import Problem
 
 
@@ -49,27 +49,6 @@ def test_held_bytes_are_bounded_and_freed(monkeypatch: pytest.MonkeyPatch) -> No
     assert shared_gate.held_bytes == 0
     with shared_gate.track() as third:
         assert len(asyncio.run(body.read_body(request_of(0, 0, in_flight=third)))) == 2000
-
-
-def test_large_bodies_share_a_rate() -> None:
-    """Two clients alternate, and unused rate does not accumulate."""
-    waited: list[tuple[str, float]] = []
-
-    async def scenario() -> None:
-        throttle = Throttle(10_000)
-
-        async def client(name: str) -> None:
-            for _ in range(3):
-                waited.append((name, await throttle.take(100)))
-
-        await asyncio.gather(client("a"), client("b"))
-        await asyncio.sleep(0.1)
-        waited.append(("c", await throttle.take(100)))
-
-    asyncio.run(scenario())
-    assert [name for name, _ in waited] == ["a", "a", "b", "a", "b", "b", "c"]
-    assert waited[0][1] == waited[-1][1] == 0
-    assert sum(seconds for _, seconds in waited) >= 0.04
 
 
 def throttled(monkeypatch: pytest.MonkeyPatch, shared_gate: Gate, in_flight: InFlightRequest) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from vitrail.serving.http.form import MAX_PARTS, parameters_of, parse_form
+from vitrail.serving.http.form import MAX_HEADER, MAX_HEADERS, MAX_PARTS, parameters_of, parse_form
 from vitrail.serving.http.problems import Problem
 
 TYPE = "multipart/form-data; boundary=b0undary"
@@ -96,6 +96,22 @@ def test_other_part_headers_are_ignored(size: int) -> None:
     assert by_us(body) == [("image", True, b"content")]
     assert by_us(body.replace(b"\r\nContent-Type", long_header + b"\r\nContent-Type")) == by_us(body)
     assert by_us(body.replace(b"\r\nContent-Type", b"\r\nX: y" * 12 + b"\r\nContent-Type")) == by_us(body)
+
+
+def with_headers(*lines: bytes) -> bytes:
+    """A form of one part, with these headers after its own two."""
+    added = b"".join(b"\r\n" + line for line in lines)
+    return body_of([("image", "a.png", b"content")]).replace(b"\r\n\r\n", added + b"\r\n\r\n")
+
+
+def test_limits_of_part_headers() -> None:
+    """The largest and the most that are accepted, and one byte or one header more."""
+    longest = b"X-Comment: ".ljust(MAX_HEADER, b"c")
+    most = [b"X: y"] * (MAX_HEADERS - 2)
+    assert by_us(with_headers(longest)) == by_us(with_headers(*most)) == [("image", True, b"content")]
+    for refused in ([longest + b"c"], [*most, b"X: y"]):
+        with pytest.raises(Problem, match="the multipart body cannot be read: Maximum header"):
+            parse_form(with_headers(*refused), TYPE)
 
 
 DISPOSITIONS = [

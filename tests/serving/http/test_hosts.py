@@ -8,7 +8,8 @@ from starlette.datastructures import Headers
 
 from vitrail.serving.http.hosts import Hosts, hosts_for, is_cross_site
 
-from ..conftest import Encode, Start
+from ...servers import Start
+from ..conftest import Encode
 
 HERE = ["localhost", "localhost:3000", "LOCALHOST", "a.localhost", "127.0.0.1:3000", "127.8.9.1", "[::1]:3000", "[::1]"]
 ELSEWHERE = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::2]"]
@@ -77,6 +78,13 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["request_id"] == response.headers["x-request-id"]
     return response.status_code, response.json()["code"]
+
+
+def test_refusals_name_the_option_that_allows_it(client: httpx.Client) -> None:
+    unknown = client.get("/v1/model", headers={"host": "evil.example"}).json()["detail"]
+    assert unknown == "the name 'evil.example' in Host is not allowed: allow it with --allow-host"
+    cross = client.get("/v1/model", headers={"sec-fetch-site": "cross-site"}).json()["detail"]
+    assert cross == "pages of other sites may not call this server: allow a site with --allow-origin"
 
 
 def test_server_accepts_its_own_names(client: httpx.Client, encode: Encode) -> None:

@@ -17,7 +17,8 @@ import pytest
 from vitrail.serving.http.body import BODY_TIMEOUT
 from vitrail.serving.http.protocol import HEAD_TIMEOUT, MAX_HEAD
 
-from ..conftest import Encode, Server, Start
+from ...servers import Server, Start
+from ..conftest import Encode
 
 SLACK = 10  # seconds that a loaded machine may add
 

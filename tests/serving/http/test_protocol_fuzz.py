@@ -15,7 +15,7 @@ import pytest
 
 from vitrail.bench.serve.bombs import webp
 
-from ..conftest import Server
+from ...servers import Server
 
 IMAGE = webp(8)
 AT_ONCE = 50  # streams in parallel

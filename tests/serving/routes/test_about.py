@@ -13,7 +13,8 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving.app import ROUTES
 from vitrail.serving.openapi import DOCUMENT
 
-from ..conftest import Encode, Server
+from ...servers import Server
+from ..conftest import Encode
 
 
 def test_model(client: httpx.Client, model_file: Path) -> None:
@@ -75,7 +76,7 @@ def test_page_loads_nothing_from_other_sites(client: httpx.Client) -> None:
 
 
 LIGHT = {
-    "the service": "import vitrail.serving.service",
+    "the service": "import vitrail.serving.service, vitrail.serving.app",
     "serve --help": "from vitrail.cli import main; main(['serve', '--help'])",
     "bento --help": "from vitrail.cli import main; main(['bento', '--help'])",
     "the options of serve": "from vitrail.commands.serve import read_options; read_options(['m.onnx', '--port', '1'])",

@@ -13,7 +13,8 @@ from PIL import Image
 
 from vitrail.model_file.classifier import Classifier, Label
 
-from ..conftest import Encode, Server
+from ...servers import Server
+from ..conftest import Encode
 
 
 @pytest.fixture(scope="module")

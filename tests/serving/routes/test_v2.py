@@ -18,7 +18,8 @@ from vitrail.images.golden import golden_images, mosaic
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.settings import model_name
 
-from ..conftest import Encode, Server
+from ...servers import Server
+from ..conftest import Encode
 
 OUTPUTS = ["probabilities", "logits", "embedding"]
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.request_images import MAX_IMAGES, json_images
+from vitrail.serving.routes.request_images import json_images
+from vitrail.serving.settings import MAX_IMAGES
 
 from ..conftest import Encode
 

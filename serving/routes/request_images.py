@@ -4,20 +4,18 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 
+from vitrail.serving.contract import FIELD
+from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import is_compressed, read_body
 from vitrail.serving.http.form import parse_form
 from vitrail.serving.http.json_reader import reader_for
 from vitrail.serving.http.problems import Problem
+from vitrail.serving.settings import MAX_IMAGES
 
-if TYPE_CHECKING:
-    from vitrail.serving.engine.engine import Engine
-
-FIELD = "image"
-MAX_IMAGES = 32
 JSON_FORM = '{"images": [{"b64": "…"}]}'
 
 T = TypeVar("T")
