@@ -40,7 +40,7 @@ def test_a_disk_that_fills_up_leaves_no_draft(
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == ({"file": before} if before else {})
 
 
-def test_a_place_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
+def test_a_path_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(tmp_path / "taken", b"content")

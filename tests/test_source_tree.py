@@ -135,7 +135,7 @@ def test_packages_import_only_what_they_may(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in modules() if package_of(path) in OTHERS], ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_light_rooms_import_nothing_else(path: Path) -> None:
+def test_light_packages_import_nothing_else(path: Path) -> None:
     names = imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE)
     packages = {name.partition(".")[0] for name in names}
     assert packages - sys.stdlib_module_names - {"vitrail"} <= OTHERS[package_of(path)]
@@ -190,7 +190,7 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
     assert not [name for name in imports(ast.parse(path.read_text()), inside=True) if name.startswith("vitrail")]
 
 
-def test_every_room_has_a_rule() -> None:
+def test_every_package_has_a_rule() -> None:
     assert {package_of(path) for path in modules()} == NEVER.keys()
 
 
@@ -199,7 +199,7 @@ def test_nothing_is_called_utils() -> None:
     assert not [path for path in modules() if any(word in str(path.relative_to(PACKAGE)) for word in vague)]
 
 
-def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
+def test_packages_at_the_top_are_loaded_by_their_installed_names() -> None:
     from vitrail.serving.service import Vitrail
     from vitrail.training.module import ImageModule
 

@@ -50,16 +50,16 @@ def test_an_image_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["patches.png", "photo.png"]
 
 
-@pytest.mark.parametrize("place", ["no/such/folder/patches.png", "folder"])
+@pytest.mark.parametrize("output", ["no/such/folder/patches.png", "folder"])
 def test_an_unwritable_output_is_one_line(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Image.fromarray(mosaic(8, 1, 30, 40)).save("photo.png")
-    assert main(["inspect", "photo.png", "--output", place]) == 2
+    assert main(["inspect", "photo.png", "--output", output]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{place} cannot be written" in line
+    assert f"{output} cannot be written" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "photo.png"]
 
 
