@@ -78,6 +78,25 @@ OTHERS: dict[str, set[str]] = {
     "tasks": {"numpy"},
 }
 
+# Tests of several modules together, or of files that are no modules, by folder.
+OF_BEHAVIOUR = {
+    "": "fuzz node packaging project_files python_docs readme source_tree studies wheel",
+    "attention": "cost identities masks reach",
+    "exporting": "families parts tasks",
+    "gpu": "cuda torch",
+    "images/decode_cost": "limits",
+    "models": "models",
+    "serving": "accuracy attacks bad_requests bento fuzz http_page image_formats killed_worker load memory schema "
+    "start_and_stop tasks",
+    "serving/http": "protocol_fuzz",
+    "serving/routes": "v2_errors",
+    "training": "components own_architecture record tasks trainer_options",
+    "training/study": "recipes",
+    "training/study/executors": "speed",
+    "training/study/report": "page",
+    "training/study/statistics": "coverage no_torch",
+}
+
 
 def modules() -> list[Path]:
     """Every module of the package, through the links too."""
@@ -192,6 +211,20 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
 
 def test_every_package_has_a_rule() -> None:
     assert {package_of(path) for path in modules()} == NEVER.keys()
+
+
+def test_a_test_file_is_named_after_its_module_or_listed() -> None:
+    tests = Path(__file__).parent
+    files = {path.relative_to(tests).with_suffix("") for path in tests.rglob("test_*.py")}
+    listed = {Path(folder) / f"test_{name}" for folder, names in OF_BEHAVIOUR.items() for name in names.split()}
+    assert {file for file in files if not has_a_module(file)} == listed
+
+
+def has_a_module(test: Path) -> bool:
+    """Whether `PACKAGE/test_NAME` is for a module or a package of that name, or for an `__init__`."""
+    name = test.name.removeprefix("test_")
+    module = PACKAGE / test.parent / (f"__{name}__" if name == "init" else name)
+    return module.with_suffix(".py").is_file() or module.is_dir()
 
 
 def test_nothing_is_called_utils() -> None:

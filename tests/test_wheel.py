@@ -47,7 +47,7 @@ def test_the_sdist_carries_what_the_wheel_is_built_from(wheel: Path) -> None:
     (sdist,) = wheel.parent.glob("vitrail-*.tar.gz")
     with tarfile.open(sdist) as content:
         names = {name.partition("/")[2] for name in content.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "training/cli.py", "src/vitrail/cli.py"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "src/vitrail/cli.py", "src/vitrail/training/cli.py"} <= names
 
 
 @pytest.fixture
