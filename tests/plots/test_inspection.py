@@ -86,7 +86,7 @@ def test_attention_of_a_larger_cell_of_evidence_is_that_of_its_middle() -> None:
     cells = np.zeros((8, 8), np.float32)
     cells[3, 5] = 1
     given = Inspection(**{**vars(given), "classes": (ClassEvidence("a", 1, cells),)})
-    assert choose_query(given, given.axes).place == (14, 22)  # type: ignore[arg-type]
+    assert choose_query(given, given.axes).cell == (14, 22)  # type: ignore[arg-type]
 
 
 def test_networks_without_attention_have_a_page_too() -> None:

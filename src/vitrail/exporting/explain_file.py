@@ -141,7 +141,7 @@ def largest(difference: NDArray[np.float32]) -> float:
 
 
 def evenly(total: int, count: int) -> NDArray[np.int64]:
-    """`count` places in a row of `total`, evenly spread; where there are fewer, some come more than once."""
+    """`count` indices below `total`, evenly spread; where there are fewer, some come more than once."""
     return np.linspace(0, total - 1, count).round().astype(np.int64)
 
 

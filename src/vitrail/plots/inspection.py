@@ -108,12 +108,12 @@ def patch_of(inspection: Inspection) -> int | None:
 
 
 def choose_query(inspection: Inspection, axes: Attention) -> Query:
-    """The class token where the head reads it, else the patch with the strongest evidence."""
+    """The class token where the head reads it, else the cell with the strongest evidence."""
     if axes.prefix and inspection.kind == "approximate":
         return Query(0, None, "Attention of the class token")
     best = inspection.classes[0]
     (rows, columns), (h, w) = axes.grid, best.evidence.shape
     row, column = divmod(int(best.evidence.argmax()), w)
     row, column = (2 * row + 1) * rows // (2 * h), (2 * column + 1) * columns // (2 * w)  # the middle of a larger cell
-    caption = f"Attention of the outlined patch, which has the strongest evidence for {best.label}"
+    caption = f"Attention of the outlined cell, which has the strongest evidence for {best.label}"
     return Query(axes.prefix + row * columns + column, (row, column), caption)
