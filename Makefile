@@ -18,15 +18,15 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 .PHONY: help demo test test-long coverage fmt lint check serve docs dist floors peers
 
 help:
-	@echo "make demo        train on the embedded digits, export, serve, ask over HTTP (STAY=0 ends after the answer)"
+	@echo "make demo        train on the embedded digits, export, serve, classify over HTTP (STAY=0 ends there)"
 	@echo "make test        all tests but the long ones"
-	@echo "make test-long   the long ones"
+	@echo "make test-long   large fuzzing runs, coverage of intervals, Ray clusters, fits in several processes"
 	@echo "make coverage    make test with branch coverage, report in .coverage-html (TESTS=tests/test_cli.py: some files)"
 	@echo "make fmt         format the code"
 	@echo "make lint        ruff and mypy"
 	@echo "make check       lint and test"
 	@echo "make docs        documentation and API reference in site/, in an environment of its own under .docs"
-	@echo "make dist        wheel and sdist in dist/, and the wheel tried in an empty environment (5 GB for a while)"
+	@echo "make dist        wheel and sdist in dist/, each tried in an empty environment (5 GB for a while)"
 	@echo "make floors      tests with the lowest versions allowed, in .floors (5 GB; TESTS=tests/test_cli.py: some files)"
 	@echo "make peers       what vitrail bench compares with, in environments of its own under .peers (6 GB)"
 	@echo "make serve       serve MODEL=model.onnx on PORT=3000"
@@ -75,7 +75,7 @@ docs: .docs/.ready
 
 dist: $(READY)
 	@rm -rf dist && $(BIN)/python -m build --outdir dist .
-	@PYTHON=$(BIN)/python .ci/try-wheel dist/*.whl '$(RUNTIME),train,export,serve'
+	@for package in dist/*; do PYTHON=$(BIN)/python .ci/try-package $$package '$(RUNTIME),train,export,serve' || exit; done
 
 # onnxruntime's CPU wheel: the floor of [gpu] is newer than that of [cpu].
 .floors/.ready: pyproject.toml .ci/floors.py

@@ -40,7 +40,7 @@ def test_a_disk_that_fills_up_leaves_no_draft(
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == ({"file": before} if before else {})
 
 
-def test_a_place_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
+def test_a_path_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(tmp_path / "taken", b"content")
@@ -48,13 +48,23 @@ def test_a_place_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
 
 
 def replaces(source: str) -> bool:
-    """Whether this source moves a file over another; `str.replace` has two arguments, `Path.replace` has one."""
+    """Whether this source moves a file over another; `str.replace` has two arguments, `Path.replace` has one, and
+    `os.replace` is told by its module.
+    """
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    methods = ((call.func.attr, len(call.args)) for call in calls if isinstance(call.func, ast.Attribute))
-    return bool({("replace", 1), ("rename", 1), ("rename", 2)} & {(name, count) for name, count in methods})
+    methods = [(call.func, len(call.args)) for call in calls if isinstance(call.func, ast.Attribute)]
+    moves = {("replace", 1), ("rename", 1), ("rename", 2)}
+    return any((method.attr, count) in moves or is_of_os(method) for method, count in methods)
+
+
+def is_of_os(method: ast.Attribute) -> bool:
+    module = method.value.id if isinstance(method.value, ast.Name) else None
+    return module == "os" and method.attr in ("replace", "rename", "renames")
 
 
 def test_there_is_one_atomic_writer() -> None:
     assert [path.name for path in modules() if replaces(path.read_text())] == ["atomic.py"]
     assert replaces("draft.replace(path)")
+    assert replaces("os.replace(draft, path)")
+    assert replaces("os.rename(draft, path)")
     assert not replaces("text.replace('a', 'b')")

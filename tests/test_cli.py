@@ -1,22 +1,15 @@
 """The command: help without heavy imports, exit codes, and one line for every error."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from vitrail.cli import EXTRAS, PACKAGES, VERBS, main
-from vitrail.commands import classify
 from vitrail.commands.bench import KINDS
-from vitrail.data import Digits
-from vitrail.images.canvas import InputRule
-from vitrail.model_file import model
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "pytorch_lightning", "timm", "torchvision", "bentoml", "onnxruntime", "matplotlib")
@@ -27,13 +20,6 @@ def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def digit(tmp_path: Path) -> Path:
-    path = tmp_path / "digit.png"
-    Image.fromarray(Digits().read("test", InputRule(8)).images[0]).save(path)
-    return path
 
 
 def test_help_is_light() -> None:
@@ -182,139 +168,6 @@ def test_packages_of_ours_are_those_of_the_extras() -> None:
     known = {name: imported[name] for name in map(canonicalize_name, named) if name in imported}
     assert not [name for name, packages in known.items() if not packages & PACKAGES]
     assert set().union(*known.values()) >= PACKAGES
-
-
-def test_classify_and_verify_need_no_torch(model_file: Path, digit: Path) -> None:
-    printed = run(
-        "import sys\n"
-        "from vitrail.cli import main\n"
-        f"codes = [main(['classify', {str(model_file)!r}, {str(digit)!r}]), main(['verify', {str(model_file)!r}])]\n"
-        "print(codes, [name for name in ('torch', 'timm', 'bentoml') if name in sys.modules])"
-    )
-    first, second, *_, last = printed.splitlines()
-    label = str(Digits().labels("test")[0])
-    assert first.startswith(f"{digit}: {label} ")
-    assert "verified on CPUExecutionProvider" in second or "verified on CUDAExecutionProvider" in second
-    assert last == "[0, 0] []"
-
-
-def test_abstaining_says_none_of_these_below_the_cards_threshold(
-    edited: Callable[..., Path], digit: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    never = edited(lambda card: card["abstention"].update(threshold=1.01))
-    assert main(["classify", str(never), str(digit), "--abstain"]) == 0
-    assert capsys.readouterr().out.startswith(f"{digit}: none of these (")
-    for options, expected in ((["--abstain"], True), ([], None)):
-        assert main(["classify", str(never), str(digit), "--json", *options]) == 0
-        assert json.loads(capsys.readouterr().out).get("none_of_these") is expected
-
-
-def test_wrong_use_of_a_model_file_is_one_line(
-    model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for arguments, reason in (
-        ([str(digit), "nowhere.png"], "there is no image at nowhere.png"),
-        ([str(digit), "--top-k", "11"], "between 1 and 10"),
-    ):
-        assert main(["classify", str(model_file), *arguments]) == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        (line,) = printed.err.splitlines()
-        assert line.startswith("vitrail: ")
-        assert reason in line
-
-
-def test_a_bad_image_is_named_and_the_others_are_predicted(
-    model_file: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bad = tmp_path / "bad.jpg"
-    bad.write_bytes(b"\xff\xd8\xff broken")
-    assert main(["classify", str(model_file), str(bad), str(digit), "--json"]) == 1
-    refused, predicted = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert refused == {"image": str(bad), "error": "the JPEG image is damaged and does not decode"}
-    assert predicted["image"] == str(digit)
-    assert predicted["labels"][0]["label"] == str(Digits().labels("test")[0])
-    assert len(predicted["labels"]) == 5
-
-
-def test_a_folder_is_predicted_a_batch_at_a_time(
-    model_file: Path, digit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A batch is read at a time, and printed before the next one; an unreadable file has its own line."""
-    folder = tmp_path / "folder"
-    (folder / "below").mkdir(parents=True)
-    digits = Digits().read("test", InputRule(8))
-    for number in range(7):
-        place = folder / "below" if number > 4 else folder
-        Image.fromarray(digits.images[number]).save(place / f"{number}.png")
-    (folder / "2.png").write_bytes(b"no image")
-    (folder / "notes.txt").write_text("not an image by its name")
-    read: list[str] = []
-    printed_before: list[int] = []
-    read_bytes = Path.read_bytes
-
-    def reading(path: Path) -> bytes:
-        if path.suffix == ".png":
-            read.append(path.name)
-        if path.name == "3.png":
-            raise PermissionError(13, "Permission denied", str(path))
-        return read_bytes(path)
-
-    def printing(line: str, flush: bool) -> None:
-        printed_before.append(len(read))
-        print(line, flush=flush)
-
-    monkeypatch.setattr(Path, "read_bytes", reading)
-    monkeypatch.setattr(model, "BATCH", 3)
-    monkeypatch.setattr(classify, "print", printing, raising=False)
-    assert main(["classify", str(model_file), str(digit), str(folder), "--json", "--top-k=1", "--provider=cpu"]) == 1
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    names = ["0.png", "1.png", "2.png", "3.png", "4.png", "below/5.png", "below/6.png"]
-    assert [one["image"] for one in lines] == [str(digit), *(str(folder / name) for name in names)]
-    assert printed_before == [3, 3, 3, 6, 6, 6, 8, 8]
-    assert "not an image that vitrail reads" in lines[3]["error"]
-    assert lines[4]["error"] == "cannot be read: Permission denied"
-    predicted = {one["image"]: one["labels"] for one in lines if "labels" in one}
-    assert len(predicted) == 6
-    monkeypatch.undo()
-    for name in ("1.png", "below/6.png"):  # alone as in its batch
-        assert main(["classify", str(model_file), str(folder / name), "--json", "--top-k=1", "--provider=cpu"]) == 0
-        (alone,) = json.loads(capsys.readouterr().out)["labels"]
-        (beside,) = predicted[str(folder / name)]
-        assert beside["label"] == alone["label"]
-        assert beside["probability"] == pytest.approx(alone["probability"], abs=1e-5)
-
-
-def test_a_folder_without_images_is_refused(
-    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["classify", str(model_file), str(tmp_path)]) == 2
-    assert f"there is no image in {tmp_path}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("verb", ["classify", "verify"])
-def test_providers_are_those_of_the_runtime(
-    verb: str, model_file: Path, digit: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    images = [str(digit)] if verb == "classify" else []
-    assert main([verb, str(model_file), *images, "--provider", "tensorrt"]) == 1
-    assert "provider 'tensorrt' was requested, but" in capsys.readouterr().err
-
-
-def test_verify_reports_in_json(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", str(model_file), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["passed"]
-    assert [part["name"] for part in report["parts"]][:1] == ["logits of canvases"]
-    assert all(part["worst"] <= part["allowed"] and part["passed"] for part in report["parts"])
-
-
-def test_an_unwritable_output_is_one_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("in the way")
-    assert main(["export", "--checkpoint", str(checkpoint), f"--output={tmp_path / 'file' / 'model.onnx'}"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("vitrail: ")
-    assert str(tmp_path / "file") in line
 
 
 OUTPUTS = {

@@ -22,13 +22,13 @@ PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if 
 VERSIONS = {name.lower().replace("_", "-"): version for name, _, version in (pin.partition("==") for pin in PINS)}
 
 
-def test_the_missions_packages_are_depended_on() -> None:
+def test_the_frameworks_are_dependencies() -> None:
     names = {requirement.name for requirement in REQUIREMENTS}
     assert {"pytorch-lightning", "timm", "torchvision", "onnxruntime-gpu", "bentoml"} <= names
     assert "lightning" not in names
 
 
-def test_the_extras_are_those_of_the_design() -> None:
+def test_the_extras_are_complete_and_the_core_needs_two_packages() -> None:
     assert set(EXTRAS) == {"cpu", "gpu", "tensorrt", "train", "export", "serve", "ray", "docs", "dev"}
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pillow"}
 

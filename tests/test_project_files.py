@@ -54,7 +54,14 @@ def test_workflow_runs_ci_lowest_versions_and_docs() -> None:
     assert ".ci/run" in commands["check"]
     assert any("make floors" in command for command in commands["oldest"])
     assert any("make docs" in command for command in commands["docs"])
+    assert "make test-long" in commands["long"]
     assert jobs["oldest"]["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+
+
+def test_long_tests_run_on_a_schedule() -> None:
+    workflow = load(".github/workflows/ci.yml")
+    assert workflow[True]["schedule"]  # YAML reads the key `on` as true
+    assert "schedule" in workflow["jobs"]["long"]["if"]
 
 
 def test_workflow_has_read_only_permissions() -> None:

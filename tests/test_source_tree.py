@@ -82,6 +82,25 @@ OTHERS: dict[str, set[str]] = {
     "tasks": {"numpy"},
 }
 
+# Tests of several modules together, or of files that are no modules, by folder.
+OF_BEHAVIOUR = {
+    "": "fuzz node packaging project_files python_docs readme source_tree studies wheel",
+    "attention": "cost identities masks reach",
+    "exporting": "families parts tasks",
+    "gpu": "cuda torch",
+    "images/decode_cost": "limits",
+    "models": "models",
+    "serving": "accuracy attacks bad_requests bento fuzz http_page image_formats killed_worker load memory schema "
+    "start_and_stop tasks",
+    "serving/http": "protocol_fuzz",
+    "serving/routes": "v2_errors",
+    "training": "components own_architecture record tasks trainer_options",
+    "training/study": "recipes",
+    "training/study/executors": "speed",
+    "training/study/report": "page",
+    "training/study/statistics": "coverage no_torch",
+}
+
 
 def modules() -> list[Path]:
     """Every module of the package, through the links too."""
@@ -139,7 +158,7 @@ def test_packages_import_only_what_they_may(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in modules() if package_of(path) in OTHERS], ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_light_rooms_import_nothing_else(path: Path) -> None:
+def test_light_packages_import_nothing_else(path: Path) -> None:
     names = imports(ast.parse(path.read_text()), inside=package_of(path) not in FREE_INSIDE)
     packages = {name.partition(".")[0] for name in names}
     assert packages - sys.stdlib_module_names - {"vitrail"} <= OTHERS[package_of(path)]
@@ -194,7 +213,7 @@ def test_scripts_in_peers_environments_import_nothing_of_vitrail(path: Path) -> 
     assert not [name for name in imports(ast.parse(path.read_text()), inside=True) if name.startswith("vitrail")]
 
 
-def test_every_room_has_a_rule() -> None:
+def test_every_package_has_a_rule() -> None:
     assert {package_of(path) for path in modules()} == NEVER.keys()
 
 
@@ -291,12 +310,26 @@ def test_imports_change_nothing_in_the_process(every: bool, tmp_path: Path) -> N
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
+def test_a_test_file_is_named_after_its_module_or_listed() -> None:
+    tests = Path(__file__).parent
+    files = {path.relative_to(tests).with_suffix("") for path in tests.rglob("test_*.py")}
+    listed = {Path(folder) / f"test_{name}" for folder, names in OF_BEHAVIOUR.items() for name in names.split()}
+    assert {file for file in files if not has_a_module(file)} == listed
+
+
+def has_a_module(test: Path) -> bool:
+    """Whether `PACKAGE/test_NAME` is for a module or a package of that name, or for an `__init__`."""
+    name = test.name.removeprefix("test_")
+    module = PACKAGE / test.parent / (f"__{name}__" if name == "init" else name)
+    return module.with_suffix(".py").is_file() or module.is_dir()
+
+
 def test_nothing_is_called_utils() -> None:
     vague = ("util", "manager", "helper")
     assert not [path for path in modules() if any(word in str(path.relative_to(PACKAGE)) for word in vague)]
 
 
-def test_rooms_at_the_top_are_loaded_by_their_installed_names() -> None:
+def test_packages_at_the_top_are_loaded_by_their_installed_names() -> None:
     from vitrail.serving.service import Vitrail
     from vitrail.training.module import ImageModule
 

@@ -1,8 +1,9 @@
-"""The built wheel: installed outside the checkout, it fits a shipped recipe by name."""
+"""The built wheel and sdist: installed outside the checkout, vitrail fits a shipped recipe by name."""
 
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the files that git tracks or would add, so that leftovers in the folder cannot help."""
+    """Built from the sdist beside it, and that from the files that git tracks or would add: leftovers cannot help."""
     checkout, built = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
@@ -21,13 +22,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["tar", "-c", "--null", "-T-"], cwd=ROOT, input=names.encode(), capture_output=True, check=True
     )
     subprocess.run(["tar", "-x"], cwd=checkout, input=packed.stdout, check=True)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(checkout)]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(built), str(checkout)]
     subprocess.run(command, check=True, capture_output=True)
     (path,) = built.glob("vitrail-*.whl")
     return path
 
 
-def test_it_carries_every_room_and_file(wheel: Path) -> None:
+def test_it_carries_every_package_and_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
     for name in (
@@ -40,6 +41,13 @@ def test_it_carries_every_room_and_file(wheel: Path) -> None:
     ):
         assert f"vitrail/{name}" in names
     assert not [name for name in names if not name.startswith(("vitrail/", "vitrail-"))]
+
+
+def test_the_sdist_carries_what_the_wheel_is_built_from(wheel: Path) -> None:
+    (sdist,) = wheel.parent.glob("vitrail-*.tar.gz")
+    with tarfile.open(sdist) as content:
+        names = {name.partition("/")[2] for name in content.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "src/vitrail/cli.py", "src/vitrail/training/cli.py"} <= names
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from vitrail.atomic import write_atomically
+from vitrail.runtime.machine import cpu_name, installed_versions
 
 RUNS = Path("runs")
 PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow")
@@ -65,30 +65,18 @@ def bare_trainer(callbacks: list[Callback], **options: Any) -> pl.Trainer:
     )
 
 
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
-
-
 def environment() -> dict[str, Any]:
     """What the results of a run depend on beside its configuration."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "versions": versions(),
+        "versions": installed_versions(PACKAGES),
         "machine": platform.machine(),
-        "processor": processor(),
+        "processor": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "gpus": gpus,
         "seed": torch.initial_seed(),
     }
-
-
-def processor() -> str:
-    """The processor's name as the kernel gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

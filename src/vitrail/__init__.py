@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitrail.exporting import export
+    from vitrail.model_file.explanation import Explanation
     from vitrail.model_file.model import Model, Prediction, load
     from vitrail.models import CNN, ViT
     from vitrail.vectors import patchify, unpatchify
 
-__all__ = ["CNN", "Model", "Prediction", "ViT", "__version__", "export", "load", "patchify", "unpatchify"]
+__all__ = [
+    "CNN",
+    "Explanation",
+    "Model",
+    "Prediction",
+    "ViT",
+    "__version__",
+    "export",
+    "load",
+    "patchify",
+    "unpatchify",
+]
 
 __version__ = version("vitrail")
 
 HOMES = {
+    "Explanation": "vitrail.model_file.explanation",
     "Model": "vitrail.model_file.model",
     "Prediction": "vitrail.model_file.model",
     "export": "vitrail.exporting",

@@ -21,7 +21,7 @@ NAMED = ("digits", "digit-scenes-dense")
 
 
 @pytest.fixture(params=[*FOLDERS, *NAMED])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The path or name of a data set of each kind."""
     if request.param in NAMED:
         return str(request.param)
@@ -36,8 +36,8 @@ def keys(source: Source) -> dict[str, np.ndarray]:
     return {part: np.stack([each.images, each.targets], axis=1) for part, each in contents.items()}
 
 
-def test_contents_have_the_order_and_names_of_the_images(place: str) -> None:
-    source = open_source(place, 1)
+def test_contents_have_the_order_and_names_of_the_images(path: str) -> None:
+    source = open_source(path, 1)
     for part in PARTS:
         contents, images = source.contents(part), source.read(part, RULE)
         assert contents.names == images.names
@@ -52,19 +52,19 @@ def test_contents_have_the_order_and_names_of_the_images(place: str) -> None:
         assert len({key for _, key in pairs}) == len(pairs)  # equal contents show the same
 
 
-def test_the_same_set_elsewhere_has_the_same_contents(place: str, tmp_path: Path) -> None:
-    first = open_source(place, 2)
-    if Path(place).is_dir():
-        shutil.copytree(place, tmp_path / "elsewhere" / "images")
-        place = str(tmp_path / "elsewhere" / "images")
-    again = open_source(place, 2)
+def test_the_same_set_elsewhere_has_the_same_contents(path: str, tmp_path: Path) -> None:
+    first = open_source(path, 2)
+    if Path(path).is_dir():
+        shutil.copytree(path, tmp_path / "elsewhere" / "images")
+        path = str(tmp_path / "elsewhere" / "images")
+    again = open_source(path, 2)
     assert first.fingerprint == again.fingerprint
     assert all(np.array_equal(keys(first)[part], keys(again)[part]) for part in PARTS)
 
 
-def test_a_selection_decides_the_contents(place: str) -> None:
-    source = open_source(place, 0)
-    draws = [Selection(place, images=20, draw=draw) for draw in (0, 3)]
+def test_a_selection_decides_the_contents(path: str) -> None:
+    source = open_source(path, 0)
+    draws = [Selection(path, images=20, draw=draw) for draw in (0, 3)]
     names = [[selection.contents(source, part).names for part in PARTS] for selection in draws]
     assert len(names[1][0]) + len(names[1][1]) == 20
     assert names[0][0] != names[1][0]

@@ -41,7 +41,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+def written_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if all files had been written long before they are hashed."""
     monkeypatch.setattr(file_digests, "TICK", -LONG_AGO)
 
@@ -55,7 +55,7 @@ def digests(root: Path) -> list[bytes]:
     return [row.tobytes() for row in FileDigests(root).of(NAMES)]
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_digests_are_those_of_the_contents_and_each_file_is_read_once(root: Path, read: list[str]) -> None:
     assert digests(root) == expected(root)
     assert sorted(read) == ["1.jpg", "2.jpg", "a name.jpg"]
@@ -63,7 +63,7 @@ def test_digests_are_those_of_the_contents_and_each_file_is_read_once(root: Path
     assert len(read) == 3
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_digests_of_all_parts_are_cached(root: Path, read: list[str]) -> None:
     for name in NAMES:
         FileDigests(root).of([name])
@@ -77,7 +77,7 @@ def test_a_file_written_just_now_is_not_cached(root: Path, read: list[str]) -> N
     assert len(read) == 6
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_an_edit_that_keeps_length_and_time_is_detected(root: Path) -> None:
     file = root / NAMES[0]
     before, time = digests(root), file.stat().st_mtime_ns
@@ -87,7 +87,7 @@ def test_an_edit_that_keeps_length_and_time_is_detected(root: Path) -> None:
     assert digests(root) == expected(root) != before
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_a_replaced_file_of_the_same_length_and_time_is_detected(root: Path, tmp_path: Path) -> None:
     file, other = root / NAMES[0], tmp_path / "other"
     digests(root)
@@ -97,7 +97,7 @@ def test_a_replaced_file_of_the_same_length_and_time_is_detected(root: Path, tmp
     assert digests(root) == expected(root)
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_deleted_files_leave_the_cache(root: Path) -> None:
     digests(root)
     store = cache_file(root)
@@ -108,7 +108,7 @@ def test_deleted_files_leave_the_cache(root: Path) -> None:
     assert set(file_digests.read_entries(store)) == {*NAMES[1:], "a/new.jpg"}
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 @pytest.mark.parametrize("damage", [b"", b"no archive", None])
 def test_a_damaged_cache_is_ignored(root: Path, damage: bytes | None, read: list[str]) -> None:
     before = digests(root)
@@ -120,7 +120,7 @@ def test_a_damaged_cache_is_ignored(root: Path, damage: bytes | None, read: list
     assert len(read) == 6
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_a_corrupt_digest_is_not_used(root: Path) -> None:
     before = digests(root)
     store = cache_file(root)
@@ -132,7 +132,7 @@ def test_a_corrupt_digest_is_not_used(root: Path) -> None:
     assert digests(root) == before
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("written_long_ago")
 def test_without_a_cache_folder_everything_is_hashed(
     root: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,8 @@ def test_95_of_100_correct_predictions_reach_the_threshold() -> None:
     threshold = fit_threshold(LOGITS, LABELS, 1.0)
     assert threshold == pytest.approx(SURE[20 + 3], abs=1e-6)  # 4 of the 80 correct may fall below or on it
     weighed = evaluate_threshold(threshold - 1e-6, LOGITS, LABELS, 1.0)
-    assert (weighed.answered.hits, weighed.answered.total) == (77, 100)
-    assert (weighed.accuracy_answered.hits, weighed.accuracy_answered.total) == (77, 77)
+    assert (weighed.coverage.hits, weighed.coverage.total) == (77, 100)
+    assert (weighed.selective_accuracy.hits, weighed.selective_accuracy.total) == (77, 77)
 
 
 def test_a_network_without_correct_predictions_never_abstains() -> None:
@@ -26,5 +26,5 @@ def test_a_network_without_correct_predictions_never_abstains() -> None:
 
 def test_selective_accuracy_is_undefined_without_predictions() -> None:
     weighed = evaluate_threshold(1.1, LOGITS, LABELS, 1.0)
-    assert (weighed.answered.value, weighed.accuracy_answered.total) == (0.0, 0)
-    assert (weighed.accuracy_answered.low, weighed.accuracy_answered.high) == (0.0, 1.0)
+    assert (weighed.coverage.value, weighed.selective_accuracy.total) == (0.0, 0)
+    assert (weighed.selective_accuracy.low, weighed.selective_accuracy.high) == (0.0, 1.0)

@@ -22,7 +22,7 @@ from vitrail.cli import main
 from vitrail.errors import ParityError
 from vitrail.exporting import explain_file as module
 from vitrail.exporting.attention_maps import attention_of
-from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, places
+from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, pooled_cells
 from vitrail.exporting.explain_file import (
     IMAGES,
     ExplainGraph,
@@ -80,7 +80,7 @@ def randomised(network: Any) -> Any:
 
 
 def canvases(count: int, size: int) -> np.ndarray:
-    """Panes of flat colour, so that places differ from each other more than in noise."""
+    """Panes of flat colour, so that cells differ from each other more than in noise."""
     panes = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return panes.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
@@ -134,21 +134,21 @@ def test_evidence_differs_from_place_to_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["timm-avg", *(pytest.param(each, marks=pytest.mark.long) for each in NORMED)])
 def test_normalising_each_place_separately_would_give_other_logits(name: str) -> None:
-    """The file's formula differs from the head applied to each place, which does not add up."""
+    """The file's formula differs from the head applied to each cell, which does not add up."""
     graph, _, model, _, _ = explained(name)
     images = canvases(8, graph.input.rule.size)
     head = mean_head(graph.network)
     assert head is not None
     assert head.norm is not None
     with torch.inference_mode():
-        x = places(head, graph.network.forward_features(graph.input(torch.from_numpy(images))))
+        x = pooled_cells(head, graph.network.forward_features(graph.input(torch.from_numpy(images))))
         own = nn.functional.layer_norm(x, x.shape[2:], head.norm.weight, head.norm.bias, head.norm.eps)
         naive = head.linear(own).mean(dim=1).numpy()
     logits = by_file(model, images)["logits"]
     assert np.abs(naive - logits).max() > 0.05 * logits.std()
 
 
-def test_the_mean_of_places_is_normalised_as_layer_norm_does() -> None:
+def test_the_mean_of_cells_is_normalised_as_layer_norm_does() -> None:
     norm = nn.LayerNorm(16, eps=1e-3).double()
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
@@ -159,7 +159,7 @@ def test_the_mean_of_places_is_normalised_as_layer_norm_does() -> None:
 
 
 def test_evidence_is_at_the_bright_pixel() -> None:
-    """A network whose logits are the brightness of one place."""
+    """A network whose logits are the brightness of one cell."""
     network: Any = SmallCNN(2, width=3, stages=1, blocks=0).eval()
     with torch.no_grad():
         network.stem[0].weight.zero_()

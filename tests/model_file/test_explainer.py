@@ -90,7 +90,7 @@ def test_the_command_writes_it_only_with_its_option(written: Path, model_file: P
 def test_the_command_reports_the_file_that_it_wrote(exported: tuple[Path, str]) -> None:
     path, printed = exported
     last = printed.splitlines()[-1]
-    assert last == f"{path.parent}/model.explain.onnx: exact evidence for every class on 4 × 4 places"
+    assert last == f"{path.parent}/model.explain.onnx: exact evidence for every class on 4 × 4 cells"
 
 
 def test_the_file_keeps_its_contract(written: Path) -> None:

@@ -1,7 +1,6 @@
 """`vitrail.load`: predictions of a model file, for images in every form."""
 
 import io
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vitrail
-from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.errors import ImageError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.model import BATCH
-
-PAGE = Path(__file__).parents[2] / "docs/python.md"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +113,28 @@ def test_anything_but_an_image_is_refused(model: vitrail.Model, tmp_path: Path) 
         model.classify([tmp_path / "text.png"])
     with pytest.raises(UsageError, match="between 1 and 10"):
         model.classify(np.zeros((8, 8, 3), np.uint8), top_k=11)
+    for nothing in (None, 3):
+        with pytest.raises(UsageError, match=rf"this is {type(nothing).__name__}"):
+            model.classify(nothing)  # type: ignore[call-overload]
+        with pytest.raises(UsageError, match=rf"this is {type(nothing).__name__}"):
+            list(model.try_classify(nothing))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="takes several images"):
+        model.try_classify("photo.jpg")
+
+
+def test_a_closed_model_is_refused_in_every_form(model_file: Path, digits: NDArray[np.uint8]) -> None:
+    with vitrail.load(model_file, "cpu") as model:
+        begun = model.classify(iter(digits[: BATCH + 1]))
+        next(begun)
+    for form in (digits[0], digits[:3], list(digits[:3]), [encoded(digits[0])], []):
+        for use in (model.classify, model.embed):
+            with pytest.raises(UsageError, match="closed: load it again"):
+                use(form)
+    with pytest.raises(UsageError, match="closed: load it again"):
+        next(model.try_classify([digits[0]]))
+    assert len([next(begun) for _ in range(BATCH - 1)]) == BATCH - 1  # of the batch that was computed
+    with pytest.raises(UsageError, match="closed: load it again"):
+        next(begun)
 
 
 def test_an_image_that_cannot_be_read_leaves_the_others_their_predictions(
@@ -138,37 +156,6 @@ def test_an_iterator_gives_all_predictions_before_the_image_that_cannot_be_read(
     assert next(results).label == model.classify(digits[0]).label
     with pytest.raises(ImageError):
         next(results)
-
-
-def test_the_examples_of_docs_python_run(
-    checkpoint: Path,
-    digits: NDArray[np.uint8],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
-    monkeypatch.chdir(tmp_path)
-    assert main(["export", "--checkpoint", str(checkpoint), "--output", "model.onnx", "--explain"]) == 0
-    Path("photos").mkdir()
-    for number, digit in enumerate(digits[:3]):
-        Image.fromarray(digit).save(f"photos/{number}.jpg")
-    Image.fromarray(digits[0]).resize((50, 40)).save("photo.jpg")
-    capsys.readouterr()
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(block, names)
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == str(names["prediction"])
-    assert [line.split()[0] for line in printed[2:5]] == ["0.jpg", "1.jpg", "2.jpg"]
-    assert printed[5:] == ["(4, 4) exact", "torch.Size([1, 64, 48])"]
-    model = names["model"]
-    first, second = model.explain(["photo.jpg", "photos/1.jpg"])
-    assert (first.label, second.label) == tuple(one.label for one in model.classify(["photo.jpg", "photos/1.jpg"]))
-    np.testing.assert_allclose(first.evidence, names["explanation"].evidence, atol=1e-5)
-    with pytest.raises(UsageError, match="has no label 'cat'"):
-        model.explain("photo.jpg", label="cat")
 
 
 def test_importing_vitrail_is_cheap_and_gives_every_public_name() -> None:

@@ -62,9 +62,9 @@ def test_a_file_not_written_by_fit_is_refused(content: dict[str, Any], tmp_path:
         read_checkpoint(saved(content, tmp_path))
 
 
-@pytest.mark.parametrize("place", [0, 1000])
-def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, place: int) -> None:
-    (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:place])
+@pytest.mark.parametrize("length", [0, 1000])
+def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, length: int) -> None:
+    (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:length])
     with pytest.raises(ModelError, match="not a checkpoint"):
         read_checkpoint(tmp_path / "cut.ckpt")
 

@@ -75,9 +75,9 @@ def test_attention_of_the_class_token_is_shown_where_the_head_reads_it() -> None
     for prefix, kind, token in ((1, "approximate", True), (0, "approximate", False), (1, "exact", False)):
         given = inspection(1, 1, 4, prefix, kind)
         query = choose_query(given, given.axes)  # type: ignore[arg-type]
-        assert (query.place is None) == token
+        assert (query.cell is None) == token
     best = int(given.classes[0].evidence.argmax())
-    assert query.place == divmod(best, 4)
+    assert query.cell == divmod(best, 4)
     assert query.token == 1 + best
 
 
@@ -86,7 +86,7 @@ def test_attention_of_a_larger_cell_of_evidence_is_that_of_its_middle() -> None:
     cells = np.zeros((8, 8), np.float32)
     cells[3, 5] = 1
     given = Inspection(**{**vars(given), "classes": (ClassEvidence("a", 1, cells),)})
-    assert choose_query(given, given.axes).place == (14, 22)  # type: ignore[arg-type]
+    assert choose_query(given, given.axes).cell == (14, 22)  # type: ignore[arg-type]
 
 
 def test_networks_without_attention_have_a_page_too() -> None:

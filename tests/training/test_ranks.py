@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import distributed
+from torch.multiprocessing import start_processes
 
 from vitrail.data import Digits
 from vitrail.errors import UsageError
 from vitrail.training.batches import SeededOrder
-from vitrail.training.ranks import even_batches, interleaved, share_of
+from vitrail.training.ranks import even_batches, from_all_ranks, interleaved, share_of
 
 TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
 
@@ -49,6 +51,22 @@ def test_training_shares_are_equal_disjoint_and_new_in_every_epoch() -> None:
     for order in orders:
         order.set_epoch(1)
     assert [[number - 11 for number in order] for order in orders] != first
+
+
+def gather_from_two(rank: int, folder: Path) -> None:
+    """One of two processes: it has every second row."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    rows = torch.arange(14.0).reshape(7, 2)[list(share_of(7, rank, 2))]
+    torch.save(from_all_ranks(rows, torch.device("cpu")), folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_gather_shares_of_unequal_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked, since importing torch takes most of the time of a process."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    start_processes(gather_from_two, (tmp_path,), nprocs=2, start_method="fork")
+    for rank in range(2):
+        assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), torch.arange(14.0).reshape(7, 2))
 
 
 def command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -27,10 +27,10 @@ def train_and_test(recipe: str, images: int, folder: Path) -> Point:
     directory = folder / f"{recipe}-{images}"
     done = run("fit", ["--config", recipe, f"--data.images={images}", f"--run={directory}"])
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
-    found = done.save_predictions()
-    if not isinstance(found, ClassificationReport):
+    report = done.save_predictions()
+    if not isinstance(report, ClassificationReport):
         raise UsageError(f"learning curves need a classification recipe; '{recipe}' is for {done.datamodule.task}")
-    return Point(recipe, images, found.top1, done.best)
+    return Point(recipe, images, report.top1, done.best)
 
 
 def table(points: Iterable[Point]) -> str:

@@ -35,11 +35,11 @@ def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | 
         return None
     stored, resolved = parse_plan(path)
     given = json.loads(json.dumps({"plan": asdict(plan), "fingerprint": fingerprint}))
-    found = list(differences({key: stored[key] for key in given}, given))
-    if found:
-        more = f"; and {len(found) - MAX_DIFFERENCES} more" if len(found) > MAX_DIFFERENCES else ""
+    changes = list(differences({key: stored[key] for key in given}, given))
+    if changes:
+        more = f"; and {len(changes) - MAX_DIFFERENCES} more" if len(changes) > MAX_DIFFERENCES else ""
         raise UsageError(
-            f"{folder} holds a study of another plan: {'; '.join(found[:MAX_DIFFERENCES])}{more}. "
+            f"{folder} holds a study of another plan: {'; '.join(changes[:MAX_DIFFERENCES])}{more}. "
             "Choose another --folder"
         )
     require_unchanged(path, stored)
@@ -80,50 +80,50 @@ def save_run(folder: Path, done: FinishedRun) -> None:
     """All files of a finished run; `result.json` last, so that it exists only with the others."""
     assert done.result is not None
     assert done.timing is not None
-    place = run_folder(folder, done.job)
+    run_path = run_folder(folder, done.job)
     for name, file in done.files.items():
-        write_atomically(place / name, file)
+        write_atomically(run_path / name, file)
     content = {
         "job": asdict(done.job),
         "result": asdict(done.result),
         "timing": asdict(done.timing),
         "sha256": {name: sha256(file).hexdigest() for name, file in done.files.items()},
     }
-    write_json(place / RESULT, content)
+    write_json(run_path / RESULT, content)
 
 
 def saved_run(folder: Path, job: Job, log: Callable[[str], None]) -> FinishedRun | None:
     """The run of an earlier call; a damaged one is logged and counts as missing."""
-    place = run_folder(folder, job)
-    if not (place / RESULT).is_file():
+    run_path = run_folder(folder, job)
+    if not (run_path / RESULT).is_file():
         return None
     try:
-        done = read_run(place)
+        done = read_run(run_path)
     except DataError as fault:
         log(f"{fault}: repeating this run")
         return None
     if done.job != job:
-        log(f"{place.name}/{RESULT} is of another run: repeating this run")
+        log(f"{run_path.name}/{RESULT} is of another run: repeating this run")
         return None
     return done
 
 
-def read_run(place: Path, verify: Collection[str] | None = None) -> FinishedRun:
+def read_run(run_path: Path, verify: Collection[str] | None = None) -> FinishedRun:
     """The run in this folder with its predictions; `verify` names the files to compare with their hashes, else all."""
     try:
-        content: Plain = json.loads((place / RESULT).read_text())
+        content: Plain = json.loads((run_path / RESULT).read_text())
         run = Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"])
         expected = {name: digest for name, digest in content["sha256"].items() if verify is None or name in verify}
-        predictions = (place / PREDICTIONS).read_bytes()
+        predictions = (run_path / PREDICTIONS).read_bytes()
         actual = {
-            name: sha256(predictions if name == PREDICTIONS else (place / name).read_bytes()).hexdigest()
+            name: sha256(predictions if name == PREDICTIONS else (run_path / name).read_bytes()).hexdigest()
             for name in expected
         }
         changed = sorted(name for name in {*expected, PREDICTIONS} if actual[name] != expected[name])
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as fault:
-        raise DataError(f"{place.name}/{RESULT} or a file of its run is damaged ({type(fault).__name__})") from fault
-    if changed or run[0].name != place.name:
-        raise DataError(f"{place.name}/{changed[0] if changed else RESULT} is not what the run wrote")
+        raise DataError(f"{run_path.name}/{RESULT} or a file of its run is damaged ({type(fault).__name__})") from fault
+    if changed or run[0].name != run_path.name:
+        raise DataError(f"{run_path.name}/{changed[0] if changed else RESULT} is not what the run wrote")
     return FinishedRun(*run, {PREDICTIONS: predictions})
 
 

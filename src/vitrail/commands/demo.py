@@ -38,7 +38,7 @@ def main(args: Sequence[str]) -> int:
     address = f"http://127.0.0.1:{port}"
     with serving(model, port) as server:
         wait_until_ready(server, address)
-        ask(address, folder / "digit.png")
+        classify(address, folder / "digit.png")
         if not options.no_stay:
             print(f"\nTry an image of yours at {address} (Ctrl-C ends)", flush=True)
             wait_for_ctrl_c(server)
@@ -97,12 +97,12 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
         try:
             with urlopen(f"{address}/readyz", timeout=2):
                 return
-        except OSError:  # refused, or taken and not answered yet
+        except OSError:  # refused, or accepted without a response yet
             sleep(0.2)
     raise VitrailError(f"the server was not ready within {READY_SECONDS} seconds")
 
 
-def ask(address: str, image: Path) -> None:
+def classify(address: str, image: Path) -> None:
     """Send one image as curl would, and print the labels."""
     url = f"{address}/v1/classify?top_k=3"
     request = Request(url, image.read_bytes(), {"Content-Type": "image/png"})

@@ -11,7 +11,7 @@ ABOUT = """Turn a checkpoint into one verified ONNX file.
   vitrail export --checkpoint runs/digits-vit/checkpoints/best.ckpt --output model.onnx --explain
 
 The file takes uint8 images of any size and carries its classes, input rule and measured accuracy.
---precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses no accuracy.
+--precision auto also tries half precision and 8-bit integers, and keeps the fastest that loses at most --max_loss.
 Its outputs are compared with the network's on the test images; if they differ, nothing is written.
 Validation and test images must be those that the run recorded, so that no test image was trained on."""
 
@@ -25,7 +25,7 @@ def main(args: Sequence[str]) -> int:
         "--precision",
         type=Literal["fp32", "fp16", "int8", "int8-dynamic", "auto"],
         default="fp32",
-        help="number format; auto keeps the fastest without loss of accuracy, on at least 2,000 test images",
+        help="number format; auto keeps the fastest that loses at most --max_loss, on at least 2,000 test images",
     )
     parser.add_argument(
         "--max_loss", type=float, default=0.5, help="points of test accuracy that a lower precision may lose"
@@ -49,7 +49,7 @@ def main(args: Sequence[str]) -> int:
         options.output,
         options.data.path,
         options.precision,
-        options.max_loss / 100,
+        options.max_loss,
         options.opset,
         options.explain,
         progress=lambda stage: print(f"{stage} …", flush=True),
@@ -70,5 +70,5 @@ def main(args: Sequence[str]) -> int:
         explainer = Explainer(Classifier(options.output, "cpu"), provider="cpu")
         evidence = explainer.card.evidence
         rows, columns = evidence.grid
-        print(f"{explainer.path}: {evidence.kind} evidence for every class on {rows} × {columns} places")
+        print(f"{explainer.path}: {evidence.kind} evidence for every class on {rows} × {columns} cells")
     return 0

@@ -22,8 +22,8 @@ ABOUT = """Show the card of a model file, the patches of an image, or the intern
   vitrail inspect photo.jpg --model model.onnx --output photo.inside.png
 
 With a model one page is drawn: the image's patches, the evidence for the best classes, attention in every head of
-every layer, its rollout, and how far each head looks. All this is in the file that `vitrail export --explain` writes
-beside the model; where it is missing, only patches are drawn."""
+every layer, its rollout, and the attention distance of every head. All this is in the file that
+`vitrail export --explain` writes beside the model; where it is missing, only patches are drawn."""
 
 
 def main(args: Sequence[str]) -> int:

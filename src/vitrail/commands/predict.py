@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vitrail.commands.help_pages import shown
 
 PAGE = """
-Write predictions.csv into the run directory: every test image, its class and the class it is given.
+Write predictions.csv into the run directory: every test image, its class and the predicted class.
 
   vitrail predict --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 

@@ -6,12 +6,12 @@ from vitrail.commands.help_pages import shown
 
 PAGE = """
 Measure a checkpoint on the test images: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels
-F1 and average precision, of values MAE, RMSE and R², of places the share that is right and IoU.
+F1 and average precision, of values MAE, RMSE and R², of cells accuracy and IoU.
 
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 
 Refused where these are not the test images that the run recorded, so that none of them was trained on.
-The answer to every image goes to predictions.npz in the run directory.
+The predictions for all images go to predictions.npz in the run directory.
 The configuration of the run that the checkpoint lies in is used; --config takes another.
 """
 

@@ -24,10 +24,10 @@ def evaluate_threshold(
 ) -> Abstention:
     """The effect on these images of abstaining below the threshold."""
     probabilities = softmax(logits.astype(float) / temperature, axis=1)
-    answered = probabilities.max(axis=1) >= threshold
-    correct = answered & (probabilities.argmax(axis=1) == labels)
+    covered = probabilities.max(axis=1) >= threshold
+    correct = covered & (probabilities.argmax(axis=1) == labels)
     return Abstention(
         threshold=threshold,
-        answered=wilson(int(answered.sum()), len(labels)),
-        accuracy_answered=wilson(int(correct.sum()), int(answered.sum())),
+        coverage=wilson(int(covered.sum()), len(labels)),
+        selective_accuracy=wilson(int(correct.sum()), int(covered.sum())),
     )

@@ -1,4 +1,4 @@
-"""Evidence: what each place of an image adds to each class, exact where the head allows it, else by occlusion."""
+"""Evidence: what each cell of an image adds to each class, exact where the head allows it, else by occlusion."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -22,12 +22,12 @@ CELLS_WITHOUT_PATCHES = 7
 
 @dataclass(frozen=True)
 class MeanHead:
-    """A head that reads nothing but the mean over places, uniform or weighted: perhaps a norm, then a linear layer."""
+    """A head that reads nothing but the mean over cells, uniform or weighted: perhaps a norm, then a linear layer."""
 
     norm: nn.LayerNorm | None
     linear: nn.Linear
-    prefix: int | None  # tokens before the places; None where features are a map [N, D, h, w]
-    pool: Attentive | None = None  # how places are weighted
+    prefix: int | None  # tokens before the cells; None where features are a map [N, D, h, w]
+    pool: Attentive | None = None  # how cells are weighted
 
 
 def mean_head(network: nn.Module) -> MeanHead | None:
@@ -73,17 +73,17 @@ def checked(
     return MeanHead(norm, linear, prefix) if isinstance(norm, nn.LayerNorm) else None
 
 
-def places(head: MeanHead, features: Tensor) -> Tensor:
-    """What is pooled: features of a network as one vector a place, [N, h·w, D]."""
+def pooled_cells(head: MeanHead, features: Tensor) -> Tensor:
+    """What is pooled: features of a network as one vector a cell, [N, h·w, D]."""
     if head.prefix is None:
         return features.flatten(2).transpose(1, 2)
     return features[:, head.prefix :]
 
 
 def exact_evidence(head: MeanHead, features: Tensor, grid: Grid) -> Tensor:
-    """Features → evidence [N, K, h, w] whose mean over places equals the logits."""
-    x = places(head, features)
-    if head.pool is not None:  # a place's share, times how many there are: so that their mean is the weighted sum
+    """Features → evidence [N, K, h, w] whose mean over cells equals the logits."""
+    x = pooled_cells(head, features)
+    if head.pool is not None:  # a cell's share, times how many there are: so that their mean is the weighted sum
         x = x * head.pool.shares(x).unsqueeze(-1) * x.shape[1]
     if head.norm is not None:
         x = norm_of_the_mean(head.norm, x)
@@ -91,9 +91,9 @@ def exact_evidence(head: MeanHead, features: Tensor, grid: Grid) -> Tensor:
 
 
 def norm_of_the_mean(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Each place [N, P, D] normalised by the deviation of the mean over places, so that the mean is the mean's norm.
+    """Each cell [N, P, D] normalised by the deviation of the mean over cells, so that the mean is the mean's norm.
 
-    Normalising each place by its own deviation would weight places differently from the network.
+    Normalising each cell by its own deviation would weight cells differently from the network.
     """
     centred = x - x.mean(dim=2, keepdim=True)
     variance = centred.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True)
@@ -104,7 +104,7 @@ def norm_of_the_mean(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 
 
 def exact_grid(network: Any, head: MeanHead, size: int) -> Grid | None:
-    """The grid of places that the network pools; None where its features are no such grid."""
+    """The grid of cells that the network pools; None where its features are no such grid."""
     with torch.inference_mode():
         features = network.forward_features(torch.zeros(1, 3, size, size))
     if head.prefix is None:
@@ -150,5 +150,5 @@ class Occlusion(nn.Module):
 
 
 def on_grid(values: Tensor, grid: Grid) -> Tensor:
-    """A row of classes for each place, [N, h·w, K], as one map for each class, [N, K, h, w]."""
+    """A row of classes for each cell, [N, h·w, K], as one map for each class, [N, K, h, w]."""
     return values.transpose(1, 2).reshape(-1, values.shape[2], *grid)

@@ -97,10 +97,10 @@ def prove_explanation(graph: ExplainGraph, content: bytes, model: bytes, images:
     chosen = evenly(len(images), IMAGES[graph.evidence.kind])
     logits, errors = [], []
     for batch in batches(images[chosen]):
-        expected, found = by_network(graph, batch), by_file(session, batch)
+        expected, actual = by_network(graph, batch), by_file(session, batch)
         expected["logits"] = by_file(main, batch)["logits"]
-        logits.append(found["logits"])
-        errors.append(differences(graph, expected, found))
+        logits.append(actual["logits"])
+        errors.append(differences(graph, expected, actual))
     resized = images[chosen[:1]].repeat(3, axis=1).repeat(2, axis=2)  # no canvas: the graphs must also resize alike
     errors.append({"logits": largest(by_file(main, resized)["logits"] - by_file(session, resized)["logits"])})
     worst = {name: largest(np.array([error[name] for error in errors if name in error])) for name in errors[0]}
@@ -127,12 +127,12 @@ def refuse_differences(parity: ExplanationParity, logit_sd: float) -> None:
             raise ParityError(f"{what} by {error:.2e}, over {limit:.2e}")
 
 
-def differences(graph: ExplainGraph, expected: Outputs, found: Outputs) -> dict[str, float]:
-    errors = {name: largest(expected[name] - found[name]) for name in graph.outputs}
+def differences(graph: ExplainGraph, expected: Outputs, actual: Outputs) -> dict[str, float]:
+    errors = {name: largest(expected[name] - actual[name]) for name in graph.outputs}
     # Cells can be much larger than their mean, so their error is relative to their own deviation.
     errors["evidence"] /= max(1.0, float(expected["evidence"].std()))
     if graph.evidence.kind == "exact":
-        errors["mean"] = largest(found["evidence"].mean(axis=(2, 3)) - found["logits"])
+        errors["mean"] = largest(actual["evidence"].mean(axis=(2, 3)) - actual["logits"])
     return errors
 
 
@@ -141,7 +141,7 @@ def largest(difference: NDArray[np.float32]) -> float:
 
 
 def evenly(total: int, count: int) -> NDArray[np.int64]:
-    """`count` places in a row of `total`, evenly spread; where there are fewer, some come more than once."""
+    """`count` indices below `total`, evenly spread; where there are fewer, some come more than once."""
     return np.linspace(0, total - 1, count).round().astype(np.int64)
 
 

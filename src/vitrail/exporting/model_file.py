@@ -1,10 +1,8 @@
 """The whole export: checkpoint and test images in, a verified model.onnx with its card out, or nothing."""
 
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from vitrail.model_file.golden_check import check_golden
 from vitrail.model_file.seal import seal
 from vitrail.models.checkpoint import Origin, RunData, read_checkpoint
 from vitrail.models.network import count_flops, count_parameters
+from vitrail.runtime.machine import installed_versions
 from vitrail.tasks import TASKS, Task
 from vitrail.tasks.task import ProbabilityTask, TaskName
 
@@ -57,14 +56,29 @@ def export(
     output: str | Path,
     data_path: str | None = None,
     precision: Choice = "fp32",
-    max_loss: float = 0.005,
+    max_loss: float = 0.5,
     opset: Opset = OPSET,
     with_explanation: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Card:
-    """Write `output`, verified on the test images of the checkpoint's own source, or of `data_path`.
+    """Turn a checkpoint into one verified ONNX file, like `vitrail export`, and return its card.
 
-    With `with_explanation`, a second file beside it: see `vitrail.exporting.explain_file`.
+    The file's outputs are compared with the network's on the test images; if they differ, nothing is written.
+
+    Args:
+        checkpoint: a file that `vitrail fit` wrote.
+        output: the file to write.
+        data_path: where the images are, if they have moved since training.
+        precision: fp32, fp16, int8 or int8-dynamic; auto keeps the fastest that loses no more than `max_loss`.
+        max_loss: points of test accuracy that a lower precision may lose.
+        opset: of ONNX; 20 for onnxruntime before 1.23.
+        with_explanation: also write evidence and attention, into `model.explain.onnx` beside `model.onnx`.
+        progress: is called with each stage of the work, such as "reading images".
+
+    Examples:
+        >>> card = vitrail.export("best.ckpt", "model.onnx", with_explanation=True)
+        >>> card.parity.flips
+        0
     """
     network, origin = read_checkpoint(checkpoint)
     task = TASKS[origin.task]
@@ -83,7 +97,7 @@ def export(
     progress(f"verifying it on {len(test):,} test images")
     full = Candidate("fp32", model, prove(graph, model, test.images))
     explanation = explain(graph, model, test.images, opset) if with_explanation else None
-    chosen, compared = choose(precision, Scales(full, graph, val.images, test, max_loss), progress)
+    chosen, compared = choose(precision, Scales(full, graph, val.images, test, max_loss / 100), progress)
     logits = chosen.proof.logits
     predictions = predictions_of(task, logits, temperature)
     measured = task.evaluate(predictions, test.labels, origin.classes)
@@ -104,7 +118,7 @@ def export(
         precisions=compared,
         averaged_weights=origin.averaged,
         golden=golden_outputs(chosen, graph),
-        versions={"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        versions=installed_versions(PACKAGES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=origin.task,
         measures=measured.others,

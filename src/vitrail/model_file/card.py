@@ -70,8 +70,8 @@ class Abstention:
     """
 
     threshold: float
-    answered: Annotated[Share, "of the test images that reach the threshold"]
-    accuracy_answered: Annotated[Share, "accuracy on those"]
+    coverage: Annotated[Share, "share of test images that reach the threshold"]
+    selective_accuracy: Annotated[Share, "accuracy on those"]
 
 
 PrecisionKind = Literal["fp32", "fp16", "int8", "int8-dynamic"]

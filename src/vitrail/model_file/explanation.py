@@ -80,11 +80,22 @@ def explanation_card_schema() -> Json:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where in one image the evidence for one label lies: float [h, w] over the canvas."""
+    """Where in one image the evidence for one label lies: `evidence` is float [h, w] over the canvas.
+
+    Examples:
+        >>> explanation = vitrail.Explanation("cat", "exact", np.array([[0.5, -1.0], [0.25, 4.0]]))
+        >>> print(explanation)
+        cat: exact evidence on 2 × 2 cells, most at [1, 1]
+    """
 
     label: str
     kind: Kind
     evidence: NDArray[np.float32]
+
+    def __str__(self) -> str:
+        rows, columns = self.evidence.shape
+        row, column = divmod(int(self.evidence.argmax()), columns)
+        return f"{self.label}: {self.kind} evidence on {rows} × {columns} cells, most at [{row}, {column}]"
 
 
 @dataclass(frozen=True)

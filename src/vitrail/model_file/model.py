@@ -80,12 +80,14 @@ class Model:
 
     Every method takes one image and returns its result, a list (or an array [N, H, W, 3]) and returns a list in the
     same order, or an iterator and returns an iterator, which holds a batch of images at a time. Paths and bytes are
-    read exactly as training and the server read them. An image that does not decode raises `ImageError`.
+    read exactly as training and the server read them. An image that does not decode raises `ImageError`; anything else,
+    and a closed model, raises `UsageError`.
     """
 
     def __init__(self, path: str | os.PathLike[str], provider: Provider = "auto", threads: int | None = None) -> None:
         self._classifier = Classifier(Path(path), provider, threads)
         self._decoders = ThreadPoolExecutor(usable_cores(), "vitrail-decode")
+        self._closed = False
         self._provider, self._threads = provider, threads
 
     @property
@@ -119,13 +121,33 @@ class Model:
         """What each image shows: labels, values, or a label for each patch, as the model's task is.
 
         `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
+
+        Examples:
+            >>> prediction = model.classify("three.png")
+            >>> prediction.label
+            '3'
+            >>> print(prediction)
+            3 ...
+            >>> for each in model.classify(["three.png", "five.png"], top_k=1):
+            ...     print(each)
+            3 ...
+            5 ...
         """
         return self._each(image, self._predictor(top_k))
 
     def try_classify(
         self, images_: Iterable[ImageLike], top_k: int | None = None
     ) -> Iterator[Prediction | VitrailError]:
-        """Like `classify` of an iterator, but an image that cannot be read gives its error instead of raising it."""
+        """Like `classify` of an iterator, but an image that cannot be read gives its error instead of raising it.
+
+        Examples:
+            >>> for result in model.try_classify(["three.png", "nowhere.png"]):
+            ...     print(result if isinstance(result, Exception) else result.label)
+            3
+            cannot be read: No such file or directory
+        """
+        if isinstance(images_, ONE) and not is_several(images_):
+            raise UsageError("try_classify takes several images: put one into a list, or use classify")
         return (result for _, result in self._in_batches(images_, self._predictor(top_k)))
 
     @overload
@@ -137,7 +159,13 @@ class Model:
     @overload
     def embed(self, image: Iterator[ImageLike]) -> Iterator[NDArray[np.float32]]: ...
     def embed(self, image: Any) -> Any:
-        """The vector that the network's last layer reads, float32 [D]."""
+        """The vector that the network's last layer reads, float32 [D].
+
+        Examples:
+            >>> vector = model.embed("three.png")
+            >>> vector.shape, vector.dtype
+            ((64,), dtype('float32'))
+        """
         return self._each(image, lambda canvases: list(self._classifier.predict(canvases).embedding))
 
     @overload
@@ -152,6 +180,13 @@ class Model:
         """Where in the image the evidence for a label lies; for the most probable one unless `label` is given.
 
         The file beside the model that `vitrail export --explain` writes is needed for it.
+
+        Examples:
+            >>> explanation = model.explain("three.png", label="8")
+            >>> print(explanation)
+            8: exact evidence on 4 × 4 cells, most at [..., ...]
+            >>> explanation.evidence.shape
+            (4, 4)
         """
         explainer, classes = self._explainer, self.classes
         if label is not None and label not in classes:
@@ -172,7 +207,8 @@ class Model:
         return self._each(image, explanations)
 
     def close(self) -> None:
-        """End the decoding threads; the model is not to be used again."""
+        """End the decoding threads; further use raises `UsageError`."""
+        self._closed = True
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -215,7 +251,8 @@ class Model:
         )
 
     def _each(self, image: Any, of_batch: Callable[[Canvases], list[R]]) -> Any:
-        if isinstance(image, ONE) and not (isinstance(image, np.ndarray) and image.ndim == 4):
+        self._refuse_closed()
+        if isinstance(image, ONE) and not is_several(image):
             canvas = raised(image, self._canvas_or_error(image))
             (result,) = of_batch(canvas[None])
             return result
@@ -226,16 +263,23 @@ class Model:
         self, images_: Iterable[ImageLike], of_batch: Callable[[Canvases], list[R]]
     ) -> Iterator[tuple[ImageLike, R | VitrailError]]:
         """Each image with its result or its error."""
+        if not isinstance(images_, Iterable):
+            raise not_an_image(images_)
         size = self.card.input.size
         is_canvases = isinstance(images_, np.ndarray) and images_.shape[1:] == (size, size, 3)
         prepared = map if is_canvases else self._decoders.map  # canvases are used as they are
         remaining = iter(images_)
         while batch := list(islice(remaining, BATCH)):
+            self._refuse_closed()
             canvases = list(prepared(self._canvas_or_error, batch))
             good = [canvas for canvas in canvases if isinstance(canvas, np.ndarray)]
             results = iter(of_batch(np.stack(good)) if good else [])
             for image, canvas in zip(batch, canvases, strict=True):
                 yield image, canvas if isinstance(canvas, VitrailError) else next(results)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise UsageError("this model is closed: load it again")
 
     def _canvas_or_error(self, image: ImageLike) -> Canvas | VitrailError:
         try:
@@ -258,7 +302,16 @@ class Model:
             image = image_of(image)
         if isinstance(image, Image.Image):
             return images.to_canvas(images.decode_upright(image.copy()).pixels, rule)
-        raise UsageError(f"an image is a path, bytes, a PIL image or a uint8 array; this is {type(image).__name__}")
+        raise not_an_image(image)
+
+
+def is_several(image: Any) -> bool:
+    """Whether an array holds images, and not the rows of one."""
+    return isinstance(image, np.ndarray) and image.ndim == 4
+
+
+def not_an_image(given: object) -> UsageError:
+    return UsageError(f"an image is a path, bytes, a PIL image or a uint8 array; this is {type(given).__name__}")
 
 
 def raised(image: ImageLike, result: R | VitrailError) -> R:
@@ -285,5 +338,11 @@ def load(path: str | os.PathLike[str], provider: Provider = "auto", threads: int
 
     `provider` is where it runs: `auto` takes a GPU if onnxruntime can use one, else all cores, of which `threads` are
     used if it is given.
+
+    Examples:
+        >>> import vitrail
+        >>> model = vitrail.load("model.onnx")
+        >>> model.classes
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     return Model(path, provider, threads)

@@ -77,8 +77,8 @@ def abstention(fitted: Abstention | None) -> list[tuple[str, str]]:
     if fitted is None:
         return []
     fact = (
-        f"none of these below {fitted.threshold:.3f}: {100 * fitted.answered.value:.1f} % of test images answered, "
-        f"{fitted.accuracy_answered} of them correctly"
+        f"none of these below {fitted.threshold:.3f}: coverage {fitted.coverage} of test images, "
+        f"selective accuracy {fitted.selective_accuracy}"
     )
     return [("abstention", fact)]
 

@@ -28,6 +28,11 @@ class CNN(Architecture):
         stages: number of stages; each after the first halves the image's sides.
         blocks: residual blocks a stage.
         drop_path: rate of skipped blocks while training (stochastic depth; networks of timm only).
+
+    Examples:
+        >>> network = vitrail.CNN(width=16, stages=2).build(classes=10, image_size=32)
+        >>> network(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 10])
     """
 
     width: int = 64

@@ -53,6 +53,11 @@ class ViT(Architecture):
             queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
+
+    Examples:
+        >>> network = vitrail.ViT(patch=4, width=64, depth=2, heads=4).build(classes=10, image_size=32)
+        >>> network(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 10])
     """
 
     patch: int = 4

@@ -23,16 +23,16 @@ def mean_distance(attention: Floats, prefix: int, grid: tuple[int, int]) -> Floa
     Prefix tokens have no position and are left out, and so are patches that attend to no patch.
     """
     shares = to_shares(attention[..., prefix:, prefix:])
-    attending = shares.sum(axis=-1) > 0  # [layers, heads, places]
+    attending = shares.sum(axis=-1) > 0  # [layers, heads, cells]
     total = (shares * distances(grid)).sum(axis=(-2, -1))
     mean: Floats = total / np.maximum(1, attending.sum(axis=-1))
     return mean
 
 
 def distances(grid: tuple[int, int]) -> Floats:
-    """Between all places of a grid, [places, places]."""
-    places = np.indices(grid).reshape(2, -1)  # rows and columns
-    lengths: Floats = np.hypot(*(places[:, :, None] - places[:, None])).astype(np.float32)
+    """Between all cells of a grid, [cells, cells]."""
+    cells = np.indices(grid).reshape(2, -1)  # rows and columns
+    lengths: Floats = np.hypot(*(cells[:, :, None] - cells[:, None])).astype(np.float32)
     return lengths
 
 

@@ -24,10 +24,10 @@ DOT = 5
 
 @dataclass(frozen=True)
 class Query:
-    """The token whose attention is drawn: a patch at `place` (row, column), or a prefix token."""
+    """The token whose attention is drawn: a patch at `cell` (row, column), or a prefix token."""
 
     token: int
-    place: tuple[int, int] | None
+    cell: tuple[int, int] | None
     caption: str
 
 
@@ -37,7 +37,7 @@ class Heads:
     def __init__(self, attention: NDArray[np.float32], axes: Attention, query: Query) -> None:
         self.attention, self.axes, self.query = attention, axes, query
         side = min(LARGEST, (WIDTH - BESIDE) // axes.layers - BETWEEN)
-        self.scale = max(side // max(axes.grid), -(-SMALLEST // max(axes.grid)))  # pixels a side of a place
+        self.scale = max(side // max(axes.grid), -(-SMALLEST // max(axes.grid)))  # pixels a side of a cell
         self.step = self.scale * max(axes.grid) + BETWEEN
         self.maps = axes.layers * self.step - BETWEEN, axes.heads * self.step - BETWEEN  # width and height
         least, most = PLOT_HEIGHT
@@ -82,18 +82,18 @@ class Heads:
     def draw_map(self, page: Page, layer: int, head: int, corner: tuple[int, int]) -> None:
         weights = self.on_grid(self.attention[layer, head, self.query.token])
         page.put(corner, draw_heat(weights, self.scale))
-        if self.query.place is not None:
-            row, column = self.query.place
+        if self.query.cell is not None:
+            row, column = self.query.cell
             page.outline((corner[0] + column * self.scale, corner[1] + row * self.scale), self.scale)
 
     def rollout(self, side: int) -> Image.Image:
         """Attention rollout to the token, or the mean of tokens, that the head reads; about `side` pixels a side."""
         arrived, first = rollout(self.attention), self.axes.prefix
-        row = arrived[self.query.token] if self.query.place is None else arrived[first:].mean(axis=0)
+        row = arrived[self.query.token] if self.query.cell is None else arrived[first:].mean(axis=0)
         return draw_heat(self.on_grid(row), max(1, side // max(self.axes.grid)))
 
     def rollout_caption(self) -> str:
-        return f"what reaches {'the class token' if self.query.place is None else 'the mean of all places'}"
+        return f"what reaches {'the class token' if self.query.cell is None else 'the mean of all cells'}"
 
     def on_grid(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
         """Attention of one token, [T], without the prefix tokens: [h, w]"""

@@ -54,12 +54,12 @@ def draw_inspection(inspection: Inspection) -> Image.Image:
     page.write((MARGIN, MARGIN + 40), legend(inspection), CAPTION, MUTED, width=page.width - 2 * MARGIN)
     draw_tile(page, 0, patches_image(inspection), "Input of the network", patches_caption(inspection))
     shown = inspection.classes[:SHOWN]
-    for place, answer in enumerate(shown, start=1):
-        overlay = draw_overlay(inspection.canvas, answer.evidence)
-        draw_tile(page, place, overlay, f"Evidence for {answer.label}", f"probability {answer.probability:.2f}")
+    for column, each in enumerate(shown, start=1):
+        overlay = draw_overlay(inspection.canvas, each.evidence)
+        draw_tile(page, column, overlay, f"Evidence for {each.label}", f"probability {each.probability:.2f}")
     if heads:
-        if heads.query.place is not None:
-            row, column = heads.query.place
+        if heads.query.cell is not None:
+            row, column = heads.query.cell
             rows, columns = heads.axes.grid
             page.outline((MARGIN + column * TILE / columns, TOP + row * TILE / rows), TILE / columns)
         draw_tile(page, len(shown) + 1, heads.rollout(TILE), "Attention rollout", heads.rollout_caption())
@@ -79,8 +79,8 @@ def across(tiles: int) -> int:
     return 2 * MARGIN + tiles * TILE + (tiles - 1) * GAP
 
 
-def draw_tile(page: Page, place: int, image: Image.Image, heading: str, caption: str) -> None:
-    left = MARGIN + place * (TILE + GAP)
+def draw_tile(page: Page, column: int, image: Image.Image, heading: str, caption: str) -> None:
+    left = MARGIN + column * (TILE + GAP)
     # Smaller images keep their squares, larger ones lose none of their lines.
     sampling = Image.Resampling.NEAREST if image.width <= TILE else Image.Resampling.BOX
     page.write((left, TOP - 10), heading, HEADING, anchor="ls", width=TILE)
@@ -89,7 +89,7 @@ def draw_tile(page: Page, place: int, image: Image.Image, heading: str, caption:
 
 
 def patches_image(inspection: Inspection) -> Image.Image:
-    """The canvas cut where the network cuts it, or whole where its places are not square patches."""
+    """The canvas cut where the network cuts it, or whole where its cells are not square patches."""
     patch = patch_of(inspection)
     return draw_patches(inspection.canvas, patch) if patch else Image.fromarray(inspection.canvas)
 
@@ -98,7 +98,7 @@ def patches_caption(inspection: Inspection) -> str:
     size, patch = len(inspection.canvas), patch_of(inspection)
     if not patch:
         return f"{size} by {size} pixels"
-    return f"{size // patch} by {size // patch} places of {patch} by {patch} pixels"
+    return f"{size // patch} by {size // patch} cells of {patch} by {patch} pixels"
 
 
 def patch_of(inspection: Inspection) -> int | None:
@@ -108,12 +108,12 @@ def patch_of(inspection: Inspection) -> int | None:
 
 
 def choose_query(inspection: Inspection, axes: Attention) -> Query:
-    """The class token where the head reads it, else the patch with the strongest evidence."""
+    """The class token where the head reads it, else the cell with the strongest evidence."""
     if axes.prefix and inspection.kind == "approximate":
         return Query(0, None, "Attention of the class token")
     best = inspection.classes[0]
     (rows, columns), (h, w) = axes.grid, best.evidence.shape
     row, column = divmod(int(best.evidence.argmax()), w)
     row, column = (2 * row + 1) * rows // (2 * h), (2 * column + 1) * columns // (2 * w)  # the middle of a larger cell
-    caption = f"Attention of the outlined patch, which has the strongest evidence for {best.label}"
+    caption = f"Attention of the outlined cell, which has the strongest evidence for {best.label}"
     return Query(axes.prefix + row * columns + column, (row, column), caption)

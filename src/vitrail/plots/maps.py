@@ -6,18 +6,18 @@ from PIL import Image, ImageDraw
 
 from vitrail.plots.heat import draw_heat
 
-CELL = 8  # pixels a side for each place
+CELL = 8  # pixels a side for each cell
 GAP = 6
 PAPER = (250, 249, 245)
 FRAME = (120, 200, 255)  # around the query patch
 
 
-def draw_maps(maps: NDArray[np.float32], place: tuple[int, int]) -> Image.Image:
-    """Weights [layers, heads, rows, columns] from one place → an RGB drawing; each map has its own scale."""
+def draw_maps(maps: NDArray[np.float32], cell: tuple[int, int]) -> Image.Image:
+    """Weights [layers, heads, rows, columns] from one cell → an RGB drawing; each map has its own scale."""
     layers, heads, rows, columns = maps.shape
     height, width = rows * CELL, columns * CELL
     sheet = Image.new("RGB", (heads * (width + GAP) + GAP, layers * (height + GAP) + GAP), PAPER)
-    top, left = place[0] * CELL, place[1] * CELL
+    top, left = cell[0] * CELL, cell[1] * CELL
     for layer in range(layers):
         for head in range(heads):
             drawn = draw_heat(maps[layer, head], CELL)

@@ -36,5 +36,5 @@ def balanced(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def spread(evidence: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """[h, w] → [side, side], each place's value at the middle of its cell and drawn smoothly to the next."""
+    """[h, w] → [side, side], each cell's value in its middle and drawn smoothly to the next."""
     return np.array(Image.fromarray(evidence).resize((side, side), Image.Resampling.BILINEAR))

@@ -12,6 +12,11 @@ def patchify(images: Tensor, patch: int, stride: int | None = None) -> VectorSet
     """Cut images [B, C, H, W] into patches, row by row; each becomes a vector of C · patch · patch numbers.
 
     Patches lie side by side unless `stride` says otherwise. With patch 1 every pixel is a vector.
+
+    Examples:
+        >>> patches = vitrail.patchify(torch.zeros(1, 3, 32, 32), patch=4)
+        >>> patches.vectors.shape, patches.grid
+        (torch.Size([1, 64, 48]), (8, 8))
     """
     step = stride or patch
     rows, columns = grid_of(images.shape[-2], images.shape[-1], patch, step)

@@ -1,24 +1,11 @@
-"""The machine's description, versions, and the load of other programs."""
+"""The load of other programs."""
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from vitrail.bench.core.machine import CpuUsage, background_load, cpu_name, cpu_usage, installed_versions
-
-
-def test_cpu_name_includes_vector_extensions(tmp_path: Path) -> None:
-    described = tmp_path / "cpuinfo"
-    described.write_text("processor : 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: sse avx2 avx512f\n\n")
-    assert cpu_name(described) == "Some CPU @ 2 GHz (avx2, avx512f)"
-
-
-def test_packages_that_are_not_installed_have_no_version() -> None:
-    versions = installed_versions(("torch", "no-such-package"))
-    assert versions["torch"] == version("torch")
-    assert versions.keys() == {"python", "torch"}
+from vitrail.bench.core.machine import CpuUsage, background_load, cpu_usage
 
 
 def test_background_load_excludes_this_process(tmp_path: Path) -> None:

@@ -36,25 +36,25 @@ def node(log: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def ray_cluster(place: Path, size: int) -> Iterator[str]:
-    """The address of a cluster of so many nodes with a core each; their logs are in `place`."""
+def ray_cluster(folder: Path, size: int) -> Iterator[str]:
+    """The address of a cluster of so many nodes with a core each; their logs are in `folder`."""
     port = free_port()
     address = f"127.0.0.2:{port}"
     options = ("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
-    nodes = [node(place / "head.log", *options)]
+    nodes = [node(folder / "head.log", *options)]
     try:
-        wait_for_nodes(address, 1, place)
+        wait_for_nodes(address, 1, folder)
         for number in range(2, size + 1):
-            log, host = place / f"{number}.log", f"127.0.0.{number + 1}"
+            log, host = folder / f"{number}.log", f"127.0.0.{number + 1}"
             nodes.append(node(log, f"--node-ip-address={host}", f"--address={address}"))
-            wait_for_nodes(address, number, place)
+            wait_for_nodes(address, number, folder)
         yield address
     finally:
         for started in reversed(nodes):
             end(started)
 
 
-def wait_for_nodes(address: str, count: int, place: Path) -> None:
+def wait_for_nodes(address: str, count: int, folder: Path) -> None:
     """Checked in a separate process, as a Ray driver that connects too early never recovers."""
     program = (
         "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR'); "
@@ -70,7 +70,7 @@ def wait_for_nodes(address: str, count: int, place: Path) -> None:
             if result.stdout.strip() == str(count):
                 return
         time.sleep(0.5)
-    raise AssertionError("".join(log.read_text() for log in place.glob("*.log")))
+    raise AssertionError("".join(log.read_text() for log in folder.glob("*.log")))
 
 
 def end(started: subprocess.Popen[bytes]) -> None:

@@ -1,13 +1,12 @@
-"""The machine that a benchmark runs on: hardware, versions, and the load of other programs."""
+"""The machine that a benchmark runs on: hardware, and the load of other programs."""
 
 import os
 import platform
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from time import perf_counter, process_time
 
+from vitrail.runtime.machine import cpu_name
 from vitrail.runtime.providers import usable_cores
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
@@ -53,20 +52,3 @@ def background_load(begin: CpuUsage, end: CpuUsage) -> float | None:
         return None
     others = (end.system - begin.system) - (end.process - begin.process)
     return max(0.0, others / (end.wall - begin.wall))
-
-
-def cpu_name(description: Path = Path("/proc/cpuinfo")) -> str:
-    """The model as the kernel names it, with its vector extensions; else the bare architecture."""
-    if not description.is_file():
-        return platform.processor() or platform.machine()
-    pairs = (line.partition(":") for line in description.read_text().splitlines())
-    facts = {key.strip(): value.strip() for key, _, value in pairs}
-    name = facts.get("model name", platform.machine())
-    widest = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_tile") if flag in facts.get("flags", "").split()]
-    return f"{name} ({', '.join(widest)})" if widest else name
-
-
-def installed_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Versions of Python and of these packages, as far as they are installed."""
-    installed = {each.name.lower(): each.version for each in distributions()}
-    return {"python": platform.python_version()} | {name: installed[name] for name in packages if name in installed}

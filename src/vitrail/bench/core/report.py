@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from vitrail.bench.core.machine import Machine, installed_versions, this_machine
+from vitrail.bench.core.machine import PACKAGES, Machine, this_machine
 from vitrail.bench.core.rounds import MIN_ROUNDS
 from vitrail.errors import UsageError
+from vitrail.runtime.machine import installed_versions
 
 Progress = Callable[[str], None]
 
@@ -47,7 +48,7 @@ class Report:
     """Where and when a benchmark ran; each benchmark adds its plan and results."""
 
     machine: Machine = field(default_factory=this_machine)
-    versions: dict[str, str] = field(default_factory=installed_versions)
+    versions: dict[str, str] = field(default_factory=lambda: installed_versions(PACKAGES))
     date: str = field(default_factory=utc_now)
 
     def header(self, title: str, cores: str = "cores") -> str:

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.bench.core.machine import installed_versions
 from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, run_rounds
 from vitrail.bench.core.tables import background_text
@@ -17,6 +16,7 @@ from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, fit
 from vitrail.model_file.classifier import Classifier
+from vitrail.runtime.machine import installed_versions
 from vitrail.tasks.intervals import Share, wilson
 
 OURS, FULL = "images.fit", "decode all, then resize"

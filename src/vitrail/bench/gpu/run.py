@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Literal
 
-from vitrail.bench.core.machine import PACKAGES, installed_versions, this_machine
+from vitrail.bench.core.machine import PACKAGES, this_machine
 from vitrail.bench.core.report import Report, utc_now
 from vitrail.bench.gpu.plan import NO_TIME, SHARES, Plan, Row, Status
 from vitrail.bench.serve.processes import process_tree
+from vitrail.runtime.machine import installed_versions
 
 START = 90.0  # seconds that a part may take before its first step, and between two
 GRACE = 10.0  # seconds that a terminated process has to stop its servers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from vitrail.bench.core.machine import PACKAGES, installed_versions
+from vitrail.bench.core.machine import PACKAGES
 from vitrail.bench.gpu.plan import Plan
 from vitrail.bench.gpu.steps import Absent
 from vitrail.bench.infer.network import CLASSES, seeded_batch, seeded_network
@@ -15,6 +15,7 @@ from vitrail.model_file.card import Card, Dataset, WholeImageParity
 from vitrail.models import ViT
 from vitrail.models.network import count_flops, count_parameters
 from vitrail.models.timm_models import pixel_statistics
+from vitrail.runtime.machine import installed_versions
 from vitrail.runtime.providers import PROVIDERS, Provider, require_one_onnxruntime
 from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from time import sleep
 from typing import Any, Literal
 
-from vitrail.bench.core.machine import installed_versions
 from vitrail.bench.core.report import Absent, Progress, Report, RoundsPlan, silent
 from vitrail.bench.serve.attack import AttackResult, measure_attacks
 from vitrail.bench.serve.attackers import ATTACKERS
@@ -20,6 +19,7 @@ from vitrail.bench.serve.under_load import LoadResults, measure_load
 from vitrail.bench.serve.uploads import uploads
 from vitrail.errors import UsageError
 from vitrail.model_file.classifier import Classifier
+from vitrail.runtime.machine import installed_versions
 
 PACKAGES = ("vitrail", "bentoml", "starlette", "uvicorn", "uvloop", "httptools", "pillow", "numpy", "onnxruntime",
             "onnxruntime-gpu")  # fmt: skip

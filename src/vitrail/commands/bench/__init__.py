@@ -10,7 +10,7 @@ KINDS = {
     "data": "what training images cost, from files to batches: beside timm's loader and torchvision's",
     "decode": "how fast photos become canvases, beside decoding all of their pixels, and what that changes",
     "forms": "the forms of a part of the ViT compared: short fits, several seeds",
-    "gpu": "everything that needs a GPU: its tests, inference, training, serving; in at most nine minutes",
+    "gpu": "everything that needs a GPU: its tests, inference, training, serving; within --minutes (9)",
     "infer": "inference speed of one network: our file, other exporters' files, torch",
     "python": "time of `import vitrail`, `vitrail.load` and predictions on arrays, beside onnxruntime alone",
     "serve": "our server under load: beside its peers, overloaded, at start-up and at rest",

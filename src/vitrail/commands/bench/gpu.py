@@ -1,6 +1,5 @@
 """vitrail bench gpu: everything that needs a GPU, in one run of bounded time."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from vitrail.parsers import Parser
 
 if TYPE_CHECKING:
     from vitrail.bench.gpu.plan import Plan
-    from vitrail.bench.gpu.run import GpuReport
 
 ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a given time.
 
@@ -69,7 +67,7 @@ def measure(plan: "Plan", json: str | None) -> int:
     from vitrail.bench.gpu.table import foot, head, line
 
     run = Run(
-        plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: write_rows_so_far(report, json)
+        plan, on_row=lambda row: print(line(row), flush=True), on_report=lambda report: write_report(report, json)
     )
     print(head(run.report(finished=False)), flush=True)
     report = run.measure()
@@ -77,11 +75,3 @@ def measure(plan: "Plan", json: str | None) -> int:
         raise UsageError(f"there is no GPU to measure: {report.no_device}")
     print(foot(report))
     return 1 if report.failed else 0
-
-
-def write_rows_so_far(report: "GpuReport", file: str | None) -> None:
-    """Replace the file atomically with every row, so that it is complete even after a kill."""
-    if file:
-        draft = f"{file}.{os.getpid()}"
-        write_report(report, draft)
-        os.replace(draft, file)

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vitrail.atomic import write_atomically
 from vitrail.errors import UsageError
 
 
 def write_report(report: Any, file: str | None) -> None:
-    """Write the report as JSON."""
+    """Write the report as JSON, complete even if this process is killed while it replaces an earlier one."""
     if file:
-        Path(file).write_text(json.dumps(asdict(report), indent=1) + "\n")
+        write_atomically(Path(file), (json.dumps(asdict(report), indent=1) + "\n").encode())
 
 
 def require_folder(file: str | None) -> None:

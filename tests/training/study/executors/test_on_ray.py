@@ -49,9 +49,9 @@ def test_two_nodes_give_the_results_of_one_process(two_nodes: str, plan_file: Pa
     assert main([*options, f"--folder={here}", "--executor=here"]) == 0
     assert main([*options, f"--folder={ray}", "--executor=ray", f"--address={two_nodes}"]) == 0
     assert (ray / "results.csv").read_bytes() == (here / "results.csv").read_bytes()
-    for place in (here / "runs").iterdir():
-        there = ray / "runs" / place.name / "predictions.npz"
-        assert there.read_bytes() == (place / "predictions.npz").read_bytes()
+    for run in (here / "runs").iterdir():
+        there = ray / "runs" / run.name / "predictions.npz"
+        assert there.read_bytes() == (run / "predictions.npz").read_bytes()
     with (ray / "timings.csv").open() as file:
         assert len({row["worker"] for row in csv.DictReader(file) if row["worker"]}) == 2
 

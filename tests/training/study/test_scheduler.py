@@ -1,0 +1,137 @@
+"""The order of a study's runs, with workers that train nothing: rates first, each run stored, failures isolated."""
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.resolved_plan import ResolvedPlan
+from vitrail.training.study.scheduler import Scheduler, all_runs
+from vitrail.training.study.statistics.outcomes import Outcomes
+
+from .report.folders import FACTORS, RATE, TRIED, predictions, resolved_for, result, timing
+
+SIZES, SEEDS = (60, 120), (0, 1, 2)
+PLANNED = Outcomes(("ViT", "CNN"), SIZES, SEEDS, np.zeros((2, 2, 3, 4), np.bool_), np.zeros((2, 2, 3), np.bool_))
+TRIALS = len(SIZES) * 2 * len(FACTORS)
+REPORTED = len(SIZES) * 2 * len(SEEDS)
+
+
+class IdleWorkers:
+    """Every run ends at once, except those that are named to fail; the middle rate has the lowest error."""
+
+    size = 1
+
+    def __init__(self, failing: Collection[str] = ()) -> None:
+        self.failing = failing
+        self.jobs: list[Job] = []
+
+    def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]:
+        for job in jobs:
+            self.jobs.append(job)
+            if job.name in self.failing:
+                yield FinishedRun(job, fault="out of memory")
+            else:
+                error = 0.1 if job.rate == RATE else 0.3
+                files = {"predictions.npz": predictions(np.zeros(4, np.bool_)), "log.txt": b""}
+                yield FinishedRun(job, result(job.size, error, 1000), timing(2.0), files)
+
+
+class Recorder:
+    """What a display is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.counts: list[tuple[int, int]] = []
+        self.left: list[float | None] = []
+
+    def message(self, line: str) -> None:
+        self.lines.append(line)
+
+    def run_finished(self, done: FinishedRun, count: int, total: int, left: float | None) -> None:
+        self.counts.append((count, total))
+        self.left.append(left)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def resolved() -> ResolvedPlan:
+    return resolved_for(PLANNED, PLANNED.contenders)
+
+
+def scheduler(resolved: ResolvedPlan, folder: Path) -> tuple[Scheduler, Recorder]:
+    recorder = Recorder()
+    return Scheduler(resolved, folder, recorder), recorder
+
+
+def test_rates_are_tried_first_and_the_best_is_reported(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    workers = IdleWorkers()
+    study, recorder = scheduler(resolved, tmp_path)
+    study.run(workers)
+    trials, reported = workers.jobs[:TRIALS], workers.jobs[TRIALS:]
+    assert all(job.tries and job.seed == TRIED for job in trials)
+    assert {job.rate for job in trials} == {RATE * factor for factor in FACTORS}
+    assert [job.size for job in trials] == sorted((job.size for job in trials), reverse=True)
+    assert [(job.contender, job.size, job.seed, job.rate) for job in reported] == [
+        (name, size, seed, RATE) for seed in SEEDS for size in (120, 60) for name in ("ViT", "CNN")
+    ]
+    assert study.outcomes().done.all()
+    total = TRIALS + REPORTED
+    assert recorder.counts == [(number, total) for number in range(1, total + 1)]
+    assert recorder.left == [pytest.approx(2.0 * left) for left in range(total - 1, -1, -1)]
+
+
+def test_a_second_call_runs_what_is_missing_and_nothing_else(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    first = IdleWorkers(failing={"CNN-60-s1"})
+    study, _ = scheduler(resolved, tmp_path)
+    study.run(first)
+    assert [done.job.name for done in study.failed] == ["CNN-60-s1"]
+    assert not study.outcomes().done[1, 0, 1]
+    second = IdleWorkers()
+    study, recorder = scheduler(resolved, tmp_path)
+    study.run(second)
+    assert [job.name for job in second.jobs] == ["CNN-60-s1"]
+    assert recorder.lines == [f"{TRIALS} runs are finished already", f"{REPORTED - 1} runs are finished already"]
+    assert study.outcomes().done.all()
+
+
+def test_a_contender_with_a_failed_trial_takes_no_further_part(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    workers = IdleWorkers(failing={f"CNN-60-s{TRIED}-tune-{RATE:.3g}"})
+    study, _ = scheduler(resolved, tmp_path)
+    study.run(workers)
+    assert {job.contender for job in workers.jobs if not job.tries} == {"ViT"}
+    done = study.outcomes().done
+    assert done[0].all()
+    assert not done[1].any()
+
+
+def test_a_stop_rule_is_asked_after_each_seed_and_the_saved_runs_are_counted(
+    resolved: ResolvedPlan, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def after_two_seeds(outcomes: Outcomes) -> bool:
+        seen.append(outcomes.seeds)
+        return len(outcomes.seeds) == 2
+
+    workers = IdleWorkers()
+    study, recorder = scheduler(resolved, tmp_path)
+    study.run(workers, after_two_seeds)
+    assert seen == [(0,), (0, 1)]
+    assert [job.seed for job in workers.jobs[TRIALS:]] == [0] * 4 + [1] * 4
+    assert recorder.lines == ["stopping after 2 of 3 seeds: 4 runs saved, about 8 s"]
+
+
+def test_a_single_factor_is_not_tried(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    plain = resolved.to_plain()
+    plain["plan"]["rate_factors"] = [2.0]
+    given = ResolvedPlan.from_plain(plain)
+    assert all_runs(given) == {(name, size): len(SEEDS) for name in ("ViT", "CNN") for size in SIZES}
+    workers = IdleWorkers()
+    study, _ = scheduler(given, tmp_path)
+    study.run(workers)
+    assert [job.rate for job in workers.jobs] == [pytest.approx(2 * RATE)] * REPORTED
