@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import distributed
-from torch.multiprocessing import start_processes
+from torch.multiprocessing.spawn import start_processes
 
 from vitrail.data import Digits
 from vitrail.errors import UsageError

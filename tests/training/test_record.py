@@ -148,11 +148,11 @@ def spoil(file: Path) -> None:
 @pytest.fixture(scope="module")
 def split_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run on a set whose parts are folders."""
-    place = tmp_path_factory.mktemp("split")
-    (place / "images").mkdir()
-    split(place / "images")
-    assert main(["fit", *TINY, *STEPS, f"--data.path={place / 'images'}", f"--run={place / 'run'}"]) == 0
-    return place
+    folder = tmp_path_factory.mktemp("split")
+    (folder / "images").mkdir()
+    split(folder / "images")
+    assert main(["fit", *TINY, *STEPS, f"--data.path={folder / 'images'}", f"--run={folder / 'run'}"]) == 0
+    return folder
 
 
 @pytest.mark.parametrize(("change", "by_test", "by_export"), CHANGES.values(), ids=CHANGES.keys())
@@ -246,16 +246,16 @@ def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None
 @pytest.mark.parametrize("kind", [*FOLDERS, "digits", "digit-scenes-multilabel"])
 @pytest.mark.parametrize("draw", [0, 3])
 def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: int, tmp_path: Path) -> None:
-    place = kind
+    path = kind
     if kind in FOLDERS:
         FOLDERS[kind](tmp_path)
-        place = str(tmp_path)
-    data = ImageDataModule(place, size=8, images=20, seed=1, draw=draw)
+        path = str(tmp_path)
+    data = ImageDataModule(path, size=8, images=20, seed=1, draw=draw)
     run_data = RunData.from_plain(data.run_data.to_plain())
     origin = Origin(CNN(), data.rule, data.classes, run_data, 0, data.task)
-    val, test = images_of_run(origin, open_source(place, 1), None)
+    val, test = images_of_run(origin, open_source(path, 1), None)
     assert val.names == data.part("val").names
-    assert len(val) < len(open_source(place, 1).labels("val"))
+    assert len(val) < len(open_source(path, 1).labels("val"))
     assert np.array_equal(val.images, data.part("val").images)
     assert test.names == data.part("test").names
 

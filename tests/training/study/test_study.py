@@ -32,10 +32,10 @@ DEADLINE = 300  # seconds, on a busy machine
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, latencies: None) -> Path:
     """A whole study, run in this process."""
-    place = tmp_path_factory.mktemp("whole")
-    (place / "small.yaml").write_text(PLAN)
-    assert main(["study", f"--config={place / 'small.yaml'}", f"--folder={place / 'study'}", "--executor=here"]) == 0
-    return place / "study"
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(PLAN)
+    assert main(["study", f"--config={folder / 'small.yaml'}", f"--folder={folder / 'study'}", "--executor=here"]) == 0
+    return folder / "study"
 
 
 @pytest.fixture
@@ -121,10 +121,10 @@ def test_outcomes_contain_the_wrong_predictions_of_every_run(whole: Path, plan_f
     assert outcomes.done.sum() == 7
     assert not outcomes.done[1, 1, 1]
     for row in table:
-        place = (outcomes.contenders.index(row["contender"]), outcomes.sizes.index(int(row["size"])),
+        index = (outcomes.contenders.index(row["contender"]), outcomes.sizes.index(int(row["size"])),
                  outcomes.seeds.index(int(row["seed"])))  # fmt: skip
-        if outcomes.done[place]:
-            assert outcomes.wrong[place].mean() == pytest.approx(float(row["test_error"]), rel=1e-5)
+        if outcomes.done[index]:
+            assert outcomes.wrong[index].mean() == pytest.approx(float(row["test_error"]), rel=1e-5)
 
 
 def copy_without(whole: Path, folder: Path, *missing: str) -> None:
@@ -144,10 +144,8 @@ def test_a_pool_gives_the_results_of_one_process(done: bool, whole: Path, plan_f
         copy_without(whole, folder, *REPORTED, *TRIALS)
     assert main(["study", f"--config={plan_file}", f"--folder={folder}", "--executor=pool", "--workers=2"]) == 0
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
-    for place in (whole / "runs").iterdir():
-        assert (folder / "runs" / place.name / "predictions.npz").read_bytes() == (
-            place / "predictions.npz"
-        ).read_bytes()
+    for run in (whole / "runs").iterdir():
+        assert (folder / "runs" / run.name / "predictions.npz").read_bytes() == (run / "predictions.npz").read_bytes()
     workers = [{row["worker"] for row in rows(study / "timings.csv") if row["worker"]} for study in (folder, whole)]
     assert len(workers[0] - workers[1]) == 2
 
@@ -308,9 +306,9 @@ def test_a_failed_run_does_not_affect_others(
     images, folder = tmp_path / "images", tmp_path / "study"
     digits = Digits().read("train", InputRule(8))
     for index in np.concatenate([np.flatnonzero(digits.labels == label)[:30] for label in (0, 1)]):
-        place = images / str(digits.labels[index])
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(digits.images[index]).save(place / f"{index}.png")
+        of_class = images / str(digits.labels[index])
+        of_class.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[index]).save(of_class / f"{index}.png")
     options = [
         f"--data.path={images}",
         "--sizes=[6, 40]",

@@ -111,8 +111,8 @@ def test_the_measured_spread_is_beside_the_fitted_one(read: Reader, results: Stu
 
 
 def test_one_seed_has_no_measured_spread(copy: Path) -> None:
-    for place in (copy / "runs").glob("CNN-250-s[12]"):
-        shutil.rmtree(place)
+    for run in (copy / "runs").glob("CNN-250-s[12]"):
+        shutil.rmtree(run)
     write_report(copy)
     row = Reader((copy / "report.html").read_text()).tables["CNN"][2]
     assert (row[0], row[2]) == ("250", "–")
@@ -237,8 +237,8 @@ def test_missing_and_damaged_runs_are_named(copy: Path) -> None:
 
 
 def test_an_unused_seed_is_not_a_failure(copy: Path) -> None:
-    for place in (copy / "runs").glob("*-s2"):
-        shutil.rmtree(place)
+    for run in (copy / "runs").glob("*-s2"):
+        shutil.rmtree(run)
     write_report(copy)
     read = Reader((copy / "report.html").read_text())
     assert "Runs without a result" not in read.tables
