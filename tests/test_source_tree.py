@@ -47,6 +47,7 @@ NEVER = {
     "exporting": LIGHTNING | SERVER | {"vitrail.training"},
     "bench": LIGHTNING | SERVER | {"vitrail.training"},
     "bench/forms": SERVER,  # it compares fits, which are those of the project
+    "bench/data": LIGHTNING | SERVER,  # its batches are those of training
     "training": SERVER | {"lightning", "vitrail.commands"},
     "serving": TORCH | LIGHTNING | LIBRARY | {"onnx", "vitrail.training"},
     # The command's own files may import anything, but only inside functions.
@@ -87,10 +88,10 @@ OF_BEHAVIOUR = {
     "": "fuzz node packaging project_files python_docs readme source_tree studies wheel",
     "attention": "cost identities masks reach",
     "exporting": "families parts tasks",
-    "gpu": "cuda torch",
+    "gpu": "augmentation cuda torch",
     "images/decode_cost": "limits",
     "models": "models",
-    "serving": "accuracy attacks bad_requests bento fuzz http_page image_formats killed_worker load memory schema "
+    "serving": "accuracy attacks bad_requests fuzz http_page image_formats killed_worker load memory schema "
     "start_and_stop tasks",
     "serving/http": "protocol_fuzz",
     "serving/routes": "v2_errors",
