@@ -12,13 +12,13 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from vitrail.bench.core.machine import installed_versions
 from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, median_interval, speedups
 from vitrail.bench.core.tables import interval_text, rounds_text, text_table
 from vitrail.bench.data.loaders import OurEpochs, cpu_seconds, folder_epoch, timm_epoch
 from vitrail.bench.decode.photos import find_photos, from_camera
 from vitrail.errors import UsageError
+from vitrail.runtime.machine import installed_versions
 from vitrail.training.batches import Batch
 
 FIRST, LATER, TIMM, FOLDER = "vitrail, first epoch", "vitrail, later epochs", "timm", "ImageFolder"
