@@ -4,14 +4,38 @@ from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
 from vitrail.data.idx import Idx, is_idx
+from vitrail.data.permuted import SPELLING, Permuted
+from vitrail.data.procedural import GENERATORS, Procedural
 from vitrail.data.source import Part, Samples, Source
 from vitrail.data.table_folders import open_table
+from vitrail.errors import UsageError
 
-__all__ = ["DigitScenes", "Digits", "Folders", "Idx", "Part", "Samples", "Source", "open_source"]
+__all__ = [
+    "DigitScenes",
+    "Digits",
+    "Folders",
+    "Idx",
+    "Part",
+    "Permuted",
+    "Procedural",
+    "Samples",
+    "Source",
+    "open_source",
+]
 
 
 def open_source(path: str, seed: int) -> Source:
-    """The built-in set called `path`, else the set at this path: IDX files, a table, folders of images."""
+    """The built-in set called `path`, else the set at this path: IDX files, a table, folders of images.
+
+    `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order.
+    """
+    if path in GENERATORS:
+        return Procedural(GENERATORS[path], seed)
+    if spelled := SPELLING.fullmatch(path):
+        across, down, inner = spelled.groups()
+        if across != down:
+            raise UsageError(f"{path}: canvases are square, and so is the grid: permute-patches-{across}x{across}")
+        return Permuted(open_source(inner, seed), int(across))
     if path == Digits.name:
         return Digits(seed)
     if path in SCENE_SETS:
