@@ -3,6 +3,7 @@
 import re
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class Permuted:
         return None
 
 
-def permuted(images: NDArray[np.generic], order: NDArray[np.int64]) -> NDArray[np.generic]:
+def permuted(images: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
     """Images [N, H, W, …]: patch i of the result is patch order[i], counted along rows."""
     grid = round(len(order) ** 0.5)
     count, height, width, *channels = images.shape

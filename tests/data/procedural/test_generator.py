@@ -5,6 +5,7 @@ import pytest
 
 from vitrail.data import Procedural, open_source
 from vitrail.data.procedural import GENERATORS
+from vitrail.data.procedural.generator import COUNTS
 from vitrail.data.source import PARTS
 from vitrail.images.canvas import InputRule
 
@@ -35,7 +36,7 @@ def test_seeds_and_parts_share_no_image(name: str) -> None:
 def test_classes_are_equally_frequent_in_every_part(name: str) -> None:
     source = open_source(name, 0)
     assert isinstance(source, Procedural)
-    for part, count in (("train", 20_000), ("val", 5_000), ("test", 5_000)):
+    for part, count in COUNTS.items():
         assert set(np.bincount(source.labels(part))) == {count // len(source.classes)}
 
 

@@ -34,7 +34,8 @@ def components(starts: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """The line of each dash: one that begins a gap ahead of another continues it."""
     ahead = moved(starts, angles, RULES.length + 2 * RULES.margin)
     follows = np.linalg.norm(ahead[:, None] - starts[None], axis=2) < 1e-6
-    return connected_components(coo_array(follows), directed=False)[1]
+    _, lines = connected_components(coo_array(follows), directed=False)
+    return np.asarray(lines)
 
 
 def test_the_graph_of_dashes_gives_the_label(snakes: Snakes) -> None:

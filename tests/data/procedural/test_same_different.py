@@ -24,7 +24,8 @@ def ink_of(image: np.ndarray) -> np.ndarray:
     assert levels.size == 2
     assert np.ptp(levels.astype(int)) >= CONTRAST - 1
     assert counts.min() == 2 * INK
-    return image == levels[counts.argmin()]
+    ink: np.ndarray = image == levels[counts.argmin()]
+    return ink
 
 
 def test_two_patterns_of_equal_ink_are_equal_if_the_label_says_so(images: np.ndarray) -> None:

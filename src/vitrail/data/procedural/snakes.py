@@ -135,7 +135,7 @@ class Canvas:
 
     def _is_telling(self, rows: Ints) -> Bools:
         """Whether the distance between the discs of a finished pair would tell whether they are on the same snake."""
-        telling = self.snakes.counts[rows] == self.rules.pair
+        telling: Bools = self.snakes.counts[rows] == self.rules.pair
         telling[telling] = differences(self.snakes, rows[telling], self.rules).min(axis=1) > self.rules.margin
         return telling
 
@@ -188,11 +188,8 @@ class Canvas:
     def _is_free(self, rows: Ints, start: Floats, angles: Floats) -> Bools:
         """Whether dashes [B, TURNS] would have room, by the points where they most often lack it."""
         length, room = self.rules.length, self.rules.room
-        points = (
-            (length + self.rules.margin, 0.0),
-            *((length / part, side) for part in (1, 2) for side in (-room, room)),
-        )
-        ahead, aside = np.array(points).T
+        beside = [(length / part, side) for part in (1, 2) for side in (-room, room)]
+        ahead, aside = np.array([(length + self.rules.margin, 0), *beside]).T
         sin, cos = np.sin(angles)[..., None], np.cos(angles)[..., None]
         down = np.rint(start[..., :1] + ahead * sin + aside * cos).astype(np.int64)
         across = np.rint(start[..., 1:] + ahead * cos - aside * sin).astype(np.int64)
