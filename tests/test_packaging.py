@@ -29,7 +29,7 @@ def test_the_missions_packages_are_depended_on() -> None:
 
 
 def test_the_extras_are_those_of_the_design() -> None:
-    assert set(EXTRAS) == {"cpu", "gpu", "tensorrt", "train", "export", "serve", "ray", "docs", "dev"}
+    assert set(EXTRAS) == {"cpu", "gpu", "tensorrt", "train", "export", "serve", "hf", "ray", "docs", "dev"}
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pillow"}
 
 

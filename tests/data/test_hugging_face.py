@@ -1,6 +1,7 @@
 """Hugging Face sets: Parquet and image folders made here, their splits, columns and errors."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,10 @@ def test_a_set_without_images_or_training_split_is_refused(tmp_path: Path, write
         open_source(f"hf:{tmp_path / 'texts'}", 0)
     with pytest.raises(DataError, match="no split called train; it has validation, test"):
         open_source(f"hf:{write({'validation': 0, 'test': 20})}", 0)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.delitem(sys.modules, "vitrail.data.hugging_face", raising=False)
+    with pytest.raises(DataError, match=r"need pip install 'vitrail\[hf\]'"):
+        open_source("hf:beans", 0)
