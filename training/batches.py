@@ -1,35 +1,27 @@
-"""Batches of decoded images, in an order that seed and epoch alone decide."""
+"""Batches of images, in an order that seed and epoch alone decide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from vitrail.data import Samples
+from vitrail.data.draws import Draws
+from vitrail.data.part_images import PartImages
 from vitrail.models.input import channels_first
+from vitrail.training.crops import RandomCrop, cropped
 
 Batch = tuple[Tensor, Tensor]  # images uint8 [B, 3, size, size], and their targets [B, …]
 
 
-class Canvases(Dataset[Batch]):
-    """Decoded images; a batch is indexed as a whole, so no worker processes are needed, and is channels first."""
-
-    def __init__(self, images: Samples) -> None:
-        self.canvases = torch.from_numpy(images.images)
-        self.labels = torch.from_numpy(images.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        return channels_first(self.canvases[indices]), self.labels[indices]
-
-
 class SeededOrder(Sampler[int]):
-    """A new order every epoch, decided by seed and epoch alone; each of several processes takes an equal share."""
+    """A new order every epoch, decided by seed and epoch alone; each of several processes takes an equal share.
+
+    Image `i` of epoch `e` is number `e · count + i`, so that whoever reads it knows the epoch.
+    """
 
     def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.count, self.seed, self.rank, self.world, self.epoch = count, seed, rank, world, 0
@@ -42,8 +34,51 @@ class SeededOrder(Sampler[int]):
         return self.count // self.world
 
     def __iter__(self) -> Iterator[int]:
-        order: list[int] = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
-        return iter(order[self.rank : len(self) * self.world : self.world])
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count) + self.epoch * self.count
+        share: list[int] = order[self.rank : len(self) * self.world : self.world].tolist()
+        return iter(share)
+
+
+class Canvases(Dataset[Batch]):
+    """Canvases, in memory or not; a batch is indexed as a whole, and is channels first."""
+
+    def __init__(self, images: NDArray[np.uint8] | PartImages, targets: NDArray[Any]) -> None:
+        self.images, self.targets = images, torch.from_numpy(targets)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch:
+        indices = np.asarray(numbers) % len(self)
+        if isinstance(self.images, PartImages):
+            canvases = np.stack([self.images[index] for index in indices.tolist()])
+        else:
+            canvases = self.images[indices]
+        return channels_first(torch.from_numpy(canvases)), self.targets[indices]
+
+
+class Crops(Dataset[Batch]):
+    """Random crops of images at their own shape, which seed, epoch and index decide."""
+
+    def __init__(self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, size: int, seed: int) -> None:
+        self.images, self.targets = images, torch.from_numpy(targets)
+        self.crop, self.size, self.seed = crop, size, seed
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch:
+        epochs, indices = np.divmod(np.asarray(numbers), len(self))
+        images = [self.images[index] for index in indices.tolist()]
+        sides = np.array([image.shape[:2] for image in images])
+        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, indices).fork(CROP))
+        out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
+        for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            out[index] = cropped(image, box, self.size)
+        return out, self.targets[indices]
+
+
+CROP = 0  # the stream of random numbers of crops
 
 
 def as_is(batch: Any) -> Any:

@@ -14,8 +14,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from vitrail.data import Samples
-from vitrail.data.source import PARTS
+from vitrail.data.source import PARTS, Targets
 from vitrail.errors import ModelError, UsageError, first_line
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
@@ -218,7 +217,7 @@ class CommandLine(LightningCLI):
 
     def save_predictions(self) -> Report:
         """The report of the test just run; the predictions for all images go to predictions.npz."""
-        images = self.datamodule.part("test")
+        images = self.datamodule.targets("test")
         predictions, task = self.all_predictions(images), self.model.training_task
         if is_first():
             save(self.run_directory, predictions, images, task.task.outputs[0])
@@ -227,11 +226,12 @@ class CommandLine(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         self.trainer.predict(**{**kwargs, "return_predictions": False})
         data = self.datamodule
-        images, predictions = data.part("test"), self.all_predictions(data.part("test"))
+        images = data.targets("test")
+        predictions = self.all_predictions(images)
         if is_first():
             print(write_table(self.run_directory, predictions, images, data.classes, self.model.training_task))
 
-    def all_predictions(self, images: Samples) -> torch.Tensor:
+    def all_predictions(self, images: Targets) -> torch.Tensor:
         predictions = torch.cat(self.model.predictions)
         if len(predictions) != len(images):
             raise UsageError(

@@ -2,24 +2,33 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from vitrail.data import Part, Samples, Source, open_source
-from vitrail.data.memory import refuse_too_many
+from vitrail.data.forms import Canvas, Form, OwnShape
+from vitrail.data.image_store import ImageStore, open_store
+from vitrail.data.memory import bytes_of, free_memory
+from vitrail.data.part_images import PartImages, cores
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
-from vitrail.data.source import PARTS, damaged_images
+from vitrail.data.source import PARTS, Targets
 from vitrail.errors import DamagedImages, UsageError
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS
-from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
+from vitrail.training.batches import Batch, Canvases, Crops, SeededOrder, as_is
+from vitrail.training.crops import RandomCrop
 from vitrail.training.ranks import even_batches, share_of
+
+RESIDENT = 1 << 30  # bytes of the canvases of a part that training keeps in memory
+MOST_WORKERS = 8
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -31,11 +40,14 @@ class ImageDataModule(pl.LightningDataModule):
             -regression or -dense.
         size: side of the square canvas in pixels.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black.
+        crop: instead, a random part of each training image, cut at the image's own shape.
         images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
         batch_size: images a step, in each process.
         augment: torchvision v2 transforms, applied to each training image anew.
         seed: of the split of unsplit data, and of the subset.
         draw: which of several subsets of this size; the split stays the same.
+        cache: gigabytes of disk for decoded images of all sets, in the user's cache folder.
+        workers: processes that make training batches; none where all canvases are in memory.
     """
 
     def __init__(
@@ -43,17 +55,21 @@ class ImageDataModule(pl.LightningDataModule):
         path: str = "digits",
         size: int = 224,
         resize: Resize = "squash",
+        crop: RandomCrop | None = None,
         images: int | None = None,
         batch_size: int = 128,
         augment: list[nn.Module] | None = None,
         seed: int = 0,
         draw: int = 0,
+        cache: float = 20.0,
+        workers: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise UsageError(f"a batch needs at least one image, not {batch_size}")
         self.batch_size = batch_size
         self.rule = InputRule(size, resize)
+        self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
         self.source = self.open(path, seed)
         self.task: TaskName = self.source.task
@@ -63,30 +79,68 @@ class ImageDataModule(pl.LightningDataModule):
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}
+        self._images: dict[tuple[Part, Form], PartImages] = {}
+        self._stores: dict[Form, ImageStore | None] = {}
+        if crop is not None and self.task == "dense":
+            raise UsageError("a map is not cropped with its image: leave data.crop out")
 
     def open(self, path: str, seed: int) -> Source:
         return open_source(path, seed)
 
     def part(self, part: Part) -> Samples:
-        """The images of one part, decoded on first use."""
+        """The canvases of one part in memory, decoded on first use."""
         if part not in self._read:
-            self._read[part] = self.source.read(part, self.rule, self.chosen.get(part))
+            images = self.images(part, Canvas(self.rule))
+            if images.store is None:
+                self._read[part] = self.source.read(part, self.rule, self.chosen.get(part))
+            else:
+                targets = self.targets(part)
+                self._read[part] = Samples(images.together(self.rule), targets.labels, targets.names)
         return self._read[part]
+
+    def images(self, part: Part, form: Form) -> PartImages:
+        """The images of one part in one form, each decoded when it is used, unless it is kept on disk."""
+        if (part, form) not in self._images:
+            self._images[part, form] = PartImages(self.source, part, form, self.chosen.get(part), self.store(form))
+        return self._images[part, form]
+
+    def store(self, form: Form) -> ImageStore | None:
+        """Where images of this form are kept on disk, if they can be."""
+        if form not in self._stores:
+            self._stores[form] = open_store(form.name, round(self.cache * 1e9))
+        return self._stores[form]
+
+    def trained_form(self, part: Part) -> Form:
+        """What training needs of the images of a part."""
+        return OwnShape(self.rule.size) if part == "train" and self.crop is not None else Canvas(self.rule)
+
+    def is_resident(self, part: Part) -> bool:
+        """Whether training keeps the canvases of a part in memory."""
+        size, free = bytes_of(self.count(part), self.rule), free_memory()
+        fits = size <= RESIDENT and (free is None or size <= free // 2)
+        return fits and isinstance(self.trained_form(part), Canvas)
+
+    def targets(self, part: Part) -> Targets:
+        """The targets and names of one part, without reading images."""
+        chosen = self.chosen.get(part)
+        return Targets(self.source.targets(part, self.rule, chosen), self.source.contents(part).take(chosen).names)
 
     def count(self, part: Part) -> int:
         """The number of images of a part, without reading them."""
         return len(self.chosen.get(part, self.source.labels(part)))
 
     def prepare(self) -> None:
-        """Decode training and validation images and check test images, so that damage is reported before training."""
-        refuse_too_many(self.count("train") + self.count("val"), self.rule)
+        """Decode each image once, those of the test part too, so that damage is reported before training."""
         faults: list[str] = []
-        for part in ("train", "val"):
-            try:
-                self.part(part)
-            except DamagedImages as damaged:
-                faults += damaged.faults
-        faults += damaged_images(self.source, "test", self.rule)
+        for part in PARTS:
+            images = self.images(part, self.trained_form(part))
+            if images.store is None and part != "test" and self.is_resident(part):
+                try:
+                    self.part(part)
+                except DamagedImages as damaged:
+                    faults += damaged.faults
+            else:
+                faults += images.check()
         if faults:
             raise DamagedImages(faults)
 
@@ -105,21 +159,20 @@ class ImageDataModule(pl.LightningDataModule):
         run_data.refuse_contradiction(self.source, self.selection, parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        images = self.part("train")
         rank, world = self.ranks
-        order = SeededOrder(len(images), torch.initial_seed(), rank, world)
-        return self._loader("train", order, drop_last=len(order) >= self.batch_size)
+        order = SeededOrder(self.count("train"), torch.initial_seed(), rank, world)
+        return self._loader("train", sampler=order, batch_size=self.batch_size, drop_last=len(order) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.ranks
         if world == 1:
-            return self._loader("val")
-        batches = even_batches(self.count("val"), self.batch_size, rank, world)
-        return DataLoader(Canvases(self.part("val")), batch_sampler=batches, collate_fn=as_is)
+            return self._loader("val", batch_size=self.batch_size)
+        return self._loader("val", batch_sampler=even_batches(self.count("val"), self.batch_size, rank, world))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.ranks
-        return self._loader("test", share_of(self.count("test"), rank, world) if world > 1 else None)
+        share = share_of(self.count("test"), rank, world) if world > 1 else None
+        return self._loader("test", sampler=share, batch_size=self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
@@ -138,8 +191,28 @@ class ImageDataModule(pl.LightningDataModule):
             torch.manual_seed(torch.initial_seed() + self.trainer.global_step)
             return TRAINING_TASKS[self.task].augment(*batch, self.augment)
 
-    def _loader(
-        self, part: Part, order: Sampler[int] | range | None = None, drop_last: bool = False
-    ) -> DataLoader[Batch]:
-        images = Canvases(self.part(part))
-        return DataLoader(images, batch_size=self.batch_size, sampler=order, drop_last=drop_last, collate_fn=as_is)
+    def _loader(self, part: Part, **order: Any) -> DataLoader[Batch]:
+        """Canvases in memory need no workers; others are read, cropped and decoded by them."""
+        in_memory = self.is_resident(part) or self.images(part, self.trained_form(part)).is_array
+        workers = 0 if in_memory else workers_of(self.workers)
+        return DataLoader(
+            self._dataset(part),
+            collate_fn=as_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+            **order,
+        )
+
+    def _dataset(self, part: Part) -> Dataset[Batch]:
+        if self.is_resident(part):
+            return Canvases(self.part(part).images, self.part(part).labels)
+        images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
+        if part == "train" and self.crop is not None:
+            return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed())
+        return Canvases(images, targets)
+
+
+def workers_of(wanted: int | None) -> int:
+    """By default a process a core, less one for training."""
+    return min(MOST_WORKERS, max(1, cores() - 1)) if wanted is None else wanted

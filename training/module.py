@@ -77,7 +77,7 @@ class ImageModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self.training_task.prepare(self.net, self.data.part("train").labels)
+            self.training_task.prepare(self.net, self.data.targets("train").labels)
             self.record_images(self.data)
 
     def record_images(self, data: ImageDataModule) -> None:

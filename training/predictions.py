@@ -9,15 +9,15 @@ import numpy as np
 from torch import Tensor
 
 from vitrail.atomic import write_atomically
-from vitrail.data import Samples
+from vitrail.data.source import Targets
 from vitrail.tasks.training import TrainingTask
 
 
-def save(run: Path, predictions: Tensor, images: Samples, output: str = "probabilities") -> None:
+def save(run: Path, predictions: Tensor, images: Targets, output: str = "probabilities") -> None:
     write_atomically(run / "predictions.npz", packed(predictions, images, output))
 
 
-def packed(predictions: Tensor, images: Samples, output: str = "probabilities") -> bytes:
+def packed(predictions: Tensor, images: Targets, output: str = "probabilities") -> bytes:
     """predictions.npz: probabilities or values, labels, and names [N], so that runs compare image by image."""
     file = io.BytesIO()
     arrays: dict[str, Any] = {output: predictions.numpy(), "labels": images.labels}
@@ -25,7 +25,7 @@ def packed(predictions: Tensor, images: Samples, output: str = "probabilities") 
     return file.getvalue()
 
 
-def write_table(run: Path, predictions: Tensor, images: Samples, names: tuple[str, ...], task: TrainingTask) -> Path:
+def write_table(run: Path, predictions: Tensor, images: Targets, names: tuple[str, ...], task: TrainingTask) -> Path:
     """predictions.csv: the name, target and prediction of each image."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")

@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from vitrail.cli import main
-from vitrail.data import Digits, memory
+from vitrail.data import Digits
+from vitrail.training import data_module
 
 from ..sources import split
 
@@ -220,20 +221,29 @@ def test_damaged_images_of_all_parts_are_named_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("verb", ["fit", "test"])
-def test_images_that_do_not_fit_into_memory_are_refused_in_one_line(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checkpoint: Path
+def test_images_that_are_not_kept_in_memory_train_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 10**4)
-    more = [f"--run={tmp_path / 'run'}"] if verb == "fit" else [f"--ckpt_path={checkpoint}"]
-    assert main([verb, *FAST, *more]) == 1
-    counted = "200 decoded images" if verb == "fit" else "359 decoded images"
-    error = capsys.readouterr().err
-    assert error == (
-        f"vitrail: {counted} of 8 × 8 pixels take 0.0 GB of memory, 0.0 GB are free: "
-        "choose a smaller --data.size, or fewer --data.images\n"
-    )
-    assert not (tmp_path / "run").exists()
+    split(tmp_path / "images")
+    folder = [f"--data.path={tmp_path / 'images'}", "--data.images=null"]
+    fit(tmp_path / "resident", *folder)
+    monkeypatch.setattr(data_module, "RESIDENT", 0)
+    fit(tmp_path / "kept", *folder)
+    fit(tmp_path / "decoded", *folder, "--data.cache=0")
+    resident = weights(tmp_path / "resident")
+    for other in ("kept", "decoded"):
+        assert all(torch.equal(tensor, resident[name]) for name, tensor in weights(tmp_path / other).items())
+
+
+def test_neither_workers_nor_the_cache_change_random_crops(tmp_path: Path) -> None:
+    split(tmp_path / "images")
+    crops = [f"--data.path={tmp_path / 'images'}", "--data.images=null", "--data.crop.scale=[0.2, 0.9]"]
+    fit(tmp_path / "none", *crops, "--data.workers=0")
+    fit(tmp_path / "two", *crops, "--data.workers=2", "--data.cache=0")
+    fit(tmp_path / "whole", *crops, "--data.crop.scale=[1, 1]")
+    first, second, whole = (weights(tmp_path / name) for name in ("none", "two", "whole"))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert not all(torch.equal(tensor, whole[name]) for name, tensor in first.items())
 
 
 def test_a_run_directory_is_never_overwritten(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,12 @@ class CachedSource:
     def file(self, part: Part, index: int) -> Path | None:
         return self.source.file(part, index)
 
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return self.source.encoded(part, index)
+
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        return self.source.targets(part, rule, chosen)
+
 
 class SourceSubset:
     """At most `most` images of every part of a source, with the same shares of classes."""
@@ -78,6 +84,13 @@ class SourceSubset:
 
     def file(self, part: Part, index: int) -> Path | None:
         return self.source.file(part, int(self.indices[part][index]))
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return self.source.encoded(part, int(self.indices[part][index]))
+
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        indices = self.indices[part]
+        return self.source.targets(part, rule, indices if chosen is None else indices[chosen])
 
 
 def subset_indices(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

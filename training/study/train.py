@@ -102,7 +102,7 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
     begin = perf_counter()
     logits, train_logits = (predict_logits(model, data.part(part), data.batch_size) for part in ("test", "train"))
     predicting = perf_counter() - begin
-    files["predictions.npz"] = packed(logits.softmax(1), data.part("test"))
+    files["predictions.npz"] = packed(logits.softmax(1), data.part("test").targets)
     result = result_of(model, data, best, logits, train_logits, steps_taken)
     return TrainedRun(result, files, seconds, predicting, timer.images, tuple(timer.steps), tuple(timer.validations))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +60,17 @@ class DigitScenes:
         images = canvases_of(scenes, len(indices), rule)
         return Samples(images, self.variant.targets(self._maps[part][indices], rule), names_of(part, indices))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        indices = np.arange(len(self._grey[part])) if chosen is None else chosen
+        return self.variant.targets(self._maps[part][indices], rule)
+
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
 
     def file(self, part: Part, index: int) -> Path | None:
+        return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
         return None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,17 @@ class Digits:
         images = (Image.fromarray(grey).convert("RGB") for grey in self._grey[indices])
         return Samples(canvases_of(images, len(indices), rule), self._labels[indices], names_of(indices))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        indices = self._parts[part] if chosen is None else self._parts[part][chosen]
+        return self._labels[indices]
+
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[self._parts[part][index]][..., None], 3, axis=2)
 
     def file(self, part: Part, index: int) -> Path | None:
+        return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
         return None
 
 

@@ -9,7 +9,6 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: the step 
 SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 DOUBLE = np.uint64(11)  # bits that a float64 of 53 bits leaves out
-MASK = 2**64 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +18,13 @@ class Draws:
     keys: NDArray[np.uint64]  # [B]
 
     @classmethod
-    def of(cls, seed: int, epoch: int, indices: NDArray[np.int64]) -> "Draws":
-        """Of images by their index in the part, in one epoch."""
+    def of(cls, seed: int, epoch: int | NDArray[np.int64], indices: NDArray[np.int64]) -> "Draws":
+        """Of images by their index in the part, in one epoch, or in an epoch each."""
         return cls(mixed(indices.astype(np.uint64))).fork(seed).fork(epoch)
 
-    def fork(self, stream: int) -> "Draws":
+    def fork(self, stream: int | NDArray[np.int64]) -> "Draws":
         """Other numbers of the same images; each transform has a stream of its own."""
-        return Draws(mixed(self.keys + mixed(np.array([stream & MASK], np.uint64))))
+        return Draws(mixed(self.keys + mixed(np.atleast_1d(np.asarray(stream)).astype(np.uint64))))
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """[B, count], from 0 to 1 without 1."""

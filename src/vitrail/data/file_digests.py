@@ -14,6 +14,7 @@ import numpy as np
 
 from vitrail.atomic import write_atomically
 from vitrail.data.contents import Digests
+from vitrail.data.user_cache import user_cache
 from vitrail.errors import DataError
 
 # A digest is reused while all four are unchanged. Length and mtime alone miss a file that was replaced by another of
@@ -93,13 +94,9 @@ def read_digest(path: str) -> tuple[bytes, State | None]:
 
 
 def cache_file(root: Path) -> Path | None:
-    """The cache file for digests below `root`; None for a user without a home folder."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        folder = Path(base) if base else Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return folder / "vitrail" / "digests" / f"{sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.npz"
+    """The cache file for digests below `root`; None without a cache folder."""
+    folder = user_cache("digests")
+    return folder and folder / f"{sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.npz"
 
 
 def read_entries(store: Path | None) -> dict[str, Entry]:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,18 @@ class Folders:
         labels = np.array([label for _, label in pairs], np.int64)
         return Samples(read_canvases(files, rule), labels, names_below(self.path, files))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        labels = self.labels(part)
+        return labels if chosen is None else labels[chosen]
+
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return read_whole(self._files[part][index][0], least)
 
     def file(self, part: Part, index: int) -> Path | None:
         return self._files[part][index][0]
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return self._files[part][index][0].read_bytes()
 
     def _names(self, part: Part) -> tuple[str, ...]:
         return names_below(self.path, [file for file, _ in self._files[part]])

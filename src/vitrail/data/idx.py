@@ -5,7 +5,7 @@ import hashlib
 import struct
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +70,17 @@ class Idx:
         images = (Image.fromarray(grey[i]).convert("RGB") for i in indices)
         return Samples(canvases_of(images, len(indices), rule), self._numbers[half][indices], names_of(half, indices))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        indices = self._parts[part] if chosen is None else self._parts[part][chosen]
+        return self._numbers[half_of(part)][indices]
+
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[half_of(part)][self._parts[part][index]][..., None], 3, axis=2)
 
     def file(self, part: Part, index: int) -> Path | None:
+        return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
         return None
 
 

@@ -11,20 +11,17 @@ from PIL import Image
 
 from vitrail.data.contents import Contents
 from vitrail.data.memory import empty_canvases
-from vitrail.errors import DamagedImages
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.tasks.task import TaskName
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
-AT_A_TIME = 512  # images decoded in one batch to check them
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Canvases of one part and their targets, in a fixed order."""
+class Targets:
+    """The targets of one part, in a fixed order."""
 
-    images: NDArray[np.uint8]  # [N, size, size, 3]
     # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or the class
     # of each pixel, uint8 [N, size, size], with 255 for ignored pixels.
     labels: NDArray[Any]
@@ -32,6 +29,22 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Canvases of one part with their targets and names."""
+
+    images: NDArray[np.uint8]  # [N, size, size, 3]
+    labels: NDArray[Any]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def targets(self) -> Targets:
+        return Targets(self.labels, self.names)
 
 
 def canvases_of(images: Iterable[Image.Image], count: int, rule: InputRule) -> NDArray[np.uint8]:
@@ -79,14 +92,10 @@ class Source(Protocol):
         """The file of one image, if each image has one of its own."""
         ...
 
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        """One image as it is stored, if it is stored as JPEG, PNG or the like."""
+        ...
 
-def damaged_images(source: Source, part: Part, rule: InputRule) -> tuple[str, ...]:
-    """The faults of the images of a part; all are decoded, AT_A_TIME of them in memory."""
-    count = len(source.labels(part))
-    faults: list[str] = []
-    for begin in range(0, count, AT_A_TIME):
-        try:
-            source.read(part, rule, np.arange(begin, min(begin + AT_A_TIME, count)))
-        except DamagedImages as damaged:
-            faults += damaged.faults
-    return tuple(faults)
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """As `Samples.labels`, without the images."""
+        ...

@@ -74,11 +74,17 @@ class TableFolder(ABC):
         files = [self._rows[i].file for i in rows]
         return Samples(read_canvases(files, rule), self._targets(rows, rule), self._names(rows))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        return self._targets(self._parts[part] if chosen is None else self._parts[part][chosen], rule)
+
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return read_whole(self._row(part, index).file, least)
 
     def file(self, part: Part, index: int) -> Path | None:
         return self._row(part, index).file
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return self._row(part, index).file.read_bytes()
 
     def _row(self, part: Part, index: int) -> Row:
         row: Row = self._rows[self._parts[part][index]]

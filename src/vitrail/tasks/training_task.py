@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitrail.data import Samples
+from vitrail.data.source import Targets
 from vitrail.errors import UsageError
 from vitrail.tasks import Task
 
@@ -74,7 +74,7 @@ class TrainingTask(ABC):
     def predictions(outputs: Tensor) -> Tensor:
         """The first output of a model file, at temperature 1."""
 
-    def report(self, predictions: Tensor, images: Samples, names: tuple[str, ...]) -> Report:
+    def report(self, predictions: Tensor, images: Targets, names: tuple[str, ...]) -> Report:
         return self.task.evaluate(predictions.numpy(), images.labels, names)
 
     @abstractmethod

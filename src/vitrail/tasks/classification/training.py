@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitrail.data import Samples
+from vitrail.data.source import Targets
 from vitrail.models.heads import Cosine
 from vitrail.tasks import Classification
 from vitrail.tasks.classification.report import ClassificationReport, classification_report
@@ -33,7 +33,7 @@ class ClassificationTraining(TrainingTask):
     def predictions(outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=-1)
 
-    def report(self, predictions: Tensor, images: Samples, names: tuple[str, ...]) -> ClassificationReport:
+    def report(self, predictions: Tensor, images: Targets, names: tuple[str, ...]) -> ClassificationReport:
         return classification_report(predictions, torch.from_numpy(images.labels), names)
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:

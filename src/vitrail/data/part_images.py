@@ -1,0 +1,122 @@
+"""The images of one part in one form: each decoded once, checked, and kept in memory or in the store."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.data.contents import Contents, digests_of, keys_of
+from vitrail.data.forms import Form
+from vitrail.data.image_store import MISSING, ImageStore, StoreWriter
+from vitrail.data.memory import empty_canvases
+from vitrail.data.source import Part, Source
+from vitrail.errors import DamagedImages, DataError, ImageError
+from vitrail.images.canvas import InputRule
+
+TOGETHER = 16  # images a task of the pool
+
+
+class PartImages:
+    """Images by their index in the part, uint8 [height, width, 3]."""
+
+    def __init__(
+        self,
+        source: Source,
+        part: Part,
+        form: Form,
+        chosen: NDArray[np.int64] | None = None,
+        store: ImageStore | None = None,
+    ) -> None:
+        self.source, self.part, self.form = source, part, form
+        count = len(source.labels(part))
+        self.chosen = np.arange(count) if chosen is None else chosen
+        self.is_array = count == 0 or source.encoded(part, 0) is None
+        self.store = None if self.is_array else store
+        self.rows = np.full(len(self.chosen), MISSING)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def contents(self) -> Contents:
+        return self.source.contents(self.part).take(self.chosen)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        if self.store is not None and (row := int(self.rows[index])) != MISSING:
+            kept = self.store.image(row)
+            if kept is not None:
+                return kept
+        return self.decoded(index)
+
+    def decoded(self, index: int) -> NDArray[np.uint8]:
+        """From the source; a file that is no longer the one that was checked is refused."""
+        place = int(self.chosen[index])
+        data = self.source.encoded(self.part, place)
+        if data is None:
+            return self.form.of_image(self.source.whole(self.part, place, self.form.least))
+        if self.store is not None and keys_of(digests_of([data]))[0] != self.keys[index]:
+            raise DataError(f"{self.name(index)} has changed since this command began: start it again")
+        return self.form.of_file(data)
+
+    def check(self, on_progress: Callable[[int], None] = lambda done: None) -> tuple[str, ...]:
+        """Decode each image that the store does not know; the faults of those that do not decode."""
+        if self.is_array:
+            return ()
+        if self.store is None:
+            return self.decode_all(np.arange(len(self)), lambda index, image: None, on_progress)
+        self.keys = self.contents.images
+        self.rows = self.store.rows(self.keys)
+        if (self.rows != MISSING).all():
+            return ()
+        with self.store.filling() as writer:
+            rows = self.store.rows(self.keys)
+            _, first = np.unique(self.keys, return_index=True)
+            missing = np.sort(first[rows[first] == MISSING])
+            faults = self.decode_all(missing, self.keep(writer), on_progress)
+        self.rows = self.store.rows(self.keys)
+        return faults
+
+    def together(self, rule: InputRule) -> NDArray[np.uint8]:
+        """All canvases in memory, uint8 [N, size, size, 3]."""
+        canvases = empty_canvases(len(self), rule)
+        if faults := self.check():
+            raise DamagedImages(faults)
+        for index in range(len(self)):
+            canvases[index] = self[index]
+        return canvases
+
+    def keep(self, writer: StoreWriter) -> Callable[[int, NDArray[np.uint8]], None]:
+        return lambda index, image: writer.put(int(self.keys[index]), image)
+
+    def decode_all(
+        self,
+        indices: NDArray[np.int64],
+        keep: Callable[[int, NDArray[np.uint8]], None],
+        on_progress: Callable[[int], None],
+    ) -> tuple[str, ...]:
+        reasons: dict[int, str] = {}
+
+        def decode(begin: int) -> int:
+            for index in indices[begin : begin + TOGETHER].tolist():
+                try:
+                    keep(index, self.decoded(index))
+                except ImageError as fault:
+                    reasons[index] = str(fault)
+            return len(indices[begin : begin + TOGETHER])
+
+        done = 0
+        with ThreadPoolExecutor(cores()) as pool:
+            for count in pool.map(decode, range(0, len(indices), TOGETHER)):
+                done += count
+                on_progress(done)
+        return tuple(f"{self.name(index)}: {reasons[index]}" for index in sorted(reasons))
+
+    def name(self, index: int) -> str:
+        """By which a person finds the image."""
+        return str(self.source.file(self.part, int(self.chosen[index])) or self.contents.names[index])
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
