@@ -57,6 +57,7 @@ def test_maps_move_with_their_images() -> None:
     some = np.arange(5)
     here, there = (one.read("val", InputRule(24), some) for one in (inner, source))
     assert np.array_equal(there.labels, permuted(here.labels, Permuted(inner, 3).order))
+    assert np.array_equal(there.labels, source.targets("val", InputRule(24), some))
     for image, labels in zip(there.images, there.labels, strict=True):
         assert not image[labels == 10].any()
 

@@ -39,6 +39,9 @@ def test_encoded_and_decoded_images_are_read_alike() -> None:
     assert samples.names == ("train 7", "train 4")
     assert source.whole("val", 6).tolist() == np.full((4, 5, 3), 6).tolist()
     assert source.whole("val", 7).shape == (4, 5, 3)
+    assert source.encoded("val", 6) is None
+    assert source.encoded("val", 7) == source._image("val", 7)
+    assert source.targets("val", InputRule(3), np.array([2, 3])).tolist() == [0, 1]
     contents = source.contents("test")
     assert len(np.unique(contents.images)) == 20
     assert len(np.unique(contents.targets)) == 2

@@ -73,6 +73,13 @@ class Permuted:
         """None: no file holds the permuted image."""
         return None
 
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return None
+
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        targets = self.source.targets(part, rule, chosen)
+        return permuted(targets, self.order) if self.task == "dense" else targets
+
 
 def permuted(images: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
     """Images [N, H, W, …]: patch i of the result is patch order[i], counted along rows."""

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from time import time_ns
 from typing import Any, BinaryIO
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from vitrail.atomic import write_atomically
 from vitrail.data.contents import Digests, digests_of
-from vitrail.data.file_digests import TICK, UNREADABLE, cache_file, state_of
+from vitrail.data.file_digests import TICK, UNREADABLE, state_of
+from vitrail.data.user_cache import user_cache
 from vitrail.errors import DataError, first_few, first_line
 from vitrail.images.decode import EXTENSIONS
 
@@ -76,10 +78,10 @@ def cached(shard: Path, folder: str, make: Callable[[], dict[str, NDArray[Any]]]
         state = state_of(os.stat(shard))
     except OSError as fault:
         raise DataError(f"{shard} cannot be read: {fault.strerror}") from fault
-    named = cache_file(shard)
-    if named is None:
+    caches = user_cache(folder)
+    if caches is None:
         return make()
-    store = named.parent.parent / folder / named.name
+    store = caches / f"{sha256(os.fsencode(shard.resolve())).hexdigest()[:32]}.npz"
     with suppress(*UNREADABLE), np.load(store) as arrays:
         if arrays["state"].tolist() == [VERSION, *state]:
             return dict(arrays)

@@ -13,9 +13,9 @@ from vitrail.data.shard_index import ShardIndex, read_at, shard_digests, shard_i
 from vitrail.data.source import Part
 from vitrail.data.split_rows import SplitRows
 from vitrail.data.subsets import Indices
-from vitrail.data.table_folders import CLASSES_FILE
 from vitrail.errors import CorruptImage, DataError, first_few
 
+CLASSES_FILE = "classes.txt"
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 

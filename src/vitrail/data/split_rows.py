@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,16 @@ class SplitRows(ABC):
         image = self._image(split, int(rows[index]))
         return np.array(decode(image, least) if isinstance(image, bytes) else as_rgb(image))
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        return self.labels(part) if chosen is None else self.labels(part)[chosen]
+
     def file(self, part: Part, index: int) -> Path | None:
         return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        split, rows = self._rows[part]
+        image = self._image(split, int(rows[index]))
+        return image if isinstance(image, bytes) else None
 
 
 def trained_classes(name: str, classes: Sequence[str], labels: Labels) -> tuple[tuple[str, ...], dict[Part, Indices]]:

@@ -20,6 +20,7 @@ def test_an_image_is_the_same_alone_and_in_any_batch(name: str) -> None:
     samples = source.read("val", RULE, chosen)
     assert samples.names == ("val 4999", "val 7", "val 2", "val 8")
     assert samples.labels.tolist() == source.labels("val")[chosen].tolist()
+    assert samples.labels.tolist() == source.targets("val", RULE, chosen).tolist()
     for image, index in zip(samples.images[:2], chosen, strict=False):
         assert np.array_equal(source.whole("val", int(index)), image)
         assert image.std() > 5

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,13 @@ class Procedural:
         (grey,) = self._drawn(part, np.array([index]))
         return np.repeat(grey[..., None], 3, axis=2)
 
+    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        return self._labels(np.arange(COUNTS[part]) if chosen is None else chosen)
+
     def file(self, part: Part, index: int) -> Path | None:
+        return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
         return None
 
     def _drawn(self, part: Part, indices: NDArray[np.int64]) -> Iterator[Grey]:
