@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.data import open_source
+from vitrail.data import Part, open_source
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
 
@@ -56,7 +56,8 @@ def test_a_folder_of_parquet_is_read_by_its_splits(write: Write) -> None:
     source = open_source(f"hf:{write({'train': 10, 'validation': 100, 'test': 200})}", 0)
     assert source.name == "leaves"
     assert source.classes == ("oak", "fir")
-    for part, level in (("train", 10), ("val", 100), ("test", 200)):
+    levels: dict[Part, int] = {"train": 10, "val": 100, "test": 200}
+    for part, level in levels.items():
         samples = source.read(part, RULE)
         assert samples.images[:, 0, 0, 0].tolist() == list(range(level, level + 12))
         assert samples.labels.tolist() == source.labels(part).tolist() == [0, 1] * 6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.data import Shards, open_source, shard_index
+from vitrail.data import Part, Shards, open_source, shard_index
 from vitrail.data.shards import expanded
 from vitrail.errors import DamagedImages, DataError
 from vitrail.images.canvas import InputRule
@@ -61,7 +61,8 @@ def test_every_image_is_read_at_its_place(folder: Path) -> None:
     assert isinstance(source, Shards)
     assert source.name == "shards"
     assert source.classes == ("fir", "oak")
-    for part, numbers in (("train", range(10)), ("val", range(20, 25)), ("test", range(25, 30))):
+    numbers_of: dict[Part, range] = {"train": range(10), "val": range(20, 25), "test": range(25, 30)}
+    for part, numbers in numbers_of.items():
         samples = source.read(part, RULE)
         assert samples.images[:, 3, 3, 0].tolist() == pytest.approx([8 * i for i in numbers], abs=1)
         assert samples.labels.tolist() == source.labels(part).tolist() == [1 - i % 2 for i in numbers]
@@ -84,7 +85,7 @@ def test_shards_of_no_part_are_split_by_the_seed(tmp_path: Path) -> None:
     source = open_source(str(tmp_path / "one.tar"), 0)
     assert source.classes == ("9", "10")
     assert [len(source.labels(part)) for part in ("train", "val", "test")] == [20, 4, 6]
-    names = [name for part in ("train", "val", "test") for name in source.contents(part).names]  # type: ignore[arg-type]
+    names = [name for part in ("train", "val", "test") for name in source.contents(part).names]
     assert len(set(names)) == 30
 
 
@@ -114,7 +115,7 @@ def test_labels_may_be_in_json_beside_other_members(tmp_path: Path) -> None:
     ]
     source = open_source(str(write(tmp_path / "a.tar", [("__meta.json", b"{}"), *members])), 0)
     assert source.classes == ("class 0", "class 1")
-    assert sum(len(source.labels(part)) for part in ("train", "val", "test")) == 10  # type: ignore[arg-type]
+    assert sum(len(source.labels(part)) for part in ("train", "val", "test")) == 10
 
 
 def test_a_shard_cut_short_names_its_last_whole_sample(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_damaged_images_are_named_all(tmp_path: Path) -> None:
     members[5] = members[5][0], b"\xff\xd8\xff no image"
     source = open_source(str(write(tmp_path / "train.tar", members)), 0)
     with pytest.raises(DamagedImages, match=r"train\.tar/0002"):
-        [source.read(part, RULE) for part in ("train", "val", "test")]  # type: ignore[arg-type]
+        [source.read(part, RULE) for part in ("train", "val", "test")]
 
 
 def test_an_index_is_read_once_and_again_after_a_change(

@@ -27,7 +27,7 @@ def test_fake_data_is_read_as_torchvision_gives_it(tmp_path: Path, monkeypatch: 
     source = open_source(f"torchvision:FakeData@{tmp_path}", 0)
     assert source.classes == ("0", "1", "2")
     there = {np.asarray(image).tobytes(): label for image, label in (fake()[i] for i in range(60))}
-    here = {}
+    here: dict[bytes, int] = {}
     for part in ("train", "val", "test"):
         samples = source.read(part, RULE)
         here |= {image.tobytes(): label for image, label in zip(samples.images, samples.labels, strict=True)}
@@ -37,7 +37,7 @@ def test_fake_data_is_read_as_torchvision_gives_it(tmp_path: Path, monkeypatch: 
     assert np.array_equal(image, source.read("test", RULE, np.array([1])).images[0])
 
 
-class Photos(torchvision.datasets.VisionDataset):
+class Photos:
     """Like Flowers102 and others: splits by name, files that a loader opens."""
 
     classes = ("never", "oak", "fir")

@@ -88,7 +88,8 @@ def cached(shard: Path, folder: str, make: Callable[[], dict[str, NDArray[Any]]]
     made = make()
     if max(state[1:3]) + TICK < begin:
         file = io.BytesIO()
-        np.savez(file, state=np.array([VERSION, *state], np.int64), **made)
+        arrays_and_state: dict[str, Any] = {"state": np.array([VERSION, *state], np.int64), **made}
+        np.savez(file, **arrays_and_state)
         with suppress(OSError):  # a full or read-only disk: the shard is read again next time
             write_atomically(store, file.getvalue())
     return made
@@ -118,7 +119,7 @@ def read_samples(shard: Path) -> list[Sample]:
     try:
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # tarfile would keep them all in memory
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all in memory
                 name = MEMBER.fullmatch(member.name)
                 if not member.isfile() or name is None or name[1].startswith("__"):
                     continue
