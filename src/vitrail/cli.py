@@ -42,6 +42,7 @@ EXTRAS = {
 PACKAGES = frozenset(
     (
         *(
+            "datasets",
             "jsonargparse",
             "matplotlib",
             "pytorch_lightning",

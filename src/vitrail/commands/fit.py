@@ -14,6 +14,8 @@ Train a network from a YAML recipe, shipped or your own; any value can be set on
 
 my_images holds one folder per class, or train, val and test folders of such. With labels.csv in it (several labels an
 image), values.csv or maps.csv the model is trained for those; see digits-multilabel, digits-regression, digits-dense.
+Datasets that need no images: digits, digit-scenes-…, and shapes, same-different, pathfinder-32-6 (docs/procedural.md).
+Datasets of others: torchvision:CIFAR10@FOLDER, hf:NAME, WebDataset shards (docs/external.md).
 Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
 --ckpt_path runs/NAME/checkpoints/last.ckpt continues a run where it stopped, with that run's own settings; to train
 longer, add --trainer.max_steps 2000. To start a new run from its weights give --model.net.pretrained in its place.

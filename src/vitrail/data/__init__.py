@@ -1,19 +1,66 @@
 """Sources of labelled images: built-in digits, folders, tables, IDX files; nested subsets of any."""
 
+import re
+
 from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
 from vitrail.data.idx import Idx, is_idx
+from vitrail.data.permuted import SPELLING, Permuted
+from vitrail.data.procedural import GENERATORS, Procedural
+from vitrail.data.shards import Shards, is_shards
 from vitrail.data.source import Part, Samples, Source
 from vitrail.data.table_folders import open_table
+from vitrail.errors import UsageError
 
-__all__ = ["DigitScenes", "Digits", "Folders", "Idx", "Part", "Samples", "Source", "open_source"]
+__all__ = [
+    "DigitScenes",
+    "Digits",
+    "Folders",
+    "Idx",
+    "Part",
+    "Permuted",
+    "Procedural",
+    "Samples",
+    "Shards",
+    "Source",
+    "open_source",
+]
+
+TORCHVISION = re.compile(r"torchvision(-download)?:([^@]+)(?:@(.+))?")
+HUGGING_FACE = "hf:"
 
 
 def open_source(path: str, seed: int) -> Source:
-    """The built-in set called `path`, else the set at this path: IDX files, a table, folders of images."""
+    """The built-in set called `path`, else the set at this path: IDX files, a table, folders of images.
+
+    `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order.
+    """
+    if path in GENERATORS:
+        return Procedural(GENERATORS[path], seed)
+    if spelled := SPELLING.fullmatch(path):
+        across, down, inner = spelled.groups()
+        if across != down:
+            raise UsageError(f"{path}: canvases are square, and so is the grid: permute-patches-{across}x{across}")
+        return Permuted(open_source(inner, seed), int(across))
     if path == Digits.name:
         return Digits(seed)
     if path in SCENE_SETS:
         return DigitScenes(SCENE_SETS[path], seed)
+    if external := open_external(path, seed):
+        return external
     return Idx(path, seed) if is_idx(path) else open_table(path, seed) or Folders(path, seed)
+
+
+def open_external(path: str, seed: int) -> Source | None:
+    """A set of torchvision or Hugging Face by name, or WebDataset shards; their packages are imported on use."""
+    if spelled := TORCHVISION.fullmatch(path):
+        from vitrail.data.torchvision_sets import FOLDER, TorchvisionSet
+
+        download, name, folder = spelled.groups()
+        return TorchvisionSet(name, folder or FOLDER, download is not None, seed)
+    if path.startswith(HUGGING_FACE):
+        from vitrail.data.hugging_face import HuggingFaceSet
+
+        return HuggingFaceSet(path.removeprefix(HUGGING_FACE), seed)
+    return Shards(path, seed) if is_shards(path) else None
