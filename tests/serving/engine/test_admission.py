@@ -41,6 +41,7 @@ def test_decode_queue_counts_what_it_tracks() -> None:
         assert queue.expected_wait() == pytest.approx(0.1)  # one image of each request, on two threads
         with pytest.raises(ZeroDivisionError), queue.track(5):
             raise ZeroDivisionError
+        assert (queue.requests, queue.images) == (2, 33)
     assert (queue.requests, queue.images, queue.expected_wait()) == (0, 0, 0)
 
 

@@ -27,7 +27,7 @@ def test_rate_is_shared_first_come_first_served() -> None:
     async def scenario() -> None:
         throttle = Throttle(100)
         assert await throttle.take(50) == 0
-        assert list(await asyncio.gather(throttle.take(100), throttle.take(50))) == [0.5, 1.5]
+        assert [*await asyncio.gather(throttle.take(100), throttle.take(50))] == [0.5, 1.5]
         await until(10)
         assert await throttle.take(50) == 0
         assert await throttle.take(50) == 0.5  # the pause before saved nothing up
