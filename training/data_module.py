@@ -9,6 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from vitrail.data import Part, Samples, Source, open_source
+from vitrail.data.check.leaks import Duplicates, refuse_leaks
+from vitrail.data.contents import Contents
 from vitrail.data.memory import refuse_too_many
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
@@ -36,6 +38,7 @@ class ImageDataModule(pl.LightningDataModule):
         augment: torchvision v2 transforms, applied to each training image anew.
         seed: of the split of unsplit data, and of the subset.
         draw: which of several subsets of this size; the split stays the same.
+        duplicates: whether to refuse parts that share images, by content.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
         augment: list[nn.Module] | None = None,
         seed: int = 0,
         draw: int = 0,
+        duplicates: Duplicates = "refuse",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -55,6 +59,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
+        self.duplicates = duplicates
         self.source = self.open(path, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
@@ -79,6 +84,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     def prepare(self) -> None:
         """Decode training and validation images and check test images, so that damage is reported before training."""
+        if self.duplicates == "refuse":
+            refuse_leaks(self.contents(), self.selection.path)
         refuse_too_many(self.count("train") + self.count("val"), self.rule)
         faults: list[str] = []
         for part in ("train", "val"):
@@ -90,11 +97,14 @@ class ImageDataModule(pl.LightningDataModule):
         if faults:
             raise DamagedImages(faults)
 
+    def contents(self) -> dict[Part, Contents]:
+        """The used images of each part by content; files are hashed, not decoded."""
+        return {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
+
     @cached_property
     def run_data(self) -> RunData:
         """What a checkpoint stores of the data; images are hashed, not decoded."""
-        here = {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
-        record = Record.of(here, self.start.record if self.start is not None else None)
+        record = Record.of(self.contents(), self.start.record if self.start is not None else None)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
     def refuse_contradiction(self, run_data: RunData, parts: Iterable[Part], is_evaluated: bool = False) -> None:

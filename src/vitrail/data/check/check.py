@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vitrail.data.check import faults, peculiarities, repeats
+from vitrail.data.check import faults, left_out, repeats
+from vitrail.data.check.classes import of_classes
 from vitrail.data.check.descriptors import blank
 from vitrail.data.check.findings import WEIGHTS, ClassCount, Finding, Report, Spread
-from vitrail.data.check.left_out import left_out
 from vitrail.data.check.listing import Item, Listing, counts, list_set
+from vitrail.data.check.peculiarities import of_images
 from vitrail.data.check.scan import Facts, Progress, scan
 from vitrail.data.contents import Keys, keys_of, text_keys
 from vitrail.data.file_digests import FileDigests
@@ -49,12 +50,12 @@ def check(path: str, seed: int, progress: Progress) -> Checked:
     findings: list[Finding] = [
         *faults.findings_of(listing, corrupt),
         *repeats.findings_of(repeats.Repeats.among(images), listing.task in ("classification", "multilabel")),
-        *(peculiarities.of_classes(classes) if listing.classes and listing.task == "classification" else ()),
-        *peculiarities.of_images(names, facts, blank(images.thumbnails)),
+        *(of_classes(classes) if listing.task == "classification" and listing.classes else ()),
+        *of_images(names, facts, blank(images.thumbnails)),
     ]
     if Path(path).is_dir():
         files = [item.file for item in listing.items if item.file is not None]
-        findings += peculiarities.of_left_out(left_out(Path(path), files), bool(files) and listing.task != "dense")
+        findings += left_out.findings_of(left_out.left_out(Path(path), files), bool(files) and listing.task != "dense")
     return Checked(listing, report_of(listing, classes, facts, findings))
 
 

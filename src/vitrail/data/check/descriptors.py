@@ -48,8 +48,7 @@ def described(thumbnails: Thumbnails) -> tuple[Floats, Floats, Floats, NDArray[n
     luma = pixels @ LUMA
     planes = [frequencies(luma, GREY)]
     planes += [COLOUR_WEIGHT * frequencies(pixels[..., channel] - luma, COLOUR) for channel in (0, 2)]
-    even = np.concatenate([plane[:, :, ::2].reshape(len(plane), -1) for plane in planes], axis=1)
-    odd = np.concatenate([plane[:, :, 1::2].reshape(len(plane), -1) for plane in planes], axis=1)
+    even, odd = (np.concatenate([columns(plane, first) for plane in planes], axis=1) for first in (0, 1))
     length = np.sqrt((even**2).sum(axis=1) + (odd**2).sum(axis=1)).clip(1e-6)[:, None]
     contrast = pixels.var(axis=(1, 2)).mean(axis=1) ** 0.5
     return even / length, odd / length, luma.mean(axis=(1, 2)), contrast >= CONTRAST
@@ -64,6 +63,11 @@ def frequencies(plane: Floats, count: int) -> Floats:
     weights = np.hypot(*np.meshgrid(np.arange(count), np.arange(count), indexing="ij")).astype(np.float32)
     amplitudes: Floats = weights * (basis @ plane @ basis.T)
     return amplitudes
+
+
+def columns(plane: Floats, first: int) -> Floats:
+    """Every second column of [N, count, count] from the first on, flat."""
+    return plane[:, :, first::2].reshape(len(plane), plane.shape[1] * plane.shape[2] // 2)
 
 
 def cosines(count: int) -> Floats:

@@ -29,12 +29,12 @@ def findings_of(listing: Listing, corrupt: Sequence[Corrupt]) -> Iterator[Findin
         yield Finding("cannot be opened", "refused", listing.refusal)
     unreadable = [pair for pair in corrupt if pair[1].is_unreadable]
     if unreadable:
-        text = f"{len(unreadable):,} files cannot be read"
+        text = f"files that cannot be read: {len(unreadable):,}"
         advice = "give yourself the right to read them (`chmod u+r`), or remove them"
         yield Finding("unreadable", "refused", text, advice, len(unreadable), named(unreadable))
     damaged = [pair for pair in corrupt if not pair[1].is_unreadable]
     if damaged:
-        text = f"{len(damaged):,} images do not decode"
+        text = f"images that do not decode: {len(damaged):,}"
         advice = "fetch or export them again, or remove them"
         yield Finding("corrupt", "refused", text, advice, len(damaged), named(damaged))
 

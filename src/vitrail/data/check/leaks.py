@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ def refuse_leaks(contents: Mapping[Part, Contents], path: str) -> None:
     if found:
         raise DataError(
             f"{'; '.join(map(str, found))}: remove the copies from one of the parts, or keep them with "
-            f"--data.duplicates=allow (`vitrail data check {path}` lists them)"
+            f"--data.duplicates=allow (`vitrail data check {quote(path)}` lists them)"
         )
 
 

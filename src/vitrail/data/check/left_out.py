@@ -1,12 +1,13 @@
 """What lies below a folder and is not part of the set: other formats, dead links, folders that are not entered."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os.path import dirname, islink, join, normpath, relpath, splitext
 from pathlib import Path
 
-from vitrail.data.check.other_formats import BY_ENDING
+from vitrail.data.check.findings import EXAMPLES, Example, Finding
+from vitrail.data.check.other_formats import BY_ENDING, OTHER_FORMATS
 from vitrail.images.decode import EXTENSIONS
 
 
@@ -59,3 +60,27 @@ def sort_in(found: LeftOut, path: str, name: str) -> None:
         found.formats.setdefault(BY_ENDING[ending].name, []).append(name)
     elif ending in EXTENSIONS:
         found.beside.append(name)
+
+
+def findings_of(found: LeftOut, names_all: bool) -> Iterator[Finding]:
+    """`names_all`: whether the set would name every image below its folder."""
+    for other in OTHER_FORMATS:
+        text = f"{other.name} files, which are not read"
+        yield from finding("other format", found.formats.get(other.name, []), text, f"convert them: {other.advice}")
+    for names, text, advice in (
+        (found.dead_links, "links that lead nowhere, or to themselves", "mend or remove them"),
+        (found.linked_folders, "links to folders, which are not followed inside a class", "move the images there"),
+        (found.closed_folders, "folders that cannot be read", "give yourself the right to (`chmod u+rx`)"),
+        (
+            found.beside if names_all else [],
+            "images beside the set, which are not used",
+            "put them into the folder of a class or into the table, or elsewhere",
+        ),
+    ):
+        yield from finding("left out", names, text, advice)
+
+
+def finding(kind: str, names: Sequence[str], text: str, advice: str) -> Iterator[Finding]:
+    if names:
+        examples = tuple(Example((name,)) for name in names[:EXAMPLES])
+        yield Finding(kind, "warning", f"{text}: {len(names):,}", advice, len(names), examples)

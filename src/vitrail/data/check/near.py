@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data.check.descriptors import Descriptors, describe, difference
-from vitrail.data.check.scan import Thumbnails
+from vitrail.data.check.scan import SIDE, Thumbnails
 
 # A copy of another size or quality differs by filters and quantisation, the more the fewer pixels it has: both limits
 # go with the shorter side of the smaller image. They are the 97 % to 99 % quantiles of copies (JPEG quality 50 to 95,
@@ -37,11 +37,12 @@ class Pairs:
 def near_pairs(thumbnails: Thumbnails, sides: NDArray[np.int64]) -> Pairs:
     """Every pair of near duplicates; `sides` are the shorter ones of the images, in pixels.
 
-    All pairs of similar brightness are compared. Images without contrast match nothing.
+    All pairs of similar brightness are compared. Images without contrast, and those smaller than a thumbnail, match
+    nothing.
     """
     described = describe(thumbnails)
     order = np.argsort(described.brightness, kind="stable")
-    order = order[described.has_contrast[order]]
+    order = order[described.has_contrast[order] & (sides[order] >= SIDE)]
     ranked = described.take(order)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
     count = 0

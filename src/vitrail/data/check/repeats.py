@@ -81,7 +81,9 @@ def exact_leaks(repeats: Repeats) -> Iterator[Finding]:
         leaked = np.flatnonzero((images.parts == here) & (present >> there & 1 == 1))
         if len(leaked):
             chosen = [(int(i), of_part(repeats, int(i), there)) for i in leaked[:EXAMPLES]]
-            text = f"{len(leaked):,} {PART_NAMES[part]} images are {PART_NAMES[earlier]} images too, byte for byte"
+            text = (
+                f"{PART_NAMES[part]} images that are {PART_NAMES[earlier]} images too, byte for byte: {len(leaked):,}"
+            )
             advice = f"{KEEP_TOGETHER}; `--data.duplicates=allow` trains all the same"
             yield Finding("leak", "refused", text, advice, len(leaked), examples(repeats, chosen))
 
@@ -99,7 +101,7 @@ def near_leaks(repeats: Repeats) -> Iterator[Finding]:
             count = int(((images.parts == here) & np.isin(repeats.first, leaked)).sum())
             both = list(zip(leaked[:EXAMPLES].tolist(), partner[:EXAMPLES].tolist(), strict=True))
             chosen = [(of_part(repeats, i, here), of_part(repeats, j, there)) for i, j in both]
-            text = f"{count:,} {PART_NAMES[part]} images are nearly the same as {PART_NAMES[earlier]} images"
+            text = f"{PART_NAMES[part]} images that are nearly the same as {PART_NAMES[earlier]} images: {count:,}"
             yield Finding("near leak", "warning", text, KEEP_TOGETHER, count, examples(repeats, chosen))
 
 
@@ -114,7 +116,7 @@ def exact_conflicts(repeats: Repeats) -> Iterator[Finding]:
     differs = images.targets != images.targets[repeats.first]
     groups = np.unique(repeats.first[differs])
     if len(groups):
-        text = f"{len(groups):,} images are there under two labels or more, byte for byte"
+        text = f"images under two labels or more, byte for byte the same: {len(groups):,}"
         chosen = [tuple(repeats.copies(int(group)).tolist()) for group in groups[:EXAMPLES]]
         yield Finding("two labels", "warning", text, RELABEL, len(groups), examples(repeats, chosen))
 
@@ -123,7 +125,7 @@ def near_conflicts(repeats: Repeats) -> Iterator[Finding]:
     images, pairs = repeats.images, repeats.pairs
     differs = np.flatnonzero(images.targets[pairs.first] != images.targets[pairs.second])
     if len(differs):
-        text = f"{len(differs):,} pairs of images are nearly the same, under different labels"
+        text = f"pairs of images that are nearly the same, under different labels: {len(differs):,}"
         chosen = [(int(pairs.first[k]), int(pairs.second[k])) for k in differs[:EXAMPLES]]
         yield Finding("near, two labels", "warning", text, RELABEL, len(differs), examples(repeats, chosen))
 
@@ -133,7 +135,7 @@ def exact_duplicates(repeats: Repeats) -> Iterator[Finding]:
     groups = np.flatnonzero(sizes > 1)
     if len(groups):
         extra = int((sizes[groups] - 1).sum())
-        text = f"{extra:,} images repeat another byte for byte, in {len(groups):,} groups"
+        text = f"images that repeat another byte for byte: {extra:,}, in {len(groups):,} group(s)"
         chosen = [tuple(repeats.copies(int(group)).tolist()) for group in groups[:EXAMPLES]]
         yield Finding("duplicates", "warning", text, KEEP_ONE, extra, examples(repeats, chosen))
 
@@ -143,7 +145,7 @@ def near_duplicates(repeats: Repeats) -> Iterator[Finding]:
     if len(pairs):
         groups = len(np.unique(groups_of(pairs)))
         more = "" if pairs.is_complete else f"; the search ended after {MOST_PAIRS:,}, as among frames of a video"
-        text = f"{len(pairs):,} pairs of images are nearly the same, in {groups:,} groups{more}"
+        text = f"pairs of images that are nearly the same: {len(pairs):,}, in {groups:,} group(s){more}"
         chosen = [(int(i), int(j)) for i, j in zip(pairs.first[:EXAMPLES], pairs.second[:EXAMPLES], strict=True)]
         yield Finding("near duplicates", "warning", text, KEEP_ONE, len(pairs), examples(repeats, chosen))
 

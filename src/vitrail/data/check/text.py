@@ -74,13 +74,13 @@ def lines_of(finding: Finding) -> Iterator[str]:
     yield f"  - {finding.text}"
     shown = finding.examples if finding.kind in LISTED else finding.examples[:SHOWN]
     for example in shown:
-        yield f"      {example_text(example)}"
+        yield f"      {example_text(example, ' ≈ ' if finding.kind.startswith('near') else ' = ')}"
     if finding.advice:
         yield f"    {finding.advice}"
 
 
-def example_text(example: Example) -> str:
-    names = " = ".join(map(printable, example.images))
+def example_text(example: Example, sign: str) -> str:
+    names = sign.join(map(printable, example.images))
     return f"{names}: {example.note}" if names and example.note else names or printable(example.note)
 
 
