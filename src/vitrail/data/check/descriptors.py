@@ -50,7 +50,7 @@ def described(thumbnails: Thumbnails) -> tuple[Floats, Floats, Floats, NDArray[n
     planes += [COLOUR_WEIGHT * frequencies(pixels[..., channel] - luma, COLOUR) for channel in (0, 2)]
     even, odd = (np.concatenate([columns(plane, first) for plane in planes], axis=1) for first in (0, 1))
     length = np.sqrt((even**2).sum(axis=1) + (odd**2).sum(axis=1)).clip(1e-6)[:, None]
-    contrast = pixels.var(axis=(1, 2)).mean(axis=1) ** 0.5
+    contrast = np.sqrt(pixels.var(axis=(1, 2)).mean(axis=1))
     return even / length, odd / length, luma.mean(axis=(1, 2)), contrast >= CONTRAST
 
 
@@ -61,8 +61,7 @@ def frequencies(plane: Floats, count: int) -> Floats:
     """
     basis = cosines(count)
     weights = np.hypot(*np.meshgrid(np.arange(count), np.arange(count), indexing="ij")).astype(np.float32)
-    amplitudes: Floats = weights * (basis @ plane @ basis.T)
-    return amplitudes
+    return (weights * (basis @ plane @ basis.T)).astype(np.float32, copy=False)
 
 
 def columns(plane: Floats, first: int) -> Floats:
@@ -73,19 +72,17 @@ def columns(plane: Floats, first: int) -> Floats:
 def cosines(count: int) -> Floats:
     """The first rows of the orthonormal cosine transform, [count, SIDE]."""
     steps = np.pi * (2 * np.arange(SIDE) + 1) / (2 * SIDE)
-    rows = np.sqrt(2 / SIDE) * np.cos(np.arange(count)[:, None] * steps)
+    rows: Floats = (np.sqrt(2 / SIDE) * np.cos(np.arange(count)[:, None] * steps)).astype(np.float32)
     rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
+    return rows
 
 
 def difference(first: Thumbnails, second: Thumbnails, is_mirrored: NDArray[np.bool_]) -> Floats:
-    """The largest difference of each pair, the second mirrored or not: of grey in a pixel, or of colour in a cell.
-
-    The colours of a JPEG are stored at half size, so those of single pixels say little.
-    """
+    """The largest difference of each pair, the second mirrored or not: of grey in a pixel, or of colour in a cell."""
     upright = np.where(is_mirrored[:, None, None, None], second[:, :, ::-1], second)
     change = first.astype(np.float32) - upright
     grey = np.abs(change @ LUMA).max(axis=(1, 2))
+    # The colours of a JPEG are stored at half size, so those of single pixels say little.
     cells = change.reshape(-1, CELLS, SIDE // CELLS, CELLS, SIDE // CELLS, 3).mean(axis=(2, 4))
     largest: Floats = np.maximum(grey, np.abs(cells).max(axis=(1, 2, 3)))
     return largest
