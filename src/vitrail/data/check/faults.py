@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from vitrail.data.check.findings import Example, Finding
-from vitrail.data.check.listing import Item, Listing
+from vitrail.data.check.listing import Item, Listing, of_source
 from vitrail.data.check.scan import Fault, Outcome, scan
 from vitrail.data.source import PARTS, Part, Source
 
 Corrupt = tuple[Item, Fault]
 
 
-def corrupt_images(source: Source, listing: Listing) -> dict[Part, dict[int, str]]:
-    """The images of each part that do not decode, by their index, with the reason."""
-    outcomes, _ = scan(listing.items, source, lambda done, count: None)
+def corrupt_images(path: str, source: Source) -> dict[Part, dict[int, str]]:
+    """The images of each part that do not decode or cannot be read, by their index, with the reason; all are read."""
+    items = of_source(path, source).items
+    outcomes, _ = scan(items, source, lambda done, count: None)
     found: dict[Part, dict[int, str]] = {part: {} for part in PARTS}
-    for item, outcome in corrupt_among(listing.items, outcomes):
-        found[item.part][item.index] = outcome.reason
+    for item, fault in corrupt_among(items, outcomes):
+        found[item.part][item.index] = fault.reason
     return found
 
 
