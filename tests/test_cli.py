@@ -57,6 +57,9 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
     ("argv", "code", "reason"),
     [
         (["paint"], 2, "there is no command 'paint'"),
+        (["data", "paint"], 2, "there is no `vitrail data paint`"),
+        (["data", "check"], 2, "required: path"),
+        (["data", "check", "none"], 2, "there is no folder of images at none"),
         (["classify"], 2, "required: model, images"),
         (["classify", "none.onnx", "none.png"], 1, "there is no model file at none.onnx"),
         (["classify", "none.onnx", "none.png", "--top-k", "many"], 2, "invalid int value"),

@@ -13,6 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from vitrail.data import Part, Samples, Source, open_source
+from vitrail.data.check.leaks import Duplicates, refuse_leaks
+from vitrail.data.contents import Contents
 from vitrail.data.draws import Draws
 from vitrail.data.forms import Canvas, Form, OwnShape
 from vitrail.data.image_store import ImageStore, open_store
@@ -53,6 +55,7 @@ class ImageDataModule(pl.LightningDataModule):
         draw: which of several subsets of this size; the split stays the same.
         cache: gigabytes of disk for decoded images of all sets, in the user's cache folder.
         workers: processes that make training batches; none where all canvases are in memory.
+        duplicates: whether to refuse parts that share images, by content.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class ImageDataModule(pl.LightningDataModule):
         draw: int = 0,
         cache: float = 20.0,
         workers: int | None = None,
+        duplicates: Duplicates = "refuse",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -76,6 +80,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.rule = InputRule(size, resize)
         self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
+        self.duplicates = duplicates
         self.source = self.open(path, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
@@ -136,6 +141,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     def prepare(self) -> None:
         """Decode each image once, those of the test part too, so that damage is reported before training."""
+        if self.duplicates == "refuse":
+            refuse_leaks(self.contents(), self.selection.path)
         faults: list[str] = []
         for part in PARTS:
             images = self.images(part, self.trained_form(part))
@@ -151,11 +158,14 @@ class ImageDataModule(pl.LightningDataModule):
         if faults:
             raise DamagedImages(faults)
 
+    def contents(self) -> dict[Part, Contents]:
+        """The used images of each part by content; files are hashed, not decoded."""
+        return {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
+
     @cached_property
     def run_data(self) -> RunData:
         """What a checkpoint stores of the data; images are hashed, not decoded."""
-        here = {part: self.source.contents(part).take(self.chosen.get(part)) for part in PARTS}
-        record = Record.of(here, self.start.record if self.start is not None else None)
+        record = Record.of(self.contents(), self.start.record if self.start is not None else None)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
     def refuse_contradiction(self, run_data: RunData, parts: Iterable[Part], is_evaluated: bool = False) -> None:

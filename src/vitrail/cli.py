@@ -12,6 +12,7 @@ from typing import TextIO
 from vitrail.errors import UsageError, VitrailError
 
 VERBS = {
+    "data": "check a set of images before anything is trained on it: corrupt files, duplicates, leaks",
     "fit": "train a ViT or a CNN from a YAML recipe",
     "validate": "measure a checkpoint on the validation images",
     "test": "measure a checkpoint on the test images: top-1, top-5, macro-F1, each class",
@@ -28,7 +29,7 @@ VERBS = {
 }
 
 EXTRAS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "train"),
+    **dict.fromkeys(("data", "fit", "validate", "test", "predict"), "train"),  # `data` for the digits alone
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
     **dict.fromkeys(("study", "export", "bench"), "cpu,train,export"),

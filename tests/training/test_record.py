@@ -205,14 +205,26 @@ def test_a_run_may_be_evaluated_on_unseen_images(
     )
 
 
-def test_duplicates_in_the_original_set_are_accepted(fitted: Callable[..., Path]) -> None:
-    def write(folder: Path) -> None:
-        split(folder)
-        shutil.copy(folder / "train/cat/01.png", folder / "test/cat/twin.png")
-        shutil.copy(folder / "train/cat/01.png", folder / "train/dog/twin.png")
-        shutil.copy(folder / "test/cat/33.png", folder / "test/cat/again.png")
+def repeating(folder: Path) -> None:
+    """A set with a training image in its test part, one under two labels, and one twice in a part."""
+    split(folder)
+    shutil.copy(folder / "train/cat/01.png", folder / "test/cat/twin.png")
+    shutil.copy(folder / "train/cat/01.png", folder / "train/dog/twin.png")
+    shutil.copy(folder / "test/cat/33.png", folder / "test/cat/again.png")
 
-    folder = fitted(write)
+
+def test_duplicates_across_parts_are_refused_before_a_run_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repeating(tmp_path)
+    assert main(["fit", *TINY, *STEPS, f"--data.path={tmp_path}", f"--run={tmp_path / 'run'}"]) == 1
+    message = "1 of 10 test images are training images too (the first: test/cat/twin.png is train/cat/01.png)"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_duplicates_in_the_original_set_are_accepted(fitted: Callable[..., Path]) -> None:
+    folder = fitted(repeating, "--data.duplicates=allow")
     assert run("test", folder) == 0
     assert run("validate", folder) == 0
     assert not refused_by_export(folder)
@@ -239,7 +251,7 @@ def test_a_run_is_not_resumed_on_other_images(fitted: Callable[..., Path], capsy
 
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
     """A new option must be added to `Selection`, or here if it chooses no images."""
-    others = {"size", "resize", "crop", "batch_size", "augment", "cache", "workers"}
+    others = {"size", "resize", "crop", "batch_size", "augment", "cache", "workers", "duplicates"}
     assert set(signature(ImageDataModule).parameters) - others == set(signature(Selection).parameters)
 
 

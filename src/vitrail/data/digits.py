@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.source import Part, Samples, canvases_of
@@ -24,6 +23,8 @@ class Digits:
     classes = tuple(str(digit) for digit in range(10))
 
     def __init__(self, seed: int = 0) -> None:
+        from sklearn.datasets import load_digits  # here, so that other sets need no scikit-learn
+
         grey, labels = load_digits(return_X_y=True)
         self._labels: NDArray[np.int64] = labels.astype(np.int64)
         self._grey = np.round(grey.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)

@@ -1,7 +1,7 @@
 """The drawing around the curves: axes, target accuracies, crossings, and the area of the forecast."""
 
+from vitrail.plots.markup import element, text
 from vitrail.training.study.report.frame import Frame, View
-from vitrail.training.study.report.markup import element, text
 from vitrail.training.study.statistics.findings import Forecast, Pair
 
 

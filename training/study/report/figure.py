@@ -1,8 +1,8 @@
 """The figure of the page: charts in two views and two shapes, and the controls to choose one."""
 
+from vitrail.plots.markup import element, text, void
 from vitrail.training.study.report.chart import chart
 from vitrail.training.study.report.frame import NARROW, WIDE, View
-from vitrail.training.study.report.markup import element, text, void
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.styles import swatch
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import assert_never
 
+from vitrail.plots.markup import element, text, with_code
 from vitrail.training.study.report.blocks import (
     Block,
     Cell,
@@ -19,7 +20,6 @@ from vitrail.training.study.report.blocks import (
     Table,
 )
 from vitrail.training.study.report.figure import figure
-from vitrail.training.study.report.markup import element, text
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.styles import colours
 from vitrail.training.study.report.tooltips import tooltips
@@ -108,13 +108,6 @@ def block(one: Block, results: StudyResults) -> str:
     if isinstance(one, CurvesFigure):
         return figure(one.caption, results)
     assert_never(one)
-
-
-def with_code(paragraph: str) -> str:
-    """Text between backquotes becomes a code element."""
-    return "".join(
-        element("code", text(part)) if index % 2 else text(part) for index, part in enumerate(paragraph.split("`"))
-    )
 
 
 def table(one: Table) -> str:

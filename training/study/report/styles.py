@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitrail.training.study.report.markup import element
+from vitrail.plots.markup import element
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,13 @@ def text(content: str) -> str:
     return TOGETHER.sub("\N{NO-BREAK SPACE}", escape(content))
 
 
+def with_code(paragraph: str) -> str:
+    """Text between backquotes becomes a code element."""
+    return "".join(
+        element("code", text(part)) if index % 2 else text(part) for index, part in enumerate(paragraph.split("`"))
+    )
+
+
 def element(name: str, /, *content: str, **attributes: str | float | None) -> str:
     """Content is markup; in the names of attributes a trailing _ is dropped and _ stands for -."""
     return f"{void(name, **attributes)}{''.join(content)}</{name}>"

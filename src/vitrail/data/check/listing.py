@@ -1,0 +1,102 @@
+"""The images to check: those of a source, or of class folders that are not yet a source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.data import open_source
+from vitrail.data.folders import SPELLINGS, class_names, list_images, names_below
+from vitrail.data.source import PARTS, Part, Source
+from vitrail.errors import DataError, UsageError
+from vitrail.tasks.task import TaskName
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image, and where it is found."""
+
+    name: str
+    part: Part
+    index: int  # in its part
+    label: int  # among the classes, or the stratum of a task without one class an image
+    file: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """All images of a set in the order of its parts; where `fit` cannot open it, those that its folders show."""
+
+    path: str
+    items: tuple[Item, ...]
+    classes: tuple[str, ...]
+    task: TaskName = "classification"
+    source: Source | None = None
+    refusal: str = ""  # of `fit`, where there is no source
+
+    @property
+    def folder(self) -> Path:
+        """Where the names of its files start."""
+        return folder_of(self.path)
+
+    def class_of(self, item: Item) -> str:
+        return self.classes[item.label] if self.task == "classification" and self.classes else ""
+
+
+def list_set(path: str, seed: int) -> Listing:
+    """The images of the set that `fit` finds at this path, or what it would have to find them in."""
+    try:
+        return of_source(path, open_source(path, seed))
+    except DataError as fault:
+        if not Path(path).exists():
+            raise UsageError(str(fault)) from fault
+        return of_folders(path, str(fault))
+
+
+def of_source(path: str, source: Source) -> Listing:
+    items: list[Item] = []
+    for part in PARTS:
+        labels = source.labels(part).tolist()
+        files = [source.file(part, index) for index in range(len(labels))]
+        names = names_of(source, part, folder_of(path), files)
+        rows = zip(names, labels, files, strict=True)
+        items += [Item(name, part, index, label, file) for index, (name, label, file) in enumerate(rows)]
+    return Listing(path, tuple(items), source.classes, source.task, source)
+
+
+def folder_of(path: str) -> Path:
+    return Path(path) if Path(path).is_dir() else Path(path).parent
+
+
+def names_of(source: Source, part: Part, root: Path, files: list[Path | None]) -> tuple[str, ...]:
+    """Without hashing files, which may be unreadable."""
+    named = [file for file in files if file is not None]
+    return names_below(root, named) if len(named) == len(files) else source.contents(part).names
+
+
+def of_folders(path: str, refusal: str) -> Listing:
+    """What lies in class folders, however few; all of it counts as training images unless parts have folders."""
+    root = Path(path)
+    if not root.is_dir():
+        return Listing(path, (), (), refusal=refusal)
+    parts = {part: folder for part in PARTS for name in SPELLINGS[part] if (folder := root / name).is_dir()} or {
+        "train": root
+    }
+    classes = tuple(sorted({name for folder in parts.values() for name in class_names(folder)}))
+    items: list[Item] = []
+    for part, folder in parts.items():
+        pairs = list_images(folder, classes)
+        names = names_below(root, [file for file, _ in pairs])
+        rows = zip(names, pairs, strict=True)
+        items += [Item(name, part, index, label, file) for index, (name, (file, label)) in enumerate(rows)]
+    return Listing(path, tuple(items), classes, refusal=refusal)
+
+
+def counts(listing: Listing) -> dict[Part, NDArray[np.int64]]:
+    """The number of images of each class in each part; of a task without classes, of each part alone."""
+    several = len(listing.classes) if listing.task == "classification" else 1
+    found = {part: np.zeros(max(1, several), np.int64) for part in PARTS}
+    for item in listing.items:
+        found[item.part][item.label if listing.task == "classification" else 0] += 1
+    return found
