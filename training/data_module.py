@@ -84,8 +84,6 @@ class ImageDataModule(pl.LightningDataModule):
 
     def prepare(self) -> None:
         """Decode training and validation images and check test images, so that damage is reported before training."""
-        if self.duplicates == "refuse":
-            refuse_leaks(self.contents(), self.selection.path)
         refuse_too_many(self.count("train") + self.count("val"), self.rule)
         faults: list[str] = []
         for part in ("train", "val"):
@@ -96,6 +94,8 @@ class ImageDataModule(pl.LightningDataModule):
         faults += damaged_images(self.source, "test", self.rule)
         if faults:
             raise DamagedImages(faults)
+        if self.duplicates == "refuse":
+            refuse_leaks(self.contents(), self.selection.path)
 
     def contents(self) -> dict[Part, Contents]:
         """The used images of each part by content; files are hashed, not decoded."""
