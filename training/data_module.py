@@ -141,8 +141,6 @@ class ImageDataModule(pl.LightningDataModule):
 
     def prepare(self) -> None:
         """Decode each image once, those of the test part too, so that damage is reported before training."""
-        if self.duplicates == "refuse":
-            refuse_leaks(self.contents(), self.selection.path)
         faults: list[str] = []
         for part in PARTS:
             images = self.images(part, self.trained_form(part))
@@ -157,6 +155,8 @@ class ImageDataModule(pl.LightningDataModule):
                     print_once(f"decoded images are not kept on disk from here on: {images.store.fault.strerror}")
         if faults:
             raise DamagedImages(faults)
+        if self.duplicates == "refuse":
+            refuse_leaks(self.contents(), self.selection.path)
 
     def contents(self) -> dict[Part, Contents]:
         """The used images of each part by content; files are hashed, not decoded."""

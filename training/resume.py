@@ -16,7 +16,7 @@ from vitrail.errors import UsageError
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
 # The path of the images may change, their contents may not; weights to start from are overwritten by the checkpoint.
-IGNORED = ("run", "ckpt_path", "weights_only", "data.path")
+IGNORED = ("run", "ckpt_path", "weights_only", "data.path", "data.duplicates")
 MISSING = "not set"
 
 

@@ -115,7 +115,12 @@ def test_differences_are_found_at_any_depth() -> None:
 
 
 def test_effective_changes_are_listed_and_others_refused() -> None:
-    free = {"data.path": ("a", "b"), "run": (None, "r"), "trainer.devices": (1, 2)}
+    free = {
+        "data.path": ("a", "b"),
+        "data.duplicates": ("refuse", "allow"),
+        "run": (None, "r"),
+        "trainer.devices": (1, 2),
+    }
     assert changes("c.ckpt", free, ()) == ["trainer.devices 1 → 2"]
     assert changes("c.ckpt", {"trainer.max_steps": (5, 9)}, ["trainer.max_steps"]) == ["trainer.max_steps 5 → 9"]
     assert changes("c.ckpt", {"model.net.init_args.pretrained": (True, False)}, ()) == []

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.data.check.listing import Item
-from vitrail.data.check.scan import SIDE, Facts, Fault, look_at, scan
+from vitrail.data.check import readers
+from vitrail.data.check.listing import Item, list_set
+from vitrail.data.check.scan import SIDE, Facts, Fault, look_at, look_at_all, scan
 
 from .conftest import photo
 
@@ -93,3 +94,23 @@ def test_other_formats_under_a_known_name_are_told(data: bytes, name: str, tmp_p
 def test_a_file_that_is_gone_is_unreadable(tmp_path: Path) -> None:
     fault = look_at(Item("a", "train", 0, 0, tmp_path / "a.jpg"), None, np.zeros((SIDE, SIDE, 3), np.uint8))
     assert fault == Fault("cannot be read: No such file or directory", is_unreadable=True)
+
+
+def test_processes_see_what_threads_see(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = list_set(str(messy), 0)
+    seen: list[tuple[int, int]] = []
+    outcomes, thumbnails = scan(listing.items, None, lambda done, count: seen.append((done, count)))
+    monkeypatch.setattr(readers, "MANY", 1)
+    again, shown = scan(listing.items, None, lambda done, count: None)
+    assert again == outcomes
+    assert np.array_equal(shown, thumbnails)
+    assert sum(isinstance(outcome, Fault) for outcome in outcomes) == 4
+    assert seen == [(len(outcomes), len(outcomes))]
+
+
+def test_costly_images_are_decoded_by_the_parent(tmp_path: Path) -> None:
+    Image.new("RGB", (3500, 3500), "blue").save(tmp_path / "a.png", compress_level=1)
+    item = Item("a.png", "train", 0, 0, tmp_path / "a.png")
+    assert look_at_all(None, [item])[0] == [None]
+    assert outcome(tmp_path / "a.png")[0] == Facts((3500, 3500), "PNG", "RGB")
+    assert outcome(tmp_path / "a.png")[1].any()

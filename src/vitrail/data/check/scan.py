@@ -1,12 +1,9 @@
 """Every image of a set, read and decoded once: its facts and a thumbnail, or why it cannot be used."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +11,7 @@ from PIL import Image
 
 from vitrail.data.check.listing import Item
 from vitrail.data.check.other_formats import other_format
+from vitrail.data.check.readers import readers
 from vitrail.data.source import Source
 from vitrail.errors import DataError, ImageError, UnsupportedFormat
 from vitrail.images.canvas import InputRule, Sides
@@ -24,8 +22,7 @@ Thumbnails = NDArray[np.uint8]  # [N, SIDE, SIDE, 3]
 
 SIDE = 16  # of a thumbnail, in pixels
 LEAST = 4 * SIDE  # pixels of the shorter side that are decoded for it
-TOGETHER = 64  # images a task: a small image is decoded faster than it is handed to a thread
-ONE_AT_A_TIME = Lock()  # of the images that take much memory
+TOGETHER = 64  # images a task: a small image is decoded faster than it is handed to a worker
 ANIMATED = ("GIF", "WEBP", "PNG")
 ENDINGS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",), "GIF": (".gif",), "BMP": (".bmp",)}
 
@@ -63,30 +60,44 @@ class Fault:
 Outcome = Facts | Fault
 
 
+class CostlyImage(Exception):
+    """One that takes much memory, to be decoded where nothing else is."""
+
+
 def scan(items: Sequence[Item], source: Source | None, progress: Progress) -> tuple[list[Outcome], Thumbnails]:
     """The outcome of each image; the thumbnail of one that does not decode is black."""
-    thumbnails = np.zeros((len(items), SIDE, SIDE, 3), np.uint8)
-
-    def read(begin: int) -> list[Outcome]:
-        together = range(begin, min(begin + TOGETHER, len(items)))
-        return [look_at(items[index], source, thumbnails[index]) for index in together]
-
     outcomes: list[Outcome] = []
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-    try:
-        for some in pool.map(read, range(0, len(items), TOGETHER)):
-            outcomes += some
+    thumbnails = np.zeros((len(items), SIDE, SIDE, 3), np.uint8)
+    batches = [items[begin : begin + TOGETHER] for begin in range(0, len(items), TOGETHER)]
+    has_files = all(item.file is not None for item in items)
+    look = partial(look_at_all, None if has_files else source)  # for processes, which are sent their work
+    with readers(len(items) if has_files else 0) as pool:
+        for batch, (seen, shown) in zip(batches, pool.map(look, batches), strict=True):
+            for item, outcome, thumbnail in zip(batch, seen, shown, strict=True):
+                here = thumbnails[len(outcomes)]
+                here[:] = thumbnail
+                outcomes.append(outcome or look_at(item, source, here))  # a costly one, here and one at a time
             progress(len(outcomes), len(items))
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C waits until all are read
     return outcomes, thumbnails
 
 
-def look_at(item: Item, source: Source | None, thumbnail: NDArray[np.uint8]) -> Outcome:
+def look_at_all(source: Source | None, items: Sequence[Item]) -> tuple[list[Outcome | None], Thumbnails]:
+    """The outcomes of these images; None for those that take so much memory that no two may be decoded at once."""
+    thumbnails = np.zeros((len(items), SIDE, SIDE, 3), np.uint8)
+    outcomes: list[Outcome | None] = []
+    for item, thumbnail in zip(items, thumbnails, strict=True):
+        try:
+            outcomes.append(look_at(item, source, thumbnail, takes_costly=False))
+        except CostlyImage:
+            outcomes.append(None)
+    return outcomes, thumbnails
+
+
+def look_at(item: Item, source: Source | None, thumbnail: NDArray[np.uint8], takes_costly: bool = True) -> Outcome:
     """The facts of one image; its thumbnail is written."""
     try:
         if item.file is not None:
-            return look_at_file(item.file.read_bytes(), item.file, thumbnail)
+            return look_at_file(item.file.read_bytes(), item.file, thumbnail, takes_costly)
         assert source is not None
         pixels = source.whole(item.part, item.index)
     except OSError as fault:
@@ -97,7 +108,7 @@ def look_at(item: Item, source: Source | None, thumbnail: NDArray[np.uint8]) -> 
     return Facts((pixels.shape[1], pixels.shape[0]), "", "RGB")
 
 
-def look_at_file(data: bytes, file: Path, thumbnail: NDArray[np.uint8]) -> Facts:
+def look_at_file(data: bytes, file: Path, thumbnail: NDArray[np.uint8], takes_costly: bool) -> Facts:
     """Decode all of a file, so that one that is cut short is found; a JPEG at the scale of the thumbnail."""
     if not data:
         raise ImageError("the file is empty")
@@ -107,15 +118,16 @@ def look_at_file(data: bytes, file: Path, thumbnail: NDArray[np.uint8]) -> Facts
         if other := other_format(data):
             raise UnsupportedFormat(f"{other.name} inside, in spite of its name: {other.advice}") from fault
         raise
+    if not takes_costly and header.is_costly(InputRule(SIDE)):
+        raise CostlyImage
     image = open_image(data, header)
     mode, kind = image.mode, header.kind
     with faults_named(kind):
         is_animated = kind in ANIMATED and bool(getattr(image, "is_animated", False))
         has_transparency = image.has_transparency_data
     turn = orientation(image)
-    with ONE_AT_A_TIME if header.is_costly(InputRule(SIDE)) else nullcontext():
-        decoded = decode_upright(image, wanted=(LEAST, LEAST))
-        thumbnail[:] = shrunk(decoded.pixels)
+    decoded = decode_upright(image, wanted=(LEAST, LEAST))
+    thumbnail[:] = shrunk(decoded.pixels)
     is_misnamed = file.suffix.lower() not in ENDINGS[kind]
     return Facts(decoded.size, kind, mode, turn != 1, has_transparency, is_animated, is_misnamed)
 
