@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from vitrail.data import Folders
-from vitrail.data.folders import names_below
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
@@ -147,12 +146,6 @@ def test_only_chosen_images_are_read(fill: Fill) -> None:
     images = Folders(root).read("train", RULE, np.array([1, 5]))
     assert images.names == ("train/cat/1.png", "train/dog/2.png")
     assert images.labels.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("root", [".", "..", "a", "/a/b", "a/../b"])
-def test_names_are_relative_to_the_root(root: str) -> None:
-    files = [Path(root) / "cat" / "1.png", Path(root) / "dog/deep/a name.png"]
-    assert names_below(Path(root), files) == tuple(file.relative_to(root).as_posix() for file in files)
 
 
 def test_a_whole_image_is_decoded_smaller_where_that_is_enough(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ class Source(Protocol):
         """The strata [N] of splits and subsets: the class, where each image has one."""
         ...
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        """What each image's training loss is multiplied by, [N] with mean 1, if the set says so."""
+        ...
+
     def contents(self, part: Part) -> Contents:
         """The images of a part by content, in order; none is decoded."""
         ...
@@ -78,6 +82,10 @@ class Source(Protocol):
     def file(self, part: Part, index: int) -> Path | None:
         """The file of one image, if each image has one of its own."""
         ...
+
+
+def with_mean_1(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return weights / weights.mean()
 
 
 def damaged_images(source: Source, part: Part, rule: InputRule) -> tuple[str, ...]:
