@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
-from vitrail.data import Part, Samples, Source, open_source
+from vitrail.data import ImageSource, Part, Samples, Source, open_source
 from vitrail.data.memory import refuse_too_many
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
@@ -16,6 +16,7 @@ from vitrail.data.source import PARTS, damaged_images
 from vitrail.errors import DamagedImages, UsageError
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
+from vitrail.own_class import Plain
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS
 from vitrail.training.batches import Batch, Canvases, SeededOrder, as_is
@@ -26,9 +27,9 @@ class ImageDataModule(pl.LightningDataModule):
     """Images from a folder, or from a built-in set.
 
     Args:
-        path: a folder with one folder a class, or with train, val and test folders of these; a folder with labels.csv,
-            values.csv or maps.csv and the images that it lists; IDX files; 'digits'; or 'digit-scenes-multilabel',
-            -regression or -dense.
+        path: a folder with one folder a class, or with train, val and test folders of these; a manifest, CSV or
+            Parquet, or a folder with manifest.csv in it; IDX files; 'digits'; or 'digit-scenes-multilabel',
+            -regression or -dense. In YAML, also the class_path and init_args of an ImageSource of one's own.
         size: side of the square canvas in pixels.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black.
         images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
@@ -40,7 +41,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        path: str = "digits",
+        path: str | ImageSource = "digits",
         size: int = 224,
         resize: Resize = "squash",
         images: int | None = None,
@@ -55,16 +56,17 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
-        self.source = self.open(path, seed)
+        plain = path.to_plain() if isinstance(path, ImageSource) else path
+        self.source = self.open(plain, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
-        self.selection = Selection(path, seed, images, draw)
+        self.selection = Selection(plain, seed, images, draw)
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}
 
-    def open(self, path: str, seed: int) -> Source:
+    def open(self, path: str | Plain, seed: int) -> Source:
         return open_source(path, seed)
 
     def part(self, part: Part) -> Samples:

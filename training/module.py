@@ -77,6 +77,10 @@ class ImageModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            if self.data.source.weights("train") is not None:
+                raise UsageError(
+                    f"{self.data.source.name} has weights, which training does not use yet: leave them out"
+                )
             self.training_task.prepare(self.net, self.data.part("train").labels)
             self.record_images(self.data)
 

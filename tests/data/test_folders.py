@@ -1,6 +1,7 @@
 """Class folders: the layouts that are read, and the errors for unusable ones."""
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from vitrail.data import Folders
 from vitrail.data.source import PARTS
-from vitrail.errors import DataError
+from vitrail.errors import DataError, ImageError
 from vitrail.images.canvas import InputRule
 
 RULE = InputRule(8)
@@ -118,6 +119,47 @@ def test_unusable_folders_are_refused(fill: Fill, tmp_path: Path) -> None:
     fill("dog", 2)
     with pytest.raises(DataError, match="'dog' has 2"):
         Folders(root)
+
+
+def test_parts_without_images_or_without_training_are_refused(fill: Fill) -> None:
+    for folder in ("train/cat", "train/dog"):
+        root = fill(folder, 4)
+    (root / "test/cat").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"there are no images in the class folders of .*/test$"):
+        Folders(root)
+    (root / "train").rename(root / "training")
+    with pytest.raises(DataError, match="has a folder 'test', but none called 'train'"):
+        Folders(root)
+
+
+def test_loops_of_links_and_names_in_any_script(fill: Fill) -> None:
+    for folder in ("叶", "лист/осень"):
+        root = fill(folder, 5)
+    (root / "叶/loop").symlink_to(root)
+    (root / "叶/0.png").rename(root / "叶" / os.fsdecode(b"caf\xe9.png"))
+    source = Folders(root)
+    assert source.classes == ("лист", "叶")
+    assert sum(counts(source)) == 10
+    names = {name for part in PARTS for name in source.read(part, RULE).names}
+    assert {"лист/осень/0.png", os.fsdecode("叶/".encode() + b"caf\xe9.png")} <= names
+    (root / os.fsdecode(b"caf\xe9")).mkdir()
+    with pytest.raises(DataError, match=r"names that are no text in UTF-8, rename: 'caf\\udce9'"):
+        Folders(root)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_damaged_ones(fill: Fill) -> None:
+    for folder in ("cat", "dog"):
+        root = fill(folder, 5)
+    source = Folders(root)
+    gone, damaged = (root / source.contents("train").names[i] for i in (0, 4))
+    gone.unlink()
+    damaged.write_bytes(b"broken")
+    with pytest.raises(DataError) as refused:
+        source.read("train", RULE)
+    assert "2 image(s) do not decode" in str(refused.value)
+    assert f"{gone}: the file cannot be read: No such file or directory; {damaged}: " in str(refused.value)
+    with pytest.raises(ImageError, match="the file cannot be read"):
+        source.whole("train", 0)
 
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")

@@ -196,7 +196,8 @@ def test_many_faults_of_different_kinds_are_one_error(write: Write) -> None:
         open_source(str(write("manifest.csv", lines)), 0)
     assert str(refused.value).partition("manifest.csv: ")[2] == (
         "line 2: there is no image 'x.png'; line 3: the split 'dev' is unknown; there is train, val, test; line 3: "
-        "there is no label; line 4: '1.png' is in line 3 already; line 4: 'none' in the column 'weight' is no positive number"
+        "there is no label; line 4: '1.png' is in line 3 already; line 4: 'none' in the column 'weight' is no positive "
+        "number"
     )
 
 

@@ -11,6 +11,7 @@ from vitrail.data.contents import Contents
 from vitrail.data.source import PARTS, with_mean_1
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
+from vitrail.own_class import Plain
 from vitrail.training.data_module import ImageDataModule
 
 
@@ -111,5 +112,5 @@ class CachedDataModule(ImageDataModule):
         self._shared = source
         super().__init__(**settings)
 
-    def open(self, path: str, seed: int) -> Source:
+    def open(self, path: str | Plain, seed: int) -> Source:
         return self._shared

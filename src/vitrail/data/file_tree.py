@@ -26,7 +26,8 @@ def images_below(folder: Path) -> list[str]:
     A link to a folder that it is in itself adds nothing; a link to nothing is an error.
     """
     broken: list[str] = []
-    names = list(walk(str(folder), "", frozenset(), broken))
+    above = frozenset(identity(str(parent)) for parent in folder.absolute().parents)
+    names = list(walk(str(folder), "", above, broken))
     if broken:
         raise DataError(f"links to what is not there: {first_few(sorted(broken))}")
     return sorted(names, key=lambda name: name.split("/"))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vitrail.data.contents import Keys, keys_of
 from vitrail.data.file_digests import FileDigests
-from vitrail.data.file_tree import readable
 from vitrail.data.items import Items
 from vitrail.data.listed import Indices, ListedSource
 from vitrail.data.memory import empty_canvases
@@ -40,15 +39,23 @@ class FileSource(ListedSource):
         return read_canvases([self.path / name for name in self.items.names.take(rows)], rule)
 
     def pixels(self, row: int, least: int | None) -> NDArray[np.uint8]:
-        file = self.path / self.items.names[row]
-        with readable(file):
-            return np.array(decode(file.read_bytes(), least))
+        return np.array(decode(content(self.path / self.items.names[row]), least))
 
     def image_keys(self, rows: Indices) -> Keys:
         return keys_of(self.digests.of(self.items.names.take(rows)))
 
     def file(self, part: Part, index: int) -> Path | None:
         return self.path / self.items.names[int(self.rows[part][index])]
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        return content(self.path / self.items.names[int(self.rows[part][index])])
+
+
+def content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        raise ImageError(f"the file cannot be read: {fault.strerror}") from fault
 
 
 def read_canvases(files: Sequence[Path], rule: InputRule) -> NDArray[np.uint8]:
@@ -58,11 +65,9 @@ def read_canvases(files: Sequence[Path], rule: InputRule) -> NDArray[np.uint8]:
 
     def read(index: int) -> None:
         try:
-            canvases[index] = fit(files[index].read_bytes(), rule)
+            canvases[index] = fit(content(files[index]), rule)
         except ImageError as fault:
             faults.append(f"{files[index]}: {fault}")
-        except OSError as fault:
-            faults.append(f"{files[index]} cannot be read: {fault.strerror}")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, range(len(files))))

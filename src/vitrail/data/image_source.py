@@ -16,6 +16,7 @@ from vitrail.data.listed import Indices, ListedSource
 from vitrail.data.manifest_file import Chunk, Table
 from vitrail.data.manifest_items import items_of
 from vitrail.data.memory import empty_canvases
+from vitrail.data.source import Part
 from vitrail.errors import DamagedImages, DataError, ImageError
 from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, decode_upright, fit
@@ -89,6 +90,16 @@ class OwnSource(ListedSource):
     @cached_property
     def _keys(self) -> Keys:
         return keys_of(digests_of(self.content(self.own.image(row)) for row in range(len(self.items.names))))
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
+        if not self._are_encoded:
+            return None
+        image = self.own.image(int(self.rows[part][index]))
+        return image if isinstance(image, bytes) else None
+
+    @cached_property
+    def _are_encoded(self) -> bool:
+        return isinstance(self.own.image(0), bytes)
 
     def content(self, image: AnyImage) -> bytes:
         """What makes an image: the bytes of its file, or its sides and pixels."""

@@ -9,7 +9,7 @@ from vitrail.data.groups import ALONE
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS, Part
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
-from vitrail.data.targets import Targets
+from vitrail.data.targets import ListedTargets
 from vitrail.errors import DataError
 
 Indices = NDArray[np.int64]
@@ -27,7 +27,7 @@ class Items:
     """Names and targets of all images; parts, groups and weights where they are given."""
 
     names: Names
-    targets: Targets
+    targets: ListedTargets
     parts: NDArray[np.int8] | None = None  # [N], indices of PARTS
     groups: Indices | None = None  # [N]; no two images of a group are in different parts, except of the group ALONE
     weights: NDArray[np.float64] | None = None  # [N]

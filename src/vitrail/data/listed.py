@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +59,19 @@ class ListedSource(ABC):
 
     def read(self, part: Part, rule: InputRule, chosen: Indices | None = None) -> Samples:
         rows = self.rows[part] if chosen is None else self.rows[part][chosen]
-        canvases, targets = self.canvases(rows, rule), self.items.targets.of(rows, rule)
-        return Samples(canvases, targets, tuple(self.items.names.take(rows)))
+        return Samples(self.canvases(rows, rule), self.targets(part, rule, chosen), tuple(self.items.names.take(rows)))
+
+    def targets(self, part: Part, rule: InputRule, chosen: Indices | None = None) -> NDArray[Any]:
+        rows = self.rows[part] if chosen is None else self.rows[part][chosen]
+        return self.items.targets.of(rows, rule)
 
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return self.pixels(int(self.rows[part][index]), least)
 
     def file(self, part: Part, index: int) -> Path | None:
+        return None
+
+    def encoded(self, part: Part, index: int) -> bytes | None:
         return None
 
 

@@ -15,7 +15,7 @@ from vitrail.data.file_digests import FileDigests
 from vitrail.data.file_tree import is_image, missing_files
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS
-from vitrail.data.targets import Labels, LabelSets, Maps, Targets, Values
+from vitrail.data.targets import Labels, LabelSets, ListedTargets, Maps, Values
 from vitrail.errors import DataError
 
 LABEL, LABELS, MAP = "label", "labels", "map"
@@ -40,7 +40,7 @@ class TargetColumns(ABC):
         self.faults = faults
 
     @abstractmethod
-    def of(self, listed: Listed) -> Targets: ...
+    def of(self, listed: Listed) -> ListedTargets: ...
 
     def name_untrained(self, classes: Sequence[str], codes: Rows, rows: Rows, listed: Listed) -> None:
         """A fault for each class that no training image has, at its first row; `codes` are those of `rows`."""
@@ -61,7 +61,7 @@ class LabelColumn(TargetColumns):
         self.texts = Texts(needed="label")
         self.columns = {LABEL: self.texts}
 
-    def of(self, listed: Listed) -> Targets:
+    def of(self, listed: Listed) -> ListedTargets:
         classes, codes = self.texts.in_order()
         if len(classes) < 2:
             self.faults.say(f"there is only one class, '{classes[0]}'")
@@ -77,7 +77,7 @@ class LabelsColumn(TargetColumns):
         self.sets = TextSets()
         self.columns = {LABELS: self.sets}
 
-    def of(self, listed: Listed) -> Targets:
+    def of(self, listed: Listed) -> ListedTargets:
         classes, codes = self.sets.in_order()
         if not classes:
             self.faults.say("it gives no image a label")
@@ -94,7 +94,7 @@ class ValueColumns(TargetColumns):
         self.numbers = {name: Numbers(name) for name in names}
         self.columns = {**self.numbers}
 
-    def of(self, listed: Listed) -> Targets:
+    def of(self, listed: Listed) -> ListedTargets:
         values = np.stack([column.values() for column in self.numbers.values()], axis=1).astype(np.float32)
         for name, column in zip(self.numbers, values.T, strict=True):
             if column.min() == column.max():
@@ -111,7 +111,7 @@ class MapColumn(TargetColumns):
         self.paths = Paths(normpath, lambda path: fault_of_file(path, "map"))
         self.columns = {MAP: self.paths}
 
-    def of(self, listed: Listed) -> Targets:
+    def of(self, listed: Listed) -> ListedTargets:
         maps = self.paths.names()
         for index in missing_files(self.root, maps).tolist():
             self.faults.add(int(listed.numbers[index]), f"there is no map '{maps[index]}'")

@@ -21,7 +21,7 @@ from vitrail.tasks.task import TaskName
 Indices = NDArray[np.int64]
 
 
-class Targets(ABC):
+class ListedTargets(ABC):
     """Of all images of a set, whatever their part; `rows` are indices of images."""
 
     task: ClassVar[TaskName]
@@ -44,7 +44,7 @@ class Targets(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Labels(Targets):
+class Labels(ListedTargets):
     """One class an image."""
 
     task = "classification"
@@ -65,7 +65,7 @@ class Labels(Targets):
 
 
 @dataclass(frozen=True, eq=False)
-class LabelSets(Targets):
+class LabelSets(ListedTargets):
     """Any number of labels an image; those of image i are codes[ends[i] : ends[i + 1]]."""
 
     task = "multilabel"
@@ -101,7 +101,7 @@ class LabelSets(Targets):
 
 
 @dataclass(frozen=True, eq=False)
-class Values(Targets):
+class Values(ListedTargets):
     """Numbers, by the names of their columns."""
 
     task = "regression"
@@ -119,7 +119,7 @@ class Values(Targets):
 
 
 @dataclass(frozen=True, eq=False)
-class Maps(Targets):
+class Maps(ListedTargets):
     """An image of the same size for each image; its grey values number the classes."""
 
     task = "dense"
