@@ -3,7 +3,7 @@
 import io
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def encoded(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-FORMS = {
+FORMS: dict[str, Callable[[int], Any]] = {
     "array": rgb,
     "image": lambda index: Image.fromarray(rgb(index)),
     "file": lambda index: encoded(Image.fromarray(rgb(index))),
@@ -80,7 +80,7 @@ class Grey(ImageSource):
     count: int = 30
     bright: int = -1
 
-    def columns(self) -> Mapping[str, Sequence[Any]]:
+    def columns(self) -> Mapping[str, Any]:
         return {"path": list(range(self.count)), "height": np.arange(self.count) / 2}
 
     def image(self, index: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def test_contents_and_fingerprint_are_those_of_the_pixels() -> None:
 def changed_names(one: OwnSource, other: OwnSource, part: Any) -> list[str]:
     here, there = one.contents(part), other.contents(part)
     assert here.names == there.names
-    return [here.names[i] for i in np.flatnonzero(here.images != there.images)]
+    return [here.names[i] for i in np.flatnonzero(here.images != there.images).tolist()]
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,11 @@ class Bare(ImageSource):
 def test_arguments_that_no_checkpoint_can_hold_are_refused(source: ImageSource, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         OwnSource(source)
+
+
+def test_the_documentation_shows_the_example() -> None:
+    example = (EXAMPLE / "stripes.py").read_text().partition("\n\n")[2]
+    assert example in (EXAMPLE.parents[1] / "docs" / "sources.md").read_text()
 
 
 @pytest.fixture

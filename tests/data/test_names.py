@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vitrail.data.names import AT_A_TIME, Names
+from vitrail.data.names import AT_A_TIME, Names, NamesBuilder
 
 TEXTS = ("", "cat/1.png", "叶🍂.png", os.fsdecode(b"\xff\xfe.png"), "é", "")
 
@@ -31,12 +31,17 @@ def test_slices_are_those_of_a_tuple(start: int | None, stop: int | None, step: 
     assert Names.of(TEXTS)[chosen] == TEXTS[chosen]
 
 
-def test_chosen_and_joined_names() -> None:
+def test_chosen_names() -> None:
     names = Names.of(TEXTS)
     assert names.take(np.array([4, 1, 1])) == ("é", "cat/1.png", "cat/1.png")
     assert names.take(np.array([], np.int64)) == ()
-    assert Names.joined([names, Names.of([]), names.take(np.array([2]))]) == (*TEXTS, "叶🍂.png")
-    assert Names.joined([]) == ()
+
+
+def test_names_that_come_a_few_at_a_time() -> None:
+    builder = NamesBuilder()
+    for some in (TEXTS[:2], [], TEXTS[2:]):
+        builder.add(some)
+    assert builder.names() == TEXTS
 
 
 def test_more_names_than_are_encoded_at_once() -> None:

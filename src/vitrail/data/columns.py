@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from vitrail.data.faults import Faults
 from vitrail.data.items import PART_NUMBERS, SPELLINGS
-from vitrail.data.names import Names
+from vitrail.data.names import Names, NamesBuilder
 
-Cells = Sequence[Any]
+Cells = Sequence[Any] | NDArray[Any]
 Rows = NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 
@@ -29,17 +29,17 @@ class Paths:
 
     def __init__(self, normal: Callable[[str], str], fault_of: Callable[[str], str | None]) -> None:
         self.normal, self.fault_of = normal, fault_of
-        self.chunks: list[Names] = []
+        self.built = NamesBuilder()
 
     def add(self, cells: Cells, numbers: Rows, faults: Faults) -> None:
         texts = [self.normal(text) for text in texts_of(cells)]
         for index, fault in enumerate(map(self.fault_of, texts)):
             if fault:
                 faults.add(int(numbers[index]), fault)
-        self.chunks.append(Names.of(texts))
+        self.built.add(texts)
 
     def names(self) -> Names:
-        return Names.joined(self.chunks)
+        return self.built.names()
 
 
 class Texts:
@@ -100,7 +100,7 @@ class Numbers:
         wrong = ~np.isfinite(values.astype(np.float32)) | (self.positive & (values <= 0))
         what = "no positive number" if self.positive else "no number"
         for index in np.flatnonzero(wrong):
-            faults.add(int(numbers[index]), f"'{text_of(cells[index])}' in the column '{self.column}' is {what}")
+            faults.add(int(numbers[index]), f"'{text_of(cells[int(index)])}' in the column '{self.column}' is {what}")
         self.chunks.append(values)
 
     def values(self) -> NDArray[np.float64]:

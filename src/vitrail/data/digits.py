@@ -12,9 +12,10 @@ class Digits(GreySource):
     """Ten classes; `seed` decides the test part and the validation part, a fifth each."""
 
     name = "digits"
+    classes = tuple(str(digit) for digit in range(10))
 
     def __init__(self, seed: int = 0) -> None:
         grey, labels = load_digits(return_X_y=True)
         pixels = np.round(grey.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
-        targets = Labels(tuple(str(digit) for digit in range(10)), labels.astype(np.int64))
+        targets = Labels(self.classes, labels.astype(np.int64))
         super().__init__(self.name, pixels, Items(numbered("digit", len(pixels)), targets), seed)

@@ -73,7 +73,7 @@ def readable(path: str | Path) -> Iterator[None]:
 
 
 def is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
+    return name[name.rfind(".") :].lower() in EXTENSIONS
 
 
 def missing_files(root: Path, names: Names) -> NDArray[np.int64]:

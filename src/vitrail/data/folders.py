@@ -7,7 +7,7 @@ import numpy as np
 from vitrail.data.file_tree import folders_in, images_below
 from vitrail.data.image_files import FileSource
 from vitrail.data.items import SPELLINGS, Items
-from vitrail.data.names import Names
+from vitrail.data.names import NamesBuilder
 from vitrail.data.source import PARTS, Part
 from vitrail.data.targets import Labels
 from vitrail.errors import DataError, first_few
@@ -28,21 +28,21 @@ def list_folders(path: Path) -> Items:
     parts = part_folders(path)
     classes = folders_in(path / parts["train"])
     refuse_classes(path, classes)
-    names: list[Names] = []
+    names = NamesBuilder()
     counts = np.zeros((len(parts), len(classes)), np.int64)
     for row, folder in enumerate(parts.values()):
         refuse_unknown(path / folder, classes)
         for column, name in enumerate(classes):
             below = f"{folder}/{name}" if folder else name
             images = images_below(path / below) if (path / below).is_dir() else []
-            names.append(Names.of(f"{below}/{image}" for image in images))
+            names.add(f"{below}/{image}" for image in images)
             counts[row, column] = len(images)
         if not counts[row].any():
             raise DataError(f"there are no images in the class folders of {path / folder}")
     refuse_empty(path, classes, counts[[*parts].index("train")])
     labels = np.repeat(np.tile(np.arange(len(classes)), len(parts)), counts.ravel())
     numbers = np.repeat(np.array([PARTS.index(part) for part in parts], np.int8), counts.sum(axis=1))
-    return Items(Names.joined(names), Labels(classes, labels), numbers)
+    return Items(names.names(), Labels(classes, labels), numbers)
 
 
 def part_folders(path: Path) -> dict[Part, str]:

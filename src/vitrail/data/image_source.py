@@ -1,15 +1,15 @@
 """A source of the user's own: a small class that lists images and makes or reads each of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitrail.data.columns import Cells
 from vitrail.data.contents import Keys, digests_of, keys_of
 from vitrail.data.faults import Faults
 from vitrail.data.listed import Indices, ListedSource
@@ -22,6 +22,7 @@ from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.decode import decode, decode_upright, fit
 from vitrail.own_class import Plain, class_at, path_of, refuse_unplain
 
+NAME = "vitrail.data.ImageSource"
 AnyImage = Image.Image | NDArray[np.uint8] | bytes
 
 
@@ -33,7 +34,7 @@ class ImageSource(ABC):
     """
 
     @abstractmethod
-    def columns(self) -> Mapping[str, Sequence[Any]]:
+    def columns(self) -> Mapping[str, Cells]:
         """The columns of a manifest (docs/sources.md), equally long; `path` is a name, different for each image."""
 
     @abstractmethod
@@ -49,7 +50,7 @@ class ImageSource(ABC):
 
     @staticmethod
     def from_plain(plain: Plain) -> "ImageSource":
-        source = class_at(plain["class_path"], ImageSource, "vitrail.data.ImageSource", DataError)
+        source = class_at(plain["class_path"], ImageSource, NAME, DataError)  # type: ignore[type-abstract]
         try:
             return source(**plain.get("init_args") or {})
         except TypeError as fault:

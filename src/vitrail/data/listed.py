@@ -21,6 +21,9 @@ Indices = NDArray[np.int64]
 class ListedSource(ABC):
     """A `Source`; `seed` decides the parts that the items leave open. A row is an image's index among the items."""
 
+    name: str
+    classes: tuple[str, ...]
+
     def __init__(self, name: str, items: Items, seed: int, place: str = "") -> None:
         self.name, self.items = name, items
         self.task, self.classes = items.targets.task, items.targets.classes

@@ -81,6 +81,8 @@ def parts_of(splits: Splits, numbers: Rows, faults: Faults) -> NDArray[np.int8] 
 
 def name_twice(listed: Listed, faults: Faults) -> None:
     hashes = listed.names.hashes()
+    if len(np.unique(hashes)) == len(hashes):
+        return
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     for index in np.flatnonzero(first[inverse] != np.arange(len(hashes))).tolist():
         before = int(listed.numbers[first[inverse[index]]])

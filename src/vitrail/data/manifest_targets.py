@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import isabs, normpath
+from posixpath import normpath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,6 +162,6 @@ def fault_of_file(path: str, what: str) -> str | None:
     """What is wrong with the path of a file from the manifest's folder, apart from the file."""
     if path == ".":
         return f"there is no {what} ''"
-    if isabs(path) or path.startswith("../"):
+    if path.startswith(("/", "../")) or path == "..":
         return f"'{path}' is not named from the manifest's own folder"
     return None

@@ -15,23 +15,15 @@ ENCODING = ("utf-8", "surrogateescape")
 class Names(Sequence[str]):
     """Texts end to end in one buffer: each takes its bytes and 8 more, where a Python string takes 50 more."""
 
-    def __init__(self, buffer: bytes, ends: NDArray[np.int64]) -> None:
+    def __init__(self, buffer: bytearray, ends: NDArray[np.int64]) -> None:
         self._buffer, self._ends = buffer, ends
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Names":
-        buffer, ends = bytearray(), [np.zeros(1, np.int64)]
-        rest = iter(texts)
-        while encoded := [text.encode(*ENCODING) for text in islice(rest, AT_A_TIME)]:
-            ends.append(len(buffer) + np.cumsum([len(one) for one in encoded]))
-            buffer += b"".join(encoded)
-        return cls(bytes(buffer), np.concatenate(ends))
-
-    @classmethod
-    def joined(cls, several: Sequence["Names"]) -> "Names":
-        starts = np.cumsum([0, *(len(one._buffer) for one in several)])
-        ends = [one._ends[1:] + start for one, start in zip(several, starts, strict=False)]
-        return cls(b"".join(one._buffer for one in several), np.concatenate([np.zeros(1, np.int64), *ends]))
+        builder, rest = NamesBuilder(), iter(texts)
+        while some := list(islice(rest, AT_A_TIME)):
+            builder.add(some)
+        return builder.names()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -66,3 +58,18 @@ class Names(Sequence[str]):
     def hashes(self) -> NDArray[np.int64]:
         """Python's hash of each text, the same in this process only."""
         return np.fromiter(map(hash, self), np.int64, len(self))
+
+
+class NamesBuilder:
+    """Names that come a few at a time."""
+
+    def __init__(self) -> None:
+        self._buffer, self._ends = bytearray(), [np.zeros(1, np.int64)]
+
+    def add(self, texts: Iterable[str]) -> None:
+        encoded = [text.encode(*ENCODING) for text in texts]
+        self._ends.append(len(self._buffer) + np.cumsum([len(one) for one in encoded], dtype=np.int64))
+        self._buffer += b"".join(encoded)
+
+    def names(self) -> Names:
+        return Names(self._buffer, np.concatenate(self._ends))

@@ -85,7 +85,8 @@ class Source(Protocol):
 
 
 def with_mean_1(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return weights / weights.mean()
+    scaled: NDArray[np.float64] = weights / weights.mean()
+    return scaled
 
 
 def damaged_images(source: Source, part: Part, rule: InputRule) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ class Architecture(ABC):
             own: Architecture = getattr(import_module(MODULE), path.rpartition(".")[2])(**arguments)
             return own
         try:
-            return class_at(path, Architecture, "vitrail.models.Architecture", ModelError)(**arguments)
+            made = class_at(path, Architecture, f"{MODULE}.Architecture", ModelError)  # type: ignore[type-abstract]
+            return made(**arguments)
         except TypeError as fault:
             raise ModelError(f"{path} cannot be built from the arguments in a checkpoint: {fault}") from fault
 
