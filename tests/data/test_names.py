@@ -39,8 +39,8 @@ def test_chosen_names() -> None:
 
 def test_names_that_come_a_few_at_a_time() -> None:
     builder = NamesBuilder()
-    for some in (TEXTS[:2], [], TEXTS[2:]):
-        builder.add(some)
+    for begin, end in ((0, 2), (2, 2), (2, 6)):
+        builder.add(TEXTS[begin:end])
     assert builder.names() == TEXTS
 
 

@@ -16,7 +16,7 @@ class Names(Sequence[str]):
     """Texts end to end in one buffer: each takes its bytes and 8 more, where a Python string takes 50 more."""
 
     def __init__(self, buffer: bytearray, ends: NDArray[np.int64]) -> None:
-        self._buffer, self._ends = buffer, ends
+        self.buffer, self.ends = buffer, ends
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Names":
@@ -26,7 +26,7 @@ class Names(Sequence[str]):
         return builder.names()
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self.ends) - 1
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -36,13 +36,13 @@ class Names(Sequence[str]):
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         index = range(len(self))[index]
-        return self._buffer[self._ends[index] : self._ends[index + 1]].decode(*ENCODING)
+        return self.buffer[self.ends[index] : self.ends[index + 1]].decode(*ENCODING)
 
     def __iter__(self) -> Iterator[str]:
         for begin in range(0, len(self), AT_A_TIME):
-            ends = self._ends[begin : begin + AT_A_TIME + 1].tolist()
+            ends = self.ends[begin : begin + AT_A_TIME + 1].tolist()
             for start, end in pairwise(ends):
-                yield self._buffer[start:end].decode(*ENCODING)
+                yield self.buffer[start:end].decode(*ENCODING)
 
     def __eq__(self, other: object) -> bool:
         """Whether another sequence has the same texts in the same order."""
