@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -41,7 +42,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        path: str | ImageSource = "digits",
+        path: str | dict[str, Any] = "digits",
         size: int = 224,
         resize: Resize = "squash",
         images: int | None = None,
@@ -56,12 +57,12 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.rule = InputRule(size, resize)
         self.augment = augment or []
-        plain = path.to_plain() if isinstance(path, ImageSource) else path
-        self.source = self.open(plain, seed)
+        place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
+        self.source = self.open(place, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
-        self.selection = Selection(plain, seed, images, draw)
+        self.selection = Selection(place, seed, images, draw)
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}

@@ -33,5 +33,5 @@ def write_table(run: Path, predictions: Tensor, images: Samples, names: tuple[st
     for name, target, prediction in zip(images.names, images.labels, predictions, strict=True):
         table.writerow([name, *task.row(prediction, target, names)])
     path = run / "predictions.csv"
-    write_atomically(path, file.getvalue().encode())
+    write_atomically(path, file.getvalue().encode("utf-8", "surrogateescape"))  # names of files may have any bytes
     return path

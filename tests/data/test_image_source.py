@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vitrail.cli import main
-from vitrail.data import ImageSource
+from vitrail.data import ImageSource, open_source
 from vitrail.data.image_source import OwnSource
 from vitrail.data.source import PARTS
 from vitrail.errors import DamagedImages, DataError
@@ -180,6 +180,21 @@ def test_arguments_that_no_checkpoint_can_hold_are_refused(source: ImageSource, 
 def test_the_documentation_shows_the_example() -> None:
     example = (EXAMPLE / "stripes.py").read_text().partition("\n\n")[2]
     assert example in (EXAMPLE.parents[1] / "docs" / "sources.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("plain", "reason"),
+    [
+        ({"class_path": "json.JSONDecoder"}, r"json has no such vitrail\.data\.ImageSource"),
+        ({"class_path": "no_such_module.Images"}, r"no_such_module\.Images, which cannot be imported here"),
+        ({"class_path": "Images"}, "cannot be imported here"),
+        ({"init_args": {}}, "has the keys class_path and init_args, not init_args"),
+        ({"class_path": "a.B", "init_args": {}, "count": 4}, "not class_path, init_args, count"),
+    ],
+)
+def test_what_is_no_source_is_refused(plain: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        open_source(plain, 0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from vitrail.cli import main
 from vitrail.data import Manifest, open_source
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS
@@ -227,6 +228,15 @@ def test_weights_have_a_mean_of_one_in_each_part(write: Write) -> None:
     weights = {part: source.weights(part) for part in PARTS}
     assert weights["train"] == pytest.approx(np.arange(1, 9) / 4.5)
     assert weights["test"] == pytest.approx(np.array([11 / 11.5, 12 / 11.5]))
+
+
+def test_training_refuses_weights_that_it_does_not_use(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["path,label,weight", *(f"{i}.png,{'oak' if i % 2 else 'fir'},{i + 1}" for i in range(12))]
+    monkeypatch.chdir(write("manifest.csv", lines))
+    assert main(["fit", "--config=digits-cnn", "--data.path=manifest.csv", "--run=run"]) == 2
+    assert "has weights, which training does not use yet: leave them out" in capsys.readouterr().err
 
 
 def test_a_group_is_in_one_part(write: Write) -> None:

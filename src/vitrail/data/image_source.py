@@ -50,6 +50,8 @@ class ImageSource(ABC):
 
     @staticmethod
     def from_plain(plain: Plain) -> "ImageSource":
+        if not isinstance(plain.get("class_path"), str) or plain.keys() - {"class_path", "init_args"}:
+            raise DataError(f"a source of one's own has the keys class_path and init_args, not {', '.join(plain)}")
         source = class_at(plain["class_path"], ImageSource, NAME, DataError)  # type: ignore[type-abstract]
         try:
             return source(**plain.get("init_args") or {})
