@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes and 5 GB the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[$(RUNTIME),train,export,serve,ray,dev]'
+		--constraint constraints.txt --editable '.[$(RUNTIME),train,data,export,serve,ray,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -84,7 +84,7 @@ dist: $(READY)
 	@$(PYTHON) .ci/floors.py cpu train export serve ray dev >.floors/floors.txt
 	@echo "Installing into .floors (a few minutes and 5 GB)"
 	@.floors/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint .floors/floors.txt --editable '.[cpu,train,export,serve,ray,dev]'
+		--constraint .floors/floors.txt --editable '.[cpu,train,data,export,serve,ray,dev]'
 	@touch $@
 
 floors: .floors/.ready

@@ -36,7 +36,7 @@ def table(name: str, head: str, row: Callable[[int], str]) -> Callable[[Path], N
 
 
 def maps(folder: Path) -> None:
-    table("maps.csv", "image,map", lambda i: f"maps/{i:02d}.png")(folder)
+    table("maps.csv", "path,map", lambda i: f"maps/{i:02d}.png")(folder)
     (folder / "classes.txt").write_text("ground\ncell\n")
     (folder / "maps").mkdir()
     for i in range(COUNT):
@@ -56,8 +56,8 @@ def idx(folder: Path) -> None:
 FOLDERS: dict[str, Callable[[Path], None]] = {
     "pile": pile,
     "split": split,
-    "labels": table("labels.csv", "image,labels", lambda i: "oak;fir" if i % 3 else "fir"),
-    "values": table("values.csv", "image,height", str),
+    "labels": table("labels.csv", "path,labels", lambda i: "oak;fir" if i % 3 else "fir"),
+    "values": table("values.csv", "path,height", str),
     "maps": maps,
     "idx": idx,
 }

@@ -28,6 +28,7 @@ NO_TORCH = TORCH | LIGHTNING | SERVER | LIBRARY | {"onnx", "vitrail.training"}
 NEVER = {
     "errors": CLOSED | {"numpy", "PIL", "vitrail.model_file"},
     "atomic": CLOSED | {"numpy", "PIL"},
+    "own_class": CLOSED | {"numpy", "PIL"},
     "images": CLOSED | {"vitrail.model_file", "vitrail.tasks", "vitrail.plots"},
     "plots": CLOSED,
     "model_file": NO_TORCH,
@@ -65,6 +66,7 @@ NEVER |= {package: never | {"vitrail.bench"} for package, never in NEVER.items()
 OTHERS: dict[str, set[str]] = {
     "errors": set(),
     "atomic": set(),
+    "own_class": set(),
     "cli": set(),
     "commands": set(),
     "parsers": set(),

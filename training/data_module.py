@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from vitrail.data import Part, Samples, Source, open_source
+from vitrail.data import ImageSource, Part, Samples, Source, open_source
 from vitrail.data.check.leaks import Duplicates, refuse_leaks
 from vitrail.data.contents import Contents
 from vitrail.data.draws import Draws
@@ -22,10 +22,11 @@ from vitrail.data.memory import bytes_of, free_memory
 from vitrail.data.part_images import PartImages, Progress, cores
 from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
-from vitrail.data.source import PARTS, Targets
+from vitrail.data.source import PARTS, Targets, with_mean_1
 from vitrail.errors import DamagedImages, UsageError
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
+from vitrail.own_class import Plain
 from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation import augmented
 from vitrail.training.batches import AUGMENTATION, Batch, Canvases, Crops, SeededOrder, as_is
@@ -41,9 +42,9 @@ class ImageDataModule(pl.LightningDataModule):
     """Images from a folder, or from a built-in set.
 
     Args:
-        path: a folder with one folder a class, or with train, val and test folders of these; a folder with labels.csv,
-            values.csv or maps.csv and the images that it lists; IDX files; 'digits'; or 'digit-scenes-multilabel',
-            -regression or -dense.
+        path: a folder with one folder a class, or with train, val and test folders of these; a manifest, CSV or
+            Parquet, or a folder with manifest.csv in it; IDX files; 'digits'; or 'digit-scenes-multilabel',
+            -regression or -dense. In YAML, also the class_path and init_args of an ImageSource of one's own.
         size: side of the square canvas in pixels.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black.
         crop: instead, a random part of each training image, cut at the image's own shape.
@@ -60,7 +61,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        path: str = "digits",
+        path: str | dict[str, Any] = "digits",
         size: int = 224,
         resize: Resize = "squash",
         crop: RandomCrop | None = None,
@@ -81,11 +82,12 @@ class ImageDataModule(pl.LightningDataModule):
         self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
         self.duplicates = duplicates
-        self.source = self.open(path, seed)
+        place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
+        self.source = self.open(place, seed)
         self.task: TaskName = self.source.task
         self.classes = self.source.classes
         self.class_count = len(self.classes)
-        self.selection = Selection(path, seed, images, draw)
+        self.selection = Selection(place, seed, images, draw)
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}
@@ -94,7 +96,7 @@ class ImageDataModule(pl.LightningDataModule):
         if crop is not None and self.task == "dense":
             raise UsageError("a map is not cropped with its image: leave data.crop out")
 
-    def open(self, path: str, seed: int) -> Source:
+    def open(self, path: str | Plain, seed: int) -> Source:
         return open_source(path, seed)
 
     def part(self, part: Part) -> Samples:
@@ -135,6 +137,11 @@ class ImageDataModule(pl.LightningDataModule):
         chosen = self.chosen.get(part)
         return Targets(self.source.targets(part, self.rule, chosen), self.source.contents(part).take(chosen).names)
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        """What the loss of each image is multiplied by, with a mean of 1, if the data say so."""
+        weights, chosen = self.source.weights(part), self.chosen.get(part)
+        return weights if weights is None or chosen is None else with_mean_1(weights[chosen])
+
     def count(self, part: Part) -> int:
         """The number of images of a part, without reading them."""
         return len(self.chosen.get(part, self.source.labels(part)))
@@ -156,7 +163,7 @@ class ImageDataModule(pl.LightningDataModule):
         if faults:
             raise DamagedImages(faults)
         if self.duplicates == "refuse":
-            refuse_leaks(self.contents(), self.selection.path)
+            refuse_leaks(self.contents(), path_text(self.selection.path))
 
     def contents(self) -> dict[Part, Contents]:
         """The used images of each part by content; files are hashed, not decoded."""
@@ -244,6 +251,10 @@ def decoding(part: Part) -> Progress:
             print_once(f"decoded {done:,} of {total:,} {PART_NAMES[part]} images", flush=True)
 
     return show
+
+
+def path_text(path: str | Plain) -> str:
+    return path if isinstance(path, str) else str(path["class_path"])
 
 
 def workers_of(wanted: int | None) -> int:

@@ -69,6 +69,7 @@ class ImageModule(pl.LightningModule):
         self.schedule = schedule or WarmupCosine()
         self.mix = mixing_of(mixup, cutmix, classes)
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
+        self.weights: Tensor | None = None  # of the training images, by index
         self.predictions: list[Tensor] = []
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them
 
@@ -79,6 +80,10 @@ class ImageModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            weights = self.data.weights("train")
+            if weights is not None and self.mix is not None:
+                raise UsageError("a blend of two images has no weight: leave out mixup and cutmix, or the weights")
+            self.weights = None if weights is None else torch.from_numpy(weights).float()
             self.training_task.prepare(self.net, self.data.targets("train").labels)
             self.record_images(self.data)
 
@@ -98,7 +103,8 @@ class ImageModule(pl.LightningModule):
         pixels = self.input.normalised(image)
         if self.mix is not None:
             pixels, target = self.mix(pixels, target, self.data.draws(indices, MIXING))
-        loss = self.training_task.loss(self.net, pixels, target)
+        weights = None if self.weights is None else self.weights[indices].to(pixels.device)
+        loss = self.training_task.loss(self.net, pixels, target, weights)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 

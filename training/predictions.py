@@ -21,7 +21,7 @@ def packed(predictions: Tensor, images: Targets, output: str = "probabilities") 
     """predictions.npz: probabilities or values, labels, and names [N], so that runs compare image by image."""
     file = io.BytesIO()
     arrays: dict[str, Any] = {output: predictions.numpy(), "labels": images.labels}
-    np.savez_compressed(file, **arrays, names=np.array(images.names))
+    np.savez_compressed(file, **arrays, names=np.array(list(images.names)))
     return file.getvalue()
 
 
@@ -33,5 +33,5 @@ def write_table(run: Path, predictions: Tensor, images: Targets, names: tuple[st
     for name, target, prediction in zip(images.names, images.labels, predictions, strict=True):
         table.writerow([name, *task.row(prediction, target, names)])
     path = run / "predictions.csv"
-    write_atomically(path, file.getvalue().encode())
+    write_atomically(path, file.getvalue().encode("utf-8", "surrogateescape"))  # names of files may have any bytes
     return path

@@ -98,6 +98,25 @@ def test_a_replaced_file_of_the_same_length_and_time_is_detected(root: Path, tmp
 
 
 @pytest.mark.usefixtures("written_long_ago")
+def test_a_name_that_is_given_twice_is_read_once(root: Path, read: list[str]) -> None:
+    digests = FileDigests(root)
+    first, second, third = (row.tobytes() for row in digests.of([NAMES[1], NAMES[0], NAMES[1]]))
+    assert [second, first, third] == [expected(root)[i] for i in (0, 1, 1)]
+    assert [row.tobytes() for row in digests.of(NAMES)] == expected(root)
+    assert sorted(read) == ["1.jpg", "2.jpg", "a name.jpg"]
+
+
+@pytest.mark.usefixtures("written_long_ago")
+def test_an_edited_file_replaces_its_entry(root: Path) -> None:
+    digests(root)
+    (root / NAMES[0]).write_bytes(b"edited")
+    assert digests(root) == expected(root)
+    entries = file_digests.read_entries(cache_file(root))
+    assert sorted(entries.names) == sorted(NAMES)
+    assert {row.tobytes() for row in entries.digests} == set(expected(root))
+
+
+@pytest.mark.usefixtures("written_long_ago")
 def test_deleted_files_leave_the_cache(root: Path) -> None:
     digests(root)
     store = cache_file(root)
@@ -105,7 +124,7 @@ def test_deleted_files_leave_the_cache(root: Path) -> None:
     (root / NAMES[0]).unlink()
     (root / "a/new.jpg").write_bytes(b"new")
     FileDigests(root).of(["a/new.jpg"])
-    assert set(file_digests.read_entries(store)) == {*NAMES[1:], "a/new.jpg"}
+    assert set(file_digests.read_entries(store).names) == {*NAMES[1:], "a/new.jpg"}
 
 
 @pytest.mark.usefixtures("written_long_ago")

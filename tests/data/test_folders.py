@@ -1,6 +1,7 @@
 """Class folders: the layouts that are read, and the errors for unusable ones."""
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,8 @@ import pytest
 from PIL import Image
 
 from vitrail.data import Folders
-from vitrail.data.folders import names_below
 from vitrail.data.source import PARTS
-from vitrail.errors import DataError
+from vitrail.errors import DataError, ImageError
 from vitrail.images.canvas import InputRule
 
 RULE = InputRule(8)
@@ -121,6 +121,47 @@ def test_unusable_folders_are_refused(fill: Fill, tmp_path: Path) -> None:
         Folders(root)
 
 
+def test_parts_without_images_or_without_training_are_refused(fill: Fill) -> None:
+    for folder in ("train/cat", "train/dog"):
+        root = fill(folder, 4)
+    (root / "test/cat").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"there are no images in the class folders of .*/test$"):
+        Folders(root)
+    (root / "train").rename(root / "training")
+    with pytest.raises(DataError, match="has a folder 'test', but none called 'train'"):
+        Folders(root)
+
+
+def test_loops_of_links_and_names_in_any_script(fill: Fill) -> None:
+    for folder in ("叶", "лист/осень"):
+        root = fill(folder, 5)
+    (root / "叶/loop").symlink_to(root)
+    (root / "叶/0.png").rename(root / "叶" / os.fsdecode(b"caf\xe9.png"))
+    source = Folders(root)
+    assert source.classes == ("лист", "叶")
+    assert sum(counts(source)) == 10
+    names = {name for part in PARTS for name in source.read(part, RULE).names}
+    assert {"лист/осень/0.png", os.fsdecode("叶/".encode() + b"caf\xe9.png")} <= names
+    (root / os.fsdecode(b"caf\xe9")).mkdir()
+    with pytest.raises(DataError, match=r"names that are no text in UTF-8, rename: 'caf\\udce9'"):
+        Folders(root)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_damaged_ones(fill: Fill) -> None:
+    for folder in ("cat", "dog"):
+        root = fill(folder, 5)
+    source = Folders(root)
+    gone, damaged = (root / source.contents("train").names[i] for i in (0, 4))
+    gone.unlink()
+    damaged.write_bytes(b"broken")
+    with pytest.raises(DataError) as refused:
+        source.read("train", RULE)
+    assert "2 image(s) do not decode" in str(refused.value)
+    assert f"{gone}: the file cannot be read: No such file or directory; {damaged}: " in str(refused.value)
+    with pytest.raises(ImageError, match="the file cannot be read"):
+        source.whole("train", 0)
+
+
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_a_real_set_as_folders_is_read_image_by_image(tmp_path: Path) -> None:
     with gzip.open(FASHION / "t10k-images-idx3-ubyte.gz") as file:
@@ -147,12 +188,6 @@ def test_only_chosen_images_are_read(fill: Fill) -> None:
     images = Folders(root).read("train", RULE, np.array([1, 5]))
     assert images.names == ("train/cat/1.png", "train/dog/2.png")
     assert images.labels.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("root", [".", "..", "a", "/a/b", "a/../b"])
-def test_names_are_relative_to_the_root(root: str) -> None:
-    files = [Path(root) / "cat" / "1.png", Path(root) / "dog/deep/a name.png"]
-    assert names_below(Path(root), files) == tuple(file.relative_to(root).as_posix() for file in files)
 
 
 def test_a_whole_image_is_decoded_smaller_where_that_is_enough(tmp_path: Path) -> None:

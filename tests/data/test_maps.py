@@ -14,7 +14,7 @@ from vitrail.tasks.dense.predictions import IGNORED
 
 from .conftest import Write
 
-LINES = ["image,map,part", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
+LINES = ["path,map,split", *(f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"]))]
 HALVES = np.array([[0, 0, 0, 1, 1, 1]] * 4, np.uint8)
 
 

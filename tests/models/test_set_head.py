@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitrail.models.set_head import SetHead, log_odds_of_any, log_odds_of_each
-from vitrail.tasks.multilabel.training import matched, set_loss
+from vitrail.tasks.multilabel.training import matched, set_losses
 
 VECTORS = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(0))
 
@@ -74,9 +74,9 @@ def test_outputs_of_a_fully_masked_image_are_finite() -> None:
 
 def test_every_weight_has_a_gradient() -> None:
     one = head().train()
-    set_loss(
+    set_losses(
         one.query_logits(VECTORS), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]]), one.nothing
-    ).backward()
+    ).mean().backward()
     assert all(weights.grad is not None and weights.grad.abs().max() > 0 for weights in one.parameters())
 
 
@@ -99,4 +99,4 @@ def test_the_loss_is_that_of_the_best_matching() -> None:
     first, second = max(permutations(range(3), 2), key=lambda pair: (chances[pair[0], 0] + chances[pair[1], 3]).item())
     (third,) = {0, 1, 2} - {first, second}
     weighed = losses[0, first, 0] + losses[0, second, 3] + 0.25 * (losses[0, third, 4] + losses[1, :, 4].sum())
-    torch.testing.assert_close(set_loss(logits, target, nothing=0.25), weighed / (2 + 0.25 * 4))
+    torch.testing.assert_close(set_losses(logits, target, nothing=0.25).mean(), weighed / (2 + 0.25 * 4))

@@ -189,8 +189,9 @@ def test_a_damaged_image_is_named_before_a_run_directory_exists(
         (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(10):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "images" / name / f"{number}.png")
+    broken = tmp_path / "images/cat/0.png"
     for file in (tmp_path / "images/cat").iterdir():
-        file.write_bytes(file.read_bytes()[:-20])
+        file.write_bytes(broken.read_bytes()[:40])
     run = tmp_path / "run"
     argv = ["--config", "digits-cnn", f"--data.path={tmp_path / 'images'}", f"--run={run}"]
     assert main(["fit", *argv]) == 1

@@ -170,6 +170,6 @@ def test_a_batch_without_known_cells_has_no_loss() -> None:
 def test_the_dense_loss_averages_over_known_cells() -> None:
     logits, maps = torch.randn(2, 2, 2, 3), torch.zeros(2, 4, 4, dtype=torch.uint8)
     maps[:, :2, :2] = IGNORED
-    loss = DenseTraining(3, 0.0, 0.0).entropy(logits, maps)
+    loss = DenseTraining(3, 0.0, 0.0).entropies(logits, maps).mean()
     known = -logits.log_softmax(-1)[..., 0].flatten(1)[:, 1:]
     torch.testing.assert_close(loss, known.mean())

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from vitrail.data import Part, Samples, Source
 from vitrail.data.contents import Contents
-from vitrail.data.source import PARTS
+from vitrail.data.source import PARTS, with_mean_1
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
+from vitrail.own_class import Plain
 from vitrail.training.data_module import ImageDataModule
 
 
@@ -28,6 +29,9 @@ class CachedSource:
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.source.labels(part)
+
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        return self.source.weights(part)
 
     def contents(self, part: Part) -> Contents:
         return self.source.contents(part)
@@ -71,6 +75,10 @@ class SourceSubset:
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.source.labels(part)[self.indices[part]]
+
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        weights = self.source.weights(part)
+        return None if weights is None else with_mean_1(weights[self.indices[part]])
 
     def contents(self, part: Part) -> Contents:
         return self.source.contents(part).take(self.indices[part])
@@ -117,5 +125,5 @@ class CachedDataModule(ImageDataModule):
         self._shared = source
         super().__init__(**settings)
 
-    def open(self, path: str, seed: int) -> Source:
+    def open(self, path: str | Plain, seed: int) -> Source:
         return self._shared

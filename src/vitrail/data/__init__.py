@@ -1,4 +1,4 @@
-"""Sources of labelled images: built-in digits, folders, tables, IDX files; nested subsets of any."""
+"""Sources of labelled images: built-in digits, folders, manifests, IDX files, own classes; nested subsets of any."""
 
 import re
 
@@ -6,18 +6,22 @@ from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
 from vitrail.data.idx import Idx, is_idx
+from vitrail.data.image_source import ImageSource, OwnSource
+from vitrail.data.manifest import Manifest, find_manifest
 from vitrail.data.permuted import SPELLING, Permuted
 from vitrail.data.procedural import GENERATORS, Procedural
 from vitrail.data.shards import Shards, is_shards
 from vitrail.data.source import Part, Samples, Source
-from vitrail.data.table_folders import open_table
 from vitrail.errors import UsageError
+from vitrail.own_class import Plain
 
 __all__ = [
     "DigitScenes",
     "Digits",
     "Folders",
     "Idx",
+    "ImageSource",
+    "Manifest",
     "Part",
     "Permuted",
     "Procedural",
@@ -31,11 +35,13 @@ TORCHVISION = re.compile(r"torchvision(-download)?:([^@]+)(?:@(.+))?")
 HUGGING_FACE = "hf:"
 
 
-def open_source(path: str, seed: int) -> Source:
-    """The built-in set called `path`, else the set at this path: IDX files, a table, folders of images.
+def open_source(path: str | Plain, seed: int) -> Source:
+    """The built-in set called `path`, else the set at this path: a manifest, IDX files, folders; or one's own class.
 
     `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order.
     """
+    if isinstance(path, dict):
+        return OwnSource(ImageSource.from_plain(path), seed)
     if path in GENERATORS:
         return Procedural(GENERATORS[path], seed)
     if spelled := SPELLING.fullmatch(path):
@@ -49,7 +55,10 @@ def open_source(path: str, seed: int) -> Source:
         return DigitScenes(SCENE_SETS[path], seed)
     if external := open_external(path, seed):
         return external
-    return Idx(path, seed) if is_idx(path) else open_table(path, seed) or Folders(path, seed)
+    if is_idx(path):
+        return Idx(path, seed)
+    manifest = find_manifest(path)
+    return Manifest(manifest, seed) if manifest else Folders(path, seed)
 
 
 def open_external(path: str, seed: int) -> Source | None:

@@ -1,11 +1,13 @@
 """Images by content, so that they are recognised under another name or in another folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vitrail.data.names import Names
 
 Keys = NDArray[np.int64]
 Digests = NDArray[np.uint8]  # [N, 32], SHA-256
@@ -18,7 +20,7 @@ class Contents:
     A key is the first 8 bytes of a SHA-256: of a million images, two share one by chance in 1 of 37 million sets.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     images: Keys  # [N], of the bytes of the image's file, or of its pixels if it has no file
     targets: Keys  # [N]
 
@@ -28,7 +30,7 @@ class Contents:
     def take(self, chosen: NDArray[np.int64] | None) -> "Contents":
         if chosen is None:
             return self
-        return Contents(tuple(self.names[i] for i in chosen), self.images[chosen], self.targets[chosen])
+        return Contents(Names.of(self.names[i] for i in chosen), self.images[chosen], self.targets[chosen])
 
 
 def digests_of(rows: Iterable[bytes]) -> Digests:

@@ -50,6 +50,9 @@ class DigitScenes:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.variant.strata(self._maps[part])
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        return None
+
     def contents(self, part: Part) -> Contents:
         scenes, maps = self._grey[part], self._maps[part]
         return Contents(names_of(part, np.arange(len(scenes))), row_keys(scenes), row_keys(maps))

@@ -1,34 +1,65 @@
 """SHA-256 of many files, cached in the user's cache folder while a file is unchanged."""
 
-import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from time import time_ns
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vitrail.atomic import write_atomically
+from vitrail.atomic import draft_of
 from vitrail.data.contents import Digests
+from vitrail.data.names import Names
 from vitrail.data.user_cache import user_cache
 from vitrail.errors import DataError
 
 # A digest is reused while all four are unchanged. Length and mtime alone miss a file that was replaced by another of
 # equal length and mtime (`cp -p`, `rsync -t`, `touch -r`); no program can set the ctime.
 State = tuple[int, int, int, int]  # length, mtime_ns, ctime_ns, inode
-Entry = tuple[State, bytes]
 
 # Within one tick of its file system's clock (2 s on FAT) a file may change and look the same, so a file that changed
 # within a tick before it was hashed is hashed again next time.
 TICK = 2_000_000_000  # ns
+ABSENT = -1
 TOGETHER = 64  # files a task: a small file is hashed faster than it is handed to a thread
 BLOCK = 1 << 20  # bytes read at once
 
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)  # a cache file that is absent or damaged
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Digests of files and the states in which they had them, as they are cached: some 100 bytes a file."""
+
+    names: Names
+    states: NDArray[np.int64]  # [N, 4]
+    digests: Digests
+
+    @classmethod
+    def none(cls) -> "Entries":
+        return cls(Names.of(()), np.empty((0, 4), np.int64), np.empty((0, 32), np.uint8))
+
+    def take(self, rows: NDArray[np.int64]) -> "Entries":
+        """Some of them, in order; all are not copied."""
+        if len(rows) == len(self.names):
+            return self
+        return Entries(self.names.take(rows), self.states[rows], self.digests[rows])
+
+    def __add__(self, other: "Entries") -> "Entries":
+        if not len(self.names):
+            return other
+        return Entries(
+            Names.of(chain(self.names, other.names)),
+            np.concatenate([self.states, other.states]),
+            np.concatenate([self.digests, other.digests]),
+        )
 
 
 class FileDigests:
@@ -36,43 +67,59 @@ class FileDigests:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._digests: dict[str, bytes] = {}
+        self._hashes, self._digests = np.empty(0, np.int64), np.empty((0, 32), np.uint8)
 
     def of(self, names: Sequence[str]) -> Digests:
         """[N, 32], of the files of these names."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._digests]
-        if missing:
-            self._digests |= file_digests(self._root, missing)
-        joined = b"".join(self._digests[name] for name in names)
-        return np.frombuffer(joined, np.uint8).reshape(-1, 32)
+        names = Names.of(names)
+        hashes = names.hashes()
+        missing = np.flatnonzero(places(hashes, self._hashes) == ABSENT)
+        if len(missing):
+            missing = missing[np.sort(np.unique(hashes[missing], return_index=True)[1])]
+            self._digests = np.concatenate([self._digests, file_digests(self._root, names.take(missing))])
+            self._hashes = np.concatenate([self._hashes, hashes[missing]])
+        return self._digests[places(hashes, self._hashes)]
 
 
-def file_digests(root: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """The digest of each of these files below `root`, cached or new."""
+def places(wanted: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number is, or ABSENT. Of a million names, two share a hash by chance in 1 of 37 million processes."""
+    if not len(among):
+        return np.full(len(wanted), ABSENT)
+    order = np.argsort(among)
+    near = order[np.minimum(np.searchsorted(among, wanted, sorter=order), len(among) - 1)]
+    return np.where(among[near] == wanted, near, ABSENT)
+
+
+def file_digests(root: Path, names: Names) -> Digests:
+    """The digest of each of these files below `root`, cached or new; the names are different."""
     store, folder = cache_file(root), str(root)
     known = read_entries(store)
-    digests: dict[str, bytes] = {}
-    fresh: dict[str, Entry] = {}
+    rows = places(names.hashes(), known.names.hashes())
+    states, digests = np.zeros((len(names), 4), np.int64), np.empty((len(names), 32), np.uint8)
+    is_fresh = np.zeros(len(names), bool)
 
     def look_up(begin: int) -> None:
-        for name in names[begin : begin + TOGETHER]:
-            path = f"{folder}/{name}"
+        for index in range(begin, min(begin + TOGETHER, len(names))):
+            path, row = f"{folder}/{names[index]}", rows[index]
             try:
-                entry = known.get(name)
-                if entry is not None and entry[0] == state_of(os.stat(path)):
-                    digests[name] = entry[1]
+                if row != ABSENT and tuple(known.states[row].tolist()) == state_of(os.stat(path)):
+                    digests[index] = known.digests[row]
+                    states[index] = known.states[row]
                     continue
-                digests[name], state = read_digest(path)
+                digest, state = read_digest(path)
             except OSError as fault:
                 raise DataError(f"{path} cannot be read: {fault.strerror}") from fault
+            digests[index] = np.frombuffer(digest, np.uint8)
             if state is not None:
-                fresh[name] = state, digests[name]
+                states[index], is_fresh[index] = state, True
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(look_up, range(0, len(names), TOGETHER)))
-    if fresh:
-        others = {name: entry for name, entry in known.items() if name in digests or os.path.exists(f"{folder}/{name}")}
-        write_entries(store, others | fresh)
+    if is_fresh.any():
+        others = np.setdiff1d(np.arange(len(known.names)), rows)
+        there = [i for i in others.tolist() if os.path.exists(f"{folder}/{known.names[i]}")]
+        used = Entries(names, states, digests).take(np.flatnonzero(states.any(axis=1)))
+        write_entries(store, known.take(np.array(there, np.int64)) + used)
     return digests
 
 
@@ -99,32 +146,24 @@ def cache_file(root: Path) -> Path | None:
     return folder and folder / f"{sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.npz"
 
 
-def read_entries(store: Path | None) -> dict[str, Entry]:
+def read_entries(store: Path | None) -> Entries:
     """The cached entries; none if the file cannot be read."""
     if store is None:
-        return {}
+        return Entries.none()
     try:
         with np.load(store) as arrays:
-            names = os.fsdecode(arrays["names"].tobytes()).split("\0")
-            states, digests = arrays["states"].tolist(), arrays["digests"].tobytes()
+            names = Names(bytearray(arrays["names"]), arrays["ends"])
+            return Entries(names, arrays["states"], arrays["digests"])
     except UNREADABLE:
-        return {}
-    return {
-        name: (tuple(state), digests[32 * i : 32 * i + 32])
-        for i, (name, state) in enumerate(zip(names, states, strict=True))
-    }
+        return Entries.none()
 
 
-def write_entries(store: Path | None, entries: dict[str, Entry]) -> None:
+def write_entries(store: Path | None, entries: Entries) -> None:
     """Replace the whole file, so that processes may share it; overwritten entries are hashed again."""
     if store is None:
         return
-    file = io.BytesIO()
-    np.savez(
-        file,
-        names=np.frombuffer(os.fsencode("\0".join(entries)), np.uint8),
-        states=np.array([state for state, _ in entries.values()], np.int64),
-        digests=np.frombuffer(b"".join(digest for _, digest in entries.values()), np.uint8),
-    )
+    names = np.frombuffer(entries.names.buffer, np.uint8)
     with suppress(OSError):  # a full or read-only disk: next time everything is hashed again
-        write_atomically(store, file.getvalue())
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(store) as draft, draft.open("wb") as file:
+            np.savez(file, names=names, ends=entries.names.ends, states=entries.states, digests=entries.digests)

@@ -1,160 +1,71 @@
 """Folders of images, one a class: with train, val and test folders, or unsplit and split here."""
 
-import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vitrail.data.contents import Contents, keys_of, text_keys
-from vitrail.data.file_digests import FileDigests
-from vitrail.data.memory import empty_canvases
-from vitrail.data.source import PARTS, Part, Samples
-from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, held_out, three_parts
-from vitrail.errors import DamagedImages, DataError, ImageError
-from vitrail.images.canvas import InputRule
-from vitrail.images.decode import EXTENSIONS, decode, fit
-from vitrail.tasks.task import TaskName
-
-SPELLINGS: dict[Part, tuple[str, ...]] = {
-    "train": ("train",),
-    "val": ("val", "validation", "valid"),
-    "test": ("test",),
-}
+from vitrail.data.file_tree import folders_in, images_below
+from vitrail.data.image_files import FileSource
+from vitrail.data.items import SPELLINGS, Items
+from vitrail.data.names import NamesBuilder
+from vitrail.data.source import PARTS, Part
+from vitrail.data.targets import Labels
+from vitrail.errors import DataError, first_few
 
 
-class Folders:
+class Folders(FileSource):
     """A folder with `train`, and optionally `val` and `test`, in it; or with one folder a class."""
 
-    task: TaskName = "classification"
-
     def __init__(self, path: str | Path, seed: int = 0) -> None:
-        self.path = Path(path)
-        self.name = self.path.resolve().name
-        if not self.path.is_dir():
-            raise DataError(f"there is no folder of images at {self.path}")
-        listed = {part: folder for part in PARTS if (folder := self._folder(part))}
-        unsplit = listed.get("train", self.path)
-        self.classes = class_names(unsplit)
-        self._files = {
-            part: list_images(folder, self.classes) for part, folder in (listed or {"train": unsplit}).items()
-        }
-        self._digests = FileDigests(self.path)
-        self._check()
-        self._split(seed)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of name and content of every file; changes if an image is added, removed, moved, renamed or edited."""
-        names = sorted(name for part in PARTS for name in self._names(part))
-        return sha256(os.fsencode("\0".join(names)) + self._digests.of(names).tobytes()).hexdigest()
-
-    def labels(self, part: Part) -> NDArray[np.int64]:
-        return np.array([label for _, label in self._files[part]], np.int64)
-
-    def contents(self, part: Part) -> Contents:
-        targets = text_keys(self.classes)[self.labels(part)]
-        return Contents(self._names(part), keys_of(self._digests.of(self._names(part))), targets)
-
-    def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
-        pairs = self._files[part] if chosen is None else [self._files[part][i] for i in chosen]
-        files = [file for file, _ in pairs]
-        labels = np.array([label for _, label in pairs], np.int64)
-        return Samples(read_canvases(files, rule), labels, names_below(self.path, files))
-
-    def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        labels = self.labels(part)
-        return labels if chosen is None else labels[chosen]
-
-    def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
-        return read_whole(self._files[part][index][0], least)
-
-    def file(self, part: Part, index: int) -> Path | None:
-        return self._files[part][index][0]
-
-    def encoded(self, part: Part, index: int) -> bytes | None:
-        return self._files[part][index][0].read_bytes()
-
-    def _names(self, part: Part) -> tuple[str, ...]:
-        return names_below(self.path, [file for file, _ in self._files[part]])
-
-    def _folder(self, part: Part) -> Path | None:
-        return next((folder for name in SPELLINGS[part] if (folder := self.path / name).is_dir()), None)
-
-    def _check(self) -> None:
-        if len(self.classes) < 2:
-            names = f"only one class, '{self.classes[0]}'" if self.classes else "no class folders"
-            raise DataError(f"{self.path} has {names}: make one folder for each class, with its images inside")
-        present = {label for _, label in self._files["train"]}
-        empty = [name for label, name in enumerate(self.classes) if label not in present]
-        if empty:
-            raise DataError(f"no images of class {', '.join(repr(name) for name in empty)} in {self.path}")
-
-    def _split(self, seed: int) -> None:
-        """Cut the parts without a folder from the training images."""
-        unsplit = self._files["train"]
-        wanted = {"val", "test"} - self._files.keys()
-        least = min(np.bincount(self.labels("train")))
-        if least < 1 + len(wanted):
-            rare = self.classes[int(np.bincount(self.labels("train")).argmin())]
-            raise DataError(f"class '{rare}' has {least} image(s) to split; it needs at least {1 + len(wanted)}")
-        if wanted == {"val", "test"}:
-            parts = three_parts(self.labels("train"), seed)
-        elif wanted:
-            missing: Part = "val" if "val" in wanted else "test"
-            rest, out = held_out(self.labels("train"), VAL_SHARE if missing == "val" else TEST_SHARE, seed)
-            parts = {"train": rest, missing: out}
-        else:
-            return
-        self._files |= {part: [unsplit[i] for i in indices] for part, indices in parts.items()}
+        path = Path(path)
+        if not path.is_dir():
+            raise DataError(f"there is no folder of images at {path}")
+        super().__init__(path, list_folders(path), seed, str(path))
 
 
-def names_below(root: Path, files: Iterable[Path]) -> tuple[str, ...]:
-    """Like `file.relative_to(root).as_posix()` in a tenth of the time, which for 60,000 files was seconds."""
-    start = "" if str(root) == "." else f"{root}{os.sep}"
-    return tuple(str(file).removeprefix(start).replace(os.sep, "/") for file in files)
+def list_folders(path: Path) -> Items:
+    """Every image below the class folders, in the order of parts, classes and names."""
+    parts = part_folders(path)
+    classes = folders_in(path / parts["train"])
+    refuse_classes(path, classes)
+    names = NamesBuilder()
+    counts = np.zeros((len(parts), len(classes)), np.int64)
+    for row, folder in enumerate(parts.values()):
+        refuse_unknown(path / folder, classes)
+        for column, name in enumerate(classes):
+            below = f"{folder}/{name}" if folder else name
+            images = images_below(path / below) if (path / below).is_dir() else []
+            names.add(f"{below}/{image}" for image in images)
+            counts[row, column] = len(images)
+        if not counts[row].any():
+            raise DataError(f"there are no images in the class folders of {path / folder}")
+    refuse_empty(path, classes, counts[[*parts].index("train")])
+    labels = np.repeat(np.tile(np.arange(len(classes)), len(parts)), counts.ravel())
+    numbers = np.repeat(np.array([PARTS.index(part) for part in parts], np.int8), counts.sum(axis=1))
+    return Items(names.names(), Labels(classes, labels), numbers)
 
 
-def class_names(folder: Path) -> tuple[str, ...]:
-    """The sub-folders, sorted by name; their order is the order of the classes."""
-    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+def part_folders(path: Path) -> dict[Part, str]:
+    """The folder of each part that has one; without any, the whole is for training until it is split."""
+    there = {part: name for part in PARTS for name in SPELLINGS[part][::-1] if (path / name).is_dir()}
+    if there and "train" not in there:
+        raise DataError(f"{path} has a folder '{next(iter(there.values()))}', but none called 'train'")
+    return there or {"train": ""}
 
 
-def list_images(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Every image below the class folders, with its label; a folder of an unknown class is an error."""
-    unknown = sorted(set(class_names(folder)) - set(classes))
-    if unknown:
-        raise DataError(f"{folder} has folders of classes that are not trained: {', '.join(unknown)}")
-    return [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((folder / name).rglob("*"))
-        if file.suffix.lower() in EXTENSIONS and file.is_file()
-    ]
+def refuse_classes(path: Path, classes: tuple[str, ...]) -> None:
+    if len(classes) < 2:
+        names = f"only one class, '{classes[0]}'" if classes else "no class folders"
+        raise DataError(f"{path} has {names}: make one folder for each class, with its images inside")
+    if strange := [ascii(name) for name in classes if name != name.encode("utf-8", "ignore").decode()]:
+        raise DataError(f"{path} has class folders with names that are no text in UTF-8, rename: {first_few(strange)}")
 
 
-def read_whole(file: Path, least: int | None) -> NDArray[np.uint8]:
-    return np.array(decode(file.read_bytes(), least))
+def refuse_unknown(folder: Path, classes: tuple[str, ...]) -> None:
+    if unknown := sorted(set(folders_in(folder)) - set(classes)):
+        raise DataError(f"{folder} has folders of classes that are not trained: {first_few(unknown)}")
 
 
-def read_canvases(files: list[Path], rule: InputRule) -> NDArray[np.uint8]:
-    """Decode every file once, in parallel; one error names all damaged files."""
-    canvases = empty_canvases(len(files), rule)
-    faults: list[str] = []
-
-    def read(index: int) -> None:
-        try:
-            canvases[index] = fit(files[index].read_bytes(), rule)
-        except ImageError as fault:
-            faults.append(f"{files[index]}: {fault}")
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(read, range(len(files))))
-    if faults:
-        raise DamagedImages(faults)
-    return canvases
+def refuse_empty(path: Path, classes: tuple[str, ...], counts: np.ndarray) -> None:
+    if empty := [f"'{name}'" for name, count in zip(classes, counts, strict=True) if not count]:
+        raise DataError(f"no images of class {first_few(empty)} in {path}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.data.folders import SPELLINGS
+from vitrail.data.items import SPELLINGS
 from vitrail.data.source import Part
 from vitrail.data.split_rows import SplitRows
 from vitrail.errors import DataError, first_line

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data.contents import Contents, digests_of, keys_of
-from vitrail.data.forms import Form
+from vitrail.data.forms import Canvas, Form
 from vitrail.data.image_store import MISSING, ImageStore, StoreWriter
 from vitrail.data.memory import empty_canvases
 from vitrail.data.source import Part, Source
@@ -60,6 +60,9 @@ class PartImages:
         place = int(self.chosen[index])
         data = self.source.encoded(self.part, place)
         if data is None:
+            if isinstance(self.form, Canvas):
+                canvas: NDArray[np.uint8] = self.source.read(self.part, self.form.rule, np.array([place])).images[0]
+                return canvas
             return self.form.of_image(self.source.whole(self.part, place, self.form.least))
         if self.store is not None and keys_of(digests_of([data]))[0] != self.keys[index]:
             raise DataError(f"{self.name(index)} has changed since this command began: start it again")

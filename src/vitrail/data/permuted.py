@@ -45,6 +45,9 @@ class Permuted:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self.source.labels(part)
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        return self.source.weights(part)
+
     def contents(self, part: Part) -> Contents:
         """Other images than those of the set: caches of either must not serve the other."""
         contents = self.source.contents(part)

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from vitrail.data.contents import Contents
 from vitrail.data.source import Part, Source
 from vitrail.data.subsets import nested_subset, sizes_for
+from vitrail.own_class import Plain
 
 
 @dataclass(frozen=True)
 class Selection:
     """The options of the data that decide which part an image is in, if any."""
 
-    path: str
+    path: str | Plain  # or the class and the arguments of a source of one's own
     seed: int = 0  # of the split
     images: int | None = None  # the size of the subset of train and val, if any
     draw: int = 0  # which of several subsets of this size
@@ -34,6 +35,11 @@ class Selection:
         """The used images of a part, by content."""
         return source.contents(part).take(self.chosen(source).get(part))
 
+    @property
+    def place(self) -> str:
+        """The path, or the name of one's own class, for people."""
+        return self.path if isinstance(self.path, str) else str(self.path["class_path"])
+
     def why_not(self, run: "Selection") -> str:
         """Why images may differ from those of a run, and the way out."""
         here, there = asdict(self), asdict(run)
@@ -41,6 +47,6 @@ class Selection:
         if options:
             return "; ".join(f"--data.{name} is {here[name]}, the run's {there[name]}" for name in options)
         return (
-            f"files at {self.path} were added, removed, renamed, moved or edited since. Restore them, "
+            f"files at {self.place} were added, removed, renamed, moved or edited since. Restore them, "
             "name an unchanged copy with --data.path, or train again with `vitrail fit`"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vitrail.data.contents import Digests
-from vitrail.data.folders import SPELLINGS
+from vitrail.data.items import SPELLINGS
 from vitrail.data.shard_index import ShardIndex, read_at, shard_digests, shard_index
 from vitrail.data.source import Part
 from vitrail.data.split_rows import SplitRows

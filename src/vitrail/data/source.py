@@ -1,6 +1,6 @@
 """What every source of images provides: class names, three parts, canvases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,7 +25,7 @@ class Targets:
     # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or the class
     # of each pixel, uint8 [N, size, size], with 255 for ignored pixels.
     labels: NDArray[Any]
-    names: tuple[str, ...]
+    names: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,6 +73,10 @@ class Source(Protocol):
         """The strata [N] of splits and subsets: the class, where each image has one."""
         ...
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        """What each image's training loss is multiplied by, [N] with mean 1, if the set says so."""
+        ...
+
     def contents(self, part: Part) -> Contents:
         """The images of a part by content, in order; none is decoded."""
         ...
@@ -99,3 +103,8 @@ class Source(Protocol):
     def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """As `Samples.labels`, without the images."""
         ...
+
+
+def with_mean_1(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = weights / weights.mean()
+    return scaled

@@ -63,6 +63,9 @@ class SplitRows(ABC):
         split, rows = self._rows[part]
         return self._labels[split][rows]
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        return None
+
     def contents(self, part: Part) -> Contents:
         split, rows = self._rows[part]
         images = keys_of(self._all_digests[split][rows])

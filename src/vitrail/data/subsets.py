@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.data.groups import ALONE, hold_out_groups
 from vitrail.data.source import Part
 from vitrail.errors import DataError
 
@@ -19,11 +20,19 @@ def stratified_order(labels: Indices, seed: int) -> Indices:
     """
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(labels))
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     position = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        position[members] = np.arange(len(members)) / len(members)
+    position[shuffled] = ranks(codes[shuffled]) / counts[codes[shuffled]]
     return np.lexsort((random.permutation(len(labels)), position))
+
+
+def ranks(codes: Indices) -> Indices:
+    """How many of the same class come before each image."""
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    out = np.empty(len(codes), np.int64)
+    out[order] = np.arange(len(codes)) - (np.cumsum(counts) - counts)[codes[order]]
+    return out
 
 
 def nested_subset(labels: Indices, count: int, seed: int) -> Indices:
@@ -37,22 +46,29 @@ def nested_subset(labels: Indices, count: int, seed: int) -> Indices:
     return np.sort(stratified_order(labels, seed)[:count])
 
 
-def held_out(labels: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices of the rest and of the held-out share of every class, at least one image in each."""
+def held_out(
+    labels: Indices, share: float, seed: int, groups: Indices | None = None, leave: int = 1
+) -> tuple[Indices, Indices]:
+    """Indices of the rest and of the held-out share of every class, at least one image in each.
+
+    No group is in both; of each class `leave` groups stay in the rest. An image without a group is a group of one.
+    """
+    codes = np.unique(labels, return_inverse=True)[1]
+    if groups is None:
+        groups, leave = np.full(len(labels), ALONE), 1
+    grouped = hold_out_groups(codes, groups, share, seed, leave)
+    wanted = np.maximum(1, np.round(share * np.bincount(codes)).astype(np.int64)) - grouped.has
     order = stratified_order(labels, seed)
-    out: list[int] = []
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        out.extend(members[:count])
-    chosen = np.sort(np.array(out, np.int64))
-    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+    order = order[grouped.alone[order]]
+    held = grouped.held
+    held[order[ranks(codes[order]) < np.minimum(wanted, grouped.room)[codes[order]]]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def three_parts(labels: Indices, seed: int) -> dict[Part, Indices]:
+def three_parts(labels: Indices, seed: int, groups: Indices | None = None) -> dict[Part, Indices]:
     """Train, val and test: a fifth is test, a fifth of the rest validation."""
-    rest, test = held_out(labels, TEST_SHARE, seed)
-    train, val = held_out(labels[rest], VAL_SHARE, seed + 1)
+    rest, test = held_out(labels, TEST_SHARE, seed, groups, leave=2)
+    train, val = held_out(labels[rest], VAL_SHARE, seed + 1, None if groups is None else groups[rest])
     return {"train": rest[train], "val": rest[val], "test": test}
 
 

@@ -1,6 +1,5 @@
 """An architecture: plain data that builds a network; checkpoints store it, so that the network can be built again."""
 
-import json
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -10,7 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from vitrail import own_class
 from vitrail.errors import ModelError
+from vitrail.own_class import class_at, refuse_unplain
 from vitrail.tasks.task import TaskName
 
 MODULE = "vitrail.models"
@@ -47,7 +48,8 @@ class Architecture(ABC):
             own: Architecture = getattr(import_module(MODULE), path.rpartition(".")[2])(**arguments)
             return own
         try:
-            return class_at(path)(**arguments)
+            made = class_at(path, Architecture, f"{MODULE}.Architecture", ModelError)  # type: ignore[type-abstract]
+            return made(**arguments)
         except TypeError as fault:
             raise ModelError(f"{path} cannot be built from the arguments in a checkpoint: {fault}") from fault
 
@@ -62,39 +64,14 @@ class Architecture(ABC):
 
     def check_plain(self) -> None:
         """Refuse, before training, an architecture that could not be built again from a checkpoint."""
-        path = path_of(type(self))
-        try:
-            restored = self.from_plain(self.to_plain())
-            json.dumps(self.to_plain())
-        except TypeError as fault:
-            raise ModelError(f"a checkpoint cannot hold the arguments of {path}: {fault}") from fault
-        if restored != self:
-            raise ModelError(
-                f"{path} is not equal to itself rebuilt from its fields: declare all its arguments as fields of a "
-                "@dataclass(frozen=True)"
-            )
+        refuse_unplain(self, ModelError)
 
 
 def path_of(architecture: type[Architecture]) -> str:
     """The name of a class in YAML and checkpoints: those of vitrail by the package, others by their module."""
     name = architecture.__qualname__
-    module = MODULE if getattr(import_module(MODULE), name, None) is architecture else architecture.__module__
-    return f"{module}.{name}"
-
-
-def class_at(path: str) -> type[Architecture]:
-    """The user's own class that a checkpoint names."""
-    module, _, name = path.rpartition(".")
-    try:
-        architecture = getattr(import_module(module), name, None)
-    except (ImportError, ValueError) as fault:
-        raise ModelError(
-            f"the network is of {path}, which cannot be imported here ({fault}): run this in the folder where "
-            f"{module.partition('.')[0]}.py is, or name that folder in PYTHONPATH"
-        ) from fault
-    if not (isinstance(architecture, type) and issubclass(architecture, Architecture)):
-        raise ModelError(f"the network is of {path}, and {module} has no such vitrail.models.Architecture")
-    return architecture
+    is_ours = getattr(import_module(MODULE), name, None) is architecture
+    return f"{MODULE}.{name}" if is_ours else own_class.path_of(architecture)
 
 
 def import_from_current_folder() -> None:

@@ -56,9 +56,14 @@ class TrainingTask(ABC):
         """Before training: set what the network takes from the training targets [N, …]."""
         return
 
+    def loss(self, net: Any, pixels: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """What training minimises; `weights` [B], whose mean over all training images is 1, multiply each image's."""
+        losses = self.losses(net, pixels, target)
+        return losses.mean() if weights is None else (losses * weights).mean()
+
     @abstractmethod
-    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
-        """What training minimises."""
+    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+        """The loss of each image, [B]; their mean is that of the batch."""
 
     @abstractmethod
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -52,5 +52,5 @@ def leaks(contents: Mapping[Part, Contents]) -> tuple[Leak, ...]:
 def leak(part: Part, here: Contents, earlier: Part, there: Contents) -> Leak:
     leaked = np.flatnonzero(np.isin(here.images, there.images))
     first = {int(key): index for index, key in reversed(list(enumerate(there.images.tolist())))} if len(leaked) else {}
-    pairs = tuple((here.names[i], there.names[first[int(here.images[i])]]) for i in leaked)
+    pairs = tuple((here.names[i], there.names[first[int(here.images[i])]]) for i in leaked.tolist())
     return Leak(part, earlier, pairs, len(here))

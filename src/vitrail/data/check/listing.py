@@ -1,5 +1,7 @@
 """The images to check: those of a source, or of class folders that are not yet a source."""
 
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data import open_source
-from vitrail.data.folders import SPELLINGS, class_names, list_images, names_below
+from vitrail.data.file_tree import folders_in, images_below
+from vitrail.data.items import SPELLINGS
 from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import DataError, UsageError
 from vitrail.tasks.task import TaskName
@@ -51,7 +54,11 @@ def list_set(path: str, seed: int) -> Listing:
     except DataError as fault:
         if not Path(path).exists():
             raise UsageError(str(fault)) from fault
-        return of_folders(path, str(fault))
+        refusal = str(fault)
+    try:
+        return of_folders(path, refusal)
+    except DataError:  # a link to nothing, a folder that cannot be read
+        return Listing(path, (), (), refusal=refusal)
 
 
 def of_source(path: str, source: Source) -> Listing:
@@ -69,7 +76,7 @@ def folder_of(path: str) -> Path:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
-def names_of(source: Source, part: Part, root: Path, files: list[Path | None]) -> tuple[str, ...]:
+def names_of(source: Source, part: Part, root: Path, files: list[Path | None]) -> Sequence[str]:
     """Without hashing files, which may be unreadable."""
     named = [file for file in files if file is not None]
     return names_below(root, named) if len(named) == len(files) else source.contents(part).names
@@ -83,14 +90,21 @@ def of_folders(path: str, refusal: str) -> Listing:
     parts = {part: folder for part in PARTS for name in SPELLINGS[part] if (folder := root / name).is_dir()} or {
         "train": root
     }
-    classes = tuple(sorted({name for folder in parts.values() for name in class_names(folder)}))
+    classes = tuple(sorted({name for folder in parts.values() for name in folders_in(folder)}))
     items: list[Item] = []
     for part, folder in parts.items():
-        pairs = list_images(folder, classes)
+        there = [(label, folder / name) for label, name in enumerate(classes) if (folder / name).is_dir()]
+        pairs = [(place / image, label) for label, place in there for image in images_below(place)]
         names = names_below(root, [file for file, _ in pairs])
         rows = zip(names, pairs, strict=True)
         items += [Item(name, part, index, label, file) for index, (name, (file, label)) in enumerate(rows)]
     return Listing(path, tuple(items), classes, refusal=refusal)
+
+
+def names_below(root: Path, files: Iterable[Path]) -> tuple[str, ...]:
+    """Like `file.relative_to(root).as_posix()` in a tenth of the time, which for 60,000 files was seconds."""
+    start = "" if str(root) == "." else f"{root}{os.sep}"
+    return tuple(str(file).removeprefix(start).replace(os.sep, "/") for file in files)
 
 
 def counts(listing: Listing) -> dict[Part, NDArray[np.int64]]:

@@ -52,6 +52,9 @@ class Procedural:
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._labels(np.arange(COUNTS[part]))
 
+    def weights(self, part: Part) -> NDArray[np.float64] | None:
+        return None
+
     def contents(self, part: Part) -> Contents:
         """The key of an image is that of its random numbers, which are no other image's."""
         indices = np.arange(COUNTS[part])

@@ -19,11 +19,11 @@ class ClassificationTraining(TrainingTask):
 
     task = Classification()
 
-    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         logits, head = net(pixels), net.get_classifier()
         if isinstance(head, Cosine):
             logits = head.with_margin(logits, target)
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing, reduction="none")
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         accuracy = (outputs.argmax(dim=1) == target).float().mean()

@@ -17,17 +17,17 @@ class DenseTraining(TrainingTask):
     task = Dense()
     no_mixing = "and a cell of a blend has no single class"
 
-    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
-        return self.entropy(net(pixels), target, self.label_smoothing)
+    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+        return self.entropies(net(pixels), target, self.label_smoothing)
 
-    def entropy(self, logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Zero, and not NaN, for a batch without a known cell."""
+    def entropies(self, logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Of each image, so that every known cell of the batch counts the same; zero, and not NaN, if there is none."""
         classes = self.classes_at(logits, target)
         known = (classes != IGNORED).sum().clamp(min=1)
-        whole = F.cross_entropy(
-            logits.flatten(0, 2), classes.flatten(), ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum"
+        cells = F.cross_entropy(
+            logits.movedim(-1, 1), classes, ignore_index=IGNORED, label_smoothing=smoothing, reduction="none"
         )
-        return whole / known
+        return cells.sum(dim=(1, 2)) * (len(cells) / known)
 
     def classes_at(self, logits: Tensor, target: Tensor) -> Tensor:
         classes: Tensor = cell_classes(target, (logits.shape[1], logits.shape[2]), self.classes)
@@ -36,7 +36,7 @@ class DenseTraining(TrainingTask):
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         classes = self.classes_at(outputs, target)
         accuracy = (outputs.argmax(dim=-1) == classes).sum() / (classes != IGNORED).sum().clamp(min=1)
-        return {"val_loss": self.entropy(outputs, target), "val_accuracy": accuracy}
+        return {"val_loss": self.entropies(outputs, target).mean(), "val_accuracy": accuracy}
 
     @staticmethod
     def predictions(outputs: Tensor) -> Tensor:

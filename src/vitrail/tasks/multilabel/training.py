@@ -31,12 +31,12 @@ class MultilabelTraining(TrainingTask):
         if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):
             raise UsageError(f"an image has {most} labels, and the head set {len(head.queries)} queries: give it more")
 
-    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         head = net.get_classifier()
         if isinstance(head, SetHead):
             vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)
-            return set_loss(head.query_logits(vectors), target, head.nothing)
-        return F.binary_cross_entropy_with_logits(net(pixels), target.float())
+            return set_losses(head.query_logits(vectors), target, head.nothing)
+        return F.binary_cross_entropy_with_logits(net(pixels), target.float(), reduction="none").mean(dim=1)
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         predicted, expected = outputs > 0, target > 0
@@ -71,7 +71,7 @@ def matched(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return queries, order
 
 
-def set_loss(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
+def set_losses(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
     """DETR's: cross-entropy of [B, Q, K + 1], with "nothing" as the class of every query without a label."""
     count = logits.shape[-1]
     classes = torch.full(logits.shape[:2], count - 1, device=logits.device)
@@ -81,4 +81,5 @@ def set_loss(logits: Tensor, target: Tensor, nothing: float) -> Tensor:
         classes[image, torch.from_numpy(queries)] = labels[torch.from_numpy(order)]
     weight = torch.ones(count, device=logits.device)
     weight[-1] = nothing
-    return F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weight)
+    each = F.cross_entropy(logits.transpose(1, 2), classes, weight, reduction="none").sum(dim=1)
+    return each * (len(each) / weight[classes].sum())

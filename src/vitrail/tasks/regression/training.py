@@ -25,9 +25,9 @@ class RegressionTraining(TrainingTask):
         head.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=float)))
         head.deviation.copy_(torch.from_numpy(targets.std(axis=0, dtype=float)).clamp(min=1e-12))
 
-    def loss(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         standard = net.get_classifier().standard
-        return F.huber_loss(standard(net(pixels)), standard(target))
+        return F.huber_loss(standard(net(pixels)), standard(target), reduction="none").mean(dim=1)
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The loss, and the mean absolute error in standard deviations."""

@@ -1,0 +1,167 @@
+"""The columns of a manifest that hold targets, one class a task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import normpath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.data.columns import Column, Numbers, Paths, Rows, Texts, TextSets
+from vitrail.data.faults import Faults
+from vitrail.data.file_digests import FileDigests
+from vitrail.data.file_tree import is_image, missing_files
+from vitrail.data.names import Names
+from vitrail.data.source import PARTS
+from vitrail.data.targets import Labels, LabelSets, ListedTargets, Maps, Values
+from vitrail.errors import DataError
+
+LABEL, LABELS, MAP = "label", "labels", "map"
+CLASSES_FILE = "classes.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """The images beside their targets: names, numbers of lines or rows, and parts where they are given."""
+
+    names: Names
+    numbers: Rows
+    parts: NDArray[np.int8] | None
+
+
+class TargetColumns(ABC):
+    """Columns by name, which become targets once all rows are read."""
+
+    columns: dict[str, Column]
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+
+    @abstractmethod
+    def of(self, listed: Listed) -> ListedTargets: ...
+
+    def name_untrained(self, classes: Sequence[str], codes: Rows, rows: Rows, listed: Listed) -> None:
+        """A fault for each class that no training image has, at its first row; `codes` are those of `rows`."""
+        if listed.parts is None:
+            return
+        trained = np.unique(codes[listed.parts[rows] == PARTS.index("train")])
+        present, first = np.unique(codes, return_index=True)
+        for code, where in zip(present, first, strict=True):
+            if classes[code] and code not in trained:
+                self.faults.add(int(listed.numbers[rows[where]]), f"no training image has the class '{classes[code]}'")
+
+
+class LabelColumn(TargetColumns):
+    """`label`: one class an image."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self.texts = Texts(needed="label")
+        self.columns = {LABEL: self.texts}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        classes, codes = self.texts.in_order()
+        if len(classes) < 2:
+            self.faults.say(f"there is only one class, '{classes[0]}'")
+        self.name_untrained(classes, codes, np.arange(len(codes)), listed)
+        return Labels(classes, codes)
+
+
+class LabelsColumn(TargetColumns):
+    """`labels`: any number of classes an image."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self.sets = TextSets()
+        self.columns = {LABELS: self.sets}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        classes, codes = self.sets.in_order()
+        if not classes:
+            self.faults.say("it gives no image a label")
+        ends = self.sets.ends()
+        self.name_untrained(classes, codes, np.repeat(np.arange(len(listed.names)), np.diff(ends)), listed)
+        return LabelSets(classes, codes, ends)
+
+
+class ValueColumns(TargetColumns):
+    """Every column that has no other meaning: a number for each image."""
+
+    def __init__(self, names: Iterable[str], faults: Faults) -> None:
+        super().__init__(faults)
+        self.numbers = {name: Numbers(name) for name in names}
+        self.columns = {**self.numbers}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        values = np.stack([column.values() for column in self.numbers.values()], axis=1).astype(np.float32)
+        for name, column in zip(self.numbers, values.T, strict=True):
+            if column.min() == column.max():
+                self.faults.say(f"'{name}' is the same for every image, so there is nothing to learn")
+        return Values(tuple(self.numbers), values)
+
+
+class MapColumn(TargetColumns):
+    """`map`: an image of the same size whose grey values number the lines of classes.txt."""
+
+    def __init__(self, root: Path, faults: Faults) -> None:
+        super().__init__(faults)
+        self.root = root
+        self.paths = Paths(normpath, lambda path: fault_of_file(path, "map"))
+        self.columns = {MAP: self.paths}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        maps = self.paths.names()
+        for index in missing_files(self.root, maps).tolist():
+            self.faults.add(int(listed.numbers[index]), f"there is no map '{maps[index]}'")
+        classes = self.classes()
+        digests = FileDigests(self.root)
+        return Maps(classes, self.root, listed.names, maps, digests, listed.numbers, self.faults.anew())
+
+    def classes(self) -> tuple[str, ...]:
+        file = self.root / CLASSES_FILE
+        if not file.is_file():
+            self.faults.say(f"it needs {file} beside it: the classes' names, one a line, in order")
+            return ()
+        classes = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+        if not 2 <= len(set(classes)) == len(classes) <= 255:
+            self.faults.say(f"{file} must name 2 to 255 classes, each once; it has {len(classes)} lines")
+        return classes
+
+
+def targets_for(names: Sequence[str], root: Path | None, faults: Faults) -> TargetColumns:
+    """The reader of these columns: one of label, labels and map alone, or values."""
+    named = [name for name in names if name in (LABEL, LABELS, MAP)]
+    if not names or (named and len(names) > 1):
+        there = f"; beside 'path' it has {', '.join(names)}" if names else ""
+        raise DataError(
+            f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}' and '{MAP}', or a column for each value"
+            f"{there}"
+        )
+    if named == [MAP]:
+        if root is None:
+            raise DataError(f"{faults.place} has maps, which are files: list them in a manifest")
+        return MapColumn(root, faults)
+    if named:
+        return LabelColumn(faults) if named == [LABEL] else LabelsColumn(faults)
+    return ValueColumns(names, faults)
+
+
+def image_paths() -> Paths:
+    return Paths(normpath, fault_of_image)
+
+
+def fault_of_image(path: str) -> str | None:
+    if fault := fault_of_file(path, "image"):
+        return fault
+    return None if is_image(path) else f"'{path}' is not an image format that vitrail reads"
+
+
+def fault_of_file(path: str, what: str) -> str | None:
+    """What is wrong with the path of a file from the manifest's folder, apart from the file."""
+    if path == ".":
+        return f"there is no {what} ''"
+    if path.startswith(("/", "../")) or path == "..":
+        return f"'{path}' is not named from the manifest's own folder"
+    return None

@@ -1,0 +1,153 @@
+"""The targets of listed images, one class a task: a class, labels, values or a map of each."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.data.contents import Keys, keys_of, row_keys, text_keys
+from vitrail.data.faults import Faults
+from vitrail.data.file_digests import FileDigests
+from vitrail.data.file_tree import readable
+from vitrail.data.maps import map_canvas, read_map
+from vitrail.data.names import Names
+from vitrail.errors import NAMED, DataError, ImageError
+from vitrail.images.canvas import InputRule
+from vitrail.tasks.task import TaskName
+
+Indices = NDArray[np.int64]
+
+
+class ListedTargets(ABC):
+    """Of all images of a set, whatever their part; `rows` are indices of images."""
+
+    task: ClassVar[TaskName]
+    classes: tuple[str, ...]  # or the names of the values
+
+    @abstractmethod
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        """As in `Samples.labels`."""
+
+    @abstractmethod
+    def keys(self, rows: Indices) -> Keys:
+        """By content, as in `Contents.targets`."""
+
+    def strata(self) -> Indices:
+        """A number for each image; splits and subsets are stratified by it."""
+        return np.zeros(len(self), np.int64)
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(ListedTargets):
+    """One class an image."""
+
+    task = "classification"
+    classes: tuple[str, ...]
+    codes: Indices  # [N]
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        return self.codes[rows]
+
+    def keys(self, rows: Indices) -> Keys:
+        return text_keys(self.classes)[self.codes[rows]]
+
+    def strata(self) -> Indices:
+        return self.codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSets(ListedTargets):
+    """Any number of labels an image; those of image i are codes[ends[i] : ends[i + 1]]."""
+
+    task = "multilabel"
+    classes: tuple[str, ...]
+    codes: Indices
+    ends: Indices  # [N + 1]
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        has = np.zeros((len(rows), len(self.classes)), np.uint8)
+        for index, row in enumerate(rows):
+            has[index, self._codes(row)] = 1
+        return has
+
+    def keys(self, rows: Indices) -> Keys:
+        return text_keys("\0".join(self.classes[code] for code in np.unique(self._codes(row))) for row in rows)
+
+    def strata(self) -> Indices:
+        """The rarest label of each image; one number more where it has none."""
+        rarity = np.empty(len(self.classes), np.int64)
+        order = np.argsort(np.bincount(self.codes, minlength=len(self.classes)), kind="stable")
+        rarity[order] = np.arange(len(order))
+        strata = np.full(len(self), len(order))
+        some = np.flatnonzero(np.diff(self.ends))
+        if len(some):
+            strata[some] = order[np.minimum.reduceat(rarity[self.codes], self.ends[some])]
+        return strata
+
+    def _codes(self, row: int) -> Indices:
+        return self.codes[self.ends[row] : self.ends[row + 1]]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Values(ListedTargets):
+    """Numbers, by the names of their columns."""
+
+    task = "regression"
+    classes: tuple[str, ...]
+    values: NDArray[np.float32]  # [N, K]
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        return self.values[rows]
+
+    def keys(self, rows: Indices) -> Keys:
+        return row_keys(self.values[rows])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Maps(ListedTargets):
+    """An image of the same size for each image; its grey values number the classes."""
+
+    task = "dense"
+    classes: tuple[str, ...]
+    root: Path
+    images: Names
+    maps: Names  # files below `root`, as the images are
+    digests: FileDigests
+    numbers: Indices  # [N], of the lines or rows, to name them
+    faults: Faults  # where these errors are collected
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        canvases, faults = np.empty((len(rows), rule.size, rule.size), np.uint8), self.faults.anew()
+        for index, row in enumerate(rows):
+            map_file, image_file = self.root / self.maps[row], self.root / self.images[row]
+            try:
+                with readable(image_file):
+                    image = image_file.read_bytes()
+                canvases[index] = map_canvas(read_map(map_file, image, len(self.classes)), rule)
+            except (DataError, ImageError) as fault:
+                faults.add(int(self.numbers[row]), str(fault))
+                if len(faults.found) == NAMED:
+                    break
+        faults.refuse()
+        return canvases
+
+    def keys(self, rows: Indices) -> Keys:
+        return keys_of(self.digests.of(self.maps.take(rows)))
+
+    def __len__(self) -> int:
+        return len(self.maps)
