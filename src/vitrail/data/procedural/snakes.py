@@ -121,7 +121,7 @@ class Canvas:
         self._add(rows[fits], start[fits], angle[fits])
         image, _, _ = np.nonzero(covered := covered & fits[:, None, None] & (owners == FREE))
         self._owners[rows[image], down[covered], across[covered]] = index[image] + 1
-        self._trials[rows[~fits]] += 1
+        self._trials[rows[~fits]] += np.where(possible[~fits], 1, TRIALS)
         is_stuck, is_telling = self._trials[rows] >= TRIALS, self._is_telling(rows)
         earlier = 2 * (self.rules.dashes * numbers[:, 2]).astype(np.int64)
         first = np.where(is_telling, earlier, self.rules.first(self.snakes.counts[rows]))
