@@ -44,14 +44,14 @@ class Procedural:
         self.generator = generator
         self.name = generator.name
         self.classes = generator.classes
-        self._digest = sha256(f"{generator.name} {generator.version} {seed}".encode())
+        self._digest = sha256(f"{generator.name} {generator.version} {seed}".encode()).hexdigest()
         self._blocks: dict[tuple[Part, int], Grey] = {}
-        self._stream = int.from_bytes(self._digest.digest()[:8], "little")
+        self._stream = int(self._digest[:15], 16)
 
     @property
     def fingerprint(self) -> str:
         """Of what determines the images: drawing them all would take as long as reading them."""
-        return self._digest.hexdigest()
+        return self._digest
 
     def labels(self, part: Part) -> NDArray[np.int64]:
         return self._labels(np.arange(COUNTS[part]))

@@ -123,6 +123,7 @@ class Canvas:
         self._owners[rows[image], down[covered], across[covered]] = index[image] + 1
         self._trials[rows[~fits]] += np.where(possible[~fits], 1, TRIALS)
         is_stuck, is_telling = self._trials[rows] >= TRIALS, self._is_telling(rows)
+        # A pair that tells is not given up as a whole: other ends of the same snakes may do.
         earlier = 2 * (self.rules.dashes * numbers[:, 2]).astype(np.int64)
         first = np.where(is_telling, earlier, self.rules.first(self.snakes.counts[rows]))
         self._begin_anew(rows[is_stuck | is_telling], first[is_stuck | is_telling])
