@@ -64,7 +64,7 @@ def test_contents_tell_images_sets_and_seeds_apart() -> None:
 SUMS = {
     "shapes": [145_432, 120_568, 69_805],
     "same-different": [150_464, 136_448, 171_904],
-    "pathfinder-32-6": [14_759, 15_871, 16_424],
+    "pathfinder-32-6": [14_632, 14_627, 16_424],
 }
 
 
