@@ -100,6 +100,9 @@ def test_numbers_are_lines_of_classes_txt(folder: Path) -> None:
     (folder / "classes.txt").write_text("fern\n")
     with pytest.raises(DataError, match="does not name the class of these labels: 1"):
         open_source(str(folder), 0)
+    (folder / "classes.txt").write_bytes(b"foug\xe8re\nmousse\n")
+    with pytest.raises(DataError, match=r"classes\.txt cannot be read as text in UTF-8"):
+        open_source(str(folder), 0)
 
 
 def test_labels_may_be_in_json_beside_other_members(tmp_path: Path) -> None:

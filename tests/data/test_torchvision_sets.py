@@ -94,7 +94,7 @@ def test_nothing_is_downloaded_unasked(tmp_path: Path, monkeypatch: pytest.Monke
 
     def opened(root: str, train: bool = True, download: bool = False) -> None:
         asked.append(download)
-        raise RuntimeError("Dataset not found.\nYou can use download=True")
+        raise RuntimeError("Dataset not found. You can use download=True to download it")
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", opened)
     with pytest.raises(DataError, match=r"not found\.; --data\.path torchvision-download:CIFAR10@.* downloads it"):
@@ -130,6 +130,7 @@ def test_each_set_has_its_own_spelling_of_splits(name: str, splits: list[dict[st
     [
         ("Nothing", "no set called Nothing"),
         ("vision", "no set called vision"),
+        ("CocoDetection", "cannot open CocoDetection"),
         ("CIFAR10-letters", "CIFAR10 has no subset letters"),
     ],
 )

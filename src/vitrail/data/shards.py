@@ -152,7 +152,11 @@ def numbered(file: Path, splits: dict[Part, list[Shard]]) -> tuple[list[str], di
 
 
 def lines_of(file: Path) -> list[str]:
-    return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{file} cannot be read as text in UTF-8: {fault}") from fault
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def name_of(path: str, files: list[Path]) -> str:

@@ -86,9 +86,10 @@ def opened(kind: Callable[..., Any], name: str, folder: Path, download: bool, op
         del takes["loader"]
     try:
         return kind(**takes, **options)
-    except (RuntimeError, OSError, ValueError) as fault:
+    except (RuntimeError, OSError, ValueError, TypeError) as fault:  # TypeError: a set of another kind asks for more
         wanted = "" if download else f"; --data.path torchvision-download:{name}@{folder} downloads it"
-        raise DataError(f"torchvision cannot open {name} in {folder}: {first_line(fault)}{wanted}") from fault
+        reason, _, _ = first_line(fault).partition(" You can use download")
+        raise DataError(f"torchvision cannot open {name} in {folder}: {reason}{wanted}") from fault
 
 
 def labels_of(name: str, split: Any) -> NDArray[np.int64]:

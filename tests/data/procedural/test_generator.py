@@ -1,5 +1,7 @@
 """Procedural sets: each image depends on seed, part and index alone, and classes are equally frequent."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -16,14 +18,21 @@ RULE = InputRule(32)
 @pytest.mark.parametrize("name", FAST)
 def test_an_image_is_the_same_alone_and_in_any_batch(name: str) -> None:
     source = open_source(name, 3)
-    chosen = np.array([4_999, 7, 2, 8])
+    chosen = np.array([4_999, 7, 4_984, 8])
     samples = source.read("val", RULE, chosen)
-    assert samples.names == ("val 4999", "val 7", "val 2", "val 8")
+    assert samples.names == ("val 4999", "val 7", "val 4984", "val 8")
     assert samples.labels.tolist() == source.labels("val")[chosen].tolist()
     assert samples.labels.tolist() == source.targets("val", RULE, chosen).tolist()
-    for image, index in zip(samples.images[:2], chosen, strict=False):
+    for image, index in zip(samples.images[:1], chosen[:1], strict=True):
         assert np.array_equal(source.whole("val", int(index)), image)
         assert image.std() > 5
+
+
+def test_sources_go_to_other_processes() -> None:
+    source = open_source("shapes", 3)
+    again = pickle.loads(pickle.dumps(source))
+    assert again.fingerprint == source.fingerprint
+    assert np.array_equal(again.whole("test", 9), source.whole("test", 9))
 
 
 @pytest.mark.parametrize("name", FAST[:2])
@@ -53,9 +62,9 @@ def test_contents_tell_images_sets_and_seeds_apart() -> None:
 
 # Pinned so that nobody changes what is drawn without raising the generator's version.
 SUMS = {
-    "shapes": [135_513, 183_149, 145_642],
-    "same-different": [103_616, 72_640, 44_224],
-    "pathfinder-32-6": [15_591, 16_534, 14_068],
+    "shapes": [145_432, 120_568, 69_805],
+    "same-different": [150_464, 136_448, 171_904],
+    "pathfinder-32-6": [14_632, 14_627, 16_424],
 }
 
 

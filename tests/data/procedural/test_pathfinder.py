@@ -103,11 +103,13 @@ def told_by_discs(snakes: Snakes, labels: np.ndarray) -> float:
     )
 
 
-def test_without_the_choice_of_pairs_the_distance_would_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_choice_of_pairs_distances_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Canvas, "_is_telling", lambda self, rows: np.zeros(len(rows), np.bool_))
-    snakes = lay(DRAWS.fork(0), RULES)
-    distances = [np.linalg.norm(np.subtract(*discs(snakes, RULES, np.full(COUNT, label))), axis=1) for label in (0, 1)]
-    assert distances[0].std() > 1.5 * distances[1].std()
+    begin, apart = discs(snakes := lay(DRAWS.fork(0), RULES), RULES, np.zeros(COUNT, np.int64))
+    _, connected = discs(snakes, RULES, np.ones(COUNT, np.int64))
+    own, other = (np.linalg.norm(end - begin, axis=1) for end in (connected, apart))
+    assert (np.abs(own - other) > RULES.margin).mean() > 0.5
+    assert other.std() > own.std()
 
 
 @pytest.mark.long

@@ -121,10 +121,12 @@ class Canvas:
         self._add(rows[fits], start[fits], angle[fits])
         image, _, _ = np.nonzero(covered := covered & fits[:, None, None] & (owners == FREE))
         self._owners[rows[image], down[covered], across[covered]] = index[image] + 1
-        self._trials[rows[~fits]] += 1
+        self._trials[rows[~fits]] += np.where(possible[~fits], 1, TRIALS)
         is_stuck, is_telling = self._trials[rows] >= TRIALS, self._is_telling(rows)
-        earlier = 2 * (self.rules.dashes * numbers[:, 2]).astype(np.int64)
-        first = np.where(is_telling, earlier, self.rules.first(self.snakes.counts[rows]))
+        # A pair goes back to a random one of its dashes: begun anew as a whole, long ones are seldom finished.
+        counts = self.snakes.counts[rows]
+        earlier = 2 * (numbers[:, 2] * ((counts + 1) // 2)).astype(np.int64)
+        first = np.where(is_telling | (counts < self.rules.pair), earlier, self.rules.first(counts))
         self._begin_anew(rows[is_stuck | is_telling], first[is_stuck | is_telling])
 
     def _add(self, rows: Ints, start: Floats, angle: Floats) -> None:
