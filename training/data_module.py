@@ -107,7 +107,7 @@ class ImageDataModule(pl.LightningDataModule):
                 self._read[part] = self.source.read(part, self.rule, self.chosen.get(part))
             else:
                 targets = self.targets(part)
-                self._read[part] = Samples(images.together(self.rule), targets.labels, targets.names)
+                self._read[part] = Samples(images.together(self.rule), targets.labels, tuple(targets.names))
         return self._read[part]
 
     def images(self, part: Part, form: Form) -> PartImages:

@@ -2,10 +2,12 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 
@@ -230,13 +232,27 @@ def test_weights_have_a_mean_of_one_in_each_part(write: Write) -> None:
     assert weights["test"] == pytest.approx(np.array([11 / 11.5, 12 / 11.5]))
 
 
-def test_training_refuses_weights_that_it_does_not_use(
+def test_weights_multiply_the_loss_of_each_training_image(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitted(run: str, weight: Callable[[int], float]) -> dict[str, torch.Tensor]:
+        lines = ["path,label,weight", *(f"{i}.png,{'oak' if i % 2 else 'fir'},{weight(i)}" for i in range(30))]
+        monkeypatch.chdir(write("manifest.csv", lines, 30))
+        options = ["--trainer.max_steps=6", "--trainer.val_check_interval=6", "--data.batch_size=16"]
+        assert main(["fit", "--config=digits-cnn", "--data.path=manifest.csv", f"--run={run}", *options]) == 0
+        state: dict[str, torch.Tensor] = torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        return state
+
+    one, five, uneven = fitted("one", lambda i: 1), fitted("five", lambda i: 5), fitted("uneven", lambda i: 1 + i % 2)
+    assert all(torch.equal(tensor, five[name]) for name, tensor in one.items())
+    assert not all(torch.equal(tensor, uneven[name]) for name, tensor in one.items())
+
+
+def test_images_with_weights_are_not_blended(
     write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = ["path,label,weight", *(f"{i}.png,{'oak' if i % 2 else 'fir'},{i + 1}" for i in range(12))]
     monkeypatch.chdir(write("manifest.csv", lines))
-    assert main(["fit", "--config=digits-cnn", "--data.path=manifest.csv", "--run=run"]) == 2
-    assert "has weights, which training does not use yet: leave them out" in capsys.readouterr().err
+    assert main(["fit", "--config=digits-cnn", "--data.path=manifest.csv", "--run=run", "--model.mixup=0.2"]) == 2
+    assert "a blend of two images has no weight: leave out mixup and cutmix, or the weights" in capsys.readouterr().err
 
 
 def test_a_group_is_in_one_part(write: Write) -> None:

@@ -25,12 +25,17 @@ def images_below(folder: Path) -> list[str]:
 
     A link to a folder that it is in itself adds nothing; a link to nothing is an error.
     """
-    broken: list[str] = []
-    above = frozenset(identity(str(parent)) for parent in folder.absolute().parents)
-    names = list(walk(str(folder), "", above, broken))
+    names, broken = images_and_links_to_nothing(folder)
     if broken:
         raise DataError(f"links to what is not there: {first_few(sorted(broken))}")
     return sorted(names, key=lambda name: name.split("/"))
+
+
+def images_and_links_to_nothing(folder: Path) -> tuple[list[str], list[str]]:
+    """The images by their names from the folder, and the paths of the links."""
+    broken: list[str] = []
+    above = frozenset(identity(str(parent)) for parent in folder.absolute().parents)
+    return list(walk(str(folder), "", above, broken)), broken
 
 
 def walk(folder: str, start: str, above: frozenset[Identity], broken: list[str]) -> Iterator[str]:

@@ -54,7 +54,7 @@ def test_what_fit_refuses_is_listed_whole(messy: Path, found: Found) -> None:
     assert "magick mogrify" in reasons["train/cat/phone.jpg"]
     assert images_of(unreadable) == [("train/dog/unreadable.jpg",)]
     assert images_of(leak) == [("test/cat/leak.jpg", "train/cat/00.jpg")]
-    assert opened.text.startswith("no images of class 'bird'")
+    assert opened.text.startswith("links to what is not there: ")
     assert {kind for kind, some in kinds.items() if some[0].weight == "refused"} == {
         "corrupt",
         "unreadable",
@@ -88,7 +88,7 @@ def test_warnings_name_their_images(messy: Path, found: Found) -> None:
         ("TIFF files, which are not read: 1", "train/dog/scan.tif"),
         ("images beside the set, which are not used: 1", "beside.png"),
         ("links that lead nowhere, or to themselves: 1", "train/dog/loop.jpg"),
-        ("links to folders, which are not followed inside a class: 1", "train/dog/up"),
+        ("links to folders, which add no image: 1", "train/dog/up"),
     ]
     assert [example.note for example in kinds["small classes"][0].examples] == ["bird"]
 
@@ -98,7 +98,7 @@ def test_a_class_too_small_to_split_is_refused_and_counted(plain: Path, found: F
     (pile / "owl").mkdir()
     shutil.copy(pile / "cat/00.jpg", pile / "owl/one.jpg")
     kinds = found(pile)
-    assert kinds["cannot be opened"][0].text.startswith("class 'owl' has 1 image(s) to split")
+    assert kinds["cannot be opened"][0].text.startswith(f"{pile}: class 'owl' has 1 image(s) to split")
     assert [example.note for one in kinds["small classes"] for example in one.examples] == ["owl"]
     assert kinds["imbalance"][0].text.endswith("'dog' 12, 'owl' 1")
 

@@ -18,7 +18,7 @@ class LeftOut:
     formats: dict[str, list[str]] = field(default_factory=dict)  # by the name of the format
     beside: list[str] = field(default_factory=list)  # images that the set does not name
     dead_links: list[str] = field(default_factory=list)  # to nothing, or to themselves
-    linked_folders: list[str] = field(default_factory=list)  # inside class folders, where links are not followed
+    linked_folders: list[str] = field(default_factory=list)  # to folders that they are in, or without images
     closed_folders: list[str] = field(default_factory=list)  # that may not be read
 
 
@@ -69,7 +69,7 @@ def findings_of(found: LeftOut, names_all: bool) -> Iterator[Finding]:
         yield from finding("other format", found.formats.get(other.name, []), text, f"convert them: {other.advice}")
     for names, text, advice in (
         (found.dead_links, "links that lead nowhere, or to themselves", "mend or remove them"),
-        (found.linked_folders, "links to folders, which are not followed inside a class", "move the images there"),
+        (found.linked_folders, "links to folders, which add no image", "remove them"),
         (found.closed_folders, "folders that cannot be read", "give yourself the right to (`chmod u+rx`)"),
         (
             found.beside if names_all else [],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data import open_source
-from vitrail.data.file_tree import folders_in, images_below
+from vitrail.data.file_tree import folders_in, images_and_links_to_nothing
 from vitrail.data.items import SPELLINGS
 from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import DataError, UsageError
@@ -94,11 +94,17 @@ def of_folders(path: str, refusal: str) -> Listing:
     items: list[Item] = []
     for part, folder in parts.items():
         there = [(label, folder / name) for label, name in enumerate(classes) if (folder / name).is_dir()]
-        pairs = [(place / image, label) for label, place in there for image in images_below(place)]
+        pairs = [(file, label) for label, inside in there for file in image_files(inside)]
         names = names_below(root, [file for file, _ in pairs])
         rows = zip(names, pairs, strict=True)
         items += [Item(name, part, index, label, file) for index, (name, (file, label)) in enumerate(rows)]
     return Listing(path, tuple(items), classes, refusal=refusal)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images below a folder, without links to nothing, because of which `fit` refuses it."""
+    names, _ = images_and_links_to_nothing(folder)
+    return sorted(folder / name for name in names)
 
 
 def names_below(root: Path, files: Iterable[Path]) -> tuple[str, ...]:
