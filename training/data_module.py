@@ -44,7 +44,8 @@ class ImageDataModule(pl.LightningDataModule):
     Args:
         path: a folder with one folder a class, or with train, val and test folders of these; a manifest, CSV or
             Parquet, or a folder with manifest.csv in it; IDX files; 'digits'; or 'digit-scenes-multilabel',
-            -regression or -dense. In YAML, also the class_path and init_args of an ImageSource of one's own.
+            -regression or -dense; a procedural set, one of torchvision, Hugging Face or WebDataset (docs/sources.md).
+            In YAML, also the class_path and init_args of an ImageSource of one's own.
         size: side of the square canvas in pixels.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black.
         crop: instead, a random part of each training image, cut at the image's own shape.
@@ -128,9 +129,12 @@ class ImageDataModule(pl.LightningDataModule):
 
     def is_resident(self, part: Part) -> bool:
         """Whether training keeps the canvases of a part in memory."""
+        if not isinstance(self.trained_form(part), Canvas):
+            return False
+        if part in self._read:
+            return True
         size, free = bytes_of(self.count(part), self.rule), free_memory()
-        fits = size <= RESIDENT and (free is None or size <= free // 2)
-        return fits and isinstance(self.trained_form(part), Canvas)
+        return size <= RESIDENT and (free is None or size <= free // 2)
 
     def targets(self, part: Part) -> Targets:
         """The targets and names of one part, without reading images."""
@@ -235,6 +239,8 @@ class ImageDataModule(pl.LightningDataModule):
         if self.is_resident(part):
             return Canvases(self.part(part).images, self.part(part).labels)
         images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
+        if faults := images.check(decoding(part)):
+            raise DamagedImages(faults)
         if part == "train" and self.crop is not None:
             return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed())
         return Canvases(images, targets)

@@ -29,10 +29,10 @@ def fill(store: ImageStore, *keys: int) -> None:
 
 def kept(store: ImageStore, *keys: int) -> list[bool]:
     """Whether each image is there; one that is has its own pixels."""
-    rows = store.rows(np.array(keys))
+    rows = store.stored.rows(np.array(keys))
     found = []
     for key, row in zip(keys, rows.tolist(), strict=True):
-        pixels = None if row == MISSING else store.image(row)
+        pixels = None if row == MISSING else store.stored.image(row)
         assert pixels is None or np.array_equal(pixels, image(key, 3 + abs(key) % 5))
         found.append(pixels is not None)
     return found
@@ -60,7 +60,7 @@ def test_an_image_that_was_put_twice_is_found_once(tmp_path: Path) -> None:
     fill(store, 1, 2)
     fill(store, 2, 3)
     assert all(kept(store, 1, 2, 3))
-    assert len(store.entries) == 3
+    assert len(store.stored.entries) == 3
 
 
 def test_without_room_it_is_known_that_an_image_decodes_but_its_pixels_are_not_kept(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_without_room_it_is_known_that_an_image_decodes_but_its_pixels_are_not_k
     fill(store, 5, 6)  # 36 and 48 bytes
     fill(store, 9, 14)
     assert kept(store, 5, 6, 9, 14) == [True, True, False, False]
-    assert (store.rows(np.array([5, 6, 9, 14])) != MISSING).all()
-    assert (store.entries["offset"] == NOT_KEPT).sum() == 2
+    assert (store.stored.rows(np.array([5, 6, 9, 14])) != MISSING).all()
+    assert (store.stored.entries["offset"] == NOT_KEPT).sum() == 2
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.pixels")) <= 150
 
 

@@ -12,6 +12,7 @@ from vitrail.data import Digits, Folders
 from vitrail.data.forms import Canvas, OwnShape
 from vitrail.data.image_store import ImageStore
 from vitrail.data.part_images import PartImages
+from vitrail.data.source import PARTS
 from vitrail.errors import DamagedImages, DataError
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import decode, open_image
@@ -52,6 +53,14 @@ def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def pixels(images: PartImages) -> list[NDArray[np.uint8]]:
     return [np.array(images[index]) for index in range(len(images))]
+
+
+def test_parts_that_share_a_store_keep_their_own_images(source: Folders, store: ImageStore) -> None:
+    """Rows of one reading of the store are others in the next."""
+    parts = [PartImages(source, part, Canvas(RULE), store=store) for part in PARTS]
+    assert [images.check() for images in parts] == [()] * 3
+    for images in parts:
+        assert np.array_equal(images.together(RULE), source.read(images.part, RULE).images)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -124,7 +133,7 @@ def test_built_in_images_are_not_kept_on_disk(store: ImageStore) -> None:
     images = PartImages(source, "val", Canvas(RULE), store=store)
     assert images.check() == ()
     assert np.array_equal(np.stack(pixels(images)), source.read("val", RULE).images)
-    assert len(store.entries) == 0
+    assert len(store.stored.entries) == 0
 
 
 def test_progress_ends_at_the_number_of_decoded_images(source: Folders, store: ImageStore) -> None:

@@ -230,6 +230,7 @@ def test_images_that_are_not_kept_in_memory_train_the_same_network(
     monkeypatch.setattr(data_module, "RESIDENT", 0)
     fit(tmp_path / "kept", *folder)
     fit(tmp_path / "decoded", *folder, "--data.cache=0")
+    assert main(["test", f"--ckpt_path={tmp_path / 'kept/checkpoints/last.ckpt'}"]) == 0
     resident = weights(tmp_path / "resident")
     for other in ("kept", "decoded"):
         assert all(torch.equal(tensor, resident[name]) for name, tensor in weights(tmp_path / other).items())

@@ -25,7 +25,7 @@ ENTRY = np.dtype([("key", "<i8"), ("offset", "<i8"), ("height", "<i4"), ("width"
 NOT_KEPT = -1  # the offset of an image that decodes, but whose pixels found no room
 
 Entries = NDArray[np.void]
-Rows = NDArray[np.int64]  # an entry of the store for each image, or MISSING
+Rows = NDArray[np.int64]
 MISSING = -1
 
 
@@ -47,16 +47,37 @@ class ImageStore:
 
     def __init__(self, root: Path, form: str, limit: int) -> None:
         self.root, self.folder, self.limit = root, root / form, limit
-        self.maps: dict[int, NDArray[np.uint8]] = {}
         self.fault: OSError | None = None  # by which the last writer ended
         self.folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
     def refresh(self) -> None:
         """Read the indexes of all complete segments, those of other processes among them."""
-        indexes = {path: entries for path in sorted(self.folder.glob("*.npy")) if len(entries := read_index(path))}
+        self.stored = StoredImages(self.folder)
+
+    @contextmanager
+    def filling(self) -> Iterator["StoreWriter"]:
+        """For the one process that decodes missing images; others wait, and find them afterwards."""
+        with (self.folder / "lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            remove_abandoned(self.folder)
+            self.refresh()
+            writer = StoreWriter(self)
+            try:
+                yield writer
+            finally:
+                writer.close()
+                self.fault = writer.fault
+                self.refresh()
+
+
+class StoredImages:
+    """What a store held when its indexes were read. A row is the place of an image among all entries."""
+
+    def __init__(self, folder: Path) -> None:
+        indexes = {path: entries for path in sorted(folder.glob("*.npy")) if len(entries := read_index(path))}
         self.segments = [path.with_suffix(".pixels") for path in indexes]
-        self.maps.clear()
+        self.maps: dict[int, NDArray[np.uint8]] = {}
         joined = np.concatenate([np.empty(0, ENTRY), *indexes.values()])
         owners = np.repeat(np.arange(len(indexes)), [len(entries) for entries in indexes.values()])
         # Of an image that several segments hold, one that has its pixels.
@@ -66,7 +87,7 @@ class ImageStore:
         self.entries, self.owners = joined[first], owners[first]
 
     def rows(self, keys: Keys) -> Rows:
-        """The entry of each image. Their segments count as used, and are the last to be removed."""
+        """The row of each image, or MISSING. Their segments count as used, and are the last to be removed."""
         if not len(self.entries):
             return np.full(len(keys), MISSING)
         near = np.minimum(np.searchsorted(self.entries["key"], keys), len(self.entries) - 1)
@@ -92,21 +113,6 @@ class ImageStore:
             except (OSError, ValueError):  # removed by another process; empty
                 return None
         return self.maps[owner]
-
-    @contextmanager
-    def filling(self) -> Iterator["StoreWriter"]:
-        """For the one process that decodes missing images; others wait, and find them afterwards."""
-        with (self.folder / "lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            remove_abandoned(self.folder)
-            self.refresh()
-            writer = StoreWriter(self)
-            try:
-                yield writer
-            finally:
-                writer.close()
-                self.fault = writer.fault
-                self.refresh()
 
 
 class StoreWriter:

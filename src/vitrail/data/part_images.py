@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.data.contents import Contents, digests_of, keys_of
+from vitrail.data.contents import Contents, Keys, digests_of, keys_of
 from vitrail.data.forms import Canvas, Form
-from vitrail.data.image_store import MISSING, ImageStore, StoreWriter
+from vitrail.data.image_store import MISSING, ImageStore, StoredImages, StoreWriter
 from vitrail.data.memory import empty_canvases
 from vitrail.data.source import Part, Source
 from vitrail.errors import DamagedImages, DataError, ImageError
@@ -35,11 +36,12 @@ class PartImages:
         store: ImageStore | None = None,
     ) -> None:
         self.source, self.part, self.form = source, part, form
-        count = len(source.labels(part))
-        self.chosen = np.arange(count) if chosen is None else chosen
-        self.is_array = count == 0 or source.encoded(part, 0) is None
+        self.chosen = np.arange(len(source.labels(part))) if chosen is None else chosen
+        self.is_array = not is_encoded(source, part)
         self.store = None if self.is_array else store
+        self.stored: StoredImages | None = None  # once they are checked, with their rows in it
         self.rows = np.full(len(self.chosen), MISSING)
+        self.faults: tuple[str, ...] | None = None  # of the images that do not decode, once they are checked
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -48,9 +50,13 @@ class PartImages:
     def contents(self) -> Contents:
         return self.source.contents(self.part).take(self.chosen)
 
+    @cached_property
+    def keys(self) -> Keys:
+        return self.contents.images
+
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        if self.store is not None and (row := int(self.rows[index])) != MISSING:
-            kept = self.store.image(row)
+        if self.stored is not None and (row := int(self.rows[index])) != MISSING:
+            kept = self.stored.image(row)
             if kept is not None:
                 return kept
         return self.decoded(index)
@@ -69,41 +75,50 @@ class PartImages:
         return self.form.of_file(data)
 
     def check(self, on_progress: Progress = silent) -> tuple[str, ...]:
-        """Decode each image that the store does not know; the faults of those that do not decode."""
-        if self.is_array:
-            return ()
-        if self.store is None:
-            return self.decode_all(np.arange(len(self)), lambda index, image: None, on_progress)
-        self.keys = self.contents.images
-        self.rows = self.store.rows(self.keys)
-        if (self.rows != MISSING).all():
-            return ()
-        with self.store.filling() as writer:
-            rows = self.store.rows(self.keys)
-            _, first = np.unique(self.keys, return_index=True)
-            missing = np.sort(first[rows[first] == MISSING])
-            faults = self.decode_all(missing, self.keep(writer), on_progress)
-        self.rows = self.store.rows(self.keys)
+        """Decode each image that the store does not know, once; the faults of those that do not decode."""
+        if self.faults is None:
+            if self.is_array:
+                self.faults = ()
+            elif self.store is None:
+                self.faults = self.decode_all(np.arange(len(self)), lambda index, image: None, on_progress)
+            else:
+                self.faults = self.fill(self.store, on_progress)
+        return self.faults
+
+    def fill(self, store: ImageStore, on_progress: Progress) -> tuple[str, ...]:
+        """Have every image in the store, or known to it."""
+        faults: tuple[str, ...] = ()
+        if (store.stored.rows(self.keys) == MISSING).any():
+            with store.filling() as writer:
+                faults = self.decode_missing(store, writer, on_progress)
+        self.stored, self.rows = store.stored, store.stored.rows(self.keys)
         return faults
+
+    def decode_missing(self, store: ImageStore, writer: StoreWriter, on_progress: Progress) -> tuple[str, ...]:
+        """Decode and keep each image that no other process has kept meanwhile; one of several with the same content."""
+        rows = store.stored.rows(self.keys)
+        _, first = np.unique(self.keys, return_index=True)
+        missing = np.sort(first[rows[first] == MISSING])
+        return self.decode_all(missing, lambda index, image: writer.put(int(self.keys[index]), image), on_progress)
 
     def together(self, rule: InputRule) -> NDArray[np.uint8]:
         """All canvases in memory, uint8 [N, size, size, 3]."""
         canvases = empty_canvases(len(self), rule)
         if faults := self.check():
             raise DamagedImages(faults)
-        for index in range(len(self)):
-            canvases[index] = self[index]
+
+        def copy(begin: int) -> None:
+            for index in range(begin, min(begin + TOGETHER, len(self))):
+                canvases[index] = self[index]
+
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(copy, range(0, len(self), TOGETHER)))
         return canvases
 
-    def keep(self, writer: StoreWriter) -> Callable[[int, NDArray[np.uint8]], None]:
-        return lambda index, image: writer.put(int(self.keys[index]), image)
-
     def decode_all(
-        self,
-        indices: NDArray[np.int64],
-        keep: Callable[[int, NDArray[np.uint8]], None],
-        on_progress: Progress,
+        self, indices: NDArray[np.int64], keep: Callable[[int, NDArray[np.uint8]], None], on_progress: Progress
     ) -> tuple[str, ...]:
+        """Decode these images in threads, and hand each to `keep`; the faults of the others."""
         reasons: dict[int, str] = {}
 
         def decode(begin: int) -> int:
@@ -124,6 +139,14 @@ class PartImages:
     def name(self, index: int) -> str:
         """By which a person finds the image."""
         return str(self.source.file(self.part, int(self.chosen[index])) or self.contents.names[index])
+
+
+def is_encoded(source: Source, part: Part) -> bool:
+    """Whether the images of a part are stored as JPEG, PNG or the like."""
+    try:
+        return len(source.labels(part)) > 0 and source.encoded(part, 0) is not None
+    except ImageError:  # of a file that cannot be read
+        return True
 
 
 def cores() -> int:
