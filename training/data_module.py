@@ -1,9 +1,10 @@
 """The DataModule: one source of images as seeded batches of canvases."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,7 +24,7 @@ from vitrail.data.part_images import PartImages, Progress, cores
 from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Targets, with_mean_1
-from vitrail.errors import DamagedImages, UsageError
+from vitrail.errors import DamagedImages, UsageError, first_few
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
@@ -58,6 +59,7 @@ class ImageDataModule(pl.LightningDataModule):
         cache: gigabytes of disk for decoded images of all sets, in the user's cache folder.
         workers: processes that make training batches; none where all canvases are in memory.
         duplicates: whether to refuse parts that share images, by content.
+        corrupt: whether to refuse images that do not decode, or to leave them out.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ImageDataModule(pl.LightningDataModule):
         cache: float = 20.0,
         workers: int | None = None,
         duplicates: Duplicates = "refuse",
+        corrupt: Literal["refuse", "skip"] = "refuse",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -96,6 +99,8 @@ class ImageDataModule(pl.LightningDataModule):
         self._stores: dict[Form, ImageStore | None] = {}
         if crop is not None and self.task == "dense":
             raise UsageError("a map is not cropped with its image: leave data.crop out")
+        if corrupt == "skip":
+            self.skip_corrupt()
 
     def open(self, path: str | Plain, seed: int) -> Source:
         return open_source(path, seed)
@@ -116,6 +121,21 @@ class ImageDataModule(pl.LightningDataModule):
         if (part, form) not in self._images:
             self._images[part, form] = PartImages(self.source, part, form, self.chosen.get(part), self.store(form))
         return self._images[part, form]
+
+    def skip_corrupt(self) -> None:
+        """Leave out the images that do not decode; a run records which."""
+        skipped: list[int] = []
+        named: list[str] = []
+        for part in PARTS:
+            images = self.images(part, self.trained_form(part))
+            faults = images.check(decoding(part))
+            named += images.described(faults)
+            skipped += images.keys[list(faults)].tolist() if faults else []
+        if skipped:
+            print_once(f"left out {len(named):,} image(s) that do not decode: {first_few(named)}")
+            self.selection = replace(self.selection, skipped=tuple(sorted(set(skipped))))
+            self.chosen = self.selection.chosen(self.source)
+            self._images.clear()
 
     def store(self, form: Form) -> ImageStore | None:
         """Where images of this form are kept on disk, if they can be."""
@@ -161,13 +181,13 @@ class ImageDataModule(pl.LightningDataModule):
                 except DamagedImages as damaged:
                     faults += damaged.faults
             else:
-                faults += images.check(decoding(part))
+                faults += images.described(images.check(decoding(part)))
                 if images.store is not None and images.store.fault is not None:
                     print_once(f"decoded images are not kept on disk from here on: {images.store.fault.strerror}")
         if faults:
             raise DamagedImages(faults)
         if self.duplicates == "refuse":
-            refuse_leaks(self.contents(), path_text(self.selection.path))
+            refuse_leaks(self.contents(), self.selection.place)
 
     def contents(self) -> dict[Part, Contents]:
         """The used images of each part by content; files are hashed, not decoded."""
@@ -240,7 +260,7 @@ class ImageDataModule(pl.LightningDataModule):
             return Canvases(self.part(part).images, self.part(part).labels)
         images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
         if faults := images.check(decoding(part)):
-            raise DamagedImages(faults)
+            raise DamagedImages(images.described(faults))
         if part == "train" and self.crop is not None:
             return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed())
         return Canvases(images, targets)
@@ -257,10 +277,6 @@ def decoding(part: Part) -> Progress:
             print_once(f"decoded {done:,} of {total:,} {PART_NAMES[part]} images", flush=True)
 
     return show
-
-
-def path_text(path: str | Plain) -> str:
-    return path if isinstance(path, str) else str(path["class_path"])
 
 
 def workers_of(wanted: int | None) -> int:

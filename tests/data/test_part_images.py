@@ -58,7 +58,7 @@ def pixels(images: PartImages) -> list[NDArray[np.uint8]]:
 def test_parts_that_share_a_store_keep_their_own_images(source: Folders, store: ImageStore) -> None:
     """Rows of one reading of the store are others in the next."""
     parts = [PartImages(source, part, Canvas(RULE), store=store) for part in PARTS]
-    assert [images.check() for images in parts] == [()] * 3
+    assert [images.check() for images in parts] == [{}] * 3
     for images in parts:
         assert np.array_equal(images.together(RULE), source.read(images.part, RULE).images)
 
@@ -70,10 +70,10 @@ def test_kept_images_are_those_of_the_files_and_are_decoded_once(
     direct = pixels(PartImages(source, "train", form))
     decodes.clear()
     images = PartImages(source, "train", form, store=store)
-    assert images.check() == ()
+    assert images.check() == {}
     assert len(decodes) == len(set(source.contents("train").images.tolist()))
     again = PartImages(source, "train", form, store=store)
-    assert again.check() == ()
+    assert again.check() == {}
     for one, two, three in zip(direct, pixels(images), pixels(again), strict=True):
         assert np.array_equal(one, two)
         assert np.array_equal(one, three)
@@ -110,7 +110,8 @@ def test_all_damaged_images_are_named_and_none_is_kept(source: Folders, store: I
     for _ in range(2):
         images = PartImages(Folders(source.path), "train", Canvas(RULE), store=store)
         faults = images.check()
-        assert [fault.split(":")[0] for fault in faults] == [str(file) for file in damaged]
+        assert list(faults) == [1, 4]
+        assert [fault.split(":")[0] for fault in images.described(faults)] == [str(file) for file in damaged]
     with pytest.raises(DamagedImages, match="2 image"):
         images.together(RULE)
 
@@ -118,7 +119,7 @@ def test_all_damaged_images_are_named_and_none_is_kept(source: Folders, store: I
 def test_a_file_that_changes_while_images_are_decoded_as_needed_is_refused(source: Folders, tmp_path: Path) -> None:
     without_room = ImageStore(tmp_path / "store", "form", 0)
     images = PartImages(source, "train", Canvas(RULE), store=without_room)
-    assert images.check() == ()
+    assert images.check() == {}
     expected = pixels(images)
     file = source.file("train", 3)
     assert file is not None
@@ -131,7 +132,7 @@ def test_a_file_that_changes_while_images_are_decoded_as_needed_is_refused(sourc
 def test_built_in_images_are_not_kept_on_disk(store: ImageStore) -> None:
     source = Digits()
     images = PartImages(source, "val", Canvas(RULE), store=store)
-    assert images.check() == ()
+    assert images.check() == {}
     assert np.array_equal(np.stack(pixels(images)), source.read("val", RULE).images)
     assert len(store.stored.entries) == 0
 

@@ -12,6 +12,7 @@ import yaml
 
 from vitrail.cli import main
 from vitrail.data import Digits
+from vitrail.model_file.classifier import Classifier
 from vitrail.training import data_module
 
 from ..sources import split
@@ -219,6 +220,25 @@ def test_damaged_images_of_all_parts_are_named_before_the_first_step(
     assert all(f"{tmp_path / 'images' / name}: " in error for name in damaged)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_do_not_decode_may_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, run = tmp_path / "images", tmp_path / "run"
+    split(images)
+    for name in ("train/cat/01.png", "val/dog/24.png", "test/cat/33.png", "test/dog/34.png"):
+        (images / name).write_bytes((images / name).read_bytes()[:50])
+    fit(run, f"--data.path={images}", "--data.images=null", "--data.corrupt=skip")
+    out = capsys.readouterr().out
+    assert "left out 4 image(s) that do not decode: " in out
+    assert "23 training images, 7 validation images" in out
+    checkpoint = run / "checkpoints/last.ckpt"
+    assert main(["predict", f"--ckpt_path={checkpoint}"]) == 0
+    names = [row["image"] for row in csv.DictReader((run / "predictions.csv").open())]
+    whole = [f"test/cat/{i}.png" for i in (33, 35, 37, 39)] + [f"test/dog/{i}.png" for i in (32, 34, 36, 38)]
+    assert names == [name for name in whole if name[-6:-4] not in ("33", "34")]
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model.onnx")]) == 0
+    dataset = Classifier(tmp_path / "model.onnx", "cpu").card.dataset
+    assert (dataset.train, dataset.val, dataset.test) == (23, 7, 6)
 
 
 def test_images_that_are_not_kept_in_memory_train_the_same_network(

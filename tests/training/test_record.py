@@ -251,8 +251,9 @@ def test_a_run_is_not_resumed_on_other_images(fitted: Callable[..., Path], capsy
 
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
     """A new option must be added to `Selection`, or here if it chooses no images."""
-    others = {"size", "resize", "crop", "batch_size", "augment", "cache", "workers", "duplicates"}
-    assert set(signature(ImageDataModule).parameters) - others == set(signature(Selection).parameters)
+    others = {"size", "resize", "crop", "batch_size", "augment", "cache", "workers", "duplicates", "corrupt"}
+    decided = set(signature(Selection).parameters) - {"skipped"}  # which corrupt images `corrupt` leaves out
+    assert set(signature(ImageDataModule).parameters) - others == decided
 
 
 @pytest.mark.parametrize("kind", [*FOLDERS, "digits", "digit-scenes-multilabel"])
@@ -265,7 +266,7 @@ def test_export_calibrates_on_the_runs_own_validation_images(kind: str, draw: in
     data = ImageDataModule(path, size=8, images=20, seed=1, draw=draw)
     run_data = RunData.from_plain(data.run_data.to_plain())
     origin = Origin(CNN(), data.rule, data.classes, run_data, 0, data.task)
-    val, test = images_of_run(origin, open_source(path, 1), None)
+    val, test, _ = images_of_run(origin, open_source(path, 1), None)
     assert val.names == data.part("val").names
     assert len(val) < len(open_source(path, 1).labels("val"))
     assert np.array_equal(val.images, data.part("val").images)

@@ -16,6 +16,7 @@ from vitrail.data.source import Part, Source
 from vitrail.errors import DamagedImages, DataError, ImageError
 from vitrail.images.canvas import InputRule
 
+Faults = dict[int, str]  # why images do not decode, by index
 Progress = Callable[[int, int], None]  # of the number of decoded images, and of how many there are to decode
 TOGETHER = 16  # images a task of the pool
 
@@ -41,7 +42,7 @@ class PartImages:
         self.store = None if self.is_array else store
         self.stored: StoredImages | None = None  # once they are checked, with their rows in it
         self.rows = np.full(len(self.chosen), MISSING)
-        self.faults: tuple[str, ...] | None = None  # of the images that do not decode, once they are checked
+        self.faults: Faults | None = None  # once they are checked
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -74,38 +75,41 @@ class PartImages:
             raise DataError(f"{self.name(index)} has changed since this command began: start it again")
         return self.form.of_file(data)
 
-    def check(self, on_progress: Progress = silent) -> tuple[str, ...]:
-        """Decode each image that the store does not know, once; the faults of those that do not decode."""
+    def check(self, on_progress: Progress = silent) -> Faults:
+        """Decode each image that the store does not know, once."""
         if self.faults is None:
             if self.is_array:
-                self.faults = ()
+                self.faults = {}
             elif self.store is None:
                 self.faults = self.decode_all(np.arange(len(self)), lambda index, image: None, on_progress)
             else:
                 self.faults = self.fill(self.store, on_progress)
         return self.faults
 
-    def fill(self, store: ImageStore, on_progress: Progress) -> tuple[str, ...]:
+    def fill(self, store: ImageStore, on_progress: Progress) -> Faults:
         """Have every image in the store, or known to it."""
-        faults: tuple[str, ...] = ()
+        faults: Faults = {}
         if (store.stored.rows(self.keys) == MISSING).any():
             with store.filling() as writer:
                 faults = self.decode_missing(store, writer, on_progress)
         self.stored, self.rows = store.stored, store.stored.rows(self.keys)
         return faults
 
-    def decode_missing(self, store: ImageStore, writer: StoreWriter, on_progress: Progress) -> tuple[str, ...]:
-        """Decode and keep each image that no other process has kept meanwhile; one of several with the same content."""
+    def decode_missing(self, store: ImageStore, writer: StoreWriter, on_progress: Progress) -> Faults:
+        """Decode and keep each image that no other process has kept meanwhile, one of several with the same content."""
         rows = store.stored.rows(self.keys)
         _, first = np.unique(self.keys, return_index=True)
         missing = np.sort(first[rows[first] == MISSING])
-        return self.decode_all(missing, lambda index, image: writer.put(int(self.keys[index]), image), on_progress)
+        faults = self.decode_all(missing, lambda index, image: writer.put(int(self.keys[index]), image), on_progress)
+        reasons = {int(self.keys[index]): reason for index, reason in faults.items()}
+        copies = np.flatnonzero(np.isin(self.keys, [*reasons]))
+        return {index: reasons[int(self.keys[index])] for index in copies.tolist()}
 
     def together(self, rule: InputRule) -> NDArray[np.uint8]:
         """All canvases in memory, uint8 [N, size, size, 3]."""
         canvases = empty_canvases(len(self), rule)
         if faults := self.check():
-            raise DamagedImages(faults)
+            raise DamagedImages(self.described(faults))
 
         def copy(begin: int) -> None:
             for index in range(begin, min(begin + TOGETHER, len(self))):
@@ -117,16 +121,16 @@ class PartImages:
 
     def decode_all(
         self, indices: NDArray[np.int64], keep: Callable[[int, NDArray[np.uint8]], None], on_progress: Progress
-    ) -> tuple[str, ...]:
+    ) -> Faults:
         """Decode these images in threads, and hand each to `keep`; the faults of the others."""
-        reasons: dict[int, str] = {}
+        faults: Faults = {}
 
         def decode(begin: int) -> int:
             for index in indices[begin : begin + TOGETHER].tolist():
                 try:
                     keep(index, self.decoded(index))
                 except ImageError as fault:
-                    reasons[index] = str(fault)
+                    faults[index] = str(fault)
             return len(indices[begin : begin + TOGETHER])
 
         done = 0
@@ -134,7 +138,11 @@ class PartImages:
             for count in pool.map(decode, range(0, len(indices), TOGETHER)):
                 done += count
                 on_progress(done, len(indices))
-        return tuple(f"{self.name(index)}: {reasons[index]}" for index in sorted(reasons))
+        return faults
+
+    def described(self, faults: Faults) -> list[str]:
+        """Each fault with the name of its image."""
+        return [f"{self.name(index)}: {faults[index]}" for index in sorted(faults)]
 
     def name(self, index: int) -> str:
         """By which a person finds the image."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data.contents import Contents
-from vitrail.data.source import Part, Source
+from vitrail.data.source import PARTS, Part, Source
 from vitrail.data.subsets import nested_subset, sizes_for
 from vitrail.own_class import Plain
 
@@ -19,9 +19,20 @@ class Selection:
     seed: int = 0  # of the split
     images: int | None = None  # the size of the subset of train and val, if any
     draw: int = 0  # which of several subsets of this size
+    skipped: tuple[int, ...] = ()  # images by content that do not decode, where the run leaves such images out
 
     def chosen(self, source: Source) -> dict[Part, NDArray[np.int64]]:
         """The indices of the used images of each part, in order; a part used as a whole is left out."""
+        chosen = self.subset(source)
+        if not self.skipped:
+            return chosen
+        every = {part: chosen.get(part, np.arange(len(source.labels(part)))) for part in PARTS}
+        corrupt = {
+            part: np.isin(source.contents(part).images[indices], self.skipped) for part, indices in every.items()
+        }
+        return {part: indices[~corrupt[part]] for part, indices in every.items()}
+
+    def subset(self, source: Source) -> dict[Part, NDArray[np.int64]]:
         if self.images is None:
             return {}
         train, val = source.labels("train"), source.labels("val")
@@ -43,7 +54,7 @@ class Selection:
     def why_not(self, run: "Selection") -> str:
         """Why images may differ from those of a run, and the way out."""
         here, there = asdict(self), asdict(run)
-        options = [name for name in here if name != "path" and here[name] != there[name]]
+        options = [name for name in here if name not in ("path", "skipped") and here[name] != there[name]]
         if options:
             return "; ".join(f"--data.{name} is {here[name]}, the run's {there[name]}" for name in options)
         return (

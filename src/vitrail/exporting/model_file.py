@@ -86,7 +86,7 @@ def export(
     refuse_for_task(origin.task, precision, with_explanation)
     source = source_of(origin, data_path)
     progress("reading images")
-    val, test = images_of_run(origin, source, data_path)
+    val, test, tested = images_of_run(origin, source, data_path)
     progress("writing the graph")
     model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
     val_logits = all_by_file(cpu_session(model), val.images)
@@ -111,7 +111,7 @@ def export(
         seed=origin.seed,
         test_accuracy=measured.accuracy,
         parity=chosen.proof.parity,
-        whole=compare_whole_images(source, chosen.model, predictions, task, graph.units),
+        whole=compare_whole_images(source, tested, chosen.model, predictions, task, graph.units),
         calibration=calibration_of(task, temperature, len(val), logits, test.labels),
         abstention=abstention_of(origin.task, temperature, val_logits, val.labels, logits, test.labels),
         precision=chosen.kind,
@@ -179,13 +179,14 @@ def source_of(origin: Origin, data_path: str | None) -> Source:
     return source
 
 
-def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Samples, Samples]:
-    """The validation and test images that the run recorded; any others are refused."""
+def images_of_run(origin: Origin, source: Source, data_path: str | None) -> tuple[Samples, Samples, NDArray[np.int64]]:
+    """The validation and test images that the run recorded, and the latter's indices; any others are refused."""
     record = origin.run_data
     selection = replace(record.selection, path=data_path or record.selection.path)
     record.refuse_contradiction(source, selection, ("val", "test"))
-    val = source.read("val", origin.input, selection.chosen(source).get("val"))
-    return val, source.read("test", origin.input)
+    chosen = selection.chosen(source)
+    tested = chosen.get("test", np.arange(len(source.labels("test"))))
+    return source.read("val", origin.input, chosen.get("val")), source.read("test", origin.input, tested), tested
 
 
 def dataset_of(run_data: RunData) -> Dataset:

@@ -15,21 +15,23 @@ from vitrail.tasks import Task
 
 Pixels = NDArray[np.uint8]
 Outputs = NDArray[Any]
+Indices = NDArray[np.int64]
 
 IMAGES = 200  # at most: a large photo takes half a second in the graph
 PIXELS = 1_000_000  # at most in a batch: a photo's floats exceed the CPU cache
 
 
 def compare_whole_images(
-    source: Source, model: bytes, measured: Outputs, task: Task, units: Outputs
+    source: Source, tested: Indices, model: bytes, measured: Outputs, task: Task, units: Outputs
 ) -> WholeImageParity:
     """Run the graph on whole test images, evenly chosen; `measured` [N, …] are the outputs for their canvases.
 
+    `tested` [N] are the indices of these images in the test part.
     Outputs are probabilities, or values, which are compared in their `units`.
     """
     session = cpu_session(model)
     chosen = np.unique(np.linspace(0, len(measured) - 1, min(IMAGES, len(measured))).round().astype(int))
-    images = (source.whole("test", int(i)) for i in chosen)
+    images = (source.whole("test", i) for i in tested[chosen].tolist())
     whole = np.concatenate([run(session, batch, task.outputs[0]) for batch in batches(images)])
     difference = float((np.abs(measured[chosen] - whole) / units).max())
     valued = task.has_units
