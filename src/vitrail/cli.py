@@ -55,7 +55,7 @@ PACKAGES = frozenset(
             "torch",
         ),
         *("torchmetrics", "torchvision", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "ray", "bentoml", "httptools"),
-        *("packaging", "prometheus_client", "python_multipart", "starlette", "uvicorn", "uvloop", "yaml"),
+        *("packaging", "prometheus_client", "pyarrow", "python_multipart", "starlette", "uvicorn", "uvloop", "yaml"),
     )
 )
 
