@@ -95,7 +95,8 @@ def write_photos(plan: Plan, folder: Path) -> None:
     for index, part in enumerate(parts):
         file = folder / part / f"class {index % 2}" / f"{index:06}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(from_camera(photos[index % len(photos)], plan.width, plan.height, 80 + index % 15))
+        jpeg = from_camera(photos[index % len(photos)], plan.width, plan.height, 80 + index % 15)
+        file.write_bytes(jpeg + str(index).encode())  # bytes after its end, so that no two files are the same
 
 
 def in_rounds(names: list[str], plan: Plan, progress: Progress) -> Iterator[str]:
