@@ -22,7 +22,7 @@ CROP, AUGMENTATION, MIXING = range(3)  # streams of the random numbers of a trai
 class SeededOrder(Sampler[int]):
     """A new order every epoch, decided by seed and epoch alone; each of several processes takes an equal share.
 
-    Image `i` of epoch `e` is number `e · count + i`, so that whoever reads it knows the epoch.
+    Image `i` of epoch `e` is number `e · count + i`, from which the epoch follows.
     """
 
     def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:

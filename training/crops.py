@@ -62,6 +62,6 @@ class RandomCrop:
 def cropped(image: NDArray[np.uint8], box: NDArray[np.int64], size: int) -> Tensor:
     """The box of an image [height, width, 3], resized with antialiasing: uint8 [3, size, size]."""
     top, left, down, across = box.tolist()
-    inside = np.ascontiguousarray(image[top : top + down, left : left + across])
+    inside = image[top : top + down, left : left + across].copy()  # images of the store are read-only
     pixels = torch.from_numpy(inside).permute(2, 0, 1)[None]
     return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)[0]

@@ -95,6 +95,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self._read: dict[Part, Samples] = {}
+        self._targets: dict[Part, Targets] = {}
         self._images: dict[tuple[Part, Form], PartImages] = {}
         self._stores: dict[Form, ImageStore | None] = {}
         if crop is not None and self.task == "dense":
@@ -136,6 +137,7 @@ class ImageDataModule(pl.LightningDataModule):
             self.selection = replace(self.selection, skipped=tuple(sorted(set(skipped))))
             self.chosen = self.selection.chosen(self.source)
             self._images.clear()
+            self._targets.clear()
 
     def store(self, form: Form) -> ImageStore | None:
         """Where images of this form are kept on disk, if they can be."""
@@ -157,9 +159,12 @@ class ImageDataModule(pl.LightningDataModule):
         return size <= RESIDENT and (free is None or size <= free // 2)
 
     def targets(self, part: Part) -> Targets:
-        """The targets and names of one part, without reading images."""
-        chosen = self.chosen.get(part)
-        return Targets(self.source.targets(part, self.rule, chosen), self.source.contents(part).take(chosen).names)
+        """The targets and names of one part, without reading images; maps are read on first use."""
+        if part not in self._targets:
+            chosen = self.chosen.get(part)
+            names = self.source.contents(part).take(chosen).names
+            self._targets[part] = Targets(self.source.targets(part, self.rule, chosen), names)
+        return self._targets[part]
 
     def weights(self, part: Part) -> NDArray[np.float64] | None:
         """What the loss of each image is multiplied by, with a mean of 1, if the data say so."""

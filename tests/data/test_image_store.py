@@ -183,6 +183,14 @@ def test_a_full_disk_keeps_what_was_complete(tmp_path: Path, monkeypatch: pytest
     assert all(path.with_suffix(".npy").exists() for path in tmp_path.rglob("*.pixels"))
 
 
+def test_no_store_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in place of the lock stands for a read-only one, which root could write to."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert open_store("form", 1) is not None
+    (tmp_path / "vitrail/images/other/lock").mkdir(parents=True)
+    assert open_store("other", 1) is None
+
+
 def test_no_store_where_no_folder_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

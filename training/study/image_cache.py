@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vitrail.data import Part, Samples, Source
 from vitrail.data.contents import Contents
+from vitrail.data.forms import Form
 from vitrail.data.source import PARTS, with_mean_1
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
@@ -127,3 +128,6 @@ class CachedDataModule(ImageDataModule):
 
     def open(self, path: str | Plain, seed: int) -> Source:
         return self._shared
+
+    def store(self, form: Form) -> None:
+        """Images are shared in memory, by `CachedSource`."""

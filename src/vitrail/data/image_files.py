@@ -1,6 +1,6 @@
 """Sets whose images are files below one folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import sha256
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vitrail.data.contents import Keys, keys_of
 from vitrail.data.file_digests import FileDigests
@@ -16,8 +17,8 @@ from vitrail.data.listed import Indices, ListedSource
 from vitrail.data.memory import empty_canvases
 from vitrail.data.source import Part
 from vitrail.errors import DamagedImages, ImageError
-from vitrail.images.canvas import InputRule
-from vitrail.images.decode import decode, fit
+from vitrail.images.canvas import InputRule, to_canvas
+from vitrail.images.decode import as_rgb, decode, fit
 
 
 class FileSource(ListedSource):
@@ -36,7 +37,8 @@ class FileSource(ListedSource):
         ).hexdigest()
 
     def canvases(self, rows: Indices, rule: InputRule) -> NDArray[np.uint8]:
-        return read_canvases([self.path / name for name in self.items.names.take(rows)], rule)
+        files = [self.path / name for name in self.items.names.take(rows)]
+        return read_canvases(lambda index: content(files[index]), [str(file) for file in files], rule)
 
     def pixels(self, row: int, least: int | None) -> NDArray[np.uint8]:
         return np.array(decode(content(self.path / self.items.names[row]), least))
@@ -58,19 +60,22 @@ def content(file: Path) -> bytes:
         raise ImageError(f"the file cannot be read: {fault.strerror}") from fault
 
 
-def read_canvases(files: Sequence[Path], rule: InputRule) -> NDArray[np.uint8]:
-    """Decode every file once, in parallel; one error names all damaged files."""
-    canvases = empty_canvases(len(files), rule)
+def read_canvases(
+    image: Callable[[int], bytes | Image.Image], names: Sequence[str], rule: InputRule
+) -> NDArray[np.uint8]:
+    """Decode every image once, in parallel; one error names all damaged images."""
+    canvases = empty_canvases(len(names), rule)
     faults: list[str] = []
 
     def read(index: int) -> None:
         try:
-            canvases[index] = fit(content(files[index]), rule)
+            stored = image(index)
+            canvases[index] = fit(stored, rule) if isinstance(stored, bytes) else to_canvas(as_rgb(stored), rule)
         except ImageError as fault:
-            faults.append(f"{files[index]}: {fault}")
+            faults.append(f"{names[index]}: {fault}")
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(read, range(len(files))))
+        list(pool.map(read, range(len(names))))
     if faults:
         raise DamagedImages(faults)
     return canvases

@@ -48,7 +48,9 @@ class ImageStore:
     def __init__(self, root: Path, form: str, limit: int) -> None:
         self.root, self.folder, self.limit = root, root / form, limit
         self.fault: OSError | None = None  # by which the last writer ended
+        self.lock = self.folder / "lock"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock.open("ab").close()  # an OSError where it cannot be written
         self.refresh()
 
     def refresh(self) -> None:
@@ -58,7 +60,7 @@ class ImageStore:
     @contextmanager
     def filling(self) -> Iterator["StoreWriter"]:
         """For the one process that decodes missing images; others wait, and find them afterwards."""
-        with (self.folder / "lock").open("wb") as file:
+        with self.lock.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             remove_abandoned(self.folder)
             self.refresh()

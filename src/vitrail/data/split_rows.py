@@ -1,7 +1,7 @@
 """Images as rows of given splits: what sets of torchvision, Hugging Face and WebDataset shards have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import sha256
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.data.contents import Contents, Digests, digests_of, keys_of, text_keys
-from vitrail.data.memory import empty_canvases
+from vitrail.data.image_files import read_canvases
 from vitrail.data.source import PARTS, Part, Samples
 from vitrail.data.subsets import TEST_SHARE, VAL_SHARE, Indices, held_out, three_parts
-from vitrail.errors import DamagedImages, DataError, ImageError, first_few
-from vitrail.images.canvas import InputRule, to_canvas
-from vitrail.images.decode import as_rgb, decode, fit
+from vitrail.errors import DataError, first_few
+from vitrail.images.canvas import InputRule
+from vitrail.images.decode import as_rgb, decode
 from vitrail.tasks.task import TaskName
 
 Labels = Mapping[Part, Indices]
@@ -127,24 +127,3 @@ def parts_of(name: str, classes: Sequence[str], labels: Labels, seed: int) -> di
 def stored_bytes(image: bytes | Image.Image) -> bytes:
     """What identifies an image: its file, or its pixels and their shape."""
     return image if isinstance(image, bytes) else f"{image.mode} {image.size} ".encode() + image.tobytes()
-
-
-def read_canvases(
-    image: Callable[[int], bytes | Image.Image], names: Sequence[str], rule: InputRule
-) -> NDArray[np.uint8]:
-    """Decode every image once, in parallel; one error names all damaged images."""
-    canvases = empty_canvases(len(names), rule)
-    faults: list[str] = []
-
-    def read(index: int) -> None:
-        try:
-            stored = image(index)
-            canvases[index] = fit(stored, rule) if isinstance(stored, bytes) else to_canvas(as_rgb(stored), rule)
-        except ImageError as fault:
-            faults.append(f"{names[index]}: {fault}")
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(read, range(len(names))))
-    if faults:
-        raise DamagedImages(faults)
-    return canvases

@@ -1,4 +1,4 @@
-"""torchvision's classification sets by name, `torchvision:CIFAR10@FOLDER`; downloaded only when that is asked for."""
+"""torchvision's classification sets by name, `torchvision:CIFAR10@FOLDER`; downloaded only on request."""
 
 from collections.abc import Callable
 from inspect import signature
