@@ -13,7 +13,7 @@ READY := .venv/.ready
 TESTS ?= tests
 # Two processes, a file of tests to each at a time, in the order of their names: else files with few and long tests would
 # come last. torch has one thread in either, or they would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --timeout 600
 
 .PHONY: help demo test test-long coverage fmt lint check serve docs dist floors peers
 
@@ -46,7 +46,7 @@ test: $(READY)
 	@$(PYTEST) -m "not long"
 
 test-long: $(READY)
-	@$(BIN)/python -m pytest -m long # alone: some of them measure
+	@$(BIN)/python -m pytest --timeout 7200 -m long # alone: some of them measure
 
 coverage: $(READY)
 	@$(PYTEST) -m "not long" --cov --cov-report=term --cov-report=html $(TESTS)

@@ -3,18 +3,23 @@
 import errno
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vitrail.data import image_store
-from vitrail.data.image_store import MISSING, NOT_KEPT, ImageStore, open_store
+from vitrail.data.image_store import MISSING, NOT_KEPT, ImageStore, open_store, usable_bytes
+
+pytestmark = pytest.mark.usefixtures("roomy_disk")
 
 
 def image(key: int, height: int = 5) -> NDArray[np.uint8]:
@@ -116,11 +121,11 @@ def test_pixels_cut_short_are_missing(tmp_path: Path) -> None:
 
 FILL_FOREVER = """
 import sys
-from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 from vitrail.data import image_store
 image_store.SEGMENT = 200
+image_store.usable_bytes = lambda folder: 2**40
 store = image_store.ImageStore(Path(sys.argv[1]), "form", 10**9)
 with store.filling() as writer:
     key = 0
@@ -148,7 +153,9 @@ def test_a_killed_process_loses_one_segment_and_holds_up_no_other(tmp_path: Path
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
         for program in (FILL_FOREVER, FILL_ONCE)
     )
-    with writer, second:
+    with writer, second, ExitStack() as ends:
+        ends.callback(writer.kill)
+        ends.callback(second.kill)
         assert writer.stdout is not None
         assert second.stdout is not None
         assert writer.stdout.readline() == b"filling\n"
@@ -160,6 +167,22 @@ def test_a_killed_process_loses_one_segment_and_holds_up_no_other(tmp_path: Path
     assert all(kept(ImageStore(tmp_path, "form", 10**9), *range(45)))
     assert not abandoned.exists()
     assert all(path.with_suffix(".npy").exists() for path in tmp_path.rglob("*.pixels"))
+
+
+def test_what_is_left_of_a_disk_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for total, free, usable in ((2**43, 6 * 2**30, 2**30), (1000, 500, 400), (1000, 60, -40)):
+        disk = SimpleNamespace(total=total, free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, disk=disk: disk)
+        assert usable_bytes(tmp_path) == usable
+
+
+def test_images_that_would_take_what_is_left_of_a_disk_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_store, "usable_bytes", lambda folder: 40)
+    store = ImageStore(tmp_path, "form", 10**6)
+    fill(store, 5, 6)  # 36 and 48 bytes
+    assert kept(store, 5, 6) == [True, False]
 
 
 @pytest.mark.usefixtures("small_segments")

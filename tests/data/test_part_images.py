@@ -18,6 +18,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.decode import decode, open_image
 from vitrail.images.decode_cost import Header
 
+pytestmark = pytest.mark.usefixtures("roomy_disk")
 RULE = InputRule(16, "crop")
 FORMS = [Canvas(RULE), OwnShape(16)]
 

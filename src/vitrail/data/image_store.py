@@ -19,7 +19,7 @@ from vitrail.data.contents import Keys
 from vitrail.data.user_cache import user_cache
 
 SEGMENT = 128 << 20  # bytes of pixels a file: what a killed process loses at most
-LEFT_FREE = 10  # the share of the disk that is never used, as a divisor
+LEFT_FREE = 5 << 30  # bytes of the disk that are never used; of a small one, a tenth
 RECENT = 3600  # seconds in which a segment that was used is not removed
 ENTRY = np.dtype([("key", "<i8"), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4")])
 NOT_KEPT = -1  # the offset of an image that decodes, but whose pixels found no room
@@ -145,8 +145,7 @@ class StoreWriter:
 
     def measured_room(self) -> int:
         """Bytes for a new segment; unused ones are removed for it."""
-        disk = shutil.disk_usage(self.store.folder)
-        free = disk.free - disk.total // LEFT_FREE
+        free = usable_bytes(self.store.folder)
         room = min(self.store.limit - stored_bytes(self.store.root), free)
         if room < SEGMENT <= free:
             room += remove_unused(self.store.root, SEGMENT - room)
@@ -221,6 +220,12 @@ def read_index(path: Path) -> Entries:
     ends = entries["offset"] + entries["height"].astype(np.int64) * entries["width"] * 3
     whole: Entries = entries[ends <= size]
     return whole
+
+
+def usable_bytes(folder: Path) -> int:
+    """Free bytes of its disk but those that are left to others."""
+    disk = shutil.disk_usage(folder)
+    return disk.free - min(LEFT_FREE, disk.total // 10)
 
 
 def stored_bytes(root: Path) -> int:
