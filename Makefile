@@ -81,7 +81,7 @@ dist: $(READY)
 .floors/.ready: pyproject.toml .ci/floors.py
 	@[ -n "$(PYTHON)" ] || { echo "vitrail needs Python 3.11 or newer; none was found"; exit 1; }
 	@rm -rf .floors && $(PYTHON) -m venv .floors
-	@$(PYTHON) .ci/floors.py cpu train export serve ray dev >.floors/floors.txt
+	@$(PYTHON) .ci/floors.py cpu train data export serve ray dev >.floors/floors.txt
 	@echo "Installing into .floors (a few minutes and 5 GB)"
 	@.floors/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint .floors/floors.txt --editable '.[cpu,train,data,export,serve,ray,dev]'

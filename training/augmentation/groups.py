@@ -17,17 +17,19 @@ def in_groups(images: Tensor, maps: Tensor | None, groups: NDArray[np.int64], ch
     """Each image through the change of its group [B]; the order stays."""
     order = np.argsort(groups, kind="stable")
     counts = np.bincount(groups, minlength=len(changes))
-    there, back = (torch.from_numpy(rows).to(images.device) for rows in (order, np.argsort(order)))
-    images, maps = images.index_select(0, there), None if maps is None else maps.index_select(0, there)
     ends = counts.cumsum()
+    there = torch.from_numpy(order).to(images.device)
+    out, out_maps = images.clone(), None if maps is None else maps.clone()
     for change, start, end in zip(changes, ends - counts, ends, strict=True):
-        if start < end:
-            labels = None if maps is None else maps[start:end]
-            changed, moved = change(images[start:end], labels, order[start:end])
-            images[start:end] = changed
-            if labels is not None and moved is not None:
-                labels.copy_(moved)
-    return images.index_select(0, back), None if maps is None else maps.index_select(0, back)
+        if start == end or change is unchanged:
+            continue
+        rows = there[start:end]
+        labels = None if maps is None else maps.index_select(0, rows)
+        changed, moved = change(images.index_select(0, rows), labels, order[start:end])
+        out.index_copy_(0, rows, changed)
+        if out_maps is not None and moved is not None:
+            out_maps.index_copy_(0, rows, moved)
+    return out, out_maps
 
 
 def unchanged(images: Tensor, maps: Tensor | None, positions: NDArray[np.int64]) -> Augmented:
