@@ -48,7 +48,7 @@ def epoch(path: Path, workers: int) -> list[Batch]:
 def test_one_box_cuts_an_image_and_its_map(maps: Path) -> None:
     """Large images are kept smaller than their maps."""
     batches = epoch(maps, workers=0)
-    images, labels = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+    images, labels = torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
     assert images.shape == (4, 3, 16, 16)
     assert labels.shape == (4, 16, 16)
     assert set(labels.unique().tolist()) == {*COLOURS}
@@ -60,4 +60,5 @@ def test_one_box_cuts_an_image_and_its_map(maps: Path) -> None:
 
 def test_workers_cut_the_same_maps(maps: Path) -> None:
     for here, there in zip(epoch(maps, workers=0), epoch(maps, workers=2), strict=True):
-        assert all(np.array_equal(one, other) for one, other in zip(here, there, strict=True))
+        assert torch.equal(here[0], there[0])
+        assert torch.equal(here[1], there[1])

@@ -71,7 +71,8 @@ class DigitScenes:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
 
     def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
-        return self._maps[part][index]
+        whole: NDArray[np.uint8] = self._maps[part][index]
+        return whole
 
     def file(self, part: Part, index: int) -> Path | None:
         return None
