@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from vitrail.data.draws import Draws
 from vitrail.data.part_images import PartImages
 from vitrail.models.input import channels_first
-from vitrail.training.crops import RandomCrop, cropped
+from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
 
 # Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU.
 Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
@@ -60,7 +60,7 @@ class Canvases(Dataset[Batch]):
 
 
 class Crops(Dataset[Batch]):
-    """Random crops of images at their own shape, which seed, epoch and index decide."""
+    """Random crops of images at their own shape, and of their maps, which seed, epoch and index decide."""
 
     def __init__(self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, size: int, seed: int) -> None:
         self.images, self.targets = images, torch.from_numpy(targets)
@@ -77,7 +77,14 @@ class Crops(Dataset[Batch]):
         out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
         for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
             out[index] = cropped(image, box, self.size)
-        return out, self.targets[indices], indices
+        return out, self.targets_at(indices, sides, boxes), indices
+
+    def targets_at(self, indices: NDArray[np.int64], sides: NDArray[np.int64], boxes: Boxes) -> Tensor:
+        """The targets of whole images; of a map, what the box of its image shows."""
+        if self.images.source.task != "dense":
+            return self.targets[indices]
+        maps = (self.images.map(index) for index in indices.tolist())
+        return torch.stack([cropped_map(*each, self.size) for each in zip(maps, sides, boxes, strict=True)])
 
 
 def as_is(batch: Any) -> Any:

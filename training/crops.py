@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from vitrail.data.draws import Draws
@@ -65,3 +66,14 @@ def cropped(image: NDArray[np.uint8], box: NDArray[np.int64], size: int) -> Tens
     inside = image[top : top + down, left : left + across].copy()  # images of the store are read-only
     pixels = torch.from_numpy(inside).permute(2, 0, 1)[None]
     return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)[0]
+
+
+def cropped_map(labels: NDArray[np.uint8], sides: NDArray[np.int64], box: NDArray[np.int64], size: int) -> Tensor:
+    """The same part of the image's map, no classes blended: uint8 [size, size].
+
+    The box is one of an image with these sides; its map [height, width] may be larger.
+    """
+    (height, width), (top, left, down, across) = sides.tolist(), box.tolist()
+    tall, wide = labels.shape
+    part = (left * wide / width, top * tall / height, (left + across) * wide / width, (top + down) * tall / height)
+    return torch.from_numpy(np.array(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST, part)))

@@ -98,8 +98,6 @@ class ImageDataModule(pl.LightningDataModule):
         self._targets: dict[Part, Targets] = {}
         self._images: dict[tuple[Part, Form], PartImages] = {}
         self._stores: dict[Form, ImageStore | None] = {}
-        if crop is not None and self.task == "dense":
-            raise UsageError("a map is not cropped with its image: leave data.crop out")
         if corrupt == "skip":
             self.skip_corrupt()
 

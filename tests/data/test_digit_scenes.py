@@ -76,3 +76,6 @@ def test_subsets_are_nested(task: str, sources: dict[str, Source]) -> None:
 def test_whole_images_are_the_canvases_of_their_own_size(sources: dict[str, Source]) -> None:
     source = sources["multilabel"]
     assert np.array_equal(source.whole("test", 7), source.read("test", RULE, np.array([7])).images[0])
+    dense = sources["dense"]
+    assert isinstance(dense, DigitScenes)
+    assert np.array_equal(dense.whole_map("test", 7), dense.targets("test", RULE, np.array([7]))[0])

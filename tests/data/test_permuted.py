@@ -60,6 +60,8 @@ def test_maps_move_with_their_images() -> None:
     assert np.array_equal(there.labels, source.targets("val", InputRule(24), some))
     for image, labels in zip(there.images, there.labels, strict=True):
         assert not image[labels == 10].any()
+    assert isinstance(source, Permuted)
+    assert np.array_equal(source.whole_map("val", 3), there.labels[3])
 
 
 def test_grids_are_of_patches_and_permutations_are_inverted_by_their_inverse() -> None:

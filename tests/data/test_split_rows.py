@@ -1,13 +1,14 @@
 """Rows of given splits: which parts they become, and which classes count."""
 
 import io
+from itertools import chain
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.data.source import Part
-from vitrail.data.split_rows import Labels, SplitRows, parts_of, trained_classes
+from vitrail.data.source import PARTS, Part
+from vitrail.data.split_rows import Numbers, SplitRows, trained_classes
 from vitrail.errors import DamagedImages, DataError
 from vitrail.images.canvas import InputRule
 
@@ -55,15 +56,17 @@ def test_all_damaged_images_are_named() -> None:
 
 @pytest.mark.parametrize("given", [("train",), ("train", "val"), ("train", "test"), ("train", "val", "test")])
 def test_parts_without_a_split_are_cut_from_the_training_rows(given: tuple[Part, ...]) -> None:
-    labels: Labels = dict.fromkeys(given, TWENTY)
-    parts = parts_of("set", ("a", "b"), labels, seed=0)
-    cut = [rows for split, rows in parts.values() if split == "train"]
-    assert len(parts) == 3
-    assert sorted(np.concatenate(cut)) == list(range(20))
+    source = Levels("levels", ("a", "b"), dict.fromkeys(given, TWENTY), 0)
+    names = {part: [*source.contents(part).names] for part in PARTS}
+    cut = [names[part] for part in PARTS if part not in given[1:]]
+    assert sorted(chain.from_iterable(cut)) == sorted(f"train {row}" for row in range(20))
     for part in given[1:]:
-        assert parts[part][0] == part
-        assert parts[part][1].tolist() == list(range(20))
-    assert all(len(np.unique(TWENTY[rows])) == 2 for rows in cut)
+        assert names[part] == [f"{part} {row}" for row in range(20)]
+    assert all(len(np.unique(source.labels(part))) == 2 for part in PARTS)
+    for part in PARTS:
+        levels = [int(source.whole(part, index)[0, 0, 0]) for index in range(len(names[part]))]
+        assert [name.split()[1] for name in names[part]] == [str(level) for level in levels]
+        assert source.labels(part).tolist() == [level % 2 for level in levels]
 
 
 def test_classes_without_training_images_do_not_count() -> None:
@@ -78,9 +81,9 @@ def test_classes_without_training_images_do_not_count() -> None:
     [
         ({"train": np.array([0, 1]), "test": np.array([0, 2])}, "its test split has images of classes without .* 'c'"),
         ({"train": np.array([1, 1])}, "1 class"),
-        ({"train": np.array([0, 0, 0, 1, 1])}, r"class 'b' has 2 image\(s\) to split; it needs 3"),
+        ({"train": np.array([0, 0, 0, 1, 1])}, r"class 'b' has 2 image\(s\) to split; it needs at least 3"),
     ],
 )
-def test_refusals(labels: Labels, why: str) -> None:
+def test_refusals(labels: Numbers, why: str) -> None:
     with pytest.raises(DataError, match=why):
         Levels("set", "abc", labels, 0)

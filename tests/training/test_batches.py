@@ -1,6 +1,18 @@
-"""The order of training images."""
+"""Training batches: their order, and crops of images with their maps."""
 
-from vitrail.training.batches import SeededOrder
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitrail.tasks.dense.predictions import IGNORED
+from vitrail.training.batches import Batch, SeededOrder
+from vitrail.training.crops import RandomCrop
+from vitrail.training.data_module import ImageDataModule
+
+COLOURS = {IGNORED: 0, 0: 100, 1: 250}  # a blend of two neighbours is none of them
 
 
 def test_each_epoch_has_every_image_once() -> None:
@@ -10,3 +22,43 @@ def test_each_epoch_has_every_image_once() -> None:
     assert sorted(first) == list(range(10))
     assert sorted(order) == list(range(30, 40))
     assert [number - 30 for number in order] != first
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Images that show their maps: what is ignored, class 0 and class 1, from left to right."""
+    for number, (width, height) in enumerate([(90, 60), (60, 90), (16, 16), (40, 300), (64, 64), (30, 50)]):
+        classes = np.array([IGNORED, 0, 1])[np.arange(width) * 3 // width].astype(np.uint8)
+        classes = np.tile(classes, (height, 1))
+        colours = np.select([classes == one for one in COLOURS], list(COLOURS.values())).astype(np.uint8)
+        Image.fromarray(colours).convert("RGB").save(tmp_path / f"{number}.png")
+        Image.fromarray(classes).save(tmp_path / f"{number}.map.png")
+    lines = [f"{i}.png,{i}.map.png,{part}" for i, part in enumerate(["train"] * 4 + ["val", "test"])]
+    (tmp_path / "maps.csv").write_text("\n".join(["path,map,split", *lines]))
+    (tmp_path / "classes.txt").write_text("ground\nsky\n")
+    return tmp_path
+
+
+def epoch(path: Path, workers: int) -> list[Batch]:
+    torch.manual_seed(1)
+    crop = RandomCrop(scale=(0.3, 0.9))
+    return list(ImageDataModule(str(path), 16, crop=crop, batch_size=2, workers=workers).train_dataloader())
+
+
+def test_one_box_cuts_an_image_and_its_map(maps: Path) -> None:
+    """Large images are kept smaller than their maps."""
+    batches = epoch(maps, workers=0)
+    images, labels = torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
+    assert images.shape == (4, 3, 16, 16)
+    assert labels.shape == (4, 16, 16)
+    assert set(labels.unique().tolist()) == {*COLOURS}
+    for one, colour in COLOURS.items():
+        inside = images[:, 0] == colour
+        assert inside.sum() > 100
+        assert (labels[inside] == one).all()
+
+
+def test_workers_cut_the_same_maps(maps: Path) -> None:
+    for here, there in zip(epoch(maps, workers=0), epoch(maps, workers=2), strict=True):
+        assert torch.equal(here[0], there[0])
+        assert torch.equal(here[1], there[1])

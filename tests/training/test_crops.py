@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import RandomResizedCrop
 
 from vitrail.data.draws import Draws
 from vitrail.errors import UsageError
-from vitrail.training.crops import RandomCrop, cropped
+from vitrail.training.crops import RandomCrop, cropped, cropped_map
 
 
 def boxes_of(crop: RandomCrop, height: int, width: int, count: int = 4000) -> np.ndarray:
@@ -59,6 +59,18 @@ def test_a_crop_is_resized_as_pillow_does() -> None:
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     with warnings.catch_warnings(action="error"):
         assert cropped(image, np.array([0, 0, 70, 90]), 70).shape == (3, 70, 70)
+
+
+def test_a_map_is_cut_where_its_image_is() -> None:
+    labels = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    same = cropped_map(labels, np.array([6, 10]), np.array([1, 2, 4, 4]), 4)
+    assert same.tolist() == labels[1:5, 2:6].tolist()
+    smaller = cropped_map(labels, np.array([3, 5]), np.array([1, 1, 2, 4]), 2)
+    assert smaller.tolist() == [[labels[3, 4], labels[3, 8]], [labels[5, 4], labels[5, 8]]]
+    for sides in ([7, 13], [3, 3], [1, 1]):  # whose box ends where the map does, whatever is rounded
+        whole = cropped_map(labels, np.array(sides), np.array([0, 0, *sides]), 60)
+        assert set(whole[:, 0].tolist()) == {*range(0, 60, 10)}
+        assert set(whole[0].tolist()) == {*range(10)}
 
 
 @pytest.mark.parametrize(

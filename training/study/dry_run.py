@@ -59,11 +59,12 @@ def dry_run(options: StudyOptions) -> None:
 
 
 def decoding_seconds(resolved: ResolvedPlan, source: Source, sample: CachedSource) -> float:
-    """What every worker spends once on decoding all images of the runs, from the sample."""
+    """What every worker spends once on decoding all images of the runs, from the sample; those to crop twice."""
     begin = perf_counter()
     decoded = len(sample.read("test", resolved.rule))
     each = (perf_counter() - begin) / decoded
-    return each * (resolved.sizes[-1] + len(source.labels("test")))
+    times = 1 if resolved.plan.data.get("crop") is None else 2
+    return each * (times * resolved.sizes[-1] + len(source.labels("test")))
 
 
 def run_seconds(

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from vitrail.data import Part, Samples, Source
 from vitrail.data.contents import Contents
-from vitrail.data.forms import Form
+from vitrail.data.forms import Canvas, Form
+from vitrail.data.image_store import ImageStore
 from vitrail.data.source import PARTS, with_mean_1
 from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
 from vitrail.own_class import Plain
+from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 
 
@@ -120,14 +122,23 @@ def take(samples: Samples, indices: NDArray[np.int64]) -> Samples:
 
 
 class CachedDataModule(ImageDataModule):
-    """The data of one run, from a source shared with other runs."""
+    """The data of one run, from a source shared with other runs; `crop` is plain data, as in a plan."""
 
-    def __init__(self, source: Source, **settings: Any) -> None:
+    def __init__(self, source: Source, crop: Plain | None = None, **settings: Any) -> None:
         self._shared = source
-        super().__init__(**settings)
+        super().__init__(crop=None if crop is None else RandomCrop(**crop), **settings)
+        self.workers = 0  # other runs use the other cores, and the processes of a pool may have no children
 
     def open(self, path: str | Plain, seed: int) -> Source:
         return self._shared
 
-    def store(self, form: Form) -> None:
-        """Images are shared in memory, by `CachedSource`."""
+    def decode(self) -> None:
+        """Decode all images of the run that no earlier one has decoded."""
+        for part in PARTS:
+            self.part(part)
+        if self.crop is not None:
+            self.images("train", self.trained_form("train")).check()
+
+    def store(self, form: Form) -> ImageStore | None:
+        """Canvases are shared in memory, by `CachedSource`; images to crop on disk, with all processes."""
+        return None if isinstance(form, Canvas) else super().store(form)

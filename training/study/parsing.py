@@ -47,7 +47,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--name", type=str, default="study", help="of the study, and of its folder")
     parser.add_argument("--folder", type=str | None, help="of the results (default: runs/study-NAME)")
     parser.add_argument("--expected", type=str, default="", help="your expectation, shown beside the result")
-    parser.add_class_arguments(ImageDataModule, "data", skip={"images", "draw", "duplicates"})
+    parser.add_class_arguments(ImageDataModule, "data", skip={"images", "draw", "duplicates", "workers"})
     for name in names:
         parser.add_class_arguments(ImageModule, f"contenders.{name}", skip=DERIVED)
         parser.add_argument(

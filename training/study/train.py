@@ -15,7 +15,6 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from vitrail.data import Samples, Source
-from vitrail.data.source import PARTS
 from vitrail.models.input import channels_first
 from vitrail.models.network import count_flops, count_parameters
 from vitrail.training.module import ImageModule
@@ -88,8 +87,7 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
     data = CachedDataModule(source, **plan.data, images=job.size, draw=job.seed, augment=augment)
     best, timer = BestWeights(), Timer()
     trainer = trainer_of(resolved, [best, timer], steps)
-    for part in PARTS:
-        data.part(part)  # decodes before the timer starts
+    data.decode()  # before the timer starts
     begin = perf_counter()
     trainer.fit(model, datamodule=data)
     seconds = perf_counter() - begin

@@ -70,6 +70,10 @@ class DigitScenes:
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._grey[part][index][..., None], 3, axis=2)
 
+    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
+        whole: NDArray[np.uint8] = self._maps[part][index]
+        return whole
+
     def file(self, part: Part, index: int) -> Path | None:
         return None
 

@@ -45,7 +45,7 @@ def read_map(file: Path, image: bytes, classes: int) -> Image.Image:
         raise DataError(f"{file} does not decode") from fault
     if labels.size != (sides := upright_sides(image)):
         raise DataError(f"{file} is {labels.width}×{labels.height}, its image {sides[0]}×{sides[1]}")
-    beyond = [number for number in np.unique(np.asarray(labels)) if number >= classes and number != IGNORED]
+    beyond = [number for number, count in enumerate(labels.histogram()[:IGNORED]) if count and number >= classes]
     if beyond:
         raise DataError(f"{file} has class {beyond[0]}, and classes.txt ends at {classes - 1} ({IGNORED} is ignored)")
     return labels

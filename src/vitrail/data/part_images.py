@@ -12,7 +12,7 @@ from vitrail.data.contents import Contents, Keys, digests_of, keys_of
 from vitrail.data.forms import Canvas, Form
 from vitrail.data.image_store import MISSING, ImageStore, StoredImages, StoreWriter
 from vitrail.data.memory import empty_canvases
-from vitrail.data.source import Part, Source
+from vitrail.data.source import DenseSource, Part, Source
 from vitrail.errors import DamagedImages, DataError, ImageError
 from vitrail.images.canvas import InputRule
 
@@ -61,6 +61,11 @@ class PartImages:
             if kept is not None:
                 return kept
         return self.decoded(index)
+
+    def map(self, index: int) -> NDArray[np.uint8]:
+        """The class of each pixel of the image as its source has it, which may be larger than the image is here."""
+        assert isinstance(self.source, DenseSource)
+        return self.source.whole_map(self.part, int(self.chosen[index]))
 
     def decoded(self, index: int) -> NDArray[np.uint8]:
         """From the source; a file that is no longer the one that was checked is refused."""

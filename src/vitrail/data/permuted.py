@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.data.contents import Contents, row_keys
-from vitrail.data.source import Part, Samples, Source
+from vitrail.data.source import DenseSource, Part, Samples, Source
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.tasks.task import TaskName
@@ -65,10 +65,17 @@ class Permuted:
         return Samples(permuted(samples.images, self.order), labels, samples.names)
 
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
-        image = self.source.whole(part, index, least)
+        return self.permuted(self.source.whole(part, index, least), Image.Resampling.BILINEAR)
+
+    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
+        assert isinstance(self.source, DenseSource)
+        return self.permuted(self.source.whole_map(part, index), Image.Resampling.NEAREST)
+
+    def permuted(self, image: NDArray[np.uint8], resampling: Image.Resampling) -> NDArray[np.uint8]:
+        """An image or a map at its own shape; sides that the grid does not divide are resized."""
         sides = [max(1, round(side / self.grid)) * self.grid for side in image.shape[:2]]
         if sides != list(image.shape[:2]):
-            image = np.array(Image.fromarray(image).resize((sides[1], sides[0]), Image.Resampling.BILINEAR))
+            image = np.array(Image.fromarray(image).resize((sides[1], sides[0]), resampling))
         whole: NDArray[np.uint8] = permuted(image[None], self.order)[0]
         return whole
 

@@ -1,6 +1,7 @@
 """WebDataset shards, for sets that fit no disk of files: tar archives of images, read at any place, never unpacked."""
 
 import re
+from collections.abc import Iterable
 from glob import glob
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ class Shards(SplitRows):
     def __init__(self, path: str, seed: int = 0) -> None:
         splits = shards_of_parts(path)
         self._splits = {part: [Shard(file) for file in files] for part, files in splits.items()}
-        self._begins = {
+        self._shard_begins = {
             part: np.cumsum([0, *(len(shard.index.sizes) for shard in shards)]) for part, shards in self._splits.items()
         }
         files = list(chain.from_iterable(splits.values()))
@@ -42,17 +43,15 @@ class Shards(SplitRows):
         shard, place = self._place(split, row)
         return shard.image(place)
 
-    def _names(self, split: Part, rows: Indices) -> tuple[str, ...]:
-        begins, shards = self._begins[split], self._splits[split]
-        numbers = np.searchsorted(begins, rows, side="right") - 1
-        return tuple(shards[i].name(place) for i, place in zip(numbers, rows - begins[numbers], strict=True))
+    def _names(self, split: Part, count: int) -> Iterable[str]:
+        return chain.from_iterable(map(shard.name, range(len(shard.index.sizes))) for shard in self._splits[split])
 
     def _digests(self, split: Part) -> Digests:
         return np.concatenate([shard_digests(shard.file, shard.index) for shard in self._splits[split]])
 
     def _place(self, split: Part, row: int) -> tuple["Shard", int]:
-        number = int(np.searchsorted(self._begins[split], row, side="right")) - 1
-        return self._splits[split][number], row - int(self._begins[split][number])
+        number = int(np.searchsorted(self._shard_begins[split], row, side="right")) - 1
+        return self._splits[split][number], row - int(self._shard_begins[split][number])
 
 
 class Shard:

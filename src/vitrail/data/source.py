@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,15 @@ class Source(Protocol):
 
     def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """As `Samples.labels`, without the images."""
+        ...
+
+
+@runtime_checkable
+class DenseSource(Protocol):
+    """What a source of the task dense provides besides."""
+
+    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
+        """The class of each pixel of one image at its own shape, uint8 [height, width], with 255 for ignored pixels."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vitrail.data.contents import Keys, keys_of, row_keys, text_keys
 from vitrail.data.faults import Faults
@@ -134,17 +135,21 @@ class Maps(ListedTargets):
     def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
         canvases, faults = np.empty((len(rows), rule.size, rule.size), np.uint8), self.faults.anew()
         for index, row in enumerate(rows):
-            map_file, image_file = self.root / self.maps[row], self.root / self.images[row]
             try:
-                with readable(image_file):
-                    image = image_file.read_bytes()
-                canvases[index] = map_canvas(read_map(map_file, image, len(self.classes)), rule)
+                canvases[index] = map_canvas(self.whole(row), rule)
             except (DataError, ImageError) as fault:
                 faults.add(int(self.numbers[row]), str(fault))
                 if len(faults.found) == NAMED:
                     break
         faults.refuse()
         return canvases
+
+    def whole(self, row: int) -> Image.Image:
+        """The map of one image at its own shape."""
+        image = self.root / self.images[row]
+        with readable(image):
+            data = image.read_bytes()
+        return read_map(self.root / self.maps[row], data, len(self.classes))
 
     def keys(self, rows: Indices) -> Keys:
         return keys_of(self.digests.of(self.maps.take(rows)))

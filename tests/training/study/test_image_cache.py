@@ -1,12 +1,19 @@
 """Cached images: each is decoded once and equals that of its source."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
-from vitrail.data import Digits, Part, Samples
+from vitrail.data import Digits, Folders, Part, Samples, image_store
+from vitrail.data.forms import OwnShape
 from vitrail.data.source import PARTS
 from vitrail.images.canvas import InputRule
-from vitrail.training.study.image_cache import CachedSource, SourceSubset
+from vitrail.training.study.image_cache import CachedDataModule, CachedSource, SourceSubset
+
+from ...sources import split
 
 RULE = InputRule(8)
 
@@ -60,3 +67,28 @@ def test_a_subset_has_images_of_every_class() -> None:
         assert few.read(part, RULE, np.array([3])).names == whole.read(part, RULE, indices[[3]]).names
         assert np.array_equal(few.whole(part, 3), whole.whole(part, int(indices[3])))
     assert SourceSubset(whole, 10**6).read("test", RULE).names == whole.read("test", RULE).names
+
+
+def test_images_to_crop_are_decoded_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(image_store, "usable_bytes", lambda folder: 2**40)
+    decoded: list[bytes] = []
+
+    def counting(form: OwnShape, data: bytes) -> NDArray[np.uint8]:
+        decoded.append(data)
+        return of_file(form, data)
+
+    of_file = OwnShape.of_file
+    monkeypatch.setattr(OwnShape, "of_file", counting)
+    split(tmp_path / "images")
+    shared, batches = CachedSource(Folders(tmp_path / "images")), []
+    for crop in (None, {"scale": [0.2, 0.8]}, {"scale": [0.2, 0.8]}):
+        data = CachedDataModule(shared, size=4, crop=crop, batch_size=24)
+        data.decode()
+        torch.manual_seed(0)
+        loader = data.train_dataloader()
+        assert loader.num_workers == 0  # none may be started in a process of the pool
+        batches.append(next(iter(loader))[0])
+    assert len(decoded) == len(set(decoded)) == 24
+    assert torch.equal(batches[1], batches[2])
+    assert not torch.equal(batches[0], batches[1])

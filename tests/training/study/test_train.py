@@ -39,11 +39,13 @@ def recipe(resolved: ResolvedPlan, job: Job, mode: Plain) -> Plain:
 STEPS: Plain = {"max_steps": 12, "val_check_interval": 3, "check_val_every_n_epoch": None}
 
 
-@pytest.mark.parametrize("contender", ["ViT", "CNN"])
-def test_a_run_equals_a_run_of_fit(contender: str, plan_file: Path, tmp_path: Path, one_thread: None) -> None:
-    """With every source of randomness: initial weights, order, augmentation, mixup."""
-    flips = f"--augmentations={{flips: [{FLIP}]}}"
-    resolved = resolved_plan_of(plan_file, "--sizes=[60, 300]", "--steps=12", "--validate_every=3", flips)
+@pytest.mark.parametrize(("contender", "crop"), [("ViT", "null"), ("CNN", "{scale: [0.3, 0.9]}")])
+def test_a_run_equals_a_run_of_fit(
+    contender: str, crop: str, plan_file: Path, tmp_path: Path, one_thread: None
+) -> None:
+    """With every source of randomness: initial weights, order, crops, augmentation, mixup."""
+    options = [f"--data.crop={crop}", f"--augmentations={{flips: [{FLIP}]}}"]
+    resolved = resolved_plan_of(plan_file, "--sizes=[60, 300]", "--steps=12", "--validate_every=3", *options)
     job = Job(f"{contender}+flips", 300, seed=1, rate=0.005)
     ours = train(resolved, job, Digits())
 
