@@ -1,4 +1,4 @@
-"""Thousands of damaged images: each raises an ImageError or gives a canvas, quickly, and no memory is kept."""
+"""Many damaged images: each raises an ImageError or gives a canvas, quickly, and no memory is kept."""
 
 import json
 import subprocess
@@ -18,14 +18,14 @@ def decode_many(runs: int) -> dict[str, Any]:
     return report
 
 
-def test_two_thousand_damaged_images() -> None:
+def test_five_hundred_damaged_images() -> None:
     report = decode_many(1)
-    assert sum(report["results"].values()) >= 2_000
+    assert sum(report["results"].values()) >= 500
     assert set(report["results"]) == {"decoded", "CorruptImage", "UnsupportedFormat", "ImageTooLarge"}
 
 
 @pytest.mark.long
 def test_a_hundred_thousand_damaged_images_keep_no_memory() -> None:
-    report = decode_many(52)
+    report = decode_many(201)
     assert sum(report["results"].values()) >= 100_000
     assert report["last"] - report["first"] < 64e6

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,9 @@ class DigitScenes:
         return None
 
 
+@lru_cache(2 * len(PARTS))
 def draw(part: Part, seed: int) -> tuple[NDArray[np.uint8], Maps]:
-    """Scenes [N, SIDE, SIDE] and their maps."""
+    """Scenes [N, SIDE, SIDE] and their maps, the same for each task."""
     digits = Digits(seed).read(part, InputRule(DIGIT))
     random = np.random.default_rng((seed, PARTS.index(part)))
     scenes = np.zeros((SCENES[part], SIDE, SIDE), np.uint8)
@@ -93,6 +94,8 @@ def draw(part: Part, seed: int) -> tuple[NDArray[np.uint8], Maps]:
             shown = random.integers(len(digits))
             scene[top : top + DIGIT, left : left + DIGIT] = digits.images[shown, ..., 0]
             labels[top : top + DIGIT, left : left + DIGIT] = digits.labels[shown]
+    for shared in (scenes, maps):
+        shared.flags.writeable = False
     return scenes, maps
 
 
