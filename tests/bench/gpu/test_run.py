@@ -348,7 +348,7 @@ def test_pipeline_without_room_for_its_cache_is_absent(monkeypatch: pytest.Monke
     data.measure(TINY, sent.steps("data"), tmp_path)
     (row,) = sent.rows.values()
     assert row.status == "absent"
-    assert row.reason.endswith("has no room for decoded photos: set TMPDIR to a folder with 6 GB")
+    assert row.reason == "the disk has no room for decoded photos: set TMPDIR to a folder with 6 GB"
 
 
 @pytest.fixture(scope="module")

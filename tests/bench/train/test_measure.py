@@ -7,7 +7,7 @@ from PIL import Image
 
 from vitrail.bench.train.measure import TrainReport, measure, report_text
 from vitrail.bench.train.plan import BOTH, CONTENDERS, FOLDER, NETWORK, OURS, PARTS, PIPELINE, TIMM, Plan
-from vitrail.errors import UsageError
+from vitrail.errors import UsageError, VitrailError
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -47,6 +47,14 @@ def test_invalid_plans_are_refused(wrong: dict[str, int], message: str) -> None:
 def test_unknown_network_is_refused_before_anything_is_written() -> None:
     with pytest.raises(UsageError, match="timm has no network 'deit_huge'"):
         measure(Plan(photos="none", net="deit_huge"))
+
+
+def test_cache_without_room_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else vitrail would decode in every epoch, and be measured as if it did not."""
+    monkeypatch.setattr("vitrail.data.image_store.usable_bytes", lambda folder: 0)
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    with pytest.raises(VitrailError, match="the disk has no room for decoded photos"):
+        measure(Plan(photos=str(tmp_path), width=40, height=30, images=2, batch=2, size=32, net="test_vit"))
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 
 SCALE, RATIO = (0.35, 1.0), (3 / 4, 4 / 3)
+NO_ROOM = "the disk has no room for decoded photos: set TMPDIR to a folder with 6 GB"
 AHEAD = 2  # batches that a process of a loader makes ahead, torch's default
 
 

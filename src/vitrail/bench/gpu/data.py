@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 
 from vitrail.bench.core.rounds import median_interval, speedups
-from vitrail.bench.data.loaders import OurEpochs
+from vitrail.bench.data.loaders import NO_ROOM, OurEpochs
 from vitrail.bench.data.photo_set import noise, write_photo_set
 from vitrail.bench.data.steps import FED, RESIDENT, Training, fed_and_resident
 from vitrail.bench.gpu.plan import Figures, Plan
@@ -39,7 +39,7 @@ def prepare(plan: Plan, ours: OurEpochs, photos: int) -> Figures:
     ours.prepared()
     seconds = perf_counter() - begin
     if not ours.is_kept():
-        raise Absent(f"the disk of {ours.cache} has no room for decoded photos: set TMPDIR to a folder with 6 GB")
+        raise Absent(NO_ROOM)
     return {"images_per_second": photos / seconds}
 
 

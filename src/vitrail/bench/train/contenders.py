@@ -173,6 +173,8 @@ def of_folder(setup: Setup, part: str, turns: Turns) -> None:
 
 
 class NormalisedBatches:
+    """uint8 batches of a loader, as the network takes them."""
+
     def __init__(self, loader: DataLoader[Any], pixels: Input) -> None:
         self.loader, self.pixels = loader, pixels
 

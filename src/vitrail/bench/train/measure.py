@@ -9,10 +9,12 @@ from typing import Literal
 from vitrail.bench.core.report import Progress, Report, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, median_interval, shuffled_rounds, speedups
 from vitrail.bench.core.tables import interval_text, rounds_text, text_table
+from vitrail.bench.data.loaders import NO_ROOM
 from vitrail.bench.data.photo_set import photographs, write_photo_set
 from vitrail.bench.train.contenders import RUN, our_epochs, our_module
 from vitrail.bench.train.plan import BOTH, CONTENDERS, NETWORK, OURS, PARTS, Plan, Setup
 from vitrail.bench.train.sessions import Session, ended
+from vitrail.errors import VitrailError
 from vitrail.runtime.machine import installed_versions
 
 PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pytorch-lightning", "pillow", "numpy")
@@ -51,8 +53,11 @@ def measure(plan: Plan, progress: Progress = silent) -> TrainReport:
         write_photo_set(setup.photos, plan.images, photographs(plan.photos, plan.width, plan.height))
         setup.cache.mkdir()
         begin = perf_counter()
-        our_epochs(setup, plan.workers).prepared()
+        ours = our_epochs(setup, plan.workers)
+        ours.prepared()
         prepared = perf_counter() - begin
+        if not ours.is_kept():
+            raise VitrailError(NO_ROOM)
         seconds, cpu_seconds = take_turns(setup, progress)
     return TrainReport(
         plan=plan,
