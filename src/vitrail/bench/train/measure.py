@@ -90,14 +90,14 @@ def take_turns(setup: Setup, progress: Progress) -> tuple[Measured, Measured]:
 
 def report_text(report: TrainReport) -> str:
     plan = report.plan
-    rows = [["", "", "images/s", "per CPU-second", "vitrail ×, images/s", "vitrail ×, per CPU-second"]]
+    rows = [["", "images/s", "per CPU-second", "vitrail ×, images/s", "vitrail ×, per CPU-second"]]
     for part in PARTS:
         for name in CONTENDERS:
             rates = [
                 f"{1 / median_interval(each[part][name]).value:,.1f}" for each in (report.seconds, report.cpu_seconds)
             ]
             ratios = [] if name == OURS else [report.speedup(part, name), report.cpu_speedup(part, name)]
-            rows.append([part, name, *rates, *([interval_text(each) for each in ratios] or ["", ""])])
+            rows.append([f"{part}, {name}", *rates, *([interval_text(each) for each in ratios] or ["", ""])])
     photos = f"{plan.images} photos of {plan.width}×{plan.height}, random crops of {plan.size} with flips"
     fed = ", ".join(f"{name} {interval_text(report.fed(name))}" for name in CONTENDERS)
     once = f"{report.prepared:.1f} s ({plan.images / report.prepared:,.0f} images/s)"

@@ -46,8 +46,7 @@ class Session:
         return cost
 
     def end(self) -> None:
-        """A process that waits for a turn ends by itself; one that works is killed, with its workers."""
-        self.pipe.close()
+        """Without its pipe, a process ends when its turn does; one that works on is killed, with its workers."""
         self.process.join(GRACE)
         if self.process.is_alive():
             for member in process_tree(self.process.pid or 0):
@@ -62,6 +61,8 @@ def ended(sessions: Mapping[tuple[str, str], Session]) -> Iterator[None]:
     try:
         yield
     finally:
+        for session in sessions.values():  # all at once
+            session.pipe.close()
         for session in sessions.values():
             session.end()
 

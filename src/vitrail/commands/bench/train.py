@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from vitrail.commands.bench.options import require_folder, write_report
+from vitrail.commands.bench.options import require_folder, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError
 from vitrail.parsers import config_parser, read
 
@@ -35,6 +35,7 @@ def main(args: Sequence[str]) -> int:
     if options.photos is None:
         raise UsageError("which photographs? vitrail bench train --photos DIR")
     require_folder(options.json)
+    stop_servers_on_sigterm()
 
     from vitrail.bench.train.measure import measure, report_text
     from vitrail.bench.train.plan import Plan
