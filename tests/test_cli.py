@@ -77,6 +77,7 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["export"], 2, "checkpoint"),
         (["bench", "paint"], 2, "there is no benchmark 'paint'"),
         (["bench", "decode"], 2, "which photographs?"),
+        (["bench", "train"], 2, "which photographs?"),
         (["bench", "decode", "--photos", "none"], 1, "there is no folder of photographs at none"),
         (["bench", "decode", "--photos", "none", "--rounds", "3"], 2, "measure at least 5"),
         (["bench", "decode", "--photos", "none", "--quality", "100"], 2, "between 1 and 95"),

@@ -49,6 +49,7 @@ NEVER = {
     "bench": LIGHTNING | SERVER | {"vitrail.training"},
     "bench/forms": SERVER,  # it compares fits, which are those of the project
     "bench/data": LIGHTNING | SERVER,  # its batches are those of training
+    "bench/train": SERVER,  # it trains as the project does
     "training": SERVER | {"lightning", "vitrail.commands"},
     "serving": TORCH | LIGHTNING | LIBRARY | {"onnx", "vitrail.training"},
     # The command's own files may import anything, but only inside functions.

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from vitrail.bench.core.rounds import alternate, coverage, median_interval, speedups, time_calls
+from vitrail.bench.core.rounds import alternate, coverage, median_interval, shuffled_rounds, speedups, time_calls
 
 
 class Clock:
@@ -25,6 +25,16 @@ class Clock:
             self.now += seconds[min(next(calls), len(seconds) - 1)]
 
         return step
+
+
+def test_each_name_has_a_turn_in_every_round() -> None:
+    lines: list[str] = []
+    turns = list(shuffled_rounds("abc", 20, seed=0, progress=lines.append))
+    rounds = ["".join(turns[begin : begin + 3]) for begin in range(0, 60, 3)]
+    assert ["".join(sorted(each)) for each in rounds] == ["abc"] * 20
+    assert len(set(rounds)) > 3
+    assert lines[-1] == "round 20 of 20"
+    assert turns == list(shuffled_rounds("abc", 20, seed=0))
 
 
 def test_turn_is_the_median_call_after_a_warm_up() -> None:

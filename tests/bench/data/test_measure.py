@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitrail.bench.data.measure import FED, FIRST, FOLDER, LATER, RESIDENT, TIMM, DataReport, Plan, measure, report_text
+from vitrail.bench.data.measure import FIRST, FOLDER, LATER, TIMM, DataReport, Plan, measure, report_text
+from vitrail.bench.data.steps import FED, RESIDENT
 from vitrail.errors import UsageError
 
 

@@ -28,6 +28,9 @@ TINY = Plan(
     size=32,
     batches=(2,),
     train_batch=2,
+    fed_names=("test_vit",),
+    fed_steps=2,
+    photos=6,
     connections=(2,),
     rounds=5,
     seconds=0.01,
@@ -142,6 +145,7 @@ def test_steps_without_time_are_rows(scripted: Scripted) -> None:
         ("infer", "a", "measured", ""),
         ("infer", "b, and all after it", "not run", NO_TIME),
         ("train", "train", "not run", NO_TIME),
+        ("data", "data", "not run", NO_TIME),
         ("serve", "serve", "not run", NO_TIME),
     ]
     assert not report.failed
@@ -150,14 +154,18 @@ def test_steps_without_time_are_rows(scripted: Scripted) -> None:
 def test_slow_part_leaves_later_parts_their_share_of_time(scripted: Scripted) -> None:
     run = scripted({}, minutes=10.0, clock=lambda: 0.0)
     assert run.end + GRACE == pytest.approx(600)  # a part that is stopped at the end has the rest to end its servers
-    assert run.end_of("tests") == pytest.approx(run.end * 0.25)
-    assert run.end_of("infer") == pytest.approx(run.end * 0.3 / 0.75)  # all that tests did not use is shared
+    assert run.end_of("tests") == pytest.approx(run.end * 0.22)
+    assert run.end_of("infer") == pytest.approx(run.end * 0.26 / 0.78)  # all that tests did not use is shared
     assert run.end_of("serve") == pytest.approx(run.end)
 
 
 @pytest.mark.parametrize(
     ("action", "later", "code"),
-    [("absent", [], 2), ("fail", ["no device: "] * 4, 1), ("hang", ["no device: took longer than 0.4 s"] * 4, 1)],
+    [
+        ("absent", [], 2),
+        ("fail", ["no device: "] * len(PARTS), 1),
+        ("hang", ["no device: took longer than 0.4 s"] * len(PARTS), 1),
+    ],
 )
 def test_without_a_device_nothing_is_measured(
     action: str, later: list[str], code: int, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
@@ -314,6 +322,35 @@ def test_step_that_does_not_learn_fails(monkeypatch: pytest.MonkeyPatch, tmp_pat
         train.training(TINY, TINY.name, False, tmp_path)
 
 
+def test_steps_fed_by_the_pipeline_are_compared_with_those_on_one_batch(tmp_path: Path) -> None:
+    from vitrail.bench.gpu import data
+
+    sent = Sent()
+    data.measure(TINY, sent.steps("data"), tmp_path)
+    assert {row.status for row in sent.rows.values()} == {"measured"}
+    kept, pipeline, resident, fed = sent.rows.values()
+    assert (kept.name, sent.named("prepared")) == ("6 photos of 640 × 480, decoded and kept", [kept.name])
+    assert len(list(tmp_path.rglob("train/*/*.jpg"))) == 6
+    assert pipeline.name == "pipeline alone, batch 2"
+    assert [each.name for each in (resident, fed)] == ["test_vit, one resident batch, batch 2",
+                                                       "test_vit, fed by the pipeline, batch 2"]  # fmt: skip
+    for each in (resident, fed):
+        assert each.figures["images_per_second"] == pytest.approx(2000 / each.figures["ms"])
+    low, ratio, high = (fed.figures[f"of_resident{end}"] for end in ("_low", "", "_high"))
+    assert 0 < low <= ratio <= high
+
+
+def test_pipeline_without_room_for_its_cache_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from vitrail.bench.gpu import data
+
+    monkeypatch.setattr("vitrail.data.image_store.usable_bytes", lambda folder: 0)
+    sent = Sent()
+    data.measure(TINY, sent.steps("data"), tmp_path)
+    (row,) = sent.rows.values()
+    assert row.status == "absent"
+    assert row.reason == "the disk has no room for decoded photos: set TMPDIR to a folder with 6 GB"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What parts of one run share: the model file is written once."""
@@ -415,7 +452,7 @@ def test_rows_are_readable() -> None:
     [
         ([], "there is no NVIDIA GPU on this machine"),
         (["--minutes", "26"], "at most 25 minutes"),
-        (["--parts", "tests,soak"], "parts of this measurement are tests, infer, train, serve"),
+        (["--parts", "tests,soak"], "parts of this measurement are tests, infer, train, data, serve"),
         (["--json", "none/here.json"], "no folder"),
         (["--nope"], "unrecognized arguments"),
     ],

@@ -1,17 +1,18 @@
 """Alternating rounds: contenders run in shuffled order and are compared within each round."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from random import Random
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from vitrail.bench.core.machine import background_load, cpu_usage
 
 Step = Callable[[], Any]
 Times = dict[str, list[float]]
+Name = TypeVar("Name")
 
 MIN_ROUNDS = 5
 MIN_CALLS = 3
@@ -75,6 +76,17 @@ def alternate(
         for name in order:
             times[name].append(time_calls(steps[name], seconds, clock))
     return times
+
+
+def shuffled_rounds(
+    names: Sequence[Name], rounds: int, seed: int, progress: Callable[[str], None] = lambda line: None
+) -> Iterator[Name]:
+    """Each name once a round, in shuffled order."""
+    order, random = list(names), Random(seed)
+    for number in range(rounds):
+        progress(f"round {number + 1} of {rounds}")
+        random.shuffle(order)
+        yield from order
 
 
 def time_calls(step: Step, seconds: float, clock: Callable[[], float] = perf_counter) -> float:

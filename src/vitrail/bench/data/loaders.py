@@ -1,7 +1,8 @@
-"""One epoch of random crops with flips: our pipeline, timm's and torchvision's, each as a user would write it."""
+"""Random crops with flips in batches: our pipeline, timm's and torchvision's, each as a user would write it."""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,57 +11,109 @@ from unittest.mock import patch
 import torch
 from timm.data import create_dataset, create_loader
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from vitrail.data.draws import Draws
+from vitrail.data.image_store import MISSING
 from vitrail.training.augmentation import HorizontalFlip
-from vitrail.training.batches import Batch
+from vitrail.training.batches import Batch, SeededOrder
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 
 SCALE, RATIO = (0.35, 1.0), (3 / 4, 4 / 3)
+NO_ROOM = "the disk has no room for decoded photos: set TMPDIR to a folder with 6 GB"
+AHEAD = 2  # batches that a process of a loader makes ahead, torch's default
 
 
 class OurEpochs:
     """Epochs of `vitrail fit` on a folder, with a cache of its own."""
 
-    def __init__(self, folder: Path, cache: Path, size: int, batch: int, workers: int) -> None:
+    def __init__(self, folder: Path, cache: Path, size: int, batch: int, workers: int | None) -> None:
         self.folder, self.cache = folder, cache
         self.size, self.batch, self.workers = size, batch, workers
 
     def first(self) -> int:
         """With an empty cache: every image is decoded, checked and kept, and then cropped."""
         with TemporaryDirectory(dir=self.cache) as empty:
-            return self.epoch(Path(empty))
+            return consumed(self.prepared(Path(empty)).train_dataloader(), flipped)
 
     def later(self) -> int:
-        return self.epoch(self.cache)
+        return consumed(self.prepared().train_dataloader(), flipped)
 
-    def epoch(self, cache: Path) -> int:
-        with patch.dict(os.environ, XDG_CACHE_HOME=str(cache)):
-            data = self.data()
+    def endless(self) -> "EndlessBatches":
+        """Epoch after epoch from the cache, without a pause between them."""
+        return EndlessBatches(self.prepared().train_dataloader())
+
+    def prepared(self, cache: Path | None = None, kind: type[ImageDataModule] = ImageDataModule) -> ImageDataModule:
+        """The data as `vitrail fit` has it before its first step: every image is decoded, and kept in the cache."""
+        with patch.dict(os.environ, XDG_CACHE_HOME=str(cache or self.cache)):
+            data = kind(
+                str(self.folder),
+                self.size,
+                crop=RandomCrop(SCALE, RATIO),
+                batch_size=self.batch,
+                augment=[HorizontalFlip()],
+                workers=self.workers,
+            )
             data.prepare()
-            return consumed(data.train_dataloader(), flipped)
+        return data
 
-    def endless(self) -> Generator[Batch, None, None]:
-        """Batches of one epoch after the other, from the cache."""
-        with patch.dict(os.environ, XDG_CACHE_HOME=str(self.cache)):
-            data = self.data()
-            data.prepare()
-            loader = data.train_dataloader()
-        while True:
-            yield from loader
-
-    def data(self) -> ImageDataModule:
-        crop = RandomCrop(SCALE, RATIO)
-        return ImageDataModule(str(self.folder), self.size, crop=crop, batch_size=self.batch, workers=self.workers)
+    def is_kept(self) -> bool:
+        """Whether the cache had room for all training images."""
+        data = self.prepared()
+        images = data.images("train", data.trained_form("train"))
+        stored = images.stored
+        return stored is not None and all(
+            row != MISSING and stored.image(row) is not None for row in images.rows.tolist()
+        )
 
 
-def timm_epoch(folder: Path, size: int, batch: int, workers: int) -> int:
-    """timm's loader as its training script makes it, up to the uint8 batch that it moves to the device."""
-    loader = create_loader(
+class EndlessBatches:
+    """Batches of all epochs, with the processes of the loader of one, until it is closed."""
+
+    def __init__(self, epoch: DataLoader[Batch]) -> None:
+        assert isinstance(epoch.sampler, SeededOrder)
+        self.workers = epoch.num_workers
+        self.loader = DataLoader(
+            epoch.dataset,
+            epoch.batch_size,
+            sampler=EpochAfterEpoch(epoch.sampler),
+            num_workers=epoch.num_workers,
+            collate_fn=epoch.collate_fn,
+            pin_memory=epoch.pin_memory,
+        )
+        self.batches: Iterator[Batch] = iter(self.loader)
+
+    def __next__(self) -> Batch:
+        return next(self.batches)
+
+    def skip_made(self) -> None:
+        """Leave out the batches that were made while nobody asked for one."""
+        for _ in range(AHEAD * self.workers):
+            next(self.batches)
+
+    def close(self) -> None:
+        end_workers(self.batches)
+
+
+class EpochAfterEpoch(Sampler[int]):
+    """The orders of all epochs, one after the other."""
+
+    def __init__(self, order: SeededOrder) -> None:
+        self.order = order
+
+    def __iter__(self) -> Iterator[int]:
+        for epoch in count():
+            self.order.set_epoch(epoch)
+            yield from self.order
+
+
+def timm_loader(folder: Path, size: int, batch: int, workers: int, **options: Any) -> Any:
+    """timm's loader as its training script makes it, with options of its own."""
+    defaults: dict[str, Any] = {"persistent_workers": False, "device": torch.device("cpu")}
+    return create_loader(
         create_dataset("", root=str(folder), is_training=True),
         input_size=(3, size, size),
         batch_size=batch,
@@ -71,17 +124,21 @@ def timm_epoch(folder: Path, size: int, batch: int, workers: int) -> int:
         hflip=0.5,
         color_jitter=0.0,
         interpolation="bilinear",
-        persistent_workers=False,
-        device=torch.device("cpu"),
+        **defaults | options,
     )
-    return consumed(loader.loader)
 
 
-def folder_epoch(folder: Path, size: int, batch: int, workers: int) -> int:
+def folder_loader(folder: Path, size: int, batch: int, workers: int, persistent: bool = False) -> DataLoader[Any]:
     """torchvision's `ImageFolder` and `DataLoader`."""
     steps = [v2.RandomResizedCrop(size, SCALE, RATIO, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
-    images = ImageFolder(str(folder), v2.Compose(steps))
-    return consumed(DataLoader(images, batch, shuffle=True, num_workers=workers, drop_last=True))
+    return DataLoader(
+        ImageFolder(str(folder), v2.Compose(steps)),
+        batch,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
+        persistent_workers=persistent and workers > 0,
+    )
 
 
 def flipped(batch: Batch) -> Tensor:
@@ -98,11 +155,15 @@ def first_of(batch: Any) -> Tensor:
 def consumed(loader: DataLoader[Any], images_of: Callable[[Any], Tensor] = first_of) -> int:
     """The number of images of an epoch; its workers have ended afterwards, so that their time is counted."""
     batches = iter(loader)
-    count = sum(len(images_of(batch)) for batch in batches)
+    images = sum(len(images_of(batch)) for batch in batches)
+    end_workers(batches)
+    return images
+
+
+def end_workers(batches: Any) -> None:
     stop = getattr(batches, "_shutdown_workers", None)
     if stop is not None:
         stop()
-    return count
 
 
 def cpu_seconds() -> float:

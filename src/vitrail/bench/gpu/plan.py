@@ -8,7 +8,7 @@ from vitrail.errors import UsageError
 from vitrail.runtime.providers import Provider
 
 # Each part, and its share of the time: a slow part leaves the later ones theirs.
-SHARES = {"tests": 0.25, "infer": 0.3, "train": 0.25, "serve": 0.2}
+SHARES = {"tests": 0.22, "infer": 0.26, "train": 0.2, "data": 0.14, "serve": 0.18}
 PARTS = tuple(SHARES)
 MINUTES = 9.0
 MAX_MINUTES = 25.0
@@ -27,6 +27,9 @@ class Plan(RoundsPlan):
     size: int = 224
     batches: tuple[int, ...] = (1, 32)  # in infer; 32 is the largest batch of the server
     train_batch: int = 128
+    fed_names: tuple[str, ...] = ("deit_tiny_patch16_224", "vit_small_patch16_224")  # in data
+    fed_steps: int = 40  # of one turn in data
+    photos: int = 1024  # in data
     connections: tuple[int, ...] = (1, 16, 64)  # in serve
     load_seconds: float = 4.0  # of one load in serve
     matrix: int = 8192  # side of the matrices that measure the ceiling

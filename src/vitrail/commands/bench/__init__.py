@@ -10,11 +10,12 @@ KINDS = {
     "data": "what training images cost, from files to batches: beside timm's loader and torchvision's",
     "decode": "how fast photos become canvases, beside decoding all of their pixels, and what that changes",
     "forms": "the forms of a part of the ViT compared: short fits, several seeds",
-    "gpu": "everything that needs a GPU: its tests, inference, training, serving; within --minutes (9)",
+    "gpu": "everything that needs a GPU: its tests, inference, training, data, serving; within --minutes (9)",
     "infer": "inference speed of one network: our file, other exporters' files, torch",
     "python": "time of `import vitrail`, `vitrail.load` and predictions on arrays, beside onnxruntime alone",
     "serve": "our server under load: beside its peers, overloaded, at start-up and at rest",
     "soak": "whether memory, files or threads of our server grow under long load",
+    "train": "training on JPEG files: pipeline, network and both, beside timm's loop and a plain ImageFolder loop",
 }
 
 

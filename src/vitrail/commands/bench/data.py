@@ -15,7 +15,7 @@ ABOUT = """Measure what training images cost: from files to batches of random cr
 Photos of the folder are stored as JPEGs of one size. An epoch of them is read by vitrail (the first, which decodes and
 keeps them, and later ones), by timm's loader and by torchvision's ImageFolder, in shuffled order, round by round;
 images per CPU-second count the loaders' processes. Then steps of a network that the pipeline feeds alternate with steps
-on one batch that is always there."""
+on one batch that is always there; `vitrail bench train` compares whole training."""
 
 
 def main(args: Sequence[str]) -> int:

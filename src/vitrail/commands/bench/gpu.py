@@ -20,6 +20,7 @@ ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a giv
 tests   the tests of tests/gpu, in a checkout
 infer   the model file under CUDA and TensorRT, fp32 and fp16, beside torch eager and torch.compile in bf16
 train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps compared with it
+data    training steps fed by the pipeline, beside the same steps on one batch that stays on the GPU
 serve   our server on the GPU under load
 
 Every row is printed as it is measured, and --json is rewritten with it, so a killed run leaves what it measured. A
@@ -29,7 +30,7 @@ failure is a row with its reason, the others go on, and the exit code is 1. With
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("bench gpu", ABOUT)
-    parser.add_argument("--parts", default="tests,infer,train,serve", help="parts to measure")
+    parser.add_argument("--parts", default="tests,infer,train,data,serve", help="parts to measure")
     parser.add_argument("--minutes", type=float, default=9.0, help="time limit of the whole run, at most 25 (9)")
     parser.add_argument("--name", default="vit_small_patch16_224", help="any ViT of timm, in infer and serve")
     parser.add_argument("--batches", default="1,32", help="batch sizes in infer (1,32)")

@@ -1,0 +1,65 @@
+"""What `vitrail bench train` measures, and how long."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitrail.bench.core.report import RoundsPlan
+from vitrail.errors import UsageError
+
+OURS, TIMM, FOLDER = CONTENDERS = ("vitrail", "timm", "ImageFolder")
+PIPELINE, NETWORK, BOTH = PARTS = ("pipeline alone", "network alone", "both")
+# The same for all contenders: AdamW, its weight decay, and label smoothing.
+RATE, WEIGHT_DECAY, SMOOTHING = 1e-3, 0.05, 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(RoundsPlan):
+    """A turn is one epoch, or as many steps on one batch."""
+
+    photos: str
+    width: int = 640
+    height: int = 480
+    images: int = 256
+    size: int = 224
+    batch: int = 32
+    workers: int = 1
+    net: str = "deit_tiny_patch16_224"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.batch <= self.images:
+            raise UsageError(f"{self.images} images make no batch of {self.batch}: give more --images")
+        if self.workers < 0:
+            raise UsageError(f"a loader has 0 processes or more, not {self.workers}")
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch: the last images, which fill no batch, are left out."""
+        return self.images // self.batch
+
+    @property
+    def turns(self) -> int:
+        """One before the first round, in which caches fill and workers start, is not counted."""
+        return self.rounds + 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where the photos of a run are, and where vitrail keeps them decoded."""
+
+    plan: Plan
+    folder: Path
+
+    @property
+    def photos(self) -> Path:
+        return self.folder / "photos"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+
+# Asking for the next turn ends the one before it.
+Turns = Iterator[None]
+Contender = Callable[[Setup, str, Turns], None]  # does one of `PARTS` in every turn

@@ -1,0 +1,47 @@
+"""vitrail bench train: training on JPEG files, beside timm's loader and loop and a plain loop over an ImageFolder."""
+
+import sys
+from collections.abc import Sequence
+
+from vitrail.commands.bench.options import require_folder, stop_servers_on_sigterm, write_report
+from vitrail.errors import UsageError
+from vitrail.parsers import config_parser, read
+
+ABOUT = """Measure how fast a network trains on JPEG files, on the CPU: the pipeline alone, the network alone, and both.
+
+  vitrail bench train --photos DIR
+  vitrail bench train --photos DIR --images 512 --workers 2
+
+Photos of the folder are stored as JPEGs of one size. vitrail trains as `vitrail fit` does in a later epoch, timm with
+its loader and the loop of its training script, and a plain loop over torchvision's ImageFolder: the same network,
+batches, crops, flips, loss and optimizer. Each contender runs in a process of its own; their turns, an epoch each,
+alternate in shuffled order, and ratios are taken within a round. CPU-seconds count the loaders' processes."""
+
+
+def main(args: Sequence[str]) -> int:
+    parser = config_parser("bench train", ABOUT)
+    parser.add_argument("--photos", type=str, help="a folder of photographs")
+    parser.add_argument("--width", type=int, default=640, help="of the stored photos")
+    parser.add_argument("--height", type=int, default=480, help="of the stored photos")
+    parser.add_argument("--images", type=int, default=256, help="number of stored photos")
+    parser.add_argument("--size", type=int, default=224, help="side of the canvas")
+    parser.add_argument("--batch", type=int, default=32, help="images a batch")
+    parser.add_argument("--workers", type=int, default=1, help="processes of each loader")
+    parser.add_argument("--net", type=str, default="deit_tiny_patch16_224", help="any ViT of timm")
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
+    parser.add_argument("--seed", type=int, default=0, help="of the order in each round")
+    parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
+    options = read(parser, args)
+    if options.photos is None:
+        raise UsageError("which photographs? vitrail bench train --photos DIR")
+    require_folder(options.json)
+    stop_servers_on_sigterm()
+
+    from vitrail.bench.train.measure import measure, report_text
+    from vitrail.bench.train.plan import Plan
+
+    values = {name: value for name, value in vars(options).items() if name not in ("json", "config")}
+    report = measure(Plan(**values), lambda line: print(line, file=sys.stderr))
+    write_report(report, options.json)
+    print(report_text(report))
+    return 0
