@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 
 from vitrail.errors import UsageError
 from vitrail.tasks.dense.predictions import IGNORED
@@ -21,7 +21,9 @@ def reference(peer: Any, name: str, bin: int, sign: float, image: Tensor) -> Ten
     of_bins, signed = peer._AUGMENTATION_SPACE[name]
     magnitudes = of_bins(31, HEIGHT, WIDTH)
     magnitude = 0.0 if magnitudes is None else float(magnitudes[bin]) * (sign if signed else 1)
-    out: Tensor = peer._apply_image_or_video_transform(image, name, magnitude, interpolation="nearest", fill=peer._fill)
+    out: Tensor = peer._apply_image_or_video_transform(
+        image, name, magnitude, interpolation=InterpolationMode.NEAREST, fill=peer._fill
+    )
     return out
 
 
