@@ -34,7 +34,7 @@ from vitrail.training.batches import AUGMENTATION, Batch, Canvases, Crops, Seede
 from vitrail.training.crops import RandomCrop
 from vitrail.training.ranks import even_batches, print_once, share_of
 
-RESIDENT = 1 << 30  # bytes of the canvases of a part that training keeps in memory
+RESIDENT = 1 << 28  # bytes of the canvases of a part that training keeps in memory
 MOST_WORKERS = 8
 BETWEEN_LINES = 10  # seconds
 

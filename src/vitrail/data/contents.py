@@ -30,7 +30,8 @@ class Contents:
     def take(self, chosen: NDArray[np.int64] | None) -> "Contents":
         if chosen is None:
             return self
-        return Contents(Names.of(self.names[i] for i in chosen), self.images[chosen], self.targets[chosen])
+        names = self.names if isinstance(self.names, Names) else Names.of(self.names)
+        return Contents(names.take(chosen), self.images[chosen], self.targets[chosen])
 
 
 def digests_of(rows: Iterable[bytes]) -> Digests:

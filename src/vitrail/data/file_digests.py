@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from vitrail.atomic import draft_of
 from vitrail.data.contents import Digests
+from vitrail.data.file_tree import readable, unreadable
 from vitrail.data.names import Names
 from vitrail.data.user_cache import user_cache
-from vitrail.errors import DataError
 
 # A digest is reused while all four are unchanged. Length and mtime alone miss a file that was replaced by another of
 # equal length and mtime (`cp -p`, `rsync -t`, `touch -r`); no program can set the ctime.
@@ -71,7 +71,7 @@ class FileDigests:
 
     def of(self, names: Sequence[str]) -> Digests:
         """[N, 32], of the files of these names."""
-        names = Names.of(names)
+        names = names if isinstance(names, Names) else Names.of(names)
         hashes = names.hashes()
         missing = np.flatnonzero(places(hashes, self._hashes) == ABSENT)
         if len(missing):
@@ -99,19 +99,18 @@ def file_digests(root: Path, names: Names) -> Digests:
     is_fresh = np.zeros(len(names), bool)
 
     def look_up(begin: int) -> None:
-        for index in range(begin, min(begin + TOGETHER, len(names))):
-            path, row = f"{folder}/{names[index]}", rows[index]
-            try:
-                if row != ABSENT and tuple(known.states[row].tolist()) == state_of(os.stat(path)):
-                    digests[index] = known.digests[row]
-                    states[index] = known.states[row]
-                    continue
-                digest, state = read_digest(path)
-            except OSError as fault:
-                raise DataError(f"{path} cannot be read: {fault.strerror}") from fault
-            digests[index] = np.frombuffer(digest, np.uint8)
-            if state is not None:
-                states[index], is_fresh[index] = state, True
+        some = slice(begin, begin + TOGETHER)
+        paths = [f"{folder}/{name}" for name in names[some]]
+        is_same = rows[some] != ABSENT
+        if is_same.any():
+            states[some] = [state_at(path) for path in paths]
+            is_same &= (known.states[rows[some]] == states[some]).all(axis=1)
+            digests[some] = known.digests[rows[some]]
+        for number in np.flatnonzero(~is_same).tolist():
+            with readable(paths[number]):
+                digest, state = read_digest(paths[number])
+            digests[begin + number] = np.frombuffer(digest, np.uint8)
+            states[begin + number], is_fresh[begin + number] = state or 0, state is not None
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(look_up, range(0, len(names), TOGETHER)))
@@ -125,6 +124,13 @@ def file_digests(root: Path, names: Names) -> Digests:
 
 def state_of(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & (2**63 - 1)
+
+
+def state_at(path: str) -> State:
+    try:
+        return state_of(os.stat(path))
+    except OSError as fault:
+        raise unreadable(path, fault) from fault
 
 
 def read_digest(path: str) -> tuple[bytes, State | None]:

@@ -74,7 +74,11 @@ def readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror}") from fault
+        raise unreadable(path, fault) from fault
+
+
+def unreadable(path: str | Path, fault: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {fault.strerror}")
 
 
 def is_image(name: str) -> bool:

@@ -29,6 +29,7 @@ class ListedSource(ABC):
         self.name, self.items = name, items
         self.task, self.classes = items.targets.task, items.targets.classes
         self.rows = items.split(seed, place or name)
+        self._contents: dict[Part, Contents] = {}
 
     @abstractmethod
     def canvases(self, rows: Indices, rule: InputRule) -> NDArray[np.uint8]:
@@ -58,8 +59,11 @@ class ListedSource(ABC):
         return None if weights is None else with_mean_1(weights[self.rows[part]])
 
     def contents(self, part: Part) -> Contents:
-        rows = self.rows[part]
-        return Contents(self.items.names.take(rows), self.image_keys(rows), self.items.targets.keys(rows))
+        if part not in self._contents:
+            rows = self.rows[part]
+            names, keys = self.items.names.take(rows), self.items.targets.keys(rows)
+            self._contents[part] = Contents(names, self.image_keys(rows), keys)
+        return self._contents[part]
 
     def read(self, part: Part, rule: InputRule, chosen: Indices | None = None) -> Samples:
         rows = self.rows[part] if chosen is None else self.rows[part][chosen]
