@@ -97,26 +97,28 @@ def file_digests(root: Path, names: Names) -> Digests:
     rows = places(names.hashes(), known.names.hashes())
     states, digests = np.zeros((len(names), 4), np.int64), np.empty((len(names), 32), np.uint8)
     is_fresh = np.zeros(len(names), bool)
+    # In one thread: several would wait for the interpreter's lock at each file.
+    for index, (name, row) in enumerate(zip(names, rows.tolist(), strict=True)):
+        if row != ABSENT:
+            states[index] = state_at(f"{folder}/{name}")
+    is_same = rows != ABSENT
+    is_same[is_same] = (known.states[rows[is_same]] == states[is_same]).all(axis=1)
+    digests[is_same] = known.digests[rows[is_same]]
 
-    def look_up(begin: int) -> None:
-        some = slice(begin, begin + TOGETHER)
-        paths = [f"{folder}/{name}" for name in names[some]]
-        is_same = rows[some] != ABSENT
-        if is_same.any():
-            states[some] = [state_at(path) for path in paths]
-            is_same &= (known.states[rows[some]] == states[some]).all(axis=1)
-            digests[some] = known.digests[rows[some]]
-        for number in np.flatnonzero(~is_same).tolist():
-            with readable(paths[number]):
-                digest, state = read_digest(paths[number])
-            digests[begin + number] = np.frombuffer(digest, np.uint8)
-            states[begin + number], is_fresh[begin + number] = state or 0, state is not None
+    def read(indices: NDArray[np.int64]) -> None:
+        for index in indices.tolist():
+            path = f"{folder}/{names[index]}"
+            with readable(path):
+                digest, state = read_digest(path)
+            digests[index] = np.frombuffer(digest, np.uint8)
+            states[index], is_fresh[index] = state or 0, state is not None
 
+    others = np.flatnonzero(~is_same)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(look_up, range(0, len(names), TOGETHER)))
+        list(pool.map(read, np.split(others, range(TOGETHER, len(others), TOGETHER))))
     if is_fresh.any():
-        others = np.setdiff1d(np.arange(len(known.names)), rows)
-        there = [i for i in others.tolist() if os.path.exists(f"{folder}/{known.names[i]}")]
+        unused = np.setdiff1d(np.arange(len(known.names)), rows)
+        there = [i for i in unused.tolist() if os.path.exists(f"{folder}/{known.names[i]}")]
         used = Entries(names, states, digests).take(np.flatnonzero(states.any(axis=1)))
         write_entries(store, known.take(np.array(there, np.int64)) + used)
     return digests
