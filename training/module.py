@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from vitrail.data.source import PARTS, Part
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import DataError, ModelError, UsageError, first_few
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
@@ -161,9 +161,21 @@ class ImageModule(pl.LightningModule):
         there, here = origin.architecture.untrained(), self.architecture.untrained()
         if there != here:
             raise ModelError(f"the checkpoint holds another model: {there}, the configuration has {here}")
+        refuse_other_targets(self.data, origin)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
+
+
+def refuse_other_targets(data: ImageDataModule, origin: Origin) -> None:
+    """A network predicts the classes that it was trained on, by their numbers."""
+    if data.task != origin.task:
+        raise DataError(f"{data.selection.place}: its task is {data.task}, that of the run {origin.task}")
+    if data.classes != origin.classes:
+        raise DataError(
+            f"{data.selection.place}: its {len(data.classes)} classes ({first_few(data.classes)}) are not the "
+            f"{len(origin.classes)} of the run ({first_few(origin.classes)})"
+        )
 
 
 def defaults_of(optimizer: OptimizerCallable) -> tuple[float, float]:

@@ -205,6 +205,17 @@ def test_a_run_may_be_evaluated_on_unseen_images(
     )
 
 
+@pytest.mark.parametrize("names", [("cat", "cow"), ("cat", "cow", "dog")])
+def test_a_run_is_not_evaluated_on_other_classes(
+    names: tuple[str, ...], split_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_images(tmp_path / "new", [f"{part}/{name}/{i}.png" for part in PARTS for name in names for i in range(3)])
+    capsys.readouterr()
+    assert run("test", split_run / "images", f"--data.path={tmp_path / 'new'}", "--data.duplicates=allow") == 1
+    here = f"{tmp_path / 'new'}: its {len(names)} classes ({'; '.join(names)})"
+    assert capsys.readouterr().err == f"vitrail: {here} are not the 2 of the run (cat; dog)\n"
+
+
 def repeating(folder: Path) -> None:
     """A set with a training image in its test part, one under two labels, and one twice in a part."""
     split(folder)
