@@ -54,6 +54,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images are kept, whatever else takes the disk of this machine."""
+    from vitrail.data import image_store
+
+    monkeypatch.setattr(image_store, "usable_bytes", lambda folder: 2**40)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
     """A folder of this name that all processes of pytest share; the first to need it fills it."""

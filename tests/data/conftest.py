@@ -1,4 +1,4 @@
-"""Small folders of images with a table in them; a disk with room."""
+"""Small folders of images with a table in them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from vitrail.data import image_store
 
 Write = Callable[..., Path]
 
@@ -25,9 +23,3 @@ def write(tmp_path: Path) -> Write:
         return folder
 
     return written
-
-
-@pytest.fixture
-def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else takes the disk of this machine."""
-    monkeypatch.setattr(image_store, "usable_bytes", lambda folder: 2**40)

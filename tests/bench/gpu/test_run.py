@@ -323,6 +323,7 @@ def test_step_that_does_not_learn_fails(monkeypatch: pytest.MonkeyPatch, tmp_pat
         train.training(TINY, TINY.name, False, tmp_path)
 
 
+@pytest.mark.usefixtures("roomy_disk")
 def test_steps_fed_by_the_pipeline_are_compared_with_those_on_one_batch(tmp_path: Path) -> None:
     from vitrail.bench.gpu import data
 
