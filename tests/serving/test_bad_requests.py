@@ -91,9 +91,10 @@ def worker(server: Server) -> psutil.Process:
     return server.family()[-1]
 
 
-def test_too_many_pixels_use_no_memory(server: Server, client: httpx.Client) -> None:
-    """12,000 × 12,000 real pixels, all black, are 432 MB in memory and 0.4 MB in the file."""
-    bomb = png_of(12_000, 12_000, bytes(12_000 * 36_001))
+@pytest.mark.parametrize("side", [12_000, pytest.param(20_000, marks=pytest.mark.long)])
+def test_too_many_pixels_use_no_memory(server: Server, client: httpx.Client, side: int) -> None:
+    """20,000 × 20,000 real pixels, all black, are 1.2 GB in memory and 1.2 MB in the file."""
+    bomb = png_of(side, side, bytes(side * (3 * side + 1)))
     assert len(bomb) < MAX_BODY
     before = worker(server).memory_info().rss
     for _ in range(4):
@@ -251,19 +252,20 @@ def test_disconnect_is_not_an_internal_error(server: Server) -> None:
         connection.sendall(f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf".encode())
 
 
-def test_path_scan_adds_no_metric_series(server: Server, client: httpx.Client) -> None:
+@pytest.mark.parametrize("paths", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_path_scan_adds_no_metric_series(server: Server, client: httpx.Client, paths: int) -> None:
     def series() -> set[str]:
         return {line.rpartition(" ")[0] for line in client.get("/metrics").text.splitlines()}
 
     client.get("/scan")
     client.get("/metrics")
     before = series()
-    scan = b"".join(b"GET /scan/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(2_000))
+    scan = b"".join(b"GET /scan/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number for number in range(paths))
     with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         answered = 0
         sending = threading.Thread(target=connection.sendall, args=(scan,))
         sending.start()
-        while answered < 2_000:
+        while answered < paths:
             answered += connection.recv(65536).count(b"x-request-id")
         sending.join()
     assert series() == before

@@ -299,8 +299,8 @@ def test_training_is_compared_with_the_ceiling(tmp_path: Path) -> None:
     # has 10 × 64² weights and holds every vector against all 5, twice; a head of 1000. Two operations a weight.
     forward = 2 * (4 * 768 * 64 + 6 * 5 * (10 * 64**2 + 2 * 5 * 64) + 64 * 1000)
     flops = step["tflops"] * 1e12 * step["ms"] / 1000
-    # torch 2.11 does not count attention on CPUs, 1.3 % of these.
-    assert flops == pytest.approx(3 * TINY.train_batch * forward, rel=0.014)
+    attention = 2 * 6 * 5 * 2 * 5 * 64  # not counted on CPUs by torch 2.11
+    assert flops / (3 * TINY.train_batch) in (pytest.approx(forward), pytest.approx(forward - attention))
 
 
 def test_operations_of_a_product_are_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

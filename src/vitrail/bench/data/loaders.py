@@ -90,7 +90,7 @@ class EndlessBatches:
         return next(self.batches)
 
     def skip_made(self) -> None:
-        """Leave out the batches that were made while nobody asked for one."""
+        """Leave out the batches that were made while no step took any."""
         for _ in range(AHEAD * self.workers):
             next(self.batches)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
+from vitrail.bench.core.report import Progress, Report, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, median_interval, shuffled_rounds, speedups
 from vitrail.bench.core.tables import interval_text, rounds_text, text_table
 from vitrail.bench.data.loaders import OurEpochs, consumed, cpu_seconds, folder_loader, timm_loader
 from vitrail.bench.data.photo_set import photographs, write_photo_set
+from vitrail.bench.data.plan import PhotosPlan
 from vitrail.bench.data.steps import FED, RESIDENT, Training, fed_and_resident
-from vitrail.errors import UsageError
 from vitrail.runtime.machine import installed_versions
 
 FIRST, LATER, TIMM, FOLDER = "vitrail, first epoch", "vitrail, later epochs", "timm", "ImageFolder"
@@ -20,23 +20,10 @@ PACKAGES = ("vitrail", "torch", "torchvision", "timm", "pillow", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(RoundsPlan):
+class Plan(PhotosPlan):
     """What to measure and how long."""
 
-    photos: str
-    width: int = 640
-    height: int = 480
-    images: int = 512
-    size: int = 224
-    batch: int = 32
-    workers: int = 1
-    net: str = "deit_tiny_patch16_224"
     steps: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.batch <= self.images:
-            raise UsageError(f"{self.images} images make no batch of {self.batch}: give more --images")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrail.bench.core.report import RoundsPlan
-from vitrail.errors import UsageError
+from vitrail.bench.data.plan import PhotosPlan
 
 OURS, TIMM, FOLDER = CONTENDERS = ("vitrail", "timm", "ImageFolder")
 PIPELINE, NETWORK, BOTH = PARTS = ("pipeline alone", "network alone", "both")
@@ -14,24 +13,10 @@ RATE, WEIGHT_DECAY, SMOOTHING = 1e-3, 0.05, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(RoundsPlan):
+class Plan(PhotosPlan):
     """A turn is one epoch, or as many steps on one batch."""
 
-    photos: str
-    width: int = 640
-    height: int = 480
     images: int = 256
-    size: int = 224
-    batch: int = 32
-    workers: int = 1
-    net: str = "deit_tiny_patch16_224"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.batch <= self.images:
-            raise UsageError(f"{self.images} images make no batch of {self.batch}: give more --images")
-        if self.workers < 0:
-            raise UsageError(f"a loader has 0 processes or more, not {self.workers}")
 
     @property
     def steps(self) -> int:

@@ -74,7 +74,7 @@ def work(pipe: Connection, contender: Contender, setup: Setup, part: str) -> Non
 
 
 def turns_of(pipe: Connection, count: int) -> Turns:
-    """A turn begins when the pipe says so; what it took is sent back when the next one is asked for."""
+    """A turn begins when the pipe says so; what it took is sent back at its end."""
     for _ in range(count):
         pipe.recv()
         begin, before = perf_counter(), used_by_all()
