@@ -225,6 +225,10 @@ class ImageDataModule(pl.LightningDataModule):
         share = share_of(self.count("test"), rank, world) if world > 1 else None
         return self._loader("test", sampler=share, batch_size=self.batch_size)
 
+    def in_order(self, part: Part) -> DataLoader[Batch]:
+        """All images of a part, once and in their order."""
+        return self._loader(part, batch_size=self.batch_size)
+
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
 

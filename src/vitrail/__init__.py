@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vitrail.model_file.explanation import Explanation
     from vitrail.model_file.model import Model, Prediction, load
     from vitrail.models import CNN, ViT
+    from vitrail.training.build import build
     from vitrail.vectors import patchify, unpatchify
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Prediction",
     "ViT",
     "__version__",
+    "build",
     "export",
     "load",
     "patchify",
@@ -38,6 +40,7 @@ HOMES = {
     "Explanation": "vitrail.model_file.explanation",
     "Model": "vitrail.model_file.model",
     "Prediction": "vitrail.model_file.model",
+    "build": "vitrail.training.build",
     "export": "vitrail.exporting",
     "load": "vitrail.model_file.model",
     "CNN": "vitrail.models",

@@ -12,6 +12,7 @@ from typing import TextIO
 from vitrail.errors import UsageError, VitrailError
 
 VERBS = {
+    "build": "from a folder of images to a verified model, within a time",
     "data": "check a set of images before anything is trained on it: corrupt files, duplicates, leaks",
     "fit": "train a ViT or a CNN from a YAML recipe",
     "validate": "measure a checkpoint on the validation images",
@@ -32,7 +33,7 @@ EXTRAS = {
     **dict.fromkeys(("data", "fit", "validate", "test", "predict"), "train"),  # `data` for the digits alone
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
-    **dict.fromkeys(("study", "export", "bench"), "cpu,train,export"),
+    **dict.fromkeys(("build", "study", "export", "bench"), "cpu,train,export"),
     "demo": "cpu,train,export,serve",
     **dict.fromkeys(("bench decode", "bench python", "bench serve", "bench soak"), "cpu,serve"),
     "bench attention": "cpu,train",

@@ -40,6 +40,9 @@ def main(args: Sequence[str]) -> int:
     )
     options = parser.parse_args(args)
 
+    from vitrail.model_file.card import file_of
+
+    options.file, options.model = file_of(options.file), options.model and file_of(options.model)
     if not options.file.is_file():
         raise UsageError(f"there is no file at {options.file}")
     data = options.file.read_bytes()

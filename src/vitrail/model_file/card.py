@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from vitrail.images.canvas import InputRule
@@ -140,6 +141,11 @@ class Card:
     def from_json(cls, text: str) -> "Card":
         """Read a card back; a card of another format or with missing members is refused."""
         return read_card(cls, text, "the model's card")
+
+
+def file_of(path: Path) -> Path:
+    """The model file itself, or the one in a folder that `vitrail build` wrote."""
+    return path / "model.onnx" if path.is_dir() else path
 
 
 def card_schema() -> Json:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.images import fit
-from vitrail.model_file.card import METADATA_KEY, Card
+from vitrail.model_file.card import METADATA_KEY, Card, file_of
 from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.providers import PROVIDERS, Provider, open_session
 from vitrail.runtime.tensorrt import tensorrt_options
@@ -75,7 +75,7 @@ class Classifier:
     """A loaded model file; its card describes the outputs."""
 
     def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
-        self.path = Path(path)
+        self.path = file_of(Path(path))
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
         # TensorRT needs the canvas size from the card: the file is read on the CPU first.

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitrail.atomic import draft_of
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Part, Source
@@ -112,6 +113,14 @@ class Origin:
             task=plain.get("task", "classification"),
             averaged=plain.get("averaged", False),
         )
+
+
+def write_checkpoint(path: Path, origin: Origin, network: nn.Module) -> None:
+    """The weights of a network as `vitrail fit` stores them, without the state of training."""
+    weights = {f"{PREFIX}{name}": value.cpu() for name, value in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(path) as draft:
+        torch.save({"state_dict": weights, KEY: origin.to_plain()}, draft)
 
 
 def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:

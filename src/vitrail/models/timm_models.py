@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError, UsageError
@@ -24,16 +26,36 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **o
         if not Path(pretrained).is_file():
             raise ModelError(f"there is no weights file at {pretrained}")
         options["pretrained_cfg_overlay"] = {"file": pretrained, "custom_load": False}  # not that of the original file
+    before = torch.get_rng_state()
     try:
         network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **options)
     except TypeError as fault:
         raise UsageError(f"timm's '{name}' cannot be built this way: {fault}") from fault
-    except (OSError, RuntimeError) as fault:
+    except (OSError, RuntimeError, SafetensorError) as fault:
         reason = str(fault).splitlines()[0]
         raise ModelError(
             f"the weights of '{name}' could not be loaded ({reason}): give a file as `pretrained`"
         ) from fault
+    if isinstance(pretrained, str):
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(before)
+            refuse_unloaded(network, timm.create_model(name, **options), pretrained)
     return network
+
+
+def refuse_unloaded(network: nn.Module, untrained: nn.Module, file: str) -> None:
+    """Refuse a file of another network: timm skips what does not fit as soon as the number of classes differs.
+
+    `untrained` has the same random start, so that what was not loaded is equal in both.
+    """
+    matrices = {name: one for name, one in untrained.named_parameters() if one.ndim > 1}
+    there = dict(network.named_parameters())
+    left = [name for name, one in matrices.items() if torch.equal(one, there[name])]
+    if 2 * len(left) > len(matrices):
+        raise ModelError(
+            f"{file} holds weights of another network: {len(left)} of {len(matrices)} matrices of this one are not in "
+            f"it, such as {left[0]}"
+        )
 
 
 def refuse_unknown(name: str) -> None:

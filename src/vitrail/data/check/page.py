@@ -1,38 +1,25 @@
 """A report as one self-contained HTML file with the images that it speaks of; no script, no other resource."""
 
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 
 from vitrail.data.check.check import Checked
 from vitrail.data.check.findings import WEIGHTS, ClassCount, Example, Finding, Report
 from vitrail.data.check.inline import inline_image
 from vitrail.data.check.listing import Item
 from vitrail.data.check.text import headline, printable, quartiles, tally
+from vitrail.plots.document import document
 from vitrail.plots.markup import element, text, with_code
 
 GROUPS, IMAGES = 24, 8  # of a finding that are shown, and of a group
 LISTED = 1000  # names of a finding whose images do not decode
 CLASSES, SAMPLES = 50, 6  # classes with sample images, and images of each
 SMALL = 56  # height of a sample in pixels
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(checked: Checked) -> str:
     report = checked.report
-    styles = files("vitrail.data.check").joinpath("page.css").read_text(encoding="utf-8")
-    head = [
-        '<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<link rel="icon" href="data:,">',
-        element("title", text(f"Check of {printable(report.path)}")),
-        element("style", styles),
-    ]
     body = [header(report), facts(report), classes(checked), *sections(checked)]
-    return "\n".join(
-        ["<!doctype html>", '<html lang="en">', element("head", *head), element("body", *body), "</html>\n"]
-    )
+    return document(f"Check of {printable(report.path)}", *body)
 
 
 def header(report: Report) -> str:
