@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from vitrail.errors import ImageTooLarge
+from vitrail.errors import CorruptImage, ImageTooLarge
 from vitrail.images.decode import decode, fit, read_header
 from vitrail.images.decode_cost.jpeg import MAX_SCANNED, MAX_SCANS
 
@@ -29,6 +29,13 @@ def test_scans_of_embedded_images_do_not_count() -> None:
     inner = jpeg(progressive=True)
     with_many = after_start(jpeg(progressive=True), segment(0xE2, inner)) + inner * 20
     assert fit(with_many, RULE).shape == (64, 64, 3)
+
+
+def test_a_frame_without_components_is_corrupt() -> None:
+    data = bytearray(jpeg())
+    data[data.index(b"\xff\xc0") + 9] = 0
+    with pytest.raises(CorruptImage):
+        fit(bytes(data), RULE)
 
 
 def progressive_of(scans: int, side: int = 64) -> bytes:

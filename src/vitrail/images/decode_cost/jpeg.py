@@ -63,6 +63,8 @@ def read_jpeg(data: bytes) -> Header:
     if not start:
         raise IndexError
     height, width, components = struct.unpack_from(">HHB", data, start + 3)
+    if not components:
+        raise IndexError
     factors = [divmod(data[start + 9 + 3 * component], 16) for component in range(components)]
     largest = max(h for h, _ in factors) * max(v for _, v in factors)
     scans = 1
