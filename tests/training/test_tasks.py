@@ -22,6 +22,7 @@ from vitrail.tasks.task import TaskName
 from vitrail.training.data_module import ImageDataModule
 
 STEPS = ["--trainer.max_steps=100", "--trainer.val_check_interval=100"]
+LONGER = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
 # A small CNN learns regression and dense tasks faster than a ViT; multilabel uses the set head of its recipe.
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 
@@ -40,7 +41,7 @@ def fit(task: TaskName, run: Path, *more: str) -> int:
 )
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskName, Path]:
     run = tmp_path_factory.mktemp("tasks") / request.param
-    assert fit(request.param, run, *(() if request.param == "multilabel" else SMALL)) == 0
+    assert fit(request.param, run, *(LONGER if request.param == "multilabel" else SMALL)) == 0
     return request.param, run / "checkpoints/best.ckpt"
 
 
