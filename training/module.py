@@ -1,6 +1,7 @@
 """The LightningModule: trains, validates and tests any network on the task of the data."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -15,13 +16,15 @@ from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
 from vitrail.models.network import refuse_without_calls
-from vitrail.models.timm_models import pixel_statistics
+from vitrail.models.timm_models import Three, pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
 from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.muon import Muon, muon_groups
+from vitrail.training.pixel_statistics import measured
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.schedule import WarmupCosine, scale_to
 
@@ -43,6 +46,8 @@ class ImageModule(pl.LightningModule):
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
         task: classification, multilabel, regression or dense; linked to the data.
+        statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
+            weights, else 0.5; or those of the training images.
     """
 
     def __init__(
@@ -57,17 +62,23 @@ class ImageModule(pl.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
+        statistics: Literal["network", "images"] = "network",
     ) -> None:
         super().__init__()
+        if statistics == "images" and net.name is not None and net.pretrained:
+            raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
         self.architecture = net
         self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix)
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
         self.optimizer = optimizer
-        self.decay, self.lr = defaults_of(optimizer)
+        probe = made_by(optimizer)
+        self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
+        self.is_muon = isinstance(probe, Muon)
         self.schedule = schedule or WarmupCosine()
         self.mix = mixing_of(mixup, cutmix, classes)
+        self.statistics = statistics
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
         self.weights: Tensor | None = None  # of the training images, by index
         self.predictions: list[Tensor] = []
@@ -85,7 +96,12 @@ class ImageModule(pl.LightningModule):
                 raise UsageError("a blend of two images has no weight: leave out mixup and cutmix, or the weights")
             self.weights = None if weights is None else torch.from_numpy(weights).float()
             self.training_task.prepare(self.net, self.data.targets("train").labels)
+            if self.statistics == "images":
+                self.normalise_by(*measured(self.data))
             self.record_images(self.data)
+
+    def normalise_by(self, mean: Three, std: Three) -> None:
+        self.input = Input(replace(self.input.rule, mean=mean, std=std)).to(self.device)
 
     def record_images(self, data: ImageDataModule) -> None:
         """Hash the images of the run, and refuse test images that an earlier run has seen, before the first step."""
@@ -128,7 +144,8 @@ class ImageModule(pl.LightningModule):
     on_predict_epoch_start, predict_step, on_predict_epoch_end = on_test_epoch_start, test_step, on_test_epoch_end
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(parameter_groups(self.net, self.decay))
+        grouped = muon_groups if self.is_muon else parameter_groups
+        optimizer = self.optimizer(grouped(self.net, self.decay))
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
@@ -162,6 +179,7 @@ class ImageModule(pl.LightningModule):
         if there != here:
             raise ModelError(f"the checkpoint holds another model: {there}, the configuration has {here}")
         refuse_other_targets(self.data, origin)
+        self.normalise_by(origin.input.mean, origin.input.std)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
@@ -178,11 +196,9 @@ def refuse_other_targets(data: ImageDataModule, origin: Origin) -> None:
         )
 
 
-def defaults_of(optimizer: OptimizerCallable) -> tuple[float, float]:
-    """The weight decay and the learning rate of this optimizer, read from one over a single number."""
+def made_by(optimizer: OptimizerCallable) -> torch.optim.Optimizer:
+    """One over a single number, from which its weight decay and learning rate are read."""
     try:
-        probe = optimizer([torch.nn.Parameter(torch.zeros(1))])
+        return optimizer([torch.nn.Parameter(torch.zeros(1))])
     except ValueError as fault:
         raise UsageError(f"the optimizer cannot be made: {fault}") from fault
-    group = probe.param_groups[0]
-    return group.get("weight_decay", 0.0), group["lr"]

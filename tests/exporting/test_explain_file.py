@@ -57,6 +57,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "attentive": (lambda: ViT(patch=2, width=32, depth=2, heads=4, pool="attentive").build(10, 8), 8),
     "relu": (lambda: ViT(patch=2, width=32, depth=2, heads=4, attention="relu").build(10, 8), 8),
     "linear": (lambda: ViT(patch=2, width=32, depth=2, heads=4, attention="linear", block="conformer").build(10, 8), 8),
+    "conditional": (
+        lambda: ViT(patch=2, width=32, depth=2, heads=4, stem="conv", positions="conditional").build(10, 8),
+        8,
+    ),
     "cosine": (lambda: ViT(patch=2, width=32, depth=2, heads=4, head="cosine").build(10, 8), 8),
 }
 EXACT = [name for name in NETWORKS if name not in ("token", "cosine")]
@@ -234,6 +238,7 @@ def test_occluding_a_patch_of_a_vit_equals_painting_it_in_the_mean_colour() -> N
         lambda: ConvNeXt(**TINY_CONVNEXT, global_pool="max"),
         lambda: ConvNeXt(**TINY_CONVNEXT, head_hidden_size=12),
         lambda: CNN(name="efficientnet_b0").build(10, 32),
+        lambda: CNN(width=8, stages=2, blocks=1, downsampling="pool").build(10, 8),
         lambda: timm.create_model("resnet10t", num_classes=10, global_pool="max"),
         lambda: timm.create_model("resnet10t", num_classes=10, global_pool="avgmax"),
     ],

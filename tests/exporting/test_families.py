@@ -39,8 +39,9 @@ FAMILIES: list[tuple[Architecture, int]] = [
     (CNN(name="poolformer_s12"), 64),
     (CNN(name="edgenext_xx_small"), 64),
     (CNN(name="fastvit_t8"), 64),
+    (CNN(width=8, stages=3, blocks=1, downsampling="pool"), 28),
 ]
-ALWAYS = {"test_vit", "resnet10t"}
+ALWAYS = {"test_vit", "resnet10t", None}  # None: not timm's
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ WINDOW = {"name": "window", "reach": 1}
 DILATED = {"name": "dilated", "reach": 1, "step": 2}
 TINY: dict[str, Any] = {"patch": 2, "width": 16, "depth": 1, "heads": 2}
 
-# Each mechanism, position, pool, head, block and norm at least once, several a network to save exports; every second
-# one takes its time in `make test-long`.
+# Each mechanism, position, pool, head, block, norm and stem at least once, several a network to save exports; every
+# second one takes its time in `make test-long`.
 ALWAYS: list[dict[str, Any]] = [
     {"attention": "softmax", "positions": "relative", "pool": "token"},
     {"attention": "additive", "positions": "none", "pool": "max", "norm": "batch"},
@@ -27,18 +27,19 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": DILATED, "positions": "sincos2d", "pool": "mean", "patch": 1},
     {"attention": "graph", "positions": "relative", "pool": "token", "head": "cosine"},
     {"attention": "gpsa", "positions": "learned", "pool": "token"},
-    {"attention": "inducing", "block": "conformer", "pool": "token"},
+    {"attention": "inducing", "block": "conformer", "pool": "token", "positions": "conditional", "stem": "conv"},
 ]
 TILED = [
     {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},
     {"attention": {"name": "dilated", "reach": 1, "step": 2}, "pool": "token", "positions": "quadratic", "patch": 1},
 ]
-POSITIONS = ("none", "learned", "sincos2d", "relative", "quadratic", "floater", "rope")
+POSITIONS = ("none", "learned", "sincos2d", "conditional", "relative", "quadratic", "floater", "rope")
 SCORED = ("softmax", "additive", "relu", WINDOW, "graph", "gpsa")
 LONG: list[dict[str, Any]] = [
     *({"attention": attention, "positions": positions} for attention in SCORED for positions in POSITIONS),
     *({"attention": DILATED, "positions": positions, "patch": 1} for positions in POSITIONS),
-    *({"attention": "linear", "positions": positions} for positions in ("none", "learned", "sincos2d", "floater")),
+    *({"attention": "linear", "positions": positions} for positions in POSITIONS[:4]),
+    {"attention": "linear", "positions": "floater"},
     *({"attention": "inducing", "positions": positions} for positions in ("none", "learned", "floater", "rope")),
     *({"block": "conformer", "attention": attention, "norm": "batch"} for attention in SCORED),
     *({"pool": pool, "head": "cosine"} for pool in ("token", "mean", "max", "map", "attentive")),

@@ -40,12 +40,17 @@ VARIANTS: list[dict[str, Any]] = [
     {"block": "conformer"},
     {"block": "conformer", "pool": "token", "attention": WINDOW},
     {"norm": "batch"},
+    {"stem": "conv"},
+    {"stem": "conv", "pool": "token", "positions": "conditional", "start": "xavier"},
+    {"block": "conformer", "positions": "conditional"},
     {"block": "conformer", "norm": "batch", "positions": "rope"},
     {"pool": "attentive", "head": "cosine", "norm": "batch"},
 ]
 
 
-OF_POSITIONS = tuple(f"blocks.1.{name}" for name in ("attn.positions", "attn.balance", "attn.looks", "convolution"))
+OF_POSITIONS = tuple(
+    f"blocks.1.{name}" for name in ("attn.positions", "attn.balance", "attn.looks", "convolution", "positions")
+)
 
 
 def label(variant: dict[str, Any]) -> str:
@@ -173,6 +178,68 @@ def test_sincos2d_is_a_fixed_table_for_patch_tokens() -> None:
     assert not isinstance(table, nn.Parameter)
 
 
+def test_conditional_positions_add_a_convolution_over_the_grid_to_each_blocks_input() -> None:
+    network: Any = built({"positions": "conditional", "pool": "token"}).eval()
+    assert network.pos_embed.shape == (1, 17, 16)
+    x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
+    for block in network.blocks:
+        kernel, bias = block.positions.depthwise.weight, block.positions.depthwise.bias
+        on_grid = x[:, 1:].transpose(1, 2).reshape(2, 16, 4, 4)
+        added = F.conv2d(on_grid, kernel, bias, padding=1, groups=16).flatten(2).transpose(1, 2)
+        given = torch.cat([x[:, :1], x[:, 1:] + added], dim=1)
+        expected = given + block.attn(block.norm1(given))
+        expected = expected + block.mlp(block.norm2(expected))
+        torch.testing.assert_close(block(x), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("block", ["transformer", "conformer"])
+def test_masked_vectors_do_not_affect_conditional_positions(block: str) -> None:
+    first: Any = built({"positions": "conditional", "pool": "token", "block": block}).blocks[0].eval()
+    x = torch.randn(2, 17, 16, generator=torch.Generator().manual_seed(0))
+    seen = torch.arange(17).expand(2, 1, 1, 17) < 12
+    other = x.clone()
+    other[:, 12:] = 7.0
+    torch.testing.assert_close(first(x, attn_mask=seen)[:, :12], first(other, attn_mask=seen)[:, :12])
+    assert (first(x)[:, :12] - first(other)[:, :12]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("patch", [2, 4, 8])
+def test_a_stem_of_convolutions_makes_the_grid_of_patches(patch: int) -> None:
+    network = built({"patch": patch, "stem": "conv"}, size=16)
+    assert network.patch_embed.grid_size == (16 // patch, 16 // patch)
+    embedded = network.patch_embed.eval()(pixels(16))
+    assert embedded.shape == (3, (16 // patch) ** 2, 16)
+    kernels = [module for module in network.patch_embed.modules() if isinstance(module, nn.Conv2d)]
+    channels = [(one.in_channels, one.out_channels, one.kernel_size[0]) for one in kernels]
+    assert channels == [(3, 8, 3), (8, 16, 3), (16, 16, 3), (16, 16, 3), (16, 16, 3), (16, 16, 1)]
+
+
+def test_a_cell_of_the_stem_is_where_its_patch_is() -> None:
+    """Only pixels within reach of its kernels change a cell: one in a corner changes the cell of that corner."""
+    stem = built({"patch": 4, "stem": "conv"}, size=32).patch_embed.eval()
+    x = pixels(32)
+    other = x.clone()
+    other[:, :, 0, 31] += 1.0
+    changed = (stem(other) - stem(x)).abs().amax(dim=(0, 2)).reshape(8, 8) > 1e-6
+    assert changed[0, 7]
+    assert not changed[4:].any()
+    assert not changed[:, :4].any()
+
+
+def test_xavier_starts_queries_keys_and_values_apart_and_the_head_at_zero() -> None:
+    network: Any = built({"width": 64, "heads": 4, "start": "xavier"})
+    block = network.blocks[1]
+    for linear, outputs, inputs in ((block.attn.qkv, 64, 64), (block.attn.proj, 64, 64), (block.mlp.fc1, 256, 64)):
+        bound = (6 / (outputs + inputs)) ** 0.5
+        assert 0.97 * bound < linear.weight.abs().max() <= bound
+        assert linear.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+        assert not linear.bias.any()
+    assert torch.equal(network(pixels()), torch.zeros(3, 5))
+    attentive: Any = built({"pool": "attentive", "head": "cosine", "start": "xavier"})
+    assert not attentive.attn_pool.score.weight.any()
+    assert attentive.head.weight.abs().min() > 0
+
+
 def test_components_replace_the_modules_of_timm() -> None:
     network = built({"attention": WINDOW, "norm": "batch", "block": "conformer", "head": "cosine", "pool": "token"})
     assert all(type(block).__mro__[1] is Conformer for block in network.blocks)
@@ -246,7 +313,7 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
         ({"positions": "relative", "attention": "linear"}, "linear attention scores no pairs"),
         (
             {"positions": "quadratic", "attention": "inducing"},
-            r"other positions \(none, learned, sincos2d, floater, rope",
+            r"other positions \(none, learned, sincos2d, conditional, floater, rope",
         ),
         ({"positions": "rope", "attention": "linear"}, "rotation by rope can make them negative"),
         ({"positions": "sincos2d", "width": 18}, "a width of 18 does not divide by 4"),
@@ -256,6 +323,9 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
         ({"head": {"name": "cosine", "margin": -0.1}}, "margin of the head cosine must be above 0"),
         ({"head": {"name": "cosine", "scale": float("nan")}}, "must be above 0, not nan"),
         ({"heads": 3}, "3 heads do not divide a width of 16"),
+        ({"stem": "conv", "patch": 3}, "stands for patches of 2, 4, 8, not 3"),
+        ({"stem": "conv", "name": "vit_tiny_patch16_224"}, "has a stem and a start of its own"),
+        ({"start": "xavier", "name": "vit_tiny_patch16_224"}, "has a stem and a start of its own"),
     ],
 )
 def test_invalid_components_are_refused_when_parsed(variant: dict[str, Any], reason: str) -> None:
@@ -297,6 +367,7 @@ NAMED: list[tuple[dict[str, Any], list[str], list[str]]] = [
     ({"positions": "none"}, [], ["pos_embed"]),
     ({"positions": "sincos2d"}, [], ["pos_embed"]),
     ({"positions": "rope"}, [], ["pos_embed"]),
+    ({"positions": "conditional"}, ["positions.depthwise.bias", "positions.depthwise.weight"], []),
     ({"positions": "relative"}, ["attn.positions.table"], ["pos_embed"]),
     ({"positions": "quadratic"}, ["attn.positions.centre", "attn.positions.sharpness"], ["pos_embed"]),
 ]
@@ -321,7 +392,7 @@ def test_timms_weights_load_by_name_and_the_rest_is_logged(
         return
     (line,) = messages
     assert line.startswith("pretrained weights: ")
-    assert ("missing blocks.0.attn" in line) is bool(new)
+    assert ("missing blocks.0." in line) is bool(new)
     assert (f"unused {', '.join(unused)}" in line) is bool(unused)
 
 

@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
@@ -19,7 +20,9 @@ SMALL = [
     (ViT(patch=2, width=32, depth=2, heads=4), 8),
     (ViT(patch=2, width=32, depth=2, heads=4, pool="token"), 8),
     (ViT(patch=2, width=32, depth=2, heads=4, pool="map"), 8),
+    (ViT(patch=2, width=32, depth=2, heads=4, stem="conv", positions="conditional", start="xavier"), 8),
     (CNN(width=8, stages=2, blocks=1), 8),
+    (CNN(width=8, stages=2, blocks=1, downsampling="pool"), 8),
     (ViT(name="vit_tiny_patch16_224"), 32),
     (CNN(name="resnet10t"), 32),
     (CNN(name="convnext_atto"), 32),
@@ -67,6 +70,16 @@ def test_a_small_cnn_halves_the_image_at_each_stage() -> None:
     assert network.forward_features(pixels(16)).shape == (2, 32, 4, 4)
 
 
+def test_a_cnn_of_max_pools_halves_the_image_in_each_stage_and_reads_the_largest() -> None:
+    network: Any = CNN(width=8, stages=3, blocks=1, downsampling="pool").build(5, 28).eval()
+    features = network.forward_features(pixels(28))
+    assert features.shape == (2, 32, 4, 4)
+    assert torch.equal(network(pixels(28)), torch.zeros(2, 5))
+    nn.init.normal_(network.head.weight)
+    largest = features.flatten(2).max(dim=2).values
+    assert torch.equal(network(pixels(28)), largest @ network.head.weight.T + network.head.bias)
+
+
 def test_weights_come_from_a_local_file_and_the_head_is_new(tmp_path: Path) -> None:
     source = timm.create_model("vit_tiny_patch16_224", num_classes=1000)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
@@ -96,6 +109,7 @@ def test_pixel_statistics_are_those_of_the_weights() -> None:
         (ViT(name="resnet10t"), 32, "cannot be built this way"),
         (CNN(name="vit_tiny_patch16_224"), 32, "use vitrail.models.ViT"),
         (CNN(stages=5), 8, "fewer stages"),
+        (CNN(stages=4, downsampling="pool"), 8, "fewer stages"),
         (ViT(pretrained=True), 32, "need `name`"),
     ],
 )

@@ -34,13 +34,21 @@ def saved(folder: Path, architecture: Architecture, size: int, classes: int = 3)
 
 
 @pytest.mark.parametrize(
-    "made", [ViT(**SIZES), ViT(**SIZES, positions="relative", pool="token"), CNN(width=8, stages=2)]
+    "made",
+    [
+        ViT(**SIZES),
+        ViT(**SIZES, positions="relative", pool="token"),
+        ViT(**SIZES, stem="conv", positions="conditional", start="xavier"),
+        CNN(width=8, stages=2),
+        CNN(width=8, stages=2, downsampling="pool"),
+    ],
 )
 def test_at_the_same_size_it_is_the_same_network(tmp_path: Path, made: Architecture) -> None:
     path, source = saved(tmp_path, made, 8)
-    network = type(made)(**{**vars(made), "pretrained": str(path)}).build(3, 8).eval()
+    network: Any = type(made)(**{**vars(made), "pretrained": str(path)}).build(3, 8).eval()
     pixels = torch.randn(2, 3, 8, 8)
     assert torch.equal(network(pixels), source(pixels))
+    assert torch.equal(network.forward_features(pixels), source.forward_features(pixels))  # some heads start at zero
 
 
 def test_learned_positions_are_resampled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,6 +39,7 @@ REACHED: list[tuple[dict[str, Any], float]] = [
     ({"positions": "relative"}, 0.6),
     ({"positions": "quadratic"}, 0.72),
     ({"positions": "floater"}, 0.64),
+    ({"positions": "conditional"}, 0.88),
     ({"positions": "rope"}, 0.76),
     ({"pool": "token"}, 0.8),
     ({"pool": "max"}, 0.84),
@@ -47,6 +48,8 @@ REACHED: list[tuple[dict[str, Any], float]] = [
     ({"head": "cosine"}, 0.76),
     ({"block": "conformer"}, 0.88),
     ({"norm": "batch"}, 0.88),
+    ({"stem": "conv"}, 0.89),
+    ({"start": "xavier"}, 0.81),
 ]
 
 

@@ -1,6 +1,7 @@
 """The CNN: timm's by name, or a small one for small images."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -9,6 +10,7 @@ from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
 from vitrail.models.dense_cnn import DenseCNN
 from vitrail.models.heads import put_value_head, refuse_uneven
+from vitrail.models.pooled_cnn import PooledCNN
 from vitrail.models.small_cnn import SmallCNN
 from vitrail.models.timm_models import named
 from vitrail.models.warm_start import start_from
@@ -25,9 +27,11 @@ class CNN(Architecture):
         pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
             the path of another run's checkpoint.
         width: channels of the first stage; each further stage doubles them.
-        stages: number of stages; each after the first halves the image's sides.
+        stages: number of stages; each halves the image's sides, the first only with max-pools.
         blocks: residual blocks a stage.
         drop_path: rate of skipped blocks while training (stochastic depth; networks of timm only).
+        downsampling: stride, as in ResNet; or pool: a max-pool in each stage and another at the end, and a head that
+            starts at zero (not for networks of timm).
 
     Examples:
         >>> network = vitrail.CNN(width=16, stages=2).build(classes=10, image_size=32)
@@ -39,6 +43,7 @@ class CNN(Architecture):
     stages: int = 3
     blocks: int = 2
     drop_path: float = 0.0
+    downsampling: Literal["stride", "pool"] = "stride"
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
         pooled = not TASKS[task].per_cell
@@ -53,10 +58,11 @@ class CNN(Architecture):
         return put_value_head(network) if TASKS[task].has_units else network
 
     def build_small(self, classes: int, image_size: int, pooled: bool) -> nn.Module:
-        shrunk = 2 ** (self.stages - 1)
+        pools = self.downsampling == "pool"
+        shrunk = 2 ** (self.stages if pools else self.stages - 1)
         if image_size < shrunk:
             raise UsageError(f"{self.stages} stages shrink an image of {image_size} to nothing: choose fewer stages")
         if not pooled:
             side = -(-image_size // shrunk)
             refuse_uneven(image_size, (side, side))
-        return SmallCNN(classes, self.width, self.stages, self.blocks, pooled)
+        return (PooledCNN if pools else SmallCNN)(classes, self.width, self.stages, self.blocks, pooled)

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.attention.component import Component, ComponentSpec, parse_component, settings_of
 from vitrail.errors import UsageError
+from vitrail.models.conditional import conditional
 from vitrail.models.conformer import conformer
 from vitrail.models.heads import (
     HEADS,
@@ -87,10 +88,12 @@ class Components:
             mechanism = MECHANISMS[self.attention.name]
             settings: Any = settings_of("attention", self.attention, mechanism.options)
             arguments["attn_layer"] = fitted(mechanism, grid, prefix, inside, **settings)
-        if self.positions not in ("learned", "sincos2d"):
+        if self.positions not in ("learned", "sincos2d", "conditional"):
             arguments["pos_embed"] = "none"
         if self.block == "conformer":
             arguments["block_fn"] = conformer(grid, prefix)
+        if self.positions == "conditional":
+            arguments["block_fn"] = conditional(arguments.get("block_fn", Block), grid, prefix)
         if self.norm == "batch":
             arguments["norm_layer"] = BatchNorm
         return arguments

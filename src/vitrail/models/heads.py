@@ -111,6 +111,15 @@ def put_value_head(network: nn.Module) -> nn.Module:
     return network
 
 
+def zero_head(network: nn.Module) -> nn.Module:
+    """Let a linear head start at zero, so that every class is as probable as its bias says; others stay."""
+    head: Any = network.get_classifier()  # type: ignore[operator]
+    if isinstance(head, nn.Linear):
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    return network
+
+
 def refuse_uneven(size: int, grid: tuple[int, int]) -> None:
     """Refuse a grid whose cells would not all cover the same number of pixels."""
     if any(size % side for side in grid):

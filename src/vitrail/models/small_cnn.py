@@ -1,7 +1,8 @@
 """A small residual CNN for small images: ResNet with a 3×3 stem at full resolution."""
 
-from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
+
+from vitrail.models.residual import convolution, residual
 
 # Channels. With fewer, torch's backward of a strided 1×1 convolution, channels last and in one thread, writes beyond
 # its memory on processors without AVX-512, and the process ends later, somewhere else.
@@ -15,7 +16,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         self.is_narrow = width < NARROW
         self.pooled = pooled  # else each cell of the last feature map has logits of its own
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(*convolution(3, width))
         layers: list[nn.Module] = []
         channels = width
         for stage in range(stages):
@@ -41,14 +42,3 @@ class SmallCNN(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(pixels))
-
-
-def residual(channels_in: int, channels_out: int, stride: int) -> nn.Module:
-    """One residual block; its shortcut is a 1×1 convolution where the shape changes."""
-    shortcut = None
-    if stride != 1 or channels_in != channels_out:
-        shortcut = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm2d(channels_out)
-        )
-    block: nn.Module = BasicBlock(channels_in, channels_out, stride=stride, downsample=shortcut)
-    return block

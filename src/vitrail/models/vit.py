@@ -12,7 +12,8 @@ from vitrail.attention.component import ComponentSpec
 from vitrail.errors import UsageError
 from vitrail.models.architecture import Architecture
 from vitrail.models.components import Components
-from vitrail.models.heads import reads_vectors
+from vitrail.models.conv_stem import ConvStem, refuse_other_patches
+from vitrail.models.heads import reads_vectors, zero_head
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
 from vitrail.tasks.task import TaskName
@@ -20,6 +21,8 @@ from vitrail.vectors.grid import Grid
 from vitrail.vectors.pooling import Attentive
 
 Pool = Literal["token", "mean", "max", "map", "attentive"]
+Stem = Literal["patches", "conv"]
+Start = Literal["timm", "xavier"]
 
 # timm's arguments. Attentive pooling replaces timm's; it weighs the vectors, so they are normalised before it.
 POOLS: dict[Pool, dict[str, Any]] = {
@@ -29,6 +32,10 @@ POOLS: dict[Pool, dict[str, Any]] = {
     "map": {"global_pool": "map"},
     "attentive": {"global_pool": "avg", "fc_norm": False},
 }
+
+STEMS: dict[Stem, dict[str, Any]] = {"patches": {}, "conv": {"embed_layer": ConvStem}}
+# MoCo v3's: Xavier for all linear layers, queries, keys and values apart, and no biases.
+STARTS: dict[Start, dict[str, Any]] = {"timm": {}, "xavier": {"weight_init": "moco"}}
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,13 @@ class ViT(Architecture):
         drop_path: rate of skipped blocks while training (stochastic depth), growing with depth.
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; settings as
             {name: window, reach: 3}.
-        positions: none, learned, sincos2d, relative, quadratic, floater or rope.
+        positions: none, learned, sincos2d, conditional, relative, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
             queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
+        stem: patches, or conv: 3×3 convolutions whose strides make the grid of patches of 2, 4 or 8.
+        start: the initial weights: timm, or xavier, whose scale follows the width: for narrow networks from scratch.
 
     Examples:
         >>> network = vitrail.ViT(patch=4, width=64, depth=2, heads=4).build(classes=10, image_size=32)
@@ -72,6 +81,8 @@ class ViT(Architecture):
     head: ComponentSpec = "linear"
     block: Literal["transformer", "conformer"] = "transformer"
     norm: Literal["layer", "batch"] = "layer"
+    stem: Stem = "patches"
+    start: Start = "timm"
 
     def __post_init__(self) -> None:
         components = self.components()
@@ -79,6 +90,10 @@ class ViT(Architecture):
         if self.name is None:
             self.check_sizes()
             components.check_width(self.width, self.heads)
+            if self.stem == "conv":
+                refuse_other_patches(self.patch)
+        elif (self.stem, self.start) != ("patches", "timm"):
+            raise UsageError(f"'{self.name}' has a stem and a start of its own: leave out stem and start, or the name")
 
     def check_sizes(self) -> None:
         for size in ("patch", "width", "depth", "heads"):
@@ -111,12 +126,15 @@ class ViT(Architecture):
             class_token=self.pool == "token",
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
+            **STEMS[self.stem],
+            **STARTS[self.start],
             **({"global_pool": ""} if vectors else POOLS[self.pool]),
             **components.arguments((side, side), prefix=int(self.pool == "token")),
         )
         if self.pool == "attentive":
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
-        return start_from(components.put_into(network, task), self.pretrained)
+        made = components.put_into(network, task)
+        return start_from(zero_head(made) if self.start == "xavier" else made, self.pretrained)
 
     def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         components = self.components()

@@ -1,5 +1,6 @@
 """Positions of vectors on the grid, which attention by itself does not know."""
 
+from vitrail.vectors.positions.conditional import Conditional
 from vitrail.vectors.positions.floater import Floater, Flow
 from vitrail.vectors.positions.inside import Positions
 from vitrail.vectors.positions.quadratic import Quadratic
@@ -7,13 +8,25 @@ from vitrail.vectors.positions.relative import Relative
 from vitrail.vectors.positions.rope import Rope
 from vitrail.vectors.positions.sincos2d import sincos2d
 
-# Positions that act inside attention; the others are none, learned (timm's) and sincos2d, added once.
+# Positions that act inside attention; of the others, learned (timm's) and sincos2d are added once, and conditional
+# to the input of each block.
 INSIDE: dict[str, type[Positions]] = {
     "relative": Relative,
     "quadratic": Quadratic,
     "floater": Floater,
     "rope": Rope,
 }
-NAMES = ("none", "learned", "sincos2d", *INSIDE)
+NAMES = ("none", "learned", "sincos2d", "conditional", *INSIDE)
 
-__all__ = ["INSIDE", "NAMES", "Floater", "Flow", "Positions", "Quadratic", "Relative", "Rope", "sincos2d"]
+__all__ = [
+    "INSIDE",
+    "NAMES",
+    "Conditional",
+    "Floater",
+    "Flow",
+    "Positions",
+    "Quadratic",
+    "Relative",
+    "Rope",
+    "sincos2d",
+]
