@@ -1,0 +1,51 @@
+"""Features of images: what a frozen network gives its head."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitrail.data.source import Part
+from vitrail.models.input import Input
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.precision import Precision, autocast, measure
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The head's inputs [N, D] of one part, their targets, and those of the images turned left to right, if asked."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class FrozenNetwork:
+    """A network whose head alone is trained, in the faster precision of this machine."""
+
+    def __init__(self, network: nn.Module, to_pixels: Input, device: str) -> None:
+        self.network: Any = network.eval().to(device)
+        self.to_pixels = to_pixels.to(device)
+        self.device = device
+        self.precision: Precision | None = None
+
+    def features(self, data: ImageDataModule, part: Part, is_flipped: bool = False) -> Features:
+        inputs, targets = [], []
+        for images, target, _ in data.in_order(part):
+            inputs.append(self.of_batch(images.flip(-1) if is_flipped else images))
+            targets.append(target)
+        return Features(torch.cat(inputs), torch.cat(targets))
+
+    def of_batch(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, size, size] → [B, D]."""
+        images = images.to(self.device)
+        if self.precision is None:
+            self.precision = measure(lambda: self.forward(images), self.device).faster
+        with autocast(self.precision, self.device):
+            return self.forward(images).float().cpu()
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = self.to_pixels.normalised(images)
+        features: Tensor = self.network.forward_head(self.network.forward_features(pixels), pre_logits=True)
+        return features

@@ -1,0 +1,82 @@
+"""The folder of a build, in the layout of the Hugging Face Hub: model card, weights for timm, report, recipe."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+from timm.models import save_for_hf
+from torch import nn
+
+from vitrail.atomic import write_atomically
+from vitrail.data.check.check import Checked
+from vitrail.data.check.page import page as check_page
+from vitrail.model_file.classifier import Classifier
+from vitrail.models.checkpoint import Origin, read_checkpoint
+from vitrail.tasks.intervals import Share
+from vitrail.training.build.candidates import Candidate
+from vitrail.training.build.model_card import model_card
+from vitrail.training.build.outcome import Outcome, evaluate, find_mislabeled
+from vitrail.training.build.plan import BuildPlan
+from vitrail.training.build.report import report
+from vitrail.training.build.state import FOLDER, State, Trained
+from vitrail.training.build.tuning import VALIDATIONS
+from vitrail.training.data_module import ImageDataModule
+
+
+def write_folder(plan: BuildPlan, state: State, candidate: Candidate, checked: Checked, data: ImageDataModule) -> Share:
+    """Everything beside model.onnx; the test accuracy."""
+    output, checkpoint = plan.output, plan.output / state.best.checkpoint
+    network, origin = read_checkpoint(checkpoint)
+    classifier = Classifier(output / "model.onnx", "cpu")
+    tested, confusion = evaluate(classifier, data)
+    mislabeled = find_mislabeled(output / FOLDER, state, data, checked)
+    in_timm = save_for_timm(network, origin, output)
+    outcome = Outcome(plan, state, checked, classifier.card, candidate.weights, tested, confusion, mislabeled, in_timm)
+    shutil.copyfile(checkpoint, output / "best.ckpt")
+    texts = {
+        "recipe.yaml": recipe_text(plan, candidate, state.best),
+        "check.html": check_page(checked),
+        "report.html": report(outcome),
+        "README.md": model_card(outcome),
+    }
+    for name, text in texts.items():
+        write_atomically(output / name, text.encode("utf-8", "backslashreplace"))
+    return tested.top1
+
+
+def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
+    """config.json and model.safetensors, which `timm.create_model("local-dir:…")` loads; whether timm has the network.
+
+    Only networks of timm by name can be built again by timm.
+    """
+    if origin.architecture.name is None:
+        return False
+    rule = origin.input
+    save_for_hf(
+        network,
+        str(output),
+        model_config={"label_names": list(origin.classes)},
+        safe_serialization=True,
+        data_config={
+            "input_size": (3, rule.size, rule.size),
+            "mean": rule.mean,
+            "std": rule.std,
+            "crop_pct": 1.0,
+            "crop_mode": {"squash": "squash", "crop": "center", "pad": "border"}[rule.resize],
+            "interpolation": "bilinear",
+        },
+    )
+    (output / "model.safetensors").chmod((output / "config.json").stat().st_mode)  # safetensors writes for its owner
+    return True
+
+
+def recipe_text(plan: BuildPlan, candidate: Candidate, best: Trained) -> str:
+    """The recipe of `vitrail fit` with the data, the weights and the length of this build."""
+    recipe, head = candidate.recipe, "# vitrail fit --config recipe.yaml\n"
+    trainer = recipe["trainer"]
+    if best.stage == "linear probe":
+        head += "# The model here is a linear probe, which vitrail build repeats; this fine-tunes the same network.\n"
+    else:
+        trainer = {**trainer, "max_steps": best.steps, "val_check_interval": max(1, best.steps // VALIDATIONS)}
+    content = {**recipe, "seed_everything": plan.seed, "trainer": trainer, "data": {**recipe["data"], **plan.data}}
+    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
