@@ -164,3 +164,11 @@ def test_the_highest_floor_of_several_extras_counts(floors: ModuleType) -> None:
 def test_a_requirement_without_a_floor_is_refused(floors: ModuleType) -> None:
     with pytest.raises(SystemExit, match="numpy<3"):
         floors.floors(["numpy<3"])
+
+
+def test_git_ignores_no_module() -> None:
+    """A package called like a folder of build tools would be left out of every commit."""
+    folders = ("src", "training", "serving", "configs", "tests", "examples")
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", *folders]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+    assert [name for name in listed if name.endswith((".py", ".yaml", ".css")) and "node_modules" not in name] == []
