@@ -15,6 +15,7 @@ from vitrail.data.check.text import headline, lines_of
 from vitrail.errors import DataError, UsageError, VitrailError
 from vitrail.exporting import export
 from vitrail.images.canvas import InputRule
+from vitrail.model_file.explanation import explain_path
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import Origin, load_checkpoint, write_checkpoint
 from vitrail.models.input import Input
@@ -40,7 +41,8 @@ from vitrail.training.build.tuning import (
 from vitrail.training.data_module import ImageDataModule
 
 FLIP_Z = 1.645  # one-sided, 95 %: flips are left out where they make the probe worse beyond chance
-RESERVE = 0.15  # of the time, for the first export, whose duration is not known yet
+RESERVE = 0.25  # of the time, at most, for the last export and the test
+EXPLAINED = 3.0  # times what the first export took: an export with its explanations, and the test
 SHARES = {"leader": 3, "scratch": 1}  # of the time for training; other pretrained networks take what is left
 
 
@@ -108,7 +110,7 @@ class Build:
         if self.state.trained:
             self.export()
         is_interrupted = self.train_all(found)
-        self.export()
+        self.export(is_last=True)
         self.finish(checked, found, not is_interrupted)
 
     def check(self) -> Checked:
@@ -184,8 +186,9 @@ class Build:
 
     @property
     def reserve(self) -> float:
-        """Seconds that the last export and the test will take."""
-        return 1.3 * self.state.export_seconds if self.state.exported else RESERVE * 60 * self.plan.minutes
+        """Seconds that the last export and the test may take."""
+        most = RESERVE * 60 * self.plan.minutes
+        return min(most, EXPLAINED * self.state.export_seconds) if self.state.exported else most
 
     def train(self, candidate: Candidate, seconds: float) -> bool:
         stage: Stage = "fine-tuned" if candidate.is_pretrained else "from scratch"
@@ -222,24 +225,28 @@ class Build:
             self.keep(made)
         return tuned.is_interrupted
 
-    def export(self) -> None:
-        """Write the best model so far, unless it is written already."""
+    def export(self, is_last: bool = False) -> None:
+        """Write the best model so far, unless it is written already; the last with explanations, if there is time."""
         if not self.state.trained:
             raise VitrailError(
                 f"no network was trained in {self.plan.minutes:g} minutes: give more with --minutes, "
                 "or pretrained weights with --weights"
             )
-        best = self.state.best
-        if self.state.exported == best.key:
+        best, begin = self.state.best, monotonic()
+        is_explained = is_last and self.clock.left > EXPLAINED * self.state.export_seconds
+        if self.state.exported == best.key and not is_explained:
             return
-        begin = monotonic()
         self.say(f"exporting {best}")
-        export(self.plan.output / best.checkpoint, self.plan.output / "model.onnx", with_explanation=True)
-        self.state = replace(
-            self.state, exported=best.key, export_seconds=monotonic() - begin, seconds=self.clock.seconds
-        )
+        model = self.plan.output / "model.onnx"
+        if not is_explained:
+            explain_path(model).unlink(missing_ok=True)  # of another model
+        export(self.plan.output / best.checkpoint, model, with_explanation=is_explained)
+        seconds = self.state.export_seconds or monotonic() - begin
+        self.state = replace(self.state, exported=best.key, export_seconds=seconds, seconds=self.clock.seconds)
         self.workshop.save(self.state)
-        self.say(f"{self.plan.output / 'model.onnx'}: {best}, verified")
+        self.say(f"{model}: {best}, verified" + (", with explanations" if is_explained else ""))
+        if is_last and not is_explained:
+            self.say("no time was left for explanations: vitrail export --explain writes them from best.ckpt")
 
     def finish(self, checked: Checked, found: list[Candidate], is_complete: bool) -> None:
         """Test once, write the folder, and where nothing is left to do, remove what a build in progress needs."""

@@ -22,9 +22,12 @@ from vitrail.training.module import ImageModule
 from vitrail.training.precision import Precision, measure_training
 from vitrail.training.runs import bare_trainer
 
-VALIDATIONS = 10  # of one training
+VALIDATIONS = 10  # of one training, at most
+CHECKING = 0.2  # of the time, at most, for validations
+LEAST_BATCH, STEPS_AN_EPOCH = 8, 50  # where there are enough images for both
 MARGIN = 1.1  # a step takes longer than its measurement: images are read and changed meanwhile
 EPOCHS = {True: 30, False: 200}  # at most, pretrained and from scratch
+MEASURED = 16  # images of a measured step: what a step takes grows with its images
 LEAST_EPOCHS = 0.5  # of fine-tuning that is worth its time
 BEST, LAST = "best.ckpt", "last.ckpt"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu"}
@@ -37,7 +40,7 @@ class Length:
 
     steps: int
     precision: Precision
-    step_seconds: float
+    validations: int = VALIDATIONS
 
 
 class Divergence(VitrailError):
@@ -47,12 +50,14 @@ class Divergence(VitrailError):
 def length_of(module: ImageModule, data: ImageDataModule, seconds: float, is_pretrained: bool, device: str) -> Length:
     """As many steps as the time allows, validations included, by the measured time of one."""
     count = min(data.batch_size, data.count("train"))
-    measured = measure_training(module.net, module.input, count, device)
-    step = measured.least
-    validation = VALIDATIONS * data.count("val") / count * step / 3  # a forward pass alone is a third of a step
-    affordable = int((seconds - validation) / (MARGIN * step))
+    few = min(MEASURED, count)
+    measured = measure_training(module.net, module.input, few, device)
+    step = measured.least * count / few
+    validation = data.count("val") / count * step / 3  # a forward pass alone is a third of a step
+    validations = max(1, min(VALIDATIONS, int(CHECKING * seconds / validation)))
+    affordable = int((seconds - validations * validation) / (MARGIN * step))
     epoch = max(1, data.count("train") // count)
-    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.faster, step)
+    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.faster, validations)
 
 
 def is_worthwhile(length: Length, data: ImageDataModule) -> bool:
@@ -81,7 +86,7 @@ def module_and_data(
 
 def fitting_batch(wanted: int, images: int) -> int:
     """Small sets take small batches: an epoch of a few steps learns little."""
-    return max(1, min(wanted, images // 8))
+    return max(1, min(wanted, images, max(LEAST_BATCH, images // STEPS_AN_EPOCH)))
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def tune(
         accelerator=ACCELERATORS[device],
         precision=length.precision,
         max_steps=length.steps,
-        val_check_interval=max(1, length.steps // VALIDATIONS),
+        val_check_interval=max(1, length.steps // length.validations),
         check_val_every_n_epoch=None,
         gradient_clip_val=1.0,
     )

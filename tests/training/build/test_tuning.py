@@ -53,20 +53,24 @@ def test_a_longer_time_gives_more_steps_up_to_a_number_of_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, data = made(tmp_path)
-    assert (data.batch_size, data.count("train"), data.augment) == (128, 1151, [])
+    assert (data.batch_size, data.count("train"), data.augment) == (23, 1151, [])
     measured = Measured({"32-true": 0.5, "bf16-mixed": 0.6})
     monkeypatch.setattr(tuning, "measure_training", lambda network, to_pixels, batch, device: measured)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    validations = 10 * 287 / 128 * 0.5 / 3
-    assert length_of(module, data, validations + 10 * 0.55 + 0.1, True, "cpu") == Length(10, "32-true", 0.5)
-    assert length_of(module, data, 1e6, True, "cpu").steps == 30 * 8
-    assert length_of(module, data, 1e6, False, "cpu").steps == 200 * 8
+    step = 0.5 * 23 / 16
+    validation = 287 / 23 * step / 3
+    many = 10 * validation + 1000.5 * 1.1 * step
+    assert length_of(module, data, many, True, "cpu") == Length(1000, "32-true", 10)
+    few = 2 * validation + 10.5 * 1.1 * step  # a validation takes as long as four steps
+    assert length_of(module, data, few, True, "cpu") == Length(14, "32-true", 1)
+    assert length_of(module, data, 1e6, True, "cpu").steps == 30 * 50
+    assert length_of(module, data, 1e6, False, "cpu").steps == 200 * 50
     assert length_of(module, data, 0.1, True, "cpu").steps == 0
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
 def test_small_sets_take_small_batches() -> None:
-    assert [fitting_batch(64, images) for images in (3, 80, 10_000)] == [1, 10, 64]
+    assert [fitting_batch(64, images) for images in (3, 80, 1600, 10_000)] == [3, 8, 32, 64]
 
 
 class PressCtrlC(Callback):
@@ -79,7 +83,7 @@ class PressCtrlC(Callback):
 
 
 def test_ctrl_c_keeps_the_best_and_the_same_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    length, end, whole = Length(40, "32-true", 0.0), monotonic() + 60, bare_trainer
+    length, end, whole = Length(40, "32-true"), monotonic() + 60, bare_trainer
     with monkeypatch.context() as patched:
         patched.setattr(tuning, "bare_trainer", lambda some, **options: whole([*some, PressCtrlC(18)], **options))
         stopped = tune(*made(tmp_path), length, tmp_path, end, "cpu", say)
@@ -95,7 +99,7 @@ def test_ctrl_c_keeps_the_best_and_the_same_training_goes_on(tmp_path: Path, mon
 
 
 def test_the_time_ends_a_training(tmp_path: Path) -> None:
-    tuned = tune(*made(tmp_path), Length(1000, "32-true", 0.0), tmp_path, monotonic(), "cpu", say)
+    tuned = tune(*made(tmp_path), Length(1000, "32-true"), tmp_path, monotonic(), "cpu", say)
     assert (tuned.steps, len(tuned.curve), (tmp_path / BEST).is_file()) == (1, 1, True)
 
 
@@ -108,7 +112,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_best_before(tm
         return loss(net, *args) * (float("nan") if module.trainer.global_step > 5 else 1)
 
     module.training_task.loss = breaking  # type: ignore[method-assign, assignment]
-    tuned = tune(module, data, Length(40, "32-true", 0.0), tmp_path, monotonic() + 60, "cpu", lines.append)
+    tuned = tune(module, data, Length(40, "32-true"), tmp_path, monotonic() + 60, "cpu", lines.append)
     assert tuned.curve == ((4, tuned.curve[0][1]),)
     assert any("no number at step" in line and "best weights before are kept" in line for line in lines)
     assert all(value.isfinite().all() for value in load_checkpoint(tmp_path / BEST)[1].values())
