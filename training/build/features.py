@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitrail.data.part_images import Progress, silent
 from vitrail.data.source import Part
 from vitrail.models.input import Input
 from vitrail.training.data_module import ImageDataModule
@@ -14,7 +15,7 @@ from vitrail.training.precision import Precision, autocast, measure
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The head's inputs [N, D] of one part, their targets, and those of the images turned left to right, if asked."""
+    """The head's inputs [N, D] for the images of one part, and their targets."""
 
     inputs: Tensor
     targets: Tensor
@@ -29,11 +30,14 @@ class FrozenNetwork:
         self.device = device
         self.precision: Precision | None = None
 
-    def features(self, data: ImageDataModule, part: Part, is_flipped: bool = False) -> Features:
+    def features(
+        self, data: ImageDataModule, part: Part, on_progress: Progress = silent, is_flipped: bool = False
+    ) -> Features:
         inputs, targets = [], []
         for images, target, _ in data.in_order(part):
             inputs.append(self.of_batch(images.flip(-1) if is_flipped else images))
             targets.append(target)
+            on_progress(sum(map(len, targets)), data.count(part))
         return Features(torch.cat(inputs), torch.cat(targets))
 
     def of_batch(self, images: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ class Build:
 
     def check(self) -> Checked:
         """What is wrong with the images; `prepare` refuses what must be mended."""
-        checked = check(self.plan.path, self.plan.seed, lambda done, count: None)
+        checked = check(self.plan.path, self.plan.seed, self.clock.counting("checked"))
         self.say(headline(checked.report))
         for finding in (*checked.report.of_weight("refused"), *checked.report.of_weight("warning")):
             for line in lines_of(finding):
@@ -142,11 +142,12 @@ class Build:
         network = Architecture.from_plain(candidate.recipe["model"]["net"]).build(data.class_count, candidate.size)
         rule = InputRule(candidate.size, "squash", *pixel_statistics(network))
         frozen = FrozenNetwork(network, Input(rule), self.device)
-        train, val = (frozen.features(data, part) for part in ("train", "val"))
+        show = self.clock.counting(f"{candidate.name}: features of")
+        train, val = (frozen.features(data, part, show) for part in ("train", "val"))
         head, task = network.get_classifier(), TRAINING_TASKS[data.task](data.class_count, 0.0)  # type: ignore[operator]
         fitted = fit_head(head.cpu(), task, train, val)
         is_right = head(val.inputs).argmax(1) == val.targets
-        flipped = head(frozen.features(data, "val", is_flipped=True).inputs).argmax(1) == val.targets
+        flipped = head(frozen.features(data, "val", show, is_flipped=True).inputs).argmax(1) == val.targets
         file = self.workshop.folder / candidate.name / "probe.ckpt"
         architecture = Architecture.from_plain(candidate.recipe["model"]["net"])
         origin = Origin(architecture, rule, data.classes, data.run_data, self.plan.seed, data.task)
@@ -234,19 +235,19 @@ class Build:
             )
         best, begin = self.state.best, monotonic()
         is_explained = is_last and self.clock.left > EXPLAINED * self.state.export_seconds
+        if is_last and not is_explained:
+            self.say("no time is left for explanations: vitrail export --explain writes them from best.ckpt")
         if self.state.exported == best.key and not is_explained:
             return
         self.say(f"exporting {best}")
         model = self.plan.output / "model.onnx"
-        if not is_explained:
-            explain_path(model).unlink(missing_ok=True)  # of another model
         export(self.plan.output / best.checkpoint, model, with_explanation=is_explained)
+        if not is_explained:
+            explain_path(model).unlink(missing_ok=True)  # of the model before
         seconds = self.state.export_seconds or monotonic() - begin
         self.state = replace(self.state, exported=best.key, export_seconds=seconds, seconds=self.clock.seconds)
         self.workshop.save(self.state)
         self.say(f"{model}: {best}, verified" + (", with explanations" if is_explained else ""))
-        if is_last and not is_explained:
-            self.say("no time was left for explanations: vitrail export --explain writes them from best.ckpt")
 
     def finish(self, checked: Checked, found: list[Candidate], is_complete: bool) -> None:
         """Test once, write the folder, and where nothing is left to do, remove what a build in progress needs."""
