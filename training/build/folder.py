@@ -18,8 +18,8 @@ from vitrail.training.build.model_card import model_card
 from vitrail.training.build.outcome import Outcome, evaluate, find_mislabeled
 from vitrail.training.build.plan import BuildPlan
 from vitrail.training.build.report import report
-from vitrail.training.build.state import FOLDER, State, Trained
-from vitrail.training.build.tuning import VALIDATIONS
+from vitrail.training.build.state import FOLDER, State
+from vitrail.training.build.tuning import VALIDATIONS, data_options
 from vitrail.training.data_module import ImageDataModule
 
 
@@ -34,7 +34,7 @@ def write_folder(plan: BuildPlan, state: State, candidate: Candidate, checked: C
     outcome = Outcome(plan, state, checked, classifier.card, candidate.weights, tested, confusion, mislabeled, in_timm)
     shutil.copyfile(checkpoint, output / "best.ckpt")
     texts = {
-        "recipe.yaml": recipe_text(plan, candidate, state.best),
+        "recipe.yaml": recipe_text(plan, candidate, state, data.count("train")),
         "check.html": check_page(checked),
         "report.html": report(outcome),
         "README.md": model_card(outcome),
@@ -70,13 +70,15 @@ def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
     return True
 
 
-def recipe_text(plan: BuildPlan, candidate: Candidate, best: Trained) -> str:
+def recipe_text(plan: BuildPlan, candidate: Candidate, state: State, images: int) -> str:
     """The recipe of `vitrail fit` with the data, the weights and the length of this build."""
+    best, probed = state.best, state.of(candidate.name, "linear probe")
+    data = data_options(candidate, images, probed is None or probed.flips)
     recipe, head = candidate.recipe, "# vitrail fit --config recipe.yaml\n"
     trainer = recipe["trainer"]
     if best.stage == "linear probe":
         head += "# The model here is a linear probe, which vitrail build repeats; this fine-tunes the same network.\n"
     else:
         trainer = {**trainer, "max_steps": best.steps, "val_check_interval": max(1, best.steps // VALIDATIONS)}
-    content = {**recipe, "seed_everything": plan.seed, "trainer": trainer, "data": {**recipe["data"], **plan.data}}
+    content = {**recipe, "seed_everything": plan.seed, "trainer": trainer, "data": {**data, **plan.data}}
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from vitrail.atomic import draft_of
 from vitrail.errors import VitrailError
-from vitrail.training.build.candidates import Candidate
+from vitrail.training.build.candidates import Candidate, Plain
 from vitrail.training.build.plan import BuildPlan
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
@@ -68,20 +68,25 @@ def module_and_data(
     candidate: Candidate, plan: BuildPlan, data: ImageDataModule, is_flipped: bool
 ) -> tuple[ImageModule, ImageDataModule]:
     """As `vitrail fit` makes them from the candidate's recipe."""
-    recipe = candidate.recipe
-    augment = [
-        one for one in recipe["data"].get("augment", ()) if is_flipped or "HorizontalFlip" not in one["class_path"]
-    ]
+    options = data_options(candidate, data.count("train"), is_flipped)
     pl.seed_everything(plan.seed, workers=True, verbose=False)
-    module, transforms = instantiate(recipe["model"], augment, data.class_count, data.rule, data.task)
-    crop = recipe["data"].get("crop")
+    model = candidate.recipe["model"]
+    module, transforms = instantiate(model, options["augment"], data.class_count, data.rule, data.task)
+    crop = options.get("crop")
     return module, ImageDataModule(
         **plan.data,
         size=candidate.size,
         crop=RandomCrop(**crop) if crop else None,
-        batch_size=fitting_batch(recipe["data"]["batch_size"], data.count("train")),
+        batch_size=options["batch_size"],
         augment=transforms,
     )
+
+
+def data_options(candidate: Candidate, images: int, is_flipped: bool) -> Plain:
+    """The `data` section of the candidate's recipe, with batches that fit so many training images."""
+    options = candidate.recipe["data"]
+    augment = [one for one in options.get("augment", ()) if is_flipped or "HorizontalFlip" not in one["class_path"]]
+    return {**options, "augment": augment, "batch_size": fitting_batch(options["batch_size"], images)}
 
 
 def fitting_batch(wanted: int, images: int) -> int:

@@ -56,7 +56,7 @@ def test_a_constant_feature_does_no_harm() -> None:
 
 
 def test_no_image_is_predicted_by_a_head_that_was_fitted_to_it() -> None:
-    """Labels of pure chance are learnt by heart with 60 features of 60 images, and cross-validated they are not."""
+    """Labels of pure chance are memorised with 60 features of 60 images, and cross-validated they are not."""
     random = torch.Generator().manual_seed(0)
     inputs, targets = torch.randn(60, 60, generator=random), torch.randint(0, 3, (60,), generator=random)
     features, head = Features(inputs, targets), nn.Linear(60, 3)
