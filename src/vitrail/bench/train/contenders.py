@@ -129,14 +129,15 @@ def of_timm(setup: Setup, part: str, turns: Turns) -> None:
     """timm's loader, which normalises, and the steps of its training script."""
     plan, network = setup.plan, network_of(setup.plan)
     mean, std = pixel_statistics(network)
+    workers = 0 if part == NETWORK else plan.workers
     loader = timm_loader(
         setup.photos / "train",
         plan.size,
         plan.batch,
-        0 if part == NETWORK else plan.workers,
+        workers,
         mean=mean,
         std=std,
-        persistent_workers=True,
+        persistent_workers=workers > 0,
     )
     work = skip if part == PIPELINE else timm_step(network, plan)
     run_epochs(Repeated(loader) if part == NETWORK else loader, work, turns)
