@@ -26,6 +26,7 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.muon import Muon, muon_groups
 from vitrail.training.pixel_statistics import measured
 from vitrail.training.ranks import from_all_ranks
+from vitrail.training.rates import Rates
 from vitrail.training.schedule import WarmupCosine, scale_to
 
 # The parts of the data that each command reads, which must be those of the run.
@@ -39,6 +40,7 @@ class ImageModule(pl.LightningModule):
         net: the architecture of the network, from vitrail.models.
         optimizer: norms, biases, positions, tokens and queries are not decayed.
         schedule: of the learning rate.
+        rates: of the head and of single layers, as factors of the learning rate.
         label_smoothing: share of the target that is spread over all classes.
         mixup: the α of Beta(α, α), by which pairs of training images are blended; 0 blends none.
         cutmix: the same, by which a rectangle of one training image covers another; with both, each image draws which.
@@ -59,6 +61,7 @@ class ImageModule(pl.LightningModule):
         task: TaskName = "classification",
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | None = None,
+        rates: Rates | None = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -77,6 +80,7 @@ class ImageModule(pl.LightningModule):
         self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
         self.is_muon = isinstance(probe, Muon)
         self.schedule = schedule or WarmupCosine()
+        self.rates = rates
         self.mix = mixing_of(mixup, cutmix, classes)
         self.statistics = statistics
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
@@ -145,7 +149,10 @@ class ImageModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         grouped = muon_groups if self.is_muon else parameter_groups
-        optimizer = self.optimizer(grouped(self.net, self.decay))
+        groups = grouped(self.net, self.decay)
+        if self.rates is not None:  # of the rate in the recipe, which `on_fit_start` scales
+            groups = self.rates.split(groups, self.net, made_by(self.optimizer).defaults["lr"])
+        optimizer = self.optimizer(groups)
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,

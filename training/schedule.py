@@ -42,8 +42,14 @@ class WarmupCosine:
 
 
 def scale_to(scheduler: Any, rate: float) -> None:
-    """Set another peak rate before the first step."""
-    if isinstance(scheduler, LambdaLR) and scheduler.base_lrs != [rate] * len(scheduler.base_lrs):
-        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
-        for group, multiply in zip(scheduler.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
-            group["initial_lr"], group["lr"] = rate, rate * multiply(scheduler.last_epoch)
+    """Set another peak rate before the first step; groups of parameters keep their share of it."""
+    if not isinstance(scheduler, LambdaLR):
+        return
+    factor = rate / scheduler.optimizer.defaults["lr"]
+    if factor == 1:
+        return
+    scheduler.base_lrs = [base * factor for base in scheduler.base_lrs]
+    for group, base, multiply in zip(
+        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+    ):
+        group["initial_lr"], group["lr"] = base, base * multiply(scheduler.last_epoch)
