@@ -15,6 +15,7 @@ from vitrail.models.input import Input
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 ROUNDS = 3
+MEASURED = 16  # images of a measured step: what a step takes grows with its images
 
 
 @dataclass(frozen=True)

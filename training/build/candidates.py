@@ -1,6 +1,7 @@
 """The networks that a build trains: pretrained ones where their weights are at hand, else small ones from scratch."""
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,9 @@ PRETRAINED: dict[Family, str] = {"ViT": "images-vit-pretrained", "CNN": "images-
 SCRATCH: dict[Family, str] = {"ViT": "small-vit", "CNN": "small-cnn"}
 SIZES = (16, 32, 64)  # of canvases from scratch, of which the first counts that is not much smaller than the images
 ENLARGED = 0.75  # of a canvas: images of this side or more fill it
+# Of canvases for pretrained networks, up to the size they were trained at: small images are enlarged, for the networks
+# know objects of more pixels, but a canvas that is larger still costs time and shows no more.
+PRETRAINED_STEP, PRETRAINED_LEAST, PRETRAINED_ENLARGED = 32, 128, 0.625
 GRID = 8  # patches of a canvas from scratch, across and down
 
 
@@ -58,7 +62,7 @@ def candidates(weights: Path | None, offline: bool, device: str, side: int) -> t
             side
         ), "no weights were given and nothing may be downloaded: both networks learn from scratch"
     try:
-        found = [pretrained(name, family, True) for family, name in FETCHED[device].items()]
+        found = [pretrained(name, family, True, side) for family, name in FETCHED[device].items()]
     except ModelError as fault:
         return from_scratch(side), f"both networks learn from scratch: {fault}"
     return found, "pretrained weights from the Hugging Face Hub, where few images go furthest"
@@ -69,7 +73,7 @@ def from_folder(folder: Path, side: int) -> tuple[list[Candidate], str]:
     files = sorted(folder.glob("*.safetensors"))
     known = {file: family_of(file.stem) for file in files}
     unknown = [file.name for file, family in known.items() if family is None]
-    found = [pretrained(file.stem, family, str(file)) for file, family in known.items() if family]
+    found = [pretrained(file.stem, family, str(file), side) for file, family in known.items() if family]
     if not found:
         raise UsageError(
             f"{folder} has no weights of a network of timm: files are called after their network, such as "
@@ -88,13 +92,22 @@ def family_of(name: str) -> Family | None:
         return "ViT" if isinstance(timm.create_model(name), VisionTransformer) else "CNN"
 
 
-def pretrained(name: str, family: Family, weights: bool | str) -> Candidate:
+def pretrained(name: str, family: Family, weights: bool | str, side: int) -> Candidate:
     """A network of timm by the shipped recipe for its family, once its weights have been loaded."""
     recipe = read(PRETRAINED[family])
     network = named(name, 1, weights, 0.0)
     recipe["model"]["net"]["init_args"] = {"name": name, "pretrained": weights}
-    recipe["data"]["size"] = int(network.pretrained_cfg["input_size"][-1])  # type: ignore[index]
+    recipe["data"]["size"] = pretrained_size(network.pretrained_cfg, family, side)
     return Candidate(name, family, weights if isinstance(weights, str) else f"hf-hub:timm/{name}", recipe)
+
+
+def pretrained_size(config: Any, family: Family, side: int) -> int:
+    """Of canvases for images of this side; a ViT resamples its positions, other networks may have one size only."""
+    most = int(config["input_size"][-1])
+    if family == "CNN" and config.get("fixed_input_size"):
+        return most
+    wanted = PRETRAINED_STEP * ceil(side / PRETRAINED_ENLARGED / PRETRAINED_STEP)
+    return min(most, max(PRETRAINED_LEAST, wanted))
 
 
 def from_scratch(side: int) -> list[Candidate]:

@@ -10,7 +10,7 @@ from vitrail.data.part_images import Progress, silent
 from vitrail.data.source import Part
 from vitrail.models.input import Input
 from vitrail.training.data_module import ImageDataModule
-from vitrail.training.precision import Precision, autocast, measure
+from vitrail.training.precision import MEASURED, Precision, autocast, measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class FrozenNetwork:
         """uint8 [B, 3, size, size] → [B, D]."""
         images = images.to(self.device)
         if self.precision is None:
-            self.precision = measure(lambda: self.forward(images), self.device).faster
+            self.precision = measure(lambda: self.forward(images[:MEASURED]), self.device).faster
         with autocast(self.precision, self.device):
             return self.forward(images).float().cpu()
 

@@ -19,7 +19,7 @@ from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.instantiate import instantiate
 from vitrail.training.module import ImageModule
-from vitrail.training.precision import Precision, measure_training
+from vitrail.training.precision import MEASURED, Precision, measure_training
 from vitrail.training.runs import bare_trainer
 
 VALIDATIONS = 10  # of one training, at most
@@ -27,7 +27,6 @@ CHECKING = 0.2  # of the time, at most, for validations
 LEAST_BATCH, STEPS_AN_EPOCH = 8, 50  # where there are enough images for both
 MARGIN = 1.1  # a step takes longer than its measurement: images are read and changed meanwhile
 EPOCHS = {True: 30, False: 200}  # at most, pretrained and from scratch
-MEASURED = 16  # images of a measured step: what a step takes grows with its images
 LEAST_EPOCHS = 0.5  # of fine-tuning that is worth its time
 BEST, LAST = "best.ckpt", "last.ckpt"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu"}

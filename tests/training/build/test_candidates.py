@@ -8,14 +8,14 @@ from torch import ones
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.training.build import candidates as module
-from vitrail.training.build.candidates import candidates, from_scratch
+from vitrail.training.build.candidates import Family, candidates, from_scratch, pretrained_size
 
 from .conftest import CNN, VIT
 
 
 def test_a_folder_of_weights_names_its_networks(weights: Path) -> None:
     found, why = candidates(weights, True, "cpu", 40)
-    assert [(one.name, one.family, one.size) for one in found] == [(CNN, "CNN", 160), (VIT, "ViT", 160)]
+    assert [(one.name, one.family, one.size) for one in found] == [(CNN, "CNN", 128), (VIT, "ViT", 128)]
     assert "2 network(s)" in why
 
 
@@ -59,3 +59,21 @@ def test_canvases_from_scratch_suit_the_images(side: int, size: int, patch: int)
     vit, cnn = from_scratch(side)
     assert (vit.size, cnn.size) == (size, size)
     assert vit.recipe["model"]["net"]["init_args"]["patch"] == patch
+
+
+@pytest.mark.parametrize(
+    ("family", "is_fixed", "side", "size"),
+    [
+        ("ViT", True, 28, 128),
+        ("ViT", True, 84, 160),
+        ("ViT", True, 100, 160),
+        ("ViT", True, 120, 192),
+        ("ViT", True, 480, 224),
+        ("CNN", False, 84, 160),
+        ("CNN", True, 84, 224),
+    ],
+)
+def test_canvases_of_pretrained_networks_are_no_larger_than_the_images_need(
+    family: Family, is_fixed: bool, side: int, size: int
+) -> None:
+    assert pretrained_size({"input_size": (3, 224, 224), "fixed_input_size": is_fixed}, family, side) == size

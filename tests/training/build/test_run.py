@@ -62,7 +62,7 @@ def test_report_and_model_card_say_what_was_measured(built: tuple[Path, list[str
         assert VIT in page
     front = yaml.safe_load(card.split("---")[1])
     assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == round(share.value, 4)
-    assert yaml.safe_load((folder / "recipe.yaml").read_text())["data"]["size"] == 160
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["data"]["size"] == 128
     assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
 
 

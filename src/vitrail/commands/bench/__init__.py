@@ -7,6 +7,7 @@ from vitrail.errors import UsageError
 
 KINDS = {
     "attention": "time and memory of every attention mechanism against the number of vectors",
+    "build": "what `vitrail build` reaches in a few minutes, beside timm's training script",
     "data": "what training images cost, from files to batches: beside timm's loader and torchvision's",
     "decode": "how fast photos become canvases, beside decoding all of their pixels, and what that changes",
     "forms": "the forms of a part of the ViT compared: short fits, several seeds",

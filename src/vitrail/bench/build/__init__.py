@@ -1,0 +1,1 @@
+"""What `vitrail build` reaches in a few minutes, beside timm's training script."""
