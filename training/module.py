@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vitrail.data.source import PARTS, Part
 from vitrail.errors import DataError, ModelError, UsageError, first_few
@@ -41,6 +42,7 @@ class ImageModule(pl.LightningModule):
         optimizer: norms, biases, positions, tokens and queries are not decayed.
         schedule: of the learning rate.
         rates: of the head and of single layers, as factors of the learning rate.
+        freeze_statistics: keep the means and deviations of BatchNorm, which small batches and few steps estimate badly.
         label_smoothing: share of the target that is spread over all classes.
         mixup: the α of Beta(α, α), by which pairs of training images are blended; 0 blends none.
         cutmix: the same, by which a rectangle of one training image covers another; with both, each image draws which.
@@ -62,6 +64,7 @@ class ImageModule(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | None = None,
         rates: Rates | None = None,
+        freeze_statistics: bool = False,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -81,6 +84,7 @@ class ImageModule(pl.LightningModule):
         self.is_muon = isinstance(probe, Muon)
         self.schedule = schedule or WarmupCosine()
         self.rates = rates
+        self.freeze_statistics = freeze_statistics
         self.mix = mixing_of(mixup, cutmix, classes)
         self.statistics = statistics
         self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
@@ -117,6 +121,12 @@ class ImageModule(pl.LightningModule):
     def data(self) -> ImageDataModule:
         data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
+
+    def on_train_epoch_start(self) -> None:
+        if self.freeze_statistics:
+            for module in self.net.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         image, target, indices = batch
