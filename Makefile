@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 .PHONY: help demo test test-long coverage fmt lint check serve docs dist floors peers
 
 help:
-	@echo "make demo        train on the embedded digits, export, serve, classify over HTTP (STAY=0 ends there)"
+	@echo "make demo        build a model of the embedded digits, serve it, classify over HTTP (STAY=0 ends there)"
 	@echo "make test        all tests but the long ones"
 	@echo "make test-long   large fuzzing runs, coverage of intervals, Ray clusters, fits in several processes"
 	@echo "make coverage    make test with branch coverage, report in .coverage-html (TESTS=tests/test_cli.py: some files)"

@@ -29,7 +29,7 @@ SMALL = ["--data.size=64"]
 # Run by hand and by continuous integration: here they would start themselves.
 ELSEWHERE = {"make demo", "make test", "source .venv/bin/activate"}
 # Takes the minutes that it is given; tests/training/build runs it and loads what it wrote.
-ELSEWHERE |= {"vitrail build my_images", "vitrail serve my_images-model"}
+ELSEWHERE |= {"vitrail build my_images --serve", "vitrail build my_images", "vitrail serve my_images-model"}
 
 
 def blocks(language: str) -> list[str]:
