@@ -14,7 +14,8 @@ from vitrail.data.part_images import PartImages
 from vitrail.models.input import channels_first
 from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
 
-# Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU.
+# Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
+# BalancedOrder those of takes, which modulo the number of images are those of images.
 Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
 CROP, AUGMENTATION, MIXING = range(3)  # streams of the random numbers of a training image
 
@@ -24,6 +25,8 @@ class SeededOrder(Sampler[int]):
 
     Image `i` of epoch `e` is number `e · count + i`, from which the epoch follows.
     """
+
+    takes = 1  # the most of an image in an epoch
 
     def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.count, self.seed, self.rank, self.world, self.epoch = count, seed, rank, world, 0
@@ -36,48 +39,82 @@ class SeededOrder(Sampler[int]):
         return self.count // self.world
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count) + self.epoch * self.count
+        order = self.drawn(np.random.default_rng((self.seed, self.epoch))) + self.epoch * self.takes * self.count
         share: list[int] = order[self.rank : len(self) * self.world : self.world].tolist()
         return iter(share)
+
+    def drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """The images of an epoch, in their order."""
+        return random.permutation(self.count)
+
+
+class BalancedOrder(SeededOrder):
+    """As many images an epoch, but each class equally often, and each image of a class equally often, within one.
+
+    Take `t` of image `i` is `t · count + i`, so that every take of an image has random numbers of its own.
+    """
+
+    def __init__(self, labels: NDArray[np.int64], seed: int, rank: int = 0, world: int = 1) -> None:
+        super().__init__(len(labels), seed, rank, world)
+        counts = np.unique(labels, return_counts=True)[1]
+        self.members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+        most = -(-self.count // len(counts))
+        self.takes = -(-most // int(counts.min()))
+
+    def drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
+        classes = len(self.members)
+        quotas = random.permutation(np.arange(classes) < self.count % classes) + self.count // classes
+        pairs = zip(self.members, quotas.tolist(), strict=True)
+        return random.permutation(np.concatenate([self.taken(members, quota, random) for members, quota in pairs]))
+
+    def taken(self, members: NDArray[np.int64], quota: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """So many takes of the images of a class; none is taken again before all others are."""
+        rounds = -(-quota // len(members))
+        takes = [random.permutation(members) + take * self.count for take in range(rounds)]
+        return np.concatenate(takes)[:quota] if takes else members[:0]
 
 
 class Canvases(Dataset[Batch]):
     """Canvases, in memory or not; a batch is indexed as a whole, and is channels first."""
 
-    def __init__(self, images: NDArray[np.uint8] | PartImages, targets: NDArray[Any]) -> None:
-        self.images, self.targets = images, torch.from_numpy(targets)
+    def __init__(self, images: NDArray[np.uint8] | PartImages, targets: NDArray[Any], takes: int = 1) -> None:
+        self.images, self.targets, self.takes = images, torch.from_numpy(targets), takes
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitems__(self, numbers: Sequence[int]) -> Batch:
-        indices = np.asarray(numbers) % len(self)
+        taken = np.asarray(numbers) % (self.takes * len(self))
+        indices = taken % len(self)
         if isinstance(self.images, PartImages):
             canvases = np.stack([self.images[index] for index in indices.tolist()])
         else:
             canvases = self.images[indices]
-        return channels_first(torch.from_numpy(canvases)), self.targets[indices], indices
+        return channels_first(torch.from_numpy(canvases)), self.targets[indices], taken
 
 
 class Crops(Dataset[Batch]):
     """Random crops of images at their own shape, and of their maps, which seed, epoch and index decide."""
 
-    def __init__(self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, size: int, seed: int) -> None:
-        self.images, self.targets = images, torch.from_numpy(targets)
+    def __init__(
+        self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, size: int, seed: int, takes: int = 1
+    ) -> None:
+        self.images, self.targets, self.takes = images, torch.from_numpy(targets), takes
         self.crop, self.size, self.seed = crop, size, seed
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitems__(self, numbers: Sequence[int]) -> Batch:
-        epochs, indices = np.divmod(np.asarray(numbers), len(self))
+        epochs, taken = np.divmod(np.asarray(numbers), self.takes * len(self))
+        indices = taken % len(self)
         images = [self.images[index] for index in indices.tolist()]
         sides = np.array([image.shape[:2] for image in images])
-        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, indices).fork(CROP))
+        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, taken).fork(CROP))
         out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
         for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
             out[index] = cropped(image, box, self.size)
-        return out, self.targets_at(indices, sides, boxes), indices
+        return out, self.targets_at(indices, sides, boxes), taken
 
     def targets_at(self, indices: NDArray[np.int64], sides: NDArray[np.int64], boxes: Boxes) -> Tensor:
         """The targets of whole images; of a map, what the box of its image shows."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, LearningRateFinder, StochasticWeightAveraging
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateFinder, StochasticWeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -23,7 +23,7 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import measure_training
 from vitrail.training.predictions import save, write_table
-from vitrail.training.progress import metrics_text, progress
+from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.ranks import is_first, print_once
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.resume import LENGTHS, SaveSettings, changes, differences, progress_of
@@ -217,6 +217,8 @@ class CommandLine(LightningCLI):
         if self.averages:
             trainer.validate(self.model, self.datamodule, verbose=False)
             print_once(f"averaged weights: {last}  {metrics_text(trainer)}")
+        for reason in early_stops(trainer):
+            print_once(f"stopped at step {trainer.global_step} of {total_steps(trainer)}: {reason}")
         if self.best.is_file():
             print_once(f"best checkpoint: {self.best}")
         else:
@@ -277,6 +279,13 @@ def reason_of(fault: BaseException) -> str:
     while fault.__cause__ is not None:
         fault = fault.__cause__
     return first_line(fault)
+
+
+def early_stops(trainer: pl.Trainer) -> list[str]:
+    """Why callbacks ended a run before its last step."""
+    stopping = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
+    messages = [one.stopping_reason_message for one in stopping if trainer.should_stop and one.stopping_reason_message]
+    return [message.removesuffix(" Signaling Trainer to stop.") for message in messages]
 
 
 class MarkAveraged(Callback):

@@ -30,7 +30,7 @@ from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
 from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation import augmented
-from vitrail.training.batches import AUGMENTATION, Batch, Canvases, Crops, SeededOrder, as_is
+from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
 from vitrail.training.ranks import even_batches, print_once, share_of
 
@@ -94,6 +94,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.selection = Selection(place, seed, images, draw)
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
+        self.balanced = False  # whether training images are drawn so that every class is equally frequent
         self._read: dict[Part, Samples] = {}
         self._targets: dict[Part, Targets] = {}
         self._images: dict[tuple[Part, Form], PartImages] = {}
@@ -210,9 +211,15 @@ class ImageDataModule(pl.LightningDataModule):
         run_data.refuse_contradiction(self.source, self.selection, parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
+        order = self.training_order()
+        full = len(order) >= self.batch_size
+        return self._loader("train", order.takes, sampler=order, batch_size=self.batch_size, drop_last=full)
+
+    def training_order(self) -> SeededOrder:
         rank, world = self.ranks
-        order = SeededOrder(self.count("train"), torch.initial_seed(), rank, world)
-        return self._loader("train", sampler=order, batch_size=self.batch_size, drop_last=len(order) >= self.batch_size)
+        if self.balanced:
+            return BalancedOrder(self.targets("train").labels, torch.initial_seed(), rank, world)
+        return SeededOrder(self.count("train"), torch.initial_seed(), rank, world)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.ranks
@@ -249,12 +256,12 @@ class ImageDataModule(pl.LightningDataModule):
         assert self.trainer is not None
         return Draws.of(torch.initial_seed(), self.trainer.current_epoch, indices).fork(stream)
 
-    def _loader(self, part: Part, **order: Any) -> DataLoader[Batch]:
+    def _loader(self, part: Part, takes: int = 1, **order: Any) -> DataLoader[Batch]:
         """Canvases in memory need no workers; others are read, cropped and decoded by them."""
         in_memory = self.is_resident(part) or self.images(part, self.trained_form(part)).is_array
         workers = 0 if in_memory else workers_of(self.workers)
         return DataLoader(
-            self._dataset(part),
+            self._dataset(part, takes),
             collate_fn=as_is,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -262,15 +269,15 @@ class ImageDataModule(pl.LightningDataModule):
             **order,
         )
 
-    def _dataset(self, part: Part) -> Dataset[Batch]:
+    def _dataset(self, part: Part, takes: int) -> Dataset[Batch]:
         if self.is_resident(part):
-            return Canvases(self.part(part).images, self.part(part).labels)
+            return Canvases(self.part(part).images, self.part(part).labels, takes)
         images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
         if faults := images.check(decoding(part)):
             raise DamagedImages(images.described(faults))
         if part == "train" and self.crop is not None:
-            return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed())
-        return Canvases(images, targets)
+            return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed(), takes)
+        return Canvases(images, targets, takes)
 
 
 def decoding(part: Part) -> Progress:

@@ -21,6 +21,7 @@ from vitrail.models.timm_models import Three, pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
+from vitrail.tasks.training_task import Balance
 from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
@@ -52,6 +53,8 @@ class ImageModule(pl.LightningModule):
         task: classification, multilabel, regression or dense; linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
+        balance: how classes of few training images get their share: weights multiply their loss; the sampler draws each
+            class equally often; logit_adjust adds the logarithm of its share to the logit of each class, in the loss.
     """
 
     def __init__(
@@ -69,12 +72,13 @@ class ImageModule(pl.LightningModule):
         mixup: float = 0.0,
         cutmix: float = 0.0,
         statistics: Literal["network", "images"] = "network",
+        balance: Balance = "none",
     ) -> None:
         super().__init__()
         if statistics == "images" and net.name is not None and net.pretrained:
             raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
         self.architecture = net
-        self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix)
+        self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix, balance)
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
@@ -103,7 +107,8 @@ class ImageModule(pl.LightningModule):
             if weights is not None and self.mix is not None:
                 raise UsageError("a blend of two images has no weight: leave out mixup and cutmix, or the weights")
             self.weights = None if weights is None else torch.from_numpy(weights).float()
-            self.training_task.prepare(self.net, self.data.targets("train").labels)
+            self.training_task.prepare(self.net, self.data.targets("train").labels, weights)
+            self.data.balanced = self.training_task.balance == "sampler"
             if self.statistics == "images":
                 self.normalise_by(*measured(self.data))
             self.record_images(self.data)

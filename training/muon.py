@@ -6,6 +6,7 @@ from typing import Any
 import timm.optim
 from torch import nn
 
+from vitrail.models.heads import heads_of
 from vitrail.models.weight_decay import parameter_groups
 
 Group = dict[str, Any]
@@ -72,6 +73,4 @@ def maps_channels(parameter: nn.Parameter) -> bool:
 
 def parameters_of_head(network: Any) -> set[int]:
     """The parameters of the head, or of several, by identity."""
-    head = network.get_classifier()
-    heads = [head] if isinstance(head, nn.Module) else list(head)
-    return {id(one) for each in heads for one in each.parameters()}
+    return {id(one) for each in heads_of(network) for one in each.parameters()}

@@ -1,6 +1,7 @@
 """Training batches: their order, and crops of images with their maps."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from vitrail.tasks.dense.predictions import IGNORED
-from vitrail.training.batches import Batch, SeededOrder
+from vitrail.training.batches import BalancedOrder, Batch, Canvases, SeededOrder
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 
@@ -22,6 +23,56 @@ def test_each_epoch_has_every_image_once() -> None:
     assert sorted(first) == list(range(10))
     assert sorted(order) == list(range(30, 40))
     assert [number - 30 for number in order] != first
+
+
+LABELS = np.repeat([0, 1, 2, 3], [50, 3, 1, 8])
+
+
+def takes(order: BalancedOrder) -> np.ndarray:
+    """Take and image of an epoch's numbers."""
+    numbers = np.array(list(order)) - order.epoch * order.takes * order.count
+    return np.stack(np.divmod(numbers, order.count))
+
+
+@pytest.mark.parametrize("epoch", [0, 5])
+def test_a_balanced_epoch_has_every_class_and_each_of_its_images_equally_often(epoch: int) -> None:
+    order = BalancedOrder(LABELS, seed=1)
+    order.set_epoch(epoch)
+    rounds, images = takes(order)
+    assert len(set(order)) == len(order) == len(LABELS) == 62
+    assert sorted(np.bincount(LABELS[images])) == [15, 15, 16, 16]
+    for one in range(4):
+        often = np.bincount(images, minlength=62)[one == LABELS]
+        assert often.max() - often.min() <= 1
+    assert (rounds < order.takes).all()
+    for image in np.unique(images):
+        assert sorted(rounds[images == image]) == list(range((images == image).sum()))
+
+
+def test_a_balanced_order_follows_from_seed_and_epoch_and_is_shared_by_ranks() -> None:
+    whole, again, other = BalancedOrder(LABELS, 1), BalancedOrder(LABELS, 1), BalancedOrder(LABELS, 2)
+    assert list(whole) == list(again) != list(other)
+    first = takes(whole)
+    again.set_epoch(1)
+    assert not np.array_equal(first, takes(again))
+    ranks = [list(BalancedOrder(LABELS, 1, rank, 3)) for rank in range(3)]
+    assert ranks == [list(whole)[rank:60:3] for rank in range(3)]
+
+
+def test_every_take_of_an_image_has_random_numbers_of_its_own(maps: Path) -> None:
+    """Of the same pixels: a batch has the same image, and not the same crop."""
+    images = np.arange(62, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+    order = BalancedOrder(LABELS, seed=1)
+    order.set_epoch(2)
+    pixels, targets, indices = Canvases(images, LABELS, order.takes).__getitems__(list(order))
+    assert np.array_equal(pixels[:, 0, 0, 0].numpy(), indices % 62)
+    assert np.array_equal(targets.numpy(), LABELS[indices % 62])
+    assert len(np.unique(indices)) == 62
+    data = ImageDataModule(str(maps), 16, crop=RandomCrop(scale=(0.3, 0.9)), workers=0)
+    crops: Any = data._dataset("train", takes=2)
+    cut, _, indices = crops.__getitems__([0, 4, 8])
+    assert indices.tolist() == [0, 4, 0]
+    assert len({image.numpy().tobytes() for image in cut}) == 3
 
 
 @pytest.fixture

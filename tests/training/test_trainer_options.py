@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from vitrail.cli import main
@@ -84,6 +85,29 @@ def test_fast_dev_run_saves_nothing_and_names_no_checkpoint(tmp_path: Path, caps
     assert fit(tmp_path / "run", "--trainer.fast_dev_run=true") == 0
     assert "ckpt" not in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_no_longer_improves_stops_on_its_schedule_and_names_its_best_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No accuracy rises by one, so that two validations after the first end the run."""
+    plateau = {"monitor": "val_accuracy", "mode": "max", "patience": 2, "min_delta": 1.0}
+    stopping = {"class_path": "pytorch_lightning.callbacks.EarlyStopping", "init_args": plateau}
+    (tmp_path / "stopping.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [stopping]}}))
+    options = [f"--config={tmp_path / 'stopping.yaml'}", "--trainer.max_steps=40", "--trainer.log_every_n_steps=1"]
+    assert fit(tmp_path / "run", *options, "--trainer.callbacks+=LearningRateMonitor") == 0
+    *_, reason, best, following = capsys.readouterr().out.splitlines()
+    assert reason.startswith("stopped at step 6 of 40: Monitored metric val_accuracy did not improve in the last 2")
+    assert best == f"best checkpoint: {tmp_path / 'run/checkpoints/best.ckpt'}"
+    assert following.endswith("best.ckpt")
+    with (tmp_path / "run/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    accuracies = [float(row["val_accuracy"]) for row in rows if row["val_accuracy"]]
+    assert len(accuracies) == 3
+    rates = [float(row["lr-AdamW/pg1"]) for row in rows if row["lr-AdamW/pg1"]]
+    assert rates == pytest.approx([0.002 * WarmupCosine(0.1).factor(step, 40) for step in range(6)])
+    assert main(["validate", f"--ckpt_path={tmp_path / 'run/checkpoints/best.ckpt'}"]) == 0
+    assert f"val_accuracy {max(accuracies):.4f}" in capsys.readouterr().out
 
 
 def test_without_validation_the_last_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

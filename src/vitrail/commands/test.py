@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from vitrail.commands.help_pages import shown
 
 PAGE = """
-Measure a checkpoint on the test images: top-1 and top-5, macro-F1, each class, with 95 % intervals; of several labels
-F1 and average precision, of values MAE, RMSE and R², of cells accuracy and IoU.
+Measure a checkpoint on the test images: top-1, top-5 and balanced accuracy, macro-F1, each class, with 95 % intervals;
+of several labels F1 and average precision, of values MAE, RMSE and R², of cells accuracy and IoU.
 
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 

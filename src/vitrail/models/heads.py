@@ -92,6 +92,12 @@ class GridHead(nn.Linear):
         return super().forward(vectors[:, self.prefix :]).view(vectors.shape[0], rows, columns, self.out_features)
 
 
+def heads_of(network: Any) -> list[nn.Module]:
+    """The network's head, or several, whose logits it averages."""
+    head = network.get_classifier()
+    return [head] if isinstance(head, nn.Module) else list(head)
+
+
 def put_head(network: nn.Module, head: nn.Module) -> None:
     """Replace the network's head."""
     old: Any = network.get_classifier()  # type: ignore[operator]

@@ -3,14 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitrail.data.source import Targets
 from vitrail.errors import UsageError
 from vitrail.tasks import Task
+
+# How classes of few training images get their share: of the loss, of the draws, or of the logits in the loss.
+Balance = Literal["none", "weights", "sampler", "logit_adjust"]
 
 
 class Report(Protocol):
@@ -38,22 +42,33 @@ class TrainingTask(ABC):
     monitor: ClassVar[MonitoredMetric] = MonitoredMetric("val_accuracy", "max")
     no_mixing: ClassVar[str | None] = None  # why images may not be blended, if so
     no_smoothing: ClassVar[str | None] = None  # why targets may not be smoothed, if so
+    no_balance: ClassVar[str | None] = None  # why classes cannot be balanced, if so
 
-    def __init__(self, classes: int, label_smoothing: float, mixup: float = 0.0, cutmix: float = 0.0) -> None:
+    def __init__(
+        self,
+        classes: int,
+        label_smoothing: float,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        balance: Balance = "none",
+    ) -> None:
         self.mixing = [name for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha]
         if self.mixing and self.no_mixing:
             raise UsageError(f"{self.mixing[0]} blends two images, {self.no_mixing}: leave it out")
         if label_smoothing and self.no_smoothing:
             raise UsageError(f"label_smoothing spreads a target over classes, {self.no_smoothing}: leave it out")
+        if balance != "none" and self.no_balance:
+            raise UsageError(f"balance evens out the classes of images, {self.no_balance}: leave it out")
         self.classes = classes
         self.label_smoothing = label_smoothing
+        self.balance = balance
 
     def check(self, net: Any) -> None:
         """Refuse a network that cannot be trained this way."""
         return
 
-    def prepare(self, net: Any, targets: np.ndarray) -> None:
-        """Before training: set what the network takes from the training targets [N, …]."""
+    def prepare(self, net: Any, targets: np.ndarray, weights: NDArray[np.float64] | None = None) -> None:
+        """Before training: set what network and loss take from the training targets [N, …], and from weights [N]."""
         return
 
     def loss(self, net: Any, pixels: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support, top_k_accuracy_score
 
 from vitrail.tasks.classification.report import ClassificationReport, classification_report, macro_f1_interval
 
@@ -43,6 +43,16 @@ def test_scores_of_each_class_match_scikit_learn(
     assert report.macro_f1 == pytest.approx(expected[2].mean())
 
 
+def test_balanced_accuracy_matches_scikit_learn(
+    report: ClassificationReport, predictions: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    probabilities, labels = (one.numpy() for one in predictions)
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        expected = balanced_accuracy_score(labels, probabilities.argmax(1))
+    assert report.balanced == pytest.approx(expected)
+    assert report.balanced_low < report.balanced < report.balanced_high
+
+
 def test_the_interval_of_macro_f1_narrows_with_more_images() -> None:
     few = np.array([[8, 2], [3, 7]])
     widths = [high - low for low, high in (macro_f1_interval(few), macro_f1_interval(few * 100))]
@@ -56,7 +66,12 @@ def test_macro_f1_of_perfect_predictions_has_no_interval() -> None:
 def test_top5_becomes_top_k_with_few_classes() -> None:
     report = classification_report(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]), ("no", "yes"))
     assert (report.top_k, report.top5.value, report.top1.value) == (2, 1.0, 0.5)
-    assert report.metrics() == {"test_top1": 0.5, "test_top2": 1.0, "test_macro_f1": pytest.approx(1 / 3)}
+    assert report.metrics() == {
+        "test_top1": 0.5,
+        "test_top2": 1.0,
+        "test_macro_f1": pytest.approx(1 / 3),
+        "test_balanced_accuracy": 0.5,
+    }
 
 
 def test_table_has_a_row_for_every_class(report: ClassificationReport) -> None:

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitrail.data.source import Targets
+from vitrail.errors import UsageError
 from vitrail.models.heads import Cosine
 from vitrail.tasks import Classification
+from vitrail.tasks.classification.balance import class_shares, class_weights
 from vitrail.tasks.classification.report import ClassificationReport, classification_report
 from vitrail.tasks.training_task import TrainingTask
 
@@ -18,11 +22,32 @@ class ClassificationTraining(TrainingTask):
     """Targets [B] are classes, or shares of classes [B, K] where images were blended."""
 
     task = Classification()
+    class_weights: Tensor | None = None  # [K], with balance `weights`
+    log_prior: Tensor | None = None  # [K], with balance `logit_adjust`
+
+    def prepare(self, net: Any, targets: np.ndarray, weights: NDArray[np.float64] | None = None) -> None:
+        if self.balance == "sampler" and weights is not None:
+            raise UsageError(
+                "with balance sampler all images of a class are drawn equally often, whatever their weights: choose "
+                "balance weights or logit_adjust, or leave out the weights"
+            )
+        if self.balance == "weights":
+            self.class_weights = torch.from_numpy(class_weights(class_shares(targets, self.classes, weights))).float()
+        if self.balance == "logit_adjust":
+            self.log_prior = torch.from_numpy(class_shares(targets, self.classes, weights)).log().float()
 
     def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         logits, head = net(pixels), net.get_classifier()
         if isinstance(head, Cosine):
             logits = head.with_margin(logits, target)
+        if self.log_prior is not None:  # of the loss alone: without it, all classes are equally likely beforehand
+            logits = logits + self.log_prior.to(logits.device)
+        if self.class_weights is None:
+            return self.entropies(logits, target)
+        weights, shares = weighed(target, self.class_weights.to(logits.device))
+        return self.entropies(logits, shares) * weights
+
+    def entropies(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing, reduction="none")
 
     def validation(self, net: Any, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -42,3 +67,15 @@ class ClassificationTraining(TrainingTask):
     def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
         best = int(prediction.argmax())
         return names[target], names[best], f"{float(prediction[best]):.6f}"
+
+
+def weighed(target: Tensor, class_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights [B] of images, and their targets; of a blend, each share counts with the weight of its class.
+
+    torch's weighted cross-entropy does the same, but would smooth labels towards the classes of large weights.
+    """
+    if target.ndim == 1:
+        return class_weights[target], target
+    shares = target * class_weights
+    weights = shares.sum(dim=1)
+    return weights, shares / weights[:, None]

@@ -16,6 +16,7 @@ class DenseTraining(TrainingTask):
 
     task = Dense()
     no_mixing = "and a cell of a blend has no single class"
+    no_balance = "and each cell here has one of its own"
 
     def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
         return self.entropies(net(pixels), target, self.label_smoothing)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -20,13 +21,14 @@ class MultilabelTraining(TrainingTask):
 
     task = Multilabel()
     no_smoothing = "and each label here is a binary decision"
+    no_balance = "and an image here has several labels"
 
     def check(self, net: Any) -> None:
         if self.mixing and isinstance(net.get_classifier(), SetHead):
             name = self.mixing[0]
             raise UsageError(f"{name} blends labels, and the head set matches whole labels with queries: leave it out")
 
-    def prepare(self, net: Any, targets: np.ndarray) -> None:
+    def prepare(self, net: Any, targets: np.ndarray, weights: NDArray[np.float64] | None = None) -> None:
         head = net.get_classifier()
         if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):
             raise UsageError(f"an image has {most} labels, and the head set {len(head.queries)} queries: give it more")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitrail.tasks import Regression
@@ -19,8 +20,9 @@ class RegressionTraining(TrainingTask):
     monitor = MonitoredMetric("val_loss", "min")
     no_mixing = "and of a blend no value is known"
     no_smoothing = "and there are no classes here"
+    no_balance = "and there are no classes here"
 
-    def prepare(self, net: Any, targets: np.ndarray) -> None:
+    def prepare(self, net: Any, targets: np.ndarray, weights: NDArray[np.float64] | None = None) -> None:
         head = net.get_classifier()
         head.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=float)))
         head.deviation.copy_(torch.from_numpy(targets.std(axis=0, dtype=float)).clamp(min=1e-12))
