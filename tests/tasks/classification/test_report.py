@@ -1,11 +1,13 @@
 """The classification report against scikit-learn on the same predictions."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support, top_k_accuracy_score
 
-from vitrail.tasks.classification.report import ClassificationReport, classification_report, macro_f1_interval
+from vitrail.tasks.classification.report import ClassificationReport, bootstrap_intervals, classification_report
 
 NAMES = tuple("abcdefg")
 Predictions = tuple[torch.Tensor, torch.Tensor]  # probabilities and labels
@@ -54,13 +56,29 @@ def test_balanced_accuracy_matches_scikit_learn(
 
 
 def test_the_interval_of_macro_f1_narrows_with_more_images() -> None:
-    few = np.array([[8, 2], [3, 7]])
-    widths = [high - low for low, high in (macro_f1_interval(few), macro_f1_interval(few * 100))]
+    labels, predicted = np.repeat([0, 0, 1, 1], [8, 2, 3, 7]), np.repeat([0, 1, 0, 1], [8, 2, 3, 7])
+    both = (bootstrap_intervals(np.tile(labels, times), np.tile(predicted, times), 2) for times in (1, 100))
+    widths = [high[0] - low[0] for low, high in both]
     assert widths[0] == pytest.approx(10 * widths[1], rel=0.15)
 
 
-def test_macro_f1_of_perfect_predictions_has_no_interval() -> None:
-    assert macro_f1_interval(np.diag([5, 5])) == (1.0, 1.0)
+def test_perfect_predictions_have_no_interval() -> None:
+    labels = np.repeat([0, 1], 5)
+    low, high = bootstrap_intervals(labels, labels, 2)
+    assert low.tolist() == high.tolist() == [1.0, 1.0]
+
+
+def test_thousands_of_classes_take_little_memory() -> None:
+    labels = torch.arange(2000)
+    probabilities = torch.zeros(2000, 2000)
+    probabilities[labels, torch.where(labels < 500, labels, 0)] = 1  # the others are taken for the first class
+    tracemalloc.start()
+    report = classification_report(probabilities, labels, tuple(map(str, range(2000))))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200e6
+    assert report.balanced == 0.25
+    assert report.balanced_low < 0.25 < report.balanced_high
 
 
 def test_top5_becomes_top_k_with_few_classes() -> None:

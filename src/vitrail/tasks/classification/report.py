@@ -1,12 +1,10 @@
 """What `vitrail test` prints of a classifier: accuracy, top-k and balanced too, macro-F1, and a row for each class."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from vitrail.tasks.intervals import Share, wilson
 
@@ -68,49 +66,81 @@ def classification_report(probabilities: Tensor, labels: Tensor, names: tuple[st
     top_k = min(5, len(names))
     ranked = probabilities.argsort(dim=1, descending=True, stable=True)
     correct = ranked == labels[:, None]
-    confusion = multiclass_confusion_matrix(ranked[:, 0], labels, len(names)).numpy()
-    precision, recall, f1 = per_class(confusion)
-    low, high = macro_f1_interval(confusion)
-    balanced_low, balanced_high = bootstrap_interval(confusion, balanced_accuracy)
+    counts = Counts.of(labels.numpy(), ranked[:, 0].numpy(), len(names))
+    low, high = bootstrap_intervals(labels.numpy(), ranked[:, 0].numpy(), len(names))
     return ClassificationReport(
         top1=wilson(int(correct[:, 0].sum()), len(labels)),
         top5=wilson(int(correct[:, :top_k].sum()), len(labels)),
         top_k=top_k,
-        macro_f1=float(f1.mean()),
-        macro_f1_low=low,
-        macro_f1_high=high,
-        balanced=float(balanced_accuracy(confusion)),
-        balanced_low=balanced_low,
-        balanced_high=balanced_high,
+        macro_f1=counts.macro_f1,
+        macro_f1_low=low[0],
+        macro_f1_high=high[0],
+        balanced=counts.balanced_accuracy,
+        balanced_low=low[1],
+        balanced_high=high[1],
         classes=tuple(
-            ClassScores(name, float(precision[i]), float(recall[i]), float(f1[i]), int(confusion[i].sum()))
-            for i, name in enumerate(names)
+            ClassScores(name, float(precision), float(recall), float(f1), int(images))
+            for name, precision, recall, f1, images in zip(
+                names, counts.precision, counts.recall, counts.f1, counts.target, strict=True
+            )
         ),
     )
 
 
-def per_class(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Precision, recall and F1 of confusion [..., target, predicted]; 0 where a class is neither."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    target, predicted = confusion.sum(-1), confusion.sum(-2)
-    return hits / np.maximum(predicted, 1), hits / np.maximum(target, 1), 2 * hits / np.maximum(target + predicted, 1)
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Images of each class, [K]: recognised, of that target, predicted so."""
+
+    hits: NDArray[np.float64]
+    target: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+    @staticmethod
+    def of(
+        labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int, times: NDArray[np.int64] | None = None
+    ) -> "Counts":
+        """Of labels [N] and predictions [N], each counted so many times, or once.
+
+        No confusion matrix: 2,000 classes would make one of four million cells.
+        """
+        weights = np.ones(len(labels)) if times is None else times.astype(float)
+        hits = weights * (labels == predicted)
+        sums = [
+            np.bincount(of, each, classes) for of, each in ((labels, hits), (labels, weights), (predicted, weights))
+        ]
+        return Counts(*(one.astype(float) for one in sums))
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """0 where a class is never predicted."""
+        return self.hits / np.maximum(self.predicted, 1)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """0 where a class has no image."""
+        return self.hits / np.maximum(self.target, 1)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        return 2 * self.hits / np.maximum(self.target + self.predicted, 1)
+
+    @property
+    def macro_f1(self) -> float:
+        return float(self.f1.mean())
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images."""
+        return float(self.recall.sum() / (self.target > 0).sum())
 
 
-def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean recall, [...], of the classes that have images."""
-    mean: NDArray[np.float64] = per_class(confusion)[1].sum(-1) / (confusion.sum(-1) > 0).sum(-1)
-    return mean
-
-
-def macro_f1_interval(confusion: NDArray[np.int64]) -> tuple[float, float]:
-    return bootstrap_interval(confusion, lambda draws: per_class(draws)[2].mean(axis=-1))
-
-
-def bootstrap_interval(
-    confusion: NDArray[np.int64], measure: Callable[[NDArray[np.int64]], NDArray[np.float64]]
-) -> tuple[float, float]:
-    """95 %: resampling images is resampling the cells of the confusion matrix."""
-    count = int(confusion.sum())
-    draws = np.random.default_rng(0).multinomial(count, confusion.ravel() / count, DRAWS)
-    low, high = np.quantile(measure(draws.reshape(-1, *confusion.shape)), [0.025, 0.975])
-    return float(low), float(high)
+def bootstrap_intervals(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95 % intervals' lower and upper ends, of macro-F1 and of balanced accuracy: images are resampled."""
+    random, cells, images = np.random.default_rng(0), labels * classes + predicted, len(labels)
+    some, counts = np.unique(cells, return_counts=True)
+    draws = (random.multinomial(images, counts / images) for _ in range(DRAWS))
+    drawn = (Counts.of(some // classes, some % classes, classes, times) for times in draws)
+    low, high = np.quantile([(one.macro_f1, one.balanced_accuracy) for one in drawn], [0.025, 0.975], axis=0)
+    return low, high
