@@ -101,6 +101,7 @@ def test_a_class_too_small_to_split_is_refused_and_counted(plain: Path, found: F
     assert kinds["cannot be opened"][0].text.startswith(f"{pile}: class 'owl' has 1 image(s) to split")
     assert [example.note for one in kinds["small classes"] for example in one.examples] == ["owl"]
     assert kinds["imbalance"][0].text.endswith("'dog' 12, 'owl' 1")
+    assert "--model.balance logit_adjust" in kinds["imbalance"][0].advice
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

@@ -38,7 +38,7 @@ def imbalance(trained: Sequence[ClassCount]) -> Iterator[Finding]:
             f"the largest class has {ratio:,.0f} times as many training images as the smallest: "
             f"'{largest.name}' {largest.train:,}, '{smallest.name}' {smallest.train:,}"
         )
-        advice = "collect more of the rare classes, or fit with --model.balance; read macro-F1, not accuracy alone"
+        advice = "collect more of the rare ones, or fit with --model.balance logit_adjust; trust macro-F1, not accuracy"
         yield Finding("imbalance", "warning", text, advice)
 
 
