@@ -43,6 +43,7 @@ from vitrail.training.data_module import ImageDataModule
 FLIP_Z = 1.645  # one-sided, 95 %: flips are left out where they make the probe worse beyond chance
 RESERVE = 0.25  # of the time, at most, for the last export and the test
 EXPLAINED = 3.0  # times what the first export took: an export with its explanations, and the test
+LEAST_TRAINING = 5.0  # seconds; to measure how long a step takes is most of that
 SHARES = {"leader": 3, "scratch": 1}  # of the time for training; other pretrained networks take what is left
 
 
@@ -105,7 +106,7 @@ class Build:
         data = self.data_of(found[0])
         data.prepare()
         for candidate in found:
-            if candidate.is_pretrained:
+            if candidate.is_pretrained and self.has_time_to_probe(candidate):
                 self.probe(candidate)
         if self.state.trained:
             self.export()
@@ -132,6 +133,13 @@ class Build:
     def data_of(self, candidate: Candidate) -> ImageDataModule:
         """Canvases for a candidate, without random changes."""
         return ImageDataModule(**self.plan.data, size=candidate.size, batch_size=64)
+
+    def has_time_to_probe(self, candidate: Candidate) -> bool:
+        """Always for the first network; another one takes about as long as the one before."""
+        if not self.state.trained or self.clock.left > self.state.trained[-1].seconds + self.reserve:
+            return True
+        self.say(f"{candidate.name}: no time for it; give more with --minutes")
+        return False
 
     def probe(self, candidate: Candidate) -> None:
         """Fit the head of the frozen network."""
@@ -194,6 +202,9 @@ class Build:
     def train(self, candidate: Candidate, seconds: float) -> bool:
         stage: Stage = "fine-tuned" if candidate.is_pretrained else "from scratch"
         if (earlier := self.state.of(candidate.name, stage)) and earlier.is_finished:
+            return False
+        if seconds < LEAST_TRAINING:
+            self.say(f"{candidate.name}: no time to train it further")
             return False
         begin, folder = monotonic(), self.workshop.folder / candidate.name
         probed = self.state.of(candidate.name, "linear probe")
