@@ -20,6 +20,7 @@ from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.tasks.training_task import Report
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import measure_training
 from vitrail.training.predictions import save, write_table
@@ -204,6 +205,10 @@ class CommandLine(LightningCLI):
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_json(self.run_directory / "environment.json", environment())
+
+    def fit(self, **kwargs: Any) -> None:
+        device = "cuda" if self.trainer.strategy.root_device.type == "cuda" else "cpu"
+        fit_or_explain(lambda: self.trainer.fit(**kwargs), self.model, self.datamodule, device)
 
     def after_fit(self) -> None:
         trainer = self.trainer

@@ -18,6 +18,7 @@ from vitrail.training.build.plan import BuildPlan
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.instantiate import instantiate
+from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import MEASURED, Precision, measure_training
 from vitrail.training.runs import bare_trainer
@@ -158,7 +159,10 @@ def tune(
     )
     before = signal.signal(signal.SIGINT, keep.interrupt)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        start = last if last.is_file() else None
+        fit_or_explain(
+            lambda: trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True), module, data, device
+        )
     except Divergence as fault:
         say(f"{fault}: training ends" + (", and its best weights before are kept" if keep.curve else ""))
     finally:
