@@ -16,7 +16,7 @@ from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
 
 # Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU.
 Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
-CROP, AUGMENTATION, MIXING = range(3)  # streams of the random numbers of a training image
+CROP, AUGMENTATION, MIXING, MASKING = range(4)  # streams of the random numbers of a training image
 
 
 class SeededOrder(Sampler[int]):
