@@ -17,7 +17,7 @@ from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
 # Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
 # BalancedOrder those of takes, which modulo the number of images are those of images.
 Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
-CROP, AUGMENTATION, MIXING = range(3)  # streams of the random numbers of a training image
+CROP, AUGMENTATION, MIXING, MASKING = range(4)  # streams of the random numbers of a training image
 
 
 class SeededOrder(Sampler[int]):

@@ -3,9 +3,10 @@
 import logging
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,8 +18,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from vitrail.data.source import PARTS, Targets
 from vitrail.errors import ModelError, UsageError, first_line
 from vitrail.models.architecture import import_from_current_folder
-from vitrail.models.checkpoint import load_checkpoint
-from vitrail.tasks.training_task import Report
+from vitrail.models.checkpoint import Origin, load_checkpoint
+from vitrail.tasks.training_task import MonitoredMetric, Report
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
@@ -50,13 +51,15 @@ class CommandLine(LightningCLI):
 
     model: ImageModule
     datamodule: ImageDataModule
+    model_type: ClassVar[type[ImageModule]] = ImageModule
+    data_type: ClassVar[type[ImageDataModule]] = ImageDataModule
 
     def __init__(self, verb: str, argv: Sequence[str]) -> None:
         self.verb, self.argv = verb, list(argv)
         strict = {"exit_on_error": False}
         super().__init__(
-            ImageModule,
-            ImageDataModule,
+            self.model_type,
+            self.data_type,
             save_config_callback=SaveSettings if verb == "fit" else None,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},
@@ -77,10 +80,13 @@ class CommandLine(LightningCLI):
             default=None,
             help="auto: train in bfloat16 where a measured step is faster than in float32 (default: trainer.precision)",
         )
-        parser.link_arguments("data.class_count", "model.classes", apply_on="instantiate")
-        parser.link_arguments("data.task", "model.task", apply_on="instantiate")
         parser.link_arguments("data.size", "model.image_size")
         parser.link_arguments("data.resize", "model.resize")
+        self.link_targets(parser)
+
+    def link_targets(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("data.class_count", "model.classes", apply_on="instantiate")
+        parser.link_arguments("data.task", "model.task", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse missing or ineffective options before anything is built."""
@@ -126,6 +132,10 @@ class CommandLine(LightningCLI):
     def best(self) -> Path:
         return self.run_directory / "checkpoints" / "best.ckpt"
 
+    @property
+    def monitor(self) -> MonitoredMetric:
+        return self.model.training_task.monitor
+
     def instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()
@@ -136,9 +146,8 @@ class CommandLine(LightningCLI):
         options = self.config_init[self.verb]
         self.run_directory = self.find_run(options)
         trains, settings = self.verb == "fit", options["trainer"]
-        monitor = self.model.training_task.monitor
         shown = [] if settings["enable_progress_bar"] else progress()
-        saved = checkpoints(self.run_directory, monitor.name, monitor.mode) if trains else []
+        saved = checkpoints(self.run_directory, self.monitor.name, self.monitor.mode) if trains else []
         given = self.given_callbacks(options)
         marks = [MarkAveraged(settings["max_epochs"])] if self.averages else []
         kwargs["callbacks"] = [*given, *marks, *shown, *saved]
@@ -228,7 +237,10 @@ class CommandLine(LightningCLI):
             print_once(f"best checkpoint: {self.best}")
         else:
             print_once(f"last checkpoint: {last} (there was no validation, so there is no best checkpoint)")
-        print_once(f"next: vitrail test --ckpt_path {self.best if self.best.is_file() else last}")
+        print_once(f"next: {self.next_command(self.best if self.best.is_file() else last)}")
+
+    def next_command(self, checkpoint: Path) -> str:
+        return f"vitrail test --ckpt_path {checkpoint}"
 
     def validate(self, **kwargs: Any) -> None:
         """Two plain lines instead of Lightning's table."""
@@ -326,6 +338,11 @@ def with_config_of_run(verb: str, argv: Sequence[str]) -> list[str]:
     return ["--config", str(config), *(["--run=null"] if verb == "fit" else []), *argv]
 
 
+def origins(argv: Sequence[str]) -> dict[str, Origin]:
+    """Of the checkpoint to continue or to evaluate, by its path."""
+    return {path: load_checkpoint(path)[0] for path in values_of(argv, "--ckpt_path") if Path(path).is_file()}
+
+
 def silence_lightning() -> None:
     """Lightning logs only what the user can act on."""
     for package in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
@@ -336,10 +353,19 @@ def silence_lightning() -> None:
 
 def run(verb: str, argv: Sequence[str]) -> CommandLine:
     """Run one verb of the Lightning CLI."""
+    with one_line_errors(verb):
+        for path, origin in origins(argv).items():
+            origin.refuse_without_classes(path)
+        return CommandLine(verb, with_recipes(with_config_of_run(verb, argv)))
+
+
+@contextmanager
+def one_line_errors(verb: str) -> Iterator[None]:
+    """What can go wrong in Lightning and in its parser, as errors of this command."""
     silence_lightning()
     import_from_current_folder()
     try:
-        return CommandLine(verb, with_recipes(with_config_of_run(verb, argv)))
+        yield
     except ArgumentError as fault:
         raise UsageError.of_parser(fault, f"vitrail {verb}") from fault
     except (MisconfigurationException, ModuleNotFoundError) as fault:  # of a callback or a logger

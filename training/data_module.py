@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -61,6 +61,8 @@ class ImageDataModule(pl.LightningDataModule):
         duplicates: whether to refuse parts that share images, by content.
         corrupt: whether to refuse images that do not decode, or to leave them out.
     """
+
+    decoded: ClassVar[tuple[Part, ...]] = PARTS  # before training, so that damage is reported
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Leave out the images that do not decode; a run records which."""
         skipped: list[int] = []
         named: list[str] = []
-        for part in PARTS:
+        for part in self.decoded:
             images = self.images(part, self.trained_form(part))
             faults = images.check(decoding(part))
             named += images.described(faults)
@@ -177,7 +179,7 @@ class ImageDataModule(pl.LightningDataModule):
     def prepare(self) -> None:
         """Decode each image once, those of the test part too, so that damage is reported before training."""
         faults: list[str] = []
-        for part in PARTS:
+        for part in self.decoded:
             images = self.images(part, self.trained_form(part))
             if images.store is None and part != "test" and self.is_resident(part):
                 try:

@@ -15,6 +15,7 @@ VERBS = {
     "build": "from a folder of images to a verified model, within a time",
     "data": "check a set of images before anything is trained on it: corrupt files, duplicates, leaks",
     "fit": "train a ViT or a CNN from a YAML recipe",
+    "pretrain": "train a ViT on images without labels, to start `fit` from",
     "validate": "measure a checkpoint on the validation images",
     "test": "measure a checkpoint on the test images: top-1, top-5, macro-F1, each class",
     "predict": "write a checkpoint's prediction for every test image into a table",
@@ -30,7 +31,7 @@ VERBS = {
 }
 
 EXTRAS = {
-    **dict.fromkeys(("data", "fit", "validate", "test", "predict"), "train"),  # `data` for the digits alone
+    **dict.fromkeys(("data", "fit", "pretrain", "validate", "test", "predict"), "train"),  # `data` for the digits alone
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
     **dict.fromkeys(("build", "study", "export", "bench"), "cpu,train,export"),

@@ -1,5 +1,6 @@
 """Warm starts: equal outputs at the same size, resampled position tables at another."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,30 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
         ViT(**SIZES, pretrained=str(tmp_path / "text.ckpt")).build(3, 8)
     with pytest.raises(UsageError, match="need `name`"):
         ViT(**SIZES, pretrained=True).build(3, 8)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [ViT("vit_tiny_patch16_224"), ViT("vit_tiny_patch16_224", positions="conditional")],
+    ids=["timm", "components"],
+)
+def test_a_network_of_timm_starts_from_a_run_without_classes_with_a_new_head(made: ViT, tmp_path: Path) -> None:
+    path, source = saved(tmp_path, made, 32, classes=0)
+    torch.manual_seed(2)
+    new = made.build(3, 32).state_dict()
+    torch.manual_seed(2)
+    here = replace(made, pretrained=str(path))
+    started, there = here.build(3, 32).state_dict(), source.state_dict()
+    assert here.run_it_starts_from == str(path)
+    assert started.keys() - there.keys() == {"head.weight", "head.bias"}
+    for name, value in started.items():
+        assert torch.equal(value, there[name] if name in there else new[name])
+
+
+def test_other_files_with_a_name_are_those_of_timm() -> None:
+    made = CNN("resnet18", pretrained="resnet18.safetensors")
+    assert (made.run_it_starts_from, made.timm_weights) == (None, "resnet18.safetensors")
+    made = CNN("resnet18", pretrained="best.ckpt")
+    assert (made.run_it_starts_from, made.timm_weights) == ("best.ckpt", False)
+    with pytest.raises(ModelError, match=r"there is no checkpoint at best\.ckpt"):
+        made.build(3, 32)

@@ -14,6 +14,10 @@ SMALL = sorted(name for name in recipes() if name.startswith("digits-"))
 FOR_FOLDERS = sorted(name for name in recipes() if not name.startswith("digits-"))
 
 
+def verb_of(name: str) -> str:
+    return "pretrain" if name.startswith("masked-") else "fit"
+
+
 def test_every_recipe_is_small_or_for_folders() -> None:
     assert {"digits-vit", "digits-cnn", "digits-multilabel", "digits-regression", "digits-dense"} <= set(SMALL)
     assert FOR_FOLDERS
@@ -22,7 +26,7 @@ def test_every_recipe_is_small_or_for_folders() -> None:
 @pytest.mark.parametrize("name", sorted(recipes()))
 def test_every_recipe_opens_with_command_hardware_time_and_result(name: str) -> None:
     head = [line for line in Path(recipes()[name]).read_text().splitlines() if line.startswith("#")]
-    assert head[0].startswith(f"# vitrail fit --config {name}")
+    assert head[0].startswith(f"# vitrail {verb_of(name)} --config {name}")
     assert [line.split(":")[0] for line in head[1:4]] == ["# hardware", "# time", "# result"]
 
 
@@ -35,7 +39,7 @@ def test_small_recipes_are_fitted(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FOR_FOLDERS)
 def test_recipes_for_folders_are_parsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--config", name, "--print_config"]) == 0
+    assert main([verb_of(name), "--config", name, "--print_config"]) == 0
     parsed = yaml.safe_load(capsys.readouterr().out)
     assert parsed["model"]["net"]["class_path"].startswith("vitrail.models.")
     assert parsed["data"]["size"] > 0

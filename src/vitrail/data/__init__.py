@@ -1,6 +1,7 @@
 """Sources of labelled images: built-in digits, folders, manifests, IDX files, own classes; nested subsets of any."""
 
 import re
+from collections.abc import Callable
 
 from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
@@ -35,10 +36,11 @@ TORCHVISION = re.compile(r"torchvision(-download)?:([^@]+)(?:@(.+))?")
 HUGGING_FACE = "hf:"
 
 
-def open_source(path: str | Plain, seed: int) -> Source:
+def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], Source] = Folders) -> Source:
     """The built-in set called `path`, else the set at this path: a manifest, IDX files, folders; or one's own class.
 
-    `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order.
+    `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order. `open_folder` opens
+    a folder of images without a manifest.
     """
     if isinstance(path, dict):
         return OwnSource(ImageSource.from_plain(path), seed)
@@ -48,7 +50,7 @@ def open_source(path: str | Plain, seed: int) -> Source:
         across, down, inner = spelled.groups()
         if across != down:
             raise UsageError(f"{path}: canvases are square, and so is the grid: permute-patches-{across}x{across}")
-        return Permuted(open_source(inner, seed), int(across))
+        return Permuted(open_source(inner, seed, open_folder), int(across))
     if path == Digits.name:
         return Digits(seed)
     if path in SCENE_SETS:
@@ -58,7 +60,7 @@ def open_source(path: str | Plain, seed: int) -> Source:
     if is_idx(path):
         return Idx(path, seed)
     manifest = find_manifest(path)
-    return Manifest(manifest, seed) if manifest else Folders(path, seed)
+    return Manifest(manifest, seed) if manifest else open_folder(path, seed)
 
 
 def open_external(path: str, seed: int) -> Source | None:

@@ -81,6 +81,7 @@ def export(
         0
     """
     network, origin = read_checkpoint(checkpoint)
+    origin.refuse_without_classes(checkpoint)
     task = TASKS[origin.task]
     refuse_too_large(network)
     refuse_for_task(origin.task, precision, with_explanation)

@@ -23,8 +23,8 @@ class Architecture(ABC):
 
     Args:
         name: a network of timm, which decides all sizes.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
-            the path of another run's checkpoint.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
+            another run's checkpoint, a file of the name .ckpt.
     """
 
     name: str | None = None
@@ -56,7 +56,13 @@ class Architecture(ABC):
     @property
     def run_it_starts_from(self) -> str | None:
         """The checkpoint of another run whose weights it starts from, if any."""
-        return self.pretrained if isinstance(self.pretrained, str) and self.name is None else None
+        path = self.pretrained
+        return path if isinstance(path, str) and (self.name is None or path.endswith(".ckpt")) else None
+
+    @property
+    def timm_weights(self) -> bool | str:
+        """The weights of `name` to start from: timm's, those in a file of timm, or none."""
+        return False if self.run_it_starts_from else self.pretrained
 
     def untrained(self) -> "Architecture":
         """The same without weights to start from; equal for two runs of the same network."""

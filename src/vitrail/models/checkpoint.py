@@ -114,6 +114,14 @@ class Origin:
             averaged=plain.get("averaged", False),
         )
 
+    def refuse_without_classes(self, path: str | Path) -> None:
+        """Refuse a pretrained network where its predictions are needed."""
+        if not self.classes:
+            raise ModelError(
+                f"{path} was pretrained without labels and predicts no class: start a run from its weights, "
+                f"vitrail fit --model.net.pretrained {path}"
+            )
+
 
 def write_checkpoint(path: Path, origin: Origin, network: nn.Module) -> None:
     """The weights of a network as `vitrail fit` stores them, without the state of training."""

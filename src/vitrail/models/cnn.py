@@ -24,8 +24,8 @@ class CNN(Architecture):
 
     Args:
         name: any CNN of timm, such as resnet50 or convnext_tiny; it then decides width, stages and blocks.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
-            the path of another run's checkpoint.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
+            another run's checkpoint, a file of the name .ckpt.
         width: channels of the first stage; each further stage doubles them.
         stages: number of stages; each halves the image's sides, the first only with max-pools.
         blocks: residual blocks a stage.
@@ -49,10 +49,11 @@ class CNN(Architecture):
         pooled = not TASKS[task].per_cell
         if self.name is not None:
             arguments = {} if pooled else {"global_pool": ""}
-            network = named(self.name, classes if pooled else 0, self.pretrained, self.drop_path, **arguments)
+            network = named(self.name, classes if pooled else 0, self.timm_weights, self.drop_path, **arguments)
             if isinstance(network, VisionTransformer):
                 raise UsageError(f"timm's '{self.name}' is a Vision Transformer: use vitrail.models.ViT")
             network = network if pooled else DenseCNN(network, classes, image_size)
+            network = start_from(network, self.run_it_starts_from or False)
         else:
             network = start_from(self.build_small(classes, image_size, pooled), self.pretrained)
         return put_value_head(network) if TASKS[task].has_units else network

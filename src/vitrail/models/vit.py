@@ -44,8 +44,8 @@ class ViT(Architecture):
 
     Args:
         name: any ViT of timm, such as vit_small_patch16_224; it then decides patch, width, depth, heads and pool.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; without a name,
-            the path of another run's checkpoint.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
+            another run's checkpoint, a file of the name .ckpt.
         patch: side of a patch in pixels.
         width: length of the vectors.
         depth: number of attention blocks.
@@ -110,7 +110,8 @@ class ViT(Architecture):
         components.check_task(task, self.pool)
         vectors = reads_vectors(components.head.name, task)
         if self.name is not None:
-            return self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
+            built = self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
+            return start_from(built, self.run_it_starts_from or False)
         if image_size % self.patch:
             raise UsageError(
                 f"patches of {self.patch} do not divide an image of {image_size}: choose a patch that does"
@@ -139,14 +140,14 @@ class ViT(Architecture):
     def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         components = self.components()
         if components == Components() and not pool:
-            network = named(name, classes, self.pretrained, self.drop_path, img_size=image_size)
+            network = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size)
             return components.put_into(network, task)
         grid, prefix = grid_in(name, image_size)
         arguments = components.arguments(grid, prefix)
         network = named(name, classes, False, self.drop_path, img_size=image_size, **pool, **arguments)
         network = components.put_into(network, task)
-        if self.pretrained:
-            source = named(name, classes, self.pretrained, self.drop_path, img_size=image_size, **pool)
+        if self.timm_weights:
+            source = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size, **pool)
             load_matching(network, source.state_dict())
         return network
 
