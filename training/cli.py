@@ -43,6 +43,7 @@ IRRELEVANT = (
     ".*SWA is currently only supported every epoch.*",
     ".*Grad strides do not match.*",
 )
+FULL_HELP = "--help=all"  # plain --help is a short page
 NO_METRIC = "conditioned on metric"  # Lightning has no exception class for a missing metric
 
 
@@ -65,7 +66,7 @@ class CommandLine(LightningCLI):
             trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},
             auto_configure_optimizers=False,
             parser_kwargs={**strict, verb: strict},
-            args=[verb, *argv],
+            args=[verb, *("--help" if one == FULL_HELP else one for one in argv)],
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]

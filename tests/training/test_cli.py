@@ -288,3 +288,11 @@ def test_a_run_shorter_than_the_interval_is_validated_and_its_last_step_saved(tm
         for name in ("last", "best")
     )
     assert (last, best) == (7, 5)
+
+
+@pytest.mark.parametrize("verb", ["fit", "pretrain"])
+def test_full_help_shows_all_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help=all"]) == 0
+    printed = capsys.readouterr().out
+    for option in ("--data.path", "--trainer.max_steps", "--model.net", "--run"):
+        assert option in printed
