@@ -15,6 +15,7 @@ from vitrail.images.canvas import InputRule, Resize
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
+from vitrail.models.lora import LoRA
 from vitrail.models.network import refuse_without_calls
 from vitrail.models.timm_models import Three, pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
@@ -48,6 +49,7 @@ class ImageModule(pl.LightningModule):
         task: classification, multilabel, regression or dense; linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
+        lora: trains updates of low rank of a pretrained ViT's blocks, and the head, in place of all weights.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ImageModule(pl.LightningModule):
         mixup: float = 0.0,
         cutmix: float = 0.0,
         statistics: Literal["network", "images"] = "network",
+        lora: LoRA | None = None,
     ) -> None:
         super().__init__()
         if statistics == "images" and net.name is not None and net.pretrained:
@@ -72,6 +75,9 @@ class ImageModule(pl.LightningModule):
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
+        self.lora = lora
+        if lora is not None:
+            lora.put_into(self.net)
         self.optimizer = optimizer
         probe = made_by(optimizer)
         self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
@@ -169,6 +175,8 @@ class ImageModule(pl.LightningModule):
             self.averaged,
         )
         checkpoint[KEY] = origin.to_plain()
+        if self.lora is not None:
+            self.lora.merge(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights of another network with one error, before torch lists every key."""
@@ -179,6 +187,8 @@ class ImageModule(pl.LightningModule):
         if there != here:
             raise ModelError(f"the checkpoint holds another model: {there}, the configuration has {here}")
         refuse_other_targets(self.data, origin)
+        if self.lora is not None:
+            self.lora.separate(checkpoint)
         self.normalise_by(origin.input.mean, origin.input.std)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):

@@ -6,6 +6,7 @@ from typing import Any
 import timm.optim
 from torch import nn
 
+from vitrail.models.network import heads_of
 from vitrail.models.weight_decay import parameter_groups
 
 Group = dict[str, Any]
@@ -70,8 +71,6 @@ def maps_channels(parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and parameter.shape[1] > 1
 
 
-def parameters_of_head(network: Any) -> set[int]:
+def parameters_of_head(network: nn.Module) -> set[int]:
     """The parameters of the head, or of several, by identity."""
-    head = network.get_classifier()
-    heads = [head] if isinstance(head, nn.Module) else list(head)
-    return {id(one) for each in heads for one in each.parameters()}
+    return {id(one) for head in heads_of(network) for one in head.parameters()}

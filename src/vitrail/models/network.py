@@ -34,6 +34,12 @@ def logits_and_embedding(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return logits, read if read.ndim == 2 else read.flatten(1, -2).mean(dim=1)
 
 
+def heads_of(network: Any) -> list[nn.Module]:
+    """The head, or the heads where a network has several."""
+    head = network.get_classifier()
+    return [head] if isinstance(head, nn.Module) else list(head)
+
+
 def count_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
