@@ -211,6 +211,8 @@ class CommandLine(LightningCLI):
         if self.config["fit"]["ckpt_path"] is not None:
             data.refuse_contradiction(self.origin.run_data, PARTS)
             print_once(f"resumed {self.resumed}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
+        elif self.model.lora is not None:
+            self.model.lora.refuse_untrained(self.model.architecture)
         self.model.record_images(data)
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from vitrail.images.canvas import InputRule, Resize
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
+from vitrail.models.lora import LoRA
 from vitrail.models.network import refuse_without_calls
 from vitrail.models.timm_models import Three, pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
@@ -55,6 +56,7 @@ class ImageModule(pl.LightningModule):
             weights, else 0.5; or those of the training images.
         balance: how classes of few training images get their share: weights multiply their loss; the sampler draws each
             class equally often; logit_adjust adds the logarithm of its share to the logit of each class, in the loss.
+        lora: trains updates of low rank of a pretrained ViT's blocks, and the head, in place of all weights.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ImageModule(pl.LightningModule):
         cutmix: float = 0.0,
         statistics: Literal["network", "images"] = "network",
         balance: Balance = "none",
+        lora: LoRA | None = None,
     ) -> None:
         super().__init__()
         if statistics == "images" and net.name is not None and net.pretrained:
@@ -82,6 +85,9 @@ class ImageModule(pl.LightningModule):
         self.net: Any = net.build(classes, image_size, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
+        self.lora = lora
+        if lora is not None:
+            lora.put_into(self.net)
         self.optimizer = optimizer
         probe = made_by(optimizer)
         self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
@@ -127,12 +133,6 @@ class ImageModule(pl.LightningModule):
         data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
 
-    def on_train_epoch_start(self) -> None:
-        if self.freeze_statistics:
-            for module in self.net.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-
     def training_step(self, batch: Batch, index: int) -> Tensor:
         image, target, indices = batch
         pixels = self.input.normalised(image)
@@ -175,9 +175,13 @@ class ImageModule(pl.LightningModule):
         }
 
     def on_fit_start(self) -> None:
-        """Scale the schedule to `lr`, which the learning rate finder may have changed."""
+        """Scale the schedule to `lr`, which the learning rate finder may have changed; freeze statistics."""
         for config in self.trainer.lr_scheduler_configs:
             scale_to(config.scheduler, self.lr)
+        if self.freeze_statistics:
+            for module in self.net.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         data, seed = self.data, torch.initial_seed()
@@ -191,6 +195,8 @@ class ImageModule(pl.LightningModule):
             self.averaged,
         )
         checkpoint[KEY] = origin.to_plain()
+        if self.lora is not None:
+            self.lora.merge(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights of another network with one error, before torch lists every key."""
@@ -201,6 +207,8 @@ class ImageModule(pl.LightningModule):
         if there != here:
             raise ModelError(f"the checkpoint holds another model: {there}, the configuration has {here}")
         refuse_other_targets(self.data, origin)
+        if self.lora is not None:
+            self.lora.separate(checkpoint)
         self.normalise_by(origin.input.mean, origin.input.std)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and checkpoint.get("lr_schedulers"):

@@ -71,6 +71,6 @@ def maps_channels(parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and parameter.shape[1] > 1
 
 
-def parameters_of_head(network: Any) -> set[int]:
+def parameters_of_head(network: nn.Module) -> set[int]:
     """The parameters of the head, or of several, by identity."""
     return {id(one) for each in heads_of(network) for one in each.parameters()}

@@ -89,10 +89,13 @@ def test_a_sampler_with_weights_in_the_manifest_is_refused(tmp_path: Path) -> No
     assert fitted(tmp_path, balance="weights").weights is not None
 
 
-@pytest.mark.parametrize("is_frozen", [True, False])
-def test_statistics_of_batchnorm_stay_if_they_are_frozen(is_frozen: bool, tmp_path: Path) -> None:
+THAWED = ["--trainer.callbacks+=vitrail.training.freezing.FreezeThenThaw", "--trainer.callbacks.share=0.5"]
+
+
+@pytest.mark.parametrize(("is_frozen", "others"), [(True, []), (True, THAWED), (False, [])])
+def test_statistics_of_batchnorm_stay_if_they_are_frozen(is_frozen: bool, others: list[str], tmp_path: Path) -> None:
     steps = ["--trainer.max_steps=4", "--trainer.val_check_interval=2"]  # the validation between must not thaw them
-    options = [*steps, f"--model.freeze_statistics={is_frozen}", f"--run={tmp_path / 'run'}"]
+    options = [*steps, *others, f"--model.freeze_statistics={is_frozen}", f"--run={tmp_path / 'run'}"]
     assert main(["fit", "--config=digits-cnn", *options]) == 0
     weights = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     means = [value for name, value in weights.items() if name.endswith("running_mean")]

@@ -20,6 +20,7 @@ from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
+OF_FIT = {"lora"}  # a study compares networks that learn all their weights from its images
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
 SCALARS = ("expected", "mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
@@ -49,7 +50,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--expected", type=str, default="", help="your expectation, shown beside the result")
     parser.add_class_arguments(ImageDataModule, "data", skip={"images", "draw", "duplicates", "workers"})
     for name in names:
-        parser.add_class_arguments(ImageModule, f"contenders.{name}", skip=DERIVED)
+        parser.add_class_arguments(ImageModule, f"contenders.{name}", skip=DERIVED | OF_FIT)
         parser.add_argument(
             f"{PREFIX}{name}.match", type=Measure | None, help="choose its width to cost as much as another contender"
         )
