@@ -24,6 +24,7 @@ from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
 from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.distillation import Distillation, Teacher, refuse_other_task
 from vitrail.training.muon import Muon, muon_groups
 from vitrail.training.pixel_statistics import measured
 from vitrail.training.ranks import from_all_ranks
@@ -50,6 +51,7 @@ class ImageModule(pl.LightningModule):
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
         lora: trains updates of low rank of a pretrained ViT's blocks, and the head, in place of all weights.
+        distillation: trains on the predictions of another run's network too, for classification.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ImageModule(pl.LightningModule):
         cutmix: float = 0.0,
         statistics: Literal["network", "images"] = "network",
         lora: LoRA | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         if statistics == "images" and net.name is not None and net.pretrained:
@@ -78,6 +81,10 @@ class ImageModule(pl.LightningModule):
         self.lora = lora
         if lora is not None:
             lora.put_into(self.net)
+        self.distillation = distillation
+        if distillation is not None:
+            refuse_other_task(self.training_task)
+        self.teacher: Teacher | None = None  # read when training begins: nothing else needs its file
         self.optimizer = optimizer
         probe = made_by(optimizer)
         self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
@@ -105,6 +112,8 @@ class ImageModule(pl.LightningModule):
             if self.statistics == "images":
                 self.normalise_by(*measured(self.data))
             self.record_images(self.data)
+            if self.teacher is not None:
+                self.teacher.to(self.trainer.strategy.root_device)
 
     def normalise_by(self, mean: Three, std: Three) -> None:
         self.input = Input(replace(self.input.rule, mean=mean, std=std)).to(self.device)
@@ -113,6 +122,9 @@ class ImageModule(pl.LightningModule):
         """Hash the images of the run, and refuse test images that an earlier run has seen, before the first step."""
         if (path := self.architecture.run_it_starts_from) is not None:
             data.start = load_checkpoint(path)[0].run_data
+        if self.distillation is not None:
+            self.teacher = self.teacher or Teacher(self.distillation, data)
+            data.teacher = self.teacher.origin.run_data
         _ = data.run_data
 
     @property
@@ -126,7 +138,10 @@ class ImageModule(pl.LightningModule):
         if self.mix is not None:
             pixels, target = self.mix(pixels, target, self.data.draws(indices, MIXING))
         weights = None if self.weights is None else self.weights[indices].to(pixels.device)
-        loss = self.training_task.loss(self.net, pixels, target, weights)
+        if self.teacher is None:
+            loss = self.training_task.loss(self.net, pixels, target, weights)
+        else:
+            loss = self.teacher.loss(self.training_task, self.net, pixels, target, weights, self.input)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
@@ -173,6 +188,7 @@ class ImageModule(pl.LightningModule):
             seed,
             self.training_task.task.name,
             self.averaged,
+            None if self.teacher is None else self.teacher.sha256,
         )
         checkpoint[KEY] = origin.to_plain()
         if self.lora is not None:
@@ -191,6 +207,8 @@ class ImageModule(pl.LightningModule):
             self.lora.separate(checkpoint)
         self.normalise_by(origin.input.mean, origin.input.std)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
+        if self.trainer.training and self.teacher is not None:
+            self.teacher.refuse_another(origin)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 

@@ -20,7 +20,11 @@ class ClassificationTraining(TrainingTask):
     task = Classification()
 
     def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
-        logits, head = net(pixels), net.get_classifier()
+        return self.losses_of(net, net(pixels), target)
+
+    def losses_of(self, net: Any, logits: Tensor, target: Tensor) -> Tensor:
+        """The same from the network's logits [B, K]."""
+        head = net.get_classifier()
         if isinstance(head, Cosine):
             logits = head.with_margin(logits, target)
         return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing, reduction="none")
