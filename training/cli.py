@@ -214,6 +214,8 @@ class CommandLine(LightningCLI):
         elif self.model.lora is not None:
             self.model.lora.refuse_untrained(self.model.architecture)
         self.model.record_images(data)
+        if self.model.teacher is not None and self.config["fit"]["ckpt_path"] is not None:
+            self.model.teacher.refuse_another(self.origin)
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_json(self.run_directory / "environment.json", environment())

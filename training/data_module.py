@@ -97,6 +97,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.chosen = self.selection.chosen(self.source)
         self.start: RunData | None = None  # of the run whose weights this one starts from
         self.balanced = False  # whether training images are drawn so that every class is equally frequent
+        self.teacher: RunData | None = None  # of the run that teaches this one
         self._read: dict[Part, Samples] = {}
         self._targets: dict[Part, Targets] = {}
         self._images: dict[tuple[Part, Form], PartImages] = {}
@@ -202,7 +203,8 @@ class ImageDataModule(pl.LightningDataModule):
     @cached_property
     def run_data(self) -> RunData:
         """What a checkpoint stores of the data; images are hashed, not decoded."""
-        record = Record.of(self.contents(), self.start.record if self.start is not None else None)
+        start, teacher = (None if run is None else run.record for run in (self.start, self.teacher))
+        record = Record.of(self.contents(), start, teacher)
         return RunData(self.selection, self.source.name, self.source.fingerprint, record)
 
     def refuse_contradiction(self, run_data: RunData, parts: Iterable[Part], is_evaluated: bool = False) -> None:

@@ -26,6 +26,7 @@ from vitrail.tasks.training_task import Balance
 from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.distillation import Distillation, Teacher, refuse_other_task
 from vitrail.training.muon import Muon, muon_groups
 from vitrail.training.pixel_statistics import measured
 from vitrail.training.ranks import from_all_ranks
@@ -57,6 +58,7 @@ class ImageModule(pl.LightningModule):
         balance: how classes of few training images get their share: weights multiply their loss; the sampler draws each
             class equally often; logit_adjust adds the logarithm of its share to the logit of each class, in the loss.
         lora: trains updates of low rank of a pretrained ViT's blocks, and the head, in place of all weights.
+        distillation: trains on the predictions of another run's network too, for classification.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class ImageModule(pl.LightningModule):
         statistics: Literal["network", "images"] = "network",
         balance: Balance = "none",
         lora: LoRA | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         if statistics == "images" and net.name is not None and net.pretrained:
@@ -88,6 +91,10 @@ class ImageModule(pl.LightningModule):
         self.lora = lora
         if lora is not None:
             lora.put_into(self.net)
+        self.distillation = distillation
+        if distillation is not None:
+            refuse_other_task(self.training_task)
+        self.teacher: Teacher | None = None  # read when training begins: nothing else needs its file
         self.optimizer = optimizer
         probe = made_by(optimizer)
         self.decay, self.lr = probe.param_groups[0].get("weight_decay", 0.0), probe.param_groups[0]["lr"]
@@ -118,6 +125,8 @@ class ImageModule(pl.LightningModule):
             if self.statistics == "images":
                 self.normalise_by(*measured(self.data))
             self.record_images(self.data)
+            if self.teacher is not None:
+                self.teacher.to(self.trainer.strategy.root_device)
 
     def normalise_by(self, mean: Three, std: Three) -> None:
         self.input = Input(replace(self.input.rule, mean=mean, std=std)).to(self.device)
@@ -126,6 +135,9 @@ class ImageModule(pl.LightningModule):
         """Hash the images of the run, and refuse test images that an earlier run has seen, before the first step."""
         if (path := self.architecture.run_it_starts_from) is not None:
             data.start = load_checkpoint(path)[0].run_data
+        if self.distillation is not None:
+            self.teacher = self.teacher or Teacher(self.distillation, data)
+            data.teacher = self.teacher.origin.run_data
         _ = data.run_data
 
     @property
@@ -139,7 +151,10 @@ class ImageModule(pl.LightningModule):
         if self.mix is not None:
             pixels, target = self.mix(pixels, target, self.data.draws(indices, MIXING))
         weights = None if self.weights is None else self.weights[indices].to(pixels.device)
-        loss = self.training_task.loss(self.net, pixels, target, weights)
+        if self.teacher is None:
+            loss = self.training_task.loss(self.net, pixels, target, weights)
+        else:
+            loss = self.teacher.loss(self.training_task, self.net, pixels, target, weights, self.input)
         self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
@@ -193,6 +208,7 @@ class ImageModule(pl.LightningModule):
             seed,
             self.training_task.task.name,
             self.averaged,
+            None if self.teacher is None else self.teacher.sha256,
         )
         checkpoint[KEY] = origin.to_plain()
         if self.lora is not None:
@@ -211,6 +227,8 @@ class ImageModule(pl.LightningModule):
             self.lora.separate(checkpoint)
         self.normalise_by(origin.input.mean, origin.input.std)
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
+        if self.trainer.training and self.teacher is not None:
+            self.teacher.refuse_another(origin)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 

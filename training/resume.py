@@ -15,8 +15,9 @@ from vitrail.errors import UsageError
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
-# The path of the images may change, their contents may not; weights to start from are overwritten by the checkpoint.
-IGNORED = ("run", "ckpt_path", "weights_only", "data.path", "data.duplicates")
+# The paths of the images and of the teacher may change, their contents may not; weights to start from are overwritten
+# by the checkpoint.
+IGNORED = ("run", "ckpt_path", "weights_only", "data.path", "data.duplicates", "model.distillation.teacher")
 MISSING = "not set"
 
 

@@ -81,3 +81,17 @@ def test_the_test_part_is_checked_first() -> None:
 
 def test_parts_that_are_not_read_are_not_compared() -> None:
     Record.of(RUN).refuse_contradiction({"test": RUN["test"]}, "")
+
+
+def test_what_an_earlier_run_and_a_teachers_have_seen_is_recorded_and_refused_in_the_test_part() -> None:
+    start = Record.of({"train": contents("emu:0"), "val": contents("cat:0"), "test": contents("owl:0")})
+    teacher = Record.of({"train": contents("gnu:0"), "val": contents("emu:0"), "test": contents("bee:1")})
+    both = Record.of(RUN, start, teacher)
+    assert both.earlier.tolist() == sorted(hash(image) for image in ("emu", "cat", "gnu"))
+    seen = Record.of({"train": contents("owl:0"), "val": contents(), "test": contents()})
+    with pytest.raises(
+        DataError, match=r"1 of 3 test images .* whose weights this one starts from: choose others, or an"
+    ):
+        Record.of(RUN, seen, teacher)
+    with pytest.raises(DataError, match=r"1 of 3 test images .* which teaches this one: choose another teacher, or an"):
+        Record.of(RUN, start, seen)

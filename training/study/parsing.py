@@ -20,7 +20,7 @@ from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
-OF_FIT = {"lora"}  # a study compares networks that learn all their weights from its images
+OF_FIT = {"lora", "distillation"}  # contenders learn all their weights from the study's images
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
 SCALARS = ("expected", "mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")

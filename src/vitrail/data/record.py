@@ -26,7 +26,7 @@ class Record:
     """
 
     parts: Mapping[Part, NDArray[np.int64]]
-    # Images [M] that earlier runs trained or validated on, where the run started from the weights of one; sorted.
+    # Images [M], sorted, that earlier runs trained or validated on: the one it started from, and that of its teacher.
     earlier: Keys = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __eq__(self, other: object) -> bool:
@@ -37,13 +37,21 @@ class Record:
         )
 
     @classmethod
-    def of(cls, parts: Mapping[Part, Contents], start: "Record | None" = None) -> "Record":
-        """Of a run with these parts; if it starts from another run, its test part must be unseen by both."""
-        if start is None:
-            return cls({part: sorted_pairs(contents) for part, contents in parts.items()})
-        if leak := start.leak("test", parts["test"]):
-            raise DataError(f"{leak}, whose weights this one starts from: choose others, or another test part")
-        return cls({part: sorted_pairs(contents) for part, contents in parts.items()}, start.seen("test"))
+    def of(
+        cls, parts: Mapping[Part, Contents], start: "Record | None" = None, teacher: "Record | None" = None
+    ) -> "Record":
+        """Of a run with these parts; the run that it starts from and its teacher's must not have seen its test part."""
+        earlier = [np.empty(0, np.int64)]
+        for run, role in (
+            (start, "whose weights this one starts from: choose others"),
+            (teacher, "which teaches this one: choose another teacher"),
+        ):
+            if run is not None:
+                if leak := run.leak("test", parts["test"]):
+                    raise DataError(f"{leak}, {role}, or another test part")
+                earlier.append(run.seen("test"))
+        pairs = {part: sorted_pairs(contents) for part, contents in parts.items()}
+        return cls(pairs, np.unique(np.concatenate(earlier)))
 
     def refuse_contradiction(self, here: Mapping[Part, Contents], cause: str) -> None:
         """Refuse parts that have changed; `cause` is the likely reason."""

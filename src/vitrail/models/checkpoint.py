@@ -84,6 +84,7 @@ class Origin:
     seed: int
     task: TaskName = "classification"
     averaged: bool = False  # whether the weights are averages over training steps
+    teacher: str | None = None  # the SHA-256 of the checkpoint that the run was distilled from
 
     def to_plain(self) -> dict[str, Any]:
         return {
@@ -95,6 +96,7 @@ class Origin:
             "seed": self.seed,
             "task": self.task,
             "averaged": self.averaged,
+            "teacher": self.teacher,
         }
 
     @classmethod
@@ -112,6 +114,7 @@ class Origin:
             seed=plain["seed"],
             task=plain.get("task", "classification"),
             averaged=plain.get("averaged", False),
+            teacher=plain.get("teacher"),
         )
 
     def refuse_without_classes(self, path: str | Path) -> None:

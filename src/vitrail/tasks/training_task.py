@@ -73,8 +73,7 @@ class TrainingTask(ABC):
 
     def loss(self, net: Any, pixels: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """What training minimises; `weights` [B], whose mean over all training images is 1, multiply each image's."""
-        losses = self.losses(net, pixels, target)
-        return losses.mean() if weights is None else (losses * weights).mean()
+        return weighted_mean(self.losses(net, pixels, target), weights)
 
     @abstractmethod
     def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
@@ -99,3 +98,7 @@ class TrainingTask(ABC):
     @abstractmethod
     def row(self, prediction: Tensor, target: Any, names: Sequence[str]) -> Iterable[object]:
         """One image's row of predictions.csv."""
+
+
+def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    return losses.mean() if weights is None else (losses * weights).mean()

@@ -37,7 +37,11 @@ class ClassificationTraining(TrainingTask):
             self.log_prior = torch.from_numpy(class_shares(targets, self.classes, weights)).log().float()
 
     def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
-        logits, head = net(pixels), net.get_classifier()
+        return self.losses_of(net, net(pixels), target)
+
+    def losses_of(self, net: Any, logits: Tensor, target: Tensor) -> Tensor:
+        """The same from the network's logits [B, K]."""
+        head = net.get_classifier()
         if isinstance(head, Cosine):
             logits = head.with_margin(logits, target)
         if self.log_prior is not None:  # of the loss alone: without it, all classes are equally likely beforehand
