@@ -10,27 +10,29 @@ from pytorch_lightning.trainer.states import TrainerFn
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vitrail.training.ranks import is_first, print_once
+from vitrail.training.throughput import Throughput
 
 
 class PlainProgress(Callback):
     """One line after every validation."""
 
-    def __init__(self) -> None:
-        self.start = monotonic()
+    def __init__(self, throughput: Throughput) -> None:
+        self.start, self.throughput = monotonic(), throughput
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and trainer.is_global_zero:
             seconds = monotonic() - self.start
-            print(
-                f"step {trainer.global_step}/{total_steps(trainer)}  {metrics_text(trainer)}  {seconds:.0f} s",
-                flush=True,
-            )
+            parts = [f"step {trainer.global_step}/{total_steps(trainer)}", metrics_text(trainer), f"{seconds:.0f} s"]
+            if (speed := self.throughput.speed) is not None:
+                parts.append(str(speed))
+            print("  ".join(parts), flush=True)
 
 
 class LiveProgress(Callback):
     """A bar over all steps, with the metrics of the last validation beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, throughput: Throughput) -> None:
+        self.throughput = throughput
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[metrics]}"))
 
@@ -48,7 +50,8 @@ class LiveProgress(Callback):
         self.bar.update(self.task, completed=trainer.global_step, total=total_steps(trainer))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.bar.update(self.task, metrics=metrics_text(trainer))
+        speed = f"  {self.throughput.speed}" if self.throughput.speed else ""
+        self.bar.update(self.task, metrics=metrics_text(trainer) + speed)
 
     def on_test_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         self.bar.update(self.task, advance=1, total=sum(trainer.num_test_batches))
@@ -77,4 +80,5 @@ class PrintFoundRate(Callback):
 
 def progress() -> list[Callback]:
     live = sys.stdout.isatty() and is_first()
-    return [PrintFoundRate(), LiveProgress() if live else PlainProgress()]
+    throughput = Throughput()
+    return [PrintFoundRate(), throughput, LiveProgress(throughput) if live else PlainProgress(throughput)]
