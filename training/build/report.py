@@ -107,7 +107,7 @@ def curves(trained: tuple[Trained, ...]) -> str:
 
 
 def curve(one: Trained) -> str:
-    width, height, left, bottom = 640, 180, 46, 24
+    width, height, left, bottom = 640, 180, 64, 24
     steps, values = zip(*one.curve, strict=True)
     low, high = min(values), max(values)
     room = max(high - low, 0.01)
