@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pytorch_lightning.cli import OptimizerCallable
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from vitrail.data.draws import Draws
@@ -15,7 +14,7 @@ from vitrail.models.masked_patches import MaskedPatches, count_masked, patch_of,
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.training.batches import MASKING, Batch
 from vitrail.training.module import ImageModule
-from vitrail.training.muon import muon_groups
+from vitrail.training.muon import Group, muon_groups
 from vitrail.training.schedule import WarmupCosine
 
 
@@ -68,15 +67,11 @@ class MaskedModule(ImageModule):
         loss = self.loss(image, Draws.of(torch.initial_seed(), 0, indices).fork(MASKING))
         self.log("val_loss", loss, batch_size=len(image) * self.trainer.world_size, prog_bar=True, sync_dist=True)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def groups(self) -> list[Group]:
+        """Those of the network, and of what covers masked patches and predicts them."""
         grouped = muon_groups if self.is_muon else parameter_groups
-        groups = [group for part in (self.net, self.masking) for group in grouped(part, self.decay)]
-        optimizer = self.optimizer([group for group in groups if group["params"]])
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.schedule.attach(optimizer, steps), "interval": "step"},
-        }
+        groups = [*super().groups(), *grouped(self.masking, self.decay)]
+        return [group for group in groups if group["params"]]
 
 
 def random_masks(draws: Draws, patches: int, count: int) -> Tensor:

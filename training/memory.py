@@ -11,6 +11,10 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 
 
+class BatchTooLarge(UsageError):
+    """The memory does not hold a step on a batch."""
+
+
 def is_out_of_memory(fault: BaseException) -> bool:
     return isinstance(fault, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(fault)
 
@@ -26,7 +30,7 @@ def fit_or_explain(fit: Callable[[], Any], module: ImageModule, data: ImageDataM
     # Here the fault and the tensors in its frames are gone.
     if device == "cuda":
         torch.cuda.empty_cache()
-    raise UsageError(explanation(data.batch_size, largest_batch(module, data.batch_size, device)))
+    raise BatchTooLarge(explanation(data.batch_size, largest_batch(module, data.batch_size, device)))
 
 
 def explanation(batch: int, fitting: int) -> str:

@@ -27,7 +27,7 @@ from vitrail.training.augmentation import mixing_of
 from vitrail.training.batches import MIXING, Batch
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.distillation import Distillation, Teacher, refuse_other_task
-from vitrail.training.muon import Muon, muon_groups
+from vitrail.training.muon import Group, Muon, muon_groups
 from vitrail.training.pixel_statistics import measured
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.rates import Rates
@@ -177,12 +177,16 @@ class ImageModule(pl.LightningModule):
 
     on_predict_epoch_start, predict_step, on_predict_epoch_end = on_test_epoch_start, test_step, on_test_epoch_end
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def groups(self) -> list[Group]:
+        """The parameters that are trained, by weight decay and learning rate."""
         grouped = muon_groups if self.is_muon else parameter_groups
         groups = grouped(self.net, self.decay)
         if self.rates is not None:  # of the rate in the recipe, which `on_fit_start` scales
             groups = self.rates.split(groups, self.net, made_by(self.optimizer).defaults["lr"])
-        optimizer = self.optimizer(groups)
+        return groups
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.groups())
         steps = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,

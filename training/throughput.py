@@ -9,9 +9,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from vitrail.models.network import count_flops
+from vitrail.models.network import BACKWARD, count_flops
 
-BACKWARD = 3  # times the forward operations: the backward pass has two multiplications for each one
 SIDES = {"cpu": 1024, "cuda": 8192}  # of the matrices that measure the ceiling
 PRODUCTS = 3
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # all others multiply in float32

@@ -15,7 +15,7 @@ from vitrail.training.throughput import Speed, Throughput, operations_per_second
 
 
 class Clock:
-    """Goes on only when it is told to."""
+    """Advances only by hand."""
 
     def __init__(self) -> None:
         self.now = 0.0

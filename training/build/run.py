@@ -39,6 +39,7 @@ from vitrail.training.build.tuning import (
     tune,
 )
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.memory import BatchTooLarge
 
 FLIP_Z = 1.645  # one-sided, 95 %: flips are left out where they make the probe worse beyond chance
 RESERVE = 0.25  # of the time, at most, for the last export and the test
@@ -219,7 +220,11 @@ class Build:
             return False
         flips = "" if probed is None or probed.flips else ", without flips, which change what these images show"
         self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.precision}{flips}")
-        tuned = tune(module, data, length, folder, monotonic() + seconds, self.device, self.say)
+        try:
+            tuned = tune(module, data, length, folder, monotonic() + seconds, self.device, self.say)
+        except BatchTooLarge as fault:  # what was trained before is exported all the same
+            self.say(f"{candidate.name}: {fault}, with vitrail fit")
+            return False
         if tuned.curve:
             checkpoint = str((folder / BEST).relative_to(self.plan.output))
             made = Trained(

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vitrail.errors import ModelError
 
 CALLS = ("forward_features", "forward_head", "get_classifier")
+BACKWARD = 3  # times the forward operations is a whole step: the backward pass has two multiplications for each one
 
 
 def refuse_without_calls(network: nn.Module) -> None:

@@ -13,8 +13,10 @@ from vitrail.errors import DataError, UsageError
 from vitrail.model_file.card import Card
 from vitrail.models.checkpoint import read_checkpoint
 from vitrail.training.build import build
+from vitrail.training.build import run as run_module
 from vitrail.training.build.run import flips_are_harmless
 from vitrail.training.build.state import State
+from vitrail.training.memory import BatchTooLarge
 
 from .conftest import VIT
 
@@ -64,6 +66,20 @@ def test_report_and_model_card_say_what_was_measured(built: tuple[Path, list[str
     assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == round(share.value, 4)
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["data"]["size"] == 128
     assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+
+
+def test_a_batch_that_does_not_fit_leaves_the_probe(
+    stripes: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*args: object) -> None:
+        raise BatchTooLarge("a batch of 8 images does not fit into the memory")
+
+    monkeypatch.setattr(run_module, "tune", too_large)
+    lines: list[str] = []
+    folder = build(str(stripes), tmp_path / "model", 0.5, weights, offline=True, progress=lines.append)
+    assert any("a batch of 8 images does not fit into the memory" in line for line in lines)
+    assert "linear probe" in (folder / "README.md").read_text()
+    assert (folder / "model.onnx").is_file()
 
 
 def test_a_finished_folder_is_not_overwritten(built: tuple[Path, list[str]], stripes: Path, weights: Path) -> None:

@@ -16,9 +16,8 @@ from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
 from vitrail.models import ViT
-from vitrail.models.network import count_flops
+from vitrail.models.network import BACKWARD, count_flops
 
-BACKWARD = 3  # times the forward operations: the backward pass has two multiplications for each one
 # float32 as torch multiplies it by default, and with TensorFloat-32's 10 bits of mantissa.
 PRECISIONS = {
     "bf16": (torch.bfloat16, "peak"),
