@@ -21,6 +21,7 @@ from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.length import AUTO, Trainer, described, resolved
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import measure_training
@@ -62,6 +63,7 @@ class CommandLine(LightningCLI):
             self.model_type,
             self.data_type,
             save_config_callback=SaveSettings if verb == "fit" else None,
+            trainer_class=Trainer,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},
             auto_configure_optimizers=False,
@@ -144,6 +146,7 @@ class CommandLine(LightningCLI):
             raise UsageError(f"the configuration cannot be built: {reason_of(fault)}") from fault
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        self.resolve_length()
         options = self.config_init[self.verb]
         self.run_directory = self.find_run(options)
         trains, settings = self.verb == "fit", options["trainer"]
@@ -163,6 +166,18 @@ class CommandLine(LightningCLI):
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise UsageError(f"--trainer.strategy {settings['strategy']} loses its processes' results: choose ddp")
         return trainer
+
+    def resolve_length(self) -> None:
+        """Replace `auto` by the numbers for these images, which config.yaml and checkpoints then hold."""
+        options, data = self.config_init[self.verb]["trainer"], self.datamodule
+        images = data.count("train")
+        batch = min(data.batch_size, images)
+        numbers = resolved(options, images, batch, bool(self.model.architecture.pretrained))
+        if options["max_steps"] == AUTO and self.verb == "fit":
+            print_once(described(numbers["max_steps"], images, batch * options["accumulate_grad_batches"]))
+        for config in (self.config, self.config_init):
+            for name, number in numbers.items():
+                config[self.verb]["trainer"][name] = number
 
     def faster_precision(self) -> str:
         """Measured on a step of this network and this batch."""

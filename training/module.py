@@ -169,7 +169,9 @@ class ImageModule(pl.LightningModule):
         self.predictions = []
 
     def test_step(self, batch: Batch, index: int) -> None:
-        self.predictions.append(self.training_task.predictions(self(batch[0])).cpu())
+        outputs: Tensor = self(batch[0])
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))  # numpy has no bfloat16
+        self.predictions.append(self.training_task.predictions(outputs).cpu())
 
     def on_test_epoch_end(self) -> None:
         if self.trainer.world_size > 1:

@@ -12,6 +12,7 @@ import yaml
 from pytorch_lightning.cli import SaveConfigCallback
 
 from vitrail.errors import UsageError
+from vitrail.training.length import AUTO
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
@@ -92,10 +93,10 @@ def changes(path: str, differences: dict[str, tuple[Any, Any]], explicit: Iterab
         short = name.replace(".init_args", "")
         change = f"{short} was {before} and is now {now}"
         if name in LENGTHS:
-            if name not in explicit:
+            if name not in explicit or now == AUTO:
                 raise UsageError(
                     f"{change}: leave --config out, as the checkpoint has the settings of its run; for a longer run "
-                    f"give --{name} too"
+                    f"give --{name} NUMBER too"
                 )
         elif not name.startswith("trainer."):
             raise UsageError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from time import sleep
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -55,3 +56,15 @@ def test_fit_trains_in_the_measured_precision(
     )
     assert seen
     assert all(seen)
+
+
+def test_a_run_in_bfloat16_is_tested_and_predicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.precision=bf16-mixed"]
+    assert main(["fit", "--config=digits-vit", f"--run={run}", "--trainer.accelerator=cpu", *steps]) == 0
+    for verb in ("test", "predict"):
+        assert main([verb, f"--ckpt_path={run / 'checkpoints/best.ckpt'}"]) == 0
+    assert "top-1" in capsys.readouterr().out
+    with np.load(run / "predictions.npz") as arrays:
+        assert arrays["probabilities"].dtype == np.float32
+        assert arrays["probabilities"].sum(axis=1) == pytest.approx(1)

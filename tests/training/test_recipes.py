@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import timm
 import yaml
+from safetensors.torch import save_file
 
 from vitrail.cli import main
 from vitrail.errors import UsageError
+from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.recipes import find_recipe, pairs, recipes, values_of, with_recipes
 
 FEW_STEPS = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=2"]
@@ -43,6 +46,26 @@ def test_recipes_for_folders_are_parsed(name: str, capsys: pytest.CaptureFixture
     parsed = yaml.safe_load(capsys.readouterr().out)
     assert parsed["model"]["net"]["class_path"].startswith("vitrail.models.")
     assert parsed["data"]["size"] > 0
+
+
+def test_lora_differs_from_full_fine_tuning_by_its_rate_alone() -> None:
+    full, lora = (
+        yaml.safe_load(Path(recipes()[name]).read_text()) for name in ("images-vit-pretrained", "images-vit-lora")
+    )
+    assert lora["model"].pop("lora") == {"rank": 8, "alpha": 16}
+    assert lora["model"]["optimizer"]["init_args"].pop("lr") > full["model"]["optimizer"]["init_args"].pop("lr")
+    assert lora == full
+
+
+def test_lora_is_fitted_and_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "tiny.safetensors")
+    net = ["--model.net.name=test_vit", f"--model.net.pretrained={tmp_path / 'tiny.safetensors'}"]
+    data = ["--data.path=digits", "--data.size=32", "--data.images=100", "--data.batch_size=16"]
+    assert main(["fit", "--config=images-vit-lora", *net, *data, *FEW_STEPS, f"--run={tmp_path / 'run'}"]) == 0
+    best = tmp_path / "run/checkpoints/best.ckpt"
+    assert set(load_checkpoint(best)[1]) == set(timm.create_model("test_vit").state_dict())
+    assert main(["test", f"--ckpt_path={best}"]) == 0
+    assert "top-1" in capsys.readouterr().out
 
 
 def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,5 +126,5 @@ def test_effective_changes_are_listed_and_others_refused() -> None:
     assert changes("c.ckpt", {"model.net.init_args.pretrained": (True, False)}, ()) == []
     with pytest.raises(UsageError, match=r"model\.net\.pretrained was False and is now x\.ckpt"):
         changes("c.ckpt", {"model.net.init_args.pretrained": (False, "x.ckpt")}, ())
-    with pytest.raises(UsageError, match=r"for a longer run give --trainer\.max_steps too"):
+    with pytest.raises(UsageError, match=r"for a longer run give --trainer\.max_steps NUMBER too"):
         changes("c.ckpt", {"trainer.max_steps": (5, 9)}, ())

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import yaml
 from timm.models import save_for_hf
 from torch import nn
 
@@ -17,9 +16,9 @@ from vitrail.training.build.candidates import Candidate
 from vitrail.training.build.model_card import model_card
 from vitrail.training.build.outcome import Outcome, evaluate, find_mislabeled
 from vitrail.training.build.plan import BuildPlan
+from vitrail.training.build.recipe import PROBE, recipe_text
 from vitrail.training.build.report import report
 from vitrail.training.build.state import FOLDER, State
-from vitrail.training.build.tuning import VALIDATIONS, data_options
 from vitrail.training.data_module import ImageDataModule
 
 
@@ -33,6 +32,7 @@ def write_folder(plan: BuildPlan, state: State, candidate: Candidate, checked: C
     in_timm = save_for_timm(network, origin, output)
     outcome = Outcome(plan, state, checked, classifier.card, candidate.weights, tested, confusion, mislabeled, in_timm)
     shutil.copyfile(checkpoint, output / "best.ckpt")
+    keep_probe(output, state)
     texts = {
         "recipe.yaml": recipe_text(plan, candidate, state, data.count("train")),
         "check.html": check_page(checked),
@@ -42,6 +42,15 @@ def write_folder(plan: BuildPlan, state: State, candidate: Candidate, checked: C
     for name, text in texts.items():
         write_atomically(output / name, text.encode("utf-8", "backslashreplace"))
     return tested.top1
+
+
+def keep_probe(output: Path, state: State) -> None:
+    """Keep the probe that the best model was trained from, for the recipe."""
+    best = state.best
+    probed = state.of(best.candidate, "linear probe")
+    (output / PROBE).unlink(missing_ok=True)
+    if probed is not None and best != probed:
+        shutil.copyfile(output / probed.checkpoint, output / PROBE)
 
 
 def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
@@ -68,17 +77,3 @@ def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
     )
     (output / "model.safetensors").chmod((output / "config.json").stat().st_mode)  # safetensors writes for its owner
     return True
-
-
-def recipe_text(plan: BuildPlan, candidate: Candidate, state: State, images: int) -> str:
-    """The recipe of `vitrail fit` with the data, the weights and the length of this build."""
-    best, probed = state.best, state.of(candidate.name, "linear probe")
-    data = data_options(candidate, images, probed is None or probed.flips)
-    recipe, head = candidate.recipe, "# vitrail fit --config recipe.yaml\n"
-    trainer = recipe["trainer"]
-    if best.stage == "linear probe":
-        head += "# The model here is a linear probe, which vitrail build repeats; this fine-tunes the same network.\n"
-    else:
-        trainer = {**trainer, "max_steps": best.steps, "val_check_interval": max(1, best.steps // VALIDATIONS)}
-    content = {**recipe, "seed_everything": plan.seed, "trainer": trainer, "data": {**data, **plan.data}}
-    return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -72,8 +72,8 @@ def paragraphs(outcome: Outcome) -> Iterator[str]:
     )
     yield (
         f"Made in {minutes(outcome.state.seconds)} with "
-        f"{', '.join(f'{name} {version}' for name, version in card.versions.items())}. `recipe.yaml` trains the "
-        "same network with `vitrail fit`, `best.ckpt` is a checkpoint, `check.html` lists faults of the images."
+        f"{', '.join(f'{name} {version}' for name, version in card.versions.items())}. `recipe.yaml` says how to "
+        "train it again, `best.ckpt` is a checkpoint, `check.html` lists faults of the images."
     )
 
 

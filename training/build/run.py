@@ -209,7 +209,8 @@ class Build:
             return False
         begin, folder = monotonic(), self.workshop.folder / candidate.name
         probed = self.state.of(candidate.name, "linear probe")
-        module, data = module_and_data(candidate, self.plan, self.data_of(candidate), probed is None or probed.flips)
+        is_flipped = self.state.allows_flips(candidate.name)
+        module, data = module_and_data(candidate, self.plan, self.data_of(candidate), is_flipped)
         if probed is not None:
             module.net.load_state_dict(load_checkpoint(self.plan.output / probed.checkpoint)[1])
         length = length_of(module, data, seconds, candidate.is_pretrained, self.device)
@@ -218,7 +219,7 @@ class Build:
         if not is_worthwhile(length, data):
             self.say(f"{candidate.name}: no time to train it further ({describe(length, data)})")
             return False
-        flips = "" if probed is None or probed.flips else ", without flips, which change what these images show"
+        flips = "" if is_flipped else ", without flips, which change what these images show"
         self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.precision}{flips}")
         try:
             tuned = tune(module, data, length, folder, monotonic() + seconds, self.device, self.say)
@@ -238,6 +239,8 @@ class Build:
                 tuned.steps,
                 tuned.curve,
                 is_finished=not tuned.is_interrupted,
+                is_resumed=done > 0,
+                trainer=length.trainer,
             )
             self.keep(made)
         return tuned.is_interrupted

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ class Trained:
     curve: tuple[tuple[int, float], ...] = ()  # steps and validation accuracy
     flips: bool = True  # whether images turned left to right are recognised as well
     is_finished: bool = True
+    is_resumed: bool = False
+    trainer: dict[str, Any] = field(default_factory=dict)  # its options, as in a recipe
 
     @property
     def key(self) -> str:
@@ -62,6 +64,14 @@ class State:
 
     def of(self, candidate: str, stage: Stage) -> Trained | None:
         return next((one for one in self.trained if (one.candidate, one.stage) == (candidate, stage)), None)
+
+    def training_of(self, candidate: str) -> Trained | None:
+        return self.of(candidate, "fine-tuned") or self.of(candidate, "from scratch")
+
+    def allows_flips(self, candidate: str) -> bool:
+        """Unless its probe recognises turned images worse."""
+        probed = self.of(candidate, "linear probe")
+        return probed is None or probed.flips
 
     def with_trained(self, one: Trained) -> "State":
         others = tuple(each for each in self.trained if (each.candidate, each.stage) != (one.candidate, one.stage))

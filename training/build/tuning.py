@@ -42,6 +42,17 @@ class Length:
     precision: Precision
     validations: int = VALIDATIONS
 
+    @property
+    def trainer(self) -> Plain:
+        """The `trainer` section of a recipe of this length."""
+        return {
+            "max_steps": self.steps,
+            "val_check_interval": max(1, self.steps // self.validations),
+            "check_val_every_n_epoch": None,
+            "gradient_clip_val": 1.0,
+            "precision": self.precision,
+        }
+
 
 class Divergence(VitrailError):
     """The loss is no number any more."""
@@ -148,15 +159,7 @@ def tune(
 ) -> Tuned:
     """Train until the steps are done, the time is over, or Ctrl-C; a training that was interrupted goes on."""
     keep, last = KeepBest(folder, end, say), folder / LAST
-    trainer = bare_trainer(
-        [keep],
-        accelerator=ACCELERATORS[device],
-        precision=length.precision,
-        max_steps=length.steps,
-        val_check_interval=max(1, length.steps // length.validations),
-        check_val_every_n_epoch=None,
-        gradient_clip_val=1.0,
-    )
+    trainer = bare_trainer([keep], accelerator=ACCELERATORS[device], **length.trainer)
     before = signal.signal(signal.SIGINT, keep.interrupt)
     try:
         start = last if last.is_file() else None
