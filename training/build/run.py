@@ -219,7 +219,7 @@ class Build:
             self.say(f"{candidate.name}: no time to train it further ({describe(length, data)})")
             return False
         flips = "" if probed is None or probed.flips else ", without flips, which change what these images show"
-        self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.precision}{flips}")
+        self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.execution}{flips}")
         try:
             tuned = tune(module, data, length, folder, monotonic() + seconds, self.device, self.say)
         except BatchTooLarge as fault:  # what was trained before is exported all the same

@@ -17,10 +17,11 @@ from vitrail.training.build.candidates import Candidate, Plain
 from vitrail.training.build.plan import BuildPlan
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.instantiate import instantiate
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
-from vitrail.training.precision import MEASURED, Precision, measure_training
+from vitrail.training.precision import Execution, measure_training
 from vitrail.training.runs import bare_trainer
 
 VALIDATIONS = 10  # of one training, at most
@@ -36,10 +37,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is, and in which precision."""
+    """How long a training is, and how its network computes."""
 
     steps: int
-    precision: Precision
+    execution: Execution
     validations: int = VALIDATIONS
 
 
@@ -50,14 +51,13 @@ class Divergence(VitrailError):
 def length_of(module: ImageModule, data: ImageDataModule, seconds: float, is_pretrained: bool, device: str) -> Length:
     """As many steps as the time allows, validations included, by the measured time of one."""
     count = min(data.batch_size, data.count("train"))
-    few = min(MEASURED, count)
-    measured = measure_training(module.net, module.input, few, device)
-    step = measured.least * count / few
+    measured = measure_training(module.net, module.input, count, device)
+    step = measured.seconds_of(count)
     validation = data.count("val") / count * step / 3  # a forward pass alone is a third of a step
     validations = max(1, min(VALIDATIONS, int(CHECKING * seconds / validation)))
     affordable = int((seconds - validations * validation) / (MARGIN * step))
     epoch = max(1, data.count("train") // count)
-    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.faster, validations)
+    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.best, validations)
 
 
 def is_worthwhile(length: Length, data: ImageDataModule) -> bool:
@@ -149,9 +149,9 @@ def tune(
     """Train until the steps are done, the time is over, or Ctrl-C; a training that was interrupted goes on."""
     keep, last = KeepBest(folder, end, say), folder / LAST
     trainer = bare_trainer(
-        [keep],
+        [FasterSteps(length.execution), keep],
         accelerator=ACCELERATORS[device],
-        precision=length.precision,
+        precision=length.execution.precision,
         max_steps=length.steps,
         val_check_interval=max(1, length.steps // length.validations),
         check_val_every_n_epoch=None,
