@@ -21,10 +21,11 @@ from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.faster_steps import FasterSteps, can_be_fused, compilation
 from vitrail.training.length import AUTO, Trainer, described, resolved
 from vitrail.training.memory import fit_or_explain
-from vitrail.training.module import ImageModule
-from vitrail.training.precision import measure_training
+from vitrail.training.module import ImageModule, made_by
+from vitrail.training.precision import Precision, measure_training
 from vitrail.training.predictions import save, write_table
 from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.ranks import is_first, print_once
@@ -44,6 +45,7 @@ IRRELEVANT = (
     ".*SWA is currently only supported every epoch.*",
     ".*Grad strides do not match.*",
 )
+EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
 NO_METRIC = "conditioned on metric"  # Lightning has no exception class for a missing metric
 
@@ -57,7 +59,7 @@ class CommandLine(LightningCLI):
     data_type: ClassVar[type[ImageDataModule]] = ImageDataModule
 
     def __init__(self, verb: str, argv: Sequence[str]) -> None:
-        self.verb, self.argv = verb, list(argv)
+        self.verb, self.argv, self.steps_done = verb, list(argv), 0
         strict = {"exit_on_error": False}
         super().__init__(
             self.model_type,
@@ -81,7 +83,8 @@ class CommandLine(LightningCLI):
             "--precision",
             type=Literal["auto"] | None,
             default=None,
-            help="auto: train in bfloat16 where a measured step is faster than in float32 (default: trainer.precision)",
+            help="auto: train in the precision and memory format of the fastest measured step, with a fused optimizer, "
+            "and compiled where the run is long enough (default: trainer.precision)",
         )
         parser.link_arguments("data.size", "model.image_size")
         parser.link_arguments("data.resize", "model.resize")
@@ -129,6 +132,7 @@ class CommandLine(LightningCLI):
         differing = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, differing, explicit)
         done.refuse_if_done(options["trainer"])
+        self.steps_done = done.step
         self.resumed = f"from step {done.step} of {done.path}"
 
     @property
@@ -154,11 +158,12 @@ class CommandLine(LightningCLI):
         saved = checkpoints(self.run_directory, self.monitor.name, self.monitor.mode) if trains else []
         given = self.given_callbacks(options)
         marks = [MarkAveraged(settings["max_epochs"])] if self.averages else []
-        kwargs["callbacks"] = [*given, *marks, *shown, *saved]
+        faster: list[Callback] = []
+        if options["precision"] == "auto" and trains:
+            kwargs["precision"], faster = self.faster_steps(settings)
+        kwargs["callbacks"] = [*given, *marks, *faster, *shown, *saved]
         kwargs["logger"] = loggers(self.run_directory, settings["logger"]) if trains else False
         kwargs["val_check_interval"] = validation_interval(settings)
-        if options["precision"] == "auto" and trains:
-            kwargs["precision"] = self.faster_precision()
         try:
             trainer = super().instantiate_trainer(enable_checkpointing=trains, use_distributed_sampler=False, **kwargs)
         except (MisconfigurationException, ValueError) as fault:
@@ -179,13 +184,24 @@ class CommandLine(LightningCLI):
             for name, number in numbers.items():
                 config[self.verb]["trainer"][name] = number
 
-    def faster_precision(self) -> str:
-        """Measured on a step of this network and this batch."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        batch = min(self.datamodule.batch_size, self.datamodule.count("train"))
-        measured = measure_training(self.model.net, self.model.input, batch, device)
-        print_once(f"precision {measured}")
-        return measured.faster
+    def faster_steps(self, settings: Any) -> tuple[Precision, list[Callback]]:
+        """Measured on a step of this network."""
+        model, data = self.model, self.datamodule
+        device = "cuda" if torch.cuda.is_available() and settings["accelerator"] != "cpu" else "cpu"
+        batch = min(data.batch_size, data.count("train"))
+        measured = measure_training(model.net, model.input, batch, device)
+        compiling = compilation(model.net, model.input, measured, batch, self.steps_left(settings), device)
+        optimizer = made_by(model.optimizer)
+        fused = f"{type(optimizer).__name__} {'fused' if can_be_fused(optimizer) else 'not fused'}"
+        print_once(f"precision {measured}; {fused}; {compiling}")
+        return measured.best.precision, [FasterSteps(measured.best, compiling.pays)]
+
+    def steps_left(self, settings: Any) -> int:
+        """Batches to come, of which several may make a step of the optimizer."""
+        together, steps, epochs = (settings[name] for name in ("accumulate_grad_batches", "max_steps", "max_epochs"))
+        of_epoch = max(1, self.datamodule.count("train") // self.datamodule.batch_size)
+        batches = together * steps if steps > 0 else of_epoch * (epochs if epochs and epochs > 0 else EPOCHS)
+        return int(batches - together * self.steps_done)
 
     def given_callbacks(self, options: Any) -> list[Callback]:
         """Those of the configuration; a resumed run searches no learning rate, and weight averaging needs epochs."""

@@ -217,6 +217,7 @@ class ImageModule(pl.LightningModule):
             None if self.teacher is None else self.teacher.sha256,
         )
         checkpoint[KEY] = origin.to_plain()
+        lay_contiguous(checkpoint)
         if self.lora is not None:
             self.lora.merge(checkpoint)
 
@@ -248,6 +249,17 @@ def refuse_other_targets(data: ImageDataModule, origin: Origin) -> None:
             f"{data.selection.place}: its {len(data.classes)} classes ({first_few(data.classes)}) are not the "
             f"{len(origin.classes)} of the run ({first_few(origin.classes)})"
         )
+
+
+def lay_contiguous(checkpoint: dict[str, Any]) -> None:
+    """A checkpoint does not depend on the memory format of its run."""
+    weights = checkpoint["state_dict"]
+    weights.update({name: value.contiguous() for name, value in weights.items()})
+    for optimizer in checkpoint.get("optimizer_states", ()):
+        optimizer["state"] = {
+            index: {name: value.contiguous() if isinstance(value, Tensor) else value for name, value in state.items()}
+            for index, state in optimizer["state"].items()
+        }
 
 
 def made_by(optimizer: OptimizerCallable) -> torch.optim.Optimizer:

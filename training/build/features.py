@@ -1,5 +1,6 @@
 """Features of images: what a frozen network gives its head."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from vitrail.data.part_images import Progress, silent
 from vitrail.data.source import Part
 from vitrail.models.input import Input
 from vitrail.training.data_module import ImageDataModule
-from vitrail.training.precision import MEASURED, Precision, autocast, measure
+from vitrail.training.precision import MEASURED, Execution, Measured, measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +23,13 @@ class Features:
 
 
 class FrozenNetwork:
-    """A network whose head alone is trained, in the faster precision of this machine."""
+    """A copy of a network whose head alone is trained, in the precision and memory format that are fastest here."""
 
     def __init__(self, network: nn.Module, to_pixels: Input, device: str) -> None:
-        self.network: Any = network.eval().to(device)
+        self.network: Any = deepcopy(network).eval().to(device)
         self.to_pixels = to_pixels.to(device)
         self.device = device
-        self.precision: Precision | None = None
+        self.execution: Execution | None = None
 
     def features(
         self, data: ImageDataModule, part: Part, on_progress: Progress = silent, is_flipped: bool = False
@@ -43,9 +44,11 @@ class FrozenNetwork:
     def of_batch(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, size, size] → [B, D]."""
         images = images.to(self.device)
-        if self.precision is None:
-            self.precision = measure(lambda: self.forward(images[:MEASURED]), self.device).faster
-        with autocast(self.precision, self.device):
+        if self.execution is None:
+            few = images[:MEASURED]
+            self.execution = Measured(measure(self.network, lambda: self.forward(few), self.device), len(few)).best
+            self.execution.arrange(self.network)
+        with self.execution.autocast(self.device):
             return self.forward(images).float().cpu()
 
     @torch.inference_mode()

@@ -220,7 +220,7 @@ class Build:
             self.say(f"{candidate.name}: no time to train it further ({describe(length, data)})")
             return False
         flips = "" if is_flipped else ", without flips, which change what these images show"
-        self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.precision}{flips}")
+        self.say(f"{candidate.name}, {stage}: {describe(length, data)}, {length.execution}{flips}")
         try:
             tuned = tune(module, data, length, folder, monotonic() + seconds, self.device, self.say)
         except BatchTooLarge as fault:  # what was trained before is exported all the same
@@ -240,7 +240,7 @@ class Build:
                 tuned.curve,
                 is_finished=not tuned.is_interrupted,
                 is_resumed=done > 0,
-                trainer=length.trainer,
+                trainer=length.recipe,
             )
             self.keep(made)
         return tuned.is_interrupted

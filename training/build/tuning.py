@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,10 +17,11 @@ from vitrail.training.build.candidates import Candidate, Plain
 from vitrail.training.build.plan import BuildPlan
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.instantiate import instantiate
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule
-from vitrail.training.precision import MEASURED, Precision, measure_training
+from vitrail.training.precision import Execution, measure_training
 from vitrail.training.runs import bare_trainer
 
 VALIDATIONS = 10  # of one training, at most
@@ -36,22 +37,29 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is, and in which precision."""
+    """How long a training is, and how its network computes."""
 
     steps: int
-    precision: Precision
+    execution: Execution
     validations: int = VALIDATIONS
 
     @property
     def trainer(self) -> Plain:
-        """The `trainer` section of a recipe of this length."""
+        """Options of the trainer."""
         return {
             "max_steps": self.steps,
             "val_check_interval": max(1, self.steps // self.validations),
             "check_val_every_n_epoch": None,
             "gradient_clip_val": 1.0,
-            "precision": self.precision,
+            "precision": self.execution.precision,
         }
+
+    @property
+    def recipe(self) -> Plain:
+        """The `trainer` section of a recipe that repeats the steps."""
+        options = {"execution": asdict(self.execution)}
+        faster = {"class_path": f"{FasterSteps.__module__}.{FasterSteps.__qualname__}", "init_args": options}
+        return {**self.trainer, "callbacks": [faster]}
 
 
 class Divergence(VitrailError):
@@ -61,14 +69,13 @@ class Divergence(VitrailError):
 def length_of(module: ImageModule, data: ImageDataModule, seconds: float, is_pretrained: bool, device: str) -> Length:
     """As many steps as the time allows, validations included, by the measured time of one."""
     count = min(data.batch_size, data.count("train"))
-    few = min(MEASURED, count)
-    measured = measure_training(module.net, module.input, few, device)
-    step = measured.least * count / few
+    measured = measure_training(module.net, module.input, count, device)
+    step = measured.seconds_of(count)
     validation = data.count("val") / count * step / 3  # a forward pass alone is a third of a step
     validations = max(1, min(VALIDATIONS, int(CHECKING * seconds / validation)))
     affordable = int((seconds - validations * validation) / (MARGIN * step))
     epoch = max(1, data.count("train") // count)
-    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.faster, validations)
+    return Length(max(0, min(affordable, EPOCHS[is_pretrained] * epoch)), measured.best, validations)
 
 
 def is_worthwhile(length: Length, data: ImageDataModule) -> bool:
@@ -159,7 +166,8 @@ def tune(
 ) -> Tuned:
     """Train until the steps are done, the time is over, or Ctrl-C; a training that was interrupted goes on."""
     keep, last = KeepBest(folder, end, say), folder / LAST
-    trainer = bare_trainer([keep], accelerator=ACCELERATORS[device], **length.trainer)
+    faster = FasterSteps(length.execution)
+    trainer = bare_trainer([faster, keep], accelerator=ACCELERATORS[device], **length.trainer)
     before = signal.signal(signal.SIGINT, keep.interrupt)
     try:
         start = last if last.is_file() else None

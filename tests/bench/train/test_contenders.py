@@ -1,18 +1,21 @@
 """Contenders of the training benchmark do the same work: images, steps, pixels, loss."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitrail.bench.data.photo_set import photographs, write_photo_set
 from vitrail.bench.train import contenders
-from vitrail.bench.train.plan import CONTENDERS, FOLDER, NETWORK, PARTS, PIPELINE, TIMM, Plan, Setup
+from vitrail.bench.train.plan import CONTENDERS, FOLDER, NETWORK, OURS, PARTS, PIPELINE, TIMM, Plan, Setup
 from vitrail.models.timm_models import pixel_statistics
+from vitrail.training.precision import PLAIN, Execution, Measured
 
 COLOUR = (200, 120, 40)
 PLAN = Plan(photos="", images=5, size=32, batch=2, workers=0, net="test_vit", rounds=5)
@@ -84,7 +87,7 @@ def test_peers_train_the_network_of_vitrail_with_its_loss(name: str, setup: Setu
     }
     theirs.load_state_dict(ours.net.state_dict())
     pixels, labels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1, 0])
-    step = contenders.timm_step(theirs, PLAN) if name == TIMM else contenders.plain_step(theirs)
+    step = contenders.timm_step(theirs, PLAN) if name == TIMM else contenders.plain_step(theirs, PLAN)
     ours.training_task.loss(ours.net, pixels, labels, None).backward()
     step(pixels, labels)
     optimizer = ours.optimizer(ours.net.parameters())
@@ -98,3 +101,26 @@ def test_pixels_of_vitrail_alone_are_those_of_its_training(setup: Setup) -> None
     pixels = contenders.OurPixels(data, contenders.our_module(PLAN).input)
     first, second = ([batch[0] for batch in pixels] for _ in range(2))
     assert (len(first), len(second), pixels.epoch) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "is_bfloat16"),
+    [*((name, "bf16-mixed", True) for name in CONTENDERS), (OURS, "auto", True), (TIMM, "auto", False)],
+)
+def test_a_cnn_is_trained_in_the_precision_of_the_plan(
+    name: str, precision: Any, is_bfloat16: bool, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With auto vitrail alone takes the fastest."""
+    measured = Measured({PLAIN: 0.5, Execution("bf16-mixed", True): 0.2}, 2)
+    monkeypatch.setattr(contenders, "measure_training", lambda *args: measured)
+    plan = replace(PLAN, net="test_resnet", precision=precision)
+    seen: list[bool] = []
+    forward = ResNet.forward
+
+    def watched(network: ResNet, pixels: Tensor) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return forward(network, pixels)
+
+    monkeypatch.setattr(ResNet, "forward", watched)
+    contenders.RUN[name](replace(setup, plan=plan), NETWORK, iter([None] * plan.turns))
+    assert seen == [is_bfloat16] * 2 * plan.turns

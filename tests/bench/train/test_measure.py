@@ -1,6 +1,7 @@
 """The benchmark of training: its ratios and table; and, in the long run, all of it on photos of its own making."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -31,17 +32,27 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert "decodes and checks all images once, in 2.0 s (128 images/s)" in text
 
 
+def test_parts_that_are_left_out_are_not_reported() -> None:
+    times = {NETWORK: {name: [1.0] * 5 for name in CONTENDERS}}
+    report = TrainReport(plan=Plan(photos="", parts=(NETWORK,)), seconds=times, cpu_seconds=times, prepared=2.0)
+    text = report_text(report)
+    assert "network alone, timm" in text
+    assert "both" not in text
+    assert "pipeline" not in text
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"images": 8, "batch": 9}, "8 images make no batch of 9"),
         ({"workers": -1}, "0 processes or more, not -1"),
         ({"rounds": 3}, "at least 5"),
+        ({"parts": ("network",)}, "parts of this measurement are pipeline alone, network alone, both, not network"),
     ],
 )
-def test_invalid_plans_are_refused(wrong: dict[str, int], message: str) -> None:
+def test_invalid_plans_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Plan(photos="", **wrong)  # type: ignore[arg-type]
+        Plan(photos="", **wrong)
 
 
 def test_unknown_network_is_refused_before_anything_is_written() -> None:

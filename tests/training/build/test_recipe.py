@@ -18,10 +18,11 @@ from vitrail.training.build.recipe import command_of, recipe_text
 from vitrail.training.build.run import Build
 from vitrail.training.build.state import State, Trained
 from vitrail.training.build.tuning import Length
+from vitrail.training.precision import Execution
 
 from .conftest import CNN, VIT
 
-LENGTH = Length(11, "bf16-mixed", 3)  # validated after steps 3, 6 and 9
+LENGTH = Length(11, Execution("bf16-mixed", is_channels_last=True), 3)  # validated after steps 3, 6 and 9
 
 
 def say(line: str) -> None:
@@ -89,7 +90,7 @@ def test_training_from_scratch_is_repeated_to_the_bit(build: Build) -> None:
 
 
 PROBE = Trained("tiny", "ViT", "linear probe", ".build/tiny/probe.ckpt", 9, 10, 1.0, flips=False)
-TUNED = Trained("tiny", "ViT", "fine-tuned", ".build/tiny/best.ckpt", 8, 10, 1.0, steps=11, trainer=LENGTH.trainer)
+TUNED = Trained("tiny", "ViT", "fine-tuned", ".build/tiny/best.ckpt", 8, 10, 1.0, steps=11, trainer=LENGTH.recipe)
 CANDIDATE = Candidate(
     "tiny",
     "ViT",
@@ -121,7 +122,7 @@ def test_the_recipe_of_a_probe_says_how_to_make_it_again() -> None:
     assert text.startswith(f"{again}# Repeats the training from it, which was no better.\n")
     content = yaml.safe_load(text)
     assert content["model"]["net"]["init_args"]["pretrained"] == "made/best.ckpt"
-    assert content["trainer"] == {"devices": 1, **LENGTH.trainer}
+    assert content["trainer"] == {"devices": 1, **LENGTH.recipe}
     assert content["data"]["augment"] == []
 
 

@@ -27,7 +27,7 @@ from vitrail.training.build.tuning import (
 )
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
-from vitrail.training.precision import Measured
+from vitrail.training.precision import PLAIN, Execution, Measured
 from vitrail.training.runs import bare_trainer
 
 RECIPE = {
@@ -54,15 +54,15 @@ def test_a_longer_time_gives_more_steps_up_to_a_number_of_epochs(
 ) -> None:
     module, data = made(tmp_path)
     assert (data.batch_size, data.count("train"), data.augment) == (23, 1151, [])
-    measured = Measured({"32-true": 0.5, "bf16-mixed": 0.6})
+    measured = Measured({PLAIN: 0.5, Execution("bf16-mixed"): 0.6}, 16)
     monkeypatch.setattr(tuning, "measure_training", lambda network, to_pixels, batch, device: measured)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     step = 0.5 * 23 / 16
     validation = 287 / 23 * step / 3
     many = 10 * validation + 1000.5 * 1.1 * step
-    assert length_of(module, data, many, True, "cpu") == Length(1000, "32-true", 10)
+    assert length_of(module, data, many, True, "cpu") == Length(1000, PLAIN, 10)
     few = 2 * validation + 10.5 * 1.1 * step  # a validation takes as long as four steps
-    assert length_of(module, data, few, True, "cpu") == Length(14, "32-true", 1)
+    assert length_of(module, data, few, True, "cpu") == Length(14, PLAIN, 1)
     assert length_of(module, data, 1e6, True, "cpu").steps == 30 * 50
     assert length_of(module, data, 1e6, False, "cpu").steps == 200 * 50
     assert length_of(module, data, 0.1, True, "cpu").steps == 0
@@ -83,7 +83,7 @@ class PressCtrlC(Callback):
 
 
 def test_ctrl_c_keeps_the_best_and_the_same_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    length, end, whole = Length(40, "32-true"), monotonic() + 60, bare_trainer
+    length, end, whole = Length(40, PLAIN), monotonic() + 60, bare_trainer
     with monkeypatch.context() as patched:
         patched.setattr(tuning, "bare_trainer", lambda some, **options: whole([*some, PressCtrlC(18)], **options))
         stopped = tune(*made(tmp_path), length, tmp_path, end, "cpu", say)
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_the_best_and_the_same_training_goes_on(tmp_path: Path, mon
 
 
 def test_the_time_ends_a_training(tmp_path: Path) -> None:
-    tuned = tune(*made(tmp_path), Length(1000, "32-true"), tmp_path, monotonic(), "cpu", say)
+    tuned = tune(*made(tmp_path), Length(1000, PLAIN), tmp_path, monotonic(), "cpu", say)
     assert (tuned.steps, len(tuned.curve), (tmp_path / BEST).is_file()) == (1, 1, True)
 
 
@@ -112,7 +112,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_best_before(tm
         return loss(net, *args) * (float("nan") if module.trainer.global_step > 5 else 1)
 
     module.training_task.loss = breaking  # type: ignore[method-assign, assignment]
-    tuned = tune(module, data, Length(40, "32-true"), tmp_path, monotonic() + 60, "cpu", lines.append)
+    tuned = tune(module, data, Length(40, PLAIN), tmp_path, monotonic() + 60, "cpu", lines.append)
     assert tuned.curve == ((4, tuned.curve[0][1]),)
     assert any("no number at step" in line and "best weights before are kept" in line for line in lines)
     assert all(value.isfinite().all() for value in load_checkpoint(tmp_path / BEST)[1].values())

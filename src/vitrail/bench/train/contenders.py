@@ -38,13 +38,15 @@ from vitrail.bench.train.plan import (
     Turns,
 )
 from vitrail.images.canvas import InputRule
-from vitrail.models import ViT
+from vitrail.models import CNN, ViT
 from vitrail.models.input import Input
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.training.batches import SeededOrder
 from vitrail.training.cli import silence_lightning
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.module import ImageModule
+from vitrail.training.precision import measure_training
 from vitrail.training.runs import loggers
 
 CLASSES = 2
@@ -62,12 +64,17 @@ def ours(setup: Setup, part: str, turns: Turns) -> None:
     if part == PIPELINE:
         run_epochs(OurPixels(data, model.input), skip, turns)
         return
+    execution, faster = plan.execution, list[Callback]()
+    if plan.precision == "auto":
+        execution = measure_training(model.net, model.input, plan.batch, "cpu").best
+        faster = [FasterSteps(execution)]
     trainer = pl.Trainer(
         accelerator="cpu",
+        precision=execution.precision,
         devices=1,
         max_epochs=plan.turns,
         limit_val_batches=0,
-        callbacks=[EpochATurn(turns)],
+        callbacks=[*faster, EpochATurn(turns)],
         logger=loggers(setup.folder / f"run, {part}"),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -83,12 +90,16 @@ def our_epochs(setup: Setup, workers: int) -> OurEpochs:
 
 def our_module(plan: Plan) -> ImageModule:
     return ImageModule(
-        ViT(name=plan.net),
+        ViT(name=plan.net) if is_vit(plan.net) else CNN(name=plan.net),
         CLASSES,
         plan.size,
         optimizer=partial(torch.optim.AdamW, lr=RATE, weight_decay=WEIGHT_DECAY),
         label_smoothing=SMOOTHING,
     )
+
+
+def is_vit(net: str) -> bool:
+    return timm.models.is_model_in_modules(net, ("vision_transformer", "deit"))
 
 
 class OneBatch(ImageDataModule):
@@ -152,7 +163,8 @@ def timm_step(network: nn.Module, plan: Plan) -> Step:
 
     def step(pixels: Tensor, labels: Tensor) -> None:
         nonlocal updates
-        loss = loss_of(network(pixels), labels)
+        with plan.execution.autocast("cpu"):
+            loss = loss_of(network(pixels), labels)
         loss.backward()
         optimizer.step()
         losses.update(loss.item(), len(pixels))
@@ -169,7 +181,7 @@ def of_folder(setup: Setup, part: str, turns: Turns) -> None:
     workers = 0 if part == NETWORK else plan.workers
     loader = folder_loader(setup.photos / "train", plan.size, plan.batch, workers, persistent=True)
     batches = NormalisedBatches(loader, Input(InputRule(plan.size, "squash", *pixel_statistics(network))))
-    work = skip if part == PIPELINE else plain_step(network)
+    work = skip if part == PIPELINE else plain_step(network, plan)
     run_epochs(Repeated(batches) if part == NETWORK else batches, work, turns)
 
 
@@ -187,11 +199,12 @@ class NormalisedBatches:
             yield self.pixels.normalised(images), labels
 
 
-def plain_step(network: nn.Module) -> Step:
+def plain_step(network: nn.Module, plan: Plan) -> Step:
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
 
     def step(pixels: Tensor, labels: Tensor) -> None:
-        loss = F.cross_entropy(network(pixels), labels, label_smoothing=SMOOTHING)
+        with plan.execution.autocast("cpu"):
+            loss = F.cross_entropy(network(pixels), labels, label_smoothing=SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -200,7 +213,8 @@ def plain_step(network: nn.Module) -> Step:
 
 
 def network_of(plan: Plan) -> nn.Module:
-    network: nn.Module = timm.create_model(plan.net, num_classes=CLASSES, img_size=plan.size)
+    options: dict[str, Any] = {"img_size": plan.size} if is_vit(plan.net) else {}
+    network: nn.Module = timm.create_model(plan.net, num_classes=CLASSES, **options)
     return network.train()
 
 

@@ -12,7 +12,7 @@ from vitrail.bench.core.tables import interval_text, rounds_text, text_table
 from vitrail.bench.data.loaders import NO_ROOM
 from vitrail.bench.data.photo_set import photographs, write_photo_set
 from vitrail.bench.train.contenders import RUN, our_epochs, our_module
-from vitrail.bench.train.plan import BOTH, CONTENDERS, NETWORK, OURS, PARTS, Plan, Setup
+from vitrail.bench.train.plan import BOTH, CONTENDERS, NETWORK, OURS, TIMM, Plan, Setup
 from vitrail.bench.train.sessions import Session, ended
 from vitrail.errors import VitrailError
 from vitrail.runtime.machine import installed_versions
@@ -72,11 +72,11 @@ def take_turns(setup: Setup, progress: Progress) -> tuple[Measured, Measured]:
     """All contenders and parts in shuffled order, round by round."""
     plan = setup.plan
     images = plan.steps * plan.batch
-    seconds: Measured = {part: {name: [] for name in CONTENDERS} for part in PARTS}
-    cpu_seconds: Measured = {part: {name: [] for name in CONTENDERS} for part in PARTS}
+    seconds: Measured = {part: {name: [] for name in CONTENDERS} for part in plan.parts}
+    cpu_seconds: Measured = {part: {name: [] for name in CONTENDERS} for part in plan.parts}
     sessions: dict[tuple[str, str], Session] = {}
     with ended(sessions):
-        for part in PARTS:
+        for part in plan.parts:
             for name in CONTENDERS:
                 progress(f"{name}, {part}: a first turn, which is not counted")
                 sessions[part, name] = Session(name, RUN[name], setup, part)
@@ -91,7 +91,7 @@ def take_turns(setup: Setup, progress: Progress) -> tuple[Measured, Measured]:
 def report_text(report: TrainReport) -> str:
     plan = report.plan
     rows = [["", "images/s", "per CPU-second", "vitrail ×, images/s", "vitrail ×, per CPU-second"]]
-    for part in PARTS:
+    for part in plan.parts:
         for name in CONTENDERS:
             rates = [
                 f"{1 / median_interval(each[part][name]).value:,.1f}" for each in (report.seconds, report.cpu_seconds)
@@ -99,14 +99,20 @@ def report_text(report: TrainReport) -> str:
             ratios = [] if name == OURS else [report.speedup(part, name), report.cpu_speedup(part, name)]
             rows.append([f"{part}, {name}", *rates, *([interval_text(each) for each in ratios] or ["", ""])])
     photos = f"{plan.images} photos of {plan.width}×{plan.height}, random crops of {plan.size} with flips"
-    fed = ", ".join(f"{name} {interval_text(report.fed(name))}" for name in CONTENDERS)
     once = f"{report.prepared:.1f} s ({plan.images / report.prepared:,.0f} images/s)"
     return "\n\n".join(
         [
-            report.header(f"{plan.net} on {photos}, batches of {plan.batch}, {plan.workers} worker(s)"),
+            report.header(
+                f"{plan.net} in {plan.precision} on {photos}, batches of {plan.batch}, {plan.workers} worker(s)"
+            ),
             text_table(rows),
-            f"both, relative to the network alone: {fed}",
+            *([fed_text(report)] if {NETWORK, BOTH} <= set(plan.parts) else []),
             f"vitrail's epochs are later ones: before its first it decodes and checks all images once, in {once}",
-            rounds_text(plan.rounds, report.fed(OURS).coverage),
+            rounds_text(plan.rounds, report.speedup(plan.parts[0], TIMM).coverage),
         ]
     )
+
+
+def fed_text(report: TrainReport) -> str:
+    speeds = ", ".join(f"{name} {interval_text(report.fed(name))}" for name in CONTENDERS)
+    return f"both, relative to the network alone: {speeds}"

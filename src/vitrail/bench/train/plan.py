@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vitrail.bench.data.plan import PhotosPlan
+from vitrail.errors import UsageError
+from vitrail.training.precision import PLAIN, Execution, Precision
 
 OURS, TIMM, FOLDER = CONTENDERS = ("vitrail", "timm", "ImageFolder")
 PIPELINE, NETWORK, BOTH = PARTS = ("pipeline alone", "network alone", "both")
@@ -17,6 +20,18 @@ class Plan(PhotosPlan):
     """A turn is one epoch, or as many steps on one batch."""
 
     images: int = 256
+    precision: Precision | Literal["auto"] = "32-true"
+    parts: tuple[str, ...] = PARTS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.parts or not set(self.parts) <= set(PARTS):
+            raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
+
+    @property
+    def execution(self) -> Execution:
+        """Of the others, where vitrail's is measured: float32."""
+        return PLAIN if self.precision == "auto" else Execution(self.precision)
 
     @property
     def steps(self) -> int:

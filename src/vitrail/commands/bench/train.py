@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from vitrail.commands.bench.options import require_folder, stop_servers_on_sigterm, write_report
 from vitrail.errors import UsageError
@@ -10,6 +11,7 @@ from vitrail.parsers import config_parser, read
 ABOUT = """Measure how fast a network trains on JPEG files, on the CPU: the pipeline alone, the network alone, and both.
 
   vitrail bench train --photos DIR
+  vitrail bench train --photos DIR --net resnet18 --parts 'network alone' --precision auto
   vitrail bench train --photos DIR --images 512 --workers 2
 
 Photos of the folder are stored as JPEGs of one size. vitrail trains as `vitrail fit` does in a later epoch, timm with
@@ -27,7 +29,16 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--size", type=int, default=224, help="side of the canvas")
     parser.add_argument("--batch", type=int, default=32, help="images a batch")
     parser.add_argument("--workers", type=int, default=1, help="processes of each loader")
-    parser.add_argument("--net", type=str, default="deit_tiny_patch16_224", help="any ViT of timm")
+    parser.add_argument("--net", type=str, default="deit_tiny_patch16_224", help="any ViT or CNN of timm")
+    parser.add_argument(
+        "--precision",
+        type=Literal["32-true", "bf16-mixed", "auto"],
+        default="32-true",
+        help="of all; auto: what vitrail fit finds the fastest, beside the others in float32",
+    )
+    parser.add_argument(
+        "--parts", default="pipeline alone,network alone,both", help="what is measured, separated by commas"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
     parser.add_argument("--seed", type=int, default=0, help="of the order in each round")
     parser.add_argument("--json", type=str | None, help="also write everything that was measured into this file")
@@ -40,8 +51,9 @@ def main(args: Sequence[str]) -> int:
     from vitrail.bench.train.measure import measure, report_text
     from vitrail.bench.train.plan import Plan
 
-    values = {name: value for name, value in vars(options).items() if name not in ("json", "config")}
-    report = measure(Plan(**values), lambda line: print(line, file=sys.stderr))
+    values = {name: value for name, value in vars(options).items() if name not in ("json", "config", "parts")}
+    parts = tuple(dict.fromkeys(part.strip() for part in options.parts.split(",")))
+    report = measure(Plan(**values, parts=parts), lambda line: print(line, file=sys.stderr))
     write_report(report, options.json)
     print(report_text(report))
     return 0
