@@ -36,6 +36,9 @@ class FasterSteps(Callback):
         network: Any = pl_module.net
         execution.arrange(network)
         if is_compiled:
+            import torch._dynamo
+
+            torch._dynamo.config.suppress_errors = True  # what fails to compile later runs as it is
             network.compile()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
