@@ -1,9 +1,9 @@
 """How a network computes fastest on this machine, measured: bfloat16 is 2 × as fast here and half as fast there."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.models.input import Input
+from vitrail.models.timm_models import fused_attention, plain_attention
 
 Precision = Literal["32-true", "bf16-mixed"]
 ROUNDS = 3
@@ -22,13 +23,15 @@ ALIKE = 1.05  # times the fastest
 
 @dataclass(frozen=True)
 class Execution:
-    """In which precision a network computes, and how its kernels lie in memory."""
+    """In which precision a network computes, how its kernels lie in memory, and whether attention is one call."""
 
     precision: Precision = "32-true"
     is_channels_last: bool = False
+    has_fused_attention: bool = True
 
     def __str__(self) -> str:
-        return f"{self.precision} in channels last" if self.is_channels_last else self.precision
+        layout = " in channels last" if self.is_channels_last else ""
+        return f"{self.precision}{layout}{'' if self.has_fused_attention else ' without fused attention'}"
 
     def autocast(self, device: str) -> AbstractContextManager[object]:
         return torch.autocast(device, torch.bfloat16) if self.precision == "bf16-mixed" else nullcontext()
@@ -36,6 +39,19 @@ class Execution:
     def arrange(self, network: Any) -> None:
         """Kernels keep their values and shapes."""
         network.to(memory_format=torch.channels_last if self.is_channels_last else torch.contiguous_format)
+        if not self.has_fused_attention:
+            for module in fused_attention(network):
+                module.fused_attn = False
+
+    @contextmanager
+    def arranged(self, network: Any) -> Iterator[None]:
+        """Only inside the `with`."""
+        with nullcontext() if self.has_fused_attention else plain_attention(network):
+            self.arrange(network)
+            try:
+                yield
+            finally:
+                PLAIN.arrange(network)
 
 
 PLAIN = Execution()
@@ -65,9 +81,13 @@ class Measured:
         return f"{self.best} (speed relative to float32 here: {speeds})"
 
 
-def executions(network: nn.Module) -> list[Execution]:
+def executions(network: nn.Module, device: str) -> list[Execution]:
+    """On a CPU torch's fused attention is faster in float32, and slower in bfloat16, than what it fuses."""
     formats = (False, True) if has_overlapping_windows(network) else (False,)
-    return [Execution(precision, is_last) for precision in get_args(Precision) for is_last in formats]
+    plain = [Execution(precision, is_last) for precision in get_args(Precision) for is_last in formats]
+    if device != "cpu" or not fused_attention(network):
+        return plain
+    return plain + [replace(one, has_fused_attention=False) for one in plain if one.precision == "bf16-mixed"]
 
 
 def has_overlapping_windows(network: nn.Module) -> bool:
@@ -80,22 +100,21 @@ def measure(
 ) -> dict[Execution, float]:
     """Seconds of a step: the least of several, taken in turns; what is far behind takes no further turn."""
     least: dict[Execution, float] = {}
-    racing = [one for one in executions(network) if works(one, network, step, device)]
+    racing = [one for one in executions(network, device) if works(one, network, step, device)]
     for _ in range(rounds):
         for one in racing:
-            one.arrange(network)
-            seconds = timed(step, one, device)
+            with one.arranged(network):
+                seconds = timed(step, one, device)
             least[one] = min(seconds, least.get(one, seconds))
         racing = [one for one in racing if least[one] <= FAR_BEHIND * min(least.values())]
-    PLAIN.arrange(network)
     return least
 
 
 def works(one: Execution, network: nn.Module, step: Callable[[], object], device: str) -> bool:
     """A first step, which warms up; code that counts on the usual memory format may refuse another."""
-    one.arrange(network)
     try:
-        timed(step, one, device)
+        with one.arranged(network):
+            timed(step, one, device)
     except RuntimeError:
         if not one.is_channels_last:
             raise

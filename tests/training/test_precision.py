@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
 from vitrail.cli import main
 from vitrail.images.canvas import InputRule
 from vitrail.models.input import Input
+from vitrail.models.timm_models import fused_attention
 from vitrail.training.precision import PLAIN, Execution, Measured, executions, measure, measure_training
 
 BF16, LAST, BOTH = Execution("bf16-mixed"), Execution(is_channels_last=True), Execution("bf16-mixed", True)
@@ -51,8 +53,22 @@ def test_a_gain_of_a_few_per_cent_is_no_reason_to_leave_float32() -> None:
 
 
 def test_channels_last_is_for_convolutions_that_overlap() -> None:
-    assert executions(nn.Sequential(PATCHES, nn.Linear(2, 2))) == [PLAIN, BF16]
-    assert executions(nn.Sequential(PATCHES, CONVOLUTION)) == [PLAIN, LAST, BF16, BOTH]
+    assert executions(nn.Sequential(PATCHES, nn.Linear(2, 2)), "cpu") == [PLAIN, BF16]
+    assert executions(nn.Sequential(PATCHES, CONVOLUTION), "cpu") == [PLAIN, LAST, BF16, BOTH]
+
+
+def test_attention_in_bfloat16_is_also_tried_written_out_on_a_cpu() -> None:
+    network: Any = timm.create_model("test_vit", num_classes=2)
+    unfused = Execution("bf16-mixed", has_fused_attention=False)
+    assert executions(network, "cpu") == [PLAIN, BF16, unfused]
+    assert executions(network, "cuda") == [PLAIN, BF16]
+    assert str(unfused) == "bf16-mixed without fused attention"
+    pixels = torch.randn(2, 3, 160, 160)
+    fused = network(pixels)
+    with unfused.arranged(network):
+        assert not fused_attention(network)
+        assert torch.allclose(network(pixels), fused, atol=1e-5)
+    assert fused_attention(network)
 
 
 class Viewed(nn.Module):

@@ -2,8 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
 from vitrail.models.network import logits_and_embedding
+from vitrail.models.timm_models import plain_attention
 from vitrail.tasks import TASKS, Classification
 from vitrail.tasks.task import ProbabilityTask, TaskName
 from vitrail.tasks.training import TRAINING_TASKS
@@ -109,16 +109,3 @@ def run_exporter(graph: nn.Module, example: Tensor, outputs: Sequence[str], opse
     if program is None:
         raise ModelError("torch.onnx gave no graph for this network")
     return program.model
-
-
-@contextmanager
-def plain_attention(graph: nn.Module) -> Iterator[None]:
-    """timm's attention written out as matrix products and a softmax, inside the `with`."""
-    fused: list[Any] = [module for module in graph.modules() if getattr(module, "fused_attn", False)]
-    for module in fused:
-        module.fused_attn = False
-    try:
-        yield
-    finally:
-        for module in fused:
-            module.fused_attn = True

@@ -1,7 +1,8 @@
 """Networks of timm by name, with pretrained weights by name or from a file."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,24 @@ def load_matching(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     if missing or unused:
         notes = listed("missing", missing), listed("unused", unused)
         logger.warning("pretrained weights: %s", "; ".join(filter(None, notes)))
+
+
+def fused_attention(network: nn.Module) -> list[Any]:
+    """The modules whose attention is one call of torch; without `fused_attn` it is matrix products and a softmax."""
+    return [module for module in network.modules() if getattr(module, "fused_attn", False)]
+
+
+@contextmanager
+def plain_attention(network: nn.Module) -> Iterator[None]:
+    """timm's attention written out as matrix products and a softmax, inside the `with`."""
+    fused = fused_attention(network)
+    for module in fused:
+        module.fused_attn = False
+    try:
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True
 
 
 def listed(what: str, names: list[str]) -> str:
