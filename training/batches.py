@@ -40,8 +40,7 @@ class SeededOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = self.drawn(np.random.default_rng((self.seed, self.epoch))) + self.epoch * self.takes * self.count
-        share: list[int] = order[self.rank : len(self) * self.world : self.world].tolist()
-        return iter(share)
+        return map(int, order[self.rank : len(self) * self.world : self.world])
 
     def drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
         """The images of an epoch, in their order."""

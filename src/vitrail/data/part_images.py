@@ -19,6 +19,7 @@ from vitrail.images.canvas import InputRule
 Faults = dict[int, str]  # why images do not decode, by index
 Progress = Callable[[int, int], None]  # of the number of decoded images, and of how many there are to decode
 TOGETHER = 16  # images a task of the pool
+SUBMITTED = 512 * TOGETHER  # images whose tasks are in the pool at once: a task takes some kilobytes
 
 
 def silent(done: int, total: int) -> None:
@@ -140,9 +141,10 @@ class PartImages:
 
         done = 0
         with ThreadPoolExecutor(cores()) as pool:
-            for count in pool.map(decode, range(0, len(indices), TOGETHER)):
-                done += count
-                on_progress(done, len(indices))
+            for begin in range(0, len(indices), SUBMITTED):
+                for count in pool.map(decode, range(begin, min(begin + SUBMITTED, len(indices)), TOGETHER)):
+                    done += count
+                    on_progress(done, len(indices))
         return faults
 
     def described(self, faults: Faults) -> list[str]:
