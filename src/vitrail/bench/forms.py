@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback
 
 from vitrail.bench.core.rounds import time_calls
 from vitrail.bench.core.tables import markdown_table
+from vitrail.data.check.readers import prepare_worker
 from vitrail.data.subsets import nested_subset
 from vitrail.errors import UsageError
 from vitrail.exporting.attention_maps import attention_weights, attentions, captured
@@ -93,7 +94,7 @@ def run(plan: Plan, workers: int, progress: Callable[[Fit], None] = lambda fit: 
     """All fits, each on one thread; seeds of a form are spread out, so that background load affects all alike."""
     jobs = [(form, seed) for seed in plan.seeds for form in plan.forms]
     fits: list[Fit] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_worker) as pool:
         for done in as_completed([pool.submit(fit_one, plan, form, seed) for form, seed in jobs]):
             fits.append(done.result())
             progress(fits[-1])

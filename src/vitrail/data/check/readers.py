@@ -21,7 +21,7 @@ def readers(count: int) -> Iterator[Executor]:
     pool: Executor = (
         ThreadPoolExecutor(cores)
         if count < MANY
-        else ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=prepare)
+        else ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=prepare_worker)
     )
     try:
         yield pool
@@ -31,8 +31,8 @@ def readers(count: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
-def prepare() -> None:
-    """Ctrl-C is for the parent, and no worker outlives it."""
+def prepare_worker() -> None:
+    """Ctrl-C is for the parent, which no worker outlives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=end_with_parent, daemon=True).start()
 
