@@ -261,11 +261,13 @@ class ImageDataModule(pl.LightningDataModule):
         return Draws.of(torch.initial_seed(), self.trainer.current_epoch, indices).fork(stream)
 
     def _loader(self, part: Part, takes: int = 1, **order: Any) -> DataLoader[Batch]:
-        """Canvases in memory need no workers; others are read, cropped and decoded by them."""
-        in_memory = self.is_resident(part) or self.images(part, self.trained_form(part)).is_array
-        workers = 0 if in_memory else workers_of(self.workers)
+        """Canvases in memory, or read from the cache in order, need no workers; others are decoded and cropped by them."""
+        dataset = self._dataset(part, takes)
+        images = self.images(part, self.trained_form(part))
+        is_at_hand = self.is_resident(part) or images.is_array or (part != "train" and images.is_kept)
+        workers = 0 if is_at_hand else workers_of(self.workers)
         return DataLoader(
-            self._dataset(part, takes),
+            dataset,
             collate_fn=as_is,
             num_workers=workers,
             persistent_workers=workers > 0,

@@ -81,6 +81,18 @@ def test_kept_images_are_those_of_the_files_and_are_decoded_once(
     assert len(decodes) == len(set(source.contents("train").images.tolist()))
 
 
+def test_all_are_kept_once_they_are_checked_and_there_was_room(
+    source: Folders, store: ImageStore, tmp_path: Path
+) -> None:
+    images = PartImages(source, "train", Canvas(RULE), store=store)
+    assert not images.is_kept
+    images.check()
+    assert images.is_kept
+    small = PartImages(source, "train", Canvas(RULE), store=ImageStore(tmp_path / "small", "form", 2000))
+    small.check()
+    assert not small.is_kept
+
+
 def test_canvases_are_those_of_evaluation(source: Folders, store: ImageStore) -> None:
     images = PartImages(source, "test", Canvas(RULE), store=store)
     assert np.array_equal(images.together(RULE), source.read("test", RULE).images)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from vitrail.tasks.dense.predictions import IGNORED
+from vitrail.training import data_module
 from vitrail.training.batches import BalancedOrder, Batch, Canvases, SeededOrder
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
@@ -107,6 +108,15 @@ def test_one_box_cuts_an_image_and_its_map(maps: Path) -> None:
         inside = images[:, 0] == colour
         assert inside.sum() > 100
         assert (labels[inside] == one).all()
+
+
+@pytest.mark.usefixtures("roomy_disk")
+def test_evaluation_from_the_cache_needs_no_workers(maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_module, "RESIDENT", 0)
+    kept = ImageDataModule(str(maps), 16, crop=RandomCrop(), workers=1)
+    decoded = ImageDataModule(str(maps), 20, crop=RandomCrop(), cache=0, workers=1)
+    assert [kept.train_dataloader().num_workers, kept.val_dataloader().num_workers] == [1, 0]
+    assert [decoded.train_dataloader().num_workers, decoded.val_dataloader().num_workers] == [1, 1]
 
 
 def test_workers_cut_the_same_maps(maps: Path) -> None:

@@ -99,6 +99,10 @@ class StoredImages:
                 os.utime(self.segments[owner])
         return rows
 
+    def have_pixels(self, rows: Rows) -> bool:
+        """Whether none is missing, nor kept without its pixels."""
+        return bool((rows != MISSING).all() and (self.entries["offset"][rows] != NOT_KEPT).all())
+
     def image(self, row: int) -> NDArray[np.uint8] | None:
         """Its pixels [height, width, 3], mapped; None where they are not kept or no longer there."""
         entry = self.entries[row]

@@ -81,6 +81,11 @@ class PartImages:
             raise DataError(f"{self.name(index)} has changed since this command began: start it again")
         return self.form.of_file(data)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the store has the pixels of all, once they are checked."""
+        return self.stored is not None and self.stored.have_pixels(self.rows)
+
     def check(self, on_progress: Progress = silent) -> Faults:
         """Decode each image that the store does not know, once."""
         if self.faults is None:

@@ -16,7 +16,6 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from vitrail.data.draws import Draws
-from vitrail.data.image_store import MISSING
 from vitrail.training.augmentation import HorizontalFlip
 from vitrail.training.batches import Batch, SeededOrder
 from vitrail.training.crops import RandomCrop
@@ -63,11 +62,7 @@ class OurEpochs:
     def is_kept(self) -> bool:
         """Whether the cache had room for all training images."""
         data = self.prepared()
-        images = data.images("train", data.trained_form("train"))
-        stored = images.stored
-        return stored is not None and all(
-            row != MISSING and stored.image(row) is not None for row in images.rows.tolist()
-        )
+        return data.images("train", data.trained_form("train")).is_kept
 
 
 class EndlessBatches:
