@@ -261,7 +261,7 @@ class ImageDataModule(pl.LightningDataModule):
         return Draws.of(torch.initial_seed(), self.trainer.current_epoch, indices).fork(stream)
 
     def _loader(self, part: Part, takes: int = 1, **order: Any) -> DataLoader[Batch]:
-        """Canvases in memory, or read from the cache in order, need no workers; others are decoded and cropped by them."""
+        """Canvases in memory, or read from the cache in order, need no workers, which decode and crop all others."""
         dataset = self._dataset(part, takes)
         images = self.images(part, self.trained_form(part))
         is_at_hand = self.is_resident(part) or images.is_array or (part != "train" and images.is_kept)
