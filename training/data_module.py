@@ -19,7 +19,7 @@ from vitrail.data.contents import Contents
 from vitrail.data.draws import Draws
 from vitrail.data.forms import Canvas, Form, OwnShape
 from vitrail.data.image_store import ImageStore, open_store
-from vitrail.data.memory import bytes_of, free_memory
+from vitrail.data.memory import bytes_of, free_memory, return_free_memory
 from vitrail.data.part_images import PartImages, Progress, cores
 from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
@@ -195,6 +195,7 @@ class ImageDataModule(pl.LightningDataModule):
             raise DamagedImages(faults)
         if self.duplicates == "refuse":
             refuse_leaks(self.contents(), self.selection.place)
+        return_free_memory()  # each worker would have a copy of it
 
     def contents(self) -> dict[Part, Contents]:
         """The used images of each part by content; files are hashed, not decoded."""

@@ -29,6 +29,7 @@ State = tuple[int, int, int, int]  # length, mtime_ns, ctime_ns, inode
 TICK = 2_000_000_000  # ns
 ABSENT = -1
 TOGETHER = 64  # files a task: a small file is hashed faster than it is handed to a thread
+SUBMITTED = 1024 * TOGETHER  # files whose tasks are in the pool at once: a task takes some kilobytes
 BLOCK = 1 << 20  # bytes read at once
 
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)  # a cache file that is absent or damaged
@@ -115,7 +116,8 @@ def file_digests(root: Path, names: Names) -> Digests:
 
     others = np.flatnonzero(~is_same)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(read, np.split(others, range(TOGETHER, len(others), TOGETHER))))
+        for some in np.split(others, range(SUBMITTED, len(others), SUBMITTED)):
+            list(pool.map(read, np.split(some, range(TOGETHER, len(some), TOGETHER))))
     if is_fresh.any():
         unused = np.setdiff1d(np.arange(len(known.names)), rows)
         there = [i for i in unused.tolist() if os.path.exists(f"{folder}/{known.names[i]}")]

@@ -81,7 +81,7 @@ class StoredImages:
         self.segments = [path.with_suffix(".pixels") for path in indexes]
         self.maps: dict[int, NDArray[np.uint8]] = {}
         joined = np.concatenate([np.empty(0, ENTRY), *indexes.values()])
-        owners = np.repeat(np.arange(len(indexes)), [len(entries) for entries in indexes.values()])
+        owners = np.repeat(np.arange(len(indexes), dtype=np.int32), [len(entries) for entries in indexes.values()])
         # Of an image that several segments hold, one that has its pixels.
         order = np.lexsort((joined["offset"] == NOT_KEPT, joined["key"]))
         keys = joined["key"][order]
