@@ -26,10 +26,18 @@ def in_groups(images: Tensor, maps: Tensor | None, groups: NDArray[np.int64], ch
         rows = there[start:end]
         labels = None if maps is None else maps.index_select(0, rows)
         changed, moved = change(images.index_select(0, rows), labels, order[start:end])
-        out.index_copy_(0, rows, changed)
+        put(out, rows, changed)
         if out_maps is not None and moved is not None:
-            out_maps.index_copy_(0, rows, moved)
+            put(out_maps, rows, moved)
     return out, out_maps
+
+
+def put(out: Tensor, rows: Tensor, values: Tensor) -> None:
+    """`out[rows] = values`; on a CPU torch copies bytes one by one, 40 times as slowly as numpy."""
+    if out.device.type == "cpu":
+        out.numpy()[rows.numpy()] = values.numpy()
+    else:
+        out.index_copy_(0, rows, values)
 
 
 def unchanged(images: Tensor, maps: Tensor | None, positions: NDArray[np.int64]) -> Augmented:
