@@ -23,7 +23,7 @@ class Features:
 
 
 class FrozenNetwork:
-    """A copy of a network whose head alone is trained, in the precision and memory format that are fastest here."""
+    """A copy of a network whose head alone is trained, executed as is fastest here."""
 
     def __init__(self, network: nn.Module, to_pixels: Input, device: str) -> None:
         self.network: Any = deepcopy(network).eval().to(device)
