@@ -1,7 +1,5 @@
 """The Lightning CLI: `vitrail fit | validate | test | predict`, with derived values linked and run directories."""
 
-import logging
-import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,24 +25,13 @@ from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule, made_by
 from vitrail.training.precision import Precision, measure_training
 from vitrail.training.predictions import save, write_table
+from vitrail.training.process import prepare_process
 from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.ranks import is_first, print_once
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.resume import LENGTHS, SaveSettings, changes, differences, progress_of
 from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
 
-# Lightning's warnings that do not apply: canvases need no workers, short runs log seldom, the run directory is ours.
-IRRELEVANT = (
-    ".*LightningCLI's args parameter.*",
-    ".*does not have many workers.*",
-    ".*logging interval.*",
-    ".*logs directory .* exists.*",
-    ".*callbacks used to create the checkpoint.*",
-    ".*treespec, LeafSpec.*",
-    ".*dirpath has changed.*",
-    ".*SWA is currently only supported every epoch.*",
-    ".*Grad strides do not match.*",
-)
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
 NO_METRIC = "conditioned on metric"  # Lightning has no exception class for a missing metric
@@ -379,14 +366,6 @@ def origins(argv: Sequence[str]) -> dict[str, Origin]:
     return {path: load_checkpoint(path)[0] for path in values_of(argv, "--ckpt_path") if Path(path).is_file()}
 
 
-def silence_lightning() -> None:
-    """Lightning logs only what the user can act on."""
-    for package in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
-        logging.getLogger(package).setLevel(logging.WARNING)
-    for message in IRRELEVANT:
-        warnings.filterwarnings("ignore", message)
-
-
 def run(verb: str, argv: Sequence[str]) -> CommandLine:
     """Run one verb of the Lightning CLI."""
     with one_line_errors(verb):
@@ -398,7 +377,7 @@ def run(verb: str, argv: Sequence[str]) -> CommandLine:
 @contextmanager
 def one_line_errors(verb: str) -> Iterator[None]:
     """What can go wrong in Lightning and in its parser, as errors of this command."""
-    silence_lightning()
+    prepare_process()
     import_from_current_folder()
     try:
         yield

@@ -19,7 +19,7 @@ from vitrail.data.contents import Contents
 from vitrail.data.draws import Draws
 from vitrail.data.forms import Canvas, Form, OwnShape
 from vitrail.data.image_store import ImageStore, open_store
-from vitrail.data.memory import bytes_of, free_memory, return_free_memory
+from vitrail.data.memory import bytes_of, free_memory
 from vitrail.data.part_images import PartImages, Progress, cores
 from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
@@ -32,6 +32,7 @@ from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation import augmented
 from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
+from vitrail.training.process import return_free_memory
 from vitrail.training.ranks import even_batches, print_once, share_of
 
 RESIDENT = 1 << 28  # bytes of the canvases of a part that training keeps in memory

@@ -1,13 +1,12 @@
 """Free memory of machines and containers, and the refusal of images that do not fit."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vitrail.data import memory
-from vitrail.data.memory import empty_canvases, free_memory, return_free_memory
+from vitrail.data.memory import empty_canvases, free_memory
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
 
@@ -96,15 +95,3 @@ def test_a_failed_allocation_has_the_same_message(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(np, "empty", full)
     with pytest.raises(DataError, match=r"take 0\.0 GB of memory, more than this process may have: choose a smaller"):
         empty_canvases(1, InputRule(8))
-
-
-def test_freed_memory_goes_back_although_something_above_it_is_in_use() -> None:
-    blocks = [bytes([1]) * 2000 for _ in range(50_000)]
-    full = resident()
-    del blocks[:-1]
-    return_free_memory()
-    assert resident() < full - 80_000_000
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

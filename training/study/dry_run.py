@@ -8,7 +8,7 @@ import torch
 
 from vitrail.data import Source, open_source
 from vitrail.data.subsets import sizes_for
-from vitrail.training.cli import silence_lightning
+from vitrail.training.process import prepare_process
 from vitrail.training.study.image_cache import CachedSource, SourceSubset
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import StudyOptions
@@ -44,7 +44,7 @@ class RunCost:
 
 def dry_run(options: StudyOptions) -> None:
     """Print the estimate; nothing is written."""
-    silence_lightning()
+    prepare_process()
     plan = options.plan
     source = open_source(plan.data["path"], plan.data["seed"])
     resolved = existing_plan(options.folder, plan, source.fingerprint) or resolve(plan, source)

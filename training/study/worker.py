@@ -11,7 +11,7 @@ import torch
 
 from vitrail.data import open_source
 from vitrail.errors import DataError, VitrailError, first_line
-from vitrail.training.cli import silence_lightning
+from vitrail.training.process import prepare_process
 from vitrail.training.study.gpus import joules_now
 from vitrail.training.study.image_cache import CachedSource
 from vitrail.training.study.jobs import FinishedRun, Job, Timing
@@ -42,7 +42,7 @@ class Worker:
         self.source: CachedSource | None = None
 
     def run(self, job: Job) -> FinishedRun:
-        silence_lightning()
+        prepare_process()
         with threads_of(self.resolved.plan):
             try:
                 return self.train(job)

@@ -29,9 +29,9 @@ from vitrail.models import ViT
 from vitrail.models.network import count_parameters
 from vitrail.plots.maps import draw_maps
 from vitrail.runtime.providers import session_options
-from vitrail.training.cli import silence_lightning
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
+from vitrail.training.process import prepare_process
 from vitrail.training.runs import bare_trainer
 from vitrail.training.schedule import WarmupCosine
 
@@ -123,7 +123,7 @@ class StepLog(Callback):
 
 def fit_one(plan: Plan, form: str, seed: int) -> Fit:
     """A ViT from scratch, trained as `vitrail fit` does: AdamW, warm-up and half a cosine; no augmentation."""
-    silence_lightning()
+    prepare_process()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     data = ImageDataModule(plan.path, plan.size, batch_size=plan.batch)

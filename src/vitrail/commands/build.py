@@ -43,9 +43,9 @@ def main(args: Sequence[str]) -> int:
         require_packages("bentoml")
 
     from vitrail.training.build import build
-    from vitrail.training.cli import silence_lightning
+    from vitrail.training.process import prepare_process
 
-    silence_lightning()
+    prepare_process()
     folder = build(
         options.path,
         options.output,

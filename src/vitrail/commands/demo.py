@@ -32,12 +32,12 @@ def main(args: Sequence[str]) -> int:
     options = parser.parse_args(args)
 
     from vitrail.training.build import build
-    from vitrail.training.cli import silence_lightning
+    from vitrail.training.process import prepare_process
     from vitrail.training.runs import new_run
 
     folder = options.folder or new_run("demo")
     print(f"vitrail build digits --offline --minutes {MINUTES:g}\n", flush=True)
-    silence_lightning()
+    prepare_process()
     model = build("digits", folder / "model", MINUTES, offline=True, progress=lambda line: print(line, flush=True))
     print(f"report: {model / 'report.html'}")
     draw_curves(folder)

@@ -1,8 +1,6 @@
 """The memory of decoded images, checked against what this machine or container has free before it is allocated."""
 
-import ctypes
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +30,6 @@ def refuse_too_many(count: int, rule: InputRule) -> None:
     free = free_memory()
     if free is not None and bytes_of(count, rule) > free:
         raise DataError(too_many(count, rule, f"{free / 1e9:,.1f} GB are free"))
-
-
-def return_free_memory() -> None:
-    """Give the system back what this process has freed but not returned, where its C library can: glibc's."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def bytes_of(count: int, rule: InputRule) -> int:

@@ -42,11 +42,11 @@ from vitrail.models import CNN, ViT
 from vitrail.models.input import Input
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.training.batches import SeededOrder
-from vitrail.training.cli import silence_lightning
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import measure_training
+from vitrail.training.process import prepare_process
 from vitrail.training.runs import loggers
 
 CLASSES = 2
@@ -57,7 +57,7 @@ Step = Callable[[Tensor, Tensor], None]
 def ours(setup: Setup, part: str, turns: Turns) -> None:
     """`vitrail fit` with the metrics files that it writes; its images are in the cache."""
     plan = setup.plan
-    silence_lightning()
+    prepare_process()
     epochs = our_epochs(setup, workers=0 if part == NETWORK else plan.workers)
     data = epochs.prepared(kind=OneBatch if part == NETWORK else ImageDataModule)
     model = our_module(plan)
