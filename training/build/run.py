@@ -42,8 +42,8 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.memory import BatchTooLarge
 
 FLIP_Z = 1.645  # one-sided, 95 %: flips are left out where they make the probe worse beyond chance
-RESERVE = 0.25  # of the time, at most, for the last export and the test
-EXPLAINED = 3.0  # times what the first export took: an export with its explanations, and the test
+RESERVE = 0.15  # of the time, at most, for the last export with its explanations, and the test
+PLAIN, EXPLAINED = 1.5, 3.0  # times what the first export took: an export and the test, without explanations and with
 LEAST_TRAINING = 5.0  # seconds; to measure how long a step takes is most of that
 SHARES = {"leader": 3, "scratch": 1}  # of the time for training; other pretrained networks take what is left
 
@@ -196,9 +196,11 @@ class Build:
 
     @property
     def reserve(self) -> float:
-        """Seconds that the last export and the test may take."""
-        most = RESERVE * 60 * self.plan.minutes
-        return min(most, EXPLAINED * self.state.export_seconds) if self.state.exported else most
+        """Seconds for the last export and the test; a short build spends those of explanations on training."""
+        most, once = RESERVE * 60 * self.plan.minutes, self.state.export_seconds
+        if not self.state.exported:
+            return most
+        return EXPLAINED * once if EXPLAINED * once <= most else PLAIN * once
 
     def train(self, candidate: Candidate, seconds: float) -> bool:
         stage: Stage = "fine-tuned" if candidate.is_pretrained else "from scratch"

@@ -1,6 +1,7 @@
 """Tests of whole builds: a folder comes out that vitrail and timm load, and that says what was measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from vitrail.model_file.card import Card
 from vitrail.models.checkpoint import read_checkpoint
 from vitrail.training.build import build
 from vitrail.training.build import run as run_module
-from vitrail.training.build.run import flips_are_harmless
+from vitrail.training.build.plan import BuildPlan
+from vitrail.training.build.run import Build, flips_are_harmless
 from vitrail.training.build.state import State
 from vitrail.training.memory import BatchTooLarge
 
@@ -99,6 +101,17 @@ def test_other_tasks_and_faulty_folders_are_refused_before_anything_is_written(t
     with pytest.raises(UsageError, match="--minutes is at least"):
         build("digits", tmp_path / "model", minutes=0.1)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "exported", "seconds"), [(5, 0.0, 45), (5, 10.0, 30), (5, 20.0, 30), (30, 20.0, 60)]
+)
+def test_time_for_explanations_is_kept_where_it_is_a_small_share(
+    tmp_path: Path, minutes: float, exported: float, seconds: float
+) -> None:
+    one = Build(BuildPlan("images", tmp_path / "model", minutes), print)
+    one.state = replace(one.state, exported="a probe" if exported else "", export_seconds=exported)
+    assert one.reserve == pytest.approx(seconds)
 
 
 def test_flips_are_left_out_where_they_harm() -> None:
