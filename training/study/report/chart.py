@@ -54,7 +54,7 @@ def contender(results: StudyResults, at: Frame, index: int, identity: str) -> st
     shift = DODGE * (index - (len(results.names) - 1) / 2)
     inside: list[str] = []
     if one.curve:
-        inside = curve_parts(at, one, one.curve, results.forecast.grid)
+        inside = curve_parts(at, one, one.curve, results.forecast.grid[: len(one.curve.error)])
     return element(
         "g",
         element("g", *inside, clip_path=f"url(#{identity}-area)"),
@@ -68,11 +68,17 @@ def curve_parts(at: Frame, one: Contender, curve: Curve, grid: tuple[float, ...]
     """A band and a line, split at the largest measured size."""
     last = one.points[-1].images
     split = max(i for i, images in enumerate(grid) if images <= last) + 1
-    return [
+    near = [
         band(at, grid[:split], curve.low[:split], curve.high[:split], "band"),
-        band(at, grid[split - 1 :], curve.low[split - 1 :], curve.high[split - 1 :], "band far"),
         path(at, grid[:split], curve.error[:split], "line"),
-        path(at, grid[split - 1 :], curve.error[split - 1 :], "line far"),
+    ]
+    if split == len(grid):  # no forecast
+        return near
+    far = slice(split - 1, None)
+    return [
+        *near,
+        band(at, grid[far], curve.low[far], curve.high[far], "band far"),
+        path(at, grid[far], curve.error[far], "line far"),
     ]
 
 

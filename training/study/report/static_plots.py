@@ -37,7 +37,7 @@ def plot(results: StudyResults, kind: Literal["png", "svg"]) -> bytes:
 
 
 def draw(axes: "Axes", results: StudyResults, one: Contender, own: Style) -> None:
-    grid = results.forecast.grid
+    grid = results.forecast.grid[: len(one.curve.error)] if one.curve else ()
     sizes = [point.images for point in one.points]
     if one.curve:
         far = [index for index, images in enumerate(grid) if images >= sizes[-1]]

@@ -44,7 +44,7 @@ def row(results: StudyResults, one: Contender, index: int) -> Plain | None:
     if point is not None:
         errors = [done.result.test_error for done in results.runs(one.name, point.images) if done.result]
         return both(point.error, point.low, point.high) | {"seeds": [seed(error) for error in errors]}
-    if one.curve is None:
+    if one.curve is None or index >= len(one.curve.error):
         return None
     return both(one.curve.error[index], one.curve.low[index], one.curve.high[index]) | note(one, images)
 
@@ -61,7 +61,7 @@ def lead(pair: Pair, index: int, images: float) -> Plain | None:
     point = next((one for one in pair.measured if one.images == images), None)
     if point is not None:
         gap, first_ahead = point.gap, point.first_ahead
-    elif pair.gap:
+    elif index < len(pair.gap):
         gap, first_ahead = pair.gap[index], pair.first_ahead[index]
     else:
         return None

@@ -10,16 +10,20 @@ from vitrail.training.study.statistics.outcomes import Floats
 FALSE_POSITIVES = 0.01  # rate at which each of the two checks may refuse a well-behaved curve
 
 
-def ill_behaved(sizes: Floats, errors: Floats, curve: Averaged) -> str | None:
+def ill_behaved(sizes: Floats, errors: Floats, curve: Averaged, shock: float = 0.0) -> str | None:
     """The reason why errors [1 + D, S], measured first and then drawn, are ill-behaved; None if they are not."""
-    return rising(sizes, errors) or misfit(sizes, errors, curve)
+    return rising(sizes, errors, shock) or misfit(sizes, errors, curve)
 
 
-def rising(sizes: Floats, errors: Floats) -> str | None:
-    """Whether the error rises significantly between any two sizes."""
+def rising(sizes: Floats, errors: Floats, shock: float) -> str | None:
+    """Whether the error rises between any two sizes by more than test images and seeds explain.
+
+    Shocks, of this standard deviation relative to the error, would explain every curve.
+    """
     fewer, more = np.triu_indices(len(sizes), 1)
     rise = errors[:, more] - errors[:, fewer]  # [1 + D, pairs]
-    score = rise[0] / rise[1:].std(axis=0)
+    without_shocks = rise[1:].var(axis=0) - shock**2 * (errors[0, more] ** 2 + errors[0, fewer] ** 2)
+    score = rise[0] / np.sqrt(np.maximum(without_shocks, 0.1 * rise[1:].var(axis=0)))
     worst = int(score.argmax())
     if score[worst] <= ndtri(1 - FALSE_POSITIVES / len(fewer)):
         return None
@@ -37,6 +41,6 @@ def misfit(sizes: Floats, errors: Floats, curve: Averaged) -> str | None:
     residual = [((one.at(x)[0] - errors[0]) ** 2 / variance).sum() for one in curve.fits]
     best = curve.fits[int(np.argmin(residual))]
     simulated = np.maximum(best.at(x)[0] + errors[1:] - errors[1:].mean(axis=0), 1e-9)
-    again = fit(best.law, x, simulated, variance).at(x)
+    again = fit(best.law, x, simulated, variance, best.flat_from).at(x)
     p = (((again - simulated) ** 2 / variance).sum(axis=1) >= min(residual)).mean()
     return None if p >= FALSE_POSITIVES else f"no law fits it: the best, {best.law.name}, is off by more than chance"

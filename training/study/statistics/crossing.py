@@ -1,7 +1,6 @@
-"""The size at which one curve overtakes the other, as a set: all sizes at which the 90 % interval of their gap holds 0.
+"""The size at which one curve overtakes the other, as a set: all sizes at which an interval of their gap holds 0.
 
-At the true crossing the gap is zero and its interval contains zero nine times in ten, so the set contains the crossing
-as often.
+At the true crossing the gap is zero, so the set contains the crossing as often as the interval holds what it should.
 """
 
 from dataclasses import dataclass

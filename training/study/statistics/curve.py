@@ -1,19 +1,23 @@
 """The curve of one contender: averaged laws with their draws, or the reason why there is none."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.training.study.statistics.average import Averaged, assign_laws, averaged
+from vitrail.training.study.statistics.average import Averaged, averaged, hold_out
 from vitrail.training.study.statistics.behaviour import ill_behaved
 from vitrail.training.study.statistics.difference import HIGH, LOW
 from vitrail.training.study.statistics.findings import BackTest, Contender, Curve, LawFit, Point
 from vitrail.training.study.statistics.images_needed import NEXT, NextImages, images_needed
-from vitrail.training.study.statistics.outcomes import Floats, Outcomes
+from vitrail.training.study.statistics.outcomes import Floats
+from vitrail.training.study.statistics.scatter import Scatter
 from vitrail.training.study.statistics.seed_spread import cells
 
 MIN_SIZES = 3  # for a curve
+NEAR, FAR = 2.0, 4.0  # where forecasts end, in multiples of the largest size
+MOST_OFF = 1.2  # ratio of forecast and truth over two doublings, up to which a forecast may go as far
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,51 @@ class ContenderFit:
     errors: Floats  # [1 + D, S']: measured, then drawn
     averaged: Averaged | None  # None with too few sizes
     ill_behaved: str | None
+    end: float  # images up to which the curve is drawn
+    refused: str | None  # why it has no forecast
 
     def forecastable(self) -> Averaged | None:
+        """The curve; its forecast may still be refused."""
         return None if self.ill_behaved else self.averaged
 
+    def grid(self, grid: Floats) -> Floats:
+        """The part of a grid that the curve is drawn on."""
+        return grid[grid <= self.end * (1 + 1e-9)] if self.forecastable() else grid[:0]
 
-def fit_contender(outcomes: Outcomes, errors: Floats, index: int) -> ContenderFit:
+
+def fit_contender(scatter: Scatter, errors: Floats, index: int) -> ContenderFit:
     """The curve of the contender at this index, from the errors [1 + D, C, S] of all."""
-    has_runs = outcomes.runs[index] > 0
-    sizes = np.array(outcomes.sizes, float)[has_runs]
+    has_runs = scatter.outcomes.runs[index] > 0
+    sizes = np.array(scatter.outcomes.sizes, float)[has_runs]
     own = errors[:, index, has_runs]
+    largest = sizes[-1] if len(sizes) else 0.0
     if len(sizes) < MIN_SIZES:
         reason = f"a curve needs runs at {MIN_SIZES} sizes or more; it has {len(sizes)}"
-        return ContenderFit(index, sizes, has_runs, own, None, reason)
-    curve = averaged(sizes, own)
-    return ContenderFit(index, sizes, has_runs, own, curve, ill_behaved(sizes, own, curve))
+        return ContenderFit(index, sizes, has_runs, own, None, reason, largest, reason)
+    curve = averaged(sizes, own, float(scatter.plateaus[index]), seed=index)
+    bent = ill_behaved(sizes, own, curve, scatter.shock)
+    refused = bent or failed_back_test(curve, sizes)
+    return ContenderFit(
+        index, sizes, has_runs, own, curve, bent, largest * (1 if refused else reach(sizes, own)), refused
+    )
+
+
+def failed_back_test(curve: Averaged, sizes: Floats) -> str | None:
+    """Why a curve has no forecast, although one of its largest size could be checked; None if it held."""
+    if curve.held_out is None or curve.held_out.holds():
+        return None
+    forecast, truth = curve.held_out.forecast[0].mean(), curve.held_out.truth[0]
+    return (
+        f"from up to {sizes[-2]:,.0f} images an error of {forecast:.1%} was forecast for {sizes[-1]:,.0f}, and "
+        f"{truth:.1%} was measured, which is more than chance"
+    ).replace("%", " %")
+
+
+def reach(sizes: Floats, errors: Floats) -> float:
+    """How far a forecast goes: two doublings if it went as far before, from sizes up to a quarter of the largest."""
+    held_out = hold_out(sizes, errors, int((sizes <= sizes[-1] / FAR).sum()))
+    has_earned = held_out is not None and held_out.holds() and abs(held_out.off) <= np.log(MOST_OFF)
+    return FAR if has_earned else NEAR
 
 
 def band(draws: Floats) -> tuple[Floats, Floats]:
@@ -49,35 +83,35 @@ def band(draws: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
-def describe(
-    one: ContenderFit, outcomes: Outcomes, sigma: Floats, grid: Floats, targets: tuple[float, ...]
-) -> Contender:
-    """The curve in plain numbers; `sigma` [C, S] is the standard deviation between seeds."""
-    measured = points(one, outcomes, sigma)
+def describe(one: ContenderFit, scatter: Scatter, grid: Floats, targets: tuple[float, ...]) -> Contender:
+    """The curve in plain numbers."""
+    measured = points(one, scatter)
     return Contender(
-        outcomes.contenders[one.index],
+        scatter.outcomes.contenders[one.index],
         measured,
         one.ill_behaved,
-        drawn_curve(one, grid, targets),
+        one.refused,
+        drawn_curve(one, one.grid(grid), targets),
         back_test(one, measured),
     )
 
 
-def points(one: ContenderFit, outcomes: Outcomes, sigma: Floats) -> tuple[Point, ...]:
-    error = outcomes.shares.mean(axis=2)[one.index, one.has_runs]
-    runs = outcomes.runs[one.index, one.has_runs]
+def points(one: ContenderFit, scatter: Scatter) -> tuple[Point, ...]:
+    where = one.index, one.has_runs
+    fine, collapsed = scatter.outcomes.runs[where], scatter.collapsed.sum(axis=2)[where]
+    error = scatter.outcomes.shares.mean(axis=2)[where] * scatter.factors.mean(axis=0)[where]
+    fitted, measured = scatter.typical_seeds[where], np.sqrt(cells(scatter.outcomes)[0][where])  # NaN with one run
     low, high = band(one.errors[1:])
-    spread = sigma[one.index, one.has_runs]
-    measured = np.sqrt(cells(outcomes)[0][one.index, one.has_runs])  # NaN with one run
     return tuple(
         Point(
             int(one.sizes[i]),
-            int(runs[i]),
+            int(fine[i] + collapsed[i]),
+            int(collapsed[i]),
             float(error[i]),
             float(low[i]),
             float(high[i]),
-            float(spread[i]),
-            float(measured[i]) if runs[i] > 1 else None,
+            float(fitted[i]),
+            float(measured[i]) if fine[i] > 1 else None,
         )
         for i in range(len(one.sizes))
     )
@@ -100,10 +134,16 @@ def drawn_curve(one: ContenderFit, grid: Floats, targets: tuple[float, ...]) -> 
 
 
 def laws(curve: Averaged) -> tuple[LawFit, ...]:
-    forecasts = [None] * len(curve.fits) if curve.held_out is None else curve.held_out.forecast[0].tolist()
+    forecasts = [] if curve.held_out is None else curve.held_out.forecast[0].tolist()
     return tuple(
-        LawFit(fit.law.name, fit.law.formula, float(weight), fit.numbers(0), forecast)
-        for fit, weight, forecast in zip(curve.fits, curve.weights, forecasts, strict=True)
+        LawFit(
+            fit.law.name,
+            fit.law.formula if np.isinf(fit.flat_from) else f"{fit.law.formula}, flat from x = {fit.flat_from:.2g} on",
+            float(weight),
+            fit.numbers(0),
+            forecast,
+        )
+        for fit, weight, forecast in zip_longest(curve.fits, curve.weights, forecasts[: len(curve.fits)])
     )
 
 
@@ -119,12 +159,9 @@ def next_images(curve: Averaged, end: float) -> NextImages | None:
 
 
 def back_test(one: ContenderFit, measured: tuple[Point, ...]) -> BackTest | None:
-    """All laws have equal weights here, as their weights were computed from the held-out size."""
     if one.averaged is None or one.averaged.held_out is None:
         return None
-    forecasts, truth = one.averaged.held_out.forecast, measured[-1].error
-    count, laws = forecasts[1:].shape
-    assigned = forecasts[1:][np.arange(count), assign_laws(np.full(laws, 1 / laws), count)]
-    low, high = band(assigned[:, None])
-    mean = float(forecasts[0].mean())
+    held_out, truth = one.averaged.held_out, measured[-1].error
+    low, high = band(held_out.drawn[:, None])
+    mean = float(held_out.forecast[0].mean())
     return BackTest(int(one.sizes[-1]), mean, float(low[0]), float(high[0]), truth, abs(mean - truth))

@@ -1,36 +1,34 @@
-"""Bootstrap draws of the measured errors, over test images (the same for all runs) and over seeds.
+"""Bootstrap draws of the expected errors, over test images (the same for all runs), seeds, shocks and collapsed runs.
 
 Images are drawn by the Bayesian bootstrap: each gets a random weight, the same for all runs, which preserves the
 correlation between runs. Two half images, one wrong and one correct in all runs, are Jeffreys' prior: they keep an
-error away from 0 and 1, and with equal runs the draws are exactly Beta(wrong + ½, correct + ½). Seeds then move each
-mean, by a step in log-odds so that it stays between 0 and 1.
+error away from 0 and 1, and with equal runs the draws are exactly Beta(wrong + ½, correct + ½). Seeds and shocks then
+move each mean, by a step in log-odds so that it stays between 0 and 1.
 """
 
 import numpy as np
 
-from vitrail.training.study.statistics.outcomes import Floats, Outcomes
-from vitrail.training.study.statistics.seed_spread import SeedSpread
+from vitrail.training.study.statistics.outcomes import Floats
+from vitrail.training.study.statistics.scatter import Scatter
 
 CHUNK = 256  # draws at a time, so that the weights of many test images fit in memory
 
 
-def measured_and_drawn_errors(
-    outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator
-) -> Floats:
+def measured_and_drawn_errors(scatter: Scatter, count: int, random: np.random.Generator) -> Floats:
     """The measured errors and `count` draws of them, [1 + D, C, S]."""
-    return np.concatenate([measured_errors(outcomes)[None], draw_errors(outcomes, spread, count, random)])
+    return np.concatenate([scatter.errors[None], draw_errors(scatter, count, random)])
 
 
-def draw_errors(outcomes: Outcomes, spread: SeedSpread, count: int, random: np.random.Generator) -> Floats:
-    """Draws of the mean error of each contender at each size, [D, C, S]; NaN where there is no run."""
+def draw_errors(scatter: Scatter, count: int, random: np.random.Generator) -> Floats:
+    """Draws of the expected error of each contender at each size, [D, C, S]; NaN where there is no run."""
+    outcomes = scatter.outcomes
     missing = outcomes.runs == 0
     shares = np.nan_to_num(outcomes.shares).reshape(-1, outcomes.images)
     errors = drawn_images(shares, count, random).reshape(count, *missing.shape)
-    seeds = spread.drawn(count, random) / np.sqrt(np.maximum(outcomes.runs, 1))
-    measured = measured_errors(outcomes)
-    slope = measured * (1 - measured)  # of the error against its log-odds
-    odds = np.log(errors / (1 - errors)) + seeds / slope * random.standard_normal(errors.shape)
-    errors = 1 / (1 + np.exp(-odds))
+    some = random.choice(len(scatter.seeds), count)
+    slope = outcomes.errors * (1 - outcomes.errors)  # of the error against its log-odds
+    odds = np.log(errors / (1 - errors)) + scatter.of_means[some] / slope * random.standard_normal(errors.shape)
+    errors = np.minimum(scatter.factors[some] / (1 + np.exp(-odds)), 1.0)
     errors[:, missing] = np.nan
     return np.asarray(errors)
 
@@ -45,8 +43,3 @@ def drawn_images(shares: Floats, count: int, random: np.random.Generator) -> Flo
         half = random.standard_gamma(0.5, (some, 2)) + 1e-12
         parts.append((weight @ table + half[:, :1]) / (weight.sum(axis=1) + half.sum(axis=1))[:, None])
     return np.concatenate(parts).astype(np.float64)
-
-
-def measured_errors(outcomes: Outcomes) -> Floats:
-    """The mean of those draws, [C, S]: the share of wrong predictions with the two half images added."""
-    return np.asarray((outcomes.shares.sum(axis=2) + 0.5) / (outcomes.images + 1))

@@ -12,11 +12,12 @@ class Point:
 
     images: int
     seeds: int
-    error: float
+    collapsed: int  # of these runs
+    error: float  # expected of a run, those that collapse included at their rate
     low: float
     high: float
-    seed_spread: float  # standard deviation between seeds, estimated from all sizes and contenders
-    measured_spread: float | None  # standard deviation of these runs' errors; None with one run
+    seed_spread: float  # standard deviation between seeds, estimated from all sizes
+    measured_spread: float | None  # standard deviation of the errors of runs that did not collapse; None with one
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class BackTest:
 
 @dataclass(frozen=True)
 class Curve:
-    """The averaged curve, on the forecast's grid, with its band."""
+    """The averaged curve on the forecast's grid, from its start to the end of this curve, with its band."""
 
     laws: tuple[LawFit, ...]
     error: tuple[float, ...]
@@ -61,6 +62,7 @@ class Contender:
     name: str
     points: tuple[Point, ...]
     ill_behaved: str | None  # why there is no curve
+    refused: str | None  # why there is no forecast
     curve: Curve | None
     back_test: BackTest | None
 
@@ -85,7 +87,7 @@ class Pair:
     first: str
     second: str
     measured: tuple[SizeGap, ...]
-    gap: tuple[float, ...]  # on the grid, as are the next three; empty if one of the two has no curve
+    gap: tuple[float, ...]  # on the grid up to the end of the shorter curve, as are the next three
     low: tuple[float, ...]
     high: tuple[float, ...]
     first_ahead: tuple[float, ...]
@@ -98,8 +100,12 @@ class Forecast:
 
     sizes: tuple[int, ...]
     test_images: int
-    reach: float  # end of the grid, in multiples of the largest size
+    shock: float  # relative standard deviation of what all runs of a cell share
     draws: int
     grid: tuple[float, ...]  # labelled images
     contenders: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
+
+    def end_of(self, curve: Curve | Pair) -> float:
+        """The images up to which a curve, or the gap of two, is drawn."""
+        return self.grid[len(curve.error if isinstance(curve, Curve) else curve.gap) - 1]

@@ -20,14 +20,15 @@ class Fits:
     choice: NDArray[np.int64]  # [D]: which point of the grid
     level: Floats  # [D]: of a logarithmic law, else 0
     coefficients: Floats  # [D, 2]
+    flat_from: float = np.inf  # x from which on the curve is flat
 
     def of(self, rows: NDArray[np.int64]) -> "Fits":
         """The fits of some of the curves."""
-        return Fits(self.law, self.grid, self.choice[rows], self.level[rows], self.coefficients[rows])
+        return Fits(self.law, self.grid, self.choice[rows], self.level[rows], self.coefficients[rows], self.flat_from)
 
     def at(self, x: Floats) -> Floats:
         """Errors at x [N], never above 1: [D, N]."""
-        shapes = self.law.shapes(x, self.grid[self.choice])  # [D, 2, N]
+        shapes = self.law.shapes(np.minimum(x, self.flat_from), self.grid[self.choice])  # [D, 2, N]
         value = np.einsum("dk,dkn->dn", self.coefficients, shapes) + self.level[:, None]
         return np.asarray(np.minimum(np.exp(value) if self.law.logarithmic else value, 1.0))
 
@@ -38,14 +39,14 @@ class Fits:
         return numbers | ({"a": float(np.exp(self.level[curve]))} if self.law.logarithmic else {})
 
 
-def fit(law: Law, x: Floats, errors: Floats, variance: Floats) -> Fits:
+def fit(law: Law, x: Floats, errors: Floats, variance: Floats, flat_from: float = np.inf) -> Fits:
     """The law's best fit to each of errors [D, S] at x [S], with the variances [S] of these errors."""
     grid = law.grid(float(x.min()))
-    shapes = law.shapes(x, grid)  # [G, 2, S]
+    shapes = law.shapes(np.minimum(x, flat_from), grid)  # [G, 2, S]
     level = np.zeros(len(errors))
     if not law.logarithmic:
         choice, coefficients = least_squares(shapes, errors, 1 / variance)
-        return Fits(law, grid, choice, level, coefficients)
+        return Fits(law, grid, choice, level, coefficients, flat_from)
     mean = errors.mean(axis=0)
     weight = mean**2 / variance  # of log errors
     share = weight / weight.sum()
@@ -53,13 +54,13 @@ def fit(law: Law, x: Floats, errors: Floats, variance: Floats) -> Fits:
     middle, centre = target @ share, shapes @ share  # [D], [G, 2]
     choice, coefficients = least_squares(shapes - centre[:, :, None], target - middle[:, None], weight)
     level = middle - (centre[choice] * coefficients).sum(axis=1)
-    return Fits(law, grid, choice, level, coefficients)
+    return Fits(law, grid, choice, level, coefficients, flat_from)
 
 
 def least_squares(shapes: Floats, curves: Floats, weight: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Of [G, 2, S] shapes the pair nearest to each of curves [D, S], and its coefficients [D, 2], both ≥ 0."""
     weighted = shapes * np.sqrt(weight)
-    length = np.sqrt((weighted**2).sum(axis=2))  # [G, 2]
+    length = np.maximum(np.sqrt((weighted**2).sum(axis=2)), 1e-300)  # [G, 2]; a shape may be zero everywhere
     unit = weighted / length[:, :, None]
     u, v = unit[:, 0], unit[:, 1]  # [G, S]
     cosine = (u * v).sum(axis=1)

@@ -57,6 +57,15 @@ class Outcomes:
         with np.errstate(invalid="ignore"):
             return np.asarray(wrong / self.runs[:, :, None])
 
+    @cached_property
+    def errors(self) -> Floats:
+        """Mean errors, [C, S], with half a wrong and half a correct image added, so that none is 0 or 1."""
+        return np.asarray((self.shares.sum(axis=2) + 0.5) / (self.images + 1))
+
+    def without(self, runs: Flags) -> "Outcomes":
+        """Without some of the runs, [C, S, R]."""
+        return Outcomes(self.contenders, self.sizes, self.seeds, self.wrong, self.done & ~runs)
+
     def first_seeds(self, count: int) -> "Outcomes":
         return Outcomes(
             self.contenders, self.sizes, self.seeds[:count], self.wrong[:, :, :count], self.done[:, :, :count]

@@ -6,23 +6,27 @@ from vitrail.training.study.statistics.crossing import Crossing, crossing
 from vitrail.training.study.statistics.curve import ContenderFit, band
 from vitrail.training.study.statistics.difference import HIGH, LOW, gap
 from vitrail.training.study.statistics.findings import Pair, SizeGap
-from vitrail.training.study.statistics.outcomes import Floats, Outcomes
-from vitrail.training.study.statistics.seed_spread import SeedSpread
+from vitrail.training.study.statistics.outcomes import Floats
+from vitrail.training.study.statistics.scatter import Scatter
+
+SURE = 0.985  # that one is ahead, where a curve is said to be clearly so: a verdict is to hold with shocks, too
 
 
-def pair(outcomes: Outcomes, spread: SeedSpread, first: ContenderFit, second: ContenderFit, grid: Floats) -> Pair:
-    names = outcomes.contenders[first.index], outcomes.contenders[second.index]
-    measured = size_gaps(outcomes, spread, first.index, second.index)
+def pair(scatter: Scatter, first: ContenderFit, second: ContenderFit, grid: Floats) -> Pair:
+    names = scatter.outcomes.contenders[first.index], scatter.outcomes.contenders[second.index]
+    measured = size_gaps(scatter, first.index, second.index)
     one, other = first.forecastable(), second.forecastable()
     if one is None or other is None:
         return Pair(*names, measured, (), (), (), (), Crossing("refused"))
+    grid = min(first.grid(grid), second.grid(grid), key=len)
     drawn = one.draws(grid) - other.draws(grid)
     low, high = band(drawn)
     mean = one.measured(grid) - other.measured(grid)
     if distinct(measured):
         # Without a significant lead anywhere, the interval is widened to contain zero everywhere.
         first_leads, second_leads = beyond_chance(-mean, -drawn), beyond_chance(mean, drawn)
-        upper, lower = high if first_leads else np.maximum(high, 0), low if second_leads else np.minimum(low, 0)
+        lower, upper = np.quantile(drawn, [1 - SURE, SURE], axis=0)
+        upper, lower = upper if first_leads else np.maximum(upper, 0), lower if second_leads else np.minimum(lower, 0)
         crossed = crossing(grid, mean, lower, upper)
     else:
         crossed = Crossing("undecided")
@@ -37,9 +41,9 @@ def pair(outcomes: Outcomes, spread: SeedSpread, first: ContenderFit, second: Co
     )
 
 
-def size_gaps(outcomes: Outcomes, spread: SeedSpread, first: int, second: int) -> tuple[SizeGap, ...]:
+def size_gaps(scatter: Scatter, first: int, second: int) -> tuple[SizeGap, ...]:
     """At every size where both have runs."""
-    gaps = [(size, gap(outcomes, spread, first, second, index)) for index, size in enumerate(outcomes.sizes)]
+    gaps = [(size, gap(scatter, first, second, index)) for index, size in enumerate(scatter.outcomes.sizes)]
     return tuple(
         SizeGap(
             size,

@@ -6,6 +6,7 @@ from vitrail.training.study.statistics.findings import Contender, Forecast, Pair
 from vitrail.training.study.statistics.images_needed import ImagesNeeded
 
 CONFIDENCE = 0.95  # from which a contender is recommended
+IF = "if the curves go on as they do"
 
 
 def recommendation(forecast: Forecast) -> str:
@@ -18,7 +19,7 @@ def recommendation(forecast: Forecast) -> str:
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
         parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
-    parts.append(next_target(ranked[0], forecast))
+    parts += [next_target(ranked[0], forecast), refusal(ranked[0]), *map(collapses, ranked[:2])]
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -44,50 +45,66 @@ def probability(gap: SizeGap, first: bool) -> float:
 
 
 def crossing_text(both: Pair, forecast: Forecast) -> str:
-    """Where the two curves cross, or that they do not."""
-    crossing, end = both.crossing, about(forecast.grid[-1])
+    """Where the two curves cross, or that they do not; beyond the largest size only if they go on as they do."""
+    crossing, largest = both.crossing, forecast.sizes[-1]
     if crossing.kind == "refused":
-        return "there is no forecast of where they cross" + "".join(
+        return "nothing can be said of where they cross" + "".join(
             f", as {one.name} has no curve: {one.ill_behaved}"
             for one in forecast.contenders
             if one.ill_behaved and one.name in (both.first, both.second)
         )
+    last = forecast.end_of(both)
+    end = f", nor up to {about(last)} {IF}" if last > largest else ""
     if crossing.kind == "undecided" or crossing.leader is None:
-        return f"up to {end} images, neither is forecast to be clearly ahead"
+        return f"neither is clearly ahead at any size up to {count(largest)} images{end}"
     leader, other = (both.first, both.second)[:: 1 if crossing.leader == 0 else -1]
     if crossing.kind == "between" and crossing.low is not None and crossing.high is not None:
-        verb = "overtakes" if crossing.high <= forecast.sizes[-1] else "is forecast to overtake"
         near = "" if crossing.point is None else f", near {about(crossing.point)}"
-        return f"{leader} {verb} {other} between {about(crossing.low)} and {about(crossing.high)} images{near}"
+        near += "" if crossing.high <= largest else f", {IF}"
+        return f"{leader} overtakes {other} between {about(crossing.low)} and {about(crossing.high)} images{near}"
     if crossing.kind == "beyond" and crossing.low is not None:
-        likely = "not forecast" if crossing.point is None else f"most likely near {about(crossing.point)}, forecast"
-        return f"{other} overtakes {leader} beyond {about(crossing.low)} images if at all ({likely} up to {end})"
+        likely = "" if crossing.point is None else f", most likely near {about(crossing.point)}"
+        likely += f" {IF}" if crossing.point is not None and crossing.point > largest else ""
+        return f"{other} overtakes {leader} beyond {about(crossing.low)} images if at all{likely}"
+    further = f", and up to {about(last)} {IF}" if last > largest else ""
     if crossing.kind == "before" and crossing.high is not None:
-        return f"{leader} is clearly ahead from {about(crossing.high)} images on, up to {end}"
-    return f"{leader} stays ahead of {other} from {about(forecast.grid[0])} up to {end} images"
+        if crossing.high > largest:
+            return f"{leader} is clearly ahead from {about(crossing.high)} images on {IF}"
+        return f"{leader} is clearly ahead from {about(crossing.high)} to {count(largest)} images{further}"
+    return f"{leader} is ahead of {other} from {about(forecast.grid[0])} to {count(largest)} images{further}"
 
 
 def next_target(best: Contender, forecast: Forecast) -> str:
     """What the first target accuracy above that of the best contender takes."""
-    if best.curve is None:
+    if best.curve is None or best.refused:
         return ""
-    largest = forecast.sizes[-1]
     missed = [one for one in best.curve.images_needed if one.accuracy > 1 - best.points[-1].error]
     if not missed:
         return ""
-    return images_for(best.name, missed[0], largest, forecast.grid[-1])
+    return images_for(best.name, missed[0], forecast.sizes[-1], forecast.end_of(best.curve))
 
 
 def images_for(name: str, need: ImagesNeeded, largest: int, end: float) -> str:
     target = f"{100 * need.accuracy:g} % accuracy"
     if need.images is None:
-        luck = "" if need.low is None else f" (at best from {about(need.low)})"
-        return f"{target} is out of reach of {name} with up to {about(end)} images{luck}"
+        luck = "" if need.low is None else f", at best {about(need.low)}"
+        return f"{target} takes {name} more than {about(end)} images{luck}, if its curve goes on as it does"
     if need.images <= largest:
         return f"{target} is about what {name} reaches now"
     low = "none" if need.low is None or need.low <= largest else about(need.low - largest)
-    high = "beyond reach" if need.high is None else about(max(need.high - largest, 0))
-    return f"{target} would take {name} about {about(need.images - largest)} images more ({low} to {high})"
+    high = "more than can be told" if need.high is None else about(max(need.high - largest, 0))
+    more = about(need.images - largest)
+    return f"{target} takes {name} about {more} images more ({low} to {high}), if its curve goes on as it does"
+
+
+def refusal(best: Contender) -> str:
+    """Why nothing is said of more images."""
+    return f"{best.name} has no forecast: {best.refused}" if best.refused else ""
+
+
+def collapses(one: Contender) -> str:
+    collapsed, runs = sum(point.collapsed for point in one.points), sum(point.seeds for point in one.points)
+    return f"{collapsed} of {runs} runs of {one.name} collapsed, which its accuracy includes" if collapsed else ""
 
 
 def accuracy(error: float) -> str:

@@ -1,51 +1,59 @@
-"""The standard deviation between runs that differ only by their seed, estimated from all sizes and contenders together.
+"""The standard deviation between runs that differ only by their seed, estimated from all sizes of a contender.
 
 Run r of a cell (a contender at a size) has the test error e_r. Two runs differ by their seeds, and by chance in the
 prediction of each image: E[var e_r] = σ² + w, with w the mean over images of p(1−p), divided by their number. Three
-seeds say little about one cell's σ, so one rule is fitted to all cells, σ = κ·(e/0.1)^γ·0.1. κ and γ have a posterior
-on a grid, over which all results are averaged. That is the small-sample correction: with one known γ and no w, the mean
-of a cell would follow Student's t.
+seeds say little about one cell's σ, so one rule is fitted to all cells of a contender, σ = κ·(e/0.1)^γ·0.1. The κ of
+contenders are pooled in part: they scatter by `POOLING` in logarithm around one that the study has in common, so that a
+contender whose runs scatter more gets wider intervals, and one with few runs those of the others. Draws from the
+posterior, on a grid, are the small-sample correction: with one known γ and no w, the mean of a cell would follow
+Student's t.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import NDArray
 
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 
 KAPPAS = np.geomspace(0.002, 0.8, 72)
 GAMMAS = np.array([0.25, 0.5, 0.75, 1.0, 1.25])
-NEGLIGIBLE = 1e-5  # relative to the most probable point; less probable points are dropped
+POOLING = 0.7
 
 
-@dataclass(frozen=True)
-class SeedSpread:
-    """The posterior of κ and γ; σ of one run for every point of it."""
+def drawn_spread(outcomes: Outcomes, count: int, random: np.random.Generator) -> Floats:
+    """Draws of σ of one run, [P, C, S]. Prior: the common κ uniform over all positive values, γ over its grid."""
+    sigma, likelihood = on_grid(outcomes)  # [K, G, C, S], [K, G, C]
+    logarithm = np.log(KAPPAS)
+    near = np.exp(-0.5 * ((logarithm[:, None] - logarithm) / POOLING) ** 2)  # [K, common κ]
+    near /= near.sum(axis=0)
+    together = np.einsum("kgc,kj->jgc", likelihood, near)
+    score = np.log(together).sum(axis=2) + logarithm[:, None]  # the grid is uniform in log κ
+    probability = np.exp(score - score.max()).ravel()
+    common, gamma = np.unravel_index(
+        random.choice(probability.size, count, p=probability / probability.sum()), score.shape
+    )
+    own = [
+        sigma[one_of_each(likelihood[:, gamma, index] * near[:, common], random), gamma, index]
+        for index in range(len(outcomes.contenders))
+    ]
+    return np.stack(own, axis=1)
 
-    probability: Floats  # [P]
-    sigma: Floats  # [P, C, S]
 
-    def drawn(self, count: int, random: np.random.Generator) -> Floats:
-        """Draws of σ, [D, C, S]."""
-        return self.sigma[random.choice(len(self.probability), count, p=self.probability)]
-
-    def typical(self) -> Floats:
-        """The root of the mean σ², [C, S]."""
-        return np.asarray(np.sqrt(np.einsum("p,pcs->cs", self.probability, self.sigma**2)))
-
-
-def seed_spread(outcomes: Outcomes) -> SeedSpread:
-    """Prior: κ uniform over all positive values, γ uniform over its grid."""
+def on_grid(outcomes: Outcomes) -> tuple[Floats, Floats]:
+    """σ for every κ and γ, [K, G, C, S], and the likelihood of a contender's scatter, [K, G, C]."""
     between, within, error = cells(outcomes)
-    sigma = (KAPPAS[:, None, None, None] * 0.1 * (error / 0.1) ** GAMMAS[:, None, None]).reshape(-1, *error.shape)
+    sigma = KAPPAS[:, None, None, None] * 0.1 * (error / 0.1) ** GAMMAS[:, None, None]
     several = outcomes.runs >= 2
-    free = outcomes.runs[several] - 1
-    variance = sigma[:, several] ** 2 + within[several]  # [P, cells]
-    likelihood = -0.5 * (free * (np.log(variance) + between[several] / variance)).sum(axis=1)  # logarithmic
-    likelihood += np.repeat(np.log(KAPPAS), len(GAMMAS))  # the grid is uniform in log κ
-    probability = np.exp(likelihood - likelihood.max())
-    likely = probability > NEGLIGIBLE
-    return SeedSpread(probability[likely] / probability[likely].sum(), sigma[likely])
+    variance = sigma**2 + np.where(several, within, 0.0)
+    terms = (outcomes.runs - 1) * (np.log(variance) + np.where(several, between, 0.0) / variance)
+    score = -0.5 * np.where(several, terms, 0.0).sum(axis=3)
+    return sigma, np.exp(np.maximum(score - score.max(axis=(0, 1)), -500))
+
+
+def one_of_each(weights: Floats, random: np.random.Generator) -> NDArray[np.intp]:
+    """For each column of weights [K, P] one row, drawn in proportion."""
+    cumulative = weights.cumsum(axis=0)
+    drawn: NDArray[np.intp] = (cumulative < random.random(weights.shape[1]) * cumulative[-1]).sum(axis=0)
+    return drawn
 
 
 def cells(outcomes: Outcomes) -> tuple[Floats, Floats, Floats]:

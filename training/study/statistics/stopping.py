@@ -17,7 +17,8 @@ from scipy.special import ndtr, ndtri
 
 from vitrail.training.study.statistics.difference import Gap, gap
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
-from vitrail.training.study.statistics.seed_spread import SeedSpread, cells, seed_spread
+from vitrail.training.study.statistics.scatter import Scatter, scatter_of
+from vitrail.training.study.statistics.seed_spread import cells
 
 MIN_SEEDS = 2  # below, the scatter between seeds is unknown
 FUTILITY = 0.05  # probability of naming a leader in the end, below which a study stops
@@ -50,10 +51,10 @@ def decide_by_seeds(outcomes: Outcomes, planned: int, confidence: float = 0.95) 
     made, runs = int(outcomes.runs.sum()), planned * outcomes.runs.size
     if seeds < MIN_SEEDS or len(outcomes.contenders) < 2:
         return StopDecision(False, None, 0.5, 1.0, made, runs)
-    spread = seed_spread(outcomes)
-    leader = int(np.nanargmin(outcomes.shares[:, -1].mean(axis=1)))
+    scatter = scatter_of(outcomes)
+    leader = int(np.nanargmin(scatter.errors[:, -1]))
     others = [other for other in range(len(outcomes.contenders)) if other != leader]
-    closest = min((matchup(outcomes, spread, leader, other) for other in others), key=lambda one: one.now.first_ahead)
+    closest = min((matchup(scatter, leader, other) for other in others), key=lambda one: one.now.first_ahead)
     bound = closest.bound(seeds, planned, confidence)
     probability = closest.now.first_ahead
     won = probability >= bound
@@ -76,9 +77,8 @@ class Matchup:
     def bound(self, seeds: int, planned: int, confidence: float) -> float:
         """The probability of being ahead that is required at this check."""
         checks = range(MIN_SEEDS, planned + 1)
-        weigh = self.now.probability
-        last = weigh @ self.variance(seeds, planned)
-        information = [float(last / (weigh @ self.variance(seeds, count))) for count in checks]
+        last = self.variance(seeds, planned).mean()
+        information = [float(last / self.variance(seeds, count).mean()) for count in checks]
         return bounds(tuple(round(50 * one) / 50 for one in information), 1 - confidence)[seeds - MIN_SEEDS]
 
     def probability_of_a_leader(self, seeds: int, planned: int, confidence: float) -> float:
@@ -86,16 +86,16 @@ class Matchup:
         last = self.variance(seeds, planned)
         step = np.sqrt(np.maximum(self.now.scatter**2 - last, 1e-15))
         edge = ndtri(confidence) * np.sqrt(last)
-        outside = ndtr((-edge - self.now.mean) / step) + ndtr((self.now.mean - edge) / step)
-        return float(self.now.probability @ outside)
+        outside = ndtr((-edge - self.now.means) / step) + ndtr((self.now.means - edge) / step)
+        return float(outside.mean())
 
 
-def matchup(outcomes: Outcomes, spread: SeedSpread, first: int, second: int) -> Matchup:
+def matchup(scatter: Scatter, first: int, second: int) -> Matchup:
     """Each seed adds its own scatter, and the chance in the predictions of single images."""
-    now = gap(outcomes, spread, first, second, len(outcomes.sizes) - 1)
+    now = gap(scatter, first, second, len(scatter.outcomes.sizes) - 1)
     assert now is not None  # both have runs at the largest size
-    within = cells(outcomes)[1][[first, second], -1].sum()
-    return Matchup(now, (spread.sigma[:, [first, second], -1] ** 2).sum(axis=1) + within)
+    within = np.nan_to_num(cells(scatter.outcomes)[1][[first, second], -1]).sum()
+    return Matchup(now, (scatter.seeds[:, [first, second], -1] ** 2).sum(axis=1) + within)
 
 
 @lru_cache(maxsize=4096)

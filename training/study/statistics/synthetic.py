@@ -1,9 +1,11 @@
 """Synthetic studies with known curves: pairs of laws, and predictions correlated as those of real networks are.
 
+A case says how runs scatter around the laws: as the statistics assume, or as they do not.
+
 Run r gets image i wrong when √ρ·d_i + √ρ'·d_ci + √(1−ρ−ρ')·ε_ir falls below the quantile of the run's error p_r: the
 difficulty of an image is shared by all runs (d_i) and by the runs of a contender (d_ci), the rest is noise. The
 expected error is exactly p_r, and the correlation between runs is given by ρ and ρ'. The run's error is the law's
-value, moved by its seed: f(n)·(1 + spread(f)·z) with z standard normal, clipped to ±2.5.
+value, moved by its seed: f(n)·(1 + spread(f)·z) with z standard normal, clipped to ±2.5, unless the case has others.
 """
 
 from collections.abc import Callable
@@ -35,6 +37,38 @@ def mmf4(start: float, end: float, middle: float, d: float) -> Curve:
 
 def piecewise(at_100: float, b: float, k: float, d: float) -> Curve:
     return lambda n: at_100 * (np.minimum(n, k) / 100) ** -b * np.maximum(n / k, 1) ** -d
+
+
+@dataclass(frozen=True)
+class Case:
+    """How the runs of a study scatter around the true curves."""
+
+    name: str
+    spreads: tuple[float, float] | None = None  # relative, of the two contenders, in place of the pair's
+    shock: float = 0.0  # relative standard deviation of what all runs of a cell share
+    is_shock_common: bool = False  # to both contenders at a size
+    collapsed: float = 0.0  # share of runs with `COLLAPSED` times their error
+    by_cell: float = 0.0  # correlation of the seeds of a cell
+    by_seed: float = 0.0  # correlation of the sizes of a seed
+    freedom: float | None = None  # of Student's t in place of the normal distribution
+    has_plateau: bool = False  # from the second largest size on, errors stay as they are there
+    turn: float | None = None  # from this many images on, the second contender's error falls as 1 / n
+
+
+COLLAPSED, CHANCE = 3.0, 0.9  # no error is above chance
+AS_ASSUMED = Case("as assumed")
+CASES = (
+    AS_ASSUMED,
+    Case("seeds of one scatter six times as much", spreads=(0.12, 0.02)),
+    Case("a shock for each cell", shock=0.08),
+    Case("collapsed runs", collapsed=0.15),
+    Case("correlated seeds", by_cell=0.5),
+    Case("heavy tails", freedom=3.0),
+    Case("a plateau at the largest size", has_plateau=True),
+    Case("seeds lucky at all sizes", by_seed=0.5),
+    Case("a shock for each size", shock=0.08, is_shock_common=True),
+)
+LATE = Case("a late turn", turn=float(SIZES[-1]))
 
 
 @dataclass(frozen=True)
@@ -85,14 +119,48 @@ KINDS = tuple(product(range(len(PAIRS)), (3, 5), (400, 4000)))
 SOME_KINDS = tuple(kind for number, kind in enumerate(KINDS) if number % 4 == kind[0] % 4)
 
 
-def study(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> Outcomes:
+def errors(pair: Pair, sizes: Floats, case: Case = AS_ASSUMED) -> Floats:
+    """The errors of both at sizes [N] without scatter, [2, N]."""
+    error = pair.truth(np.minimum(sizes, SIZES[-2]) if case.has_plateau else sizes)
+    if case.turn is not None:
+        error[1] = np.where(sizes > case.turn, pair.second(np.array([case.turn])) * case.turn / sizes, error[1])
+    return error
+
+
+def expected_errors(pair: Pair, sizes: Floats, case: Case = AS_ASSUMED) -> Floats:
+    """What the mean of many runs with other seeds and shocks would be, [2, N]."""
+    error = errors(pair, sizes, case)
+    return np.asarray((1 - case.collapsed) * error + case.collapsed * np.minimum(COLLAPSED * error, CHANCE))
+
+
+def study(pair: Pair, seeds: int, images: int, random: np.random.Generator, case: Case = AS_ASSUMED) -> Outcomes:
     """One simulated study of the pair."""
-    truth = pair.truth(np.array(SIZES, float))[:, :, None]  # [2, S, 1]
+    truth = errors(pair, np.array(SIZES, float), case)[:, :, None]  # [2, S, 1]
     spread = pair.seed_spread * (truth / 0.1) ** pair.seed_power
-    error = truth * (1 + spread * np.clip(random.standard_normal((*truth.shape[:2], seeds)), -2.5, 2.5))
+    if case.spreads:
+        spread = np.array(case.spreads)[:, None, None]
+    error = truth * (1 + spread * scores((*truth.shape[:2], seeds), case, random))
+    if case.shock:
+        shape = (1 if case.is_shock_common else 2, len(SIZES), 1)
+        error = error * (1 + case.shock * np.clip(random.standard_normal(shape), -2.5, 2.5))
+    if case.collapsed:
+        error = np.where(random.random(error.shape) < case.collapsed, COLLAPSED * error, error)
+    error = np.clip(error, 1e-4, CHANCE)
     hard = np.sqrt(pair.shared) * random.standard_normal(images, np.float32)
     own = np.sqrt(pair.own) * random.standard_normal((2, 1, 1, images), np.float32)
     chance = random.standard_normal((*error.shape, images), np.float32)
     chance *= np.float32(np.sqrt(1 - pair.shared - pair.own))
     wrong = hard + own + chance < ndtri(error)[..., None].astype(np.float32)
     return Outcomes(("first", "second"), SIZES, tuple(range(seeds)), wrong)
+
+
+def scores(shape: tuple[int, ...], case: Case, random: np.random.Generator) -> Floats:
+    """Standard scores [C, S, R] by which seeds move their runs."""
+    if case.freedom:
+        return np.asarray(random.standard_t(case.freedom, shape) / np.sqrt(case.freedom / (case.freedom - 2)))
+    score = np.clip(random.standard_normal(shape), -2.5, 2.5)
+    if case.by_cell:
+        score = np.sqrt(1 - case.by_cell) * score + np.sqrt(case.by_cell) * random.standard_normal((*shape[:2], 1))
+    if case.by_seed:
+        score = np.sqrt(1 - case.by_seed) * score + np.sqrt(case.by_seed) * random.standard_normal((2, 1, shape[2]))
+    return np.asarray(score)

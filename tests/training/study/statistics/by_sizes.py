@@ -10,7 +10,7 @@ from vitrail.training.study.statistics.curve import fit_contender
 from vitrail.training.study.statistics.difference import gap
 from vitrail.training.study.statistics.draws import measured_and_drawn_errors
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
-from vitrail.training.study.statistics.seed_spread import seed_spread
+from vitrail.training.study.statistics.scatter import scatter_of
 from vitrail.training.study.statistics.stopping import MIN_SEEDS, StopDecision
 
 MIN_SIZES = 4  # so that laws are weighted by a held-out size
@@ -49,8 +49,9 @@ def first_sizes(outcomes: Outcomes, count: int) -> Outcomes:
 
 def forecast_errors(outcomes: Outcomes, size: int, draws: int) -> Floats | None:
     """Draws of all contenders' errors at a larger size, [D, C]; None if a curve is ill-behaved."""
-    errors = measured_and_drawn_errors(outcomes, seed_spread(outcomes), draws, np.random.default_rng(0))
-    curves = [fit_contender(outcomes, errors, index).forecastable() for index in range(len(outcomes.contenders))]
+    scatter = scatter_of(outcomes)
+    errors = measured_and_drawn_errors(scatter, draws, np.random.default_rng(0))
+    curves = [fit_contender(scatter, errors, index).forecastable() for index in range(len(outcomes.contenders))]
     forecasts = [curve.draws(np.array([size], float)) for curve in curves if curve is not None]
     return np.concatenate(forecasts, axis=1) if len(forecasts) == len(curves) else None
 
@@ -63,10 +64,10 @@ def win_probabilities(errors: Floats) -> Floats:
 
 def measured_probabilities(outcomes: Outcomes) -> Floats:
     """The same from the errors measured at the largest size."""
-    spread, count = seed_spread(outcomes), len(outcomes.contenders)
+    scatter, count = scatter_of(outcomes), len(outcomes.contenders)
     ahead = np.ones((count, count))
     for one in range(count):
         for other in range(count):
-            if one != other and (measured := gap(outcomes, spread, one, other, len(outcomes.sizes) - 1)):
+            if one != other and (measured := gap(scatter, one, other, len(outcomes.sizes) - 1)):
                 ahead[one, other] = measured.first_ahead
     return ahead

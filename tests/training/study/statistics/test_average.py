@@ -12,7 +12,7 @@ SIZES = np.array([100, 250, 630, 1600, 4000], float)
 
 def test_weights_are_densities_of_the_residuals() -> None:
     draws = np.array([[-1.0, -2.0], [1.0, 2.0]])  # scatter 1 and 2
-    held_out = HeldOut(np.concatenate([[[1.5, 1.5]], draws]), np.zeros(3))
+    held_out = HeldOut(np.concatenate([[[1.5, 1.5]], draws]), np.zeros(3), 1.0)
     expected = np.array([norm.pdf(1.5), norm.pdf(1.5, scale=2)])
     np.testing.assert_allclose(held_out.weights(), expected / expected.sum())
 

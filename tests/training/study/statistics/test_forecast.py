@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from vitrail.training.study.statistics.curve import FAR, NEAR, reach
 from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.forecast import forecast
 from vitrail.training.study.statistics.outcomes import Outcomes
-from vitrail.training.study.statistics.synthetic import PAIRS, SIZES, study
+from vitrail.training.study.statistics.synthetic import CASES, PAIRS, SIZES, study
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +48,59 @@ def test_points_are_measured_errors(outcomes: Outcomes, whole: Forecast) -> None
         assert all(one.low < one.error < one.high for one in contender.points)
 
 
-def test_the_grid_contains_all_sizes_and_ends_at_reach(whole: Forecast) -> None:
+def test_the_grid_contains_all_sizes_and_the_ends_of_curves(whole: Forecast) -> None:
+    """Forecasts go to twice the largest size, and to four times where one from a quarter of it was right."""
     assert set(SIZES) <= set(whole.grid)
-    assert whole.grid[-1] == pytest.approx(4 * SIZES[-1])
+    ends = []
     for contender in whole.contenders:
         assert contender.curve is not None
-        assert len(contender.curve.error) == len(whole.grid) == len(whole.pairs[0].gap)
+        ends.append(whole.end_of(contender.curve))
         assert sum(law.weight for law in contender.curve.laws) == pytest.approx(1)
+    assert set(ends) <= {8000.0, 16000.0}
+    assert whole.grid[-1] == max(ends)
+    assert whole.end_of(whole.pairs[0]) == min(ends)
+
+
+def test_a_curve_that_a_quarter_of_it_foretold_is_forecast_further() -> None:
+    """Errors of exactly POW3; in the other, the largest size is half as bad as that."""
+    sizes = np.array(SIZES, float)
+    errors = 2.5 * sizes**-0.5
+    drawn = np.concatenate([errors[None], errors * np.random.default_rng(0).lognormal(0, 0.02, (400, 5))])
+    assert reach(sizes, drawn) == FAR
+    drawn[:, -1] /= 2
+    assert reach(sizes, drawn) == NEAR
 
 
 def test_images_needed_and_gain_agree_with_the_curve(whole: Forecast) -> None:
     curve = whole.contenders[0].curve
     assert curve is not None
     assert curve.next_images is not None
-    here, there = np.interp(np.log([4000, 5000]), np.log(whole.grid), curve.error)
+    grid = np.log(whole.grid[: len(curve.error)])
+    here, there = np.interp(np.log([4000, 5000]), grid, curve.error)
     assert curve.next_images.gain == pytest.approx(here - there, rel=0.05)
     assert curve.next_images.low <= curve.next_images.gain <= curve.next_images.high
     assert curve.images_needed[0].images is not None
-    at_target = np.interp(np.log(curve.images_needed[0].images), np.log(whole.grid), curve.error)
+    at_target = np.interp(np.log(curve.images_needed[0].images), grid, curve.error)
     assert at_target == pytest.approx(0.1, rel=0.01)
+
+
+def test_a_failed_back_test_ends_the_curve_at_the_largest_size() -> None:
+    case = next(one for one in CASES if one.has_plateau)
+    result = forecast(study(PAIRS[2], 3, 4000, np.random.default_rng(0), case), draws=500)
+    contender = result.contenders[0]
+    assert "was forecast for 4,000" in str(contender.refused)
+    assert contender.curve is not None
+    assert result.end_of(contender.curve) == result.end_of(result.pairs[0]) == 4000
+
+
+def test_collapsed_runs_are_counted_and_part_of_the_expected_error(outcomes: Outcomes) -> None:
+    wrong = outcomes.wrong.copy()
+    wrong[0, 4, 1] = outcomes.wrong[0, 2, 1]
+    points = forecast(replace(outcomes, wrong=wrong), draws=500).contenders[0].points
+    assert [one.collapsed for one in points] == [0, 0, 0, 0, 1]
+    assert [one.seeds for one in points] == [3] * 5
+    fine = wrong[0, 4, [0, 2]].mean()
+    assert fine < points[4].error < wrong[0, 4].mean()
 
 
 def test_the_back_test_holds_out_the_largest_size(outcomes: Outcomes, whole: Forecast) -> None:
@@ -96,9 +131,11 @@ def test_a_missing_size_is_left_out(outcomes: Outcomes) -> None:
     assert result.contenders[0].curve is not None
 
 
-def test_reach_follows_the_contender_with_the_smallest_largest_size(outcomes: Outcomes) -> None:
+def test_each_curve_ends_by_its_own_largest_size(outcomes: Outcomes) -> None:
     result = forecast(without(outcomes, (0, 4)), draws=500)
-    assert result.grid[-1] == pytest.approx(4 * 1600)
+    curve = result.contenders[0].curve
+    assert curve is not None
+    assert result.end_of(curve) in (3200, 6400)
     json.dumps(asdict(result), allow_nan=False)
 
 

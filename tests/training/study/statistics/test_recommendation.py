@@ -15,9 +15,10 @@ NEED = (ImagesNeeded(0.9, 700.0, 500.0, 900.0), ImagesNeeded(0.95, 2345.0, 1600.
 def contender(name: str, error: float, images_needed: tuple[ImagesNeeded, ...] = NEED) -> Contender:
     return Contender(
         name,
-        (Point(1150, 3, error, error - 0.01, error + 0.01, 0.005, 0.006),),
+        (Point(1150, 3, 0, error, error - 0.01, error + 0.01, 0.005, 0.006),),
         None,
-        Curve((), (), (), (), images_needed, None),
+        None,
+        Curve((), (error, error), (), (), images_needed, None),
         None,
     )
 
@@ -25,30 +26,47 @@ def contender(name: str, error: float, images_needed: tuple[ImagesNeeded, ...] =
 def text_of(crossing: Crossing, ahead: float = 0.991, vit: Contender | None = None, reason: str | None = None) -> str:
     first = vit or contender("vit", 0.08)
     second = replace(contender("cnn", 0.06), ill_behaved=reason)
-    pair = Pair("vit", "cnn", (SizeGap(1150, 0.02, 0.01, 0.03, 0.006, 1 - ahead, 0.02),), (), (), (), (), crossing)
-    return recommendation(Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (first, second), (pair,)))
+    pair = Pair(
+        "vit", "cnn", (SizeGap(1150, 0.02, 0.01, 0.03, 0.006, 1 - ahead, 0.02),), (0.0, 0.0), (), (), (), crossing
+    )
+    return recommendation(Forecast((60, 1150), 360, 0.02, 2000, (60.0, 4600.0), (first, second), (pair,)))
 
 
 LEADS = "With 1,150 images, take cnn, not vit: 94.0 % accuracy against 92.0 % (more than 99 % sure); "
-TAKES = "; 95 % accuracy would take cnn about 1,200 images more (450 to beyond reach)."
+TAKES = (
+    "; 95 % accuracy takes cnn about 1,200 images more (450 to more than can be told), if its curve goes on as it does."
+)
 
 
 @pytest.mark.parametrize(
     ("crossing", "part"),
     [
         (Crossing("between", 1, 412.0, 733.0, 561.0), "cnn overtakes vit between 410 and 730 images, near 560"),
-        (Crossing("between", 0, 2412.0, 3333.0), "vit is forecast to overtake cnn between 2,400 and 3,300 images"),
+        (
+            Crossing("between", 0, 2412.0, 3333.0),
+            "vit overtakes cnn between 2,400 and 3,300 images, if the curves go on as they do",
+        ),
         (
             Crossing("beyond", 1, 1933.0, None, 3012.0),
-            "vit overtakes cnn beyond 1,900 images if at all (most likely near 3,000, forecast up to 4,600)",
+            "vit overtakes cnn beyond 1,900 images if at all, most likely near 3,000 if the curves go on as they do",
+        ),
+        (Crossing("beyond", 1, 1933.0), "vit overtakes cnn beyond 1,900 images if at all"),
+        (
+            Crossing("before", 1, None, 233.0),
+            "cnn is clearly ahead from 230 to 1,150 images, and up to 4,600 if the curves go on as they do",
         ),
         (
-            Crossing("beyond", 1, 1933.0),
-            "vit overtakes cnn beyond 1,900 images if at all (not forecast up to 4,600)",
+            Crossing("before", 1, None, 2333.0),
+            "cnn is clearly ahead from 2,300 images on if the curves go on as they do",
         ),
-        (Crossing("before", 1, None, 233.0), "cnn is clearly ahead from 230 images on, up to 4,600"),
-        (Crossing("none", 1), "cnn stays ahead of vit from 60 up to 4,600 images"),
-        (Crossing("undecided"), "up to 4,600 images, neither is forecast to be clearly ahead"),
+        (
+            Crossing("none", 1),
+            "cnn is ahead of vit from 60 to 1,150 images, and up to 4,600 if the curves go on as they do",
+        ),
+        (
+            Crossing("undecided"),
+            "neither is clearly ahead at any size up to 1,150 images, nor up to 4,600 if the curves go on as they do",
+        ),
     ],
     ids=lambda given: given.kind if isinstance(given, Crossing) else "",
 )
@@ -58,7 +76,7 @@ def test_each_kind_of_crossing(crossing: Crossing, part: str) -> None:
 
 def test_a_refused_curve_has_its_reason() -> None:
     assert text_of(Crossing("refused"), reason="its error rises") == (
-        LEADS + "there is no forecast of where they cross, as cnn has no curve: its error rises" + TAKES
+        LEADS + "nothing can be said of where they cross, as cnn has no curve: its error rises" + TAKES
     )
 
 
@@ -74,13 +92,16 @@ def test_a_contender_that_is_not_clearly_ahead_is_not_recommended() -> None:
     [
         (
             ImagesNeeded(0.995, None, 3210.0, None),
-            "99.5 % accuracy is out of reach of vit with up to 4,600 images (at best from 3,200)",
+            "99.5 % accuracy takes vit more than 4,600 images, at best 3,200, if its curve goes on as it does",
         ),
-        (ImagesNeeded(0.995, None, None, None), "99.5 % accuracy is out of reach of vit with up to 4,600 images"),
+        (
+            ImagesNeeded(0.995, None, None, None),
+            "99.5 % accuracy takes vit more than 4,600 images, if its curve goes on as it does",
+        ),
         (ImagesNeeded(0.97, 1100.0, 900.0, 1300.0), "97 % accuracy is about what vit reaches now"),
         (
             ImagesNeeded(0.97, 1500.0, 1100.0, 1750.0),
-            "97 % accuracy would take vit about 350 images more (none to 600)",
+            "97 % accuracy takes vit about 350 images more (none to 600), if its curve goes on as it does",
         ),
     ],
 )
@@ -90,11 +111,16 @@ def test_images_for_a_target_accuracy(need: ImagesNeeded, part: str) -> None:
 
 def test_reached_targets_are_left_out() -> None:
     best = contender("vit", 0.04, (ImagesNeeded(0.9, 60.0, 60.0, 60.0),))
-    assert text_of(Crossing("none", 0), ahead=0.0, vit=best).endswith("up to 4,600 images.")
+    assert text_of(Crossing("none", 0), ahead=0.0, vit=best).endswith("up to 4,600 if the curves go on as they do.")
+
+
+def test_a_refused_forecast_says_why_and_needs_no_more_images() -> None:
+    best = replace(contender("vit", 0.04), refused="it was off")
+    assert text_of(Crossing("none", 0), ahead=0.0, vit=best).endswith("as they do; vit has no forecast: it was off.")
 
 
 def test_one_contender_and_none() -> None:
-    only = Forecast((60, 1150), 360, 4.0, 2000, (60.0, 4600.0), (contender("vit", 0.08),), ())
+    only = Forecast((60, 1150), 360, 0.02, 2000, (60.0, 4600.0), (contender("vit", 0.08),), ())
     assert recommendation(only) == "With 1,150 images, vit has 92.0 % accuracy" + TAKES.replace("cnn", "vit")
     assert "there is no result yet" in recommendation(replace(only, contenders=()))
 

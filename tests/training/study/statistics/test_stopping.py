@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal, norm
 
 from vitrail.training.study.statistics.difference import gap
 from vitrail.training.study.statistics.outcomes import Outcomes
-from vitrail.training.study.statistics.seed_spread import seed_spread
+from vitrail.training.study.statistics.scatter import scatter_of
 from vitrail.training.study.statistics.stopping import StopDecision, bounds, decide_by_seeds
 from vitrail.training.study.statistics.synthetic import KINDS, PAIRS, SIZES, SOME_KINDS, Pair, pow3, study
 
@@ -32,7 +32,7 @@ def test_the_first_check_spends_all_if_more_seeds_add_no_information() -> None:
 def by_seeds(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> tuple[str | None, StopDecision]:
     """The decision of the full study at a single check, and the first decision to stop by seeds."""
     whole = study(pair, seeds, images, random)
-    last = gap(whole, seed_spread(whole), 0, 1, len(SIZES) - 1)
+    last = gap(scatter_of(whole), 0, 1, len(SIZES) - 1)
     assert last is not None
     full = "first" if last.first_ahead >= 0.95 else "second" if last.first_ahead <= 0.05 else None
     decisions = (decide_by_seeds(whole.first_seeds(count), seeds) for count in range(2, seeds + 1))
@@ -41,7 +41,7 @@ def by_seeds(pair: Pair, seeds: int, images: int, random: np.random.Generator) -
 
 @pytest.mark.parametrize(
     ("kinds", "count"),
-    [(SOME_KINDS, 60), pytest.param(KINDS, 500, marks=pytest.mark.long)],
+    [(SOME_KINDS, 20), pytest.param(KINDS, 200, marks=pytest.mark.long)],
     ids=["some", "all"],
 )
 def test_stopping_by_seeds_keeps_the_full_decision(kinds: tuple[tuple[int, int, int], ...], count: int) -> None:
@@ -56,7 +56,7 @@ def test_stopping_by_seeds_keeps_the_full_decision(kinds: tuple[tuple[int, int, 
         saved.append([early.saved for _, early in decisions])
     assert np.mean(equal) >= 0.95
     assert np.mean(wrong) <= 0.06
-    assert max(wrong) <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / count) * (count < 500)
+    assert max(wrong) <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / count) * (count < 200)
     assert np.median(saved) >= 0.30
 
 
@@ -104,7 +104,7 @@ def until(outcomes: Outcomes, sizes: int) -> Outcomes:
 def by_sizes(pair: Pair, seeds: int, images: int, random: np.random.Generator) -> tuple[str | None, StopDecision]:
     """The decision of the full study at a single check, and the first decision to stop by sizes."""
     whole = study(pair, seeds, images, random)
-    last = gap(whole, seed_spread(whole), 0, 1, len(SIZES) - 1)
+    last = gap(scatter_of(whole), 0, 1, len(SIZES) - 1)
     assert last is not None
     full = "first" if last.first_ahead >= 0.95 else "second" if last.first_ahead <= 0.05 else None
     decisions = (decide_by_sizes(until(whole, sizes), draws=400) for sizes in range(1, len(SIZES) + 1))

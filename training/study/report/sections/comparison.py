@@ -42,10 +42,8 @@ def measured_rows(pair: Pair) -> list[Row]:
 
 
 def forecast_rows(pair: Pair, forecast: Forecast) -> list[Row]:
-    if not pair.gap:
-        return []
     rows = []
-    for index in beyond(forecast):
+    for index in (one for one in beyond(forecast) if one < len(pair.gap)):
         gap = pair.gap[index]
         cells = (
             f"{about(forecast.grid[index])}, forecast",

@@ -11,11 +11,11 @@ from vitrail.training.study.statistics.recommendation import about
 
 def images_needed(forecast: Forecast) -> Section:
     blocks: list[Block] = [
-        f"Forecast from the fitted curves, with 90 % intervals, up to {about(forecast.grid[-1])} images. The back-test "
-        "in the last rows holds out the largest size and forecasts it from the smaller ones."
+        "Forecast from the fitted curves, with 90 % intervals: how many images it takes if the curves go on as they "
+        "do, which no measurement can tell. The back-test in the last rows holds out the largest size and forecasts it "
+        "from the smaller ones."
     ]
-    refused = [one for one in forecast.contenders if one.ill_behaved]
-    blocks += [f"No forecast of {one.name}: {one.ill_behaved}." for one in refused]
+    blocks += [f"No forecast of {one.name}: {one.refused}." for one in forecast.contenders if one.refused]
     blocks += [table(forecast)]
     if any(one.curve for one in forecast.contenders):
         blocks += [laws(forecast)]
@@ -41,12 +41,14 @@ def each(contenders: tuple[Contender, ...], cell: Callable[[Curve], str]) -> lis
 
 
 def needed(index: int, forecast: Forecast) -> Callable[[Curve], str]:
-    return lambda curve: images_cell(curve.images_needed[index], forecast)
+    return lambda curve: images_cell(curve.images_needed[index], forecast, forecast.end_of(curve))
 
 
-def images_cell(need: ImagesNeeded, forecast: Forecast) -> str:
+def images_cell(need: ImagesNeeded, forecast: Forecast, last: float) -> str:
     """The number and its interval; the smallest size stands for itself and all below it."""
-    first, end = forecast.sizes[0], about(forecast.grid[-1])
+    first, end = forecast.sizes[0], about(last)
+    if need.images is None and last <= forecast.sizes[-1]:
+        return f"no forecast beyond {end}"
     low = f"from {bounded(need.low, first)}" if need.low is not None else ""
     if need.images is None:
         return f"not within {end}" + (f" (at best {low})" if low else "")

@@ -23,8 +23,9 @@ def measured(results: StudyResults) -> Section:
         "Means over seeds; 90 % intervals of the test error cover other test images and other seeds. “Train error” is "
         "the error on the training images: far below the test error, the model has memorised them. “Calibration "
         "error” is the expected calibration error before temperature scaling. “Seed std” is the standard deviation of "
-        "these runs’ test errors; “fitted” is its estimate from all sizes and contenders, on which the intervals are "
-        "based: where the first is far above the second, they may be too narrow. Seeds link to their runs."
+        "these runs’ test errors; “fitted” is its estimate from all sizes, on which the intervals are based. Runs that "
+        "collapsed, far above the others of their size, are left out of both, and count in every test error at the "
+        "rate of all sizes. Seeds link to their runs."
     )
     return Section("measured", "Measurements", (note, *(sizes(results, name) for name in results.names), runs(results)))
 
@@ -37,6 +38,7 @@ def sizes(results: StudyResults, name: str) -> Table:
         "Fitted",
         "Train error",
         "Calibration error",
+        "Collapsed",
         "Seeds",
     )
     contender = next(one for one in results.forecast.contenders if one.name == name)
@@ -55,6 +57,7 @@ def size_row(point: Point, runs: list[FinishedRun]) -> Row:
             points(point.seed_spread, 2),
             percent(fmean(result.train_error for result in results)),
             percent(fmean(result.calibration_error for result in results)),
+            count(point.collapsed),
             seeds,
         )
     )

@@ -4,14 +4,19 @@ from pathlib import PurePath
 
 from vitrail.training.study.plan import Contender, Plan
 from vitrail.training.study.report.blocks import Facts, Section
-from vitrail.training.study.report.formatting import count, listed, plural
+from vitrail.training.study.report.formatting import count, listed, percent, plural
 from vitrail.training.study.report.results import StudyResults
 
 STATISTICS = (
-    "All intervals are 90 % intervals from a bootstrap with two levels: test images, the same for all runs, and seeds, "
-    "whose standard deviation is estimated from all sizes and contenders together, with its uncertainty. Four laws of "
-    "error are fitted to every draw and averaged, weighted by their forecasts of the held-out largest size. Curves "
-    "that rise, or that no law fits, get no forecast."
+    "All intervals are 90 % intervals, from draws of everything that another study would have had different: test "
+    "images, the same for all runs; seeds, whose standard deviation is estimated from all sizes of a contender, and in "
+    "part from the others; shocks, which move all seeds of a contender at a size together, as a badly chosen learning "
+    "rate does, and are estimated from how far errors lie off a smooth curve; and runs that collapse, which count at "
+    "the rate that the study shows. Four laws of error are fitted to every draw and averaged, weighted by their "
+    "forecasts of the held-out largest size; a forecast scatters by as much again as that one was off. Where that was "
+    "more than chance, where a curve rises, or where no law fits, there is no forecast. A forecast ends at twice the "
+    "largest size, at four times where one from a quarter of it was within 20 %. No statistics can see a curve that "
+    "turns later: every forecast is an “if”."
 )
 
 
@@ -33,7 +38,8 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
         *((one.name, network(one)) for one in resolved.contenders),
         ("Machine", machine(results)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in results.environment.get("versions", {}).items())),
-        ("Draws", f"{count(forecast.draws)}, forecasts up to {forecast.reach:g} times the largest size"),
+        ("Draws", count(forecast.draws)),
+        ("Shocks", f"{percent(forecast.shock)} of a cell’s error, standard deviation"),
         ("Files", "plan.json, results.csv, timings.csv, curves.json, learning_curves.png and .svg, runs/"),
     ]  # fmt: skip
 
