@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.build.measure import Plan, mean_difference
-from vitrail.bench.build.peer import epochs_within, link_parts
+from vitrail.bench.build.peer import RATES, epochs_within, is_vit, link_parts
 from vitrail.bench.build.processes import run
 from vitrail.errors import UsageError, VitrailError
 
@@ -34,6 +34,11 @@ def test_the_interval_is_students_over_pairs() -> None:
 def test_the_script_gets_the_epochs_nearest_to_the_cpu_time() -> None:
     assert epochs_within(500, start=10, one=110) == 5
     assert epochs_within(20, start=10, one=110) == 1
+
+
+def test_the_script_has_the_rate_that_suits_its_network() -> None:
+    rates = [RATES[is_vit(network)] for network in ("deit_tiny_patch16_224", "mobilenetv2_100")]
+    assert rates == ["1e-4", "1e-3"]
 
 
 def test_timm_reads_the_same_parts(digit_photos: Path, tmp_path: Path) -> None:
