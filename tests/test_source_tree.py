@@ -102,7 +102,7 @@ OF_BEHAVIOUR = {
     "training/study": "recipes",
     "training/study/executors": "speed",
     "training/study/report": "page",
-    "training/study/statistics": "coverage no_torch",
+    "training/study/statistics": "cases coverage no_torch",
 }
 
 

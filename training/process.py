@@ -16,6 +16,7 @@ IRRELEVANT = (
     ".*dirpath has changed.*",
     ".*SWA is currently only supported every epoch.*",
     ".*Grad strides do not match.*",
+    ".*in eval mode at the start of training.*",  # as `freeze_statistics` says
 )
 
 # glibc's mallopt. Setting one ends the adapting of both, so the first is set to where adapting would take it: larger

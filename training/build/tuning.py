@@ -174,6 +174,8 @@ def tune(
         fit_or_explain(
             lambda: trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True), module, data, device
         )
+    except SystemExit as fault:  # how Lightning ends a training on the second Ctrl-C
+        raise KeyboardInterrupt from fault
     except Divergence as fault:
         say(f"{fault}: training ends" + (", and its best weights before are kept" if keep.curve else ""))
     finally:

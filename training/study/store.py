@@ -17,6 +17,7 @@ from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.plan import Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan, differences, hash_of
+from vitrail.training.study.statistics.baseline import Baseline
 from vitrail.training.study.statistics.outcomes import Outcomes
 
 MAX_DIFFERENCES = 5  # listed in an error
@@ -24,6 +25,7 @@ PLAN = "plan.json"
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
 FAILED = "failed.json"  # runs without a result, by name, and their errors
+BASELINES_FILE = "baselines.json"
 
 
 def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | None:
@@ -153,3 +155,14 @@ def wrong_predictions(run: FinishedRun) -> NDArray[np.bool_]:
             f"{run.job.name}/{PREDICTIONS} is damaged: remove the folder of this run and run the study again"
         ) from fault
     return wrong
+
+
+def read_baselines(folder: Path) -> tuple[Baseline, ...]:
+    """Those that were measured; none in a study of an earlier version."""
+    path = folder / BASELINES_FILE
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(Baseline(**one) for one in json.loads(path.read_text())["baselines"])
+    except (ValueError, KeyError, TypeError) as fault:
+        raise DataError(f"{path} is damaged: remove it, and run the study again, which reuses finished runs") from fault

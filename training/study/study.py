@@ -7,6 +7,7 @@ from vitrail.data import open_source
 from vitrail.errors import VitrailError, first_few
 from vitrail.runtime.providers import usable_cores
 from vitrail.training.runs import environment, write_json
+from vitrail.training.study.baselines import measure_baselines
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.executors.on_ray import on_ray
 from vitrail.training.study.executors.pool import pool
@@ -41,6 +42,8 @@ def study(options: StudyOptions) -> Scheduler:
     write_timings(folder / "timings.csv", scheduler.runs.values(), latencies(resolved, scheduler))
     write_json(folder / FAILED, {done.job.name: done.fault for done in scheduler.failed})
     if scheduler.reported():
+        source = open_source(options.plan.data["path"], options.plan.data["seed"])
+        measure_baselines(resolved, source, folder, display.message)
         write_report(folder, collect_results(folder, resolved, scheduler.runs.values()))
     refuse_failures(scheduler)
     return scheduler

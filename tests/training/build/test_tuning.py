@@ -98,6 +98,21 @@ def test_ctrl_c_keeps_the_best_and_the_same_training_goes_on(tmp_path: Path, mon
     assert origin.run_data.count("train") == 1151
 
 
+def test_a_second_ctrl_c_ends_the_command_although_lightning_would_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PressTwice(PressCtrlC):
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+            if trainer.global_step == self.at + 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    whole = bare_trainer
+    monkeypatch.setattr(tuning, "bare_trainer", lambda some, **options: whole([*some, PressTwice(3)], **options))
+    with pytest.raises(KeyboardInterrupt):
+        tune(*made(tmp_path), Length(40, PLAIN), tmp_path, monotonic() + 60, "cpu", say)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_the_time_ends_a_training(tmp_path: Path) -> None:
     tuned = tune(*made(tmp_path), Length(1000, PLAIN), tmp_path, monotonic(), "cpu", say)
     assert (tuned.steps, len(tuned.curve), (tmp_path / BEST).is_file()) == (1, 1, True)

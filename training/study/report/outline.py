@@ -3,6 +3,7 @@
 from vitrail.training.study.report.blocks import CurvesFigure, Report, Section
 from vitrail.training.study.report.formatting import count, plural
 from vitrail.training.study.report.results import StudyResults
+from vitrail.training.study.report.sections.baselines import baselines
 from vitrail.training.study.report.sections.comparison import comparison
 from vitrail.training.study.report.sections.cost import cost
 from vitrail.training.study.report.sections.expectation import expectation
@@ -20,13 +21,14 @@ CURVES = (
 
 
 def build_report(results: StudyResults) -> Report:
-    decision = recommendation(results.forecast)
+    decision = recommendation(results.forecast, results.baselines)
     sections = [
         Section("curves", "Learning curves", (CurvesFigure(f"{CURVES} {back_test_text(results.forecast)}"),)),
         comparison(results.forecast),
         images_needed(results.forecast),
         expectation(results.resolved.plan.expected, decision),
         measured(results),
+        baselines(results),
         cost(results),
         learning_rates(results),
         failed_runs(results),

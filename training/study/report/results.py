@@ -10,9 +10,10 @@ from vitrail.errors import DataError
 from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.plan import Plain
 from vitrail.training.study.resolved_plan import ResolvedPlan
+from vitrail.training.study.statistics.baseline import Baseline
 from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.forecast import forecast
-from vitrail.training.study.store import FAILED, PREDICTIONS, RESULT, outcomes_of, read_plan, read_run
+from vitrail.training.study.store import FAILED, PREDICTIONS, RESULT, outcomes_of, read_baselines, read_plan, read_run
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class StudyResults:
     latencies: dict[str, float]  # milliseconds of the exported model, by contender
     environment: Plain
     forecast: Forecast
+    baselines: tuple[Baseline, ...]
 
     def runs(self, contender: str, size: int) -> list[FinishedRun]:
         """The reported runs of one contender and size, by seed."""
@@ -86,6 +88,7 @@ def results_of(
         latencies=read_latencies(folder / "timings.csv"),
         environment=read_plain(folder / "environment.json"),
         forecast=forecast,
+        baselines=read_baselines(folder),
     )
 
 

@@ -2,6 +2,7 @@
 
 from math import floor, log10
 
+from vitrail.training.study.statistics.baseline import Baseline, best_at
 from vitrail.training.study.statistics.findings import Contender, Forecast, Pair, SizeGap
 from vitrail.training.study.statistics.images_needed import ImagesNeeded
 
@@ -9,8 +10,8 @@ CONFIDENCE = 0.95  # from which a contender is recommended
 IF = "if the curves go on as they do"
 
 
-def recommendation(forecast: Forecast) -> str:
-    """One sentence about the two best contenders at the largest size."""
+def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = ()) -> str:
+    """One sentence about the two best contenders at the largest size, and the baseline that they do not beat."""
     measured = [one for one in forecast.contenders if one.points and one.points[-1].images == forecast.sizes[-1]]
     ranked = sorted(measured, key=lambda one: one.points[-1].error)
     if not ranked:
@@ -19,6 +20,7 @@ def recommendation(forecast: Forecast) -> str:
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
         parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
+    parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1]))
     parts += [next_target(ranked[0], forecast), refusal(ranked[0]), *map(collapses, ranked[:2])]
     return "; ".join(part for part in parts if part) + "."
 
@@ -38,6 +40,16 @@ def ahead(best: Contender, next_best: Contender, both: Pair) -> str:
         f"With {count(gap.images)} images, neither {best.name} nor {next_best.name} is clearly ahead: {scores} "
         f"({sure(certainty)} that {best.name} is better)"
     )
+
+
+def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
+    """Which contenders are worse than the best baseline."""
+    worse = [one.name for one in ranked if baseline is not None and one.points[-1].error > baseline.error]
+    if baseline is None or not worse:
+        return ""
+    names = " and ".join([", ".join(worse[:-1]), worse[-1]] if len(worse) > 1 else worse)
+    score = accuracy(baseline.error)
+    return f" – but {baseline.name} on pixels, without training a network, beats {names} with {score}"
 
 
 def probability(gap: SizeGap, first: bool) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vitrail.errors import DataError, UsageError
+from vitrail.training.runs import write_json
 from vitrail.training.study.report.html import page
 from vitrail.training.study.report.markdown import markdown
 from vitrail.training.study.report.outline import build_report
@@ -314,3 +315,14 @@ def test_a_best_rate_at_the_edge_of_the_tried_rates_is_noted(results: StudyResul
         replace(results, trials=fewer)
     )
     assert "given, not tuned: 0.002 (ViT) and 0.002 (CNN)" in text_of(replace(results, trials=()))
+
+
+def test_a_baseline_that_beats_a_contender_is_in_the_first_sentence(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, outcomes_of(pair("crossing inside, POW3 and POW3")))
+    wrong = {"majority": 360, "RBF-SVM": 50}
+    rows = [{"name": name, "size": 4000, "wrong": count, "images": 400} for name, count in wrong.items()]
+    write_json(folder / "baselines.json", {"baselines": rows})
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "but RBF-SVM on pixels, without training a network, beats CNN with 87.5 %" in text.partition(";")[0]
+    assert "## Baselines" in text
