@@ -22,7 +22,7 @@ from vitrail.training.study.baselines import (
 )
 from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
-from vitrail.training.study.statistics.baseline import Baseline, best_at
+from vitrail.training.study.statistics.baseline import best_at
 from vitrail.training.study.store import BASELINES_FILE, read_baselines
 
 Split = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -122,8 +122,3 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / BASELINES_FILE).write_text("{")
     with pytest.raises(DataError, match="is damaged: remove it"):
         read_baselines(tmp_path)
-
-
-def test_the_interval_is_jeffreys() -> None:
-    low, high = Baseline("1-NN", 60, 40, 400).interval
-    assert (low, high) == pytest.approx((0.0775, 0.1266), abs=0.002)

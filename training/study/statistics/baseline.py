@@ -3,10 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.stats import beta
-
-from vitrail.training.study.statistics.difference import HIGH, LOW
-
 
 @dataclass(frozen=True)
 class Baseline:
@@ -20,12 +16,6 @@ class Baseline:
     @property
     def error(self) -> float:
         return self.wrong / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Jeffreys' 90 % interval of the error."""
-        low, high = beta(self.wrong + 0.5, self.images - self.wrong + 0.5).ppf([LOW, HIGH])
-        return float(low), float(high)
 
 
 def best_at(baselines: Iterable[Baseline], size: int) -> Baseline | None:

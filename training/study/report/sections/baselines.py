@@ -1,7 +1,7 @@
 """Baselines on pixels beside the contenders, at every size."""
 
 from vitrail.training.study.report.blocks import Row, Section, Table
-from vitrail.training.study.report.formatting import count, percent, percent_range
+from vitrail.training.study.report.formatting import count, percent
 from vitrail.training.study.report.results import StudyResults
 
 NOTE = (
@@ -15,23 +15,12 @@ def baselines(results: StudyResults) -> Section | None:
     if not results.baselines:
         return None
     names = list(dict.fromkeys(one.name for one in results.baselines))
-    found = {(one.name, one.size): one for one in results.baselines}
-    contenders = results.forecast.contenders
+    errors = {(one.name, one.size): one.error for one in results.baselines}
+    errors |= {(one.name, point.images): point.error for one in results.forecast.contenders for point in one.points}
+    columns = (*names, *(one.name for one in results.forecast.contenders))
     rows = [
-        Row(
-            (
-                count(size),
-                *(
-                    percent_range(one.error, *one.interval) if (one := found.get((name, size))) else "–"
-                    for name in names
-                ),
-                *(
-                    next((percent(point.error) for point in contender.points if point.images == size), "–")
-                    for contender in contenders
-                ),
-            )
-        )
+        Row((count(size), *(percent(errors[name, size]) if (name, size) in errors else "–" for name in columns)))
         for size in results.forecast.sizes
     ]
-    table = Table("Test errors", ("Images", *names, *(one.name for one in contenders)), tuple(rows))
+    table = Table("Test errors", ("Images", *columns), tuple(rows))
     return Section("baselines", "Baselines", (NOTE, table))
