@@ -33,13 +33,13 @@ class ContenderFit:
     end: float  # images up to which the curve is drawn
     refused: str | None  # why it has no forecast
 
-    def forecastable(self) -> Averaged | None:
-        """The curve; its forecast may still be refused."""
+    def well_behaved(self) -> Averaged | None:
+        """The curve, unless it is ill-behaved; its forecast may still be refused."""
         return None if self.ill_behaved else self.averaged
 
     def grid(self, grid: Floats) -> Floats:
         """The part of a grid that the curve is drawn on."""
-        return grid[grid <= self.end * (1 + 1e-9)] if self.forecastable() else grid[:0]
+        return grid[grid <= self.end * (1 + 1e-9)] if self.well_behaved() else grid[:0]
 
 
 def fit_contender(scatter: Scatter, errors: Floats, index: int) -> ContenderFit:
@@ -118,7 +118,7 @@ def points(one: ContenderFit, scatter: Scatter) -> tuple[Point, ...]:
 
 
 def drawn_curve(one: ContenderFit, grid: Floats, targets: tuple[float, ...]) -> Curve | None:
-    curve = one.forecastable()
+    curve = one.well_behaved()
     if curve is None:
         return None
     error = curve.measured(grid)

@@ -40,5 +40,5 @@ def forecast(
 def grid_of(outcomes: Outcomes, fits: Iterable[ContenderFit]) -> Floats:
     """All sizes with steps in between, and the ends of all curves."""
     sizes = np.array(outcomes.sizes, float)
-    ends = np.array([one.end for one in fits if one.forecastable()])
+    ends = np.array([one.end for one in fits if one.well_behaved()])
     return np.union1d(np.geomspace(sizes[0], max([*ends, sizes[-1]]), STEPS), [*sizes, *ends])

@@ -15,7 +15,7 @@ SURE = 0.985  # that one is ahead, where a curve is said to be clearly so: a ver
 def pair(scatter: Scatter, first: ContenderFit, second: ContenderFit, grid: Floats) -> Pair:
     names = scatter.outcomes.contenders[first.index], scatter.outcomes.contenders[second.index]
     measured = size_gaps(scatter, first.index, second.index)
-    one, other = first.forecastable(), second.forecastable()
+    one, other = first.well_behaved(), second.well_behaved()
     if one is None or other is None:
         return Pair(*names, measured, (), (), (), (), Crossing("refused"))
     grid = min(first.grid(grid), second.grid(grid), key=len)

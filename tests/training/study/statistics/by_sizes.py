@@ -51,7 +51,7 @@ def forecast_errors(outcomes: Outcomes, size: int, draws: int) -> Floats | None:
     """Draws of all contenders' errors at a larger size, [D, C]; None if a curve is ill-behaved."""
     scatter = scatter_of(outcomes)
     errors = measured_and_drawn_errors(scatter, draws, np.random.default_rng(0))
-    curves = [fit_contender(scatter, errors, index).forecastable() for index in range(len(outcomes.contenders))]
+    curves = [fit_contender(scatter, errors, index).well_behaved() for index in range(len(outcomes.contenders))]
     forecasts = [curve.draws(np.array([size], float)) for curve in curves if curve is not None]
     return np.concatenate(forecasts, axis=1) if len(forecasts) == len(curves) else None
 
