@@ -14,8 +14,8 @@ from vitrail.training.study.statistics.laws import LAWS, Law
 from vitrail.training.study.statistics.outcomes import Flags, Floats, Outcomes
 
 TAUS = np.array([0, 0.01, 0.02, 0.03, 0.04, 0.055, 0.07, 0.09, 0.11, 0.13, 0.15, 0.18])
-USUAL = 0.08  # prior: half normal with this standard deviation
-FLAT = 0.2  # prior probability of a plateau
+USUAL = 0.085  # prior: half normal with this standard deviation
+FLAT = 0.3  # prior probability of a plateau
 MIN_SIZES = 4
 THINNED = 3  # of the grids of laws one point in three is enough here
 
