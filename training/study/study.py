@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from vitrail.data import open_source
+from vitrail.data import Source, open_source
 from vitrail.errors import VitrailError, first_few
 from vitrail.runtime.providers import usable_cores
 from vitrail.training.runs import environment, write_json
@@ -29,7 +29,8 @@ from vitrail.training.study.tables import write_results, write_timings
 def study(options: StudyOptions) -> Scheduler:
     """Run the study; failed runs raise an error after all others have finished."""
     folder = options.folder
-    resolved = resolved_in(folder, options.plan)
+    source = open_source(options.plan.data["path"], options.plan.data["seed"])
+    resolved = resolved_in(folder, options.plan, source)
     display = progress_display()
     scheduler = Scheduler(resolved, folder, display)
     introduce(resolved, folder, display)
@@ -42,7 +43,6 @@ def study(options: StudyOptions) -> Scheduler:
     write_timings(folder / "timings.csv", scheduler.runs.values(), latencies(resolved, scheduler))
     write_json(folder / FAILED, {done.job.name: done.fault for done in scheduler.failed})
     if scheduler.reported():
-        source = open_source(options.plan.data["path"], options.plan.data["seed"])
         measure_baselines(resolved, source, folder, display.message)
         write_report(folder, collect_results(folder, resolved, scheduler.runs.values()))
     refuse_failures(scheduler)
@@ -56,9 +56,8 @@ def stop_rule_of(options: StudyOptions) -> StopRule | None:
     return lambda outcomes: decide_by_seeds(outcomes, planned, confidence).stop
 
 
-def resolved_in(folder: Path, plan: Plan) -> ResolvedPlan:
+def resolved_in(folder: Path, plan: Plan, source: Source) -> ResolvedPlan:
     """The plan as an earlier call resolved it, else resolved now: measured widths must not change between calls."""
-    source = open_source(plan.data["path"], plan.data["seed"])
     existing = existing_plan(folder, plan, source.fingerprint)
     if existing is not None:
         return existing

@@ -67,4 +67,4 @@ def crossings(at: Frame, forecast: Forecast) -> str:
 
 
 def crossing_text(pair: Pair) -> str:
-    return f"{pair.first} and {pair.second} cross in this 90 % interval"
+    return f"{pair.first} and {pair.second} cross in this 97 % interval"

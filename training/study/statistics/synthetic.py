@@ -52,7 +52,6 @@ class Case:
     by_seed: float = 0.0  # correlation of the sizes of a seed
     freedom: float | None = None  # of Student's t in place of the normal distribution
     has_plateau: bool = False  # from the second largest size on, errors stay as they are there
-    turn: float | None = None  # from this many images on, the second contender's error falls as 1 / n
 
 
 COLLAPSED, CHANCE = 3.0, 0.9  # no error is above chance
@@ -68,7 +67,6 @@ CASES = (
     Case("seeds lucky at all sizes", by_seed=0.5),
     Case("a shock for each size", shock=0.08, is_shock_common=True),
 )
-LATE = Case("a late turn", turn=float(SIZES[-1]))
 
 
 @dataclass(frozen=True)
@@ -121,10 +119,7 @@ SOME_KINDS = tuple(kind for number, kind in enumerate(KINDS) if number % 4 == ki
 
 def errors(pair: Pair, sizes: Floats, case: Case = AS_ASSUMED) -> Floats:
     """The errors of both at sizes [N] without scatter, [2, N]."""
-    error = pair.truth(np.minimum(sizes, SIZES[-2]) if case.has_plateau else sizes)
-    if case.turn is not None:
-        error[1] = np.where(sizes > case.turn, pair.second(np.array([case.turn])) * case.turn / sizes, error[1])
-    return error
+    return pair.truth(np.minimum(sizes, SIZES[-2]) if case.has_plateau else sizes)
 
 
 def expected_errors(pair: Pair, sizes: Floats, case: Case = AS_ASSUMED) -> Floats:

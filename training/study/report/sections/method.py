@@ -8,7 +8,8 @@ from vitrail.training.study.report.formatting import count, listed, percent, plu
 from vitrail.training.study.report.results import StudyResults
 
 STATISTICS = (
-    "All intervals are 90 % intervals, from draws of everything that another study would have had different: test "
+    "All intervals are 90 % intervals, those of crossings 97 %, so that they hold with shocks, too. They come from "
+    "draws of everything that another study would have had different: test "
     "images, the same for all runs; seeds, whose standard deviation is estimated from all sizes of a contender, and in "
     "part from the others; shocks, which move all seeds of a contender at a size together, as a badly chosen learning "
     "rate does, and are estimated from how far errors lie off a smooth curve; and runs that collapse, which count at "
