@@ -8,6 +8,7 @@ import torch
 
 from vitrail.data import Source, open_source
 from vitrail.data.subsets import sizes_for
+from vitrail.errors import UsageError
 from vitrail.training.process import prepare_process
 from vitrail.training.study.image_cache import CachedSource, SourceSubset
 from vitrail.training.study.jobs import Job
@@ -34,16 +35,69 @@ class RunCost:
     fixed: float
 
     def of_run(self, plan: Plan, train: int, val: int, test: int) -> float:
-        """Seconds of a whole run with this many images; an upper bound with equal epochs, where runs stop early."""
-        if plan.mode == "equal-steps":
-            steps, validations = plan.steps, plan.steps // plan.validate_every
+        """Seconds of a whole run with this many images.
+
+        An upper bound with equal epochs, where runs stop early; a lower one where they are doubled until trained out.
+        """
+        if plan.mode != "equal-epochs":
+            steps, validations = plan.steps, plan.validations
         else:
             steps, validations = plan.epochs * max(1, train // plan.data["batch_size"]), plan.epochs
         return self.fixed + steps * self.step + validations * val * self.validation + (train + test) * self.prediction
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of a run of every contender and size, and of decoding the images once in a worker."""
+
+    resolved: ResolvedPlan
+    runs: dict[tuple[str, int], float]
+    decoding: float
+    workers: int
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """The number of runs of each contender by size."""
+        plan = self.resolved.plan
+        trials = len(plan.rate_factors) * len(plan.rate_seeds) if plan.has_trials else 0
+        tuned = self.resolved.tuned_sizes
+        return {size: len(plan.seeds) + (trials if size in tuned else 0) for size in self.resolved.sizes}
+
+    @property
+    def total_runs(self) -> int:
+        return sum(self.counts.values()) * len(self.resolved.contenders)
+
+    @property
+    def total(self) -> float:
+        """Seconds of all runs, one after another."""
+        return sum(seconds * self.counts[size] for (_, size), seconds in self.runs.items())
+
+    @property
+    def together(self) -> float:
+        """Seconds of the study, with all workers."""
+        return self.total / self.workers + self.decoding
+
+
 def dry_run(options: StudyOptions) -> None:
     """Print the estimate; nothing is written."""
+    print(report(estimated(options)))
+
+
+def refuse_small_budget(options: StudyOptions) -> None:
+    """A budget must buy the runs that a study begins with; one that is resumed has bought some already."""
+    if options.budget is None or options.folder.is_dir():
+        return
+    estimate = estimated(options)
+    if estimate.together > options.budget:
+        bought = int(estimate.total_runs * options.budget / estimate.together)
+        raise UsageError(
+            f"--budget of {duration(options.budget)} buys about {bought} of the {estimate.total_runs} runs of "
+            f"{options.plan.steps:,} steps that this study begins with, which take about {duration(estimate.together)} "
+            "with no run doubled: give it more, or the plan fewer sizes, contenders or steps"
+        )
+
+
+def estimated(options: StudyOptions) -> Estimate:
     prepare_process()
     plan = options.plan
     source = open_source(plan.data["path"], plan.data["seed"])
@@ -54,8 +108,7 @@ def dry_run(options: StudyOptions) -> None:
     sample = CachedSource(SourceSubset(source, most))
     with threads_of(plan):
         decoding = decoding_seconds(resolved, source, sample)
-        seconds = run_seconds(resolved, source, sample, most)
-    print(report(resolved, seconds, decoding, size))
+        return Estimate(resolved, run_seconds(resolved, source, sample, most), decoding, size)
 
 
 def decoding_seconds(resolved: ResolvedPlan, source: Source, sample: CachedSource) -> float:
@@ -104,27 +157,27 @@ def measure(resolved: ResolvedPlan, contender: str, size: int, source: Source) -
     )
 
 
-def report(resolved: ResolvedPlan, seconds: dict[tuple[str, int], float], decoding: float, workers: int) -> str:
+def report(estimate: Estimate) -> str:
     """The grid with runs and seconds of a run, and the totals."""
-    plan = resolved.plan
-    trials = len(plan.rate_factors) * len(plan.rate_seeds) if resolved.rates_are_tried else 0
-    runs = {size: len(plan.seeds) + (trials if size in resolved.tuned_sizes else 0) for size in resolved.sizes}
+    resolved, plan = estimate.resolved, estimate.resolved.plan
     names = [contender.name for contender in resolved.contenders]
     width = max(10, *(len(name) + 2 for name in names))
     head = f"{'images':>8}  {'runs of each':>12}" + "".join(f"{name:>{width}}" for name in names)
     rows = [
-        f"{size:8,}  {runs[size]:12}" + "".join(f"{seconds[name, size]:{width - 2}.1f} s" for name in names)
-        for size in resolved.sizes
+        f"{size:8,}  {runs:12}" + "".join(f"{estimate.runs[name, size]:{width - 2}.1f} s" for name in names)
+        for size, runs in estimate.counts.items()
     ]
-    total = sum(seconds[name, size] * runs[size] for name, size in seconds)
-    count = sum(runs.values()) * len(names)
     device = "GPU" if torch.cuda.is_available() and plan.device != "cpu" else "core"
-    hours = (total + workers * decoding) / 3600 * (plan.threads if device == "core" else 1)
-    most = "at most " if plan.mode == "equal-epochs" else ""
+    hours = (estimate.total + estimate.workers * estimate.decoding) / 3600 * (plan.threads if device == "core" else 1)
+    bound = {"equal-epochs": "at most ", "trained-out": "at least "}.get(plan.mode, "")
     last = (
-        f"{count} runs, {most}{duration(total + decoding)} one after another, about "
-        f"{duration(total / workers + decoding)} with {workers} at a time; of that {duration(decoding)} to decode the "
-        f"images, once in each worker; cost: {most}{hours:.2f} {device}-hours"
+        f"{estimate.total_runs} runs, {bound}{duration(estimate.total + estimate.decoding)} one after another, about "
+        f"{duration(estimate.together)} with {estimate.workers} at a time; of that {duration(estimate.decoding)} to "
+        f"decode the images, once in each worker; cost: {bound}{hours:.2f} {device}-hours"
+    )
+    doubled = (
+        f"These are runs of {plan.steps:,} steps; they are doubled while that helps, up to {plan.most_steps:,}. "
+        "--budget bounds the time."
     )
     matched = [f"{name} matched: {matched}" for name, matched in resolved.matched.items()]
-    return "\n".join([*matched, head, *rows, last])
+    return "\n".join([*matched, head, *rows, last, *([doubled] if plan.mode == "trained-out" else [])])

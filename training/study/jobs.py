@@ -8,23 +8,26 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Job:
-    """Train `contender` on `size` labelled images; with `tries`, only to choose a learning rate."""
+    """Train `contender` on `size` labelled images; with `tries`, only to choose a learning rate or a length."""
 
     contender: str
     size: int
     seed: int
     rate: float
     tries: bool = False
+    steps: int | None = None  # None: as the plan says
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
-        end = f"-tune-{self.rate:.3g}" if self.tries else ""
+        length = "" if self.steps is None else f"-{self.steps}"
+        end = f"-tune-{self.rate:.3g}{length}" if self.tries else ""
         return f"{self.contender}-{self.size}-s{self.seed}{end}"
 
     def __str__(self) -> str:
+        length = "" if self.steps is None else f", {self.steps:,} steps"
         rate = f", rate {self.rate:.3g}" if self.tries else ""
-        return f"{self.contender}, {self.size:,} images, seed {self.seed}{rate}"
+        return f"{self.contender}, {self.size:,} images{length}, seed {self.seed}{rate}"
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,10 @@ class FinishedRun:
 
 
 def rate_trials(contenders: Iterable[tuple[str, float]], sizes: Iterable[int], factors: Iterable[float],
-                seeds: Iterable[int]) -> list[Job]:  # fmt: skip
+                seeds: Iterable[int], steps: int | None = None) -> list[Job]:  # fmt: skip
     """Every contender with every learning rate at every tuned size, the longest runs first."""
     return [
-        Job(name, size, seed, rate * factor, tries=True)
+        Job(name, size, seed, rate * factor, tries=True, steps=steps)
         for size in sorted(sizes, reverse=True)
         for name, rate in contenders
         for factor in factors

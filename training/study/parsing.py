@@ -17,13 +17,16 @@ from vitrail.parsers import config_parser
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
-from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
+from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, Precision, crossed
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
 OF_FIT = {"lora", "distillation"}  # contenders learn all their weights from the study's images
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
-SCALARS = ("expected", "mode", "steps", "validate_every", "epochs", "patience", "gradient_clip", "threads", "device")
+LENGTH = ("mode", "steps", "validate_every", "most_steps", "tolerance", "epochs", "patience")
+SCALARS = ("expected", *LENGTH, "gradient_clip", "threads", "device", "precision")
+UNITS = {"s": 1, "min": 60, "h": 3600}
+DURATION = re.compile(rf"(\d+(?:\.\d+)?) ?({'|'.join(UNITS)})")
 LISTS = ("seeds", "rate_factors", "rate_seeds")
 Executor = Literal["here", "pool", "ray"]
 
@@ -40,6 +43,7 @@ class StudyOptions:
     gpu_share: float
     dry_run: bool
     stop_confidence: float | None
+    budget: float | None  # seconds
 
 
 def study_parser(names: Sequence[str]) -> ArgumentParser:
@@ -57,9 +61,23 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
         parser.add_argument(f"{PREFIX}{name}.match_to", type=str | None, help="the contender to match (default: first)")
     parser.add_argument("--sizes", type=list[int] | Geometric | None, help="labelled images, validation included")
     parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="of the reported runs")
-    parser.add_argument("--mode", type=Mode, default="equal-steps", help="whether all runs share steps or epochs")
-    parser.add_argument("--steps", type=int, default=300, help="equal-steps: of every run; the best validation counts")
-    parser.add_argument("--validate_every", type=int, default=30, help="equal-steps: steps between validations")
+    parser.add_argument(
+        "--mode",
+        type=Mode,
+        default="trained-out",
+        help="how long runs are: until longer ones do not help, or all alike",
+    )
+    parser.add_argument("--steps", type=int, default=300, help="of every run; trained-out: of the shortest")
+    parser.add_argument(
+        "--validate_every", type=int, default=30, help="steps between validations; grows with the steps"
+    )
+    parser.add_argument("--most_steps", type=int, default=9600, help="trained-out: of the longest runs")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.05,
+        help="trained-out: gain of doubling, as a share of the error, to stop at",
+    )
     parser.add_argument("--epochs", type=int, default=100, help="equal-epochs: at most")
     parser.add_argument("--patience", type=int, default=10, help="equal-epochs: epochs without improvement to stop")
     parser.add_argument("--gradient_clip", type=float | None, default=1.0, help="maximum gradient norm")
@@ -72,10 +90,14 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--threads", type=int, default=1, help="of every run, with any executor")
     parser.add_argument("--device", type=Device, default="auto", help="of every run")
+    parser.add_argument(
+        "--precision", type=Precision, default="32-true", help="of training; auto: the fastest here, measured once"
+    )
     parser.add_argument("--executor", type=Executor, default="pool", help="this process, a pool of processes, or Ray")
     parser.add_argument("--workers", type=int | None, help="concurrent runs (default: the number of cores or GPUs)")
     parser.add_argument("--address", type=str, default="127.0.0.1:6379", help="of the head of a Ray cluster")
     parser.add_argument("--gpu_share", type=float, default=1.0, help="Ray: how much of a GPU a run takes")
+    parser.add_argument("--budget", type=str | None, help="time for all runs, such as 40min, 90s or 2h; trained-out")
     parser.add_argument("--dry-run", action="store_true", help="print the runs, their time and their cost")
     parser.add_argument("--stop-confidence", type=float | None, help="stop early at this confidence, such as 0.95")
     return parser
@@ -110,7 +132,22 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
         gpu_share=options["gpu_share"],
         dry_run=options["dry_run"],
         stop_confidence=options["stop_confidence"],
+        budget=budget_of(options["budget"], plan),
     )
+
+
+def budget_of(text: str | None, plan: Plan) -> float | None:
+    """In seconds."""
+    if text is None:
+        return None
+    if plan.mode != "trained-out":
+        raise UsageError(
+            f"--budget bounds how far runs are doubled, and --mode {plan.mode} doubles none: omit one of them"
+        )
+    duration = DURATION.fullmatch(text)
+    if duration is None or float(duration[1]) == 0:
+        raise UsageError(f"--budget is a time such as 40min, 90s or 2h, not '{text}'")
+    return float(duration[1]) * UNITS[duration[2]]
 
 
 def plan_of(options: Plain) -> Plan:

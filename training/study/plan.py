@@ -8,11 +8,13 @@ from typing import Any, Literal
 from vitrail.errors import UsageError
 
 Plain = dict[str, Any]
-Mode = Literal["equal-steps", "equal-epochs"]
+Mode = Literal["trained-out", "equal-steps", "equal-epochs"]
 Measure = Literal["flops", "parameters", "latency"]
 Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["32-true", "bf16-mixed", "auto"]
 
 MIN_SEEDS = 3
+MIN_RATE_SEEDS = 2
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # usable as the name of a folder
 
 
@@ -60,9 +62,11 @@ class Plan:
     sizes: tuple[int, ...] | Geometric
     expected: str = ""  # free text, shown beside the result
     seeds: tuple[int, ...] = (0, 1, 2)
-    mode: Mode = "equal-steps"
-    steps: int = 300
-    validate_every: int = 30
+    mode: Mode = "trained-out"
+    steps: int = 300  # trained-out: of the shortest runs, which are doubled
+    validate_every: int = 30  # grows with the steps
+    most_steps: int = 9600
+    tolerance: float = 0.05  # the gain of doubling, as a share of the error, up to which a run is trained out
     epochs: int = 100
     patience: int = 10
     gradient_clip: float | None = 1.0
@@ -70,6 +74,7 @@ class Plan:
     rate_seeds: tuple[int, ...] = (1000, 1001)
     threads: int = 1
     device: Device = "auto"
+    precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
         for one in (self.name, *(contender.name for contender in self.contenders)):
@@ -83,6 +88,16 @@ class Plan:
         self._check_length()
         for contender in self.contenders:
             check_match(contender, self.contenders)
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether runs with seeds of their own choose learning rates or lengths."""
+        return len(self.rate_factors) > 1 or self.mode == "trained-out"
+
+    @property
+    def validations(self) -> int:
+        """Of a run, whatever its length."""
+        return self.steps // self.validate_every
 
     def contender(self, name: str) -> Contender:
         return next(contender for contender in self.contenders if contender.name == name)
@@ -110,18 +125,28 @@ class Plan:
                 f"seed {shared[0]} is reported and chooses learning rates, which would bias its result: "
                 "give `rate_seeds` others"
             )
-        if len(self.rate_factors) > 1 and not self.rate_seeds:
-            raise UsageError("trying learning rates needs seeds: give `rate_seeds`, or a single rate factor")
+        if self.has_trials and len(self.rate_seeds) < MIN_RATE_SEEDS:
+            raise UsageError(
+                f"learning rates and the length of runs are chosen with {MIN_RATE_SEEDS} seeds or more, not "
+                f"{len(self.rate_seeds)}: give `rate_seeds`, or a single rate factor and equal steps"
+            )
 
     def _check_length(self) -> None:
-        for name in ("steps", "validate_every", "epochs", "patience", "threads"):
+        for name in ("steps", "validate_every", "most_steps", "epochs", "patience", "threads"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.mode == "equal-steps" and self.steps % self.validate_every:
+        if self.mode != "equal-epochs" and self.steps % self.validate_every:
             raise UsageError(
                 f"{self.steps} steps do not end with a validation every {self.validate_every} steps: "
                 "let `validate_every` divide `steps`"
             )
+        if self.mode == "trained-out" and self.most_steps < 2 * self.steps:
+            raise UsageError(
+                f"whether {self.steps} steps are enough shows a run of twice as many: let `most_steps` be at least "
+                f"{2 * self.steps}, not {self.most_steps}"
+            )
+        if not 0 < self.tolerance < 1:
+            raise UsageError(f"`tolerance` is a share of the error between 0 and 1, such as 0.05, not {self.tolerance}")
         if not self.rate_factors or min(self.rate_factors) <= 0:
             raise UsageError("`rate_factors` need at least one factor, all of them above 0")
         refuse_repeated("rate factor", self.rate_factors)

@@ -10,7 +10,9 @@ from vitrail.data import Source
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.tasks import TASKS
+from vitrail.training.precision import PLAIN, Execution
 from vitrail.training.study.building import network_of
+from vitrail.training.study.executions import executions
 from vitrail.training.study.learning_rates import tuned_sizes
 from vitrail.training.study.matched_cost import Matched, resolve_widths
 from vitrail.training.study.plan import Contender, Geometric, Plain, Plan
@@ -28,14 +30,11 @@ class ResolvedPlan:
     sizes: tuple[int, ...]
     contenders: tuple[Contender, ...]
     matched: dict[str, Matched]
+    executions: dict[str, Execution]
 
     @property
     def rule(self) -> InputRule:
         return InputRule(self.plan.data["size"], self.plan.data["resize"])
-
-    @property
-    def rates_are_tried(self) -> bool:
-        return len(self.plan.rate_factors) > 1
 
     @property
     def tuned_sizes(self) -> tuple[int, ...]:
@@ -47,6 +46,10 @@ class ResolvedPlan:
 
     def contender(self, name: str) -> Contender:
         return next(contender for contender in self.contenders if contender.name == name)
+
+    def execution(self, contender: str) -> Execution:
+        """In float32 in a plan of an earlier version."""
+        return self.executions.get(contender, PLAIN)
 
     def to_plain(self) -> Plain:
         plain: Plain = loads(dumps(asdict(self)))
@@ -62,6 +65,7 @@ class ResolvedPlan:
             sizes=tuple(plain["sizes"]),
             contenders=tuple(contender_from(one) for one in plain["contenders"]),
             matched={name: Matched(**one) for name, one in plain["matched"].items()},
+            executions={name: Execution(**one) for name, one in plain.get("executions", {}).items()},
         )
 
 
@@ -73,7 +77,8 @@ def resolve(plan: Plan, source: Source) -> ResolvedPlan:
     contenders, matched = resolve_widths(plan, len(source.classes), rule)
     for contender in contenders:  # fails here, before any run, if a network cannot be built
         network_of(contender, len(source.classes), rule.size)
-    return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched)
+    measured = executions(plan, contenders, len(source.classes), rule)
+    return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched, measured)
 
 
 def plan_from(plain: Plain) -> Plan:

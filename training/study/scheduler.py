@@ -1,13 +1,15 @@
-"""The order of a study's runs: learning rates first, then the reported runs; each is stored as soon as it ends."""
+"""The order of a study's runs: learning rates, lengths, then the reported runs; each is stored as soon as it ends."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vitrail.training.study.budget import Budget
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.jobs import FinishedRun, Job, Result, rate_trials
-from vitrail.training.study.learning_rates import ChosenRates, choose, rate_at
+from vitrail.training.study.learning_rates import ChosenRates, choose, rate_at, wider
+from vitrail.training.study.lengths import Lengths, found, length_at, longer
 from vitrail.training.study.progress import ProgressDisplay, duration, seconds_left
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
@@ -20,8 +22,11 @@ StopRule = Callable[[Outcomes], bool]
 class Scheduler:
     """Runs what earlier calls have not finished, and collects finished and failed runs."""
 
-    def __init__(self, resolved: ResolvedPlan, folder: Path, display: ProgressDisplay) -> None:
-        self.resolved, self.folder, self.display = resolved, folder, display
+    def __init__(
+        self, resolved: ResolvedPlan, folder: Path, display: ProgressDisplay, budget: float | None = None
+    ) -> None:
+        """`budget` is in seconds."""
+        self.resolved, self.folder, self.display, self.budget = resolved, folder, display, budget
         self.runs: dict[Job, FinishedRun] = {}
         self.failed: list[FinishedRun] = []
         self.remaining = Counter(all_runs(resolved))
@@ -30,7 +35,8 @@ class Scheduler:
     def run(self, workers: Workers, stop_rule: StopRule | None = None) -> None:
         """All runs; with a stop rule, seed by seed until it applies."""
         chosen = self.choose_rates(workers)
-        blocks = self.blocks(chosen, by_seed=stop_rule is not None)
+        lengths = self.find_lengths(chosen, workers)
+        blocks = self.blocks(chosen, lengths, by_seed=stop_rule is not None)
         for number, block in enumerate(blocks, 1):
             self.run_jobs(block, workers)
             if stop_rule is not None and number < len(blocks) and stop_rule(self.outcomes()):
@@ -48,23 +54,59 @@ class Scheduler:
     def choose_rates(self, workers: Workers) -> ChosenRates:
         """Rates at the tuned sizes; a contender with a failed trial has none and takes no further part."""
         resolved = self.resolved
-        given = {one.name: {resolved.sizes[0]: one.rate * resolved.plan.rate_factors[0]} for one in resolved.contenders}
-        if not resolved.rates_are_tried:
-            return given
-        jobs = jobs_for_rates(resolved)
-        self.run_jobs(jobs, workers)
-        failed = {job.contender for job in jobs if job not in self.runs}
-        tried: dict[Job, Result] = {
-            job: done.result for job in jobs if job.contender not in failed and (done := self.runs[job]).result
-        }
-        return choose(tried)
+        if not resolved.plan.has_trials:
+            factor = resolved.plan.rate_factors[0]
+            return {one.name: {resolved.sizes[0]: one.rate * factor} for one in resolved.contenders}
+        jobs = trials(resolved)
+        while jobs:
+            self.run_jobs(jobs, workers)
+            jobs = [job for job in wider(self.tried(), len(resolved.plan.rate_factors)) if job not in self.runs]
+            jobs = [job for job in jobs if not self.has_failed(job)]
+            self.expect(jobs)
+        return choose(self.tried())
 
-    def blocks(self, chosen: ChosenRates, by_seed: bool) -> list[list[Job]]:
+    def find_lengths(self, chosen: ChosenRates, workers: Workers) -> Lengths:
+        """Runs of twice the steps, until they no longer help, or most steps or the budget are reached."""
+        plan = self.resolved.plan
+        if plan.mode != "trained-out":
+            return {}
+        while True:
+            tried = self.tried()
+            lengths = found(tried, chosen, plan.tolerance)
+            jobs = [job for job in longer(lengths, tried, chosen, plan.most_steps) if not self.has_failed(job)]
+            if self.budget is not None:
+                reported = [job for block in self.blocks(chosen, lengths, by_seed=False) for job in block]
+                budget = Budget.of(self.budget, workers.size)
+                jobs = budget.affordable(jobs, [self.runs[job] for job in tried], reported)
+            if not jobs:
+                return lengths
+            self.expect(jobs)
+            self.run_jobs(jobs, workers)
+
+    def tried(self) -> dict[Job, Result]:
+        """The trials of contenders without a failed one."""
+        failed = {done.job.contender for done in self.failed if done.job.tries}
+        return {
+            job: done.result
+            for job, done in self.runs.items()
+            if job.tries and job.contender not in failed and done.result
+        }
+
+    def has_failed(self, job: Job) -> bool:
+        return any(done.job == job for done in self.failed)
+
+    def blocks(self, chosen: ChosenRates, lengths: Lengths, by_seed: bool) -> list[list[Job]]:
         """Reported runs, the longest first; a single block, so that no worker idles between seeds, or one a seed."""
         resolved = self.resolved
         blocks = [
             [
-                Job(contender.name, size, seed, rate_at(size, chosen[contender.name]))
+                Job(
+                    contender.name,
+                    size,
+                    seed,
+                    rate_at(size, chosen[contender.name]),
+                    steps=steps_at(resolved, lengths, contender.name, size),
+                )
                 for size in reversed(resolved.sizes)
                 for contender in resolved.contenders
                 if contender.name in chosen
@@ -91,27 +133,42 @@ class Scheduler:
             left = seconds_left(self.remaining, self.runs.values(), workers.size)
             self.display.run_finished(done, self.count, self.total, left)
 
+    def expect(self, jobs: Iterable[Job]) -> None:
+        """Runs that were not planned from the start."""
+        self.remaining.update((job.contender, job.size) for job in jobs)
+        self.total = self.count + self.remaining.total()
+
     def count_run(self, job: Job) -> None:
         self.remaining[job.contender, job.size] -= 1
         self.count += 1
 
     def outcomes(self) -> Outcomes:
-        return outcomes_of(self.resolved, self.reported())
+        trials = [done for done in self.runs.values() if done.job.tries]
+        return outcomes_of(self.resolved, self.reported(), trials)
 
     def reported(self) -> list[FinishedRun]:
         return [done for done in self.runs.values() if not done.job.tries]
 
 
-def jobs_for_rates(resolved: ResolvedPlan) -> list[Job]:
-    if not resolved.rates_are_tried:
+def trials(resolved: ResolvedPlan) -> list[Job]:
+    """Of all learning rates; further rates and longer runs depend on them."""
+    plan = resolved.plan
+    if not plan.has_trials:
         return []
     rates: Iterable[tuple[str, float]] = [(one.name, one.rate) for one in resolved.contenders]
-    return rate_trials(rates, resolved.tuned_sizes, resolved.plan.rate_factors, resolved.plan.rate_seeds)
+    steps = plan.steps if plan.mode == "trained-out" else None
+    return rate_trials(rates, resolved.tuned_sizes, plan.rate_factors, plan.rate_seeds, steps)
+
+
+def steps_at(resolved: ResolvedPlan, lengths: Lengths, contender: str, size: int) -> int | None:
+    """None where the plan says how long runs are."""
+    known = lengths.get(contender)
+    return None if known is None else length_at(size, known, resolved.plan.validations).steps
 
 
 def all_runs(resolved: ResolvedPlan) -> dict[tuple[str, int], int]:
     """The number of runs of every contender and size."""
-    tried = Counter((job.contender, job.size) for job in jobs_for_rates(resolved))
+    tried = Counter((job.contender, job.size) for job in trials(resolved))
     return {
         (contender.name, size): len(resolved.plan.seeds) + tried[contender.name, size]
         for contender in resolved.contenders

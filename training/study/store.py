@@ -15,6 +15,8 @@ from vitrail.atomic import write_atomically
 from vitrail.errors import DataError, UsageError
 from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
+from vitrail.training.study.learning_rates import choose
+from vitrail.training.study.lengths import Lengths, found, is_limited, length_at
 from vitrail.training.study.plan import Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan, differences, hash_of
 from vitrail.training.study.statistics.baseline import Baseline
@@ -129,8 +131,20 @@ def read_run(run_path: Path, verify: Collection[str] | None = None) -> FinishedR
     return FinishedRun(*run, {PREDICTIONS: predictions})
 
 
-def outcomes_of(resolved: ResolvedPlan, reported: Iterable[FinishedRun]) -> Outcomes:
-    """Which test images every reported run got wrong; seeds without runs are left out, other missing runs marked."""
+def lengths_of(resolved: ResolvedPlan, trials: Iterable[FinishedRun]) -> Lengths:
+    """Found by the trials; none where the plan says how long runs are."""
+    tried = {done.job: done.result for done in trials if done.result}
+    return found(tried, choose(tried), resolved.plan.tolerance) if resolved.plan.mode == "trained-out" else {}
+
+
+def outcomes_of(
+    resolved: ResolvedPlan, reported: Iterable[FinishedRun], trials: Iterable[FinishedRun] = ()
+) -> Outcomes:
+    """Which test images every reported run got wrong; seeds without runs are left out, other missing runs marked.
+
+    Trials tell which cells are limited by their budget.
+    """
+    reported = list(reported)
     runs = {(one.job.contender, one.job.size, one.job.seed): wrong_predictions(one) for one in reported}
     seeds = tuple(seed for seed in resolved.plan.seeds if any(key[2] == seed for key in runs))
     names = tuple(contender.name for contender in resolved.contenders)
@@ -142,7 +156,22 @@ def outcomes_of(resolved: ResolvedPlan, reported: Iterable[FinishedRun]) -> Outc
         key = (names[contender], resolved.sizes[size], seeds[seed])
         if key in runs:
             wrong[index], done[index] = runs[key], True
-    return Outcomes(names, resolved.sizes, seeds, wrong, done)
+    return Outcomes(names, resolved.sizes, seeds, wrong, done, limited_cells(resolved, reported, trials))
+
+
+def limited_cells(
+    resolved: ResolvedPlan, reported: Iterable[FinishedRun], trials: Iterable[FinishedRun]
+) -> NDArray[np.bool_]:
+    """Whether the runs of a contender and size are too short, or not known to be long enough, [C, S]."""
+    lengths = lengths_of(resolved, trials)
+    limited = np.zeros((len(resolved.contenders), len(resolved.sizes)), np.bool_)
+    for row, contender in enumerate(resolved.contenders):
+        for column, size in enumerate(resolved.sizes):
+            runs = [one for one in reported if (one.job.contender, one.job.size) == (contender.name, size)]
+            known = lengths.get(contender.name)
+            wanted = None if known is None else length_at(size, known, resolved.plan.validations)
+            limited[row, column] = is_limited(runs, wanted)
+    return limited
 
 
 def wrong_predictions(run: FinishedRun) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ def study(options: StudyOptions) -> Scheduler:
     source = open_source(options.plan.data["path"], options.plan.data["seed"])
     resolved = resolved_in(folder, options.plan, source)
     display = progress_display()
-    scheduler = Scheduler(resolved, folder, display)
+    scheduler = Scheduler(resolved, folder, display, options.budget)
     introduce(resolved, folder, display)
     try:
         with executor(options, resolved) as workers:
@@ -73,6 +73,8 @@ def introduce(resolved: ResolvedPlan, folder: Path, display: ProgressDisplay) ->
     display.message(f"{folder}: {names} on {sizes} labelled images of {resolved.source}, seeds {resolved.plan.seeds}")
     for name, matched in resolved.matched.items():
         display.message(f"{name} matched: {matched}")
+    for name, execution in resolved.executions.items():
+        display.message(f"{name} trains in {execution}")
 
 
 def workers_of(options: StudyOptions) -> int:

@@ -34,7 +34,7 @@ def write_timings(path: Path, runs: Iterable[FinishedRun], latencies: Mapping[st
 
 def ordered(runs: Iterable[FinishedRun]) -> list[FinishedRun]:
     return sorted(runs, key=lambda done: (done.job.tries, done.job.contender, done.job.size, done.job.seed,
-                                          done.job.rate))  # fmt: skip
+                                          done.job.rate, done.job.steps or 0))  # fmt: skip
 
 
 def keys(done: FinishedRun) -> list[object]:

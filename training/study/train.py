@@ -17,6 +17,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from vitrail.data import Samples, Source
 from vitrail.models.input import channels_first
 from vitrail.models.network import count_flops, count_parameters
+from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.module import ImageModule
 from vitrail.training.predictions import packed
 from vitrail.training.runs import bare_trainer
@@ -55,6 +56,21 @@ class BestWeights(Callback):
             self.weights = deepcopy(pl_module.state_dict())
 
 
+class StopOnPlateau(Callback):
+    """Ends a run when half of its validations in a row brought neither a better accuracy nor a lower loss."""
+
+    def __init__(self, validations: int) -> None:
+        self.patience = max(1, validations // 2)
+        self.accuracy, self.loss, self.without_gain = -1.0, float("inf"), 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        accuracy, loss = (float(trainer.callback_metrics[name]) for name in ("val_accuracy", "val_loss"))
+        self.without_gain = 0 if accuracy > self.accuracy or loss < self.loss else self.without_gain + 1
+        self.accuracy, self.loss = max(accuracy, self.accuracy), min(loss, self.loss)
+        if self.without_gain >= self.patience:
+            trainer.should_stop = True
+
+
 class Timer(Callback):
     """Seconds of each step and each validation."""
 
@@ -86,7 +102,8 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
     model, augment = build_module(contender, len(resolved.classes), resolved.rule, job.rate)
     data = CachedDataModule(source, **plan.data, images=job.size, draw=job.seed, augment=augment)
     best, timer = BestWeights(), Timer()
-    trainer = trainer_of(resolved, [best, timer], steps)
+    faster = [FasterSteps(resolved.execution(job.contender))] if plan.precision == "auto" else []
+    trainer = trainer_of(resolved, job, [*faster, best, timer], steps)
     data.decode()  # before the timer starts
     begin = perf_counter()
     trainer.fit(model, datamodule=data)
@@ -105,16 +122,26 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
     return TrainedRun(result, files, seconds, predicting, timer.images, tuple(timer.steps), tuple(timer.validations))
 
 
-def trainer_of(resolved: ResolvedPlan, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
+def trainer_of(resolved: ResolvedPlan, job: Job, callbacks: list[Callback], steps: int | None) -> pl.Trainer:
     plan = resolved.plan
     if steps is not None:
-        length: dict[str, Any] = {"max_steps": steps, "val_check_interval": steps, "check_val_every_n_epoch": None}
-    elif plan.mode == "equal-steps":
-        length = {"max_steps": plan.steps, "val_check_interval": plan.validate_every, "check_val_every_n_epoch": None}
-    else:
+        length = counted(steps, 1)
+    elif plan.mode == "equal-epochs":
         length = {"max_epochs": plan.epochs}
         callbacks = [*callbacks, EarlyStopping("val_loss", patience=plan.patience)]
-    return bare_trainer(callbacks, accelerator=plan.device, gradient_clip_val=plan.gradient_clip, **length)
+    elif job.steps is None:
+        length = counted(plan.steps, plan.validations)
+    else:
+        length = counted(job.steps, plan.validations)
+        callbacks = [*callbacks, StopOnPlateau(plan.validations)]
+    precision = resolved.execution(job.contender).precision
+    return bare_trainer(
+        callbacks, accelerator=plan.device, precision=precision, gradient_clip_val=plan.gradient_clip, **length
+    )
+
+
+def counted(steps: int, validations: int) -> dict[str, Any]:
+    return {"max_steps": steps, "val_check_interval": steps // validations, "check_val_every_n_epoch": None}
 
 
 def checkpoint(trainer: pl.Trainer) -> bytes:

@@ -17,6 +17,7 @@ Train contenders on growing subsets of the images, several seeds each, and compa
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
 and seeds determine) and timings.csv (what the machine does). The same command again continues a study where it
 stopped; `vitrail study --report runs/study-NAME` rewrites the report and runs nothing.
+Runs are doubled until longer ones no longer help; --budget 40min ends that earlier, and says where.
 --dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
 """
 
@@ -34,8 +35,10 @@ def main(args: Sequence[str]) -> int:
 
         dry_run(options)
         return 0
+    from vitrail.training.study.dry_run import refuse_small_budget
     from vitrail.training.study.study import study
 
+    refuse_small_budget(options)
     study(options)
     print(f"report: {options.folder / 'report.html'}")
     return 0

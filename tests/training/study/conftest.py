@@ -13,10 +13,11 @@ name: small
 data: {path: digits, size: 8, batch_size: 64}
 sizes: [30, 60]
 seeds: [0, 1, 2]
+mode: equal-steps
 steps: 4
 validate_every: 2
 rate_factors: [1, 3]
-rate_seeds: [9]
+rate_seeds: [8, 9]
 device: cpu
 contenders:
   ViT:

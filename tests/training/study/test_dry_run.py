@@ -29,8 +29,8 @@ def test_a_dry_run_prints_an_estimate_and_writes_nothing(
     matched, head, *sizes, last = capsys.readouterr().out.splitlines()
     assert matched.startswith("CNN matched: width ")
     assert head.split() == ["images", "runs", "of", "each", "ViT", "CNN"]
-    assert [line.split()[:2] for line in sizes] == [["30", "5"], ["60", "5"]]
-    assert last.startswith("20 runs, ")
+    assert [line.split()[:2] for line in sizes] == [["30", "7"], ["60", "7"]]
+    assert last.startswith("28 runs, ")
     assert "with 2 at a time" in last
     assert "core-hours" in last
     assert list(tmp_path.iterdir()) == [plan_file]

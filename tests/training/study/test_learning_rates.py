@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vitrail.training.study.jobs import Job, Result, rate_trials
-from vitrail.training.study.learning_rates import choose, rate_at, tuned_sizes
+from vitrail.training.study.learning_rates import beyond, choose, rate_at, tuned_sizes, wider
 
 RESULT = Result(24, 6, 4, 2, 0.1, 0.2, 0.5, 0.3, 0.9, 0.05, 100, 1000)
 
@@ -42,6 +42,28 @@ def test_a_rate_that_diverged_does_not_win() -> None:
     nan = float("nan")
     assert choose(tried((1, 8, 0.2, 0.5), (3, 8, 0.2, nan))) == {"A": {30: 1}}
     assert choose(tried((1, 8, 0.2, nan), (3, 8, 0.2, 0.5))) == {"A": {30: 3}}
+
+
+def test_longer_runs_do_not_choose_a_rate() -> None:
+    short, long = tried((1, 8, 0.2, 0.5), (3, 8, 0.3, 0.5)), tried((3, 8, 0.1, 0.1))
+    runs = {replace(job, steps=100): one for job, one in short.items()}
+    runs |= {replace(job, steps=200): one for job, one in long.items()}
+    assert choose(runs) == {"A": {30: 1}}
+
+
+def test_a_best_rate_at_the_edge_asks_for_the_next_one() -> None:
+    assert beyond({1: (0.3, 1), 3: (0.2, 1)}) == 9
+    assert beyond({1: (0.2, 1), 3: (0.3, 1)}) == pytest.approx(1 / 3)
+    assert beyond({1: (0.3, 1), 3: (0.2, 1), 9: (0.25, 1)}) is None
+    assert beyond({1: (0.2, 0.5), 3: (0.2, 1)}) is None  # no better than its neighbour
+    assert beyond({1: (0.2, 0.5)}) is None
+
+
+def test_a_wider_grid_has_the_same_seeds_and_an_end() -> None:
+    rows = [(1, 8, 0.3, 1), (1, 9, 0.3, 1), (3, 8, 0.2, 1), (3, 9, 0.2, 1)]
+    assert wider(tried(*rows), 2) == [Job("A", 30, seed, 9, tries=True) for seed in (8, 9)]
+    rows += [(3.0**power, 8, 0.2 - power / 100, 1) for power in range(2, 6)]
+    assert wider(tried(*rows), 2) == []
 
 
 def test_rates_are_interpolated_in_logarithms() -> None:

@@ -97,7 +97,7 @@ def test_without_augmentations_names_stay() -> None:
         (["--seeds=[0, 1, 1]"], 2, "seed 1 is given twice"),
         (["--seeds=[0, 1]"], 2, "give at least 3"),
         (["--rate_seeds=[2]"], 2, "seed 2 is reported and chooses learning rates"),
-        (["--rate_seeds=[]"], 2, "give `rate_seeds`"),
+        (["--rate_seeds=[]"], 2, "with 2 seeds or more, not 0: give `rate_seeds`"),
         (["--rate_factors=[0, 1]"], 2, "at least one factor, all of them above 0"),
         (["--rate_factors=[1, 1]"], 2, "rate factor 1.0 is given twice"),
         (["--validate_every=3"], 2, "let `validate_every` divide `steps`"),

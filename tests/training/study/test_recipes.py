@@ -36,7 +36,7 @@ def test_every_study_is_a_fair_comparison(name: str) -> None:
 
 def test_the_size_of_the_digits_study() -> None:
     plan = parse_study(["--config", "digits"]).plan
-    assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 300)
+    assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 100)
 
 
 def test_full_help_shows_all_options(capsys: pytest.CaptureFixture[str]) -> None:

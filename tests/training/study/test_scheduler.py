@@ -1,6 +1,7 @@
 """The order of a study's runs, with workers that train nothing: rates first, each run stored, failures isolated."""
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from .report.folders import FACTORS, RATE, TRIED, predictions, resolved_for, res
 
 SIZES, SEEDS = (60, 120), (0, 1, 2)
 PLANNED = Outcomes(("ViT", "CNN"), SIZES, SEEDS, np.zeros((2, 2, 3, 4), np.bool_), np.zeros((2, 2, 3), np.bool_))
-TRIALS = len(SIZES) * 2 * len(FACTORS)
+TRIALS = len(SIZES) * 2 * len(FACTORS) * len(TRIED)
 REPORTED = len(SIZES) * 2 * len(SEEDS)
 
 
@@ -73,7 +74,7 @@ def test_rates_are_tried_first_and_the_best_is_reported(resolved: ResolvedPlan, 
     study, recorder = scheduler(resolved, tmp_path)
     study.run(workers)
     trials, reported = workers.jobs[:TRIALS], workers.jobs[TRIALS:]
-    assert all(job.tries and job.seed == TRIED for job in trials)
+    assert all(job.tries and job.seed in TRIED for job in trials)
     assert {job.rate for job in trials} == {RATE * factor for factor in FACTORS}
     assert [job.size for job in trials] == sorted((job.size for job in trials), reverse=True)
     assert [(job.contender, job.size, job.seed, job.rate) for job in reported] == [
@@ -100,7 +101,7 @@ def test_a_second_call_runs_what_is_missing_and_nothing_else(resolved: ResolvedP
 
 
 def test_a_contender_with_a_failed_trial_takes_no_further_part(resolved: ResolvedPlan, tmp_path: Path) -> None:
-    workers = IdleWorkers(failing={f"CNN-60-s{TRIED}-tune-{RATE:.3g}"})
+    workers = IdleWorkers(failing={f"CNN-60-s{TRIED[0]}-tune-{RATE:.3g}"})
     study, _ = scheduler(resolved, tmp_path)
     study.run(workers)
     assert {job.contender for job in workers.jobs if not job.tries} == {"ViT"}
@@ -124,6 +125,87 @@ def test_a_stop_rule_is_asked_after_each_seed_and_the_saved_runs_are_counted(
     assert seen == [(0,), (0, 1)]
     assert [job.seed for job in workers.jobs[TRIALS:]] == [0] * 4 + [1] * 4
     assert recorder.lines == ["stopping after 2 of 3 seeds: 4 runs saved, about 8 s"]
+
+
+class Learners(IdleWorkers):
+    """Twice the steps halve the error of the ViT up to so many of them; a step takes a hundredth of a second."""
+
+    def __init__(self, enough: int) -> None:
+        super().__init__()
+        self.enough = enough
+
+    def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]:
+        for job in jobs:
+            self.jobs.append(job)
+            assert job.steps is not None
+            steps = min(job.steps, self.enough if job.contender == "ViT" else 300)
+            error = (0.1 if job.rate == RATE else 0.3) * 300 / steps
+            files = {"predictions.npz": predictions(np.zeros(4, np.bool_)), "log.txt": b""}
+            done = replace(result(job.size, error, 1000), steps=job.steps)
+            yield FinishedRun(job, done, timing(job.steps / 100), files)
+
+
+def lengths(workers: IdleWorkers, tries: bool) -> dict[str, set[int | None]]:
+    jobs = [job for job in workers.jobs if job.tries == tries]
+    return {name: {job.steps for job in jobs if job.contender == name} for name in ("ViT", "CNN")}
+
+
+def test_runs_are_doubled_until_that_no_longer_helps(tmp_path: Path) -> None:
+    trained_out, workers = resolved_for(PLANNED, PLANNED.contenders, "trained-out"), Learners(enough=1200)
+    study, recorder = scheduler(trained_out, tmp_path)
+    study.run(workers)
+    assert lengths(workers, tries=True) == {"ViT": {300, 600, 1200, 2400}, "CNN": {300, 600}}
+    assert lengths(workers, tries=False) == {"ViT": {1200}, "CNN": {300}}
+    assert not study.outcomes().limited.any()
+    assert recorder.counts[-1] == (len(workers.jobs), len(workers.jobs))
+    again = Learners(enough=1200)
+    scheduler(trained_out, tmp_path)[0].run(again)
+    assert again.jobs == []
+
+
+def test_runs_that_most_steps_end_are_limited(tmp_path: Path) -> None:
+    plain = resolved_for(PLANNED, PLANNED.contenders, "trained-out").to_plain()
+    plain["plan"]["most_steps"] = 700
+    workers = Learners(enough=1200)
+    study, _ = scheduler(ResolvedPlan.from_plain(plain), tmp_path)
+    study.run(workers)
+    assert lengths(workers, tries=False) == {"ViT": {600}, "CNN": {300}}
+    assert study.outcomes().limited.tolist() == [[True, True], [False, False]]
+
+
+def test_a_budget_ends_the_doubling_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    """24 trials and 12 reported runs of 3 s; twice as long they take 12 s more of each contender and size."""
+    trained_out = resolved_for(PLANNED, PLANNED.contenders, "trained-out")
+    seconds = 24 * 3 + 12 * 3 + 4 * (2 * 6 + 3 * 3)
+    workers = Learners(enough=1200)
+    study = Scheduler(trained_out, tmp_path, Recorder(), budget=seconds / 0.9 + 1)
+    study.run(workers)
+    assert lengths(workers, tries=True) == {"ViT": {300, 600}, "CNN": {300, 600}}
+    assert study.outcomes().limited.tolist() == [[True, True], [False, False]]
+    assert sum(job.steps or 0 for job in workers.jobs) / 100 <= seconds
+    more = Learners(enough=1200)
+    study = Scheduler(trained_out, tmp_path, Recorder(), budget=100 * seconds)
+    study.run(more)
+    assert lengths(more, tries=True) == {"ViT": {1200, 2400}, "CNN": set()}
+    assert lengths(more, tries=False) == {"ViT": {1200}, "CNN": set()}
+    assert not study.outcomes().limited.any()
+
+
+def test_a_best_rate_at_the_edge_widens_the_grid(tmp_path: Path) -> None:
+    class Fast(IdleWorkers):
+        def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]:
+            for done in super().work(jobs):
+                assert done.result is not None
+                error = 0.1 + 0.1 * abs(np.log2(done.job.rate / (16 * RATE)))
+                yield replace(done, result=replace(done.result, val_error=float(error)))
+
+    workers = Fast()
+    study, recorder = scheduler(resolved_for(PLANNED, PLANNED.contenders), tmp_path)
+    study.run(workers)
+    rates = sorted({job.rate / RATE for job in workers.jobs if job.tries})
+    assert rates == pytest.approx([0.5, 1, 2, 4, 8, 16, 32])
+    assert [job.rate for job in workers.jobs if not job.tries] == [pytest.approx(16 * RATE)] * REPORTED
+    assert recorder.counts[-1] == (len(workers.jobs), len(workers.jobs))
 
 
 def test_a_single_factor_is_not_tried(resolved: ResolvedPlan, tmp_path: Path) -> None:

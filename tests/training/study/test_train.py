@@ -1,9 +1,12 @@
 """A run of a study equals a run of `vitrail fit`: the same weights, the same predictions."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 
@@ -14,7 +17,7 @@ from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.plan import Plain
 from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
-from vitrail.training.study.train import train
+from vitrail.training.study.train import StopOnPlateau, train
 
 FLIP = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
 
@@ -95,6 +98,32 @@ def test_calibration_error_is_the_one_of_the_model_card(plan_file: Path, one_thr
     with np.load(path) as saved:
         expected = calibration_error(np.log(saved["probabilities"]), saved["labels"], 1.0)
     assert finished.result.calibration_error == pytest.approx(expected, abs=1e-5)
+
+
+def test_validations_grow_with_the_steps_of_a_run(plan_file: Path, one_thread: None) -> None:
+    resolved = resolved_plan_of(plan_file, "--mode=trained-out", "--steps=12", "--validate_every=3")
+    whole = train(resolved, Job("CNN", 60, 0, 0.005, steps=48), Digits())
+    log = whole.files["log.txt"].decode().splitlines()
+    assert whole.result.steps == 48
+    assert [int(line.split()[1]) for line in log] == [12, 24, 36, 48]
+
+
+@pytest.mark.parametrize(
+    ("scores", "stops"),
+    [
+        ([(0.5, 1.0), (0.5, 1.0), (0.5, 1.0), (0.4, 1.1)], [False, False, False, True]),
+        ([(0.5, 1.0), (0.5, 0.9), (0.5, 0.9), (0.5, 0.9), (0.5, 0.9)], [False, False, False, False, True]),
+        ([(0.5, 1.0), (0.5, 1.0), (0.5, 1.0), (0.6, 1.1), (0.6, 1.1)], [False] * 5),
+    ],
+)
+def test_half_of_the_validations_without_a_gain_end_a_run(scores: list[tuple[float, float]], stops: list[bool]) -> None:
+    """A gain of accuracy or of loss counts, compared with the best so far."""
+    stop, trainer, stopped = StopOnPlateau(validations=6), SimpleNamespace(should_stop=False), []
+    for accuracy, loss in scores:
+        trainer.callback_metrics = {"val_accuracy": accuracy, "val_loss": loss}
+        stop.on_validation_end(cast(pl.Trainer, trainer), cast(pl.LightningModule, None))
+        stopped.append(trainer.should_stop)
+    assert stopped == stops
 
 
 def test_equal_epochs_ends_early_without_a_gain(plan_file: Path, one_thread: None) -> None:

@@ -112,15 +112,15 @@ def mean(at: Frame, name: str, point: Point, shift: float, index: int) -> str:
     x = at.x(point.images) + shift
     title = element("title", text(point_text(name, point)))
     bar = element("line", x1=x, x2=x, y1=at.y(point.low), y2=at.y(point.high), class_="bar")
-    shape = element(
-        "path", d=style(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_="mean"
-    )
+    kind = "mean limited" if point.limited else "mean"
+    shape = element("path", d=style(index).shape, transform=f"translate({x:.1f} {at.y(point.error):.1f})", class_=kind)
     return element("g", title, bar, shape)
 
 
 def point_text(name: str, point: Point) -> str:
     error = percent_range(point.error, point.low, point.high)
-    return f"{name}, {count(point.images)} images, {plural(point.seeds, 'seed')}: test error {error}"
+    limited = ", limited by budget" if point.limited else ""
+    return f"{name}, {count(point.images)} images, {plural(point.seeds, 'seed')}{limited}: test error {error}"
 
 
 def names(at: Frame, forecast: Forecast) -> str:

@@ -10,13 +10,14 @@ from vitrail.training.study.report.sections.expectation import expectation
 from vitrail.training.study.report.sections.failed_runs import failed_runs
 from vitrail.training.study.report.sections.images_needed import back_test_text, images_needed
 from vitrail.training.study.report.sections.learning_rates import learning_rates
+from vitrail.training.study.report.sections.lengths import lengths
 from vitrail.training.study.report.sections.measured import measured
 from vitrail.training.study.report.sections.method import method
 from vitrail.training.study.statistics.recommendation import recommendation
 
 CURVES = (
-    "Small points are runs, large points their means with 90 % intervals; bands are the 90 % bands of the fitted "
-    "curves. Dashed lines on a shaded background are forecasts."
+    "Small points are runs, large points their means with 90 % intervals, hollow where longer runs may be better; "
+    "bands are the 90 % bands of the fitted curves. Dashed lines on a shaded background are forecasts."
 )
 
 
@@ -31,6 +32,7 @@ def build_report(results: StudyResults) -> Report:
         baselines(results),
         cost(results),
         learning_rates(results),
+        lengths(results),
         failed_runs(results),
         method(results),
     ]

@@ -4,16 +4,27 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from vitrail.errors import DataError
 from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.lengths import Lengths
 from vitrail.training.study.plan import Plain
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.baseline import Baseline
 from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.forecast import forecast
-from vitrail.training.study.store import FAILED, PREDICTIONS, RESULT, outcomes_of, read_baselines, read_plan, read_run
+from vitrail.training.study.store import (
+    FAILED,
+    PREDICTIONS,
+    RESULT,
+    lengths_of,
+    outcomes_of,
+    read_baselines,
+    read_plan,
+    read_run,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,10 @@ class StudyResults:
         """The reported runs of one contender and size, by seed."""
         return [done for done in self.reported if (done.job.contender, done.job.size) == (contender, size)]
 
+    @cached_property
+    def lengths(self) -> Lengths:
+        return lengths_of(self.resolved, self.trials)
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(contender.name for contender in self.resolved.contenders)
@@ -62,9 +77,10 @@ def collect_results(folder: Path, resolved: ResolvedPlan, verified: Iterable[Fin
         except DataError as fault:
             damaged[name] = str(fault)
     reported = [done for done in in_order(resolved, runs) if not done.job.tries]
+    trials = [done for done in runs if done.job.tries]
     if not reported:
         raise DataError(f"{folder} has no finished run to report: let `vitrail study` finish some first")
-    return results_of(folder, resolved, runs, forecast(outcomes_of(resolved, reported)), damaged)
+    return results_of(folder, resolved, runs, forecast(outcomes_of(resolved, reported, trials)), damaged)
 
 
 def results_of(
@@ -96,11 +112,11 @@ def in_order(resolved: ResolvedPlan, runs: Iterable[FinishedRun]) -> list[Finish
     return sorted(runs, key=lambda done: sort_key(resolved, done.job))
 
 
-def sort_key(resolved: ResolvedPlan, job: Job) -> tuple[int, int, float, int]:
-    """Contenders in the order of the plan, then sizes, rates and seeds, ascending."""
+def sort_key(resolved: ResolvedPlan, job: Job) -> tuple[int, int, float, int, int]:
+    """Contenders in the order of the plan, then sizes, rates, steps and seeds, ascending."""
     names = [contender.name for contender in resolved.contenders]
     order = names.index(job.contender) if job.contender in names else len(names)
-    return order, job.size, job.rate if job.tries else 0.0, job.seed
+    return order, job.size, job.rate if job.tries else 0.0, job.steps or 0, job.seed
 
 
 def missing_runs(

@@ -1,7 +1,7 @@
 """The learning curves as an image for papers and READMEs, PNG and SVG."""
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitrail.training.study.report.frame import extent
 from vitrail.training.study.report.results import StudyResults
@@ -40,7 +40,7 @@ def draw(axes: "Axes", results: StudyResults, one: Contender, own: Style) -> Non
     grid = results.forecast.grid[: len(one.curve.error)] if one.curve else ()
     sizes = [point.images for point in one.points]
     if one.curve:
-        far = [index for index, images in enumerate(grid) if images >= sizes[-1]]
+        far = [index for index, images in enumerate(grid) if images >= sizes[-1]] or [len(grid) - 1]
         near = slice(0, far[0] + 1)
         axes.fill_between(grid, one.curve.low, one.curve.high, color=own.light, alpha=0.14, lw=0)
         axes.plot(grid[near], one.curve.error[near], color=own.light)
@@ -48,12 +48,20 @@ def draw(axes: "Axes", results: StudyResults, one: Contender, own: Style) -> Non
     runs = [(done.job.size, done.result.test_error) for size in sizes for done in results.runs(one.name, size)
             if done.result]  # fmt: skip
     axes.plot(*zip(*runs, strict=True), ls="", marker=own.marker, ms=3.5, mfc="none", color=own.light, alpha=0.7)
-    spread = [
-        [point.error - point.low for point in one.points],
-        [point.high - point.error for point in one.points],
-    ]
-    errors = [point.error for point in one.points]
-    axes.errorbar(sizes, errors, spread, ls="", marker=own.marker, capsize=3, color=own.light, label=one.name)
+    for is_limited in (False, True):
+        points = [point for point in one.points if point.limited == is_limited]
+        spread = [[point.error - point.low for point in points], [point.high - point.error for point in points]]
+        style: dict[str, Any] = {"mfc": "white"} if is_limited else {"label": one.name}
+        axes.errorbar(
+            [point.images for point in points],
+            [point.error for point in points],
+            spread,
+            ls="",
+            marker=own.marker,
+            capsize=3,
+            color=own.light,
+            **style,
+        )
 
 
 def dashes(own: Style) -> tuple[float, ...]:

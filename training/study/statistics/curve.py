@@ -28,6 +28,7 @@ class ContenderFit:
     sizes: Floats  # [S']: those with runs
     has_runs: NDArray[np.bool_]  # [S]
     errors: Floats  # [1 + D, S']: measured, then drawn
+    limited: NDArray[np.bool_]  # [S']: those that take no part in the curve
     averaged: Averaged | None  # None with too few sizes
     ill_behaved: str | None
     end: float  # images up to which the curve is drawn
@@ -46,17 +47,34 @@ def fit_contender(scatter: Scatter, errors: Floats, index: int) -> ContenderFit:
     """The curve of the contender at this index, from the errors [1 + D, C, S] of all."""
     has_runs = scatter.outcomes.runs[index] > 0
     sizes = np.array(scatter.outcomes.sizes, float)[has_runs]
-    own = errors[:, index, has_runs]
-    largest = sizes[-1] if len(sizes) else 0.0
-    if len(sizes) < MIN_SIZES:
-        reason = f"a curve needs runs at {MIN_SIZES} sizes or more; it has {len(sizes)}"
-        return ContenderFit(index, sizes, has_runs, own, None, reason, largest, reason)
-    curve = averaged(sizes, own, float(scatter.plateaus[index]), seed=index)
-    bent = ill_behaved(sizes, own, curve, scatter.shock)
-    refused = bent or failed_back_test(curve, sizes)
-    return ContenderFit(
-        index, sizes, has_runs, own, curve, bent, largest * (1 if refused else reach(sizes, own)), refused
-    )
+    own, limited = errors[:, index, has_runs], scatter.outcomes.limited[index, has_runs]
+    fitted, drawn = sizes[~limited], own[:, ~limited]
+    reason = too_few(sizes, limited)
+    if reason:
+        return ContenderFit(index, sizes, has_runs, own, limited, None, reason, max(fitted, default=0.0), reason)
+    curve = averaged(fitted, drawn, float(scatter.plateaus[index]), seed=index)
+    bent = ill_behaved(fitted, drawn, curve, scatter.shock)
+    refused = bent or limited_end(sizes, limited) or failed_back_test(curve, fitted)
+    end = fitted[-1] * (1 if refused else reach(fitted, drawn))
+    return ContenderFit(index, sizes, has_runs, own, limited, curve, bent, end, refused)
+
+
+def too_few(sizes: Floats, limited: NDArray[np.bool_]) -> str | None:
+    """Why there is no curve through these sizes; None if there is."""
+    count = int((~limited).sum())
+    if count < MIN_SIZES:
+        trained_out = " that were trained out" if limited.any() else ""
+        return f"a curve needs runs{trained_out} at {MIN_SIZES} sizes or more; it has {count}"
+    if limited[0]:
+        return f"its runs with {sizes[0]:,.0f} images, where its curve begins, were limited by their budget"
+    return None
+
+
+def limited_end(sizes: Floats, limited: NDArray[np.bool_]) -> str | None:
+    """Why there is no forecast beyond a largest size at which longer runs may be better."""
+    if not limited[-1]:
+        return None
+    return f"its runs with {sizes[-1]:,.0f} images were limited by their budget"
 
 
 def failed_back_test(curve: Averaged, sizes: Floats) -> str | None:
@@ -112,6 +130,7 @@ def points(one: ContenderFit, scatter: Scatter) -> tuple[Point, ...]:
             float(high[i]),
             float(fitted[i]),
             float(measured[i]) if fine[i] > 1 else None,
+            bool(one.limited[i]),
         )
         for i in range(len(one.sizes))
     )
@@ -161,7 +180,8 @@ def next_images(curve: Averaged, end: float) -> NextImages | None:
 def back_test(one: ContenderFit, measured: tuple[Point, ...]) -> BackTest | None:
     if one.averaged is None or one.averaged.held_out is None:
         return None
-    held_out, truth = one.averaged.held_out, measured[-1].error
+    held_out = one.averaged.held_out
+    last = [point for point in measured if not point.limited][-1]
     low, high = band(held_out.drawn[:, None])
     mean = float(held_out.forecast[0].mean())
-    return BackTest(int(one.sizes[-1]), mean, float(low[0]), float(high[0]), truth, abs(mean - truth))
+    return BackTest(last.images, mean, float(low[0]), float(high[0]), last.error, abs(mean - last.error))

@@ -18,6 +18,7 @@ class Point:
     high: float
     seed_spread: float  # standard deviation between seeds, estimated from all sizes
     measured_spread: float | None  # standard deviation of the errors of runs that did not collapse; None with one
+    limited: bool = False  # longer runs would be better, or may be: this point takes no part in the curve
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The outcomes of a study: for every run, which test images it got wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,12 +24,16 @@ class Outcomes:
     seeds: tuple[int, ...]
     wrong: Flags  # [contender, size, seed, test image]
     done: Flags = field(default_factory=lambda: np.ones(0, np.bool_))  # [contender, size, seed]; all, if not given
+    # [contender, size]: whether longer runs would be better, or may be; none, if not given
+    limited: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __post_init__(self) -> None:
         grid = (len(self.contenders), len(self.sizes), len(self.seeds))
         if self.done.size == 0:
             object.__setattr__(self, "done", np.ones(grid, np.bool_))
-        if self.wrong.ndim != 4 or self.wrong.shape[:3] != grid or self.done.shape != grid:
+        if self.limited.size == 0:
+            object.__setattr__(self, "limited", np.zeros(grid[:2], np.bool_))
+        if self.wrong.shape[:3] != grid or self.done.shape != grid or self.limited.shape != grid[:2]:
             raise DataError(
                 f"{grid} contenders, sizes and seeds need predictions and finished runs of that shape, not "
                 f"{self.wrong.shape} and {self.done.shape}"
@@ -50,6 +54,11 @@ class Outcomes:
         """The number of seeds of each contender and size, [C, S]."""
         return np.asarray(self.done.sum(axis=2), np.int64)
 
+    @property
+    def fitted(self) -> Flags:
+        """The cells that curves are fitted to, [C, S]: those with runs that were trained out."""
+        return np.asarray((self.runs > 0) & ~self.limited)
+
     @cached_property
     def shares(self) -> Floats:
         """The share of seeds that got each image wrong, [C, S, T]; NaN without runs."""
@@ -64,9 +73,7 @@ class Outcomes:
 
     def without(self, runs: Flags) -> "Outcomes":
         """Without some of the runs, [C, S, R]."""
-        return Outcomes(self.contenders, self.sizes, self.seeds, self.wrong, self.done & ~runs)
+        return replace(self, done=self.done & ~runs)
 
     def first_seeds(self, count: int) -> "Outcomes":
-        return Outcomes(
-            self.contenders, self.sizes, self.seeds[:count], self.wrong[:, :, :count], self.done[:, :, :count]
-        )
+        return replace(self, seeds=self.seeds[:count], wrong=self.wrong[:, :, :count], done=self.done[:, :, :count])

@@ -20,7 +20,7 @@ def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = ()) -> 
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
         parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
-    parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1]))
+    parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1])) + limits(ranked)
     parts += [next_target(ranked[0], forecast), refusal(ranked[0]), *map(collapses, ranked[:2])]
     return "; ".join(part for part in parts if part) + "."
 
@@ -47,9 +47,22 @@ def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
     worse = [one.name for one in ranked if baseline is not None and one.points[-1].error > baseline.error]
     if baseline is None or not worse:
         return ""
-    names = " and ".join([", ".join(worse[:-1]), worse[-1]] if len(worse) > 1 else worse)
     score = accuracy(baseline.error)
-    return f" – but {baseline.name} on pixels, without training a network, beats {names} with {score}"
+    return f" – but {baseline.name} on pixels, without training a network, beats {listed(worse)} with {score}"
+
+
+def limits(contenders: list[Contender]) -> str:
+    """Which of them are measured with runs that were too short."""
+    cells = [
+        f"{one.name} with {listed([count(point.images) for point in one.points if point.limited])}"
+        for one in contenders
+        if any(point.limited for point in one.points)
+    ]
+    return f" (limited by budget, so that longer runs may change this: {listed(cells)} images)" if cells else ""
+
+
+def listed(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def probability(gap: SizeGap, first: bool) -> float:
@@ -58,7 +71,7 @@ def probability(gap: SizeGap, first: bool) -> float:
 
 def crossing_text(both: Pair, forecast: Forecast) -> str:
     """Where the two curves cross, or that they do not; beyond the largest size only if they go on as they do."""
-    crossing, largest = both.crossing, forecast.sizes[-1]
+    crossing = both.crossing
     if crossing.kind == "refused":
         return "nothing can be said of where they cross" + "".join(
             f", as {one.name} has no curve: {one.ill_behaved}"
@@ -66,6 +79,7 @@ def crossing_text(both: Pair, forecast: Forecast) -> str:
             if one.ill_behaved and one.name in (both.first, both.second)
         )
     last = forecast.end_of(both)
+    largest = min(forecast.sizes[-1], last)
     end = f", nor up to {about(last)} {IF}" if last > largest else ""
     if crossing.kind == "undecided" or crossing.leader is None:
         return f"neither is clearly ahead at any size up to {count(largest)} images{end}"

@@ -28,7 +28,7 @@ def shocks_and_plateaus(outcomes: Outcomes, sigma: Floats) -> tuple[Floats, Floa
     score = np.log(np.gradient(TAUS)) - 0.5 * (TAUS / USUAL) ** 2
     plateaus = np.zeros((len(outcomes.contenders), len(TAUS)))  # for each of TAUS
     for index in range(len(outcomes.contenders)):
-        has_runs = outcomes.runs[index] > 0
+        has_runs = outcomes.fitted[index]
         if has_runs.sum() < MIN_SIZES:
             continue
         likelihood = log_likelihood(outcomes, sigma[index] ** 2 / np.maximum(outcomes.runs[index], 1), index, has_runs)

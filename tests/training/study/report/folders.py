@@ -1,6 +1,7 @@
 """Folders of synthetic studies, written as a study writes its runs."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.matched_cost import Matched
-from vitrail.training.study.plan import Contender, Plain, Plan
+from vitrail.training.study.plan import Contender, Mode, Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.synthetic import PAIRS, Pair, study
@@ -20,7 +21,7 @@ from vitrail.training.study.tables import write_results, write_timings
 CLASSES = tuple("0123456789")
 RATE = 0.002
 FACTORS = (0.5, 1.0, 2.0)
-TRIED = 1000  # the seed that tries rates
+TRIED = (1000, 1001)  # the seeds that try rates
 VERSIONS = {"python": "3.11.7", "vitrail": "0.1.0", "torch": "2.15.0"}
 
 
@@ -33,14 +34,22 @@ def outcomes_of(one: Pair, seeds: int = 3, images: int = 400) -> Outcomes:
 
 
 def write_study(
-    folder: Path, outcomes: Outcomes, names: tuple[str, ...] = ("ViT", "CNN"), missing: Collection[str] = ()
+    folder: Path,
+    outcomes: Outcomes,
+    names: tuple[str, ...] = ("ViT", "CNN"),
+    missing: Collection[str] = (),
+    mode: Mode = "equal-steps",
+    limited: Collection[tuple[str, int]] = (),
 ) -> Path:
-    """The whole folder; runs named in `missing` are left out."""
-    resolved = resolved_for(outcomes, names)
+    """The whole folder; runs named in `missing` are left out; twice the steps help in `limited` cells."""
+    resolved = resolved_for(outcomes, names, mode)
     save_plan(folder, resolved)
     write_json(folder / "environment.json", {"versions": VERSIONS, "processor": "a slow one", "cores": 2, "gpus": []})
     done = [run(outcomes, resolved, place) for place in np.ndindex(outcomes.done.shape) if outcomes.done[place]]
-    trials = [trial(name, size, factor) for name in names for size in resolved.tuned_sizes for factor in FACTORS]
+    tuned = [(name, size) for name in names for size in resolved.tuned_sizes]
+    trials = [trial(*cell, factor, seed, resolved) for cell in tuned for factor in FACTORS for seed in TRIED]
+    if mode == "trained-out":
+        trials += [doubled(trial(*cell, 1.0, seed, resolved), cell in limited) for cell in tuned for seed in TRIED]
     runs = [one for one in (*done, *trials) if one.job.name not in missing]
     for one in runs:
         save_run(folder, one)
@@ -49,14 +58,21 @@ def write_study(
     return folder
 
 
-def resolved_for(outcomes: Outcomes, names: tuple[str, ...]) -> ResolvedPlan:
+def resolved_for(outcomes: Outcomes, names: tuple[str, ...], mode: Mode = "equal-steps") -> ResolvedPlan:
     contenders = tuple(contender(name) for name in names)
     data: Plain = {"path": "digits", "size": 8, "resize": "squash", "batch_size": 128, "seed": 0}
     plan = Plan(
-        "synthetic", data, contenders, outcomes.sizes, seeds=outcomes.seeds, rate_factors=FACTORS, rate_seeds=(TRIED,)
+        "synthetic",
+        data,
+        contenders,
+        outcomes.sizes,
+        seeds=outcomes.seeds,
+        mode=mode,
+        rate_factors=FACTORS,
+        rate_seeds=TRIED,
     )
     matched = {names[1]: Matched("flops", names[0], 40, 6_579_456.0, 6_693_440.0)}
-    return ResolvedPlan(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched)
+    return ResolvedPlan(plan, "digits", "f1" * 32, CLASSES, outcomes.sizes, contenders, matched, {})
 
 
 def contender(name: str) -> Contender:
@@ -69,20 +85,33 @@ def run(outcomes: Outcomes, resolved: ResolvedPlan, place: tuple[int, ...]) -> F
     wrong = outcomes.wrong[place]
     name, size, seed = resolved.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
     return FinishedRun(
-        Job(name, size, seed, RATE),
+        Job(name, size, seed, RATE, steps=steps_of(resolved)),
         result(size, float(wrong.mean()), parameters=1000 * (place[0] + 1)),
         timing(1.0 + size / 1000),
         {"predictions.npz": predictions(wrong), "log.txt": b"trained\n"},
     )
 
 
-def trial(name: str, size: int, factor: float) -> FinishedRun:
+def steps_of(resolved: ResolvedPlan) -> int | None:
+    return resolved.plan.steps if resolved.plan.mode == "trained-out" else None
+
+
+def trial(name: str, size: int, factor: float, seed: int, resolved: ResolvedPlan) -> FinishedRun:
     """The middle rate is the best."""
-    job = Job(name, size, TRIED, RATE * factor, tries=True)
+    job = Job(name, size, seed, RATE * factor, tries=True, steps=steps_of(resolved))
     error = 0.1 + 0.05 * abs(FACTORS.index(factor) - 1)
     return FinishedRun(
         job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))}
     )
+
+
+def doubled(one: FinishedRun, helps: bool) -> FinishedRun:
+    """With twice the steps, and a lower error if they help."""
+    assert one.result is not None
+    assert one.job.steps is not None
+    error = one.result.val_error * (0.7 if helps else 0.99)
+    result = replace(one.result, val_error=error, val_loss=4 * error)
+    return replace(one, job=replace(one.job, steps=2 * one.job.steps), result=result)
 
 
 def result(size: int, error: float, parameters: int) -> Result:

@@ -17,6 +17,8 @@ from vitrail.training.study.report.markdown import markdown
 from vitrail.training.study.report.outline import build_report
 from vitrail.training.study.report.report import write_report
 from vitrail.training.study.report.results import StudyResults, read_study
+from vitrail.training.study.statistics.forecast import forecast
+from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.recommendation import about, recommendation
 
 from .folders import outcomes_of, pair, write_study
@@ -135,7 +137,7 @@ def test_every_link_has_a_target(read: Reader, crossing: Path) -> None:
 def test_rates_and_costs(read: Reader) -> None:
     learning_rates = read.tables["CNN: validation error by learning rate"]
     assert learning_rates[0] == ["Images", "Chosen", "with 0.001", "with 0.002", "with 0.004"]
-    assert learning_rates[1] == ["100", "0.002", "15.0 %", "10.0 %", "15.0 %"]
+    assert learning_rates[1] == ["100", "0.002", "15.0 %, 15.0 %", "10.0 %, 10.0 %", "15.0 %, 15.0 %"]
     costs = {row[0]: row[1:] for row in read.tables["Cost of each contender"]}
     assert costs["Parameters"] == ["1,000", "2,000"]
     assert costs["FLOPs an image"] == ["6.69 M", "6.69 M"]
@@ -274,6 +276,7 @@ def test_other_kinds_of_studies_have_a_report(name: str, tmp_path: Path) -> None
         contenders=("first", "second", "third"),
         wrong=two.wrong[[0, 1, 0]][..., ::-1],
         done=np.ones((3, 5, 3), bool),
+        limited=np.zeros((3, 5), bool),
     )
     results = read_study(write_study(tmp_path, third, ("a", "b", "c")))
     report = build_report(results)
@@ -285,7 +288,7 @@ def test_other_kinds_of_studies_have_a_report(name: str, tmp_path: Path) -> None
 
 def test_two_sizes_give_no_curve_but_a_report(tmp_path: Path) -> None:
     all_of_it = outcomes_of(pair("near tie, POW3"), images=100)
-    few = replace(all_of_it, sizes=all_of_it.sizes[:2], wrong=all_of_it.wrong[:, :2], done=all_of_it.done[:, :2])
+    few = Outcomes(all_of_it.contenders, all_of_it.sizes[:2], all_of_it.seeds, all_of_it.wrong[:, :2])
     folder = write_study(tmp_path, few)
     write_report(folder)
     read = Reader((folder / "report.html").read_text())
@@ -326,3 +329,47 @@ def test_a_baseline_that_beats_a_contender_is_in_the_first_sentence(tmp_path: Pa
     text = (folder / "report.md").read_text()
     assert "but RBF-SVM on pixels, without training a network, beats CNN with 87.5 %" in text.partition(";")[0]
     assert "## Baselines" in text
+
+
+def test_limited_cells_are_hollow_named_and_left_out_of_curves(tmp_path: Path) -> None:
+    """Longer runs of the ViT would be better at the two largest sizes: the middle tuned size and the last are known."""
+    outcomes = outcomes_of(pair("never crossing, POW3"))
+    largest = outcomes.sizes[-1]
+    folder = write_study(tmp_path, outcomes, mode="trained-out", limited=[("ViT", largest)])
+    results = read_study(folder)
+    vit, cnn = results.forecast.contenders
+    assert [point.limited for point in vit.points] == [False, False, False, True, True]
+    assert not any(point.limited for point in cnn.points)
+    assert vit.refused == f"its runs with {largest:,} images were limited by their budget"
+    assert vit.curve is not None
+    assert results.forecast.end_of(vit.curve) == outcomes.sizes[2]
+    assert cnn.curve is not None
+    assert results.forecast.end_of(cnn.curve) >= 2 * largest
+    write_report(folder)
+    text = (folder / "report.html").read_text()
+    read = Reader(text)
+    named = f"ViT with {outcomes.sizes[3]:,} and {largest:,} images"
+    assert f"(limited by budget, so that longer runs may change this: {named})" in read.texts["p"][0]
+    assert text.count('class="mean limited"') == 2 * text.count('class="drawing ')
+    assert [row[7] for row in read.tables["ViT"][1:]] == ["yes"] * 3 + ["limited by budget"] * 2
+    lengths = read.tables["ViT: validation error by length"]
+    assert lengths[0] == ["Images", "300 steps", "600 steps", "Steps of a run", "Trained out"]
+    assert lengths[-1] == [f"{largest:,}", "10.0 %", "7.0 %", "600", "limited by budget"]
+    assert lengths[1][1:] == ["10.0 %", "9.9 %", "300", "yes"]
+
+
+def test_limited_cells_do_not_move_curves(tmp_path: Path) -> None:
+    """The fit is that of a study without them."""
+    outcomes = outcomes_of(pair("never crossing, POW3"))
+    wrong = outcomes.wrong.copy()
+    wrong[0, 3:] = True
+    curves = [
+        forecast(replace(outcomes, wrong=some, limited=np.arange(10).reshape(2, 5) % 5 >= 3)).contenders[0].curve
+        for some in (outcomes.wrong, wrong)
+    ]
+    assert curves[0] is not None
+    assert curves[0].error == pytest.approx(curves[1].error if curves[1] else (), rel=0.02)
+
+
+def test_equal_steps_are_said_not_to_be_of_images_alone(read: Reader) -> None:
+    assert any("are those of this many steps, not of the images alone" in text for text in read.texts["p"])

@@ -1,7 +1,8 @@
 """The learning rates that were tried and chosen."""
 
 from vitrail.training.study.jobs import FinishedRun
-from vitrail.training.study.learning_rates import choose
+from vitrail.training.study.learning_rates import best as best_of
+from vitrail.training.study.learning_rates import beyond, choose, scores_by_rate
 from vitrail.training.study.report.blocks import Block, Cell, Link, Row, Section, Table
 from vitrail.training.study.report.formatting import count, listed, percent, rate
 from vitrail.training.study.report.results import StudyResults
@@ -18,10 +19,16 @@ def learning_rates(results: StudyResults) -> Section:
     )
     blocks: list[Block] = [note]
     for name in results.names:
-        trials = [done for done in results.trials if done.job.contender == name]
+        trials = shortest([done for done in results.trials if done.job.contender == name])
         if trials:
             blocks += [table(name, trials), *edge(name, trials)]
     return Section("learning-rates", "Learning rates", tuple(blocks))
+
+
+def shortest(trials: list[FinishedRun]) -> list[FinishedRun]:
+    """Those that every rate was tried with; longer ones have the chosen rate alone."""
+    steps = min((done.job.steps or 0 for done in trials), default=0)
+    return [done for done in trials if (done.job.steps or 0) == steps]
 
 
 def best(name: str, trials: list[FinishedRun]) -> dict[int, float]:
@@ -45,11 +52,15 @@ def rates_of(trials: list[FinishedRun]) -> list[float]:
 
 def edge(name: str, trials: list[FinishedRun]) -> list[str]:
     """Notes where the chosen rate is the lowest or the highest tried, so that a better one may lie outside."""
-    chosen, tried = best(name, trials), rates_of(trials)
+    by_size = scores_by_rate({done.job: done.result for done in trials if done.result})[name]
     notes = []
-    for end, extreme in ((tried[0], "lowest"), (tried[-1], "highest")):
-        sizes = [count(size) for size in sorted(chosen) if chosen[size] == end]
-        if sizes and len(tried) > 1:
+    for extreme, end in (("lowest", min), ("highest", max)):
+        sizes = [
+            count(size)
+            for size, scores in by_size.items()
+            if beyond(scores) is not None and best_of(scores) == end(scores)
+        ]
+        if sizes:
             notes.append(
                 f"With {listed(sizes)} images, the best rate of {name} is the {extreme} that was tried; one beyond it "
                 "may be better."

@@ -39,15 +39,18 @@ def sizes(results: StudyResults, name: str) -> Table:
         "Train error",
         "Calibration error",
         "Collapsed",
+        "Trained out",
         "Seeds",
     )
     contender = next(one for one in results.forecast.contenders if one.name == name)
-    rows = [size_row(point, results.runs(name, point.images)) for point in contender.points]
+    has_lengths = bool(results.lengths)
+    rows = [size_row(point, results.runs(name, point.images), has_lengths) for point in contender.points]
     return Table(name, head, tuple(rows))
 
 
-def size_row(point: Point, runs: list[FinishedRun]) -> Row:
+def size_row(point: Point, runs: list[FinishedRun], has_lengths: bool) -> Row:
     results = [done.result for done in runs if done.result]
+    trained_out = "not measured" if not has_lengths else "limited by budget" if point.limited else "yes"
     seeds = tuple(Link(str(done.job.seed), done.job.name) for done in runs)
     return Row(
         (
@@ -58,6 +61,7 @@ def size_row(point: Point, runs: list[FinishedRun]) -> Row:
             percent(fmean(result.train_error for result in results)),
             percent(fmean(result.calibration_error for result in results)),
             count(point.collapsed),
+            trained_out,
             seeds,
         )
     )

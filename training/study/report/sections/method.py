@@ -36,7 +36,7 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
                   "smaller subset is contained in the next, the same for all contenders"),
         ("Seeds", listed([str(seed) for seed in plan.seeds])),
         ("Length of a run", length(plan)),
-        *((one.name, network(one)) for one in resolved.contenders),
+        *((one.name, f"{network(one)}; {resolved.execution(one.name)}") for one in resolved.contenders),
         ("Machine", machine(results)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in results.environment.get("versions", {}).items())),
         ("Draws", count(forecast.draws)),
@@ -46,6 +46,12 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
 
 
 def length(plan: Plan) -> str:
+    if plan.mode == "trained-out":
+        return (
+            f"from {count(plan.steps)} steps, doubled up to {count(plan.most_steps)} while that helps; "
+            f"{plural(plan.validations, 'validation')} a run, which ends when half of them in a row bring nothing; "
+            "best checkpoint"
+        )
     if plan.mode == "equal-steps":
         return f"{count(plan.steps)} steps, validated every {count(plan.validate_every)}; best checkpoint"
     return f"at most {plural(plan.epochs, 'epoch')}, early stopping after {count(plan.patience)}; best checkpoint"
