@@ -9,6 +9,7 @@ import torch
 from vitrail.data import Source, open_source
 from vitrail.data.subsets import sizes_for
 from vitrail.training.process import prepare_process
+from vitrail.training.study.baseline_cost import baseline_seconds
 from vitrail.training.study.image_cache import CachedSource, SourceSubset
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import StudyOptions
@@ -18,6 +19,7 @@ from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
 from vitrail.training.study.store import existing_plan
 from vitrail.training.study.study import executor
 from vitrail.training.study.train import train
+from vitrail.training.study.weights import with_weights
 from vitrail.training.study.worker import threads_of
 
 SHORT, LONG = 4, 16  # steps of two short runs, whose difference excludes what every run does once
@@ -45,7 +47,7 @@ class RunCost:
 def dry_run(options: StudyOptions) -> None:
     """Print the estimate; nothing is written."""
     prepare_process()
-    plan = options.plan
+    plan = with_weights(options.plan, options.weights)
     source = open_source(plan.data["path"], plan.data["seed"])
     resolved = existing_plan(options.folder, plan, source.fingerprint) or resolve(plan, source)
     with executor(options, resolved) as workers:  # starts no worker without a job
@@ -55,7 +57,7 @@ def dry_run(options: StudyOptions) -> None:
     with threads_of(plan):
         decoding = decoding_seconds(resolved, source, sample)
         seconds = run_seconds(resolved, source, sample, most)
-    print(report(resolved, seconds, decoding, size))
+    print(report(resolved, seconds, decoding, baseline_seconds(resolved, source, most), size))
 
 
 def decoding_seconds(resolved: ResolvedPlan, source: Source, sample: CachedSource) -> float:
@@ -104,7 +106,13 @@ def measure(resolved: ResolvedPlan, contender: str, size: int, source: Source) -
     )
 
 
-def report(resolved: ResolvedPlan, seconds: dict[tuple[str, int], float], decoding: float, workers: int) -> str:
+def report(
+    resolved: ResolvedPlan,
+    seconds: dict[tuple[str, int], float],
+    decoding: float,
+    baselines: float,
+    workers: int,
+) -> str:
     """The grid with runs and seconds of a run, and the totals."""
     plan = resolved.plan
     trials = len(plan.rate_factors) * len(plan.rate_seeds) if resolved.rates_are_tried else 0
@@ -119,12 +127,13 @@ def report(resolved: ResolvedPlan, seconds: dict[tuple[str, int], float], decodi
     total = sum(seconds[name, size] * runs[size] for name, size in seconds)
     count = sum(runs.values()) * len(names)
     device = "GPU" if torch.cuda.is_available() and plan.device != "cpu" else "core"
-    hours = (total + workers * decoding) / 3600 * (plan.threads if device == "core" else 1)
+    hours = (total + workers * decoding + baselines) / 3600 * (plan.threads if device == "core" else 1)
     most = "at most " if plan.mode == "equal-epochs" else ""
     last = (
         f"{count} runs, {most}{duration(total + decoding)} one after another, about "
         f"{duration(total / workers + decoding)} with {workers} at a time; of that {duration(decoding)} to decode the "
-        f"images, once in each worker; cost: {most}{hours:.2f} {device}-hours"
+        f"images, once in each worker; then {duration(baselines)} for the baselines; cost: {most}{hours:.2f} "
+        f"{device}-hours"
     )
     matched = [f"{name} matched: {matched}" for name, matched in resolved.matched.items()]
     return "\n".join([*matched, head, *rows, last])

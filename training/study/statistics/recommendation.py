@@ -49,7 +49,7 @@ def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
         return ""
     names = " and ".join([", ".join(worse[:-1]), worse[-1]] if len(worse) > 1 else worse)
     score = accuracy(baseline.error)
-    return f" – but {baseline.name} on pixels, without training a network, beats {names} with {score}"
+    return f" – but {baseline} beats {names} with {score}"
 
 
 def probability(gap: SizeGap, first: bool) -> float:
