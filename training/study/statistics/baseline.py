@@ -23,7 +23,7 @@ class Baseline:
         """Its name, and why it is none of the contenders."""
         if self.reads == "pixels":
             return f"{self.name} on pixels, without training a network,"
-        return f"the {self.name}, logistic regression on features that no training changed,"
+        return f"the {self.name}, logistic regression on its frozen features,"
 
 
 def best_at(baselines: Iterable[Baseline], size: int) -> Baseline | None:

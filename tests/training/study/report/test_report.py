@@ -337,7 +337,7 @@ def test_a_probe_is_not_said_to_be_on_pixels(tmp_path: Path) -> None:
     write_json(folder / "baselines.json", {"baselines": rows})
     write_report(folder)
     text = (folder / "report.md").read_text()
-    first = "but the probe of resnet18, logistic regression on features that no training changed, beats CNN with 87.5 %"
+    first = "but the probe of resnet18, logistic regression on its frozen features, beats CNN with 87.5 %"
     assert first in text.partition(";")[0]
     assert "A probe is logistic regression on the features of a pretrained network" in text
     assert "| Images | 1-NN | probe of resnet18 | ViT | CNN |" in text
