@@ -23,13 +23,13 @@ class Features:
 
 
 class FrozenNetwork:
-    """A copy of a network whose head alone is trained, executed as is fastest here."""
+    """A copy of a network whose head alone is trained, executed as is given, else as is fastest here."""
 
-    def __init__(self, network: nn.Module, to_pixels: Input, device: str) -> None:
+    def __init__(self, network: nn.Module, to_pixels: Input, device: str, execution: Execution | None = None) -> None:
         self.network: Any = deepcopy(network).eval().to(device)
         self.to_pixels = to_pixels.to(device)
         self.device = device
-        self.execution: Execution | None = None
+        self.execution = execution
 
     def features(
         self, data: ImageDataModule, part: Part, on_progress: Progress = silent, is_flipped: bool = False

@@ -33,6 +33,13 @@ def network_of(contender: Contender, classes: int, size: int) -> nn.Module:
         return architecture(contender).build(classes, size).eval()
 
 
+def load_weights(contender: Contender, classes: int, rule: InputRule) -> None:
+    """Fails if a contender cannot start from its weights; leaves torch's random state unchanged."""
+    if contender.weights is not None:
+        with torch.random.fork_rng(devices=[]):
+            build_module(contender, classes, rule)
+
+
 def parameters_and_flops(contender: Contender, classes: int, size: int) -> tuple[int, int]:
     network = network_of(contender, classes, size)
     return count_parameters(network), count_flops(network, size)

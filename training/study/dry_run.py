@@ -10,6 +10,7 @@ from vitrail.data import Source, open_source
 from vitrail.data.subsets import sizes_for
 from vitrail.errors import UsageError
 from vitrail.training.process import prepare_process
+from vitrail.training.study.baseline_cost import baseline_seconds
 from vitrail.training.study.image_cache import CachedSource, SourceSubset
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import StudyOptions
@@ -19,6 +20,7 @@ from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
 from vitrail.training.study.store import existing_plan
 from vitrail.training.study.study import executor
 from vitrail.training.study.train import train
+from vitrail.training.study.weights import with_weights
 from vitrail.training.study.worker import threads_of
 
 SHORT, LONG = 4, 16  # steps of two short runs, whose difference excludes what every run does once
@@ -48,11 +50,12 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of a run of every contender and size, and of decoding the images once in a worker."""
+    """Seconds of a run of every contender and size, of decoding the images once in a worker, and of all baselines."""
 
     resolved: ResolvedPlan
     runs: dict[tuple[str, int], float]
     decoding: float
+    baselines: float
     workers: int
 
     @property
@@ -99,7 +102,7 @@ def refuse_small_budget(options: StudyOptions) -> None:
 
 def estimated(options: StudyOptions) -> Estimate:
     prepare_process()
-    plan = options.plan
+    plan = with_weights(options.plan, options.weights)
     source = open_source(plan.data["path"], plan.data["seed"])
     resolved = existing_plan(options.folder, plan, source.fingerprint) or resolve(plan, source)
     with executor(options, resolved) as workers:  # starts no worker without a job
@@ -108,7 +111,8 @@ def estimated(options: StudyOptions) -> Estimate:
     sample = CachedSource(SourceSubset(source, most))
     with threads_of(plan):
         decoding = decoding_seconds(resolved, source, sample)
-        return Estimate(resolved, run_seconds(resolved, source, sample, most), decoding, size)
+        seconds = run_seconds(resolved, source, sample, most)
+        return Estimate(resolved, seconds, decoding, baseline_seconds(resolved, source, most), size)
 
 
 def decoding_seconds(resolved: ResolvedPlan, source: Source, sample: CachedSource) -> float:
@@ -168,12 +172,14 @@ def report(estimate: Estimate) -> str:
         for size, runs in estimate.counts.items()
     ]
     device = "GPU" if torch.cuda.is_available() and plan.device != "cpu" else "core"
-    hours = (estimate.total + estimate.workers * estimate.decoding) / 3600 * (plan.threads if device == "core" else 1)
+    seconds = estimate.total + estimate.workers * estimate.decoding + estimate.baselines
+    hours = seconds / 3600 * (plan.threads if device == "core" else 1)
     bound = {"equal-epochs": "at most ", "trained-out": "at least "}.get(plan.mode, "")
     last = (
         f"{estimate.total_runs} runs, {bound}{duration(estimate.total + estimate.decoding)} one after another, about "
         f"{duration(estimate.together)} with {estimate.workers} at a time; of that {duration(estimate.decoding)} to "
-        f"decode the images, once in each worker; cost: {bound}{hours:.2f} {device}-hours"
+        f"decode the images, once in each worker; then {duration(estimate.baselines)} for the baselines; cost: "
+        f"{bound}{hours:.2f} {device}-hours"
     )
     doubled = (
         f"These are runs of {plan.steps:,} steps; they are doubled while that helps, up to {plan.most_steps:,}. "

@@ -14,13 +14,14 @@ from torch import nn
 
 from vitrail.errors import UsageError
 from vitrail.parsers import config_parser
+from vitrail.training.build.plan import weights_folder
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, Precision, crossed
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
-OF_FIT = {"lora", "distillation"}  # contenders learn all their weights from the study's images
+OF_FIT = {"lora", "distillation"}  # contenders learn all their weights, and from labels
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
 LENGTH = ("mode", "steps", "validate_every", "most_steps", "tolerance", "epochs", "patience")
@@ -42,6 +43,7 @@ class StudyOptions:
     address: str
     gpu_share: float
     dry_run: bool
+    weights: Path | None
     stop_confidence: float | None
     budget: float | None  # seconds
 
@@ -98,6 +100,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--address", type=str, default="127.0.0.1:6379", help="of the head of a Ray cluster")
     parser.add_argument("--gpu_share", type=float, default=1.0, help="Ray: how much of a GPU a run takes")
     parser.add_argument("--budget", type=str | None, help="time for all runs, such as 40min, 90s or 2h; trained-out")
+    parser.add_argument("--weights", type=str | None, help="a folder of pretrained weights (default: VITRAIL_WEIGHTS)")
     parser.add_argument("--dry-run", action="store_true", help="print the runs, their time and their cost")
     parser.add_argument("--stop-confidence", type=float | None, help="stop early at this confidence, such as 0.95")
     return parser
@@ -131,6 +134,7 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
         address=options["address"],
         gpu_share=options["gpu_share"],
         dry_run=options["dry_run"],
+        weights=weights_folder(options["weights"] and Path(options["weights"])),
         stop_confidence=options["stop_confidence"],
         budget=budget_of(options["budget"], plan),
     )

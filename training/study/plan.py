@@ -23,7 +23,7 @@ class Contender:
     """A model in the comparison.
 
     `model` and `augment` are the sections `model` and `data.augment` of a recipe of `vitrail fit`. With `match`, its
-    width is chosen to cost as much as the contender `match_to`.
+    width is chosen to cost as much as the contender `match_to`. `weights` is the SHA-256 of the file it starts from.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Contender:
     augment: tuple[Plain, ...] = ()
     match: Measure | None = None
     match_to: str | None = None
+    weights: str | None = None
 
     @property
     def rate(self) -> float:
@@ -38,9 +39,13 @@ class Contender:
         return float(self.model["optimizer"]["init_args"]["lr"])
 
     def with_width(self, width: int) -> "Contender":
+        return self.with_net(width=width)
+
+    def with_net(self, **options: Any) -> "Contender":
+        """The same with these options of its network."""
         net = self.model["net"]
-        wider = {**net, "init_args": {**net["init_args"], "width": width}}
-        return replace(self, model={**self.model, "net": wider})
+        changed = {**net, "init_args": {**net["init_args"], **options}}
+        return replace(self, model={**self.model, "net": changed})
 
 
 @dataclass(frozen=True)

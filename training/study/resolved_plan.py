@@ -11,7 +11,7 @@ from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.tasks import TASKS
 from vitrail.training.precision import PLAIN, Execution
-from vitrail.training.study.building import network_of
+from vitrail.training.study.building import load_weights, network_of
 from vitrail.training.study.executions import executions
 from vitrail.training.study.learning_rates import tuned_sizes
 from vitrail.training.study.matched_cost import Matched, resolve_widths
@@ -77,6 +77,7 @@ def resolve(plan: Plan, source: Source) -> ResolvedPlan:
     contenders, matched = resolve_widths(plan, len(source.classes), rule)
     for contender in contenders:  # fails here, before any run, if a network cannot be built
         network_of(contender, len(source.classes), rule.size)
+        load_weights(contender, len(source.classes), rule)
     measured = executions(plan, contenders, len(source.classes), rule)
     return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched, measured)
 

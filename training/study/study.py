@@ -24,13 +24,14 @@ from vitrail.training.study.scheduler import Scheduler, StopRule
 from vitrail.training.study.statistics.stopping import decide_by_seeds
 from vitrail.training.study.store import FAILED, existing_plan, save_plan
 from vitrail.training.study.tables import write_results, write_timings
+from vitrail.training.study.weights import with_weights
 
 
 def study(options: StudyOptions) -> Scheduler:
     """Run the study; failed runs raise an error after all others have finished."""
     folder = options.folder
     source = open_source(options.plan.data["path"], options.plan.data["seed"])
-    resolved = resolved_in(folder, options.plan, source)
+    resolved = resolved_in(folder, with_weights(options.plan, options.weights), source)
     display = progress_display()
     scheduler = Scheduler(resolved, folder, display, options.budget)
     introduce(resolved, folder, display)

@@ -18,6 +18,7 @@ from vitrail.training.study.jobs import FinishedRun, Job, Timing
 from vitrail.training.study.plan import Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.train import train
+from vitrail.training.study.weights import refuse_other_weights
 
 # Errors caused by a configuration, its images or the machine. Anything else is a bug.
 FAULTS = (VitrailError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError, MemoryError)
@@ -53,6 +54,7 @@ class Worker:
 
     def train(self, job: Job) -> FinishedRun:
         source = self.open_images()
+        refuse_other_weights(self.resolved.contender(job.contender))
         startup, begin, energy = self.startup(), perf_counter(), joules_now()
         trained = train(self.resolved, job, source)
         used = joules_now()

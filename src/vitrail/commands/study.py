@@ -11,12 +11,15 @@ Train contenders on growing subsets of the images, several seeds each, and compa
 
   vitrail study --config digits
   vitrail study --config images --data.path my_images --dry-run
+  vitrail study --config pretrained --data.path my_images --weights my_weights
   vitrail study --config fashion-mnist --workers 4 --contenders.ViT.net.init_args.depth 6
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
 
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
 and seeds determine) and timings.csv (what the machine does). The same command again continues a study where it
 stopped; `vitrail study --report runs/study-NAME` rewrites the report and runs nothing.
+--weights (or VITRAIL_WEIGHTS) is a folder with files such as deit_tiny_patch16_224.safetensors, each called after its
+network in timm; without it `pretrained: true` downloads the weights of the network that it names.
 Runs are doubled until longer ones no longer help; --budget 40min ends that earlier, and says where.
 --dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
 """

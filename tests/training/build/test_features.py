@@ -28,3 +28,14 @@ def test_features_are_computed_in_the_fastest_memory_format(monkeypatch: pytest.
         pixels = to_pixels.normalised(images)
         expected = network.forward_head(network.forward_features(pixels), pre_logits=True)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_given_execution_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "measure", lambda *args: pytest.fail("measured"))
+    network: Any = CNN(width=8, stages=2).build(3, 16).eval()
+    images = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    to_pixels = Input(InputRule(16))
+    found = FrozenNetwork(network, to_pixels, "cpu", PLAIN).of_batch(images)
+    with torch.inference_mode():
+        expected = network.forward_head(network.forward_features(to_pixels.normalised(images)), pre_logits=True)
+    torch.testing.assert_close(found, expected)

@@ -37,6 +37,32 @@ contenders:
       init_args: {lr: 0.002, weight_decay: 0.05}
 """
 
+VIT, MOBILE = "test_vit", "test_efficientnet"  # the smallest of timm
+PRETRAINED = f"""
+name: pretrained
+data: {{path: digits, size: 32, batch_size: 32}}
+sizes: [30, 60]
+seeds: [0, 1, 2]
+steps: 2
+validate_every: 1
+rate_factors: [1]
+device: cpu
+contenders:
+  ViT:
+    net: {{class_path: vitrail.models.ViT, init_args: {{name: {VIT}, pretrained: true}}}}
+    optimizer: {{class_path: torch.optim.AdamW, init_args: {{lr: 0.001}}}}
+    rates: {{head: 10, layer_decay: 0.75}}
+  CNN:
+    net: {{class_path: vitrail.models.CNN, init_args: {{name: {MOBILE}, pretrained: true}}}}
+    optimizer: {{class_path: torch.optim.AdamW, init_args: {{lr: 0.001}}}}
+    freeze_statistics: true
+  Scratch:
+    net: {{class_path: vitrail.models.CNN, init_args: {{stages: 2, blocks: 1}}}}
+    optimizer: {{class_path: torch.optim.AdamW, init_args: {{lr: 0.001}}}}
+    match: flops
+    match_to: ViT
+"""
+
 
 @pytest.fixture(scope="package")
 def latencies() -> Iterator[None]:
@@ -60,6 +86,35 @@ def plan_file(tmp_path: Path, latencies: None) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(PLAN)
     return path
+
+
+@pytest.fixture
+def pretrained_file(tmp_path: Path, latencies: None) -> Path:
+    path = tmp_path / "pretrained.yaml"
+    path.write_text(PRETRAINED)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Weights that were never trained, but load like those that were."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in (VIT, MOBILE):
+        write_weights(folder, name, seed=0)
+    return folder
+
+
+def write_weights(folder: Path, name: str, seed: int) -> Path:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = timm.create_model(name)
+    save_file(network.state_dict(), folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
 
 
 @pytest.fixture(scope="package")

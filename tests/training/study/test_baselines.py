@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from vitrail.data import Samples, Source, open_source
+from vitrail.data import Source, open_source
 from vitrail.errors import DataError
 from vitrail.training.study import baselines
 from vitrail.training.study.baselines import (
+    Split,
     flat,
     logistic,
     majority,
@@ -24,8 +25,6 @@ from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.resolved_plan import ResolvedPlan, resolve
 from vitrail.training.study.statistics.baseline import best_at
 from vitrail.training.study.store import BASELINES_FILE, read_baselines
-
-Split = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def clouds(count: int, seed: int) -> Split:
@@ -83,15 +82,15 @@ def test_each_is_measured_once_a_size(small: ResolvedPlan, tmp_path: Path, monke
     source = open_source("digits", 0)
     measure_baselines(small, source, tmp_path, said.append)
     found = read_baselines(tmp_path)
-    wanted = [(name, size) for size in (30, 60) for name in baselines.BASELINES]
+    wanted = [(name, size) for size in (30, 60) for name in baselines.ON_PIXELS]
     assert [(one.name, one.size) for one in found] == wanted
     assert {one.images for one in found} == {len(source.labels("test"))}
     best = best_at(found, 60)
     assert best is not None
     assert 0.02 < best.error < 0.4
     assert next(one for one in found if one.name == "majority").error == pytest.approx(0.9, abs=0.02)
-    assert said == ["baselines on pixels: majority, 1-NN, logistic regression, RBF-SVM"]
-    monkeypatch.setattr(baselines, "measured", lambda *arguments: pytest.fail("measured again"))
+    assert said == ["baselines: majority, 1-NN, logistic regression, RBF-SVM"]
+    monkeypatch.setattr(baselines, "measured_at", lambda *arguments: pytest.fail("measured again"))
     measure_baselines(small, source, tmp_path, said.append)
 
 
@@ -106,7 +105,7 @@ def test_many_images_have_no_support_vectors(
 def test_images_that_do_not_decode_leave_a_size_without(
     small: ResolvedPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(resolved: ResolvedPlan, source: Source, size: int) -> list[Samples]:
+    def damaged(resolved: ResolvedPlan, source: Source, size: int) -> list[Split]:
         if size == 60:
             raise DataError("1 image(s) do not decode")
         return pixels_of(resolved, source, size)

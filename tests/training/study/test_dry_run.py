@@ -32,6 +32,7 @@ def test_a_dry_run_prints_an_estimate_and_writes_nothing(
     assert [line.split()[:2] for line in sizes] == [["30", "7"], ["60", "7"]]
     assert last.startswith("28 runs, ")
     assert "with 2 at a time" in last
+    assert "for the baselines" in last
     assert "core-hours" in last
     assert list(tmp_path.iterdir()) == [plan_file]
 

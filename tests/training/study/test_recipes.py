@@ -13,7 +13,7 @@ NAMES = sorted(recipes("study"))
 
 
 def test_these_studies_are_shipped() -> None:
-    assert set(NAMES) == {"digits", "fashion-mnist", "images"}
+    assert set(NAMES) == {"digits", "fashion-mnist", "images", "pretrained"}
     assert not set(NAMES) & set(recipes())
 
 
@@ -34,6 +34,18 @@ def test_every_study_is_a_fair_comparison(name: str) -> None:
     assert plan.expected.strip()
 
 
+def test_networks_with_weights_and_without_are_compared_on_the_same_canvases() -> None:
+    plan = parse_study(["--config", "pretrained"]).plan
+    nets = [one.model["net"]["init_args"] for one in plan.contenders]
+    assert [(net["name"], net["pretrained"]) for net in nets] == [
+        ("deit_tiny_patch16_224", True),
+        ("mobilenetv2_100", True),
+        (None, False),
+        (None, False),
+    ]
+    assert plan.data["size"] == 128
+
+
 def test_the_size_of_the_digits_study() -> None:
     plan = parse_study(["--config", "digits"]).plan
     assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 100)
@@ -48,4 +60,4 @@ def test_full_help_shows_all_options(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_help_lists_the_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "--help"]) == 0
-    assert "recipes: digits, fashion-mnist, images" in capsys.readouterr().out
+    assert "recipes: digits, fashion-mnist, images, pretrained" in capsys.readouterr().out

@@ -23,7 +23,7 @@ from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.stopping import StopDecision
 from vitrail.training.study.store import existing_plan, outcomes_of, read_run
 
-from .conftest import PLAN
+from .conftest import MOBILE, PLAN, VIT, write_weights
 
 REPORT = {"report.html", "report.md", "curves.json", "learning_curves.png", "learning_curves.svg"}
 DEADLINE = 300  # seconds, on a busy machine
@@ -348,3 +348,30 @@ def broken_image(images: Path) -> Path:
     chosen = min(large - small)
     chosen.write_bytes(chosen.read_bytes()[:40])
     return chosen
+
+
+def test_a_study_of_networks_with_weights(
+    pretrained_file: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the folder of weights to the report; with other weights it does not go on."""
+    command = ["study", f"--config={pretrained_file}", f"--folder={tmp_path / 'study'}", f"--weights={weights}"]
+    assert main([*command, "--executor=pool", "--workers=1"]) == 0
+    table = rows(tmp_path / "study/results.csv")
+    assert {(row["contender"], row["size"]) for row in table} == {
+        (name, size) for name in ("ViT", "CNN", "Scratch") for size in ("30", "60")
+    }
+    measured = json.loads((tmp_path / "study/baselines.json").read_text())["baselines"]
+    assert [(one["name"], one["size"]) for one in measured if one["reads"] == "features"] == [
+        (f"probe of {name}", size) for size in (30, 60) for name in (VIT, MOBILE)
+    ]
+    text = (tmp_path / "study/report.md").read_text()
+    plan = json.loads((tmp_path / "study/plan.json").read_text())
+    hashes = [one["weights"] for one in plan["contenders"]]
+    assert [f"weights of SHA-256 {one}" in text for one in hashes[:2]] == [True, True]
+    assert hashes[2] is None
+    head = f"1-NN | logistic regression | RBF-SVM | probe of {VIT} | probe of {MOBILE} | ViT | CNN | Scratch |"
+    assert head.replace("_", "\\_") in text
+    write_weights(weights, VIT, seed=1)
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 2
+    assert "plan.contenders.ViT.weights is " in capsys.readouterr().err

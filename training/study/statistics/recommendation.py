@@ -48,7 +48,7 @@ def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
     if baseline is None or not worse:
         return ""
     score = accuracy(baseline.error)
-    return f" – but {baseline.name} on pixels, without training a network, beats {listed(worse)} with {score}"
+    return f" – but {baseline} beats {listed(worse)} with {score}"
 
 
 def limits(contenders: list[Contender]) -> str:

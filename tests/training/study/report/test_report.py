@@ -373,3 +373,25 @@ def test_limited_cells_do_not_move_curves(tmp_path: Path) -> None:
 
 def test_equal_steps_are_said_not_to_be_of_images_alone(read: Reader) -> None:
     assert any("are those of this many steps, not of the images alone" in text for text in read.texts["p"])
+
+
+def test_a_probe_is_not_said_to_be_on_pixels(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, outcomes_of(pair("crossing inside, POW3 and POW3")))
+    rows = [
+        {"name": "1-NN", "size": 4000, "wrong": 60, "images": 400},
+        {"name": "probe of resnet18", "size": 4000, "wrong": 50, "images": 400, "reads": "features"},
+    ]
+    write_json(folder / "baselines.json", {"baselines": rows})
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    first = "but the probe of resnet18, logistic regression on its frozen features, beats CNN with 87.5 %"
+    assert first in text.partition(";")[0]
+    assert "A probe is logistic regression on the features of a pretrained network" in text
+    assert "| Images | 1-NN | probe of resnet18 | ViT | CNN |" in text
+
+
+def test_the_weights_that_a_contender_starts_from_are_named(results: StudyResults) -> None:
+    first, *others = results.resolved.contenders
+    resolved = replace(results.resolved, contenders=(replace(first, weights="ab" * 32), *others))
+    text = markdown(build_report(replace(results, resolved=resolved)))
+    assert text.count(f"weights of SHA-256 {'ab' * 32}") == 1

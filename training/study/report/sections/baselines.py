@@ -1,4 +1,4 @@
-"""Baselines on pixels beside the contenders, at every size."""
+"""Baselines on pixels, and probes of pretrained networks, beside the contenders, at every size."""
 
 from vitrail.training.study.report.blocks import Row, Section, Table
 from vitrail.training.study.report.formatting import count, percent
@@ -8,6 +8,10 @@ NOTE = (
     "What the pixels say without training a network, on canvases of at most 32 × 32: the most frequent class, the "
     "nearest labelled image, logistic regression, and a support vector machine where there are few enough images. They "
     "use every label that a run uses. A contender that is no better is not worth its training."
+)
+PROBES = (
+    "A probe is logistic regression on the features of a pretrained network as it was before the study: what a "
+    "contender that starts from the same weights has beyond its probe, it has from fine-tuning."
 )
 
 
@@ -23,4 +27,5 @@ def baselines(results: StudyResults) -> Section | None:
         for size in results.forecast.sizes
     ]
     table = Table("Test errors", ("Images", *columns), tuple(rows))
-    return Section("baselines", "Baselines", (NOTE, table))
+    notes = (NOTE, PROBES) if any(one.reads == "features" for one in results.baselines) else (NOTE,)
+    return Section("baselines", "Baselines", (*notes, table))

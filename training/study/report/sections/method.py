@@ -58,13 +58,14 @@ def length(plan: Plan) -> str:
 
 
 def network(contender: Contender) -> str:
-    """Class, shape and augmentation."""
+    """Class, shape, augmentation and weights it starts from."""
     net = contender.model["net"]
     chosen = {key: value for key, value in net.get("init_args", {}).items() if value not in (None, False, 0.0)}
     shape = ", ".join(f"{key} {value}" for key, value in chosen.items())
     augment = [str(one.get("class_path", one)).rpartition(".")[2] for one in contender.augment]
     augmented = f"; augmented by {listed(augment)}" if augment else ""
-    return f"{net['class_path'].rpartition('.')[2]} ({shape}){augmented}"
+    started = f"; weights of SHA-256 {contender.weights}" if contender.weights else ""
+    return f"{net['class_path'].rpartition('.')[2]} ({shape}){augmented}{started}"
 
 
 def machine(results: StudyResults) -> str:
