@@ -3,10 +3,11 @@
 from math import floor, log10
 
 from vitrail.training.study.statistics.baseline import Baseline, best_at
+from vitrail.training.study.statistics.difference import CONFIDENCE
 from vitrail.training.study.statistics.findings import Contender, Forecast, Pair, SizeGap
 from vitrail.training.study.statistics.images_needed import ImagesNeeded
+from vitrail.training.study.statistics.next_measurement import NextMeasurement
 
-CONFIDENCE = 0.95  # from which a contender is recommended
 IF = "if the curves go on as they do"
 
 
@@ -19,7 +20,7 @@ def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = ()) -> 
     parts = [single(ranked[0])]
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
-        parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
+        parts = [ahead(ranked[0], ranked[1], both), settling(forecast.next_measurement), crossing_text(both, forecast)]
     parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1]))
     parts += [next_target(ranked[0], forecast), refusal(ranked[0]), *map(collapses, ranked[:2])]
     return "; ".join(part for part in parts if part) + "."
@@ -40,6 +41,27 @@ def ahead(best: Contender, next_best: Contender, both: Pair) -> str:
         f"With {count(gap.images)} images, neither {best.name} nor {next_best.name} is clearly ahead: {scores} "
         f"({sure(certainty)} that {best.name} is better)"
     )
+
+
+def settling(missing: NextMeasurement | None) -> str:
+    """What would settle which of the two is better, or why nothing within reach would."""
+    if missing is None:
+        return ""
+    seeds = f"{missing.seeds} more seed{'s' if missing.seeds > 1 else ''} of each at {count(missing.images)} images"
+    tested = f"{about(missing.test_images)} test images"
+    settled = f"would settle it if the gap stays as it is (a chance of {floor(100 * missing.probability)} %)"
+    if missing.kind == "seeds":
+        return f"{seeds} {settled}"
+    if missing.kind == "test images":
+        return f"more seeds would not settle it, as the test images scatter too much: {tested} {settled}"
+    if missing.kind == "both":
+        return f"{seeds} and {tested} {settled}"
+    if missing.kind == "shocks":
+        return (
+            "neither more seeds nor more test images would settle it: what all runs of a size share, such as the "
+            "images chosen and the learning rate, scatters too much"
+        )
+    return f"they are too close for {seeds} and {tested} to settle it"
 
 
 def behind(ranked: list[Contender], baseline: Baseline | None) -> str:

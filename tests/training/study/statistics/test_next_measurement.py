@@ -1,0 +1,107 @@
+"""What would settle an open lead: the least that does, and on synthetic studies how often it did."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vitrail.training.study.statistics.difference import Gap, gap
+from vitrail.training.study.statistics.next_measurement import Kind, advised, next_measurement
+from vitrail.training.study.statistics.outcomes import Outcomes
+from vitrail.training.study.statistics.scatter import scatter_of
+from vitrail.training.study.statistics.stopping import Matchup
+from vitrail.training.study.statistics.synthetic import PAIRS, SIZES, Case, Pair, pow3, study
+
+CASES = (Case("as assumed"), Case("seeds of one scatter six times as much", spreads=(0.12, 0.02)))
+SEEDS = 3
+
+
+def match(mean: float, seeds: float = 0.0, images: float = 0.0, shocks: float = 0.0, chance: float = 0.0) -> Matchup:
+    """Variances of the gap: of one seed, of the test images with three seeds, of shocks."""
+    scatter = np.sqrt(seeds / SEEDS + images + shocks)
+    return Matchup(Gap(np.full(1, mean), np.full(1, scatter)), np.full(1, seeds), chance, np.full(1, shocks))
+
+
+def test_the_variance_of_the_gap_by_its_sources() -> None:
+    """Chance in single predictions is part of that of the images, and averaged by seeds."""
+    one = match(-1.0, seeds=6.0, images=4.0, shocks=1.0, chance=3.0)
+    assert one.variance(3, 3).tolist() == pytest.approx([7.0])
+    assert one.variance(3, 6).tolist() == pytest.approx([1.0 + 3.5 + 1.0])
+    assert one.variance(3, 3, images=4.0).tolist() == pytest.approx([2.0 + 1.0 + 1.0])
+    assert one.variance(3, 6, images=7.0).tolist() == pytest.approx([1.0 + 0.5 + 1.0])
+
+
+@pytest.mark.parametrize(
+    ("one", "kind", "seeds", "times"),
+    [
+        # A mean of 1.645 is a lead at a variance of 1.
+        (match(-1.645, seeds=6.1), "seeds", 4, 1.0),
+        (match(-1.645, seeds=6.0), "seeds", 3, 1.0),
+        (match(-1.645, images=2.0), "test images", 0, 2.0),
+        (match(-1.645, seeds=3.0, images=0.5, shocks=0.45), "both", 6, 3.0),
+        (match(-1.645, seeds=3.0, images=1.0, shocks=1.1), "shocks", 20, 20.0),
+        (match(-0.1, seeds=3.0, images=1.0), "close", 20, 20.0),
+    ],
+    ids=["seeds", "one seed fewer", "images", "both", "shocks", "close"],
+)
+def test_the_least_that_settles_it_is_advised(one: Matchup, kind: Kind, seeds: int, times: float) -> None:
+    found = advised(one, SEEDS)
+    assert found[:2] == (kind, seeds)
+    assert times <= found[2] <= 1.06 * times
+
+
+def test_a_known_leader_needs_nothing_and_one_seed_tells_nothing() -> None:
+    clear = study(PAIRS[7], 3, 4000, np.random.default_rng(0))
+    assert next_measurement(scatter_of(clear)) is None
+    tie = study(PAIRS[10], 3, 400, np.random.default_rng(0))
+    assert next_measurement(scatter_of(tie.first_seeds(1))) is None
+    alone = Outcomes(("first",), tie.sizes, tie.seeds, tie.wrong[:1])
+    assert next_measurement(scatter_of(alone)) is None
+
+
+def test_it_is_about_the_two_best_contenders() -> None:
+    """The third, with half of its images wrong, changes neither names nor sizes."""
+    tie = study(PAIRS[10], 3, 400, np.random.default_rng(0))
+    worst = np.ones_like(tie.wrong[:1])
+    worst[..., ::2] = False
+    three = replace(
+        tie, contenders=("worst", "a", "b"), wrong=np.concatenate([worst, tie.wrong]), done=np.ones(0, bool)
+    )
+    found = next_measurement(scatter_of(three))
+    assert found is not None
+    assert {found.first, found.second} == {"a", "b"}
+    assert (found.images, found.probability < 0.95) == (SIZES[-1], True)
+
+
+def close_pair(random: np.random.Generator) -> Pair:
+    """Two contenders whose errors differ by about a tenth, so that many studies of them are undecided."""
+    ratio = np.exp(random.normal(0, 0.15))
+    return Pair("", pow3(0.05, 2.5, 0.45), pow3(0.05 * ratio, 2.5 * ratio, 0.45))
+
+
+def part(whole: Outcomes, seeds: int, images: int) -> Outcomes:
+    return Outcomes(whole.contenders, whole.sizes, whole.seeds[:seeds], whole.wrong[:, :, :seeds, :images])
+
+
+def named(outcomes: Outcomes) -> bool:
+    last = gap(scatter_of(outcomes), 0, 1, len(SIZES) - 1)
+    assert last is not None
+    return not 0.05 < last.first_ahead < 0.95
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(1500, marks=pytest.mark.long)], ids=["some", "many"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_more_seeds_settle_as_many_studies_as_promised(case: Case, count: int) -> None:
+    """Each study is a part of one with 20 more seeds, so that what is advised can be done."""
+    random = np.random.default_rng(1)
+    promised, kept = [], []
+    for _ in range(count):
+        whole = study(close_pair(random), SEEDS + 20, 1000, random, case)
+        found = next_measurement(scatter_of(part(whole, SEEDS, 1000)))
+        if found is not None and found.kind == "seeds":
+            promised.append(found.probability)
+            kept.append(named(part(whole, SEEDS + found.seeds, 1000)))
+    assert len(kept) >= 0.07 * count
+    chance = np.sqrt(0.25 / len(kept))
+    assert np.mean(kept) >= np.mean(promised) - 2 * chance
+    assert min(promised) > 0.5

@@ -1,0 +1,88 @@
+"""The next best measurement: what would settle which of the two best contenders at the largest size is better.
+
+The gap of the two has a posterior, and a variance from three sources. More seeds average their own scatter and the
+chance in single predictions; more test images that of images; neither reduces shocks, which all runs of a size share.
+What is advised is the least that names a leader if the gap stays as it is. It may move, so the probability that a
+leader is named is part of the advice.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vitrail.training.study.statistics.difference import CONFIDENCE, Gap
+from vitrail.training.study.statistics.outcomes import Floats
+from vitrail.training.study.statistics.scatter import Scatter
+from vitrail.training.study.statistics.stopping import MIN_SEEDS, Matchup, matchup
+
+MOST_SEEDS = 20  # further ones
+MOST_IMAGES = 20.0  # times the test images
+STEPS = 60  # up to that
+
+Kind = Literal["seeds", "test images", "both", "shocks", "close"]
+
+
+@dataclass(frozen=True)
+class NextMeasurement:
+    """What would settle the lead of two contenders: further seeds, test images, both; or why none would."""
+
+    kind: Kind
+    first: str  # with the lower error so far
+    second: str
+    images: int  # the largest size
+    seeds: int  # further ones
+    test_images: int  # in all
+    probability: float  # that a leader is named with these
+
+
+def next_measurement(scatter: Scatter) -> NextMeasurement | None:
+    """None where a leader is known, and where there are too few contenders or seeds to tell."""
+    outcomes = scatter.outcomes
+    enough = np.flatnonzero(outcomes.runs[:, -1] >= MIN_SEEDS)
+    if len(enough) < 2:
+        return None
+    first, second = enough[np.argsort(scatter.errors[enough, -1], kind="stable")[:2]]
+    match = matchup(scatter, int(first), int(second))
+    if match.now.first_ahead >= CONFIDENCE:
+        return None
+    seeds = int(outcomes.runs[[first, second], -1].min())
+    kind, more, times = advised(match, seeds)
+    return NextMeasurement(
+        kind,
+        outcomes.contenders[first],
+        outcomes.contenders[second],
+        outcomes.sizes[-1],
+        more,
+        round(times * outcomes.images),
+        probability(match, seeds, more, times),
+    )
+
+
+def advised(match: Matchup, seeds: int) -> tuple[Kind, int, float]:
+    """The kind, with further seeds and the factor of test images: seeds alone, images alone, both in proportion.
+
+    With the most of both where these are not enough, but would be without shocks, or the two are too close.
+    """
+    further = range(1, MOST_SEEDS + 1)
+    for more in further:
+        if settles(match, match.variance(seeds, seeds + more)):
+            return "seeds", more, 1
+    for times in np.geomspace(1, MOST_IMAGES, STEPS)[1:]:
+        if settles(match, match.variance(seeds, seeds, float(times))):
+            return "test images", 0, float(times)
+    for more in further:
+        if settles(match, match.variance(seeds, seeds + more, (seeds + more) / seeds)):
+            return "both", more, (seeds + more) / seeds
+    without_shocks = np.maximum(match.variance(seeds, seeds + MOST_SEEDS, MOST_IMAGES) - match.shocks, 1e-12)
+    return "shocks" if settles(match, without_shocks) else "close", MOST_SEEDS, MOST_IMAGES
+
+
+def settles(match: Matchup, later: Floats) -> bool:
+    """Whether a gap of this variance [P] has a leader if its mean stays as it is."""
+    return Gap(match.now.means, np.sqrt(later)).first_ahead >= CONFIDENCE
+
+
+def probability(match: Matchup, seeds: int, more: int, times: float) -> float:
+    """That a leader is named with so many further seeds and times the test images."""
+    return match.probability_with(match.variance(seeds, seeds + more, times), CONFIDENCE)
