@@ -18,6 +18,7 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
+from vitrail.training.study.statistics.difference import CONFIDENCE
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
 OF_FIT = {"lora", "distillation"}  # contenders learn all their weights from the study's images
@@ -39,7 +40,7 @@ class StudyOptions:
     address: str
     gpu_share: float
     dry_run: bool
-    stop_confidence: float | None
+    until_sure: float | None
 
 
 def study_parser(names: Sequence[str]) -> ArgumentParser:
@@ -77,7 +78,14 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--address", type=str, default="127.0.0.1:6379", help="of the head of a Ray cluster")
     parser.add_argument("--gpu_share", type=float, default=1.0, help="Ray: how much of a GPU a run takes")
     parser.add_argument("--dry-run", action="store_true", help="print the runs, their time and their cost")
-    parser.add_argument("--stop-confidence", type=float | None, help="stop early at this confidence, such as 0.95")
+    parser.add_argument(
+        "--until-sure",
+        type=float | None,
+        nargs="?",
+        const=CONFIDENCE,
+        metavar="P",
+        help=f"stop after a seed once the best contender is known with this probability (no number: {CONFIDENCE})",
+    )
     return parser
 
 
@@ -95,10 +103,8 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
     plan = plan_of(options)
     if not ADDRESS.fullmatch(options["address"]):
         raise UsageError(f"a Ray cluster's address is HOST:PORT, not '{options['address']}'")
-    if options["stop_confidence"] is not None and not 0.5 < options["stop_confidence"] < 1:
-        raise UsageError(
-            f"--stop-confidence is a probability between 0.5 and 1, such as 0.95, not {options['stop_confidence']}"
-        )
+    if options["until_sure"] is not None and not 0.5 < options["until_sure"] < 1:
+        raise UsageError(f"--until-sure is a probability between 0.5 and 1, such as 0.95, not {options['until_sure']}")
     if options["workers"] is not None and options["workers"] < 1:
         raise UsageError(f"--workers must be at least 1, not {options['workers']}")
     return StudyOptions(
@@ -109,7 +115,7 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
         address=options["address"],
         gpu_share=options["gpu_share"],
         dry_run=options["dry_run"],
-        stop_confidence=options["stop_confidence"],
+        until_sure=options["until_sure"],
     )
 
 

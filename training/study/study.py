@@ -50,9 +50,9 @@ def study(options: StudyOptions) -> Scheduler:
 
 
 def stop_rule_of(options: StudyOptions) -> StopRule | None:
-    if options.stop_confidence is None:
+    if options.until_sure is None:
         return None
-    planned, confidence = len(options.plan.seeds), options.stop_confidence
+    planned, confidence = len(options.plan.seeds), options.until_sure
     return lambda outcomes: decide_by_seeds(outcomes, planned, confidence).stop
 
 

@@ -17,7 +17,8 @@ Train contenders on growing subsets of the images, several seeds each, and compa
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
 and seeds determine) and timings.csv (what the machine does). The same command again continues a study where it
 stopped; `vitrail study --report runs/study-NAME` rewrites the report and runs nothing.
---dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
+--dry-run prints what would run, and after a few steps of each how long it takes. --until-sure stops after a
+seed once the best contender at the largest size is known with 95 % probability; --until-sure 0.9 asks for less.
 """
 
 

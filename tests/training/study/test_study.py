@@ -213,7 +213,7 @@ def test_a_study_stops_when_its_rule_applies(
     monkeypatch.setattr("vitrail.training.study.study.decide_by_seeds", fake_rule)
     folder = tmp_path / "sure"
     options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
-    assert main([*options, "--stop-confidence=0.9"]) == 0
+    assert main([*options, "--until-sure=0.9"]) == 0
     assert [outcomes.seeds for outcomes in seen] == [(0,), (0, 1)]
     assert all(outcomes.done.all() for outcomes in seen)
     table = [row for row in rows(whole / "results.csv") if row["seed"] != "2"]
@@ -225,7 +225,7 @@ def test_a_study_stops_when_its_rule_applies(
 
 @pytest.mark.long
 def test_the_real_rule_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
-    options = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--stop-confidence=0.95"]
+    options = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure"]
     assert main(["study", *options]) == 0
     seeds = {row["seed"] for row in rows(tmp_path / "study" / "results.csv")}
     assert {"0", "1"} <= seeds
