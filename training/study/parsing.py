@@ -18,6 +18,7 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, crossed
+from vitrail.training.study.prices import CURRENCY, Prices
 from vitrail.training.study.statistics.difference import CONFIDENCE
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
@@ -41,6 +42,7 @@ class StudyOptions:
     gpu_share: float
     dry_run: bool
     until_sure: float | None
+    prices: Prices
 
 
 def study_parser(names: Sequence[str]) -> ArgumentParser:
@@ -86,6 +88,9 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
         metavar="P",
         help=f"stop after a seed once the best contender is known with this probability (no number: {CONFIDENCE})",
     )
+    parser.add_argument("--label-cost", type=float | None, help="of one label, for the report")
+    parser.add_argument("--hour-cost", type=float | None, help="of an hour of one worker's computing, for the report")
+    parser.add_argument("--currency", type=str | None, help=f"of both (default: {CURRENCY})")
     return parser
 
 
@@ -116,6 +121,7 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
         gpu_share=options["gpu_share"],
         dry_run=options["dry_run"],
         until_sure=options["until_sure"],
+        prices=Prices(options["label_cost"], options["hour_cost"], options["currency"]),
     )
 
 

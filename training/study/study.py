@@ -16,6 +16,7 @@ from vitrail.training.study.gpus import visible_gpus
 from vitrail.training.study.latency import milliseconds
 from vitrail.training.study.parsing import StudyOptions
 from vitrail.training.study.plan import Plan
+from vitrail.training.study.prices import keep_prices
 from vitrail.training.study.progress import ProgressDisplay, progress_display
 from vitrail.training.study.report.report import write_report
 from vitrail.training.study.report.results import collect_results
@@ -31,6 +32,7 @@ def study(options: StudyOptions) -> Scheduler:
     folder = options.folder
     source = open_source(options.plan.data["path"], options.plan.data["seed"])
     resolved = resolved_in(folder, options.plan, source)
+    keep_prices(folder, options.prices)
     display = progress_display()
     scheduler = Scheduler(resolved, folder, display)
     introduce(resolved, folder, display)

@@ -133,6 +133,8 @@ def test_without_augmentations_names_stay() -> None:
         (["--steps=many"], 2, "steps"),
         (["--until-sure=95"], 2, "between 0.5 and 1"),
         (["--workers=0"], 2, "--workers must be at least 1"),
+        (["--label-cost=-1"], 2, "--label-cost is an amount of money"),
+        (["--hour-cost=dear"], 2, "hour_cost"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

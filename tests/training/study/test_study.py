@@ -87,6 +87,20 @@ def test_a_rewritten_report_is_the_same(whole: Path, tmp_path: Path) -> None:
     assert main(["study", "--report"]) == 2
 
 
+def test_prices_change_the_report_alone_and_stay(again: Callable[..., int], whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    assert again("--label-cost=0.05") == 0
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    assert (folder / "plan.json").read_bytes() == (whole / "plan.json").read_bytes()
+    assert "50 more images ≈ 2.50 €" in (folder / "report.md").read_text()
+    assert main(["study", "--label-cost=0.1", "--currency", "CHF", f"--report={folder}"]) == 0
+    assert main(["study", "--report", str(folder)]) == 0
+    assert "50 more images ≈ 5.00 CHF" in (folder / "report.md").read_text()
+    assert main(["study", "--report", str(folder), "--hour-cost=-1"]) == 2
+    assert main(["study", "--report", str(tmp_path), "--hour-cost=1"]) == 2
+    assert not (tmp_path / "prices.json").exists()
+
+
 def test_every_error_follows_from_the_predictions(whole: Path) -> None:
     for row in rows(whole / "results.csv"):
         with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as saved:

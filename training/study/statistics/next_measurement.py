@@ -33,7 +33,7 @@ class NextMeasurement:
     images: int  # the largest size
     seeds: int  # further ones
     test_images: int  # in all
-    probability: float  # that a leader is named with these
+    probability: float | None  # that a leader is named with these; None if they do not settle it
 
 
 def next_measurement(scatter: Scatter) -> NextMeasurement | None:
@@ -48,6 +48,7 @@ def next_measurement(scatter: Scatter) -> NextMeasurement | None:
         return None
     seeds = int(outcomes.runs[[first, second], -1].min())
     kind, more, times = advised(match, seeds)
+    helps = kind not in ("shocks", "close")
     return NextMeasurement(
         kind,
         outcomes.contenders[first],
@@ -55,7 +56,7 @@ def next_measurement(scatter: Scatter) -> NextMeasurement | None:
         outcomes.sizes[-1],
         more,
         round(times * outcomes.images),
-        probability(match, seeds, more, times),
+        probability(match, seeds, more, times) if helps else None,
     )
 
 
