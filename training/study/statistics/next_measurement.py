@@ -3,10 +3,11 @@
 The gap of the two has a posterior, and a variance from three sources. More seeds average their own scatter and the
 chance in single predictions; more test images that of images; neither reduces shocks, which all runs of a size share.
 What is advised is the least that names a leader if the gap stays as it is. It may move, so the probability that a
-leader is named is part of the advice.
+leader is named is part of the advice. As a gap is more often found too large than too small, that probability has a
+normal prior of the gap, as wide as the gaps of the two at all sizes, relative to their errors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ def next_measurement(scatter: Scatter) -> NextMeasurement | None:
         return None
     seeds = int(outcomes.runs[[first, second], -1].min())
     kind, more, times = advised(match, seeds)
-    helps = kind not in ("shocks", "close")
+    later, usual = match.variance(seeds, seeds + more, times), usual_gap(scatter.errors, first, second)
     return NextMeasurement(
         kind,
         outcomes.contenders[first],
@@ -56,7 +57,7 @@ def next_measurement(scatter: Scatter) -> NextMeasurement | None:
         outcomes.sizes[-1],
         more,
         round(times * outcomes.images),
-        probability(match, seeds, more, times) if helps else None,
+        None if kind in ("shocks", "close") else probability(match, later, usual),
     )
 
 
@@ -84,6 +85,16 @@ def settles(match: Matchup, later: Floats) -> bool:
     return Gap(match.now.means, np.sqrt(later)).first_ahead >= CONFIDENCE
 
 
-def probability(match: Matchup, seeds: int, more: int, times: float) -> float:
-    """That a leader is named with so many further seeds and times the test images."""
-    return match.probability_with(match.variance(seeds, seeds + more, times), CONFIDENCE)
+def probability(match: Matchup, later: Floats, usual: float) -> float:
+    """That a leader is named once the gap has this variance [P], with the prior standard deviation `usual`."""
+    now = match.now.scatter**2
+    kept = (usual**2 + later) / (usual**2 + now)  # of the mean, which the prior draws to zero
+    expected = Gap(kept * match.now.means, np.sqrt(later + kept * (now - later)))
+    return replace(match, now=expected).probability_with(later, CONFIDENCE)
+
+
+def usual_gap(errors: Floats, first: int, second: int) -> float:
+    """The root mean square of the gaps at all sizes [C, S], relative to the errors, at the largest."""
+    one, other = errors[first], errors[second]
+    relative = (one - other) / (one + other)
+    return float(np.sqrt(np.nanmean(relative**2)) * (one[-1] + other[-1]))
