@@ -19,6 +19,8 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
 from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, Precision, crossed
+from vitrail.training.study.prices import CURRENCY, Prices
+from vitrail.training.study.statistics.difference import CONFIDENCE
 
 DERIVED = {"classes", "image_size", "resize"}  # from the images
 OF_FIT = {"lora", "distillation"}  # contenders learn all their weights, and from labels
@@ -44,8 +46,9 @@ class StudyOptions:
     gpu_share: float
     dry_run: bool
     weights: Path | None
-    stop_confidence: float | None
+    until_sure: float | None
     budget: float | None  # seconds
+    prices: Prices
 
 
 def study_parser(names: Sequence[str]) -> ArgumentParser:
@@ -102,7 +105,17 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--budget", type=str | None, help="time for all runs, such as 40min, 90s or 2h; trained-out")
     parser.add_argument("--weights", type=str | None, help="a folder of pretrained weights (default: VITRAIL_WEIGHTS)")
     parser.add_argument("--dry-run", action="store_true", help="print the runs, their time and their cost")
-    parser.add_argument("--stop-confidence", type=float | None, help="stop early at this confidence, such as 0.95")
+    parser.add_argument(
+        "--until-sure",
+        type=float | None,
+        nargs="?",
+        const=CONFIDENCE,
+        metavar="P",
+        help=f"stop after a seed once the best contender is known with this probability (no number: {CONFIDENCE})",
+    )
+    parser.add_argument("--label-cost", type=float | None, help="of one label, for the report")
+    parser.add_argument("--hour-cost", type=float | None, help="of an hour of one worker's computing, for the report")
+    parser.add_argument("--currency", type=str | None, help=f"of both (default: {CURRENCY})")
     return parser
 
 
@@ -120,10 +133,8 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
     plan = plan_of(options)
     if not ADDRESS.fullmatch(options["address"]):
         raise UsageError(f"a Ray cluster's address is HOST:PORT, not '{options['address']}'")
-    if options["stop_confidence"] is not None and not 0.5 < options["stop_confidence"] < 1:
-        raise UsageError(
-            f"--stop-confidence is a probability between 0.5 and 1, such as 0.95, not {options['stop_confidence']}"
-        )
+    if options["until_sure"] is not None and not 0.5 < options["until_sure"] < 1:
+        raise UsageError(f"--until-sure is a probability between 0.5 and 1, such as 0.95, not {options['until_sure']}")
     if options["workers"] is not None and options["workers"] < 1:
         raise UsageError(f"--workers must be at least 1, not {options['workers']}")
     return StudyOptions(
@@ -135,8 +146,9 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
         gpu_share=options["gpu_share"],
         dry_run=options["dry_run"],
         weights=weights_folder(options["weights"] and Path(options["weights"])),
-        stop_confidence=options["stop_confidence"],
+        until_sure=options["until_sure"],
         budget=budget_of(options["budget"], plan),
+        prices=Prices(options["label_cost"], options["hour_cost"], options["currency"]),
     )
 
 

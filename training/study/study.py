@@ -16,6 +16,7 @@ from vitrail.training.study.gpus import visible_gpus
 from vitrail.training.study.latency import milliseconds
 from vitrail.training.study.parsing import StudyOptions
 from vitrail.training.study.plan import Plan
+from vitrail.training.study.prices import keep_prices
 from vitrail.training.study.progress import ProgressDisplay, progress_display
 from vitrail.training.study.report.report import write_report
 from vitrail.training.study.report.results import collect_results
@@ -32,6 +33,7 @@ def study(options: StudyOptions) -> Scheduler:
     folder = options.folder
     source = open_source(options.plan.data["path"], options.plan.data["seed"])
     resolved = resolved_in(folder, with_weights(options.plan, options.weights), source)
+    keep_prices(folder, options.prices)
     display = progress_display()
     scheduler = Scheduler(resolved, folder, display, options.budget)
     introduce(resolved, folder, display)
@@ -51,9 +53,9 @@ def study(options: StudyOptions) -> Scheduler:
 
 
 def stop_rule_of(options: StudyOptions) -> StopRule | None:
-    if options.stop_confidence is None:
+    if options.until_sure is None:
         return None
-    planned, confidence = len(options.plan.seeds), options.stop_confidence
+    planned, confidence = len(options.plan.seeds), options.until_sure
     return lambda outcomes: decide_by_seeds(outcomes, planned, confidence).stop
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitrail.commands.help_pages import shown
-from vitrail.errors import UsageError
+from vitrail.parsers import Parser
 
 PAGE = """
 Train contenders on growing subsets of the images, several seeds each, and compare them fairly.
@@ -20,16 +20,19 @@ and seeds determine) and timings.csv (what the machine does). The same command a
 stopped; `vitrail study --report runs/study-NAME` rewrites the report and runs nothing.
 --weights (or VITRAIL_WEIGHTS) is a folder with files such as deit_tiny_patch16_224.safetensors, each called after its
 network in timm; without it `pretrained: true` downloads the weights of the network that it names.
-Runs are doubled until longer ones no longer help; --budget 40min ends that earlier, and says where.
---dry-run prints what would run, and after a few steps of each how long it takes. --stop-confidence 0.95 stops early.
+Runs are doubled until longer ones no longer help; --budget 40min ends that earlier, and says where. --dry-run prints
+what would run, and after a few steps of each how long it takes. --until-sure stops after a seed once the best contender
+at the largest size is known with 95 % probability; --until-sure 0.9 asks for less.
+With --label-cost 0.05 and --hour-cost 0.4, of one worker's computing, the report says what more images and trainings
+cost, in the --currency of both; both commands take them, and the folder keeps them.
 """
 
 
 def main(args: Sequence[str]) -> int:
     if shown(args, "study", PAGE, "study"):
         return 0
-    if args and args[0] == "--report":
-        return report_anew(args[1:])
+    if any(argument.partition("=")[0] == "--report" for argument in args):
+        return report_anew(args)
     from vitrail.training.study.parsing import parse_study
 
     options = parse_study(args)
@@ -48,10 +51,18 @@ def main(args: Sequence[str]) -> int:
 
 
 def report_anew(args: Sequence[str]) -> int:
-    """Rewrite the report of an existing study."""
-    if len(args) != 1:
-        raise UsageError("--report takes one study folder: vitrail study --report runs/study-NAME")
+    """Rewrite the report of an existing study, with these prices."""
+    parser = Parser("study", "Rewrite the report of a study, and run nothing.")
+    parser.add_argument("--report", type=Path, metavar="FOLDER")
+    parser.add_argument("--label-cost", type=float)
+    parser.add_argument("--hour-cost", type=float)
+    parser.add_argument("--currency")
+    options = parser.parse_args(args)
+    from vitrail.training.study.prices import Prices, keep_prices
     from vitrail.training.study.report.report import write_report
+    from vitrail.training.study.store import read_plan
 
-    print(f"report: {write_report(Path(args[0]))}")
+    read_plan(options.report)  # of a study
+    keep_prices(options.report, Prices(options.label_cost, options.hour_cost, options.currency))
+    print(f"report: {write_report(options.report)}")
     return 0

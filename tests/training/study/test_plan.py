@@ -32,7 +32,22 @@ def test_a_plan_is_read_with_its_overrides(plan_file: Path) -> None:
     assert options.plan.contender("ViT").model["net"]["init_args"]["depth"] == 2
     assert options.plan.contender("CNN").rate == 0.01
     assert options.plan.sizes == Geometric(20, None, 3)
-    assert (options.folder, options.executor, options.stop_confidence) == (Path("there"), "here", None)
+    assert (options.folder, options.executor, options.until_sure) == (Path("there"), "here", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "sure"),
+    [
+        ([], None),
+        (["--until-sure"], 0.95),
+        (["--until-sure", "0.9"], 0.9),
+        (["--until-sure=0.99"], 0.99),
+        (["--until-sure", "--threads=2"], 0.95),
+    ],
+    ids=str,
+)
+def test_a_study_runs_until_it_is_sure(plan_file: Path, given: list[str], sure: float | None) -> None:
+    assert parse_study([f"--config={plan_file}", *given]).until_sure == sure
 
 
 def test_a_contender_may_come_from_the_command_line(plan_file: Path) -> None:
@@ -116,8 +131,10 @@ def test_without_augmentations_names_stay() -> None:
         (["--mode=equal-money"], 2, "mode"),
         (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
         (["--steps=many"], 2, "steps"),
-        (["--stop-confidence=95"], 2, "between 0.5 and 1"),
+        (["--until-sure=95"], 2, "between 0.5 and 1"),
         (["--workers=0"], 2, "--workers must be at least 1"),
+        (["--label-cost=-1"], 2, "--label-cost is an amount of money"),
+        (["--hour-cost=dear"], 2, "hour_cost"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

@@ -94,6 +94,20 @@ def test_a_rewritten_report_is_the_same(whole: Path, tmp_path: Path) -> None:
     assert main(["study", "--report"]) == 2
 
 
+def test_prices_change_the_report_alone_and_stay(again: Callable[..., int], whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    assert again("--label-cost=0.05") == 0
+    assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    assert (folder / "plan.json").read_bytes() == (whole / "plan.json").read_bytes()
+    assert "50 more images ≈ 2.50 €" in (folder / "report.md").read_text()
+    assert main(["study", "--label-cost=0.1", "--currency", "CHF", f"--report={folder}"]) == 0
+    assert main(["study", "--report", str(folder)]) == 0
+    assert "50 more images ≈ 5.00 CHF" in (folder / "report.md").read_text()
+    assert main(["study", "--report", str(folder), "--hour-cost=-1"]) == 2
+    assert main(["study", "--report", str(tmp_path), "--hour-cost=1"]) == 2
+    assert not (tmp_path / "prices.json").exists()
+
+
 def test_every_error_follows_from_the_predictions(whole: Path) -> None:
     for row in rows(whole / "results.csv"):
         with np.load(whole / "runs" / f"{row['contender']}-{row['size']}-s{row['seed']}" / "predictions.npz") as saved:
@@ -222,7 +236,7 @@ def test_a_study_stops_when_its_rule_applies(
     monkeypatch.setattr("vitrail.training.study.study.decide_by_seeds", fake_rule)
     folder = tmp_path / "sure"
     options = ["study", f"--config={plan_file}", f"--folder={folder}", "--executor=here"]
-    assert main([*options, "--stop-confidence=0.9"]) == 0
+    assert main([*options, "--until-sure=0.9"]) == 0
     assert [outcomes.seeds for outcomes in seen] == [(0,), (0, 1)]
     assert all(outcomes.done.all() for outcomes in seen)
     table = [row for row in rows(whole / "results.csv") if row["seed"] != "2"]
@@ -234,7 +248,7 @@ def test_a_study_stops_when_its_rule_applies(
 
 @pytest.mark.long
 def test_the_real_rule_reads_a_study(plan_file: Path, tmp_path: Path) -> None:
-    options = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--stop-confidence=0.95"]
+    options = [f"--config={plan_file}", f"--folder={tmp_path / 'study'}", "--executor=here", "--until-sure"]
     assert main(["study", *options]) == 0
     seeds = {row["seed"] for row in rows(tmp_path / "study" / "results.csv")}
     assert {"0", "1"} <= seeds

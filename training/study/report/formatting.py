@@ -74,6 +74,13 @@ def seconds(value: float) -> str:
     return f"{significant(value / 60, 2)} min" if value < 5400 else f"{significant(value / 3600, 2)} h"
 
 
+def money(amount: float, currency: str) -> str:
+    """In hundredths below ten, one digit below a tenth, two digits from a hundred on."""
+    if amount < 10:
+        return f"{f'{amount:.2f}' if amount >= 0.1 else significant(amount, 1)} {currency}"
+    return f"{round(amount, 2 - len(f'{amount:.0f}')):,.0f} {currency}"
+
+
 def rate(value: float) -> str:
     """A learning rate."""
     return f"{value:.2g}"

@@ -56,4 +56,5 @@ def plain(text: str) -> str:
 
 def paragraph(text: str) -> str:
     """Text with code between backquotes, which is not escaped."""
-    return "`".join(part if index % 2 else plain(part) for index, part in enumerate(text.split("`")))
+    parts = " ".join(text.split()).split("`")
+    return "`".join(part if index % 2 else SPECIAL.sub(r"\\\1", part) for index, part in enumerate(parts))

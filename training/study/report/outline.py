@@ -13,6 +13,7 @@ from vitrail.training.study.report.sections.learning_rates import learning_rates
 from vitrail.training.study.report.sections.lengths import lengths
 from vitrail.training.study.report.sections.measured import measured
 from vitrail.training.study.report.sections.method import method
+from vitrail.training.study.report.sections.price import price, price_clause
 from vitrail.training.study.statistics.recommendation import recommendation
 
 CURVES = (
@@ -22,11 +23,12 @@ CURVES = (
 
 
 def build_report(results: StudyResults) -> Report:
-    decision = recommendation(results.forecast, results.baselines)
+    decision = recommendation(results.forecast, results.baselines, price_clause(results))
     sections = [
         Section("curves", "Learning curves", (CurvesFigure(f"{CURVES} {back_test_text(results.forecast)}"),)),
         comparison(results.forecast),
         images_needed(results.forecast),
+        price(results),
         expectation(results.resolved.plan.expected, decision),
         measured(results),
         baselines(results),

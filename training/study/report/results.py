@@ -11,6 +11,7 @@ from vitrail.errors import DataError
 from vitrail.training.study.jobs import FinishedRun, Job
 from vitrail.training.study.lengths import Lengths
 from vitrail.training.study.plan import Plain
+from vitrail.training.study.prices import Prices, read_prices
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.baseline import Baseline
 from vitrail.training.study.statistics.findings import Forecast
@@ -48,6 +49,7 @@ class StudyResults:
     environment: Plain
     forecast: Forecast
     baselines: tuple[Baseline, ...]
+    prices: Prices
 
     def runs(self, contender: str, size: int) -> list[FinishedRun]:
         """The reported runs of one contender and size, by seed."""
@@ -105,6 +107,7 @@ def results_of(
         environment=read_plain(folder / "environment.json"),
         forecast=forecast,
         baselines=read_baselines(folder),
+        prices=read_prices(folder),
     )
 
 

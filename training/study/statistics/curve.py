@@ -10,7 +10,7 @@ from vitrail.training.study.statistics.average import Averaged, averaged, hold_o
 from vitrail.training.study.statistics.behaviour import ill_behaved
 from vitrail.training.study.statistics.difference import HIGH, LOW
 from vitrail.training.study.statistics.findings import BackTest, Contender, Curve, LawFit, Point
-from vitrail.training.study.statistics.images_needed import NEXT, NextImages, images_needed
+from vitrail.training.study.statistics.images_needed import NextImages, images_needed, next_count
 from vitrail.training.study.statistics.outcomes import Floats
 from vitrail.training.study.statistics.scatter import Scatter
 from vitrail.training.study.statistics.seed_spread import cells
@@ -167,14 +167,15 @@ def laws(curve: Averaged) -> tuple[LawFit, ...]:
 
 
 def next_images(curve: Averaged, end: float) -> NextImages | None:
-    """The gain of the next thousand images after the largest size; None if the grid ends before."""
-    if curve.largest + NEXT > end:
+    """The gain of the next images after the largest size; None if the grid ends before."""
+    count = next_count(curve.largest)
+    if curve.largest + count > end:
         return None
-    sizes = np.array([curve.largest, curve.largest + NEXT], float)
+    sizes = np.array([curve.largest, curve.largest + count], float)
     gain = curve.draws(sizes)
     low, high = band((gain[:, 0] - gain[:, 1])[:, None])
     before, after = curve.measured(sizes)
-    return NextImages(NEXT, float(before - after), float(low[0]), float(high[0]))
+    return NextImages(count, float(before - after), float(low[0]), float(high[0]))
 
 
 def back_test(one: ContenderFit, measured: tuple[Point, ...]) -> BackTest | None:

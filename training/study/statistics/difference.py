@@ -9,6 +9,7 @@ from vitrail.training.study.statistics.outcomes import Floats
 from vitrail.training.study.statistics.scatter import Scatter
 
 LOW, HIGH = 0.05, 0.95  # all intervals are 90 % ones
+CONFIDENCE = 0.95  # from which a contender is said to be ahead
 
 
 @dataclass(frozen=True)

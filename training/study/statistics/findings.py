@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vitrail.training.study.statistics.crossing import Crossing
 from vitrail.training.study.statistics.images_needed import ImagesNeeded, NextImages
+from vitrail.training.study.statistics.next_measurement import NextMeasurement
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Forecast:
     grid: tuple[float, ...]  # labelled images
     contenders: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
+    next_measurement: NextMeasurement | None = None  # None if a leader is known, or in a study of an earlier version
 
     def end_of(self, curve: Curve | Pair) -> float:
         """The images up to which a curve, or the gap of two, is drawn."""

@@ -8,6 +8,7 @@ import numpy as np
 from vitrail.training.study.statistics.curve import ContenderFit, describe, fit_contender
 from vitrail.training.study.statistics.draws import measured_and_drawn_errors
 from vitrail.training.study.statistics.findings import Forecast
+from vitrail.training.study.statistics.next_measurement import next_measurement
 from vitrail.training.study.statistics.outcomes import Floats, Outcomes
 from vitrail.training.study.statistics.pair import pair
 from vitrail.training.study.statistics.scatter import scatter_of
@@ -34,6 +35,7 @@ def forecast(
         tuple(grid.tolist()),
         tuple(describe(one, scatter, grid, targets) for one in fits),
         tuple(pair(scatter, one, other, grid) for one, other in combinations(fits, 2)),
+        next_measurement(scatter),
     )
 
 

@@ -1,4 +1,4 @@
-"""The number of labelled images for a target accuracy, and the gain of the next thousand."""
+"""The number of labelled images for a target accuracy, and the gain of a round number more."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from vitrail.training.study.statistics.outcomes import Floats
 
-NEXT = 1000
+NEXT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class NextImages:
     gain: float
     low: float
     high: float
+
+
+def next_count(largest: float) -> int:
+    """A round number of further images, no more than there are."""
+    return max(one for one in NEXT if one <= max(largest, 1))
 
 
 def images_needed(accuracy: float, sizes: Floats, curve: Floats, low: Floats, high: Floats) -> ImagesNeeded:

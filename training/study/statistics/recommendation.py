@@ -3,26 +3,32 @@
 from math import floor, log10
 
 from vitrail.training.study.statistics.baseline import Baseline, best_at
+from vitrail.training.study.statistics.difference import CONFIDENCE
 from vitrail.training.study.statistics.findings import Contender, Forecast, Pair, SizeGap
 from vitrail.training.study.statistics.images_needed import ImagesNeeded
+from vitrail.training.study.statistics.next_measurement import NextMeasurement
 
-CONFIDENCE = 0.95  # from which a contender is recommended
 IF = "if the curves go on as they do"
 
 
-def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = ()) -> str:
-    """One sentence about the two best contenders at the largest size, and the baseline that they do not beat."""
-    measured = [one for one in forecast.contenders if one.points and one.points[-1].images == forecast.sizes[-1]]
-    ranked = sorted(measured, key=lambda one: one.points[-1].error)
+def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = (), price: str = "") -> str:
+    """One sentence about the two best contenders at the largest size, the baseline that they do not beat, a price."""
+    ranked = by_error(forecast)
     if not ranked:
         return f"No contender has a finished run with {count(forecast.sizes[-1])} images, so there is no result yet."
     parts = [single(ranked[0])]
     if len(ranked) > 1:
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
-        parts = [ahead(ranked[0], ranked[1], both), crossing_text(both, forecast)]
+        parts = [ahead(ranked[0], ranked[1], both), settling(forecast.next_measurement), crossing_text(both, forecast)]
     parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1])) + limits(ranked)
-    parts += [next_target(ranked[0], forecast), refusal(ranked[0]), *map(collapses, ranked[:2])]
+    parts += [next_target(ranked[0], forecast), price, refusal(ranked[0]), *map(collapses, ranked[:2])]
     return "; ".join(part for part in parts if part) + "."
+
+
+def by_error(forecast: Forecast) -> list[Contender]:
+    """The contenders with a run at the largest size, the best first."""
+    measured = [one for one in forecast.contenders if one.points and one.points[-1].images == forecast.sizes[-1]]
+    return sorted(measured, key=lambda one: one.points[-1].error)
 
 
 def single(only: Contender) -> str:
@@ -40,6 +46,27 @@ def ahead(best: Contender, next_best: Contender, both: Pair) -> str:
         f"With {count(gap.images)} images, neither {best.name} nor {next_best.name} is clearly ahead: {scores} "
         f"({sure(certainty)} that {best.name} is better)"
     )
+
+
+def settling(missing: NextMeasurement | None) -> str:
+    """What would settle which of the two is better, or why nothing within reach would."""
+    if missing is None:
+        return ""
+    seeds = f"{missing.seeds} more seed{'s' if missing.seeds > 1 else ''} of each at {count(missing.images)} images"
+    tested = f"{about(missing.test_images)} test images"
+    if missing.probability is None and missing.kind == "shocks":
+        return (
+            "neither more seeds nor more test images would settle it: what all runs of a size share, such as the "
+            "images chosen and the learning rate, scatters too much"
+        )
+    if missing.probability is None:
+        return f"they are too close for {seeds} and {tested} to settle it"
+    settled = f"would settle it if the gap stays as it is (a chance of {floor(100 * missing.probability)} %)"
+    if missing.kind == "seeds":
+        return f"{seeds} {settled}"
+    if missing.kind == "test images":
+        return f"more seeds would not settle it, as the test images scatter too much: {tested} {settled}"
+    return f"{seeds} and {tested} {settled}"
 
 
 def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
@@ -102,12 +129,16 @@ def crossing_text(both: Pair, forecast: Forecast) -> str:
 
 def next_target(best: Contender, forecast: Forecast) -> str:
     """What the first target accuracy above that of the best contender takes."""
-    if best.curve is None or best.refused:
+    need = next_need(best)
+    if best.curve is None or need is None:
         return ""
-    missed = [one for one in best.curve.images_needed if one.accuracy > 1 - best.points[-1].error]
-    if not missed:
-        return ""
-    return images_for(best.name, missed[0], forecast.sizes[-1], forecast.end_of(best.curve))
+    return images_for(best.name, need, forecast.sizes[-1], forecast.end_of(best.curve))
+
+
+def next_need(best: Contender) -> ImagesNeeded | None:
+    """The images for that target; None without a forecast, and where all targets are reached."""
+    needs = best.curve.images_needed if best.curve and not best.refused else ()
+    return next((one for one in needs if one.accuracy > 1 - best.points[-1].error), None)
 
 
 def images_for(name: str, need: ImagesNeeded, largest: int, end: float) -> str:

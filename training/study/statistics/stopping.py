@@ -65,14 +65,17 @@ def decide_by_seeds(outcomes: Outcomes, planned: int, confidence: float = 0.95) 
 
 @dataclass(frozen=True)
 class Matchup:
-    """The leader against one other contender, at the largest size."""
+    """The leader against one other contender, at the largest size, and the sources of their gap's variance."""
 
     now: Gap
-    between: Floats  # [P]: variance of the gap of one seed that further seeds average away
+    seeds: Floats  # [P]: of one seed
+    chance: float  # of one seed: chance in the predictions of single images
+    shocks: Floats  # [P]: of what all runs of a cell share
 
-    def variance(self, seeds: int, later: int) -> Floats:
-        """The variance of the gap, [P], with `later` seeds instead of `seeds`."""
-        return np.maximum(self.now.scatter**2 - self.between * (1 / seeds - 1 / later), 1e-12)
+    def variance(self, seeds: int, later: int, images: float = 1.0) -> Floats:
+        """The variance of the gap, [P], with `later` seeds instead of `seeds`, and `images` times the test images."""
+        tested = self.now.scatter**2 - self.seeds / seeds - self.shocks - self.chance * (1 / seeds - 1 / later)
+        return np.asarray(np.maximum(self.seeds / later + self.shocks + tested / images, 1e-12))
 
     def bound(self, seeds: int, planned: int, confidence: float) -> float:
         """The probability of being ahead that is required at this check."""
@@ -83,7 +86,10 @@ class Matchup:
 
     def probability_of_a_leader(self, seeds: int, planned: int, confidence: float) -> float:
         """The probability that the full study names either of the two."""
-        last = self.variance(seeds, planned)
+        return self.probability_with(self.variance(seeds, planned), confidence)
+
+    def probability_with(self, last: Floats, confidence: float) -> float:
+        """The probability of a leader once the gap has this variance [P]."""
         step = np.sqrt(np.maximum(self.now.scatter**2 - last, 1e-15))
         edge = ndtri(confidence) * np.sqrt(last)
         outside = ndtr((-edge - self.now.means) / step) + ndtr((self.now.means - edge) / step)
@@ -92,10 +98,12 @@ class Matchup:
 
 def matchup(scatter: Scatter, first: int, second: int) -> Matchup:
     """Each seed adds its own scatter, and the chance in the predictions of single images."""
-    now = gap(scatter, first, second, len(scatter.outcomes.sizes) - 1)
+    both, outcomes = [first, second], scatter.outcomes
+    now = gap(scatter, first, second, len(outcomes.sizes) - 1)
     assert now is not None  # both have runs at the largest size
-    within = np.nan_to_num(cells(scatter.outcomes)[1][[first, second], -1]).sum()
-    return Matchup(now, (scatter.seeds[:, [first, second], -1] ** 2).sum(axis=1) + within)
+    shocks = scatter.factors[:, both, -1] * scatter.shocks[:, None] * outcomes.errors[both, -1]
+    chance = float(np.nan_to_num(cells(outcomes)[1][both, -1]).sum())
+    return Matchup(now, (scatter.seeds[:, both, -1] ** 2).sum(axis=1), chance, (shocks**2).sum(axis=1))
 
 
 @lru_cache(maxsize=4096)

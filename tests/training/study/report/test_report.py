@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 
 from vitrail.errors import DataError, UsageError
+from vitrail.model_file.typed_json import read as typed
 from vitrail.training.runs import write_json
 from vitrail.training.study.report.html import page
 from vitrail.training.study.report.markdown import markdown
 from vitrail.training.study.report.outline import build_report
-from vitrail.training.study.report.report import write_report
+from vitrail.training.study.report.report import curves_json, write_report
 from vitrail.training.study.report.results import StudyResults, read_study
+from vitrail.training.study.report.sections.images_needed import gain_cell
+from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.forecast import forecast
+from vitrail.training.study.statistics.images_needed import NextImages
+from vitrail.training.study.statistics.next_measurement import NextMeasurement
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.recommendation import about, recommendation
 
@@ -170,6 +175,22 @@ def test_curves_json_is_the_forecast(crossing: Path, results: StudyResults) -> N
     assert stored["grid"] == pytest.approx(forecast["grid"], rel=1e-5)
     assert stored["pairs"][0]["gap"] == pytest.approx(forecast["pairs"][0]["gap"], rel=1e-5)
     assert stored["contenders"][0]["points"][0]["images"] == 100
+
+
+def test_curves_json_of_an_earlier_version_are_read(results: StudyResults) -> None:
+    """They do not say what to measure next."""
+    missing = NextMeasurement("seeds", "ViT", "CNN", 4000, 2, 400, 0.6)
+    newer = replace(results.forecast, next_measurement=missing)
+    plain = json.loads(curves_json(replace(results, forecast=newer)))
+    assert typed(Forecast, plain, "").next_measurement == missing
+    del plain["next_measurement"]
+    assert typed(Forecast, plain, "").next_measurement is None
+
+
+def test_the_gain_of_the_next_images_names_their_number_where_it_is_another() -> None:
+    assert gain_cell(NextImages(1000, 0.012, 0.004, 0.021), 1000) == "1.2 (0.4 to 2.1)"
+    assert gain_cell(NextImages(500, 0.012, 0.004, 0.021), 1000) == "1.2 (0.4 to 2.1) of 500"
+    assert gain_cell(None, 1000) == "beyond reach"
 
 
 def renamed(results: StudyResults, old: str, new: str) -> StudyResults:

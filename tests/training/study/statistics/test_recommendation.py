@@ -7,6 +7,7 @@ import pytest
 from vitrail.training.study.statistics.crossing import Crossing
 from vitrail.training.study.statistics.findings import Contender, Curve, Forecast, Pair, Point, SizeGap
 from vitrail.training.study.statistics.images_needed import ImagesNeeded
+from vitrail.training.study.statistics.next_measurement import NextMeasurement
 from vitrail.training.study.statistics.recommendation import about, recommendation
 
 NEED = (ImagesNeeded(0.9, 700.0, 500.0, 900.0), ImagesNeeded(0.95, 2345.0, 1600.0, None))
@@ -24,12 +25,18 @@ def contender(name: str, error: float, images_needed: tuple[ImagesNeeded, ...] =
 
 
 def text_of(crossing: Crossing, ahead: float = 0.991, vit: Contender | None = None, reason: str | None = None) -> str:
+    return recommendation(forecast_of(crossing, ahead, vit, reason))
+
+
+def forecast_of(
+    crossing: Crossing, ahead: float = 0.991, vit: Contender | None = None, reason: str | None = None
+) -> Forecast:
     first = vit or contender("vit", 0.08)
     second = replace(contender("cnn", 0.06), ill_behaved=reason)
     pair = Pair(
         "vit", "cnn", (SizeGap(1150, 0.02, 0.01, 0.03, 0.006, 1 - ahead, 0.02),), (0.0, 0.0), (), (), (), crossing
     )
-    return recommendation(Forecast((60, 1150), 360, 0.02, 2000, (60.0, 4600.0), (first, second), (pair,)))
+    return Forecast((60, 1150), 360, 0.02, 2000, (60.0, 4600.0), (first, second), (pair,))
 
 
 LEADS = "With 1,150 images, take cnn, not vit: 94.0 % accuracy against 92.0 % (more than 99 % sure); "
@@ -85,6 +92,45 @@ def test_a_contender_that_is_not_clearly_ahead_is_not_recommended() -> None:
         "With 1,150 images, neither cnn nor vit is clearly ahead: 94.0 % accuracy against 92.0 % "
         "(78 % sure that cnn is better); "
     )
+
+
+@pytest.mark.parametrize(
+    ("missing", "part"),
+    [
+        (
+            NextMeasurement("seeds", "cnn", "vit", 1150, 1, 360, 0.579),
+            "1 more seed of each at 1,150 images would settle it if the gap stays as it is (a chance of 57 %)",
+        ),
+        (
+            NextMeasurement("test images", "cnn", "vit", 1150, 0, 1234, 0.61),
+            "more seeds would not settle it, as the test images scatter too much: 1,200 test images would settle it if "
+            "the gap stays as it is (a chance of 61 %)",
+        ),
+        (
+            NextMeasurement("both", "cnn", "vit", 1150, 4, 840, 0.6),
+            "4 more seeds of each at 1,150 images and 840 test images would settle it if the gap stays as it is "
+            "(a chance of 60 %)",
+        ),
+        (
+            NextMeasurement("shocks", "cnn", "vit", 1150, 20, 7200, None),
+            "neither more seeds nor more test images would settle it: what all runs of a size share, such as the "
+            "images chosen and the learning rate, scatters too much",
+        ),
+        (
+            NextMeasurement("close", "cnn", "vit", 1150, 20, 7200, None),
+            "they are too close for 20 more seeds of each at 1,150 images and 7,200 test images to settle it",
+        ),
+    ],
+    ids=lambda given: given.kind if isinstance(given, NextMeasurement) else "",
+)
+def test_what_would_settle_it_follows_what_is_open(missing: NextMeasurement, part: str) -> None:
+    text = recommendation(replace(forecast_of(Crossing("none", 1), ahead=0.789), next_measurement=missing))
+    assert text.split("; ")[1] == part
+
+
+def test_the_price_follows_the_target() -> None:
+    text = recommendation(forecast_of(Crossing("none", 1)), price="1,000 more images ≈ 50 €: what cnn gains is open")
+    assert text.endswith(TAKES[:-1] + "; 1,000 more images ≈ 50 €: what cnn gains is open.")
 
 
 @pytest.mark.parametrize(

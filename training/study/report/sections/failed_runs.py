@@ -24,6 +24,6 @@ def unused(results: StudyResults) -> str:
     each = len(results.names) * len(results.resolved.sizes)
     return (
         f"The study stopped before the planned {'seed' if len(seeds) == 1 else 'seeds'} "
-        f"{listed([str(seed) for seed in seeds])}, by `--stop-confidence` or an interruption. "
+        f"{listed([str(seed) for seed in seeds])}, by `--until-sure` or an interruption. "
         f"That saved {count(each * len(seeds))} of {count(each * len(plan.seeds))} reported runs."
     )

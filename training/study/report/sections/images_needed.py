@@ -1,11 +1,11 @@
-"""The images needed for a target accuracy, the gain of the next thousand, and the back-test of such forecasts."""
+"""The images needed for a target accuracy, the gain of the next ones, and the back-test of such forecasts."""
 
 from collections.abc import Callable
 
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
 from vitrail.training.study.report.formatting import count, listed, percent, percent_range, points, points_range
 from vitrail.training.study.statistics.findings import Contender, Curve, Forecast
-from vitrail.training.study.statistics.images_needed import NEXT, ImagesNeeded
+from vitrail.training.study.statistics.images_needed import ImagesNeeded, NextImages, next_count
 from vitrail.training.study.statistics.recommendation import about
 
 
@@ -23,13 +23,13 @@ def images_needed(forecast: Forecast) -> Section:
 
 
 def table(forecast: Forecast) -> Table:
-    contenders = forecast.contenders
+    contenders, more = forecast.contenders, next_count(forecast.sizes[-1])
     targets = next((one.curve.images_needed for one in contenders if one.curve), ())
     rows = [
         Row((f"Images for {100 * target.accuracy:g} % accuracy", *each(contenders, needed(i, forecast))))
         for i, target in enumerate(targets)
     ]
-    rows.append(Row((f"Gain of the next {count(NEXT)}, points", *each(contenders, next_images))))
+    rows.append(Row((f"Gain of the next {count(more)}, points", *each(contenders, next_images(more)))))
     rows.append(Row(("Back-test: forecast of the largest size", *(back_test_cells(one)[0] for one in contenders))))
     rows.append(Row(("Back-test: measured", *(back_test_cells(one)[1] for one in contenders))))
     rows.append(Row(("Back-test: off by, points", *(back_test_cells(one)[2] for one in contenders))))
@@ -60,9 +60,16 @@ def bounded(size: float, first: int) -> str:
     return f"≤ {count(first)}" if size <= first else about(size)
 
 
-def next_images(curve: Curve) -> str:
-    gain = curve.next_images
-    return "beyond reach" if gain is None else points_range(gain.gain, gain.low, gain.high)
+def next_images(more: int) -> Callable[[Curve], str]:
+    return lambda curve: gain_cell(curve.next_images, more)
+
+
+def gain_cell(gain: NextImages | None, more: int) -> str:
+    """The number is named only if it is another, of a contender without runs at the largest size."""
+    if gain is None:
+        return "beyond reach"
+    text = points_range(gain.gain, gain.low, gain.high)
+    return text if gain.images == more else f"{text} of {count(gain.images)}"
 
 
 def back_test_cells(one: Contender) -> tuple[str, str, str]:
