@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +31,10 @@ BASELINES_FILE = "baselines.json"
 
 
 def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | None:
-    """The resolved plan stored in the folder, None in a new one; refused if it is of another plan or other images."""
+    """The resolved plan stored in the folder, None in a new one; refused if it is of another plan or other images.
+
+    More seeds and longer runs than it had make it grow: its finished runs stay.
+    """
     path = folder / PLAN
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
@@ -39,7 +42,7 @@ def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | 
         return None
     stored, resolved = parse_plan(path)
     given = json.loads(json.dumps({"plan": asdict(plan), "fingerprint": fingerprint}))
-    changes = list(differences({key: stored[key] for key in given}, given))
+    changes = list(differences(with_growth(stored, given["plan"]), given))
     if changes:
         more = f"; and {len(changes) - MAX_DIFFERENCES} more" if len(changes) > MAX_DIFFERENCES else ""
         raise UsageError(
@@ -47,7 +50,17 @@ def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | 
             "Choose another --folder"
         )
     require_unchanged(path, stored)
-    return resolved
+    return replace(resolved, plan=replace(resolved.plan, seeds=plan.seeds, most_steps=plan.most_steps))
+
+
+def with_growth(stored: Plain, given: Plain) -> Plain:
+    """A stored plan and its fingerprint, with the seeds and the longest runs of a given plan that has more of them."""
+    plan: Plain = dict(stored["plan"])
+    if set(plan["seeds"]) <= set(given["seeds"]):
+        plan["seeds"] = given["seeds"]
+    if plan.get("most_steps", 0) <= given["most_steps"]:
+        plan["most_steps"] = given["most_steps"]
+    return {"plan": plan, "fingerprint": stored["fingerprint"]}
 
 
 def read_plan(folder: Path) -> ResolvedPlan:

@@ -63,6 +63,7 @@ def resolved_in(folder: Path, plan: Plan, source: Source) -> ResolvedPlan:
     """The plan as an earlier call resolved it, else resolved now: measured widths must not change between calls."""
     existing = existing_plan(folder, plan, source.fingerprint)
     if existing is not None:
+        save_plan(folder, existing)  # it may have grown
         return existing
     resolved = resolve(plan, source)
     write_json(folder / "environment.json", environment())

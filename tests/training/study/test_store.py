@@ -49,6 +49,17 @@ def test_a_folder_of_another_plan_is_refused_with_the_differences(resolved: Reso
         existing_plan(tmp_path, many, "other images")
 
 
+def test_a_plan_grows_by_seeds_and_longer_runs(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    save_plan(tmp_path, resolved)
+    more = replace(resolved.plan, seeds=(*resolved.plan.seeds, 7), most_steps=2 * resolved.plan.most_steps)
+    assert existing_plan(tmp_path, more, resolved.fingerprint) == replace(resolved, plan=more)
+    save_plan(tmp_path, replace(resolved, plan=more))
+    with pytest.raises(UsageError, match=r"plan\.seeds is \[0, 1, 2, 7\] in the folder and \[0, 1, 2\] here"):
+        existing_plan(tmp_path, replace(more, seeds=resolved.plan.seeds), resolved.fingerprint)
+    with pytest.raises(UsageError, match=r"plan\.most_steps is"):
+        existing_plan(tmp_path, replace(more, most_steps=more.most_steps // 2), resolved.fingerprint)
+
+
 def test_a_folder_without_a_plan_is_refused_where_it_has_anything(resolved: ResolvedPlan, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no plan\.json"):
         read_plan(tmp_path)

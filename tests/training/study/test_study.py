@@ -201,6 +201,15 @@ def test_damaged_runs_are_named_and_repeated(
     assert (tmp_path / "study/results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
+def test_more_seeds_add_their_runs(again: Callable[..., int], tmp_path: Path) -> None:
+    before = rows(tmp_path / "study/results.csv")
+    assert again("--seeds=[0, 1, 2, 5]") == 0
+    after = rows(tmp_path / "study/results.csv")
+    assert [row for row in after if row["seed"] != "5"] == before
+    assert len(after) == len(before) * 4 // 3
+    assert json.loads((tmp_path / "study/plan.json").read_text())["plan"]["seeds"] == [0, 1, 2, 5]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
