@@ -4,9 +4,9 @@ Where the best is the lowest or the highest that was tried, the next one beyond 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from math import exp, log
+from math import exp, log, sqrt
 
 import numpy as np
 
@@ -21,19 +21,24 @@ def tuned_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]}))
 
 
-def choose(tried: Mapping[Job, Result]) -> ChosenRates:
-    """For every contender and tuned size the rate with the lowest validation error, averaged over seeds.
+@dataclass(frozen=True)
+class Score:
+    """On validation images, averaged over seeds; infinite if a run diverged."""
 
-    Only the shortest runs are compared, which were made with every rate. Small validation sets often tie: then the
-    lower loss decides, and last the lower rate.
-    """
+    error: float
+    loss: float
+    noise: float = 0.0  # standard error of the error
+
+
+def choose(tried: Mapping[Job, Result]) -> ChosenRates:
+    """For every contender and tuned size the best rate, of those that the shortest runs were made with."""
     return {
         contender: {size: best(scores) for size, scores in by_size.items()}
         for contender, by_size in scores_by_rate(tried).items()
     }
 
 
-Scores = dict[float, tuple[float, float]]  # by rate
+Scores = dict[float, Score]  # by rate, or by steps
 
 
 def scores_by_rate(tried: Mapping[Job, Result]) -> dict[str, dict[int, Scores]]:
@@ -44,19 +49,29 @@ def scores_by_rate(tried: Mapping[Job, Result]) -> dict[str, dict[int, Scores]]:
         key=lambda job: (job.contender, job.size, job.rate, job.seed),
     )
     for (contender, size, rate), jobs in groupby(ordered, key=lambda job: (job.contender, job.size, job.rate)):
-        scores.setdefault(contender, {}).setdefault(size, {})[rate] = means(tried[job] for job in jobs)
+        scores.setdefault(contender, {}).setdefault(size, {})[rate] = score(tried[job] for job in jobs)
     return scores
 
 
 def best(scores: Scores) -> float:
-    return min(scores, key=lambda rate: (*scores[rate], rate))
+    """The rate with the lowest loss, of those whose error is within a standard error of the lowest.
+
+    Small validation sets make errors coarse: one image more is no reason for another rate. Last the lower one wins.
+    """
+    lowest = min(scores.values(), key=lambda one: one.error)
+    near = [rate for rate, one in scores.items() if one.error <= lowest.error + lowest.noise]
+    return min(near, key=lambda rate: (scores[rate].loss, scores[rate].error, rate))
 
 
-def means(results: Iterable[Result]) -> tuple[float, float]:
-    """Mean validation error and loss; infinite if a run diverged."""
-    pairs = np.array([(result.val_error, result.val_loss) for result in results])  # [seeds, 2]
+def score(results: Iterable[Result]) -> Score:
+    runs = list(results)
+    pairs = np.array([(one.val_error, one.val_loss) for one in runs])  # [seeds, 2]
     error, loss = np.nan_to_num(pairs.mean(axis=0), nan=np.inf)
-    return float(error), float(loss)
+    if not np.isfinite([error, loss]).all():
+        return Score(float("inf"), float("inf"))
+    images = sum(one.val_images for one in runs)
+    share = (error * images + 0.5) / (images + 1)
+    return Score(float(error), float(loss), sqrt(share * (1 - share) / images))
 
 
 def wider(tried: Mapping[Job, Result], given: int) -> list[Job]:
@@ -81,7 +96,8 @@ def beyond(scores: Scores) -> float | None:
     if len(rates) < 2 or chosen not in (rates[0], rates[-1]):
         return None
     neighbour = rates[1] if chosen == rates[0] else rates[-2]
-    return chosen**2 / neighbour if scores[chosen][0] < scores[neighbour][0] else None
+    alike = (scores[chosen].error, scores[chosen].loss) == (scores[neighbour].error, scores[neighbour].loss)
+    return None if alike else chosen**2 / neighbour
 
 
 def rate_at(size: int, chosen: Mapping[int, float]) -> float:

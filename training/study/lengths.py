@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from vitrail.training.study.jobs import FinishedRun, Job, Result
-from vitrail.training.study.learning_rates import ChosenRates, Scores, between, means
+from vitrail.training.study.learning_rates import ChosenRates, Score, Scores, between, score
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int, rate
     """Mean validation error and loss by steps."""
     jobs = [job for job in tried if (job.contender, job.size, job.rate) == (contender, size, rate)]
     return {
-        steps: means(tried[job] for job in jobs if job.steps == steps)
+        steps: score(tried[job] for job in jobs if job.steps == steps)
         for steps in sorted({job.steps for job in jobs if job.steps is not None})
     }
 
@@ -47,12 +47,13 @@ def length_of(scores: Scores, tolerance: float) -> Length:
     return Length(steps[-1], False)
 
 
-def gain(before: tuple[float, float], after: tuple[float, float]) -> float:
+def gain(before: Score, after: Score) -> float:
     """By how much the error or the loss falls, whichever falls more, as a share of it.
 
     Few validation images make errors coarse; the loss still shows that a run gets better.
     """
-    return max(0.0 if old <= 0 else (old - new) / old for old, new in zip(before, after, strict=True))
+    pairs = (before.error, after.error), (before.loss, after.loss)
+    return max(0.0 if old <= 0 else (old - new) / old for old, new in pairs)
 
 
 def length_at(size: int, lengths: Mapping[int, Length], unit: int) -> Length:

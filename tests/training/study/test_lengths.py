@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vitrail.training.study.jobs import FinishedRun, Job, Result
+from vitrail.training.study.learning_rates import Score
 from vitrail.training.study.lengths import Length, found, gain, is_limited, length_at, length_of, longer
 
 RESULT = Result(24, 6, 4, 2, 0.1, 0.2, 0.5, 0.3, 0.9, 0.05, 100, 1000)
@@ -20,25 +21,27 @@ def tried(*rows: tuple[int, float, float], size: int = 30) -> dict[Job, Result]:
 
 
 def test_the_gain_is_that_of_error_or_loss() -> None:
-    assert gain((0.2, 1.0), (0.1, 1.0)) == pytest.approx(0.5)
-    assert gain((0.2, 1.0), (0.2, 0.9)) == pytest.approx(0.1)
-    assert gain((0.2, 1.0), (0.3, 2.0)) < 0
-    assert gain((0.0, 1.0), (0.0, 1.0)) == 0
+    assert gain(Score(0.2, 1.0), Score(0.1, 1.0)) == pytest.approx(0.5)
+    assert gain(Score(0.2, 1.0), Score(0.2, 0.9)) == pytest.approx(0.1)
+    assert gain(Score(0.2, 1.0), Score(0.3, 2.0)) < 0
+    assert gain(Score(0.0, 1.0), Score(0.0, 1.0)) == 0
 
 
 def test_a_run_is_as_long_as_doubling_helps() -> None:
-    scores = {100.0: (0.3, 1.0), 200.0: (0.2, 0.9), 400.0: (0.196, 0.9)}
+    scores = {100.0: Score(0.3, 1.0), 200.0: Score(0.2, 0.9), 400.0: Score(0.196, 0.9)}
     assert length_of(scores, 0.05) == Length(200, True)
     assert length_of(scores, 0.01) == Length(400, False)
-    assert length_of({100.0: (0.3, 1.0)}, 0.05) == Length(100, False)
+    assert length_of({100.0: Score(0.3, 1.0)}, 0.05) == Length(100, False)
 
 
 def test_a_worse_longer_run_ends_the_search() -> None:
-    assert length_of({100.0: (0.2, 1.0), 200.0: (0.25, 1.4), 400.0: (0.1, 0.3)}, 0.05) == Length(100, True)
+    assert length_of({100.0: Score(0.2, 1.0), 200.0: Score(0.25, 1.4), 400.0: Score(0.1, 0.3)}, 0.05) == Length(
+        100, True
+    )
 
 
 def test_a_run_that_diverged_is_no_gain() -> None:
-    assert length_of({100.0: (0.2, 1.0), 200.0: (float("inf"), float("inf"))}, 0.05) == Length(100, True)
+    assert length_of({100.0: Score(0.2, 1.0), 200.0: Score(float("inf"), float("inf"))}, 0.05) == Length(100, True)
 
 
 def test_lengths_are_those_of_the_chosen_rate() -> None:

@@ -48,7 +48,7 @@ def test_networks_with_weights_and_without_are_compared_on_the_same_canvases() -
 
 def test_the_size_of_the_digits_study() -> None:
     plan = parse_study(["--config", "digits"]).plan
-    assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 100)
+    assert (plan.sizes, plan.seeds, plan.steps) == (Geometric(60, None, 5), (0, 1, 2), 200)
 
 
 def test_full_help_shows_all_options(capsys: pytest.CaptureFixture[str]) -> None:

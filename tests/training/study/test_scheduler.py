@@ -197,7 +197,7 @@ def test_a_best_rate_at_the_edge_widens_the_grid(tmp_path: Path) -> None:
             for done in super().work(jobs):
                 assert done.result is not None
                 error = 0.1 + 0.1 * abs(np.log2(done.job.rate / (16 * RATE)))
-                yield replace(done, result=replace(done.result, val_error=float(error)))
+                yield replace(done, result=replace(done.result, val_error=float(error), val_loss=float(error)))
 
     workers = Fast()
     study, recorder = scheduler(resolved_for(PLANNED, PLANNED.contenders), tmp_path)

@@ -41,7 +41,7 @@ def table(results: StudyResults, contender: Contender) -> Table:
     tried = {done.job: done.result for done in results.trials if done.result and done.job.contender == contender.name}
     known, unit = results.lengths[contender.name], results.resolved.plan.validations
     errors = {
-        size: {round(steps): error for steps, (error, _) in scores_by_steps(tried, contender.name, size, rate).items()}
+        size: {round(steps): one.error for steps, one in scores_by_steps(tried, contender.name, size, rate).items()}
         for size, rate in choose(tried)[contender.name].items()
     }
     columns = sorted({steps for by_steps in errors.values() for steps in by_steps})
