@@ -1,5 +1,6 @@
 """The length of runs: doubled, on validation images, until twice the steps no longer help or the budget ends."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,11 +31,13 @@ def found(tried: Mapping[Job, Result], chosen: ChosenRates, tolerance: float) ->
 
 
 def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int, rate: float) -> Scores:
-    """Mean validation error and loss by steps."""
+    """By steps that all seeds of the shortest runs have finished."""
     jobs = [job for job in tried if (job.contender, job.size, job.rate) == (contender, size, rate)]
+    seeds = Counter(job.steps for job in jobs if job.steps is not None)
     return {
         steps: score(tried[job] for job in jobs if job.steps == steps)
-        for steps in sorted({job.steps for job in jobs if job.steps is not None})
+        for steps in sorted(seeds)
+        if seeds[steps] == seeds[min(seeds)]
     }
 
 

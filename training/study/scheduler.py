@@ -60,8 +60,7 @@ class Scheduler:
         jobs = trials(resolved)
         while jobs:
             self.run_jobs(jobs, workers)
-            jobs = [job for job in wider(self.tried(), len(resolved.plan.rate_factors)) if job not in self.runs]
-            jobs = [job for job in jobs if not self.has_failed(job)]
+            jobs = self.to_run(wider(self.tried(), len(resolved.plan.rate_factors)))
             self.expect(jobs)
         return choose(self.tried())
 
@@ -73,7 +72,7 @@ class Scheduler:
         while True:
             tried = self.tried()
             lengths = found(tried, chosen, plan.tolerance)
-            jobs = [job for job in longer(lengths, tried, chosen, plan.most_steps) if not self.has_failed(job)]
+            jobs = self.to_run(longer(lengths, tried, chosen, plan.most_steps))
             if self.budget is not None:
                 reported = [job for block in self.blocks(chosen, lengths, by_seed=False) for job in block]
                 budget = Budget.of(self.budget, workers.size)
@@ -84,16 +83,19 @@ class Scheduler:
             self.run_jobs(jobs, workers)
 
     def tried(self) -> dict[Job, Result]:
-        """The trials of contenders without a failed one."""
-        failed = {done.job.contender for done in self.failed if done.job.tries}
+        """The trials of contenders whose planned ones have not failed."""
+        planned = set(trials(self.resolved))
+        failed = {done.job.contender for done in self.failed if done.job in planned}
         return {
             job: done.result
             for job, done in self.runs.items()
             if job.tries and job.contender not in failed and done.result
         }
 
-    def has_failed(self, job: Job) -> bool:
-        return any(done.job == job for done in self.failed)
+    def to_run(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those that have neither finished nor failed."""
+        ended = {*self.runs, *(done.job for done in self.failed)}
+        return [job for job in jobs if job not in ended]
 
     def blocks(self, chosen: ChosenRates, lengths: Lengths, by_seed: bool) -> list[list[Job]]:
         """Reported runs, the longest first; a single block, so that no worker idles between seeds, or one a seed."""

@@ -163,6 +163,22 @@ def test_runs_are_doubled_until_that_no_longer_helps(tmp_path: Path) -> None:
     assert again.jobs == []
 
 
+def test_a_longer_run_that_fails_leaves_its_cell_limited(tmp_path: Path) -> None:
+    class Fragile(Learners):
+        def work(self, jobs: Iterable[Job]) -> Iterator[FinishedRun]:
+            for done in super().work(jobs):
+                is_too_long = done.job.steps == 600 and (done.job.size, done.job.seed) == (120, TRIED[0])
+                yield FinishedRun(done.job, fault="out of memory") if is_too_long else done
+
+    workers = Fragile(enough=1200)
+    study, _ = scheduler(resolved_for(PLANNED, PLANNED.contenders, "trained-out"), tmp_path)
+    study.run(workers)
+    assert {(job.contender, job.size, job.steps) for job in workers.jobs if not job.tries} == {
+        *(("ViT", 120, 300), ("ViT", 60, 1200), ("CNN", 120, 300), ("CNN", 60, 300))
+    }
+    assert study.outcomes().limited.tolist() == [[False, True], [False, True]]
+
+
 def test_runs_that_most_steps_end_are_limited(tmp_path: Path) -> None:
     plain = resolved_for(PLANNED, PLANNED.contenders, "trained-out").to_plain()
     plain["plan"]["most_steps"] = 700
