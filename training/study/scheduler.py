@@ -60,7 +60,7 @@ class Scheduler:
         jobs = trials(resolved)
         while jobs:
             self.run_jobs(jobs, workers)
-            jobs = self.to_run(wider(self.tried(), len(resolved.plan.rate_factors)))
+            jobs = self.affordable(self.to_run(wider(self.tried(), len(resolved.plan.rate_factors))), workers)
             self.expect(jobs)
         return choose(self.tried())
 
@@ -72,15 +72,21 @@ class Scheduler:
         while True:
             tried = self.tried()
             lengths = found(tried, chosen, plan.tolerance)
-            jobs = self.to_run(longer(lengths, tried, chosen, plan.most_steps))
-            if self.budget is not None:
-                reported = [job for block in self.blocks(chosen, lengths, by_seed=False) for job in block]
-                budget = Budget.of(self.budget, workers.size)
-                jobs = budget.affordable(jobs, [self.runs[job] for job in tried], reported)
+            jobs = self.affordable(self.to_run(longer(lengths, tried, chosen, plan.most_steps)), workers)
             if not jobs:
                 return lengths
             self.expect(jobs)
             self.run_jobs(jobs, workers)
+
+    def affordable(self, jobs: list[Job], workers: Workers) -> list[Job]:
+        """Those trials that the budget buys; without one all."""
+        if self.budget is None:
+            return jobs
+        tried = self.tried()
+        chosen = choose(tried)
+        lengths = found(tried, chosen, self.resolved.plan.tolerance)
+        (reported,) = self.blocks(chosen, lengths, by_seed=False)
+        return Budget.of(self.budget, workers.size).affordable(jobs, [self.runs[job] for job in tried], reported)
 
     def tried(self) -> dict[Job, Result]:
         """The trials of contenders whose planned ones have not failed."""

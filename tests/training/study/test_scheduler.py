@@ -215,6 +215,11 @@ def test_a_best_rate_at_the_edge_widens_the_grid(tmp_path: Path) -> None:
                 error = 0.1 + 0.1 * abs(np.log2(done.job.rate / (16 * RATE)))
                 yield replace(done, result=replace(done.result, val_error=float(error), val_loss=float(error)))
 
+    poor = Fast()
+    planned = resolved_for(PLANNED, PLANNED.contenders, "trained-out")
+    Scheduler(planned, tmp_path / "poor", Recorder(), budget=1.0).run(poor)
+    assert len([job for job in poor.jobs if job.tries]) == TRIALS
+
     workers = Fast()
     study, recorder = scheduler(resolved_for(PLANNED, PLANNED.contenders), tmp_path)
     study.run(workers)
