@@ -72,7 +72,7 @@ def test_a_best_rate_at_the_edge_asks_for_the_next_one() -> None:
 
 
 def test_a_wider_grid_has_the_same_seeds_and_an_end() -> None:
-    rows = [(1, 8, 0.3, 1), (1, 9, 0.3, 1), (3, 8, 0.2, 1), (3, 9, 0.2, 1)]
+    rows: list[tuple[float, int, float, float]] = [(1, 8, 0.3, 1), (1, 9, 0.3, 1), (3, 8, 0.2, 1), (3, 9, 0.2, 1)]
     assert wider(tried(*rows), 2) == [Job("A", 30, seed, 9, tries=True) for seed in (8, 9)]
     rows += [(3.0**power, 8, 0.2 - power / 100, 1) for power in range(2, 6)]
     assert wider(tried(*rows), 2) == []

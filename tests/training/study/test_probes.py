@@ -1,6 +1,7 @@
 """Probes: one for each network with weights, on the features that it has, each computed once."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_features_are_those_of_the_network_and_each_is_computed_once(resolved: R
     large, small = (features_of(resolved, source, size, frozen) for size in (60, 30))
     assert len(source.seen) == len(set(source.seen)) == 60 + len(source.labels("test"))
     assert sum(len(labels) for _, labels in small[:2]) == 30
-    network = timm.create_model(MOBILE).eval()
+    network: Any = timm.create_model(MOBILE).eval()
     network.load_state_dict(load_file(weights / f"{MOBILE}.safetensors"))
     images = torch.from_numpy(Digits().read("test", InputRule(32)).images).permute(0, 3, 1, 2) / 255
     mean, std = (torch.tensor(network.pretrained_cfg[one]).view(3, 1, 1) for one in ("mean", "std"))
