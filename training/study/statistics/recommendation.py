@@ -85,7 +85,7 @@ def limits(contenders: list[Contender]) -> str:
         for one in contenders
         if any(point.limited for point in one.points)
     ]
-    return f" (limited by budget, so that longer runs may change this: {listed(cells)} images)" if cells else ""
+    return f" – longer runs may change this: limited by budget is {listed(cells)} images" if cells else ""
 
 
 def listed(parts: list[str]) -> str:

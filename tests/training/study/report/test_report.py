@@ -370,7 +370,7 @@ def test_limited_cells_are_hollow_named_and_left_out_of_curves(tmp_path: Path) -
     text = (folder / "report.html").read_text()
     read = Reader(text)
     named = f"ViT with {outcomes.sizes[3]:,} and {largest:,} images"
-    assert f"(limited by budget, so that longer runs may change this: {named})" in read.texts["p"][0]
+    assert f" – longer runs may change this: limited by budget is {named};" in read.texts["p"][0]
     assert text.count('class="mean limited"') == 2 * text.count('class="drawing ')
     assert [row[7] for row in read.tables["ViT"][1:]] == ["yes"] * 3 + ["limited by budget"] * 2
     lengths = read.tables["ViT: validation error by length"]
