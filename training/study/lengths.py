@@ -51,12 +51,17 @@ def length_of(scores: Scores, tolerance: float) -> Length:
 
 
 def gain(before: Score, after: Score) -> float:
-    """By how much the error or the loss falls, whichever falls more, as a share of it.
+    """By how much the error falls, as a share of it; where it does not rise, the loss may fall by more.
 
     Few validation images make errors coarse; the loss still shows that a run gets better.
     """
-    pairs = (before.error, after.error), (before.loss, after.loss)
-    return max(0.0 if old <= 0 else (old - new) / old for old, new in pairs)
+    if after.error > before.error:
+        return fall(before.error, after.error)
+    return max(fall(before.error, after.error), fall(before.loss, after.loss))
+
+
+def fall(before: float, after: float) -> float:
+    return 0.0 if before <= 0 else (before - after) / before
 
 
 def length_at(size: int, lengths: Mapping[int, Length], unit: int) -> Length:

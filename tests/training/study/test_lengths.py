@@ -20,10 +20,12 @@ def tried(*rows: tuple[int, float, float], size: int = 30) -> dict[Job, Result]:
     }
 
 
-def test_the_gain_is_that_of_error_or_loss() -> None:
+def test_the_gain_is_that_of_the_error_or_of_the_loss_where_the_error_does_not_rise() -> None:
     assert gain(Score(0.2, 1.0), Score(0.1, 1.0)) == pytest.approx(0.5)
     assert gain(Score(0.2, 1.0), Score(0.2, 0.9)) == pytest.approx(0.1)
     assert gain(Score(0.2, 1.0), Score(0.3, 2.0)) < 0
+    assert gain(Score(0.2, 1.0), Score(0.21, 0.5)) == pytest.approx(-0.05)
+    assert gain(Score(0.0, 1.0), Score(0.01, 0.5)) == 0
     assert gain(Score(0.0, 1.0), Score(0.0, 1.0)) == 0
 
 
