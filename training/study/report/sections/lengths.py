@@ -14,10 +14,10 @@ def lengths(results: StudyResults) -> Section:
         return Section("lengths", "Length of runs", (as_planned(results),))
     note = (
         "Doubled, on validation images and with seeds that are not reported "
-        f"({listed(list(map(str, plan.rate_seeds)))}), until twice the steps lower neither the error nor, where it does "
-        f"not rise, the loss by more than {percent(plan.tolerance)} of it: such runs are trained out. Others are limited "
-        "by their budget: they are drawn hollow, and take no part in curves and forecasts. Between these sizes steps are "
-        "interpolated. "
+        f"({listed(list(map(str, plan.rate_seeds)))}), until twice the steps lower neither the error nor, where it "
+        f"does not rise, the loss by more than {percent(plan.tolerance)} of it: such runs are trained out. Others are "
+        "limited by their budget: they are drawn hollow, and take no part in curves and forecasts. Between these sizes "
+        "steps are interpolated. "
         f"The first column is that of equal steps, {count(plan.steps)} for every run."
     )
     tables = [table(results, one) for one in results.forecast.contenders if one.name in results.lengths]
