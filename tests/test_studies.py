@@ -1,9 +1,11 @@
 """Studies stored in docs: small, with working links, and in agreement with the README."""
 
+import csv
 import json
 import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from statistics import fmean, stdev
 from types import ModuleType
 from urllib.parse import unquote
 
@@ -24,19 +26,27 @@ def keep() -> ModuleType:
     return module
 
 
-def test_stored_pages_are_up_to_date(keep: ModuleType) -> None:
-    """Except those of earlier statistics: they need predictions that are not stored, and are to be run again."""
-    for folder in STORED:
-        if "shock" in json.loads((folder / "curves.json").read_text()):
-            for name, content in keep.pages_of(folder).items():
-                assert (folder / name).read_bytes() == content, f"{name} is out of date: python docs/studies/keep.py"
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_stored_pages_are_up_to_date(folder: Path, keep: ModuleType) -> None:
+    for name, content in keep.pages_of(folder).items():
+        assert (folder / name).read_bytes() == content, f"{name} is out of date: python docs/studies/keep.py"
 
 
-def test_the_spread_of_seeds_is_that_of_the_runs(keep: ModuleType) -> None:
-    """The spread of the ViT's last cell is more than twice that of one law for all cells."""
-    (table,) = re.findall(r"\*\*ViT\*\*\n\n((?:\|.*\n)+)", (ROOT / "docs/studies/digits/report.md").read_text())
-    last = [cell.strip() for cell in table.splitlines()[-1].split("|")]
-    assert last[1:2] + last[3:5] == ["1,438", "2.37", "0.99"]
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_points_are_those_of_the_runs(folder: Path) -> None:
+    """Where none of them collapsed: their mean error, and its spread between seeds."""
+    errors: dict[tuple[str, int], list[float]] = {}
+    with (folder / "results.csv").open() as file:
+        for row in csv.DictReader(file):
+            errors.setdefault((row["contender"], int(row["size"])), []).append(float(row["test_error"]))
+    contenders = json.loads((folder / "curves.json").read_text())["contenders"]
+    points = [(one["name"], point) for one in contenders for point in one["points"] if not point["collapsed"]]
+    assert len(points) > 5
+    for name, point in points:
+        runs = errors[name, point["images"]]
+        assert point["seeds"] == len(runs)
+        assert point["error"] == pytest.approx(fmean(runs), rel=0.05, abs=1e-3)  # times the rate of collapses
+        assert point["measured_spread"] == pytest.approx(stdev(runs), rel=1e-3)
 
 
 def test_the_readme_has_the_tables_of_the_studies(keep: ModuleType) -> None:

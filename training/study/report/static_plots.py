@@ -50,7 +50,10 @@ def draw(axes: "Axes", results: StudyResults, one: Contender, own: Style) -> Non
     axes.plot(*zip(*runs, strict=True), ls="", marker=own.marker, ms=3.5, mfc="none", color=own.light, alpha=0.7)
     for is_limited in (False, True):
         points = [point for point in one.points if point.limited == is_limited]
-        spread = [[point.error - point.low for point in points], [point.high - point.error for point in points]]
+        spread = [  # with hardly an error, the interval may lie above it
+            [max(point.error - point.low, 0.0) for point in points],
+            [point.high - point.error for point in points],
+        ]
         style: dict[str, Any] = {"mfc": "white"} if is_limited else {"label": one.name}
         axes.errorbar(
             [point.images for point in points],

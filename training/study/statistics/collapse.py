@@ -12,13 +12,14 @@ from vitrail.training.study.statistics.outcomes import Flags, Floats, Outcomes
 
 LEAST_RATIO = 1.5  # of the odds of an error to those of the next lower one in its cell …
 LEAST_SCORE = 5.0  # … whose logarithms also differ by so many robust standard deviations between runs
+LEAST_CHANCE = 3.0  # standard deviations of chance in the test images, by which they differ, too
 ALONE = 0.3
 POOLING = 10.0  # runs that the rate of all contenders counts for in that of one
 
 
 def collapsed(outcomes: Outcomes) -> Flags:
     """Which runs collapsed, [C, S, R]; of a cell always the worst, and never all."""
-    odds = log_odds(outcomes)
+    odds, wrong = log_odds(outcomes), outcomes.wrong.sum(axis=3)
     flags = np.zeros_like(outcomes.done)
     for contender, own in enumerate(outcomes.done):
         ordered = [np.sort(odds[contender, size][done]) for size, done in enumerate(own)]
@@ -28,9 +29,18 @@ def collapsed(outcomes: Outcomes) -> Flags:
         scale = float(np.mean([shortest_half(one) / expected_half(len(one)) for one in several]))
         for size, one in enumerate(ordered):
             steps = np.diff(one)
-            if len(steps) and steps.max() > max(np.log(LEAST_RATIO), LEAST_SCORE * scale):
-                flags[contender, size] = own[size] & (odds[contender, size] > one[steps.argmax()])
+            if not len(steps) or steps.max() <= max(np.log(LEAST_RATIO), LEAST_SCORE * scale):
+                continue
+            below = own[size] & (odds[contender, size] <= one[steps.argmax()])
+            above = own[size] & ~below
+            if differ(wrong[contender, size][below].max(), wrong[contender, size][above].min()):
+                flags[contender, size] = above
     return flags
+
+
+def differ(few: int, more: int) -> bool:
+    """Whether two numbers of wrong test images differ by more than chance: with hardly any, each is a large factor."""
+    return bool(more - few > LEAST_CHANCE * np.sqrt(few + more + 1))
 
 
 def log_odds(outcomes: Outcomes) -> Floats:
