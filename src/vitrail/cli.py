@@ -46,10 +46,12 @@ PACKAGES = frozenset(
     (
         *(
             "datasets",
+            "huggingface_hub",
             "jsonargparse",
             "matplotlib",
             "pytorch_lightning",
             "rich",
+            "safetensors",
             "scipy",
             "sklearn",
             "tensorboard",
