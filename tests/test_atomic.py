@@ -40,6 +40,21 @@ def test_a_disk_that_fills_up_leaves_no_draft(
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == ({"file": before} if before else {})
 
 
+@pytest.mark.parametrize("about", [(), ("/tmp/spooled",)])
+def test_a_full_disk_is_told_of_the_file_that_does_not_fit(about: tuple[str, ...], tmp_path: Path) -> None:
+    """Whatever a library says of it: nothing, or a file of its own."""
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match="No space left") as caught, draft_of(path):
+        raise OSError(errno.ENOSPC, "No space left on device", *about)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+
+
+def test_another_fault_passes_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, draft_of(tmp_path / "file"):
+        (tmp_path / "source").read_bytes()
+    assert caught.value.filename == str(tmp_path / "source")
+
+
 def test_a_path_that_is_a_folder_leaves_no_draft(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError):

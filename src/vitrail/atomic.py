@@ -1,9 +1,12 @@
 """Atomic writes: files are written under a temporary name, then moved into place."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, and what a user may have of it
 
 
 @contextmanager
@@ -13,6 +16,10 @@ def draft_of(path: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.replace(path)
+    except OSError as fault:
+        if fault.errno in FULL:  # which libraries report of no file, or of one of their own
+            raise OSError(fault.errno, os.strerror(fault.errno), str(path)) from fault
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

@@ -3,12 +3,14 @@
 import shutil
 from pathlib import Path
 
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import nn
 
-from vitrail.atomic import write_atomically
+from vitrail.atomic import draft_of, write_atomically
 from vitrail.data.check.check import Checked
 from vitrail.data.check.page import page as check_page
+from vitrail.errors import VitrailError
 from vitrail.model_file.classifier import Classifier
 from vitrail.models.checkpoint import Origin, read_checkpoint
 from vitrail.tasks.intervals import Share
@@ -31,7 +33,7 @@ def write_folder(plan: BuildPlan, state: State, candidate: Candidate, checked: C
     mislabeled = find_mislabeled(output / FOLDER, state, data, checked)
     in_timm = save_for_timm(network, origin, output)
     outcome = Outcome(plan, state, checked, classifier.card, candidate.weights, tested, confusion, mislabeled, in_timm)
-    shutil.copyfile(checkpoint, output / "best.ckpt")
+    copy(checkpoint, output / "best.ckpt")
     keep_probe(output, state)
     texts = {
         "recipe.yaml": recipe_text(plan, candidate, state, data.count("train")),
@@ -50,7 +52,12 @@ def keep_probe(output: Path, state: State) -> None:
     probed = state.of(best.candidate, "linear probe")
     (output / PROBE).unlink(missing_ok=True)
     if probed is not None and best != probed:
-        shutil.copyfile(output / probed.checkpoint, output / PROBE)
+        copy(output / probed.checkpoint, output / PROBE)
+
+
+def copy(file: Path, to: Path) -> None:
+    with draft_of(to) as draft:
+        shutil.copyfile(file, draft)
 
 
 def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
@@ -61,19 +68,22 @@ def save_for_timm(network: nn.Module, origin: Origin, output: Path) -> bool:
     if origin.architecture.name is None:
         return False
     rule = origin.input
-    save_for_hf(
-        network,
-        str(output),
-        model_config={"label_names": list(origin.classes)},
-        safe_serialization=True,
-        data_config={
-            "input_size": (3, rule.size, rule.size),
-            "mean": rule.mean,
-            "std": rule.std,
-            "crop_pct": 1.0,
-            "crop_mode": {"squash": "squash", "crop": "center", "pad": "border"}[rule.resize],
-            "interpolation": "bilinear",
-        },
-    )
+    try:
+        save_for_hf(
+            network,
+            str(output),
+            model_config={"label_names": list(origin.classes)},
+            safe_serialization=True,
+            data_config={
+                "input_size": (3, rule.size, rule.size),
+                "mean": rule.mean,
+                "std": rule.std,
+                "crop_pct": 1.0,
+                "crop_mode": {"squash": "squash", "crop": "center", "pad": "border"}[rule.resize],
+                "interpolation": "bilinear",
+            },
+        )
+    except SafetensorError as fault:  # such as a full disk
+        raise VitrailError(f"{output / 'model.safetensors'}: {fault}") from fault
     (output / "model.safetensors").chmod((output / "config.json").stat().st_mode)  # safetensors writes for its owner
     return True

@@ -1,5 +1,6 @@
 """What a build found out: the model on the test images, measured once, and labels that are likely wrong."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from vitrail.atomic import write_atomically
 from vitrail.data.check.check import Checked
 from vitrail.data.check.listing import Item
 from vitrail.data.source import Part
@@ -113,11 +115,13 @@ def read_features(file: Path) -> tuple[Features, float]:
 
 def save_features(file: Path, train: Features, val: Features, penalty: float) -> None:
     """What likely wrong labels are found with, at the end."""
+    arrays = io.BytesIO()
     np.savez(
-        file,
+        arrays,
         train=train.inputs.numpy(),
         val=val.inputs.numpy(),
         train_targets=train.targets.numpy(),
         val_targets=val.targets.numpy(),
         penalty=np.array(penalty),
     )
+    write_atomically(file, arrays.getvalue())

@@ -94,7 +94,7 @@ class Build:
     def run(self) -> Path:
         try:
             self.work()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):  # such as a full disk
             if self.state.exported:
                 self.say(f"the best so far is {self.plan.output / 'model.onnx'}; the same command goes on")
             raise

@@ -86,7 +86,10 @@ class Workshop:
         self.folder = output / FOLDER
 
     def open(self, decisive: dict[str, Any]) -> State:
-        """The state of a build that goes on, or a new one; any other folder is refused."""
+        """The state of a build that goes on, or a new one; any other folder is refused.
+
+        A build that ended before its first network is a new one.
+        """
         file = self.folder / FILE
         if file.is_file():
             state = read_state(file)
@@ -99,7 +102,7 @@ class Workshop:
             if state.is_complete:
                 raise UsageError(f"{self.output} holds a finished model: give another --output, or remove the folder")
             return state
-        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+        if self.output.exists() and (not self.output.is_dir() or set(self.output.iterdir()) - {self.folder}):
             raise UsageError(f"{self.output} exists and is no build in progress: give another --output, or remove it")
         return State(decisive)
 

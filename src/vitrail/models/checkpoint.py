@@ -1,5 +1,6 @@
 """A checkpoint: weights, and as plain data everything needed to use them elsewhere."""
 
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitrail.atomic import draft_of
+from vitrail.atomic import write_atomically
 from vitrail.data.record import Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Part, Source
@@ -129,9 +130,9 @@ class Origin:
 def write_checkpoint(path: Path, origin: Origin, network: nn.Module) -> None:
     """The weights of a network as `vitrail fit` stores them, without the state of training."""
     weights = {f"{PREFIX}{name}": value.cpu() for name, value in network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(path) as draft:
-        torch.save({"state_dict": weights, KEY: origin.to_plain()}, draft)
+    file = io.BytesIO()  # torch reports a full disk as a fault of its own if it writes the file
+    torch.save({"state_dict": weights, KEY: origin.to_plain()}, file)
+    write_atomically(path, file.getvalue())
 
 
 def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:

@@ -78,7 +78,7 @@ def test_a_batch_that_does_not_fit_leaves_the_probe(
 
     monkeypatch.setattr(run_module, "tune", too_large)
     lines: list[str] = []
-    folder = build(str(stripes), tmp_path / "model", 0.5, weights, offline=True, progress=lines.append)
+    folder = build(str(stripes), tmp_path / "model", 2, weights, offline=True, progress=lines.append)
     assert any("a batch of 8 images does not fit into the memory" in line for line in lines)
     assert "linear probe" in (folder / "README.md").read_text()
     assert (folder / "model.onnx").is_file()

@@ -26,6 +26,13 @@ def test_the_simpler_model_wins_a_tie() -> None:
     assert len(state.with_trained(better).trained) == 2
 
 
+def test_a_build_that_ended_before_its_first_network_begins_anew(tmp_path: Path) -> None:
+    """A full disk, say: its checkpoint was not written, nor a state."""
+    workshop = Workshop(tmp_path)
+    (workshop.folder / "deit_tiny_patch16_224").mkdir(parents=True)
+    assert workshop.open({"seed": 0}) == State({"seed": 0})
+
+
 def test_other_folders_are_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is no build in progress"):
