@@ -9,7 +9,7 @@ from PIL import Image
 
 from vitrail.bench.build.measure import Plan, mean_difference
 from vitrail.bench.build.peer import RATES, epochs_within, is_vit, link_parts
-from vitrail.bench.build.processes import run
+from vitrail.bench.core.command import run
 from vitrail.errors import UsageError, VitrailError
 
 

@@ -31,6 +31,9 @@ TINY = Plan(
     fed_names=("test_vit",),
     fed_steps=2,
     photos=6,
+    recipes=("small-cnn",),
+    fit_size=16,
+    fit_steps=2,
     connections=(2,),
     rounds=5,
     seconds=0.01,
@@ -142,6 +145,7 @@ def test_steps_without_time_are_rows(scripted: Scripted) -> None:
     assert outcomes(report) == [
         ("device", "it", "measured", ""),
         ("tests", "it", "measured", ""),
+        ("fit", "it", "measured", ""),
         ("infer", "a", "measured", ""),
         ("infer", "b, and all after it", "not run", NO_TIME),
         ("train", "train", "not run", NO_TIME),
@@ -155,7 +159,7 @@ def test_slow_part_leaves_later_parts_their_share_of_time(scripted: Scripted) ->
     run = scripted({}, minutes=10.0, clock=lambda: 0.0)
     assert run.end + GRACE == pytest.approx(600)  # a part that is stopped at the end has the rest to end its servers
     assert run.end_of("tests") == pytest.approx(run.end * 0.22)
-    assert run.end_of("infer") == pytest.approx(run.end * 0.26 / 0.78)  # all that tests did not use is shared
+    assert run.end_of("fit") == pytest.approx(run.end * 0.2 / 0.78)  # all that tests did not use is shared
     assert run.end_of("serve") == pytest.approx(run.end)
 
 
@@ -323,6 +327,31 @@ def test_step_that_does_not_learn_fails(monkeypatch: pytest.MonkeyPatch, tmp_pat
         train.training(TINY, TINY.name, False, tmp_path)
 
 
+def test_recipes_are_fitted_and_tested(tmp_path: Path) -> None:
+    from vitrail.bench.gpu import fit
+
+    sent = Sent()
+    fit.measure(replace(TINY, images="digits"), sent.steps("fit"), tmp_path)
+    ((name, row),) = sent.rows.items()
+    assert (name, row.status, row.reason) == ("small-cnn, 2 steps on 16 × 16", "measured", "")
+    assert 0 <= row.figures["accuracy_low"] <= row.figures["accuracy"] <= row.figures["accuracy_high"] <= 1
+    assert row.figures["seconds"] > 0
+    fit.measure(replace(TINY, images=str(tmp_path / "none")), sent.steps("fit"), tmp_path)
+    assert sent.rows[name].status == "failed"
+    fit.measure(TINY, sent.steps("fit"), tmp_path)
+    assert (sent.rows[name].status, sent.rows[name].reason) == ("absent", "no images were given: --images DIR")
+
+
+def test_the_accuracy_is_that_of_the_predictions(tmp_path: Path) -> None:
+    import numpy as np
+
+    from vitrail.bench.gpu.fit import accuracy_of
+
+    file = tmp_path / "predictions.npz"
+    np.savez(file, probabilities=[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], labels=[0, 1, 1, 0])
+    assert (accuracy_of(file).hits, accuracy_of(file).total) == (2, 4)
+
+
 @pytest.mark.usefixtures("roomy_disk")
 def test_steps_fed_by_the_pipeline_are_compared_with_those_on_one_batch(tmp_path: Path) -> None:
     from vitrail.bench.gpu import data
@@ -454,7 +483,7 @@ def test_rows_are_readable() -> None:
     [
         ([], "there is no NVIDIA GPU on this machine"),
         (["--minutes", "26"], "at most 25 minutes"),
-        (["--parts", "tests,soak"], "parts of this measurement are tests, infer, train, data, serve"),
+        (["--parts", "tests,soak"], "parts of this measurement are tests, fit, infer, train, data, serve"),
         (["--json", "none/here.json"], "no folder"),
         (["--nope"], "unrecognized arguments"),
     ],

@@ -12,7 +12,7 @@ from scipy.stats import t
 
 import vitrail
 from vitrail.bench.build.peer import TimmScript, epochs_within, link_parts
-from vitrail.bench.build.processes import Cost, run
+from vitrail.bench.core.command import Cost, run
 from vitrail.bench.core.report import Progress, Report, silent
 from vitrail.bench.core.tables import interval_text, text_table
 from vitrail.errors import UsageError

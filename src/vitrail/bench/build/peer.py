@@ -11,7 +11,7 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer
 from torchvision.datasets import ImageFolder
 
-from vitrail.bench.build.processes import Cost, run
+from vitrail.bench.core.command import Cost, run
 from vitrail.data.check.listing import list_set
 from vitrail.data.source import PARTS
 from vitrail.errors import UsageError

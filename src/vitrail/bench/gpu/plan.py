@@ -8,7 +8,7 @@ from vitrail.errors import UsageError
 from vitrail.runtime.providers import Provider
 
 # Each part, and its share of the time: a slow part leaves the later ones theirs.
-SHARES = {"tests": 0.22, "infer": 0.26, "train": 0.2, "data": 0.14, "serve": 0.18}
+SHARES = {"tests": 0.22, "fit": 0.2, "infer": 0.2, "train": 0.15, "data": 0.1, "serve": 0.13}
 PARTS = tuple(SHARES)
 MINUTES = 9.0
 MAX_MINUTES = 25.0
@@ -30,6 +30,10 @@ class Plan(RoundsPlan):
     fed_names: tuple[str, ...] = ("deit_tiny_patch16_224", "vit_small_patch16_224")  # in data
     fed_steps: int = 40  # of one turn in data
     photos: int = 1024  # in data
+    images: str | None = None  # in fit; without them it is absent
+    recipes: tuple[str, ...] = ("small-cnn", "small-vit")  # in fit
+    fit_size: int = 32
+    fit_steps: int = 4000
     connections: tuple[int, ...] = (1, 16, 64)  # in serve
     load_seconds: float = 4.0  # of one load in serve
     matrix: int = 8192  # side of the matrices that measure the ceiling
@@ -43,8 +47,8 @@ class Plan(RoundsPlan):
             raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
         if not 0 < self.minutes <= MAX_MINUTES:
             raise UsageError(f"a run takes more than 0 and at most {MAX_MINUTES:g} minutes, not {self.minutes:g}")
-        if min((*self.batches, self.train_batch, *self.connections, self.size)) < 1:
-            raise UsageError("sizes, batches and connections are at least 1")
+        if min((*self.batches, self.train_batch, *self.connections, self.size, self.fit_size, self.fit_steps)) < 1:
+            raise UsageError("sizes, batches, steps and connections are at least 1")
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Plan":

@@ -16,8 +16,10 @@ ABOUT = """Measure everything that needs an NVIDIA GPU, offline and within a giv
   vitrail bench gpu
   vitrail bench gpu --json gpu.json
   vitrail bench gpu --parts infer,train --minutes 5
+  vitrail bench gpu --parts fit --images cifar10 --minutes 20
 
 tests   the tests of tests/gpu, in a checkout
+fit     the recipes small-cnn and small-vit on --images, such as CIFAR-10: accuracy on its test images, and seconds
 infer   the model file under CUDA and TensorRT, fp32 and fp16, beside torch eager and torch.compile in bf16
 train   matrix products as the ceiling (bf16, fp32 with and without TF32), then training steps compared with it
 data    training steps fed by the pipeline, beside the same steps on one batch that stays on the GPU
@@ -30,8 +32,10 @@ failure is a row with its reason, the others go on, and the exit code is 1. With
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("bench gpu", ABOUT)
-    parser.add_argument("--parts", default="tests,infer,train,data,serve", help="parts to measure")
+    parser.add_argument("--parts", default="tests,fit,infer,train,data,serve", help="parts to measure")
     parser.add_argument("--minutes", type=float, default=9.0, help="time limit of the whole run, at most 25 (9)")
+    parser.add_argument("--images", help="a set of small images, in fit; without it that part is absent")
+    parser.add_argument("--fit_steps", type=int, default=4000, help="steps of a fit (4000)")
     parser.add_argument("--name", default="vit_small_patch16_224", help="any ViT of timm, in infer and serve")
     parser.add_argument("--batches", default="1,32", help="batch sizes in infer (1,32)")
     parser.add_argument("--train_batch", type=int, default=128, help="images a training step (128)")
@@ -45,6 +49,8 @@ def main(args: Sequence[str]) -> int:
     plan = Plan(
         parts=tuple(dict.fromkeys(part.strip() for part in options.parts.split(","))),
         minutes=options.minutes,
+        images=options.images,
+        fit_steps=options.fit_steps,
         name=options.name,
         batches=sizes(options.batches),
         train_batch=options.train_batch,
