@@ -43,6 +43,7 @@ NEVER = {
     "configs": CLOSED,
     "vectors": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "attention": LIGHTNING | SERVER | RUNTIME | {"vitrail.training", "vitrail.models"},
+    "rivals": LIGHTNING | SERVER | RUNTIME | {"vitrail.training", "vitrail.models"},
     "models": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "data": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
     "exporting": LIGHTNING | SERVER | {"vitrail.training"},
@@ -90,6 +91,7 @@ OTHERS: dict[str, set[str]] = {
 OF_BEHAVIOUR = {
     "": "fuzz node packaging project_files python_docs readme source_tree studies wheel",
     "attention": "cost identities masks reach",
+    "rivals": "rivals",
     "exporting": "families parts tasks",
     "gpu": "augmentation cuda torch",
     "images/decode_cost": "limits",

@@ -28,6 +28,9 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": "graph", "positions": "relative", "pool": "token", "head": "cosine"},
     {"attention": "gpsa", "positions": "learned", "pool": "token"},
     {"attention": "inducing", "block": "conformer", "pool": "token", "positions": "conditional", "stem": "conv"},
+    {"attention": {"name": "fc", "reach": 1}, "positions": "sincos2d", "pool": "attentive"},
+    {"attention": "lstm", "pool": "token", "block": "conformer"},
+    {"attention": "gru", "positions": "none", "pool": "max"},
 ]
 TILED = [
     {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},

@@ -29,10 +29,18 @@ FORMS: list[dict[str, Any]] = [
     {"attention": WINDOW},
     {"attention": DILATED, "patch": 1},
 ]
+RIVALS: list[dict[str, Any]] = [
+    {"attention": "fc"},
+    {"attention": {"name": "fc", "reach": 1}, "positions": "sincos2d"},
+    {"attention": "lstm", "pool": "token"},
+    {"attention": "gru", "positions": "none", "norm": "batch"},
+    {"attention": "lstm", "block": "conformer", "positions": "conditional"},
+]
 
 VARIANTS: list[dict[str, Any]] = [
     *FORMS,
     *({**form, "pool": "token"} for form in FORMS),
+    *RIVALS,
     *({"positions": positions} for positions in NAMES),
     *({"positions": positions, "pool": "token"} for positions in NAMES),
     *({"pool": pool} for pool in ("token", "max", "map", "attentive")),
@@ -128,6 +136,8 @@ def test_every_weight_is_trained(variant: dict[str, Any]) -> None:
     still = {name for name, weights in network.named_parameters() if torch.equal(weights, start[name])}
     if variant.get("pool") == "token":  # the last block's class token has no position, and only it is read
         still = {name for name in still if not name.startswith(OF_POSITIONS)}
+    if variant.get("attention") == "lstm":  # which reads it first of all, with an empty memory
+        still -= {"blocks.1.attn.rnn.weight_hh_l0"}
     assert not still
 
 

@@ -10,6 +10,7 @@ from vitrail.attention import MECHANISMS
 from vitrail.models import CNN, ViT
 from vitrail.models.heads import HEADS
 from vitrail.models.weight_decay import parameter_groups
+from vitrail.rivals import RIVALS
 from vitrail.tasks.task import TaskName
 from vitrail.training.module import ImageModule
 from vitrail.vectors.positions import NAMES
@@ -18,7 +19,8 @@ from vitrail.vectors.positions import NAMES
 VIT_DECAYED = r"""
     (patch_embed|blocks\.\d+\.attn|attn_pool)\.proj\.weight
     patch_embed\.backbone\.([037]|6\.conv[12])\.weight
-    blocks\.\d+\.attn\.(qkv|gathered)\.weight
+    blocks\.\d+\.attn\.(qkv|gathered|window)\.weight
+    blocks\.\d+\.attn\.rnn\.weight_[ih]h_l0(_reverse)?
     (blocks\.\d+|attn_pool)\.mlp\.fc[12]\.weight
     blocks\.\d+\.(before|after)\.fc[12]\.weight
     blocks\.\d+\.convolution\.(widen|depthwise|project)\.weight
@@ -29,6 +31,7 @@ VIT_DECAYED = r"""
 """
 VIT_EXCLUDED = r"""
     .*(\.|_)bias
+    blocks\.\d+\.attn\.rnn\.bias_[ih]h_l0(_reverse)?
     (.*\.)?(\w*norm\d?)\.weight
     pos_embed
     (cls|reg)_token
@@ -82,6 +85,7 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
     *((small(attention=SETTINGS.get(name, name)), "classification", 8, r"pos_embed") for name in MECHANISMS),
     *((small(positions=name), "classification", 8, r".*norm\.weight") for name in NAMES),
     *((small(head=name), TASKS[name], 8, r"pos_embed") for name in HEADS),
+    *((small(attention=name), "classification", 8, r"pos_embed") for name in RIVALS),
     (small(attention="additive"), "classification", 8, r"blocks\.1\.attn\.score"),
     (small(attention="gpsa"), "classification", 8, r"blocks\.1\.attn\.looks"),
     (small(attention="inducing"), "classification", 8, r"blocks\.1\.attn\.points"),

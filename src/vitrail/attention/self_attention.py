@@ -1,6 +1,6 @@
 """The base of all mechanisms: projections and heads are timm's, the mixing of values is each mechanism's."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from timm.layers import Attention
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.vectors.grid import Grid, cells_of
 from vitrail.vectors.positions.inside import Positions
+
+Mixer = TypeVar("Mixer", bound=nn.Module)
 
 
 class SelfAttention(Attention):
@@ -78,19 +80,19 @@ class SelfAttention(Attention):
         return nn.functional.pad(bias, (self.prefix, 0, self.prefix, 0))
 
 
-def fitted(
-    mechanism: type[SelfAttention], grid: Grid, prefix: int, positions_of: Any = None, **options: int
-) -> type[SelfAttention]:
+def fitted(mechanism: type[Mixer], grid: Grid, prefix: int, positions_of: Any = None, **options: int) -> type[Mixer]:
     """The mechanism for one network's grid: a class, since timm makes the instances."""
+    made: Any = mechanism
     settings: dict[str, Any] = {
-        "__module__": mechanism.__module__,
+        "__module__": made.__module__,
         "grid": grid,
         "prefix": prefix,
-        "options": {**mechanism.options, **options},
+        "options": {**made.options, **options},
     }
     if positions_of is not None:
         settings["positions_of"] = staticmethod(positions_of)
-    return type(mechanism.__name__, (mechanism,), settings)
+    fitted_class: type[Mixer] = type(made.__name__, (made,), settings)
+    return fitted_class
 
 
 def masked_softmax(scores: Tensor, seen: Tensor | None) -> Tensor:

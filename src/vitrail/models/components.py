@@ -7,7 +7,7 @@ from typing import Any
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from vitrail.attention import MECHANISMS, fitted
+from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.attention.component import Component, ComponentSpec, parse_component, settings_of
 from vitrail.errors import UsageError
 from vitrail.models.conditional import conditional
@@ -23,10 +23,13 @@ from vitrail.models.heads import (
     refuse_unfit,
 )
 from vitrail.models.set_head import SetHead
+from vitrail.rivals import RIVALS, Rival
 from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
+
+MIXERS: dict[str, type[SelfAttention] | type[Rival]] = {**MECHANISMS, **RIVALS}  # what lets vectors see each other
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Components:
         cls, attention: ComponentSpec, positions: str, head: ComponentSpec, block: str, norm: str
     ) -> "Components":
         return cls(
-            parse_component("attention", attention, MECHANISMS),
+            parse_component("attention", attention, MIXERS),
             parse_component("kind of positions", positions, NAMES).name,
             parse_component("head", head, HEADS),
             block,
@@ -53,17 +56,23 @@ class Components:
 
     def check(self) -> None:
         """Refuse invalid settings and combinations, as far as they are known without the size of the images."""
-        mechanism = MECHANISMS[self.attention.name]
-        for name, value in settings_of("attention", self.attention, mechanism.options).items():
-            if value < 1:
-                raise UsageError(f"{name} of the attention {self.attention.name} must be at least 1, not {value}")
+        mixer = MIXERS[self.attention.name]
+        for name, value in settings_of("attention", self.attention, mixer.options).items():
+            least = min(1, mixer.options[name])
+            if value < least:
+                raise UsageError(f"{name} of the attention {self.attention.name} must be at least {least}, not {value}")
             if name == "neighbours" and value not in (4, 8):
                 raise UsageError(f"a cell of a grid touches 4 others, or 8 with those at its corners, not {value}")
         for name, value in settings_of("head", self.head, HEADS[self.head.name]).items():
             if not (0 < value < inf or (name == "margin" and value == 0)):
                 raise UsageError(f"{name} of the head {self.head.name} must be above 0, not {value}")
         inside = INSIDE.get(self.positions)
-        if inside is not None and inside.adds_to_scores and not mechanism.scored:
+        if inside is not None and self.attention.name in RIVALS:
+            raise UsageError(
+                f"{self.positions} positions act inside attention, and {self.attention.name} takes its place: choose "
+                f"other positions ({', '.join(name for name in NAMES if name not in INSIDE)})"
+            )
+        if inside is not None and inside.adds_to_scores and not MECHANISMS[self.attention.name].scored:
             raise UsageError(
                 f"{self.attention.name} attention scores no pairs, so {self.positions} positions have nothing to be "
                 f"added to: choose other positions ({', '.join(unscored())}), or other attention"
@@ -82,12 +91,13 @@ class Components:
     def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
         """Arguments of timm's VisionTransformer, beside its sizes."""
         self.check_grid(grid)
+        self.check_prefix(prefix)
         arguments: dict[str, Any] = {}
         inside = positions_maker(self.positions)
         if self.attention.name != "softmax" or inside is not None:
-            mechanism = MECHANISMS[self.attention.name]
-            settings: Any = settings_of("attention", self.attention, mechanism.options)
-            arguments["attn_layer"] = fitted(mechanism, grid, prefix, inside, **settings)
+            mixer = MIXERS[self.attention.name]
+            settings: Any = settings_of("attention", self.attention, mixer.options)
+            arguments["attn_layer"] = fitted(mixer, grid, prefix, inside, **settings)
         if self.positions not in ("learned", "sincos2d", "conditional"):
             arguments["pos_embed"] = "none"
         if self.block == "conformer":
@@ -99,15 +109,23 @@ class Components:
         return arguments
 
     def check_grid(self, grid: Grid) -> None:
-        mechanism = MECHANISMS[self.attention.name]
-        settings = settings_of("attention", self.attention, mechanism.options)
-        if "reach" in settings:
+        settings = settings_of("attention", self.attention, MIXERS[self.attention.name].options)
+        if self.attention.name == "fc" and settings["reach"] >= max(grid):
+            raise UsageError(
+                f"a reach of {settings['reach']} is more than all of the {grid[0]}×{grid[1]} grid: choose at most "
+                f"{max(grid) - 1}"
+            )
+        if "reach" in settings and self.attention.name != "fc":
             span = 2 * settings["reach"] * settings.get("step", 1) + 1
             if span > max(grid):
                 raise UsageError(
                     f"a window of {span} cells is larger than the {grid[0]}×{grid[1]} grid: choose a smaller reach, "
                     "smaller patches, or softmax attention, which sees all cells anyway"
                 )
+
+    def check_prefix(self, prefix: int) -> None:
+        if self.attention.name == "fc" and prefix:
+            raise UsageError("fc sees cells of the grid, and a class token is none: choose another pool, such as mean")
 
     def check_task(self, task: TaskName, pool: str) -> None:
         """Refuse a head that does not fit the data, and a pool that has nothing to pool."""

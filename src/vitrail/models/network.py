@@ -1,5 +1,7 @@
 """What every network provides, timm's and ours: three calls, logits and embedding, parameters and operations."""
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vitrail.errors import ModelError
 
 CALLS = ("forward_features", "forward_head", "get_classifier")
+Shape = Sequence[int]
 BACKWARD = 3  # times the forward operations is a whole step: the backward pass has two multiplications for each one
 
 
@@ -41,6 +44,13 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_flops(network: nn.Module, size: int) -> int:
     """Floating-point operations for one image, a multiplication and an addition counted as two."""
-    with FlopCounterMode(display=False) as counter:  # with gradients: the counter needs them to see learned queries
+    formulas = {torch.ops.aten.mkldnn_rnn_layer: flops_of_lstm}
+    # with gradients: the counter needs them to see learned queries
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         network(torch.zeros(1, 3, size, size))
     return int(counter.get_total_flops())
+
+
+def flops_of_lstm(x: Shape, of_input: Shape, of_state: Shape, *others: Any, **shapes: Any) -> int:
+    """Of one direction of a layer on a CPU, an operator that torch does not count; x is [B, N, D]."""
+    return 2 * prod(x[:-1]) * (prod(of_input) + prod(of_state))

@@ -27,6 +27,7 @@ from vitrail.bench.attention.measure import (
 from vitrail.bench.attention.table import number_text
 from vitrail.cli import main
 from vitrail.errors import UsageError
+from vitrail.rivals import RIVALS
 
 SMALL = Plan(sides=(2, 4), mechanisms=("softmax", "linear"), rounds=5, seconds=0.001)
 
@@ -67,6 +68,15 @@ def test_step_runs_forward_and_backward(part: str, mechanism: str) -> None:
         assert torch.equal(tensor.grad, gradient)  # each call makes its own, none is added up
         assert gradient.abs().sum() > 0
     assert (case.module.qkv.weight.grad is not None) == (part == "module")
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+def test_a_rival_is_measured_as_a_whole(rival: str) -> None:
+    cases = [Case(part, rival, 4, 0) for part in PARTS]
+    for case in cases:
+        case.step()
+        assert all(one.grad is not None for one in case.module.parameters())
+    assert torch.equal(cases[0].forward(), cases[1].forward())
 
 
 def test_mix_is_attention_of_three_heads() -> None:

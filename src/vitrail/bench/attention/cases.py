@@ -3,13 +3,15 @@
 import gc
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from vitrail.attention import MECHANISMS, SelfAttention, fitted
+from vitrail.attention import SelfAttention, fitted
+from vitrail.models.components import MIXERS
+from vitrail.rivals import RIVALS, Rival
 
 WIDTH = 192
 HEADS = 3
@@ -22,28 +24,26 @@ PARTS: dict[PartName, str] = {
 
 
 class Case:
-    """One call of a mechanism on side² vectors of width 192, in three heads."""
+    """One call of a mechanism on side² vectors of width 192, in three heads. A rival has no projections apart."""
 
     def __init__(self, part: PartName, mechanism: str, side: int, seed: int) -> None:
-        self.part, self.mechanism, self.vectors = part, mechanism, side * side
+        self.is_whole = part == "module" or mechanism in RIVALS
+        self.mechanism, self.vectors = mechanism, side * side
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.module = build_module(mechanism, side)
+            self.module: Any = build_module(mechanism, side)
             self.inputs = self.make_inputs()
             self.upstream = torch.randn_like(self.forward())
 
     def make_inputs(self) -> tuple[Tensor, ...]:
-        if self.part == "module":
+        if self.is_whole:
             return (torch.randn(1, self.vectors, WIDTH, requires_grad=True),)
         shape = (1, HEADS, self.vectors, WIDTH // HEADS)
         return tuple(torch.randn(shape, requires_grad=True) for _ in ("queries", "keys", "values"))
 
     def forward(self) -> Tensor:
-        if self.part == "module":
-            output: Tensor = self.module(*self.inputs)
-            return output
-        q, k, v = self.inputs
-        return self.module.mix(q, k, v, None)
+        output: Tensor = self.module(*self.inputs) if self.is_whole else self.module.mix(*self.inputs, None)
+        return output
 
     def step(self) -> None:
         """Forward and backward, as in training."""
@@ -56,13 +56,14 @@ class Case:
             tensor.grad = None
 
 
-def build_module(mechanism: str, side: int) -> SelfAttention:
-    return fitted(MECHANISMS[mechanism], (side, side), prefix=0)(WIDTH, HEADS, qkv_bias=True)
+def build_module(mechanism: str, side: int) -> SelfAttention | Rival:
+    kind: type[SelfAttention | Rival] = MIXERS[mechanism]
+    return fitted(kind, (side, side), prefix=0)(WIDTH, HEADS, qkv_bias=True)
 
 
 def title(mechanism: str) -> str:
     """Its name with the settings that it is measured with."""
-    settings: Sequence[str] = [f"{name} {value}" for name, value in MECHANISMS[mechanism].options.items()]
+    settings: Sequence[str] = [f"{name} {value}" for name, value in MIXERS[mechanism].options.items()]
     return f"{mechanism} ({', '.join(settings)})" if settings else mechanism
 
 

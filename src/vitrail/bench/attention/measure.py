@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from vitrail.attention import MECHANISMS
 from vitrail.attention.component import parse_component
 from vitrail.bench.attention.cases import HEADS, PARTS, WIDTH, Case, PartName, peak_bytes
 from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, Timings, median_interval, run_rounds
 from vitrail.errors import UsageError
+from vitrail.models.components import MIXERS
 
 REFERENCE = "softmax"  # the baseline of all ratios
 MAX_BYTES = 2 * 2**30  # a size that may need more is left out
@@ -24,14 +24,14 @@ class Plan(RoundsPlan):
     """Square grids of these sides, and one call forward and backward of each mechanism on each."""
 
     sides: tuple[int, ...] = (16, 24, 32, 64)
-    mechanisms: tuple[str, ...] = tuple(MECHANISMS)
+    mechanisms: tuple[str, ...] = tuple(MIXERS)
     seconds: float = field(default=0.1, kw_only=True)
     threads: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.mechanisms:
-            parse_component("attention", name, MECHANISMS)
+            parse_component("attention", name, MIXERS)
         if not self.sides or min(self.sides) < 1 or len(set(self.sides)) < len(self.sides):
             raise UsageError("grids have sides of at least 1 place, and each is measured once")
         if self.threads < 1:
