@@ -1,7 +1,8 @@
-"""A whole study: resolve the plan, run what is missing, write tables and report, list failed runs."""
+"""A whole study: resolve the plan, measure baselines, run what is missing, write tables and report, list failed runs."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 
 from vitrail.data import Source, open_source
 from vitrail.errors import VitrailError, first_few
@@ -35,8 +36,11 @@ def study(options: StudyOptions) -> Scheduler:
     resolved = resolved_in(folder, with_weights(options.plan, options.weights), source)
     keep_prices(folder, options.prices)
     display = progress_display()
-    scheduler = Scheduler(resolved, folder, display, options.budget)
     introduce(resolved, folder, display)
+    begin = monotonic()
+    measure_baselines(resolved, source, folder, display.message)
+    budget = None if options.budget is None else options.budget - (monotonic() - begin)
+    scheduler = Scheduler(resolved, folder, display, budget)
     try:
         with executor(options, resolved) as workers:
             scheduler.run(workers, stop_rule_of(options))
@@ -46,7 +50,6 @@ def study(options: StudyOptions) -> Scheduler:
     write_timings(folder / "timings.csv", scheduler.runs.values(), latencies(resolved, scheduler))
     write_json(folder / FAILED, {done.job.name: done.fault for done in scheduler.failed})
     if scheduler.reported():
-        measure_baselines(resolved, source, folder, display.message)
         write_report(folder, collect_results(folder, resolved, scheduler.runs.values()))
     refuse_failures(scheduler)
     return scheduler
