@@ -1,4 +1,4 @@
-"""A whole study: resolve the plan, measure baselines, run what is missing, write tables and report, list failed runs."""
+"""A whole study: resolve the plan, measure baselines, run what is missing, write tables and report, list failures."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
