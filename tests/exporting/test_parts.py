@@ -24,6 +24,7 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": "relu", "positions": "quadratic", "pool": "map"},
     {"attention": "linear", "positions": "floater", "pool": "attentive"},
     {"attention": WINDOW, "positions": "rope", "pool": "token"},
+    {"attention": "softmax", "positions": "shaw", "pool": "token"},
     {"attention": DILATED, "positions": "sincos2d", "pool": "mean", "patch": 1},
     {"attention": "graph", "positions": "relative", "pool": "token", "head": "cosine"},
     {"attention": "gpsa", "positions": "learned", "pool": "token"},
@@ -36,7 +37,7 @@ TILED = [
     {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},
     {"attention": {"name": "dilated", "reach": 1, "step": 2}, "pool": "token", "positions": "quadratic", "patch": 1},
 ]
-POSITIONS = ("none", "learned", "sincos2d", "conditional", "relative", "quadratic", "floater", "rope")
+POSITIONS = ("none", "learned", "sincos1d", "sincos2d", "conditional", "relative", "quadratic", "floater", "rope")
 SCORED = ("softmax", "additive", "relu", WINDOW, "graph", "gpsa")
 LONG: list[dict[str, Any]] = [
     *({"attention": attention, "positions": positions} for attention in SCORED for positions in POSITIONS),

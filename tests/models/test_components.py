@@ -167,7 +167,7 @@ def test_outputs_do_not_depend_on_the_rest_of_the_batch(variant: dict[str, Any])
 def test_only_without_positions_a_shuffled_image_is_the_same(positions: str, pool: str) -> None:
     network = built({"positions": positions, "pool": pool}).double()
     with torch.no_grad():
-        for weights in (*network.parameters(), *(network.buffers() if positions == "sincos2d" else ())):
+        for weights in (*network.parameters(), *(network.buffers() if positions in ("sincos1d", "sincos2d") else ())):
             weights.mul_(5)  # as drawn, everything is small
     network.eval()
     x = pixels().double()
@@ -323,7 +323,7 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
         ({"positions": "relative", "attention": "linear"}, "linear attention scores no pairs"),
         (
             {"positions": "quadratic", "attention": "inducing"},
-            r"other positions \(none, learned, sincos2d, conditional, floater, rope",
+            r"other positions \(none, learned, sincos1d, sincos2d, conditional, shaw, floater, rope",
         ),
         ({"positions": "rope", "attention": "linear"}, "rotation by rope can make them negative"),
         ({"positions": "sincos2d", "width": 18}, "a width of 18 does not divide by 4"),

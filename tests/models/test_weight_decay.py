@@ -37,7 +37,7 @@ VIT_EXCLUDED = r"""
     (cls|reg)_token
     patch_embed\.backbone\.([148]|6\.bn[12])\.weight
     blocks\.\d+\.positions\.depthwise\.weight
-    blocks\.\d+\.attn\.positions\.(table|centre|sharpness|starts)
+    blocks\.\d+\.attn\.positions\.(table|centre|sharpness|starts|keys|values)
     blocks\.\d+\.attn\.positions\.flow\.(inner|outer)\.\d\.weight
     blocks\.\d+\.attn\.(balance|looks|score|points)
     attn_pool\.(latent|score\.weight)

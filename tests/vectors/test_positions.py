@@ -11,7 +11,8 @@ from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.errors import UsageError
 from vitrail.models import ViT
 from vitrail.vectors.grid import cells_of
-from vitrail.vectors.positions import Floater, Flow, Quadratic, Relative, Rope, sincos2d
+from vitrail.vectors.positions import Floater, Flow, Quadratic, Relative, Rope, Shaw, sincos1d, sincos2d
+from vitrail.vectors.positions.offsets import clipped
 from vitrail.vectors.positions.relative import resampled
 
 GRID = (3, 4)
@@ -39,6 +40,61 @@ def test_sincos2d_is_half_the_row_and_half_the_column() -> None:
         waves = [10_000 ** -(i / 4) for i in range(4)]
         expected = [wave(place * f) for place in (row, column) for wave in (math.sin, math.cos) for f in waves]
         torch.testing.assert_close(table[row * 7 + column], torch.tensor(expected, dtype=torch.float64), **EXACT)
+
+
+def test_sincos1d_is_the_place_in_the_sequence() -> None:
+    """The Transformer's formula, sin and cos of place / 10,000^(2i / d), on a grid read row by row."""
+    table = sincos1d((5, 7), 8, torch.float64)
+    for place in (0, 9, 34):
+        angles = [place / 10_000 ** (2 * i / 8) for i in range(4)]
+        expected = [*map(math.sin, angles), *map(math.cos, angles)]
+        torch.testing.assert_close(table[place], torch.tensor(expected, dtype=torch.float64), **EXACT)
+    with pytest.raises(UsageError, match="a width of 7 does not divide by 2"):
+        sincos1d(GRID, 7)
+
+
+@pytest.mark.parametrize("prefix", [0, 1])
+def test_shaw_adds_vectors_to_keys_and_values(prefix: int) -> None:
+    """The paper's sums, written out for each pair of cells: q (k + a) / √d, then weights times (v + b)."""
+    torch.manual_seed(0)
+    module: Any = fitted(MECHANISMS["softmax"], GRID, prefix, Shaw)(16, num_heads=4, qkv_bias=True).double().eval()
+    with torch.no_grad():
+        for table in (module.positions.keys, module.positions.values):
+            table.normal_()
+    x = vectors(12 + prefix)
+    q, k, v = module.heads(x)
+    places = [None] * prefix + cells_of(GRID).tolist()
+
+    def added(table: torch.Tensor, i: int) -> torch.Tensor:
+        """For each key: the row of its offset, which run from (−2, −3) to (2, 3); nothing from or to a prefix token."""
+        rows = [None if None in (places[i], place) else 7 * (place[0] - places[i][0] + 2) + place[1] - places[i][1] + 3
+                for place in places]  # fmt: skip
+        return torch.stack([table.new_zeros(4) if row is None else table[row] for row in rows])
+
+    expected = torch.zeros_like(q)
+    for i in range(12 + prefix):
+        scores = (q[:, :, i, None] * (k + added(module.positions.keys, i))).sum(-1) / math.sqrt(4)
+        expected[:, :, i] = (scores.softmax(-1)[..., None] * (v + added(module.positions.values, i))).sum(2)
+    torch.testing.assert_close(module(x), module.merge(expected), **EXACT)
+
+
+def test_shaw_without_vectors_is_attention_without_positions() -> None:
+    module, plain, x = attention(Shaw), attention(), vectors()
+    plain.load_state_dict(module.state_dict(), strict=False)
+    assert (module(x) - plain(x)).abs().max() > 1e-4
+    with torch.no_grad():
+        for table in module.positions.parameters():
+            table.zero_()
+    torch.testing.assert_close(module(x), plain(x), **EXACT)
+
+
+def test_a_shaw_table_of_another_grid_keeps_its_vectors_and_repeats_the_outermost() -> None:
+    table = torch.arange(5.0 * 7).unsqueeze(1)  # of a grid of 3 × 4: offsets of −2 … 2 and −3 … 3
+    larger = clipped(table, GRID, (4, 5)).view(7, 9)
+    assert torch.equal(larger[1:-1, 1:-1], table.view(5, 7))
+    assert torch.equal(larger[0], larger[1])
+    assert torch.equal(larger[:, -1], larger[:, -2])
+    assert torch.equal(clipped(table, GRID, (2, 4)).view(3, 7), table.view(5, 7)[1:-1])
 
 
 def test_sincos2d_differs_for_all_cells() -> None:

@@ -10,10 +10,16 @@ class Softmax(SelfAttention):
     """softmax(q kᵀ / √d) v; without such positions the network uses timm's class."""
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+        if self.positions.adds_to_pairs:
+            weights = self.dropped(self.weigh(q, k, seen))
+            return weights @ v + self.positions.mixed(weights)
         return sdpa(q, k, v, seen, self.full_bias(), self.attn_drop.p if self.training else 0.0)
 
     def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        return masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
+        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
+        if self.positions.adds_to_pairs:
+            scores = scores + self.positions.scores(q * self.scale)
+        return masked_softmax(scores, seen)
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, bias: Tensor | None, dropout: float = 0.0) -> Tensor:

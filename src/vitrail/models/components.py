@@ -1,5 +1,6 @@
 """The components of a Vision Transformer that can be exchanged: attention, positions, head, block and norm."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -27,8 +28,9 @@ from vitrail.rivals import RIVALS, Rival
 from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
-from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos2d
+from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos1d, sincos2d
 
+WAVES: dict[str, Callable[[Grid, int], Tensor]] = {"sincos1d": sincos1d, "sincos2d": sincos2d}
 MIXERS: dict[str, type[SelfAttention] | type[Rival]] = {**MECHANISMS, **RIVALS}  # what lets vectors see each other
 
 
@@ -77,6 +79,11 @@ class Components:
                 f"{self.attention.name} attention scores no pairs, so {self.positions} positions have nothing to be "
                 f"added to: choose other positions ({', '.join(unscored())}), or other attention"
             )
+        if inside is not None and inside.adds_to_pairs and self.attention.name != "softmax":
+            raise UsageError(
+                f"{self.positions} positions add vectors to keys and values for each pair, which only softmax does: "
+                f"choose other positions, or leave out {self.attention.name}"
+            )
         if self.attention.name == "linear" and self.positions == "rope":
             raise UsageError("linear attention needs weights above zero, and rotation by rope can make them negative")
 
@@ -85,8 +92,8 @@ class Components:
         inside = positions_maker(self.positions)
         if inside is not None:
             inside((1, 1), heads, width // heads)
-        if self.positions == "sincos2d":
-            sincos2d((1, 1), width)
+        if self.positions in WAVES:
+            WAVES[self.positions]((1, 1), width)
 
     def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
         """Arguments of timm's VisionTransformer, beside its sizes."""
@@ -98,7 +105,7 @@ class Components:
             mixer = MIXERS[self.attention.name]
             settings: Any = settings_of("attention", self.attention, mixer.options)
             arguments["attn_layer"] = fitted(mixer, grid, prefix, inside, **settings)
-        if self.positions not in ("learned", "sincos2d", "conditional"):
+        if self.positions not in ("learned", "conditional", *WAVES):
             arguments["pos_embed"] = "none"
         if self.block == "conformer":
             arguments["block_fn"] = conformer(grid, prefix)
@@ -137,8 +144,8 @@ class Components:
     def put_into(self, network: nn.Module, task: TaskName = "classification") -> nn.Module:
         """Exchange what timm has no argument for."""
         if isinstance(network, VisionTransformer):
-            if self.positions == "sincos2d":
-                put_sincos2d(network)
+            if self.positions in WAVES:
+                put_waves(network, WAVES[self.positions])
             self.exchange_head(network, task)
         return put_value_head(network) if TASKS[task].has_units else network
 
@@ -164,11 +171,11 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x.movedim(-1, 1)).movedim(1, -1)
 
 
-def put_sincos2d(network: VisionTransformer) -> None:
+def put_waves(network: VisionTransformer, waves: Callable[[Grid, int], Tensor]) -> None:
     """Replace the learned positions by a fixed table."""
     rows, columns = network.patch_embed.grid_size
     prefix = 0 if network.no_embed_class else network.num_prefix_tokens
-    table = nn.functional.pad(sincos2d((rows, columns), network.embed_dim), (0, 0, prefix, 0))
+    table = nn.functional.pad(waves((rows, columns), network.embed_dim), (0, 0, prefix, 0))
     del network.pos_embed
     network.register_buffer("pos_embed", table.unsqueeze(0), persistent=False)
 

@@ -55,7 +55,7 @@ class ViT(Architecture):
         drop_path: rate of skipped blocks while training (stochastic depth), growing with depth.
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; settings as
             {name: window, reach: 3}. Or a rival in its place: fc (as {name: fc, reach: 1}), lstm or gru.
-        positions: none, learned, sincos2d, conditional, relative, quadratic, floater or rope.
+        positions: none, learned, sincos1d, sincos2d, conditional, relative, shaw, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
             queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.

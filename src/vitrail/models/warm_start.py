@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import read_checkpoint
 from vitrail.models.timm_models import load_matching
+from vitrail.vectors.positions.offsets import clipped
 from vitrail.vectors.positions.relative import Relative, resampled
+from vitrail.vectors.positions.shaw import Shaw
 
 
 def start_from(network: nn.Module, pretrained: bool | str) -> nn.Module:
@@ -30,6 +32,9 @@ def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
         there = made.get(name)
         if isinstance(module, Relative) and isinstance(there, Relative) and module.grid != there.grid:
             tables[f"{name}.table"] = resampled(there.table.detach(), there.grid, module.grid)
+        if isinstance(module, Shaw) and isinstance(there, Shaw) and module.grid != there.grid:
+            both = {"keys": there.keys, "values": there.values}
+            tables |= {f"{name}.{key}": clipped(one.detach(), there.grid, module.grid) for key, one in both.items()}
     if isinstance(network, VisionTransformer) and isinstance(source, VisionTransformer):
         tables |= learned_positions(network, source)
     return tables

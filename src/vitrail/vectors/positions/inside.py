@@ -9,6 +9,7 @@ class Positions(nn.Module):
     """The interface of positions; the `prefix` vectors before those of the grid have none."""
 
     adds_to_scores = False  # only for attention that scores pairs
+    adds_to_pairs = False  # `scores` and `mixed`, only for softmax attention
     turns = False  # queries and keys
 
     def __init__(self, grid: Grid, heads: int, head_dim: int) -> None:
@@ -18,6 +19,14 @@ class Positions(nn.Module):
     def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, heads, prefix + N, head_dim], with positions applied."""
         return q, k, v
+
+    def scores(self, q: Tensor) -> Tensor:
+        """What each query [B, heads, prefix + N, head_dim] adds to its scores, [B, heads, prefix + N, prefix + N]."""
+        raise NotImplementedError
+
+    def mixed(self, weights: Tensor) -> Tensor:
+        """What weights [B, heads, prefix + N, prefix + N] add to the outputs, [B, heads, prefix + N, head_dim]."""
+        raise NotImplementedError
 
     def bias(self, offsets: Tensor) -> Tensor | None:
         """The bias of scores, for offsets from query to key in rows and columns, [..., 2] → [heads, ...]."""

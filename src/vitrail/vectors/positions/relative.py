@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions.inside import Positions
+from vitrail.vectors.positions.offsets import index_of
 
 
 class Relative(Positions):
@@ -23,11 +24,8 @@ class Relative(Positions):
         return {"table"}
 
     def bias(self, offsets: Tensor) -> Tensor:
-        rows, columns = self.grid
         # Offsets to keys beyond the edge occur in windows; their scores are masked.
-        row = offsets[..., 0].clamp(1 - rows, rows - 1) + rows - 1
-        column = offsets[..., 1].clamp(1 - columns, columns - 1) + columns - 1
-        return self.table[row * (2 * columns - 1) + column].movedim(-1, 0)
+        return self.table[index_of(offsets, self.grid)].movedim(-1, 0)
 
 
 def resampled(table: Tensor, old: Grid, new: Grid) -> Tensor:
