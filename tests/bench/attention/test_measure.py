@@ -15,6 +15,7 @@ from PIL import Image
 from vitrail.attention import MECHANISMS
 from vitrail.bench.attention import measure as module
 from vitrail.bench.attention.cases import PARTS, Case, peak, peak_bytes
+from vitrail.bench.attention.distance import gradients
 from vitrail.bench.attention.measure import (
     LeftOut,
     Plan,
@@ -77,6 +78,17 @@ def test_a_rival_is_measured_as_a_whole(rival: str) -> None:
         case.step()
         assert all(one.grad is not None for one in case.module.parameters())
     assert torch.equal(cases[0].forward(), cases[1].forward())
+
+
+def test_gradients_are_those_of_the_last_output_by_distance() -> None:
+    """A window of reach 3 has none beyond it, fc none from any other vector; those of attention do not fade."""
+    window, fc, softmax, lstm = (gradients(name, 0).norms for name in ("window", "fc", "softmax", "lstm"))
+    assert all(norm > 0 for norm in window[:4])
+    assert not any(window[4:])
+    assert fc[0] > 0
+    assert not any(fc[1:])
+    assert max(softmax[1:]) < 3 * min(softmax[1:])
+    assert lstm[64] < 1e-6 * lstm[0]
 
 
 def test_mix_is_attention_of_three_heads() -> None:
@@ -153,7 +165,9 @@ def check_report(printed: str, folder: Path) -> None:
     lines = printed.splitlines()
     assert "|  | ms, N=4 | ms, N=16 | slope of time | × as fast as softmax, N=16 |" in lines
     assert "|  | MiB, N=4 | MiB, N=16 | slope of memory |" in lines
-    assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 4
+    assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 5
+    assert [each["mechanism"] for each in report["gradients"]] == ["softmax", "window"]
+    assert "|  | distance 1 | distance 4 | distance 16 | distance 64 | distance 127 |" in lines
     with Image.open(folder / "out.png") as image:
         assert image.format == "PNG"
 

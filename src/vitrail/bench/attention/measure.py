@@ -10,6 +10,7 @@ import torch
 
 from vitrail.attention.component import parse_component
 from vitrail.bench.attention.cases import HEADS, PARTS, WIDTH, Case, PartName, peak_bytes
+from vitrail.bench.attention.distance import Gradients, gradients
 from vitrail.bench.core.report import Progress, Report, RoundsPlan, silent
 from vitrail.bench.core.rounds import MedianInterval, Times, Timings, median_interval, run_rounds
 from vitrail.errors import UsageError
@@ -90,10 +91,11 @@ class PartResults:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionReport(Report):
-    """Both parts of all mechanisms."""
+    """Both parts of all mechanisms, and their gradients."""
 
     plan: Plan
     measured: tuple[PartResults, ...]
+    gradients: tuple[Gradients, ...]
     width: int = WIDTH
     heads: int = HEADS
     kind: Literal["attention"] = "attention"
@@ -103,7 +105,9 @@ def measure(plan: Plan, progress: Progress = silent) -> AttentionReport:
     before = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
-        return AttentionReport(plan=plan, measured=tuple(measure_part(name, plan, progress) for name in PARTS))
+        measured = tuple(measure_part(name, plan, progress) for name in PARTS)
+        far = tuple(gradients(mechanism, plan.seed) for mechanism in plan.mechanisms)
+        return AttentionReport(plan=plan, measured=measured, gradients=far)
     finally:
         torch.set_num_threads(before)
 

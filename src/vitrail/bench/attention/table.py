@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from vitrail.bench.attention.cases import PARTS, title
+from vitrail.bench.attention.distance import SHOWN, VECTORS
 from vitrail.bench.attention.measure import MAX_BYTES, REFERENCE, AttentionReport, LeftOut, PartResults
 from vitrail.bench.core.tables import Rows, background_text, interval_text, markdown_table, text_table
 
@@ -10,7 +11,8 @@ from vitrail.bench.core.tables import Rows, background_text, interval_text, mark
 def report_text(report: AttentionReport, markdown: bool = False) -> str:
     """Header, a table for each part, and what was left out."""
     draw = markdown_table if markdown else text_table
-    return "\n\n".join([header(report), *(part_text(each, report, draw) for each in report.measured), footer(report)])
+    parts = [part_text(each, report, draw) for each in report.measured]
+    return "\n\n".join([header(report), *parts, gradients_text(report, draw), footer(report)])
 
 
 def header(report: AttentionReport) -> str:
@@ -60,6 +62,17 @@ def memory(measured: PartResults, report: AttentionReport) -> Rows:
         growth = measured.growth_of(mechanism).memory
         table.append([title(mechanism), *mebibytes, "" if growth is None else f"{growth:.2f}"])
     return table
+
+
+def gradients_text(report: AttentionReport, draw: Callable[[Rows], str]) -> str:
+    """One row a mechanism: the gradient at some distances."""
+    table = [["", *(f"distance {distance}" for distance in SHOWN)]]
+    for each in report.gradients:
+        table.append([title(each.mechanism), *(f"{each.norms[distance]:.1e}" for distance in SHOWN)])
+    return (
+        f"gradient of the last of {VECTORS} outputs in a row with respect to a vector so far before it, "
+        f"at the start of training\n\n{draw(table)}"
+    )
 
 
 def sizes_of(report: AttentionReport) -> list[int]:

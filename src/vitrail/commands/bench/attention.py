@@ -1,4 +1,4 @@
-"""vitrail bench attention: time and memory of every mechanism against the number of vectors."""
+"""vitrail bench attention: time and memory of every mechanism and rival against the number of vectors."""
 
 import os
 import sys
@@ -16,7 +16,8 @@ ABOUT = """Measure time and memory of every attention mechanism against the numb
 
 One call forward and backward on the vectors of a square grid, with each mechanism alone and with its projections. All
 alternate in shuffled order, round by round; slopes of log time over log N and ratios are taken within a round. Memory
-is what torch's profiler counts; what might need more than 2 GiB is left out."""
+is what torch's profiler counts; what might need more than 2 GiB is left out. Gradients are those of the last output of
+a row of vectors with respect to one so far before it, with weights as they are drawn."""
 
 
 def main(args: Sequence[str]) -> int:
