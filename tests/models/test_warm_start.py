@@ -69,6 +69,36 @@ def test_tables_of_offsets_are_resampled(tmp_path: Path) -> None:
         assert torch.equal(table, resampled(there.attn.positions.table, (4, 4), (6, 6)))
 
 
+@pytest.mark.parametrize("positions", ["sincos2d", "shaw", "quadratic", "floater", "rope"])
+def test_positions_continue_on_a_grid_never_trained_on(positions: str, tmp_path: Path) -> None:
+    """Of 6 × 6 cells, the first 4 × 4 have the positions that they had; beyond, each kind has its own rule."""
+    path, source = saved(tmp_path, ViT(**SIZES, positions=positions), 8)
+    network: Any = ViT(**SIZES, positions=positions, pretrained=str(path)).build(3, 12).eval()
+    known = torch.arange(36).view(6, 6)[:4, :4].flatten()
+    with torch.no_grad():
+        small, large = places(source, positions), places(network, positions)
+    assert large.shape[0] == 36
+    shared = large[known][:, known] if positions in ("shaw", "quadratic") else large[known]
+    torch.testing.assert_close(shared, small, atol=1e-6, rtol=0)
+    beyond = large[[index for index in range(36) if index not in known]]
+    assert beyond.isfinite().all()
+    assert beyond.std(dim=0).max() > 1e-3
+
+
+def places(network: Any, positions: str) -> torch.Tensor:
+    """What positions are for each cell [N, …], or for each pair of cells [N, N, …]."""
+    if positions == "sincos2d":
+        return network.pos_embed[0]  # type: ignore[no-any-return]
+    module = network.blocks[1].attn.positions
+    if positions == "floater":
+        return module.table().permute(2, 0, 1, 3)  # type: ignore[no-any-return]
+    if positions == "rope":
+        return module.angles  # type: ignore[no-any-return]
+    if positions == "shaw":
+        return module.of_pairs(module.keys, module.grid[0] * module.grid[1])  # type: ignore[no-any-return]
+    return network.blocks[1].attn.full_bias().permute(1, 2, 0)  # type: ignore[no-any-return]
+
+
 def test_weights_that_do_not_fit_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, source = saved(tmp_path, ViT(**SIZES), 8)
     network: Any = ViT(**SIZES, pretrained=str(path)).build(5, 8)
