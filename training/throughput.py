@@ -73,7 +73,8 @@ class Throughput(Callback):
             torch.cuda.synchronize()  # steps that were begun
         self.seconds += perf_counter() - before
         rate = self.images / self.seconds
-        share = None if self.flops is None else rate * self.flops / (self.peak * trainer.world_size)
+        is_frozen = not all(one.requires_grad for one in pl_module.net.parameters())  # fewer operations than counted
+        share = None if self.flops is None or is_frozen else rate * self.flops / (self.peak * trainer.world_size)
         self.speed = Speed(rate, self.waited / self.seconds, share)
         logged = {"images_per_second": rate, "data_wait": self.speed.data_wait}
         for logger in trainer.loggers:

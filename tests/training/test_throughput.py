@@ -28,7 +28,8 @@ def test_images_wait_and_ceiling_of_known_steps(monkeypatch: pytest.MonkeyPatch)
     clock = Clock()
     monkeypatch.setattr(module, "perf_counter", clock)
     trainer: Any = SimpleNamespace(world_size=2, loggers=[], state=SimpleNamespace(fn="fit"), global_step=3)
-    on_cpu: Any = SimpleNamespace(device=torch.device("cpu"))
+    net = torch.nn.Linear(1, 1)
+    on_cpu: Any = SimpleNamespace(device=torch.device("cpu"), net=net)
     speed = Throughput()
     speed.flops, speed.peak = 30, 600.0
     for fetching in (7, 1, 1):  # what comes before the first step is start-up
@@ -47,6 +48,9 @@ def test_images_wait_and_ceiling_of_known_steps(monkeypatch: pytest.MonkeyPatch)
     speed.on_train_batch_end(trainer, on_cpu, None, [torch.zeros(11)], 0)
     speed.on_validation_start(trainer, on_cpu)
     assert speed.speed.images_per_second == 22
+    net.bias.requires_grad_(False)  # no gradients of what is frozen, so the count of operations does not hold
+    speed.on_validation_start(trainer, on_cpu)
+    assert speed.speed.ceiling is None
 
 
 def test_a_product_takes_as_many_operations_as_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

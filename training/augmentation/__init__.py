@@ -8,6 +8,7 @@ from vitrail.training.augmentation.flips import HorizontalFlip, VerticalFlip
 from vitrail.training.augmentation.mixing import CutMix, MixUp, MixUpOrCutMix, mixing_of
 from vitrail.training.augmentation.rand_augment import RandAugment, TrivialAugment
 from vitrail.training.augmentation.shift import Shift
+from vitrail.training.augmentation.three_augment import ThreeAugment
 
 __all__ = [
     "BatchTransform",
@@ -19,6 +20,7 @@ __all__ = [
     "MixUpOrCutMix",
     "RandAugment",
     "Shift",
+    "ThreeAugment",
     "TrivialAugment",
     "VerticalFlip",
     "augmented",

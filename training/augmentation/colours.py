@@ -3,8 +3,13 @@
 # Arithmetic is of whole numbers, or elementwise with products and sums apart: fused operations and sums of fractions
 # round otherwise in other batches.
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+FURTHEST = 6  # pixels that a blur takes from on each side: three standard deviations of 2
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
@@ -61,6 +66,23 @@ def hue(images: Tensor, shifts: Tensor) -> Tensor:
     place = (sixths + torch.tensor([5, 3, 1], device=images.device).view(1, 3, 1, 1)).remainder_(6)
     fall = torch.minimum(place, 4 - place).clamp_(0, 1)
     return (value - chroma * fall).round_().to(torch.uint8)
+
+
+def blur(images: Tensor, deviations: NDArray[np.float64]) -> Tensor:
+    """Each image by its own Gaussian [n], which is cut off beyond FURTHEST pixels; borders are mirrored."""
+    pixels = images.float()
+    for axis in (2, 3):
+        side = images.shape[axis]
+        reach = min(FURTHEST, side - 1)
+        weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviations[:, None] ** 2))
+        weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        factors = torch.from_numpy(weights).to(images.device).T[:, :, None, None, None]  # [taps, n, 1, 1, 1]
+        around = [0, 0, reach, reach] if axis == 2 else [reach, reach, 0, 0]
+        padded = F.pad(pixels, around, mode="reflect")
+        pixels = torch.zeros_like(pixels)
+        for tap, factor in enumerate(factors):
+            pixels.add_(padded.narrow(axis, tap, side) * factor)
+    return pixels.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grey(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from vitrail.training.augmentation import (
     HorizontalFlip,
     RandAugment,
     Shift,
+    ThreeAugment,
     TrivialAugment,
     VerticalFlip,
 )
@@ -26,6 +27,7 @@ TRANSFORMS: dict[str, BatchTransform] = {
     "noise": Erasing(p=0.7, value="random"),
     "RandAugment": RandAugment(num_ops=6, magnitude=9, num_magnitude_bins=11, mstd=0.5),
     "TrivialAugment": TrivialAugment(),
+    "ThreeAugment": ThreeAugment(),
     "ColorJitter": ColorJitter(0.4, 0.4, 0.4, 0.2),
 }
 
