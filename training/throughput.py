@@ -65,7 +65,7 @@ class Throughput(Callback):
         self.images += len(batch[0]) * trainer.world_size
         self.end = now
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.state.fn != "fit" or not self.images:
             return
         before = perf_counter()
