@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from vitrail.training.build.clock import minutes
 from vitrail.training.build.outcome import Outcome, percent
+from vitrail.training.build.provenance import provenance
 
 
 def model_card(outcome: Outcome) -> str:
@@ -67,8 +68,8 @@ def paragraphs(outcome: Outcome) -> Iterator[str]:
             if card.abstention
             else ""
         )
-        + ". The accuracy holds for images like those of the test; others are not measured."
-        + (f" Training started from the weights {outcome.weights.rpartition('/')[2]}." if outcome.weights else "")
+        + ". The accuracy holds for images like those of the test; others are not measured. "
+        + provenance(outcome.weights)
     )
     yield (
         f"Made in {minutes(outcome.state.seconds)} with "

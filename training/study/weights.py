@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from huggingface_hub import hf_hub_download
 
 from vitrail.data.file_digests import FileDigests
 from vitrail.errors import DataError, ModelError, UsageError
-from vitrail.models.timm_models import refuse_unknown
+from vitrail.models.timm_models import from_hub, refuse_unknown, weights_at
 from vitrail.training.study.plan import Contender, Plan
 
 ENDING = ".safetensors"
-ON_THE_HUB = f"model{ENDING}"  # in each of timm's repositories
 
 
 def with_weights(plan: Plan, folder: Path | None) -> Plan:
@@ -55,10 +53,7 @@ def weights_file(net: dict[str, Any]) -> Path | None:
     name, pretrained = net.get("name"), net.get("pretrained")
     if not pretrained or (pretrained is True and name is None):  # which its class refuses
         return None
-    file = fetched(name) if pretrained is True and name is not None else Path(str(pretrained))
-    if not file.is_file():
-        raise ModelError(f"there is no weights file at {file}")
-    return file
+    return fetched(name) if pretrained is True and name is not None else weights_at(str(pretrained))
 
 
 @cache
@@ -68,10 +63,4 @@ def fetched(name: str) -> Path:
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise ModelError(f"timm has no weights of '{name}' on the Hugging Face Hub: give a file as `pretrained`")
-    try:
-        return Path(hf_hub_download(config.hf_hub_id, ON_THE_HUB))
-    except OSError as fault:
-        raise ModelError(
-            f"the weights of '{name}' could not be fetched ({str(fault).splitlines()[0]}): "
-            "name a folder that has them with --weights"
-        ) from fault
+    return from_hub(config.hf_hub_id)

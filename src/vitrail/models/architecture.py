@@ -23,8 +23,9 @@ class Architecture(ABC):
 
     Args:
         name: a network of timm, which decides all sizes.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
-            another run's checkpoint, a file of the name .ckpt.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead, and
+            hf-hub:USER/REPOSITORY from the Hugging Face Hub; or the path of another run's checkpoint, a file of the
+            name .ckpt.
     """
 
     name: str | None = None

@@ -24,8 +24,9 @@ class CNN(Architecture):
 
     Args:
         name: any CNN of timm, such as resnet50 or convnext_tiny; it then decides width, stages and blocks.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
-            another run's checkpoint, a file of the name .ckpt.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead, and
+            hf-hub:USER/REPOSITORY from the Hugging Face Hub; or the path of another run's checkpoint, a file of the
+            name .ckpt.
         width: channels of the first stage; each further stage doubles them.
         stages: number of stages; each halves the image's sides, the first only with max-pools.
         blocks: residual blocks a stage.

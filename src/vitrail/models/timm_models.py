@@ -1,4 +1,4 @@
-"""Networks of timm by name, with pretrained weights by name or from a file."""
+"""Networks of timm by name, with pretrained weights by name, from a file or from the Hugging Face Hub."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -9,12 +9,16 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError, UsageError
 
 logger = logging.getLogger(__name__)
+
+HUB = "hf-hub:"  # before USER/REPOSITORY
+ON_THE_HUB = "model.safetensors"  # in each of timm's repositories
 
 
 def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **others: Any) -> nn.Module:
@@ -24,9 +28,8 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **o
     if drop_path:  # not every network takes it
         options["drop_path_rate"] = drop_path
     if isinstance(pretrained, str):
-        if not Path(pretrained).is_file():
-            raise ModelError(f"there is no weights file at {pretrained}")
-        options["pretrained_cfg_overlay"] = {"file": pretrained, "custom_load": False}  # not that of the original file
+        file = str(weights_at(pretrained))
+        options["pretrained_cfg_overlay"] = {"file": file, "custom_load": False}  # not that of the original file
     before = torch.get_rng_state()
     try:
         network: nn.Module = timm.create_model(name, pretrained=bool(pretrained), **options)
@@ -42,6 +45,24 @@ def named(name: str, classes: int, pretrained: bool | str, drop_path: float, **o
             torch.set_rng_state(before)
             refuse_unloaded(network, timm.create_model(name, **options), pretrained)
     return network
+
+
+def weights_at(place: str) -> Path:
+    """The file at this path; that of a repository, hf-hub:USER/REPOSITORY, is fetched once."""
+    file = from_hub(place.removeprefix(HUB)) if place.startswith(HUB) else Path(place)
+    if not file.is_file():
+        raise ModelError(f"there is no weights file at {place}")
+    return file
+
+
+def from_hub(repository: str) -> Path:
+    try:
+        return Path(hf_hub_download(repository, ON_THE_HUB))
+    except (OSError, ValueError) as fault:  # no network, no such repository, no name of one
+        raise ModelError(
+            f"the weights of '{repository}' could not be fetched ({str(fault).splitlines()[0]}): give a file, or with "
+            "--weights a folder that has them"
+        ) from fault
 
 
 def refuse_unloaded(network: nn.Module, untrained: nn.Module, file: str) -> None:

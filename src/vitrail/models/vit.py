@@ -44,8 +44,9 @@ class ViT(Architecture):
 
     Args:
         name: any ViT of timm, such as vit_small_patch16_224; it then decides patch, width, depth, heads and pool.
-        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead; or the path of
-            another run's checkpoint, a file of the name .ckpt.
+        pretrained: true fetches timm's weights for `name`; a path reads them from a file instead, and
+            hf-hub:USER/REPOSITORY from the Hugging Face Hub; or the path of another run's checkpoint, a file of the
+            name .ckpt.
         patch: side of a patch in pixels.
         width: length of the vectors.
         depth: number of attention blocks.

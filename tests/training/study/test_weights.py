@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from vitrail.data import Digits
 from vitrail.errors import ModelError, UsageError
+from vitrail.models import timm_models
 from vitrail.models.checkpoint import read_checkpoint
-from vitrail.training.study import weights as module
 from vitrail.training.study.jobs import Job
 from vitrail.training.study.parsing import parse_study
 from vitrail.training.study.plan import Contender, Plan
@@ -26,7 +26,7 @@ from .conftest import MOBILE, VIT, write_weights
 @pytest.fixture(autouse=True)
 def nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched.cache_clear()
-    monkeypatch.setattr(module, "hf_hub_download", lambda *_: pytest.fail("fetched from the Hub"))
+    monkeypatch.setattr(timm_models, "hf_hub_download", lambda *_: pytest.fail("fetched from the Hub"))
 
 
 def plan_in(file: Path, *options: str) -> Plan:
@@ -90,7 +90,7 @@ def test_weights_in_no_folder_are_fetched_once_by_name(
         asked.append((repository, file))
         return str(weights / f"{VIT if VIT in repository else MOBILE}.safetensors")
 
-    monkeypatch.setattr(module, "hf_hub_download", download)
+    monkeypatch.setattr(timm_models, "hf_hub_download", download)
     given = plan_in(pretrained_file)
     plan, again = with_weights(given, None), with_weights(given, None)
     files = [weights / f"{name}.safetensors" for name in (VIT, MOBILE)]
@@ -105,8 +105,8 @@ def test_weights_out_of_reach_are_one_error(pretrained_file: Path, monkeypatch: 
     def unreachable(*_: str) -> str:
         raise OSError("no network\nand more")
 
-    monkeypatch.setattr(module, "hf_hub_download", unreachable)
-    with pytest.raises(ModelError, match=r"could not be fetched \(no network\): name a folder that has them"):
+    monkeypatch.setattr(timm_models, "hf_hub_download", unreachable)
+    with pytest.raises(ModelError, match=r"could not be fetched \(no network\): give a file, or with --weights a"):
         with_weights(plan_in(pretrained_file), None)
 
 
