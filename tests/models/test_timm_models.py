@@ -15,10 +15,10 @@ NAME = "test_vit"
 
 
 def test_weights_of_a_repository_are_those_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+    requested: list[tuple[str, str]] = []
 
     def download(repository: str, file: str) -> str:
-        asked.append((repository, file))
+        requested.append((repository, file))
         return str(tmp_path / file)
 
     torch.manual_seed(1)
@@ -27,7 +27,7 @@ def test_weights_of_a_repository_are_those_of_its_file(tmp_path: Path, monkeypat
     monkeypatch.setattr(timm_models, "hf_hub_download", download)
     network: Any = ViT(name=NAME, pretrained="hf-hub:somebody/trees").build(3, 160)
     assert torch.equal(network.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
-    assert asked == [("somebody/trees", "model.safetensors")]
+    assert requested == [("somebody/trees", "model.safetensors")]
 
 
 @pytest.mark.parametrize("fault", [OSError("no network\nand more"), ValueError("no network")])

@@ -32,7 +32,7 @@ def test_a_blur_wider_than_the_image_keeps_its_range(side: int) -> None:
 
 
 def test_each_is_chosen_equally_often() -> None:
-    """Without other colours: told apart by what they leave of a coloured image with an edge."""
+    """Without other colours: recognised by what they leave of a coloured image with an edge."""
     image = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     image[:, 0, :, 4:] = 200
     many = image.expand(3000, -1, -1, -1)
