@@ -96,8 +96,8 @@ OF_BEHAVIOUR = {
     "gpu": "augmentation cuda torch",
     "images/decode_cost": "limits",
     "models": "models",
-    "serving": "accuracy attacks bad_requests fuzz http_page image_formats killed_worker load memory schema "
-    "start_and_stop tasks",
+    "serving": "accuracy attacks bad_requests fuzz http_page image_formats killed_worker load memory native "
+    "schema start_and_stop tasks",
     "serving/http": "protocol_fuzz",
     "serving/routes": "v2_errors",
     "training": "components own_architecture record tasks trainer_options",

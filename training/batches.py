@@ -11,12 +11,16 @@ from torch.utils.data import Dataset, Sampler
 
 from vitrail.data.draws import Draws
 from vitrail.data.part_images import PartImages
+from vitrail.images.canvas import InputRule, inner_sides
+from vitrail.images.patches import Images, patches_of
 from vitrail.models.input import channels_first
 from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
+from vitrail.vectors.sets import VectorSet
 
-# Images uint8 [B, 3, size, size], their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
+Pixels = Any  # a Tensor, uint8 [B, 3, size, size]; or a VectorSet, the patches of images at their own shapes
+# Images, their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
 # BalancedOrder those of takes, which modulo the number of images are those of images.
-Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
+Batch = tuple[Pixels, Tensor, NDArray[np.int64]]
 CROP, AUGMENTATION, MIXING, MASKING = range(4)  # streams of the random numbers of a training image
 
 
@@ -74,10 +78,12 @@ class BalancedOrder(SeededOrder):
 
 
 class Canvases(Dataset[Batch]):
-    """Canvases, in memory or not; a batch is indexed as a whole, and is channels first."""
+    """Canvases, in memory or not; a batch is indexed as a whole."""
 
-    def __init__(self, images: NDArray[np.uint8] | PartImages, targets: NDArray[Any], takes: int = 1) -> None:
-        self.images, self.targets, self.takes = images, torch.from_numpy(targets), takes
+    def __init__(
+        self, images: NDArray[np.uint8] | PartImages, targets: NDArray[Any], rule: InputRule, takes: int = 1
+    ) -> None:
+        self.images, self.targets, self.rule, self.takes = images, torch.from_numpy(targets), rule, takes
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -86,20 +92,20 @@ class Canvases(Dataset[Batch]):
         taken = np.asarray(numbers) % (self.takes * len(self))
         indices = taken % len(self)
         if isinstance(self.images, PartImages):
-            canvases = np.stack([self.images[index] for index in indices.tolist()])
+            canvases: Images = [self.images[index] for index in indices.tolist()]
         else:
             canvases = self.images[indices]
-        return channels_first(torch.from_numpy(canvases)), self.targets[indices], taken
+        return together(canvases, self.rule), self.targets[indices], taken
 
 
 class Crops(Dataset[Batch]):
     """Random crops of images at their own shape, and of their maps, which seed, epoch and index decide."""
 
     def __init__(
-        self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, size: int, seed: int, takes: int = 1
+        self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, rule: InputRule, seed: int, takes: int = 1
     ) -> None:
         self.images, self.targets, self.takes = images, torch.from_numpy(targets), takes
-        self.crop, self.size, self.seed = crop, size, seed
+        self.crop, self.rule, self.seed = crop, rule, seed
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -109,18 +115,40 @@ class Crops(Dataset[Batch]):
         indices = taken % len(self)
         images = [self.images[index] for index in indices.tolist()]
         sides = np.array([image.shape[:2] for image in images])
-        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, taken).fork(CROP))
-        out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
+        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, taken).fork(CROP), self.rule.is_native)
+        crops = self.native(images, boxes) if self.rule.is_native else self.squares(images, boxes)
+        return crops, self.targets_at(indices, sides, boxes), taken
+
+    def squares(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes) -> Tensor:
+        size = self.rule.size
+        out = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
         for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
-            out[index] = cropped(image, box, self.size)
-        return out, self.targets_at(indices, sides, boxes), taken
+            out[index] = cropped(image, box, (size, size))
+        return out
+
+    def native(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes) -> Pixels:
+        """Each crop at the shape of its box."""
+        crops = []
+        for image, box in zip(images, boxes, strict=True):
+            across, down = inner_sides((int(box[3]), int(box[2])), self.rule)
+            crops.append(cropped(image, box, (down, across)).permute(1, 2, 0).numpy())
+        return together(crops, self.rule)
 
     def targets_at(self, indices: NDArray[np.int64], sides: NDArray[np.int64], boxes: Boxes) -> Tensor:
         """The targets of whole images; of a map, what the box of its image shows."""
         if self.images.source.task != "dense":
             return self.targets[indices]
         maps = (self.images.map(index) for index in indices.tolist())
-        return torch.stack([cropped_map(*each, self.size) for each in zip(maps, sides, boxes, strict=True)])
+        return torch.stack([cropped_map(*each, self.rule.size) for each in zip(maps, sides, boxes, strict=True)])
+
+
+def together(canvases: Images, rule: InputRule) -> Pixels:
+    """Canvases as one tensor, channels first; or as sets of patches."""
+    if rule.patch is None:
+        stacked = canvases if isinstance(canvases, np.ndarray) else np.stack(canvases)
+        return channels_first(torch.from_numpy(stacked))
+    cut = patches_of(canvases, rule.patch)
+    return VectorSet(*(torch.from_numpy(part) for part in (cut.patches, cut.mask, cut.positions)))
 
 
 def as_is(batch: Any) -> Any:

@@ -75,6 +75,7 @@ class CommandLine(LightningCLI):
         )
         parser.link_arguments("data.size", "model.image_size")
         parser.link_arguments("data.resize", "model.resize")
+        parser.link_arguments("data.patch", "model.patch")
         self.link_targets(parser)
 
     def link_targets(self, parser: LightningArgumentParser) -> None:

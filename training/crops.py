@@ -23,7 +23,7 @@ class RandomCrop:
 
     Args:
         scale: the least and the most of the image's area that is kept.
-        ratio: the least and the most of width over height.
+        ratio: the least and the most of width over height; where images keep their shapes, as a multiple of their own.
     """
 
     scale: tuple[float, float] = (0.35, 1.0)
@@ -37,35 +37,36 @@ class RandomCrop:
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise UsageError(f"a crop's ratios are positive, the smaller first, not {list(self.ratio)}")
 
-    def boxes(self, sides: NDArray[np.int64], draws: Draws) -> Boxes:
+    def boxes(self, sides: NDArray[np.int64], draws: Draws, keeps_shape: bool = False) -> Boxes:
         """A box in each image, whose height and width are `sides` [B, 2]."""
         height, width = sides[:, :1], sides[:, 1:]
+        own = width / height if keeps_shape else np.ones(height.shape)
         area, ratio, top, left = draws.uniform(4 * TRIES).reshape(len(sides), 4, TRIES).swapaxes(0, 1)
         area = (self.scale[0] + area * (self.scale[1] - self.scale[0])) * height * width
         low, high = np.log(self.ratio)
-        ratio = np.exp(low + ratio * (high - low))
+        ratio = own * np.exp(low + ratio * (high - low))
         across, down = (np.rint(np.sqrt(side)).astype(np.int64) for side in (area * ratio, area / ratio))
         fits = (across >= 1) & (across <= width) & (down >= 1) & (down <= height)
         top = np.floor(top * (height - down + 1)).astype(np.int64)
         left = np.floor(left * (width - across + 1)).astype(np.int64)
         first = fits.argmax(axis=1)[:, None]
         drawn = np.stack([np.take_along_axis(one, first, 1)[:, 0] for one in (top, left, down, across)], axis=1)
-        return np.where(fits.any(axis=1)[:, None], drawn, self.central(sides))
+        return np.where(fits.any(axis=1)[:, None], drawn, self.central(sides, own[:, 0]))
 
-    def central(self, sides: NDArray[np.int64]) -> Boxes:
+    def central(self, sides: NDArray[np.int64], own: NDArray[np.float64]) -> Boxes:
         """The largest central box of an allowed ratio, for images so long that no drawn box fits."""
         height, width = sides[:, 0], sides[:, 1]
-        across = np.minimum(width, np.maximum(1, np.rint(height * self.ratio[1]).astype(np.int64)))
-        down = np.minimum(height, np.maximum(1, np.rint(width / self.ratio[0]).astype(np.int64)))
+        across = np.minimum(width, np.maximum(1, np.rint(height * own * self.ratio[1]).astype(np.int64)))
+        down = np.minimum(height, np.maximum(1, np.rint(width / (own * self.ratio[0])).astype(np.int64)))
         return np.stack([(height - down) // 2, (width - across) // 2, down, across], axis=1)
 
 
-def cropped(image: NDArray[np.uint8], box: NDArray[np.int64], size: int) -> Tensor:
-    """The box of an image [height, width, 3], resized with antialiasing: uint8 [3, size, size]."""
+def cropped(image: NDArray[np.uint8], box: NDArray[np.int64], sides: tuple[int, int]) -> Tensor:
+    """The box of an image [height, width, 3], resized with antialiasing to these sides: uint8 [3, height, width]."""
     top, left, down, across = box.tolist()
     inside = image[top : top + down, left : left + across].copy()  # images of the store are read-only
     pixels = torch.from_numpy(inside).permute(2, 0, 1)[None]
-    return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)[0]
+    return F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)[0]
 
 
 def cropped_map(labels: NDArray[np.uint8], sides: NDArray[np.int64], box: NDArray[np.int64], size: int) -> Tensor:

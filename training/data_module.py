@@ -29,11 +29,12 @@ from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
 from vitrail.tasks.task import TaskName
-from vitrail.training.augmentation import augmented
+from vitrail.training.augmentation import augmented, augmented_sets
 from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
 from vitrail.training.process import return_free_memory
 from vitrail.training.ranks import even_batches, print_once, share_of
+from vitrail.vectors.sets import VectorSet
 
 RESIDENT = 1 << 28  # bytes of the canvases of a part that training keeps in memory
 MOST_WORKERS = 8
@@ -49,7 +50,9 @@ class ImageDataModule(pl.LightningDataModule):
             -regression or -dense; a procedural set, one of torchvision, Hugging Face or WebDataset (docs/sources.md).
             In YAML, also the class_path and init_args of an ImageSource of one's own.
         size: side of the square canvas in pixels.
-        resize: how an image becomes square: squash it, crop its centre, or pad it with black.
+        resize: how an image becomes square: squash it, crop its centre, or pad it with black. Or native: it keeps its
+            shape, and has at most as many patches as the square.
+        patch: with native, the side of the network's patches in pixels.
         crop: instead, a random part of each training image, cut at the image's own shape.
         images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
         batch_size: images a step, in each process.
@@ -70,6 +73,7 @@ class ImageDataModule(pl.LightningDataModule):
         path: str | dict[str, Any] = "digits",
         size: int = 224,
         resize: Resize = "squash",
+        patch: int | None = None,
         crop: RandomCrop | None = None,
         images: int | None = None,
         batch_size: int = 128,
@@ -85,7 +89,7 @@ class ImageDataModule(pl.LightningDataModule):
         if batch_size < 1:
             raise UsageError(f"a batch needs at least one image, not {batch_size}")
         self.batch_size = batch_size
-        self.rule = InputRule(size, resize)
+        self.rule = InputRule(size, resize, patch=patch)
         self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
         self.duplicates = duplicates
@@ -255,7 +259,11 @@ class ImageDataModule(pl.LightningDataModule):
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         images, targets, indices = batch
-        return *augmented(images, targets, self.task, self.augment, self.draws(indices, AUGMENTATION)), indices
+        draws = self.draws(indices, AUGMENTATION)
+        if isinstance(images, VectorSet):
+            assert self.rule.patch is not None
+            return augmented_sets(images, self.rule.patch, self.augment, draws), targets, indices
+        return *augmented(images, targets, self.task, self.augment, draws), indices
 
     def draws(self, indices: NDArray[np.int64], stream: int) -> Draws:
         """The random numbers of these training images in this epoch."""
@@ -279,13 +287,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _dataset(self, part: Part, takes: int) -> Dataset[Batch]:
         if self.is_resident(part):
-            return Canvases(self.part(part).images, self.part(part).labels, takes)
+            return Canvases(self.part(part).images, self.part(part).labels, self.rule, takes)
         images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
         if faults := images.check(decoding(part)):
             raise DamagedImages(images.described(faults))
         if part == "train" and self.crop is not None:
-            return Crops(images, targets, self.crop, self.rule.size, torch.initial_seed(), takes)
-        return Canvases(images, targets, takes)
+            return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes)
+        return Canvases(images, targets, self.rule, takes)
 
 
 def decoding(part: Part) -> Progress:

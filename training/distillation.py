@@ -67,6 +67,8 @@ class Teacher:
                 f"the teacher {path} predicts {described(there)}, and the data have the {len(data.classes)} classes "
                 f"{first_few(data.classes)}: choose a teacher of the same classes in the same order"
             )
+        if data.rule.is_native or there.input.is_native:
+            raise UsageError("teacher and student see the same squares: choose another --data.resize than native")
         if there.input.size != data.rule.size:
             raise UsageError(
                 f"the teacher {path} sees canvases of {there.input.size} pixels, and this run makes them of "

@@ -8,6 +8,7 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 
 from vitrail.data.draws import Draws
+from vitrail.errors import UsageError
 from vitrail.images.canvas import Resize
 from vitrail.models import CNN, Architecture
 from vitrail.models.masked_patches import MaskedPatches, count_masked, patch_of, without_patches
@@ -28,6 +29,7 @@ class MaskedModule(ImageModule):
         mask_ratio: share of the patches of each image that are masked, others in each epoch.
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
+        patch: linked to the data; images at their own shapes are not pretrained on.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
     """
@@ -37,6 +39,7 @@ class MaskedModule(ImageModule):
         net: Architecture,
         image_size: int,
         resize: Resize = "squash",
+        patch: int | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | None = None,
         mask_ratio: float = 0.75,
@@ -44,11 +47,13 @@ class MaskedModule(ImageModule):
     ) -> None:
         if isinstance(net, CNN):
             raise without_patches("a CNN")
+        if patch is not None:
+            raise UsageError("patches are masked on squares: choose another --data.resize than native")
         super().__init__(net, 0, image_size, resize, optimizer=optimizer, schedule=schedule, statistics=statistics)
-        patch = patch_of(self.net, image_size)
-        self.patches = (image_size // patch) ** 2
+        side = patch_of(self.net, image_size)
+        self.patches = (image_size // side) ** 2
         self.count = count_masked(mask_ratio, self.patches)
-        self.masking = MaskedPatches(self.net.embed_dim, patch)
+        self.masking = MaskedPatches(self.net.embed_dim, side)
 
     def loss(self, image: Tensor, draws: Draws) -> Tensor:
         """Of canvases uint8 [B, 3, size, size] under the masks that these random numbers choose."""

@@ -24,7 +24,7 @@ from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS, TrainingTask
 from vitrail.tasks.training_task import Balance
 from vitrail.training.augmentation import mixing_of
-from vitrail.training.batches import MIXING, Batch
+from vitrail.training.batches import MIXING, Batch, Pixels
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.distillation import Distillation, Teacher, refuse_other_task
 from vitrail.training.muon import Group, Muon, muon_groups
@@ -52,6 +52,7 @@ class ImageModule(pl.LightningModule):
         classes: number of classes or values; linked to the data.
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
+        patch: side of the patches of images at their own shapes; linked to the data.
         task: classification, multilabel, regression or dense; linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
@@ -67,6 +68,7 @@ class ImageModule(pl.LightningModule):
         classes: int,
         image_size: int,
         resize: Resize = "squash",
+        patch: int | None = None,
         task: TaskName = "classification",
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | None = None,
@@ -85,7 +87,7 @@ class ImageModule(pl.LightningModule):
             raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
         self.architecture = net
         self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix, balance)
-        self.net: Any = net.build(classes, image_size, task)
+        self.net: Any = net.build_for(InputRule(image_size, resize, patch=patch), classes, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
         self.lora = lora
@@ -103,14 +105,16 @@ class ImageModule(pl.LightningModule):
         self.rates = rates
         self.freeze_statistics = freeze_statistics
         self.mix = mixing_of(mixup, cutmix, classes)
+        if self.mix is not None and resize == "native":
+            raise UsageError("images of several shapes cannot be blended: leave out mixup and cutmix, or native")
         self.statistics = statistics
-        self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net)))
+        self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net), patch))
         self.weights: Tensor | None = None  # of the training images, by index
         self.predictions: list[Tensor] = []
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them
 
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 [B, 3, size, size] → logits, or values."""
+    def forward(self, image: Pixels) -> Tensor:
+        """uint8 [B, 3, size, size], or sets of patches, → logits, or values."""
         outputs: Tensor = self.net(self.input.normalised(image))
         return outputs
 

@@ -47,7 +47,7 @@ class DecoderProcess:
 
     def fit(self, data: bytes, rule: InputRule) -> Canvas:
         """Returns and raises what `images.fit` does; raises EOFError where the process ends."""
-        request = {"size": rule.size, "resize": rule.resize, "bytes": len(data)}
+        request = {"size": rule.size, "resize": rule.resize, "patch": rule.patch, "bytes": len(data)}
         try:
             write_all(self.requests, json.dumps(request).encode() + b"\n")
             write_all(self.requests, data)
@@ -57,7 +57,7 @@ class DecoderProcess:
         body = read_exactly(self.replies, reply["bytes"])
         if (name := reply.get("error")) is not None:
             raise ERRORS[name](body.decode())
-        return np.frombuffer(bytearray(body), np.uint8).reshape(rule.size, rule.size, 3)
+        return np.frombuffer(bytearray(body), np.uint8).reshape(reply["shape"])
 
     def close(self) -> None:
         self.requests.close()
@@ -155,7 +155,8 @@ def decode_all(requests: FileIO, replies: FileIO) -> None:
             return
         reply: dict[str, object] = {}
         try:
-            body = fit(data, InputRule(request["size"], request["resize"])).tobytes()
+            canvas = fit(data, InputRule(request["size"], request["resize"], patch=request["patch"]))
+            reply["shape"], body = canvas.shape, canvas.tobytes()
         except ImageError as error:
             reply["error"], body = type(error).__name__, str(error).encode()
         del data

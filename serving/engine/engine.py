@@ -12,8 +12,11 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vitrail.errors import ImageError, VitrailError
+from vitrail.images.canvas import InputRule, to_canvas
+from vitrail.images.patches import batch_of
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.model_file.explainer import Explainer
 from vitrail.runtime.providers import PROVIDERS, usable_cores
@@ -97,7 +100,10 @@ class Engine:
 
     async def predict_array(self, images: NDArray[np.uint8]) -> Outputs:
         """The outputs for uint8 [N, H, W, 3]: canvases are batched, other sizes are resized in the graph."""
-        size = self.loaded().card.input.size
+        rule = self.loaded().card.input
+        if rule.is_native:
+            return await self.predict(await run(self.worker, own_shapes, images, rule))
+        size = rule.size
         if images.shape[1:3] != (size, size):
             return await self.predict_resized(images)
         step = self.batcher.max_size
@@ -166,7 +172,7 @@ def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 def run_batch(model: Classifier, blocks: list[Block]) -> list[Outputs]:
     """Run blocks as one batch [N, size, size, 3]; returns the outputs of each block."""
     with STAGE["infer"].time():
-        batch = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        batch = joined(blocks)
         outputs = model.predict(padded(batch, batch_size(model, len(batch))))
     ends = list(accumulate(map(len, blocks)))
     return [outputs.rows(end - len(block), end) for block, end in zip(blocks, ends, strict=True)]
@@ -180,7 +186,20 @@ def run_explainer(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[n
 
 def batch_size(model: Classifier, count: int) -> int:
     """The size to run for a batch of `count`: any on a CPU; elsewhere a bucket's, as each size has its own plan."""
-    return count if model.provider == PROVIDERS["cpu"] else bucket(count)
+    is_any = model.provider == PROVIDERS["cpu"] or model.card.input.is_native
+    return count if is_any else bucket(count)
+
+
+def own_shapes(images: NDArray[np.uint8], rule: InputRule) -> list[Canvas]:
+    """Images as canvases of their own shapes."""
+    return [to_canvas(Image.fromarray(image), rule) for image in images]
+
+
+def joined(blocks: list[Block]) -> NDArray[np.uint8]:
+    """The canvases of all blocks as one batch."""
+    if len({block.shape[1:] for block in blocks}) == 1:
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return batch_of([canvas for block in blocks for canvas in block])
 
 
 def padded(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

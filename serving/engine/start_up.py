@@ -43,7 +43,7 @@ def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
     errors: tuple[type[Exception], ...] = (VitrailError, *load_faults())
     try:
         explainer = Explainer(model, path, settings.provider())
-        explainer.evidence(golden_images(model.card.input.size)[0][None])
+        explainer.evidence(golden_images(model.card.input)[0][None])
     except errors as error:
         reason = str(error).splitlines()[0]
         log.warning("no explanations: %s", reason)
@@ -67,13 +67,13 @@ def self_check(model: Classifier) -> None:
     if not check.passed:
         raise ModelError(f"on {model.provider} the model differs from its card: {check.differences}")
     encoded = io.BytesIO()
-    Image.fromarray(golden_images(model.card.input.size)[0]).save(encoded, "PNG")
+    Image.fromarray(golden_images(model.card.input)[0]).save(encoded, "PNG")
     model.payload(model.predict(model.fit(encoded.getvalue())[None]).row(0))
 
 
 def best_time(model: Classifier, size: int) -> float:
     """The least seconds of several runs of this batch size; also creates its plan before the first request."""
-    batch = np.stack([golden_images(model.card.input.size)[-2]] * size)
+    batch = np.stack([golden_images(model.card.input)[-2]] * size)
     times: list[float] = []
     while len(times) < 3 or sum(times) < 0.02:
         start = perf_counter()

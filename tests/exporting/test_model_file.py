@@ -80,6 +80,7 @@ def test_the_card_has_the_calibration_errors(model_file: Path) -> None:
 
 def test_whole_digits_equal_their_canvases(model_file: Path) -> None:
     whole = Classifier(model_file).card.whole
+    assert whole is not None
     assert (whole.images, whole.flips) == (200, 0)
     assert whole.max_probability_difference is not None
     assert whole.max_probability_difference < 1e-5

@@ -98,6 +98,7 @@ def test_the_card_has_the_measured_values(exported: tuple[TaskName, Path]) -> No
         assert len(card.units) == 2
         assert len(train) > card.dataset.train
     assert card.abstention is None
+    assert card.whole is not None
     assert card.whole.flips == 0
     assert outputs.embedding.shape == (1000, 64)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vitrail.images.canvas import InputRule
 from vitrail.images.golden import PANES, golden_images, mosaic
 
 
@@ -34,7 +35,7 @@ def test_the_first_colours_are_pinned() -> None:
 
 
 def test_a_model_has_four_canvases_and_one_image_to_resize() -> None:
-    images = golden_images(10)
+    images = golden_images(InputRule(10))
     assert [image.shape for image in images] == [(10, 10, 3)] * 4 + [(16, 20, 3)]
     assert {image.dtype for image in images} == {np.dtype(np.uint8)}
     assert len(PANES) == 4
@@ -42,5 +43,5 @@ def test_a_model_has_four_canvases_and_one_image_to_resize() -> None:
 
 def test_each_golden_image_has_its_panes_and_its_seed() -> None:
     expected = [(2, 1, 10, 10), (4, 2, 10, 10), (8, 3, 10, 10), (16, 4, 10, 10), (4, 5, 16, 20)]
-    for image, (panes, seed, height, width) in zip(golden_images(10), expected, strict=True):
+    for image, (panes, seed, height, width) in zip(golden_images(InputRule(10)), expected, strict=True):
         assert image.tolist() == by_the_recipe(panes, seed, height, width)

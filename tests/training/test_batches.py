@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vitrail.images.canvas import InputRule
 from vitrail.tasks.dense.predictions import IGNORED
 from vitrail.training import data_module
 from vitrail.training.batches import BalancedOrder, Batch, Canvases, SeededOrder
@@ -65,7 +66,7 @@ def test_every_take_of_an_image_has_random_numbers_of_its_own(maps: Path) -> Non
     images = np.arange(62, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
     order = BalancedOrder(LABELS, seed=1)
     order.set_epoch(2)
-    pixels, targets, indices = Canvases(images, LABELS, order.takes).__getitems__(list(order))
+    pixels, targets, indices = Canvases(images, LABELS, InputRule(1), order.takes).__getitems__(list(order))
     assert np.array_equal(pixels[:, 0, 0, 0].numpy(), indices % 62)
     assert np.array_equal(targets.numpy(), LABELS[indices % 62])
     assert len(np.unique(indices)) == 62

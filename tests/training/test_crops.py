@@ -54,11 +54,11 @@ def test_an_image_has_the_same_box_in_every_batch_and_another_in_every_epoch() -
 def test_a_crop_is_resized_as_pillow_does() -> None:
     image = np.array(Image.effect_noise((90, 70), 60).convert("RGB"))
     image.flags.writeable = False  # as one of the store
-    ours = cropped(image, np.array([10, 20, 40, 50]), 16).permute(1, 2, 0).numpy()
+    ours = cropped(image, np.array([10, 20, 40, 50]), (16, 16)).permute(1, 2, 0).numpy()
     theirs = np.asarray(Image.fromarray(image[10:50, 20:70]).resize((16, 16), Image.Resampling.BILINEAR))
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     with warnings.catch_warnings(action="error"):
-        assert cropped(image, np.array([0, 0, 70, 90]), 70).shape == (3, 70, 70)
+        assert cropped(image, np.array([0, 0, 70, 90]), (70, 70)).shape == (3, 70, 70)
 
 
 def test_a_map_is_cut_where_its_image_is() -> None:

@@ -15,8 +15,8 @@ def images() -> torch.Tensor:
 
 def test_patches_are_vectors_row_by_row(images: torch.Tensor) -> None:
     patches = patchify(images, 4)
-    assert (len(patches), patches.width, patches.grid) == (6, 48, (3, 2))
-    assert patches.positions.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
+    assert (len(patches), patches.width, patches.grids.tolist()) == (2, 48, [[3, 2], [3, 2]])
+    assert patches.positions[1].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
     assert patches.mask.shape == (2, 6)
     assert patches.mask.all()
     assert torch.equal(patches.vectors[1, 3], images[1, :, 4:8, 4:8].flatten())

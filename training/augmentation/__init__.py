@@ -1,6 +1,6 @@
 """Random changes of training images: whole batches at once, on their device, from numbers of each image's own."""
 
-from vitrail.training.augmentation.apply import augmented
+from vitrail.training.augmentation.apply import augmented, augmented_sets
 from vitrail.training.augmentation.batch_transform import BatchTransform
 from vitrail.training.augmentation.color_jitter import ColorJitter
 from vitrail.training.augmentation.erasing import Erasing
@@ -24,5 +24,6 @@ __all__ = [
     "TrivialAugment",
     "VerticalFlip",
     "augmented",
+    "augmented_sets",
     "mixing_of",
 ]

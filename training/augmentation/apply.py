@@ -10,6 +10,7 @@ from torchvision.tv_tensors import Mask
 from vitrail.data.draws import Draws
 from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation.batch_transform import Augmented, BatchTransform
+from vitrail.vectors.sets import VectorSet
 
 
 def augmented(
@@ -20,6 +21,22 @@ def augmented(
     for turn, (of_batches, group) in enumerate(groupby(transforms, lambda one: isinstance(one, BatchTransform))):
         images, maps = (in_batch if of_batches else one_by_one)(images, maps, list(group), draws.fork(turn))
     return images, targets if maps is None else maps
+
+
+def augmented_sets(x: VectorSet, patch: int, transforms: Sequence[nn.Module], draws: Draws) -> VectorSet:
+    """Sets of patches uint8 [B, T, patch · patch · 3] through all transforms in turn, those of one grid together."""
+    vectors = torch.empty_like(x.vectors)
+    grids, belongs = x.grids.unique(dim=0, return_inverse=True)
+    for number, (rows, columns) in enumerate(grids.tolist()):
+        members = (belongs == number).nonzero()[:, 0]
+        count = rows * columns
+        cut = x.vectors[members, :count].unflatten(2, (patch, patch, 3)).unflatten(1, (rows, columns))
+        images = cut.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)  # [b, 3, H, W]
+        changed, _ = augmented(images, members, "classification", transforms, draws.take(members.cpu().numpy()))
+        back = changed.unflatten(3, (columns, patch)).unflatten(2, (rows, patch)).permute(0, 2, 4, 3, 5, 1)
+        vectors[members, :count] = back.reshape(len(members), count, -1)
+        vectors[members, count:] = 0
+    return x.with_vectors(vectors)
 
 
 def in_batch(images: Tensor, maps: Tensor | None, transforms: Iterable[nn.Module], draws: Draws) -> Augmented:

@@ -26,6 +26,10 @@ class Draws:
         """Other numbers of the same images; each transform has a stream of its own."""
         return Draws(mixed(self.keys + mixed(np.atleast_1d(np.asarray(stream)).astype(np.uint64))))
 
+    def take(self, rows: NDArray[np.int64]) -> "Draws":
+        """Of these images of the batch."""
+        return Draws(self.keys[rows])
+
     def uniform(self, count: int) -> NDArray[np.float64]:
         """[B, count], from 0 to 1 without 1."""
         steps = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN

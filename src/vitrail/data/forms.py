@@ -34,14 +34,15 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Canvas:
-    """The square canvas of the input rule, as `images.fit` makes it."""
+    """The canvas of the input rule, as `images.fit` makes it."""
 
     rule: InputRule
     least: None = None
 
     @property
     def name(self) -> str:
-        return versioned(f"canvas-{self.rule.size}-{self.rule.resize}")
+        patch = "" if self.rule.patch is None else f"-{self.rule.patch}"
+        return versioned(f"canvas-{self.rule.size}-{self.rule.resize}{patch}")
 
     def of_file(self, data: bytes) -> NDArray[np.uint8]:
         return fit(data, self.rule)

@@ -17,8 +17,10 @@ VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_f
 
 
 def empty_canvases(count: int, rule: InputRule) -> NDArray[np.uint8]:
-    """Uninitialised canvases, uint8 [count, size, size, 3]."""
+    """Uninitialised canvases, uint8 [count, size, size, 3]; of images at their own shapes a list of so many."""
     refuse_too_many(count, rule)
+    if rule.is_native:
+        return np.empty(count, object)
     try:
         return np.empty((count, rule.size, rule.size, 3), np.uint8)
     except MemoryError as fault:  # a limit such as `ulimit -v`, which is in none of these files

@@ -16,7 +16,7 @@ from vitrail.atomic import draft_of
 from vitrail.errors import ParityError
 from vitrail.exporting.attention_maps import attention_of, attention_weights, attentions, captured
 from vitrail.exporting.evidence import Occlusion, exact_evidence, exact_grid, mean_head, occlusion_grid
-from vitrail.exporting.graph import OPSET, Graph, Opset, trace
+from vitrail.exporting.graph import OPSET, Graph, Opset, example_of, trace
 from vitrail.exporting.parity import BOUND, cpu_session
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
@@ -87,7 +87,7 @@ class VerifiedExplanation:
 def explain(graph: Graph, model: bytes, images: Images, opset: Opset = OPSET) -> VerifiedExplanation:
     """The explain graph of a model, verified on test canvases; raises ParityError where it differs."""
     explaining = ExplainGraph(graph).eval()
-    content = trace(explaining, graph.input.rule.size, explaining.outputs, opset)
+    content = trace(explaining, example_of(graph.input.rule), explaining.outputs, opset)
     return VerifiedExplanation(explaining, content, prove_explanation(explaining, content, model, images))
 
 

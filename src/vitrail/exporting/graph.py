@@ -17,6 +17,7 @@ from torch.onnx import OnnxExporterError
 from vitrail.errors import ModelError
 from vitrail.exporting.rewrites import apply_rewrites
 from vitrail.images.canvas import InputRule
+from vitrail.images.patches import Images, inputs_of, patches_of
 from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
 from vitrail.models.network import logits_and_embedding
@@ -24,12 +25,21 @@ from vitrail.models.timm_models import plain_attention
 from vitrail.tasks import TASKS, Classification
 from vitrail.tasks.task import ProbabilityTask, TaskName
 from vitrail.tasks.training import TRAINING_TASKS
+from vitrail.vectors.sets import VectorSet
 
 # 23 has Attention as one operator; 20 is for programs with an older onnxruntime. Measured in docs/benchmarks.md.
 Opset = Literal[20, 23]
 OPSET: Opset = 23
 TEMPERATURE = "temperature"
 OUTPUTS = Classification.outputs
+# The dimensions of each input that stay open.
+OPEN = {
+    "image": {0: "batch", 1: "height", 2: "width"},
+    "patches": {0: "batch", 1: "vectors"},
+    "positions": {0: "batch", 1: "vectors"},
+    "mask": {0: "batch", 1: "vectors"},
+}
+Inputs = dict[str, Tensor]
 
 
 class Graph(nn.Module):
@@ -54,18 +64,42 @@ class Graph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """uint8 [N, H, W, 3] → probabilities and logits, [N, K] or [N, h, w, K], or values [N, K]; embedding [N, D]."""
-        raw, embedding = logits_and_embedding(self.network, self.input(image))
+        return self.outputs(self.input(image))
+
+    def run(self, canvases: Images) -> dict[str, NDArray[np.float32]]:
+        """The outputs for canvases, by name."""
+        inputs = inputs_of(canvases, self.input.rule.patch)
+        with torch.inference_mode():
+            outputs = self(**{name: torch.from_numpy(part) for name, part in inputs.items()})
+        return {name: output.numpy() for name, output in zip(self.task.outputs, outputs, strict=True)}
+
+    def outputs(self, pixels: Tensor | VectorSet) -> tuple[Tensor, ...]:
+        raw, embedding = logits_and_embedding(self.network, pixels)
         if not isinstance(self.task, ProbabilityTask):
             return raw, embedding
         probabilities = TRAINING_TASKS[self.task.name].predictions(raw / self.temperature)
         return probabilities, raw, embedding
 
 
+class SetGraph(Graph):
+    """The same for images at their own shapes, as sets of patches."""
+
+    def forward(self, patches: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """uint8 [N, T, patch · patch · 3], rows and columns int64 [N, T, 2], and what is no padding [N, T]."""
+        return self.outputs(self.input.normalised(VectorSet(patches, mask, positions)))
+
+
+def graph_of(network: nn.Module, rule: InputRule, temperature: float, task: TaskName) -> Graph:
+    kind = SetGraph if rule.is_native else Graph
+    return kind(network, rule, temperature, task).eval()
+
+
 def to_onnx(graph: Graph, opset: Opset = OPSET) -> bytes:
-    """The graph as ONNX with batch, height and width left open."""
+    """The graph as ONNX with batch, height and width, or number of vectors, left open."""
     if graph.network.training:
         raise ModelError("the network is in training mode: dropout and batch statistics would go into the file")
-    return trace(graph, graph.input.rule.size, graph.task.outputs, opset)
+    rule = graph.input.rule
+    return trace(graph, example_of(rule), graph.task.outputs, opset)
 
 
 def set_temperature(model: bytes, temperature: float) -> bytes:
@@ -77,9 +111,16 @@ def set_temperature(model: bytes, temperature: float) -> bytes:
     return changed
 
 
-def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
-    """A module from `image` to these outputs as ONNX, traced on images that are not canvases."""
-    example = torch.zeros((2, size * 3 // 2 + 1, size * 2, 3), dtype=torch.uint8)
+def example_of(rule: InputRule) -> Inputs:
+    """Inputs that a graph is traced on: images that are not canvases, or sets of different numbers of patches."""
+    if rule.patch is None:
+        return {"image": torch.zeros((2, rule.size * 3 // 2 + 1, rule.size * 2, 3), dtype=torch.uint8)}
+    sets = patches_of([np.zeros((rows * rule.patch, 3 * rule.patch, 3), np.uint8) for rows in (2, 5)], rule.patch)
+    return {name: torch.from_numpy(getattr(sets, name)) for name in OPEN if name != "image"}
+
+
+def trace(graph: nn.Module, example: Inputs, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:
+    """A module from inputs like these, by name, to these outputs as ONNX."""
     for package in ("torch.onnx", "onnxscript"):
         logging.getLogger(package).setLevel(logging.ERROR)
     try:
@@ -92,17 +133,17 @@ def trace(graph: nn.Module, size: int, outputs: Sequence[str], opset: Opset = OP
     return content
 
 
-def run_exporter(graph: nn.Module, example: Tensor, outputs: Sequence[str], opset: Opset) -> ir.Model:
+def run_exporter(graph: nn.Module, example: Inputs, outputs: Sequence[str], opset: Opset) -> ir.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (example,),
+            tuple(example.values()),
             dynamo=True,
             opset_version=opset,
-            input_names=["image"],
+            input_names=list(example),
             output_names=list(outputs),
-            dynamic_shapes={"image": {0: Dim("batch"), 1: Dim("height"), 2: Dim("width")}},
+            dynamic_shapes={name: {axis: Dim(open_) for axis, open_ in OPEN[name].items()} for name in example},
             external_data=False,
             verbose=False,
         )

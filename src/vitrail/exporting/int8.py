@@ -17,6 +17,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from vitrail.images.patches import inputs_of
+
 BATCH = 8
 # A transformer's residual stream stays in floats; a CNN stays in integers from layer to layer.
 TRANSFORMER = ["MatMul"]
@@ -28,17 +30,18 @@ WEIGHTS = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.Q
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
     """Canvases in batches, for onnxruntime's calibration."""
 
-    def __init__(self, canvases: NDArray[np.uint8]) -> None:
+    def __init__(self, canvases: NDArray[np.uint8], patch: int | None) -> None:
+        self.patch = patch
         self.batches: Iterator[NDArray[np.uint8]] = (
             canvases[begin : begin + BATCH] for begin in range(0, len(canvases) // BATCH * BATCH or BATCH, BATCH)
         )
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         batch = next(self.batches, None)
-        return None if batch is None else {"image": batch}
+        return None if batch is None else inputs_of(batch, self.patch)
 
 
-def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
+def to_int8(model: bytes, canvases: NDArray[np.uint8], patch: int | None = None) -> bytes:
     """Static: the range of each activation is calibrated on these images."""
     content = without_shapes(model)
     transformer = is_transformer(content)
@@ -48,7 +51,7 @@ def to_int8(model: bytes, canvases: NDArray[np.uint8]) -> bytes:
         quantize_static(
             content,
             str(output),
-            Calibration(canvases),
+            Calibration(canvases, patch),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             op_types_to_quantize=TRANSFORMER if transformer else CNN,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -19,11 +18,12 @@ from vitrail.errors import DataError, ModelError, ParityError, UsageError
 from vitrail.exporting.abstention import evaluate_threshold, fit_threshold
 from vitrail.exporting.calibration import calibration_error, fit_temperature
 from vitrail.exporting.explain_file import explain, write_explanation
-from vitrail.exporting.graph import OPSET, Graph, Opset, set_temperature, to_onnx
+from vitrail.exporting.graph import OPSET, Graph, Opset, graph_of, set_temperature, to_onnx
 from vitrail.exporting.parity import BOUND, all_by_file, cpu_session, prove
 from vitrail.exporting.precision import Candidate, Choice, Scales, choose
 from vitrail.exporting.whole_images import compare_whole_images
 from vitrail.images.golden import RECIPE, golden_images
+from vitrail.images.patches import inputs_of
 from vitrail.model_file.card import METADATA_KEY, Abstention, Calibration, Card, Dataset, Golden, PrecisionKind
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
@@ -85,16 +85,18 @@ def export(
     task = TASKS[origin.task]
     refuse_too_large(network)
     refuse_for_task(origin.task, precision, with_explanation)
+    if with_explanation and origin.input.is_native:
+        raise UsageError("--explain is for squares, and this model's images keep their shapes: leave it out")
     source = source_of(origin, data_path)
     progress("reading images")
     val, test, tested = images_of_run(origin, source, data_path)
     progress("writing the graph")
-    model = to_onnx(Graph(network, origin.input, UNFITTED, origin.task).eval(), opset)
+    model = to_onnx(graph_of(network, origin.input, UNFITTED, origin.task), opset)
     val_logits = all_by_file(cpu_session(model), val.images)
     temperature = fit_temperature(val_logits, val.labels, task) if isinstance(task, ProbabilityTask) else None
     if temperature is not None:
         model = set_temperature(model, temperature)
-    graph = Graph(network, origin.input, temperature or UNFITTED, origin.task).eval()
+    graph = graph_of(network, origin.input, temperature or UNFITTED, origin.task)
     progress(f"verifying it on {len(test):,} test images")
     full = Candidate("fp32", model, prove(graph, model, test.images))
     explanation = explain(graph, model, test.images, opset) if with_explanation else None
@@ -112,7 +114,9 @@ def export(
         seed=origin.seed,
         test_accuracy=measured.accuracy,
         parity=chosen.proof.parity,
-        whole=compare_whole_images(source, tested, chosen.model, predictions, task, graph.units),
+        whole=None
+        if origin.input.is_native
+        else compare_whole_images(source, tested, chosen.model, predictions, task, graph.units),
         calibration=calibration_of(task, temperature, len(val), logits, test.labels),
         abstention=abstention_of(origin.task, temperature, val_logits, val.labels, logits, test.labels),
         precision=chosen.kind,
@@ -198,22 +202,17 @@ def dataset_of(run_data: RunData) -> Dataset:
 
 def golden_outputs(chosen: Candidate, graph: Graph) -> Golden:
     """Outputs of the network; of a reduced file those of the file, which differ from the network's."""
-    images = [image[None] for image in golden_images(graph.input.rule.size)]
+    rule, outputs = graph.input.rule, [graph.task.raw, "embedding"]
+    images = [image[None] for image in golden_images(rule)]
     if chosen.kind == "fp32":
-        predictions = [network_outputs(graph, image) for image in images]
+        predictions = [[graph.run(image)[name] for name in outputs] for image in images]
     else:
         session = cpu_session(chosen.model)
-        predictions = [session.run([graph.task.raw, "embedding"], {"image": image}) for image in images]
+        predictions = [session.run(outputs, inputs_of(image, rule.patch)) for image in images]
     raw = graph.task.golden(np.concatenate([row for row, _ in predictions]))
     logits = tuple(tuple(float(number) for number in row) for row in raw)
     lengths = tuple(float(np.linalg.norm(embedding)) for _, embedding in predictions)
     return Golden(RECIPE, logits, lengths, TOLERANCE[chosen.kind])
-
-
-def network_outputs(graph: Graph, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    with torch.inference_mode():
-        outputs = dict(zip(graph.task.outputs, graph(torch.from_numpy(image)), strict=True))
-    return outputs[graph.task.raw].numpy(), outputs["embedding"].numpy()
 
 
 def refuse_too_large(network: nn.Module) -> None:

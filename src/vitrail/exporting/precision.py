@@ -86,7 +86,8 @@ def make(kind: PrecisionKind, scales: Scales) -> bytes:
     model = scales.full.model
     if kind == "fp16":
         return to_fp16(model)
-    return to_int8(model, scales.calibration[:CALIBRATION]) if kind == "int8" else to_int8_dynamic(model)
+    patch = scales.graph.input.rule.patch
+    return to_int8(model, scales.calibration[:CALIBRATION], patch) if kind == "int8" else to_int8_dynamic(model)
 
 
 def evaluate(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:

@@ -1,28 +1,32 @@
-"""The canvas: the square uint8 input of a model, and the rule that makes one from an image."""
+"""The canvas: the uint8 input of a model, square or of the image's own shape, and the rule that makes one."""
 
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vitrail.errors import UsageError
+from vitrail.images.patches import Sides, grid_within
 
-Resize = Literal["squash", "crop", "pad"]
-Sides = tuple[int, int]  # width and height
+Resize = Literal["squash", "crop", "pad", "native"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
 class InputRule:
-    """How an image becomes the square canvas, and the canvas the normalised input."""
+    """How an image becomes the canvas, and the canvas the normalised input.
+
+    The canvas is a square; or with `native` it has the image's own shape, in at most as many patches as the square.
+    """
 
     size: int
     resize: Resize = "squash"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    patch: Annotated[int | None, "side of the patches of images at their own shapes; null for squares"] = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -30,8 +34,22 @@ class InputRule:
         if self.resize not in get_args(Resize):
             known = ", ".join(get_args(Resize))
             raise UsageError(f"resize rule '{self.resize}' is unknown; known are {known}")
+        if (self.patch is not None) != self.is_native:
+            raise UsageError("the resize rule native needs the side of its patches, and no other rule has one")
+        if self.patch is not None and not 1 <= self.patch <= self.size:
+            raise UsageError(f"a patch has from 1 to {self.size} pixels a side, not {self.patch}")
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
+
+    @property
+    def is_native(self) -> bool:
+        """Whether canvases have the shapes of their images."""
+        return self.resize == "native"
+
+    @property
+    def vectors(self) -> int:
+        """The most patches of an image at its own shape."""
+        return 1 if self.patch is None else int((self.size // self.patch) ** 2)
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,9 @@ class DecodedImage:
 
 def inner_sides(sides: Sides, rule: InputRule) -> Sides:
     """The size of the image on the canvas: all of it, except for padded images."""
+    if rule.patch is not None:
+        rows, columns = grid_within(sides, rule.vectors)
+        return columns * rule.patch, rows * rule.patch
     if rule.resize != "pad":
         return rule.size, rule.size
     longest = max(sides)
@@ -59,7 +80,7 @@ def inner_sides(sides: Sides, rule: InputRule) -> Sides:
 
 
 def to_canvas(image: Image.Image, rule: InputRule) -> NDArray[np.uint8]:
-    """An RGB image as the square canvas of the rule, uint8 [size, size, 3]."""
+    """An RGB image as the canvas of the rule, uint8 [size, size, 3], or of the image's own shape."""
     return place(DecodedImage(image, image.size), rule)
 
 
@@ -74,7 +95,7 @@ def place(image: DecodedImage, rule: InputRule) -> NDArray[np.uint8]:
         left, top = 0, 0
     across, down = inner_sides(image.size, rule)
     inside = resized(image.pixels, image.box(left, top, width, height), (across, down))
-    if (across, down) == (rule.size, rule.size):
+    if rule.is_native or (across, down) == (rule.size, rule.size):
         return np.array(inside)
     canvas = Image.new("RGB", (rule.size, rule.size))
     canvas.paste(inside, ((rule.size - across) // 2, (rule.size - down) // 2))

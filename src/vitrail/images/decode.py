@@ -11,8 +11,9 @@ from PIL import ExifTags, Image
 
 from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images import decode_cost
-from vitrail.images.canvas import DecodedImage, InputRule, Sides, inner_sides, place
+from vitrail.images.canvas import DecodedImage, InputRule, inner_sides, place
 from vitrail.images.decode_cost import Header
+from vitrail.images.patches import Sides
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # the most that a JPEG or a GIF can say; Pillow needs 27 bytes a pixel for a line of 50 million

@@ -3,11 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.images.canvas import InputRule, inner_sides
+
 # mosaic-1: image k has 2^(k+1) × 2^(k+1) panes. The state starts at k + 1; each colour byte takes
 # state = (1664525 * state + 1013904223) mod 2^32 and is state >> 24; panes run row by row, red, green, blue.
 # Pixel (row, column) of a height × width image lies in pane (row * panes // height, column * panes // width).
 RECIPE = "mosaic-1"
 PANES = (2, 4, 8, 16)
+SHAPES = ((1, 1), (3, 1), (1, 2), (4, 3))  # width and height, of images at their own shapes
 
 
 def mosaic(panes: int, seed: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -23,7 +26,14 @@ def mosaic(panes: int, seed: int, height: int, width: int) -> NDArray[np.uint8]:
     return grid[rows][:, columns]
 
 
-def golden_images(size: int) -> list[NDArray[np.uint8]]:
-    """The golden images of a model with this canvas: four canvases, then one that the graph must resize."""
+def golden_images(rule: InputRule) -> list[NDArray[np.uint8]]:
+    """The golden images of a model with this rule: four canvases, then one that the graph must resize.
+
+    Where images keep their shapes, the canvases have the shapes that SHAPES become, and the graph resizes none.
+    """
+    size = rule.size
+    if rule.is_native:
+        shapes = [inner_sides(sides, rule) for sides in SHAPES]
+        return [mosaic(panes, k + 1, *shapes[k][::-1]) for k, panes in enumerate(PANES)]
     canvases = [mosaic(panes, k + 1, size, size) for k, panes in enumerate(PANES)]
     return [*canvases, mosaic(4, len(PANES) + 1, size * 3 // 2 + 1, size * 2)]

@@ -40,7 +40,7 @@ class Parity:
     mean_logit_error: float
     logit_sd: Annotated[float, "standard deviation of all logits, to compare the errors with"]
     flips: Annotated[int, "images whose most probable label differs"]
-    resized_max_logit_error: Annotated[float, "of images that the graph resizes"]
+    resized_max_logit_error: Annotated[float | None, "of images that the graph resizes; null where it resizes none"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Card:
     seed: Annotated[int, "of the training run"]
     test_accuracy: Annotated[Share | None, "null for regression"]
     parity: Parity
-    whole: WholeImageParity
+    whole: Annotated[WholeImageParity | None, "null where the graph resizes none"]
     calibration: Annotated[Calibration | None, "null where there are no probabilities"]
     abstention: Annotated[Abstention | None, "null except for classification"]
     precision: PrecisionKind

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from vitrail.errors import ModelError, UsageError
 from vitrail.images import fit
+from vitrail.images.canvas import InputRule
+from vitrail.images.patches import Images, grid_of, inputs_of
 from vitrail.model_file.card import METADATA_KEY, Card, file_of
 from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.providers import PROVIDERS, Provider, open_session
@@ -88,6 +90,8 @@ class Classifier:
         self.task = TASKS[self.card.task]
         self.sha256 = sealed_digest(self.path)
         if provider == "tensorrt":
+            if self.card.input.is_native:
+                raise UsageError("TensorRT's engine has one size, and this model takes images of any: choose cuda")
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
             self.session = open_session(self.path, provider, threads, options)
         self.provider: str = self.session.get_providers()[0]
@@ -96,18 +100,26 @@ class Classifier:
         """An encoded image as this model's canvas, uint8 [size, size, 3]."""
         return fit(data, self.card.input)
 
-    def predict(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers."""
+    def predict(self, images: Images) -> Outputs:
+        """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers.
+
+        Where images keep their shapes, it takes N canvases of any shapes.
+        """
+        rule = self.card.input
+        refuse = refuse_not_canvases if rule.is_native else self.refuse_not_images
+        refuse(images, rule)
+        outputs = self.task.outputs
+        return Outputs(dict(zip(outputs, self.session.run(outputs, inputs_of(images, rule.patch)), strict=True)))
+
+    def refuse_not_images(self, images: Images, rule: InputRule) -> None:
+        images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
             raise UsageError(
                 "the model takes uint8 images [N, height, width, 3], RGB, 0 to 255, not yet normalised; "
                 f"these are {images.dtype} {list(images.shape)}"
             )
-        size = self.card.input.size
-        if self.takes_canvases_only and images.shape[1:3] != (size, size):
-            raise UsageError(f"on TensorRT the model takes only canvases of {size}×{size} pixels")
-        outputs = self.task.outputs
-        return Outputs(dict(zip(outputs, self.session.run(outputs, {"image": images}), strict=True)))
+        if self.takes_canvases_only and images.shape[1:3] != (rule.size, rule.size):
+            raise UsageError(f"on TensorRT the model takes only canvases of {rule.size}×{rule.size} pixels")
 
     @property
     def takes_canvases_only(self) -> bool:
@@ -139,3 +151,22 @@ class Classifier:
         """The default number of labels: 5, or all of them in multilabel tasks."""
         count = len(self.card.classes)
         return self.task.default_top_k(count)
+
+
+def refuse_not_canvases(images: Images, rule: InputRule) -> None:
+    """Of images at their own shapes: as many whole patches as the model takes, at least one."""
+    assert rule.patch is not None
+    if len(images) == 0:
+        raise UsageError("there is no image")
+    for image in images:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UsageError(
+                "the model takes uint8 images [height, width, 3], RGB, 0 to 255; "
+                f"one is {image.dtype} {list(image.shape)}"
+            )
+        rows, columns = grid_of(image.shape, rule.patch)
+        if rows * columns > rule.vectors:
+            raise UsageError(
+                f"an image of {image.shape[0]}×{image.shape[1]} has {rows * columns:,} patches, and the model takes at "
+                f"most {rule.vectors:,}: make its canvas with `images.fit`"
+            )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrail.errors import ModelError
-from vitrail.images.golden import RECIPE, golden_images
+from vitrail.images.golden import PANES, RECIPE, golden_images
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.tasks.task import ProbabilityTask
 
@@ -51,8 +51,9 @@ def check_golden(model: Classifier) -> GoldenCheck:
     card, golden, task = model.card, model.card.golden, model.task
     if golden.recipe != RECIPE:
         raise ModelError(f"golden recipe '{golden.recipe}' is unknown here: install the vitrail that wrote the file")
-    used = slice(0, -1 if model.takes_canvases_only else None)  # the last is no canvas
-    outputs = [model.predict(image[None]) for image in golden_images(card.input.size)[used]]
+    is_resized = not (card.input.is_native or model.takes_canvases_only)  # the last, if there is one more
+    used = slice(0, len(PANES) + is_resized)
+    outputs = [model.predict(image[None]) for image in golden_images(card.input)[used]]
     raw = np.concatenate([each.columns[task.raw] for each in outputs])
     actual, lengths = task.golden(raw), np.array([np.linalg.norm(each.embedding) for each in outputs])
     expected = np.array(golden.logits, np.float32)[used]
@@ -65,7 +66,7 @@ def check_golden(model: Classifier) -> GoldenCheck:
     units = np.array(card.units or 1.0)
     near = tolerance * max(1.0, float((expected / units).std()))
     off = np.abs((actual - expected) / units).max(axis=1)
-    canvases, resized = (off, []) if model.takes_canvases_only else (off[:-1], off[-1:])
+    canvases, resized = (off[:-1], off[-1:]) if is_resized else (off, [])
     return GoldenCheck(
         (
             Part(f"{task.raw} of canvases", float(canvases.max()), near),

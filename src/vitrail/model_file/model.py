@@ -15,6 +15,7 @@ from PIL import Image
 
 from vitrail import images
 from vitrail.errors import UsageError, VitrailError
+from vitrail.images.patches import batch_of
 from vitrail.model_file.card import Card
 from vitrail.model_file.classifier import Classifier, Label
 from vitrail.model_file.explainer import Explainer
@@ -266,14 +267,16 @@ class Model:
         if not isinstance(images_, Iterable):
             raise not_an_image(images_)
         size = self.card.input.size
-        is_canvases = isinstance(images_, np.ndarray) and images_.shape[1:] == (size, size, 3)
+        is_canvases = (
+            not self.card.input.is_native and isinstance(images_, np.ndarray) and images_.shape[1:] == (size, size, 3)
+        )
         prepared = map if is_canvases else self._decoders.map  # canvases are used as they are
         remaining = iter(images_)
         while batch := list(islice(remaining, BATCH)):
             self._refuse_closed()
             canvases = list(prepared(self._canvas_or_error, batch))
             good = [canvas for canvas in canvases if isinstance(canvas, np.ndarray)]
-            results = iter(of_batch(np.stack(good)) if good else [])
+            results = iter(of_batch(batch_of(good)) if good else [])
             for image, canvas in zip(batch, canvases, strict=True):
                 yield image, canvas if isinstance(canvas, VitrailError) else next(results)
 
@@ -290,14 +293,14 @@ class Model:
             return UsageError(f"cannot be read: {error.strerror}")
 
     def _canvas(self, image: ImageLike) -> Canvas:
-        """One image as the square uint8 canvas [size, size, 3] that the network is given."""
+        """One image as the uint8 canvas that the network is given."""
         if isinstance(image, str | os.PathLike):
             return self._classifier.fit(Path(image).read_bytes())
         if isinstance(image, bytes | bytearray):
             return self._classifier.fit(bytes(image))
         rule = self.card.input
         if isinstance(image, np.ndarray):
-            if image.shape == (rule.size, rule.size, 3) and image.dtype == np.uint8:
+            if not rule.is_native and image.shape == (rule.size, rule.size, 3) and image.dtype == np.uint8:
                 return image
             image = image_of(image)
         if isinstance(image, Image.Image):

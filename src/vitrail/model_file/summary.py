@@ -1,5 +1,6 @@
 """A card as text."""
 
+from vitrail.images.canvas import InputRule
 from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, WholeImageParity
 from vitrail.tasks import TASKS
 
@@ -19,7 +20,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("values" if card.units else "classes", class_list(card.classes)),
         *accuracy(card),
         *((f"test {measure.name}", f"{measure}, 95 % interval") for measure in card.measures),
-        ("input", f"any uint8 RGB image, made {card.input.size}×{card.input.size} ({card.input.resize})"),
+        ("input", image_input(card.input)),
         ("architecture", architecture(card)),
         ("size", f"{card.parameters:,} parameters, {card.flops / 1e6:,.1f} MFLOP an image"),
         (
@@ -29,13 +30,19 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ),
         ("fingerprint", f"{dataset.fingerprint[:16]}… (split seed {dataset.seed}, training seed {card.seed})"),
         ("parity", agreement(card)),
-        ("resized", whole_images(card.whole)),
+        *([("resized", whole_images(card.whole))] if card.whole else []),
         *calibration(card.calibration),
         *abstention(card.abstention),
         ("precision", precision(card)),
         *((f"  {compared.kind}", precision_line(compared)) for compared in card.precisions),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
+
+
+def image_input(rule: InputRule) -> str:
+    if rule.is_native:
+        return f"images at their own shapes, as at most {rule.vectors:,} patches of {rule.patch}×{rule.patch} (native)"
+    return f"any uint8 RGB image, made {rule.size}×{rule.size} ({rule.resize})"
 
 
 def subset(dataset: Dataset) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from vitrail import own_class
-from vitrail.errors import ModelError
+from vitrail.errors import ModelError, UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.own_class import class_at, refuse_unplain
 from vitrail.tasks.task import TaskName
 
@@ -37,6 +38,15 @@ class Architecture(ABC):
 
         For regression the outputs are values, [B, classes]; for dense tasks logits [B, h, w, classes].
         """
+
+    def build_for(self, rule: InputRule, classes: int, task: TaskName = "classification") -> nn.Module:
+        """The network for the canvases of a rule: squares, unless the architecture takes images at their own shapes."""
+        if rule.is_native:
+            raise UsageError(
+                f"{type(self).__name__} takes squares, and --data.resize native keeps the shapes of images: choose "
+                "vitrail.models.ViT, or another --data.resize"
+            )
+        return self.build(classes, rule.size, task)
 
     def to_plain(self) -> dict[str, Any]:
         """The two keys that choose an architecture in YAML."""

@@ -153,7 +153,7 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
 def read_checkpoint(path: str | Path) -> tuple[nn.Module, Origin]:
     """The network of a checkpoint, in eval mode, and its origin."""
     origin, weights = load_checkpoint(path)
-    network = origin.architecture.untrained().build(len(origin.classes), origin.input.size, origin.task)
+    network = origin.architecture.untrained().build_for(origin.input, len(origin.classes), origin.task)
     try:
         network.load_state_dict(weights)
     except RuntimeError as fault:

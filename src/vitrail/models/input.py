@@ -1,12 +1,13 @@
 """Images to pixels inside the graph: resize and normalise; shared by training, test and export."""
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitrail.images.canvas import InputRule
+from vitrail.vectors.sets import VectorSet
 
 
 def channels_first(canvases: Tensor) -> Tensor:
@@ -29,11 +30,21 @@ class Input(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.normalised(channels_first(image))
 
-    def normalised(self, image: Tensor) -> Tensor:
-        """The same from uint8 [N, 3, H, W], as training batches are."""
+    @overload
+    def normalised(self, image: Tensor) -> Tensor: ...
+    @overload
+    def normalised(self, image: VectorSet) -> VectorSet: ...
+    def normalised(self, image: Tensor | VectorSet) -> Tensor | VectorSet:
+        """The same from uint8 [N, 3, H, W], as training batches are; or from patches, uint8 [N, T, p · p · 3]."""
+        if isinstance(image, VectorSet):
+            return image.with_vectors(self.of_patches(image.vectors))
         pixels = image.float()  # 0…255
         pixels = letterboxed(pixels, self.rule.size) if self.rule.resize == "pad" else resized(pixels, self.rule)
         return (pixels - self.mean) / self.std
+
+    def of_patches(self, patches: Tensor) -> Tensor:
+        colours = torch.unflatten(patches.float(), 2, (-1, 3))
+        return ((colours - self.mean.flatten()) / self.std.flatten()).flatten(2)
 
 
 def resized(pixels: Tensor, rule: InputRule) -> Tensor:

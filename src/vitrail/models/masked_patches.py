@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from vitrail.errors import UsageError
 from vitrail.vectors import patchify, unpatchify
 from vitrail.vectors.patches import grid_of
-from vitrail.vectors.sets import VectorSet
 
 EPSILON = 1e-6  # added to the variance of a patch, as in MAE
 
@@ -38,7 +37,7 @@ class MaskedPatches(nn.Module):
         """Images [B, 3, H, W] whose patches are covered where `masked` [B, N] is true."""
         patches = patchify(pixels, self.patch)
         vectors = torch.where(masked.unsqueeze(-1), self.cover, patches.vectors)
-        return unpatchify(VectorSet(vectors, patches.mask, patches.positions, patches.grid), self.patch)
+        return unpatchify(patches.with_vectors(vectors), self.patch)
 
     def forward(self, network: Any, pixels: Tensor, masked: Tensor) -> Tensor:
         """The prediction for every patch, [B, N, 3 · patch · patch], from those that are not masked."""

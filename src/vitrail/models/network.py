@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.errors import ModelError
+from vitrail.vectors.sets import VectorSet
 
 CALLS = ("forward_features", "forward_head", "get_classifier")
 Shape = Sequence[int]
@@ -25,7 +26,7 @@ def refuse_without_calls(network: nn.Module) -> None:
         )
 
 
-def logits_and_embedding(network: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def logits_and_embedding(network: Any, pixels: Tensor | VectorSet) -> tuple[Tensor, Tensor]:
     """Logits [N, K] and embedding [N, D], the head's input.
 
     Where the head reads all vectors the embedding is their mean; dense logits are [N, h, w, K].

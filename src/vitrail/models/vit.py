@@ -10,10 +10,12 @@ from torch import nn
 
 from vitrail.attention.component import ComponentSpec
 from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models.architecture import Architecture
 from vitrail.models.components import Components
 from vitrail.models.conv_stem import ConvStem, refuse_other_patches
 from vitrail.models.heads import reads_vectors, zero_head
+from vitrail.models.set_transformer import for_sets, refuse_grid_bound
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
 from vitrail.tasks.task import TaskName
@@ -137,6 +139,13 @@ class ViT(Architecture):
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
         made = components.put_into(network, task)
         return start_from(zero_head(made) if self.start == "xavier" else made, self.pretrained)
+
+    def build_for(self, rule: InputRule, classes: int, task: TaskName = "classification") -> nn.Module:
+        network = self.build(classes, rule.size, task)
+        if not rule.is_native:
+            return network
+        refuse_grid_bound(self, task)
+        return for_sets(network, rule, self.positions)
 
     def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
         components = self.components()

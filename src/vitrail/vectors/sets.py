@@ -1,22 +1,42 @@
 """A set of vectors: the input of self-attention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class VectorSet:
-    """N vectors for each of B images; only `positions` holds their order."""
+    """B sets of vectors, padded to the largest; only `positions` holds their order."""
 
     vectors: Tensor  # [B, N, D]
-    mask: Tensor  # [B, N], false where a vector is masked
-    positions: Tensor  # [N, 2], row and column on the grid
-    grid: tuple[int, int]  # rows and columns, N = rows · columns
+    mask: Tensor  # [B, N], false where it is padded
+    positions: Tensor  # [B, N, 2], row and column on the grid
 
     def __len__(self) -> int:
-        return self.vectors.shape[1]
+        """The number of sets."""
+        return len(self.vectors)
 
     @property
     def width(self) -> int:
         return self.vectors.shape[2]
+
+    @property
+    def device(self) -> torch.device:
+        return self.vectors.device
+
+    @property
+    def grids(self) -> Tensor:
+        """Rows and columns of each set, [B, 2]."""
+        return (self.positions + 1).masked_fill(~self.mask.unsqueeze(-1), 0).amax(dim=1)
+
+    def with_vectors(self, vectors: Tensor) -> Self:
+        """Others at the same positions."""
+        return replace(self, vectors=vectors)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """On another device, as torch.Tensor.to; Lightning calls it."""
+        moved = (part.to(*args, **kwargs) for part in (self.vectors, self.mask, self.positions))
+        return type(self)(*moved)

@@ -14,6 +14,7 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 
 import vitrail
+from vitrail.images.canvas import InputRule
 from vitrail.images.golden import golden_images, mosaic
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.serving.settings import model_name
@@ -74,7 +75,7 @@ def test_health_and_metadata(tritons: triton.InferenceServerClient, name: str, c
     assert (model["name"], model["versions"]) == (name, ["1"])
     assert model["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
     sizes = {output["name"]: output["shape"] for output in model["outputs"]}
-    outputs = classifier.predict(np.stack(golden_images(8)[:1]))
+    outputs = classifier.predict(np.stack(golden_images(InputRule(8))[:1]))
     assert sizes == {output: [-1, getattr(outputs, output).shape[1]] for output in OUTPUTS}
 
 

@@ -14,8 +14,9 @@ from vitrail.data.check.other_formats import other_format
 from vitrail.data.check.readers import readers
 from vitrail.data.source import Source
 from vitrail.errors import DataError, ImageError, UnsupportedFormat
-from vitrail.images.canvas import InputRule, Sides
+from vitrail.images.canvas import InputRule
 from vitrail.images.decode import decode_upright, faults_named, open_image, orientation, read_header
+from vitrail.images.patches import Sides
 
 Progress = Callable[[int, int], None]  # images done, and all
 Thumbnails = NDArray[np.uint8]  # [N, SIDE, SIDE, 3]

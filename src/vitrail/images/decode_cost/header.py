@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from math import ceil
 
-from vitrail.images.canvas import InputRule, Sides, inner_sides
+from vitrail.images.canvas import InputRule, inner_sides
+from vitrail.images.patches import Sides
 
 COSTLY_BYTES = 40_000_000  # of peak memory
 COSTLY_PIXELS = 100_000_000  # pixels × scans
@@ -76,7 +77,7 @@ class Header:
         if rule.resize == "crop" and width != height:
             held += RGB_BYTES * min(width, height) ** 2
         rows = max(width, height) if self.may_rotate else height
-        narrowed = RGB_BYTES * rule.size * rows  # Pillow resizes each row first
+        narrowed = RGB_BYTES * max(inner_sides(self.size, rule)) * rows  # Pillow resizes each row first
         return int(held + narrowed + 8 * rule.size**2 + self.metadata + OVERHEAD)
 
 

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-from vitrail.images.canvas import Sides
+from vitrail.images.patches import Sides
 
 FEW_GROUPS = 256  # prefix code groups: their 5 MB are reserved without reading the file
 MAX_GROUPS = 65_536

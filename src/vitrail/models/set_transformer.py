@@ -1,0 +1,146 @@
+"""A Vision Transformer that takes sets of any number of vectors: images of several shapes in one batch."""
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Attention, PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
+from vitrail.tasks import TASKS
+from vitrail.tasks.task import TaskName
+from vitrail.vectors.pooling import Attentive, max_of, mean_of
+from vitrail.vectors.positions.sincos import waves
+from vitrail.vectors.sets import VectorSet
+
+
+class SetTransformer(VisionTransformer):
+    """timm's, with its weights and, for pixels, its outputs; it takes a `VectorSet` of patches as well.
+
+    A vector that is padding changes no output: no other vector attends to it, and no pool counts it. On a square grid
+    of the network's size the outputs are those for pixels.
+    """
+
+    waves: Tensor | None  # of the places 0, 1, … on a line, where positions are waves; they continue on any grid
+    are_rows: bool  # whether these are of rows and of columns, or of the place in the sequence
+
+    def forward_features(self, x: Any, attn_mask: Tensor | None = None, is_causal: bool = False) -> Any:
+        """Pixels [B, 3, H, W] → vectors [B, N, D]; or sets of patches → sets of vectors."""
+        if not isinstance(x, VectorSet):
+            return super().forward_features(x, attn_mask, is_causal)
+        embedded = x.with_vectors(self.embedded(x.vectors))
+        vectors = self.norm_pre(self.patch_drop(self.placed(embedded)))
+        keys = F.pad(x.mask, (self.num_prefix_tokens, 0), value=True)[:, None, None]
+        pairs = keys.expand(-1, -1, vectors.shape[1], -1)  # onnxruntime's Attention has a row of the mask a query
+        for block in self.blocks:
+            vectors = block(vectors, attn_mask=pairs if type(block.attn) is Attention else keys)
+        return x.with_vectors(self.norm(vectors))
+
+    def embedded(self, patches: Tensor) -> Tensor:
+        """Patches [B, N, p · p · 3], colour last, → vectors [B, N, D], as the convolution of pixels makes them."""
+        embed: Any = self.patch_embed
+        weight = embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
+        return cast(Tensor, embed.norm(F.linear(patches, weight, embed.proj.bias)))
+
+    def placed(self, x: VectorSet) -> Tensor:
+        """Vectors with their positions added, after the prefix, [B, prefix + N, D]."""
+        prefix = [
+            token.expand(x.vectors.shape[0], -1, -1) for token in (self.cls_token, self.reg_token) if token is not None
+        ]
+        if self.pos_embed is None:
+            return torch.cat([*prefix, x.vectors], dim=1)
+        has_places = not self.no_embed_class and bool(prefix)  # the prefix, too
+        before = self.num_prefix_tokens if has_places else 0
+        table: Tensor = self.pos_embed[0]
+        vectors = torch.cat([*prefix, x.vectors + self.places(table[before:], x)], dim=1)
+        if has_places:
+            vectors = vectors + F.pad(table[:before], (0, 0, 0, x.vectors.shape[1]))
+        return cast(Tensor, self.pos_drop(vectors))
+
+    def places(self, table: Tensor, x: VectorSet) -> Tensor:
+        """The positions of all vectors, [B, N, D]: learned ones are stretched, waves go on."""
+        if self.waves is None:
+            return stretched(table, x, self.patch_embed.grid_size)
+        if self.are_rows:
+            return self.waves[x.positions].flatten(2)
+        return self.waves[: x.vectors.shape[1]]
+
+    def pool(self, x: Any, pool_type: str | None = None) -> Tensor:
+        if not isinstance(x, VectorSet):
+            return super().pool(x, pool_type)
+        vectors, mask = x.vectors, x.mask
+        if isinstance(self.attn_pool, Attentive):
+            return cast(Tensor, self.attn_pool(vectors[:, self.num_prefix_tokens :], mask))
+        if self.attn_pool is not None:
+            mask = F.pad(mask, (self.num_prefix_tokens if self.pool_include_prefix else 0, 0), value=True)
+            return cast(Tensor, self.attn_pool(vectors[:, -mask.shape[1] :], attn_mask=mask[:, None, None]))
+        if self.global_pool == "token":
+            return vectors[:, 0]
+        return POOLS[self.global_pool](vectors[:, self.num_prefix_tokens :], mask)
+
+
+POOLS = {"avg": mean_of, "max": max_of}
+WAVES = ("sincos1d", "sincos2d")
+# The parts that take any number of vectors, on any grid.
+ANY_SET: dict[str, tuple[str, ...]] = {
+    "attention": ("softmax", "additive", "relu", "linear", "inducing"),
+    "positions": ("none", "learned", *WAVES),
+    "head": ("linear", "cosine"),
+    "block": ("transformer",),
+    "norm": ("layer",),
+    "stem": ("patches",),
+}
+
+
+def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") -> SetTransformer:
+    """The same network, for images at their own shapes."""
+    if type(network) is not VisionTransformer or type(network.patch_embed) is not PatchEmbed:
+        raise UsageError(
+            f"{type(network).__name__} is no plain Vision Transformer on patches, so its images cannot keep their "
+            "shapes: choose another network, or another --data.resize than native"
+        )
+    (patch, _) = network.patch_embed.patch_size
+    if patch != rule.patch:
+        raise UsageError(f"the network has patches of {patch}, and --data.patch is {rule.patch}: choose the same")
+    network.__class__ = SetTransformer  # its modules and weights stay as they are
+    sets = cast(SetTransformer, network)
+    sets.are_rows = positions == "sincos2d"
+    width = network.embed_dim // 2 if sets.are_rows else network.embed_dim
+    table = waves(torch.arange(rule.vectors), width).float() if positions in WAVES else None
+    sets.register_buffer("waves", table, persistent=False)
+    return sets
+
+
+def refuse_grid_bound(architecture: Any, task: TaskName) -> None:
+    """Refuse parts that know one grid alone, or mix the images of a batch."""
+    if TASKS[task].per_cell:
+        raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
+    for part, known in ANY_SET.items():
+        spec = getattr(architecture, part)
+        name = spec if isinstance(spec, str) else spec["name"]
+        if name not in known:
+            raise UsageError(
+                f"--data.resize native has images of any number of vectors, and {part} '{name}' is made for one grid: "
+                f"choose {', '.join(known)}"
+            )
+
+
+def stretched(table: Tensor, x: VectorSet, grid: tuple[int, int]) -> Tensor:
+    """A table of positions [h · w, D], its grid stretched over that of each set: [B, N, D].
+
+    That is torch's bilinear interpolation with antialiasing, here by coordinates: sets of a batch have several grids.
+    """
+    down, across = (shares(x.positions[..., axis], x.grids[:, axis : axis + 1], side) for axis, side in enumerate(grid))
+    return (down.unsqueeze(-1) * across.unsqueeze(-2)).flatten(2) @ table
+
+
+def shares(places: Tensor, lengths: Tensor, side: int) -> Tensor:
+    """The weight of each of `side` entries for places [B, N] on lines of these lengths [B, 1]: [B, N, side]."""
+    scale = side / lengths.float()
+    centres = (places + 0.5) * scale - 0.5  # in entries
+    distances = (centres.unsqueeze(-1) - torch.arange(side, device=places.device)).abs()
+    weights = (1 - distances / scale.clamp(min=1).unsqueeze(-1)).clamp(min=0)
+    return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)  # padding is beyond the line

@@ -1,0 +1,152 @@
+"""Sets of any number of vectors: as pixels on squares, each as alone, and padding without effect."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
+from vitrail.models import CNN, ViT
+from vitrail.models.input import Input, channels_first
+from vitrail.models.set_transformer import stretched
+from vitrail.training.batches import together
+from vitrail.vectors.sets import VectorSet
+
+RULE = InputRule(16, "native", patch=4, std=(0.5, 0.4, 0.3))
+ATTENTION: list[Any] = ["softmax", "additive", "relu", "linear", {"name": "inducing", "points": 3}]
+POSITIONS = ["none", "learned", "sincos1d", "sincos2d"]
+POOLS: list[Any] = ["mean", "token", "max", "map", "attentive"]
+SHAPES = ((4, 4), (1, 7), (5, 2), (1, 1))
+
+
+def images(*grids: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (4 * rows, 4 * columns, 3), np.uint8) for rows, columns in grids]
+
+
+def sets(canvases: list[NDArray[np.uint8]]) -> VectorSet:
+    patches: VectorSet = together(canvases, RULE)
+    return Input(RULE).normalised(patches)
+
+
+def network(**options: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    made = ViT(**{"patch": 4, "width": 32, "depth": 2, "heads": 4, **options}).build_for(RULE, 5).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():  # nothing stays at zero, where an error could hide
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return made
+
+
+@pytest.mark.parametrize("attention", ATTENTION, ids=str)
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_squares_are_as_pixels(attention: Any, positions: str) -> None:
+    squares = images((4, 4), (4, 4), (4, 4))
+    net = network(attention=attention, positions=positions)
+    pixels = Input(InputRule(16, std=RULE.std)).normalised(channels_first(torch.from_numpy(np.stack(squares))))
+    torch.testing.assert_close(net(sets(squares)), net(pixels), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("attention", ATTENTION, ids=str)
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("pool", POOLS)
+def test_each_of_a_batch_is_as_alone(attention: Any, positions: str, pool: Any) -> None:
+    several = images(*SHAPES)
+    net = network(attention=attention, positions=positions, pool=pool)
+    alone = torch.cat([net(sets([one])) for one in several])
+    torch.testing.assert_close(net(sets(several)), alone, atol=1e-5, rtol=0)
+    assert (alone[1:] - alone[:-1]).abs().amax(dim=1).min() > 1e-3
+
+
+def test_what_padding_holds_has_no_effect() -> None:
+    net, padded = network(), sets(images(*SHAPES))
+    noise = torch.randn_like(padded.vectors).masked_fill(padded.mask.unsqueeze(-1), 0.0)
+    torch.testing.assert_close(net(padded.with_vectors(padded.vectors + noise)), net(padded), atol=1e-6, rtol=0)
+
+
+def test_gradients_of_padding_are_zero_and_of_all_else_are_not() -> None:
+    net, padded = network(), sets(images((2, 2), (1, 3)))
+    vectors = padded.vectors.clone().requires_grad_()
+    net(padded.with_vectors(vectors)).square().sum().backward()
+    assert vectors.grad is not None
+    reached = vectors.grad.abs().amax(dim=-1) > 0
+    assert torch.equal(reached, padded.mask)
+
+
+def test_the_order_of_a_set_has_no_effect_without_positions() -> None:
+    net, ordered = network(positions="none", pool="attentive"), sets(images((4, 3)))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    shuffled = VectorSet(ordered.vectors[:, order], ordered.mask[:, order], ordered.positions[:, order])
+    torch.testing.assert_close(net(shuffled), net(ordered), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("positions", ["learned", "sincos2d"])
+def test_positions_go_with_their_vectors(positions: str) -> None:
+    """In another order, but each with its row and column, the set is the same."""
+    net, ordered = network(positions=positions), sets(images((4, 3)))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    shuffled = VectorSet(ordered.vectors[:, order], ordered.mask[:, order], ordered.positions[:, order])
+    torch.testing.assert_close(net(shuffled), net(ordered), atol=1e-6, rtol=0)
+    moved = VectorSet(ordered.vectors[:, order], ordered.mask, ordered.positions)
+    assert (net(moved) - net(ordered)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (9, 3), (2, 7), (1, 1)])
+def test_learned_positions_stretch_as_torch_interpolates(grid: tuple[int, int]) -> None:
+    table = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    there = stretched(table, sets(images(grid, (3, 9)) + images((10, 3))), (4, 4))[0, : grid[0] * grid[1]]
+    on_grid = table.reshape(1, 4, 4, 8).permute(0, 3, 1, 2)
+    expected = F.interpolate(on_grid, grid, mode="bilinear", antialias=True).flatten(2)[0].T
+    torch.testing.assert_close(there, expected, atol=1e-5, rtol=0)
+
+
+def test_weights_are_those_of_the_network_for_squares() -> None:
+    architecture = ViT(patch=4, width=32, depth=2, heads=4)
+    plain = architecture.build(5, 16)
+    architecture.build_for(RULE, 5).load_state_dict(plain.state_dict())
+
+
+def test_a_network_of_timm_by_name_takes_sets() -> None:
+    rule = InputRule(64, "native", patch=16)
+    net = ViT(name="vit_tiny_patch16_224").build_for(rule, 3).eval()
+    canvases = [np.full((16 * rows, 16 * columns, 3), 90, np.uint8) for rows, columns in ((4, 4), (2, 7))]
+    both = Input(rule).normalised(together(canvases, rule))
+    first = net.forward_features(both)  # type: ignore[operator]
+    assert first.vectors.shape == (2, 17, 192)
+    alone = Input(rule).normalised(together(canvases[1:], rule))
+    torch.testing.assert_close(net(both)[1:], net(alone), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attention": "window"}, "attention 'window' is made for one grid"),
+        ({"attention": "lstm"}, "attention 'lstm'"),
+        ({"positions": "relative"}, "positions 'relative'"),
+        ({"norm": "batch"}, "norm 'batch'"),
+        ({"block": "conformer"}, "block 'conformer'"),
+        ({"stem": "conv"}, "stem 'conv'"),
+        ({"head": "set"}, "head 'set'"),
+        ({"patch": 2}, "patches of 2, and --data.patch is 4"),
+        ({"name": "beit_base_patch16_224", "patch": 16}, "no plain Vision Transformer"),
+    ],
+)
+def test_parts_that_are_made_for_one_grid_are_refused(options: dict[str, Any], message: str) -> None:
+    task: Any = "multilabel" if options.get("head") == "set" else "classification"
+    size = 224 if "name" in options else 16
+    rule = InputRule(size, "native", patch=16 if "name" in options else 4)
+    if options.get("attention") == "window":
+        options = {"attention": {"name": "window", "reach": 1}}
+    with pytest.raises(UsageError, match=message):
+        ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, **options}).build_for(rule, 5, task)
+
+
+def test_maps_and_cnns_are_refused() -> None:
+    with pytest.raises(UsageError, match="maps are squares"):
+        ViT(patch=4, width=32, depth=1, heads=4).build_for(RULE, 5, "dense")
+    with pytest.raises(UsageError, match="CNN takes squares"):
+        CNN().build_for(RULE, 5)
