@@ -1,6 +1,7 @@
 """Batches of images, in an order that seed and epoch alone decide."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ Pixels = Any  # a Tensor, uint8 [B, 3, size, size]; or a VectorSet, the patches 
 # Images, their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
 # BalancedOrder those of takes, which modulo the number of images are those of images.
 Batch = tuple[Pixels, Tensor, NDArray[np.int64]]
-CROP, AUGMENTATION, MIXING, MASKING = range(4)  # streams of the random numbers of a training image
+CROP, AUGMENTATION, MIXING, MASKING, PATCH = range(5)  # streams of the random numbers of a training image
 
 
 class SeededOrder(Sampler[int]):
@@ -102,10 +103,18 @@ class Crops(Dataset[Batch]):
     """Random crops of images at their own shape, and of their maps, which seed, epoch and index decide."""
 
     def __init__(
-        self, images: PartImages, targets: NDArray[Any], crop: RandomCrop, rule: InputRule, seed: int, takes: int = 1
+        self,
+        images: PartImages,
+        targets: NDArray[Any],
+        crop: RandomCrop,
+        rule: InputRule,
+        seed: int,
+        takes: int = 1,
+        patches: Sequence[int] = (),
     ) -> None:
         self.images, self.targets, self.takes = images, torch.from_numpy(targets), takes
         self.crop, self.rule, self.seed = crop, rule, seed
+        self.rules = [replace(rule, patch=patch) for patch in patches] or [rule]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -115,8 +124,10 @@ class Crops(Dataset[Batch]):
         indices = taken % len(self)
         images = [self.images[index] for index in indices.tolist()]
         sides = np.array([image.shape[:2] for image in images])
-        boxes = self.crop.boxes(sides, Draws.of(self.seed, epochs, taken).fork(CROP), self.rule.is_native)
-        crops = self.native(images, boxes) if self.rule.is_native else self.squares(images, boxes)
+        draws = Draws.of(self.seed, epochs, taken)
+        boxes = self.crop.boxes(sides, draws.fork(CROP), self.rule.is_native)
+        chosen = self.rules[int(draws.fork(PATCH).uniform(1)[0, 0] * len(self.rules))]
+        crops = self.native(images, boxes, chosen) if self.rule.is_native else self.squares(images, boxes)
         return crops, self.targets_at(indices, sides, boxes), taken
 
     def squares(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes) -> Tensor:
@@ -126,13 +137,13 @@ class Crops(Dataset[Batch]):
             out[index] = cropped(image, box, (size, size))
         return out
 
-    def native(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes) -> Pixels:
-        """Each crop at the shape of its box."""
+    def native(self, images: Sequence[NDArray[np.uint8]], boxes: Boxes, rule: InputRule) -> Pixels:
+        """Each crop at the shape of its box, in patches of one side."""
         crops = []
         for image, box in zip(images, boxes, strict=True):
-            across, down = inner_sides((int(box[3]), int(box[2])), self.rule)
+            across, down = inner_sides((int(box[3]), int(box[2])), rule)
             crops.append(cropped(image, box, (down, across)).permute(1, 2, 0).numpy())
-        return together(crops, self.rule)
+        return together(crops, rule)
 
     def targets_at(self, indices: NDArray[np.int64], sides: NDArray[np.int64], boxes: Boxes) -> Tensor:
         """The targets of whole images; of a map, what the box of its image shows."""

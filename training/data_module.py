@@ -53,6 +53,7 @@ class ImageDataModule(pl.LightningDataModule):
         resize: how an image becomes square: squash it, crop its centre, or pad it with black. Or native: it keeps its
             shape, and has at most as many patches as the square.
         patch: with native, the side of the network's patches in pixels.
+        patches: with native and crops, sides that batches of training images are cut into at random.
         crop: instead, a random part of each training image, cut at the image's own shape.
         images: number of labelled images to use, validation included; smaller subsets are nested in larger ones.
         batch_size: images a step, in each process.
@@ -74,6 +75,7 @@ class ImageDataModule(pl.LightningDataModule):
         size: int = 224,
         resize: Resize = "squash",
         patch: int | None = None,
+        patches: list[int] | None = None,
         crop: RandomCrop | None = None,
         images: int | None = None,
         batch_size: int = 128,
@@ -90,6 +92,11 @@ class ImageDataModule(pl.LightningDataModule):
             raise UsageError(f"a batch needs at least one image, not {batch_size}")
         self.batch_size = batch_size
         self.rule = InputRule(size, resize, patch=patch)
+        self.patches = patches or []
+        if self.patches and (crop is None or not self.rule.is_native):
+            raise UsageError("patches of several sides are cut out of crops at their own shape: give crop, and native")
+        for side in self.patches:
+            replace(self.rule, patch=side)  # refused where it has no sense
         self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
         self.duplicates = duplicates
@@ -261,8 +268,7 @@ class ImageDataModule(pl.LightningDataModule):
         images, targets, indices = batch
         draws = self.draws(indices, AUGMENTATION)
         if isinstance(images, VectorSet):
-            assert self.rule.patch is not None
-            return augmented_sets(images, self.rule.patch, self.augment, draws), targets, indices
+            return augmented_sets(images, self.augment, draws), targets, indices
         return *augmented(images, targets, self.task, self.augment, draws), indices
 
     def draws(self, indices: NDArray[np.int64], stream: int) -> Draws:
@@ -292,7 +298,7 @@ class ImageDataModule(pl.LightningDataModule):
         if faults := images.check(decoding(part)):
             raise DamagedImages(images.described(faults))
         if part == "train" and self.crop is not None:
-            return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes)
+            return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes, self.patches)
         return Canvases(images, targets, self.rule, takes)
 
 

@@ -12,7 +12,7 @@ from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
 from vitrail.models.input import Input, channels_first
-from vitrail.models.set_transformer import stretched
+from vitrail.models.set_transformer import resized_kernel, stretched
 from vitrail.training.batches import together
 from vitrail.vectors.sets import VectorSet
 
@@ -121,6 +121,57 @@ def test_a_network_of_timm_by_name_takes_sets() -> None:
     torch.testing.assert_close(net(both)[1:], net(alone), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("side", [4, 6, 9])
+def test_a_resized_kernel_sees_an_enlarged_patch_as_the_kernel_sees_the_patch(side: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    patches, kernel = torch.randn(5, 3, 4, 4, generator=random), torch.randn(7, 3, 4, 4, generator=random)
+    enlarged = F.interpolate(patches, (side, side), mode="bilinear", antialias=True)
+    seen = enlarged.flatten(1) @ resized_kernel(kernel, side).flatten(1).T
+    torch.testing.assert_close(seen, patches.flatten(1) @ kernel.flatten(1).T, atol=1e-4, rtol=0)
+
+
+def test_patches_of_another_side_train_the_same_weights() -> None:
+    net, rule = network(), InputRule(16, "native", patch=8)
+    canvases = [np.full((16, 8, 3), 200, np.uint8)]
+    net(Input(rule).normalised(together(canvases, rule))).sum().backward()
+    gradient = net.get_submodule("patch_embed.proj").weight.grad
+    assert isinstance(gradient, torch.Tensor)
+    assert gradient.abs().max() > 0
+
+
+def test_in_training_each_set_loses_the_same_share_of_its_vectors() -> None:
+    net, several = network(drop_patches=0.5, pool="token"), sets(images(*SHAPES))
+    with torch.no_grad():
+        evaluated = net(several)
+        assert torch.equal(evaluated, network(pool="token")(several))
+        net.train()
+        features = net.forward_features(several)  # type: ignore[operator]
+    counts = features.mask.sum(dim=1).tolist()
+    assert counts == [8, 4, 5, 1]  # of 16, 7, 10 and 1
+    assert features.vectors.shape[1] == 1 + max(counts)
+    for kept, mask, (rows, columns) in zip(features.positions, features.mask, SHAPES, strict=True):
+        places = [tuple(place) for place in kept[mask].tolist()]
+        assert len(set(places)) == len(places)
+        assert all(row < rows and column < columns for row, column in places)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop_patches": 1.0}, "from 0 to below 1"),
+        ({"drop_patches": 0.2, "attention": "gpsa"}, "leaves images of any number of vectors, and attention 'gpsa'"),
+    ],
+)
+def test_patches_that_cannot_be_dropped_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, **options})
+
+
+def test_a_map_needs_all_patches() -> None:
+    with pytest.raises(UsageError, match="needs all patches"):
+        ViT(patch=4, width=32, depth=1, heads=4, drop_patches=0.2).build(5, 16, "dense")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -129,7 +180,7 @@ def test_a_network_of_timm_by_name_takes_sets() -> None:
         ({"positions": "relative"}, "positions 'relative'"),
         ({"norm": "batch"}, "norm 'batch'"),
         ({"block": "conformer"}, "block 'conformer'"),
-        ({"stem": "conv"}, "stem 'conv'"),
+        ({"stem": "conv"}, "no plain Vision Transformer on patches"),
         ({"head": "set"}, "head 'set'"),
         ({"patch": 2}, "patches of 2, and --data.patch is 4"),
         ({"name": "beit_base_patch16_224", "patch": 16}, "no plain Vision Transformer"),

@@ -235,6 +235,26 @@ def test_crops_have_the_shapes_of_their_images_or_nearly(folder: Path) -> None:
     assert crops.vectors.shape != other.vectors.shape or not torch.equal(crops.vectors, other.vectors)
 
 
+def test_batches_are_cut_into_patches_of_several_sides(folder: Path, tmp_path: Path) -> None:
+    data = data_of(folder, crop=RandomCrop(), patches=[3, 4, 6])
+    dataset: Any = data._dataset("train", takes=1)
+    sides, again = (
+        [dataset.__getitems__(list(range(begin, begin + 4)))[0].width for begin in range(0, 80, 4)] for _ in range(2)
+    )
+    assert set(sides) == {27, 48, 108}
+    assert sides == again
+    assert {patches.width for patches, *_ in data.in_order("test")} == {48}
+    several = ["--data.patches=[3,4,6]", "--model.net.drop_patches=0.3", "--trainer.max_steps=4"]
+    options = [f"--data.path={folder / 'images'}", f"--run={tmp_path / 'run'}", "--trainer.val_check_interval=4"]
+    assert main([*FIT, *options, *several]) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"crop": RandomCrop(), "patches": [25]}])
+def test_patches_without_sense_are_refused(folder: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"several sides|from 1 to 24"):
+        data_of(folder, **{"patches": [4], **options})
+
+
 def test_augmentations_change_each_image_as_they_change_it_alone() -> None:
     random = np.random.default_rng(0)
     canvases = [
@@ -243,7 +263,7 @@ def test_augmentations_change_each_image_as_they_change_it_alone() -> None:
     ]
     draws = Draws.of(0, 0, np.arange(4))
     transforms = [HorizontalFlip()]
-    changed = augmented_sets(together(canvases, InputRule(SIZE, "native", patch=PATCH)), PATCH, transforms, draws)
+    changed = augmented_sets(together(canvases, InputRule(SIZE, "native", patch=PATCH)), transforms, draws)
     flips = 0
     back = images_of(Patches(changed.vectors.numpy(), changed.positions.numpy(), changed.mask.numpy()), PATCH)
     for index, (image, after) in enumerate(zip(canvases, back, strict=True)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,9 @@ def augmented(
     return images, targets if maps is None else maps
 
 
-def augmented_sets(x: VectorSet, patch: int, transforms: Sequence[nn.Module], draws: Draws) -> VectorSet:
+def augmented_sets(x: VectorSet, transforms: Sequence[nn.Module], draws: Draws) -> VectorSet:
     """Sets of patches uint8 [B, T, patch · patch · 3] through all transforms in turn, those of one grid together."""
+    patch = isqrt(x.width // 3)
     vectors = torch.empty_like(x.vectors)
     grids, belongs = x.grids.unique(dim=0, return_inverse=True)
     for number, (rows, columns) in enumerate(grids.tolist()):

@@ -1,17 +1,16 @@
 """A Vision Transformer that takes sets of any number of vectors: images of several shapes in one batch."""
 
+from math import isqrt
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Attention, PatchEmbed
+from timm.layers import Attention, PatchDropout, PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
-from vitrail.tasks import TASKS
-from vitrail.tasks.task import TaskName
 from vitrail.vectors.pooling import Attentive, max_of, mean_of
 from vitrail.vectors.positions.sincos import waves
 from vitrail.vectors.sets import VectorSet
@@ -31,8 +30,8 @@ class SetTransformer(VisionTransformer):
         """Pixels [B, 3, H, W] → vectors [B, N, D]; or sets of patches → sets of vectors."""
         if not isinstance(x, VectorSet):
             return super().forward_features(x, attn_mask, is_causal)
-        embedded = x.with_vectors(self.embedded(x.vectors))
-        vectors = self.norm_pre(self.patch_drop(self.placed(embedded)))
+        vectors, x = self.thinned(self.placed(x.with_vectors(self.embedded(x.vectors))), x)
+        vectors = self.norm_pre(vectors)
         keys = F.pad(x.mask, (self.num_prefix_tokens, 0), value=True)[:, None, None]
         pairs = keys.expand(-1, -1, vectors.shape[1], -1)  # onnxruntime's Attention has a row of the mask a query
         for block in self.blocks:
@@ -40,9 +39,16 @@ class SetTransformer(VisionTransformer):
         return x.with_vectors(self.norm(vectors))
 
     def embedded(self, patches: Tensor) -> Tensor:
-        """Patches [B, N, p · p · 3], colour last, → vectors [B, N, D], as the convolution of pixels makes them."""
+        """Patches [B, N, p · p · 3], colour last, → vectors [B, N, D], as the convolution of pixels makes them.
+
+        Patches of another side have the weights resized (FlexiViT).
+        """
         embed: Any = self.patch_embed
-        weight = embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
+        kernel = embed.proj.weight
+        side = isqrt(patches.shape[2] // 3)
+        if side != kernel.shape[-1]:
+            kernel = resized_kernel(kernel, side)
+        weight = kernel.permute(0, 2, 3, 1).flatten(1)
         return cast(Tensor, embed.norm(F.linear(patches, weight, embed.proj.bias)))
 
     def placed(self, x: VectorSet) -> Tensor:
@@ -68,6 +74,20 @@ class SetTransformer(VisionTransformer):
             return self.waves[x.positions].flatten(2)
         return self.waves[: x.vectors.shape[1]]
 
+    def thinned(self, vectors: Tensor, x: VectorSet) -> tuple[Tensor, VectorSet]:
+        """In training each set loses the same share of its vectors, others in each step; never the prefix."""
+        if not (self.training and isinstance(self.patch_drop, PatchDropout)):
+            return vectors, x
+        share = 1 - self.patch_drop.prob
+        order = torch.rand_like(x.mask, dtype=torch.float32).masked_fill(~x.mask, 1.0).argsort(dim=1)
+        counts = (share * x.mask.sum(dim=1, keepdim=True)).round().clamp(min=1)
+        kept = order[:, : int(counts.max())]
+        mask = torch.arange(kept.shape[1], device=x.device) < counts
+        places = x.positions.gather(1, kept.unsqueeze(-1).expand(-1, -1, 2))
+        prefix = self.num_prefix_tokens
+        chosen = vectors[:, prefix:].gather(1, kept.unsqueeze(-1).expand(-1, -1, vectors.shape[2]))
+        return torch.cat([vectors[:, :prefix], chosen], dim=1), VectorSet(chosen, mask, places)
+
     def pool(self, x: Any, pool_type: str | None = None) -> Tensor:
         if not isinstance(x, VectorSet):
             return super().pool(x, pool_type)
@@ -82,6 +102,15 @@ class SetTransformer(VisionTransformer):
         return POOLS[self.global_pool](vectors[:, self.num_prefix_tokens :], mask)
 
 
+def resized_kernel(kernel: Tensor, side: int) -> Tensor:
+    """[D, 3, p, p] → [D, 3, side, side]: the products with enlarged patches are those with patches (2212.08013)."""
+    old = kernel.shape[-1]
+    pixels = torch.eye(old * old, device=kernel.device).reshape(-1, 1, old, old)
+    enlarge = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).flatten(1).T  # [side², p²]
+    resized: Tensor = kernel.flatten(2) @ torch.linalg.pinv(enlarge)
+    return torch.unflatten(resized, 2, (side, side))
+
+
 POOLS = {"avg": mean_of, "max": max_of}
 WAVES = ("sincos1d", "sincos2d")
 # The parts that take any number of vectors, on any grid.
@@ -91,7 +120,6 @@ ANY_SET: dict[str, tuple[str, ...]] = {
     "head": ("linear", "cosine"),
     "block": ("transformer",),
     "norm": ("layer",),
-    "stem": ("patches",),
 }
 
 
@@ -114,16 +142,14 @@ def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") ->
     return sets
 
 
-def refuse_grid_bound(architecture: Any, task: TaskName) -> None:
+def refuse_grid_bound(architecture: Any, reason: str) -> None:
     """Refuse parts that know one grid alone, or mix the images of a batch."""
-    if TASKS[task].per_cell:
-        raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
     for part, known in ANY_SET.items():
         spec = getattr(architecture, part)
         name = spec if isinstance(spec, str) else spec["name"]
         if name not in known:
             raise UsageError(
-                f"--data.resize native has images of any number of vectors, and {part} '{name}' is made for one grid: "
+                f"{reason} images of any number of vectors, and {part} '{name}' is made for one grid: "
                 f"choose {', '.join(known)}"
             )
 

@@ -18,6 +18,7 @@ from vitrail.models.heads import reads_vectors, zero_head
 from vitrail.models.set_transformer import for_sets, refuse_grid_bound
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.pooling import Attentive
@@ -65,6 +66,7 @@ class ViT(Architecture):
         norm: layer, or batch.
         stem: patches, or conv: 3×3 convolutions whose strides make the grid of patches of 2, 4 or 8.
         start: the initial weights: timm, or xavier, whose scale follows the width: for narrow networks from scratch.
+        drop_patches: share of the patches that each training image loses, others in each step, which is as much faster.
 
     Examples:
         >>> network = vitrail.ViT(patch=4, width=64, depth=2, heads=4).build(classes=10, image_size=32)
@@ -86,10 +88,15 @@ class ViT(Architecture):
     norm: Literal["layer", "batch"] = "layer"
     stem: Stem = "patches"
     start: Start = "timm"
+    drop_patches: float = 0.0
 
     def __post_init__(self) -> None:
         components = self.components()
         components.check()
+        if not 0 <= self.drop_patches < 1:
+            raise UsageError(f"drop_patches is a share from 0 to below 1, not {self.drop_patches}")
+        if self.drop_patches:
+            refuse_grid_bound(self, "drop_patches leaves")
         if self.name is None:
             self.check_sizes()
             components.check_width(self.width, self.heads)
@@ -111,9 +118,13 @@ class ViT(Architecture):
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
         components = self.components()
         components.check_task(task, self.pool)
+        if self.drop_patches and TASKS[task].per_cell:
+            raise UsageError(f"the task is {task}, which needs all patches: leave out drop_patches")
         vectors = reads_vectors(components.head.name, task)
         if self.name is not None:
-            built = self.build_named(self.name, classes, image_size, task, {"global_pool": ""} if vectors else {})
+            others: dict[str, Any] = {"patch_drop_rate": self.drop_patches} if self.drop_patches else {}
+            others |= {"global_pool": ""} if vectors else {}
+            built = self.build_named(self.name, classes, image_size, task, others)
             return start_from(built, self.run_it_starts_from or False)
         if image_size % self.patch:
             raise UsageError(
@@ -130,6 +141,7 @@ class ViT(Architecture):
             class_token=self.pool == "token",
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
+            patch_drop_rate=self.drop_patches,
             **STEMS[self.stem],
             **STARTS[self.start],
             **({"global_pool": ""} if vectors else POOLS[self.pool]),
@@ -144,20 +156,24 @@ class ViT(Architecture):
         network = self.build(classes, rule.size, task)
         if not rule.is_native:
             return network
-        refuse_grid_bound(self, task)
+        if TASKS[task].per_cell:
+            raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
+        refuse_grid_bound(self, "--data.resize native has")
         return for_sets(network, rule, self.positions)
 
-    def build_named(self, name: str, classes: int, image_size: int, task: TaskName, pool: dict[str, Any]) -> nn.Module:
+    def build_named(
+        self, name: str, classes: int, image_size: int, task: TaskName, others: dict[str, Any]
+    ) -> nn.Module:
         components = self.components()
-        if components == Components() and not pool:
-            network = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size)
+        if components == Components() and "global_pool" not in others:
+            network = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size, **others)
             return components.put_into(network, task)
         grid, prefix = grid_in(name, image_size)
         arguments = components.arguments(grid, prefix)
-        network = named(name, classes, False, self.drop_path, img_size=image_size, **pool, **arguments)
+        network = named(name, classes, False, self.drop_path, img_size=image_size, **others, **arguments)
         network = components.put_into(network, task)
         if self.timm_weights:
-            source = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size, **pool)
+            source = named(name, classes, self.timm_weights, self.drop_path, img_size=image_size, **others)
             load_matching(network, source.state_dict())
         return network
 
