@@ -195,7 +195,7 @@ def test_explanations_are_refused_before_any_work(folder: Path, capsys: pytest.C
     [
         ("--model.mixup=0.2", "cannot be blended"),
         ("--data.patch=8", "patches of 4, and --data.patch is 8"),
-        ("--model.net.attention=gpsa", "is made for one grid"),
+        ("--model.net.norm=batch", "is made for one grid"),
     ],
 )
 def test_a_run_that_cannot_be_is_refused(

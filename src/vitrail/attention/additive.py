@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
+from vitrail.vectors.sets import Seen
 
 
 class Additive(SelfAttention):
@@ -20,11 +21,11 @@ class Additive(SelfAttention):
     def no_weight_decay(self) -> set[str]:
         return {"score"}  # one vector a head
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
         # Head by head: all pairs of all heads at once would not fit into any cache.
         of_heads = zip(q.unbind(1), k.unbind(1), self.score, strict=True)
         scores = torch.stack([pair_scores(*head) for head in of_heads], dim=1)  # [B, heads, N, N]
-        return masked_softmax(added(scores, self.full_bias()), seen)
+        return masked_softmax(added(scores, self.full_bias(seen)), seen)
 
 
 def pair_scores(q: Tensor, k: Tensor, score: Tensor) -> Tensor:

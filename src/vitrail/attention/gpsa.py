@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
-from vitrail.vectors.grid import cells_of
+from vitrail.vectors.sets import Seen, mask_of
 
 BALANCE = 1.0  # before the sigmoid: positions weigh 0.73 at the start
 SHARPNESS = 1.0
@@ -36,20 +36,19 @@ class Gpsa(SelfAttention):
     def no_weight_decay(self) -> set[str]:
         return {"balance", "looks"}
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias()), seen)
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
+        content = masked_softmax(added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen)), seen)
         p, gate = self.prefix, self.balance.sigmoid()[:, None, None]
         of_cells = content[..., p:, :]
-        position = nn.functional.pad(self.by_position(among_cells(seen, p)), (p, 0)).expand_as(of_cells)
+        position = nn.functional.pad(self.by_position(seen), (p, 0)).expand_as(of_cells)
         mixed = (1 - gate) * of_cells + gate * position
         return mixed if not p else torch.cat([content[..., :p, :], mixed], dim=-2)
 
-    def by_position(self, seen: Tensor | None) -> Tensor:
-        """The weights by position, [heads, cells, cells]."""
-        cells = cells_of(self.grid, self.looks.device)
-        offsets = (cells[None] - cells[:, None]).to(self.looks.dtype)
-        features = torch.cat([offsets, offsets.square().sum(dim=-1, keepdim=True)], dim=-1)  # [N, N, 3]
-        return masked_softmax((features @ self.looks.T).permute(2, 0, 1), seen)
+    def by_position(self, seen: Seen) -> Tensor:
+        """The weights by position, [heads, cells, cells]; of sets [B, heads, N, N]."""
+        offsets = self.offsets_of(seen).to(self.looks.dtype)
+        features = torch.cat([offsets, offsets.square().sum(dim=-1, keepdim=True)], dim=-1)  # [..., N, N, 3]
+        return masked_softmax((features @ self.looks.T).movedim(-1, -3), among_cells(mask_of(seen), self.prefix))
 
 
 def among_cells(seen: Tensor | None, prefix: int) -> Tensor | None:

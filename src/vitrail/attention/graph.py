@@ -11,6 +11,7 @@ from torch import Tensor
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
 from vitrail.vectors.grid import Grid, cells_of
+from vitrail.vectors.sets import Seen, Visible, mask_of
 
 NO_NEIGHBOUR = -1  # pads a row of neighbours
 
@@ -74,10 +75,14 @@ class Graph(SelfAttention):
         bias = self.bias(cells[self.table.clamp(min=0)] - cells[:, None])  # [heads, cells, K]
         return bias if bias is None else bias.transpose(0, 1).unsqueeze(1)
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
-        near = F.pad(adjacency(self.table), (self.prefix, 0, self.prefix, 0), value=True)
-        return masked_softmax(scores, near if seen is None else near & seen)
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
+        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen))
+        is_set, keys = isinstance(seen, Visible), mask_of(seen)
+        near = (
+            touch(self.offsets_of(seen), self.options["neighbours"]).unsqueeze(1) if is_set else adjacency(self.table)
+        )
+        near = F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
+        return masked_softmax(scores, near if keys is None else near & keys)
 
 
 def cells_first(x: Tensor) -> Tensor:
@@ -88,9 +93,12 @@ def cells_first(x: Tensor) -> Tensor:
 def touching(grid: Grid, neighbours: int) -> Tensor:
     """Each cell of a grid with those it touches, [N, neighbours + 1]."""
     cells = cells_of(grid)
-    offsets = cells[None] - cells[:, None]
-    near = offsets.abs().amax(dim=-1) <= 1 if neighbours == 8 else offsets.abs().sum(dim=-1) <= 1
-    return table_of(near)
+    return table_of(touch(cells[None] - cells[:, None], neighbours))
+
+
+def touch(offsets: Tensor, neighbours: int) -> Tensor:
+    """Whether cells this far apart, [..., 2], touch by sides (4), or by corners too (8)."""
+    return offsets.abs().amax(dim=-1) <= 1 if neighbours == 8 else offsets.abs().sum(dim=-1) <= 1
 
 
 def table_of(adjacent: Tensor) -> Tensor:

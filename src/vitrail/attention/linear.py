@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitrail.attention.self_attention import SelfAttention, only_keys
+from vitrail.vectors.sets import Seen, Visible
 
 EPSILON = 1e-6
 
@@ -17,7 +18,10 @@ class Linear(SelfAttention):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         return factored(positive(q), masked(positive(k), seen), v)
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
+    def mix_sets(self, q: Tensor, k: Tensor, v: Tensor, seen: Visible) -> Tensor:
+        return self.mix(q, k, v, seen.keys)
+
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
         products = positive(q) @ masked(positive(k), seen).transpose(-2, -1)
         return products / (products.sum(dim=-1, keepdim=True) + EPSILON)
 
@@ -27,10 +31,10 @@ def positive(x: Tensor) -> Tensor:
     return F.elu(x) + 1
 
 
-def masked(k: Tensor, seen: Tensor | None) -> Tensor:
+def masked(k: Tensor, seen: Seen) -> Tensor:
     """Keys [B, heads, N, head_dim], zero where masked."""
-    seen = only_keys(seen)
-    return k if seen is None else k * seen.transpose(-2, -1)
+    keys = only_keys(seen)
+    return k if keys is None else k * keys.transpose(-2, -1)
 
 
 def factored(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax
+from vitrail.vectors.sets import Seen, Visible
 
 
 class Softmax(SelfAttention):
@@ -12,13 +13,20 @@ class Softmax(SelfAttention):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         if self.positions.adds_to_pairs:
             weights = self.dropped(self.weigh(q, k, seen))
-            return weights @ v + self.positions.mixed(weights)
+            return weights @ v + self.positions.mixed(weights, self.offsets_of())
         return sdpa(q, k, v, seen, self.full_bias(), self.attn_drop.p if self.training else 0.0)
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
+    def mix_sets(self, q: Tensor, k: Tensor, v: Tensor, seen: Visible) -> Tensor:
         if self.positions.adds_to_pairs:
-            scores = scores + self.positions.scores(q * self.scale)
+            weights = self.dropped(self.weigh(q, k, seen))
+            return weights @ v + self.positions.mixed(weights, seen.offsets)
+        keys = seen.keys.expand(-1, -1, q.shape[2], -1)  # onnxruntime's Attention has a row of the mask a query
+        return sdpa(q, k, v, keys, self.full_bias(seen), self.attn_drop.p if self.training else 0.0)
+
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
+        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen))
+        if self.positions.adds_to_pairs:
+            scores = scores + self.positions.scores(q * self.scale, self.offsets_of(seen))
         return masked_softmax(scores, seen)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
 from vitrail.attention.tiles import block_offsets, blocks, cut, inside, joined, pairs_in_tiles, tiles
-from vitrail.vectors.grid import Grid, cells_of
+from vitrail.vectors.grid import Grid
+from vitrail.vectors.sets import Seen, Visible, mask_of
 
 
 class Window(SelfAttention):
@@ -35,10 +36,11 @@ class Window(SelfAttention):
         """The grid that is cut into tiles: every `step`-th cell."""
         return -(-self.grid[0] // self.step), -(-self.grid[1] // self.step)
 
-    def near(self) -> Tensor:
-        """Which pairs of all vectors see each other, [N, N]."""
-        cells = cells_of(self.grid)
-        near = self.neighbours(cells[None] - cells[:, None])
+    def near(self, seen: Seen = None) -> Tensor:
+        """Which pairs of all vectors see each other, [N, N]; of sets [B, 1, N, N]."""
+        near = self.neighbours(self.offsets_of(seen))
+        if isinstance(seen, Visible):
+            near = near.unsqueeze(1)
         return F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
 
     def neighbours(self, offsets: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ class Window(SelfAttention):
             bias = F.pad(bias, (p, 0))
         return joined(sdpa(cut(q, grid), gathered(k), gathered(v), mask, bias, drop), grid)
 
-    def weigh(self, q: Tensor, k: Tensor, seen: Tensor | None) -> Tensor:
-        near = self.near().to(q.device)
-        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias())
-        return masked_softmax(scores, near if seen is None else near & seen)
+    def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
+        near, keys = self.near(seen).to(q.device), mask_of(seen)
+        scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen))
+        return masked_softmax(scores, near if keys is None else near & keys)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import Conditional
+from vitrail.vectors.sets import Seen
 
 
 class ConditionalBlock:
@@ -18,7 +19,7 @@ class ConditionalBlock:
         super().__init__(dim, num_heads, **others)  # type: ignore[call-arg]
         self.positions = Conditional(dim, self.grid, self.prefix)
 
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, attn_mask: Seen = None, is_causal: bool = False) -> Tensor:
         """[B, N, D] → [B, N, D]"""
         mixed: Tensor = super().forward(self.positions(x, attn_mask), attn_mask, is_causal)  # type: ignore[misc]
         return mixed

@@ -9,11 +9,13 @@ from timm.layers import Attention, PatchDropout, PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vitrail.attention import MECHANISMS
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.vectors.pooling import Attentive, max_of, mean_of
+from vitrail.vectors.positions import NAMES, Floater
 from vitrail.vectors.positions.sincos import waves
-from vitrail.vectors.sets import VectorSet
+from vitrail.vectors.sets import Seen, VectorSet, Visible
 
 
 class SetTransformer(VisionTransformer):
@@ -32,10 +34,9 @@ class SetTransformer(VisionTransformer):
             return super().forward_features(x, attn_mask, is_causal)
         vectors, x = self.thinned(self.placed(x.with_vectors(self.embedded(x.vectors))), x)
         vectors = self.norm_pre(vectors)
-        keys = F.pad(x.mask, (self.num_prefix_tokens, 0), value=True)[:, None, None]
-        pairs = keys.expand(-1, -1, vectors.shape[1], -1)  # onnxruntime's Attention has a row of the mask a query
+        seen = x.visible(self.num_prefix_tokens)
         for block in self.blocks:
-            vectors = block(vectors, attn_mask=pairs if type(block.attn) is Attention else keys)
+            vectors = block(vectors, attn_mask=seen)
         return x.with_vectors(self.norm(vectors))
 
     def embedded(self, patches: Tensor) -> Tensor:
@@ -102,6 +103,15 @@ class SetTransformer(VisionTransformer):
         return POOLS[self.global_pool](vectors[:, self.num_prefix_tokens :], mask)
 
 
+class SetAttention(Attention):
+    """timm's, for sets as well."""
+
+    def forward(self, x: Tensor, attn_mask: Seen = None, is_causal: bool = False) -> Tensor:
+        if isinstance(attn_mask, Visible):  # onnxruntime's Attention has a row of the mask for each query
+            attn_mask = attn_mask.keys.expand(-1, -1, x.shape[1], -1)
+        return super().forward(x, attn_mask, is_causal)
+
+
 def resized_kernel(kernel: Tensor, side: int) -> Tensor:
     """[D, 3, p, p] → [D, 3, side, side]: the products with enlarged patches are those with patches (2212.08013)."""
     old = kernel.shape[-1]
@@ -115,8 +125,8 @@ POOLS = {"avg": mean_of, "max": max_of}
 WAVES = ("sincos1d", "sincos2d")
 # The parts that take any number of vectors, on any grid.
 ANY_SET: dict[str, tuple[str, ...]] = {
-    "attention": ("softmax", "additive", "relu", "linear", "inducing"),
-    "positions": ("none", "learned", *WAVES),
+    "attention": tuple(MECHANISMS),
+    "positions": NAMES,
     "head": ("linear", "cosine"),
     "block": ("transformer",),
     "norm": ("layer",),
@@ -139,6 +149,11 @@ def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") ->
     width = network.embed_dim // 2 if sets.are_rows else network.embed_dim
     table = waves(torch.arange(rule.vectors), width).float() if positions in WAVES else None
     sets.register_buffer("waves", table, persistent=False)
+    for module in sets.modules():
+        if isinstance(module, Floater):
+            module.longest = rule.vectors
+        if type(module) is Attention:
+            module.__class__ = SetAttention
     return sets
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -32,6 +33,10 @@ class VectorSet:
         """Rows and columns of each set, [B, 2]."""
         return (self.positions + 1).masked_fill(~self.mask.unsqueeze(-1), 0).amax(dim=1)
 
+    def visible(self, prefix: int) -> "Visible":
+        """What attention sees of these sets, after so many prefix tokens."""
+        return Visible(F.pad(self.mask, (prefix, 0), value=True)[:, None, None], self.positions)
+
     def with_vectors(self, vectors: Tensor) -> Self:
         """Others at the same positions."""
         return replace(self, vectors=vectors)
@@ -40,3 +45,24 @@ class VectorSet:
         """On another device, as torch.Tensor.to; Lightning calls it."""
         moved = (part.to(*args, **kwargs) for part in (self.vectors, self.mask, self.positions))
         return type(self)(*moved)
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What attention sees of sets: which keys there are, and where each vector is."""
+
+    keys: Tensor  # [B, 1, 1, prefix + N], true where there is a vector
+    positions: Tensor  # [B, N, 2], row and column
+
+    @property
+    def offsets(self) -> Tensor:
+        """From each vector to each other, in rows and columns, [B, N, N, 2]."""
+        return self.positions[:, None] - self.positions[:, :, None]
+
+
+Seen = Tensor | Visible | None  # of attention: a mask, sets, or all
+
+
+def mask_of(seen: Seen) -> Tensor | None:
+    """Which keys are seen, [..., 1 or queries, keys]."""
+    return seen.keys if isinstance(seen, Visible) else seen

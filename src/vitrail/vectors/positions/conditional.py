@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrail.vectors.grid import Grid
+from vitrail.vectors.sets import Seen, Visible
 
 KERNEL = 3
 
@@ -20,11 +21,25 @@ class Conditional(nn.Module):
     def no_weight_decay(self) -> set[str]:
         return {"depthwise.weight"}
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, seen: Seen = None) -> Tensor:
         """[B, N, D] → [B, N, D]"""
         cells = x[:, self.prefix :]
+        if isinstance(seen, Visible):
+            return x + nn.functional.pad(self.of_sets(cells, seen), (0, 0, self.prefix, 0))
         if seen is not None and seen.shape[-2] == 1:  # masked cells are no neighbours
             cells = cells * seen[..., self.prefix :].reshape(seen.shape[0], -1, 1)
         on_grid = torch.unflatten(cells.transpose(1, 2), 2, self.grid)  # [B, D, rows, columns]
         neighbours = self.depthwise(on_grid).flatten(2).transpose(1, 2)
         return x + nn.functional.pad(neighbours, (0, 0, self.prefix, 0))
+
+    def of_sets(self, cells: Tensor, seen: Visible) -> Tensor:
+        """The convolution of sets [B, N, D]: the neighbours at each offset of the kernel are found in turn."""
+        present = seen.keys[:, 0, :, self.prefix :]  # [B, 1, N]
+        middle = KERNEL // 2
+        convolved = self.depthwise.bias.expand_as(cells)  # type: ignore[union-attr]
+        for row in range(KERNEL):
+            for column in range(KERNEL):
+                there = seen.offsets == torch.tensor([row - middle, column - middle], device=cells.device)
+                neighbours = (there.all(dim=-1) & present).to(cells.dtype)  # [B, N, N]
+                convolved = convolved + neighbours @ cells * self.depthwise.weight[:, 0, row, column]
+        return convolved

@@ -47,6 +47,8 @@ class Floater(Positions):
     """
 
     cached: Tensor | None
+    cached_lines: Tensor | None
+    longest = 0  # rows or columns that a set may have
 
     def __init__(self, grid: Grid, heads: int, head_dim: int, flow: Flow | None = None) -> None:
         super().__init__(grid, heads, head_dim)
@@ -54,12 +56,18 @@ class Floater(Positions):
         self.flow = flow or Flow(heads * head_dim)
         self.starts = nn.Parameter(torch.zeros(2, 3, heads * head_dim))  # rows and columns; queries, keys and values
         self.register_buffer("cached", None, persistent=False)
+        self.register_buffer("cached_lines", None, persistent=False)
         self.register_load_state_dict_post_hook(lambda module, _: module.clear_cache())  # type: ignore[no-untyped-call]
 
     def no_weight_decay(self) -> set[str]:
         return {"starts"}
 
-    def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
+    def shift(
+        self, q: Tensor, k: Tensor, v: Tensor, prefix: int, cells: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if cells is not None:
+            table = F.pad(self.table_at(cells), (0, 0, prefix, 0))  # [3, B, heads, prefix + N, head_dim]
+            return q + table[0], k + table[1], v + table[2]
         # Lightning sets `training` back after validation without calling train(), and then the cached table is stale.
         table = self.table() if self.training or self.cached is None else self.cached
         table = F.pad(table, (0, 0, prefix, 0))  # [3, heads, prefix + N, head_dim]
@@ -73,13 +81,24 @@ class Floater(Positions):
         both = of_rows[:, :, None] + of_columns[:, None]  # [3, rows, columns, D]
         return torch.unflatten(both.flatten(1, 2), 2, (self.heads, -1)).transpose(1, 2)
 
+    def table_at(self, cells: Tensor) -> Tensor:
+        """The same for rows and columns `cells` [B, N, 2] of sets, [3, B, heads, N, head_dim]."""
+        lines = self.lines() if self.training or self.cached_lines is None else self.cached_lines
+        both = lines[0][:, cells[..., 0]] + lines[1][:, cells[..., 1]]  # [3, B, N, D]
+        return torch.unflatten(both, 3, (self.heads, -1)).transpose(2, 3)
+
+    def lines(self) -> Tensor:
+        """Of all rows and of all columns that a set may have, [2, 3, longest, D]."""
+        return torch.stack([self.flow.along(axis, self.starts[axis], self.longest) for axis in range(2)])
+
     def train(self, mode: bool = True) -> "Floater":
         super().train(mode)
         self.clear_cache()
         if not mode:
             with torch.no_grad():
                 self.cached = self.table()
+                self.cached_lines = self.lines() if self.longest else None
         return self
 
     def clear_cache(self) -> None:
-        self.cached = None
+        self.cached = self.cached_lines = None

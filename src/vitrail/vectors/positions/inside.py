@@ -16,15 +16,23 @@ class Positions(nn.Module):
         super().__init__()
         self.grid = grid
 
-    def shift(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [B, heads, prefix + N, head_dim], with positions applied."""
+    def shift(
+        self, q: Tensor, k: Tensor, v: Tensor, prefix: int, cells: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B, heads, prefix + N, head_dim], with positions applied.
+
+        Those of the grid, or of the rows and columns `cells` [B, N, 2].
+        """
         return q, k, v
 
-    def scores(self, q: Tensor) -> Tensor:
-        """What each query [B, heads, prefix + N, head_dim] adds to its scores, [B, heads, prefix + N, prefix + N]."""
+    def scores(self, q: Tensor, offsets: Tensor) -> Tensor:
+        """What each query [B, heads, prefix + N, head_dim] adds to its scores, [B, heads, prefix + N, prefix + N].
+
+        `offsets` are those of all pairs without the prefix, [N, N, 2] or [B, N, N, 2].
+        """
         raise NotImplementedError
 
-    def mixed(self, weights: Tensor) -> Tensor:
+    def mixed(self, weights: Tensor, offsets: Tensor) -> Tensor:
         """What weights [B, heads, prefix + N, prefix + N] add to the outputs, [B, heads, prefix + N, head_dim]."""
         raise NotImplementedError
 

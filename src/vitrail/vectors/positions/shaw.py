@@ -4,7 +4,7 @@ import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from vitrail.vectors.grid import Grid, cells_of
+from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions.inside import Positions
 from vitrail.vectors.positions.offsets import index_of
 
@@ -31,17 +31,18 @@ class Shaw(Positions):
     def no_weight_decay(self) -> set[str]:
         return {"keys", "values"}
 
-    def scores(self, q: Tensor) -> Tensor:
+    def scores(self, q: Tensor, offsets: Tensor) -> Tensor:
         """Queries [B, heads, prefix + N, head_dim] times the vectors of keys, [B, heads, prefix + N, prefix + N]."""
-        return torch.einsum("bhid,ijd->bhij", q, self.of_pairs(self.keys, q.shape[2]))
+        pairs = self.of_pairs(self.keys, offsets, q.shape[2])
+        return torch.einsum("bhid,bijd->bhij" if pairs.ndim == 4 else "bhid,ijd->bhij", q, pairs)
 
-    def mixed(self, weights: Tensor) -> Tensor:
+    def mixed(self, weights: Tensor, offsets: Tensor) -> Tensor:
         """The vectors of values by their weights, [B, heads, prefix + N, head_dim]."""
-        return torch.einsum("bhij,ijd->bhid", weights, self.of_pairs(self.values, weights.shape[2]))
+        pairs = self.of_pairs(self.values, offsets, weights.shape[2])
+        return torch.einsum("bhij,bijd->bhid" if pairs.ndim == 4 else "bhij,ijd->bhid", weights, pairs)
 
-    def of_pairs(self, table: Tensor, vectors: int) -> Tensor:
-        """[prefix + N, prefix + N, head_dim], zeros for pairs with a prefix token."""
-        cells = cells_of(self.grid, table.device)
-        pairs = table[index_of(cells[None] - cells[:, None], self.grid)]
-        prefix = vectors - len(cells)
+    def of_pairs(self, table: Tensor, offsets: Tensor, vectors: int) -> Tensor:
+        """[..., prefix + N, prefix + N, head_dim], zeros for pairs with a prefix token."""
+        pairs = table[index_of(offsets, self.grid)]
+        prefix = vectors - pairs.shape[-2]
         return nn.functional.pad(pairs, (0, 0, prefix, 0, prefix, 0)) if prefix else pairs
