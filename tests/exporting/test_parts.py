@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from vitrail.exporting.graph import Graph, to_onnx
+from vitrail.exporting.graph import Graph, graph_of, to_onnx
 from vitrail.exporting.parity import by_file, by_network, cpu_session
 from vitrail.images.canvas import InputRule
+from vitrail.images.patches import batch_of
 from vitrail.models import ViT
 
 WINDOW = {"name": "window", "reach": 1}
@@ -101,3 +102,50 @@ def test_tiles_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
 @pytest.mark.parametrize("variant", LONG, ids=label)
 def test_all_pairs_of_parts_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
     refuse_differences(variant)
+
+
+# Each mechanism, position and pool at least once.
+SETS: list[dict[str, Any]] = [
+    {"attention": "softmax", "positions": "shaw", "pool": "token"},
+    {"attention": "additive", "positions": "relative", "pool": "max"},
+    {"attention": "relu", "positions": "quadratic", "pool": "map"},
+    {"attention": "linear", "positions": "floater", "pool": "attentive"},
+    {"attention": WINDOW, "positions": "rope", "pool": "token"},
+    {"attention": {"name": "dilated", "reach": 1, "step": 1}, "positions": "sincos2d"},
+    {"attention": "graph", "positions": "learned", "head": "cosine"},
+    {"attention": "gpsa", "positions": "conditional", "pool": "token"},
+    {"attention": "inducing", "positions": "sincos1d"},
+    {"attention": "softmax", "positions": "none"},
+]
+OF_SETS = [pair for pair in LONG if "positions" in pair and pair["attention"] != DILATED]
+NATIVE = InputRule(8, "native", patch=2)
+
+
+def refuse_differences_of_sets(variant: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    grids = ((4, 4), (1, 7), (5, 2), (1, 1), (4, 4), (3, 2))
+    images = batch_of([random.integers(0, 256, (2 * rows, 2 * columns, 3), np.uint8) for rows, columns in grids])
+    torch.manual_seed(0)
+    network = ViT(**TINY | variant).build_for(NATIVE, 5)
+    with torch.no_grad():
+        for name, weights in network.named_parameters():
+            if "norm" not in name:
+                weights.normal_(std=0.3)
+    graph = graph_of(network, NATIVE, 1.0, "classification")
+    session = cpu_session(to_onnx(graph))
+    expected = by_network(graph, images)
+    for count in (1, 3, 6):
+        outputs = by_file(session, images[:count])
+        np.testing.assert_allclose(outputs, expected[:count], atol=1e-5 * max(1.0, float(expected.std())), rtol=0)
+    assert expected.std(axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize("variant", SETS, ids=label)
+def test_sets_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
+    refuse_differences_of_sets(variant)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("variant", OF_SETS, ids=label)
+def test_all_pairs_of_parts_of_sets_give_torchs_outputs(variant: dict[str, Any]) -> None:
+    refuse_differences_of_sets(variant)

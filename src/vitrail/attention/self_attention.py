@@ -53,7 +53,7 @@ class SelfAttention(Attention):
 
     def merge(self, mixed: Tensor) -> Tensor:
         """The outputs of all heads [B, heads, N, head_dim], concatenated and projected: [B, N, D]."""
-        x: Tensor = mixed.transpose(1, 2).flatten(2)
+        x: Tensor = mixed.transpose(1, 2).contiguous().flatten(2)
         return self.proj_drop(self.proj(self.norm(x)))  # type: ignore[no-any-return]
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
