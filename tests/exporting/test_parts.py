@@ -32,6 +32,8 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": {"name": "fc", "reach": 1}, "positions": "sincos2d", "pool": "attentive"},
     {"attention": "lstm", "pool": "token", "block": "conformer"},
     {"attention": "gru", "positions": "none", "pool": "max"},
+    {"stem": "overlapping", "positions": "rope", "pool": "attentive"},
+    {"stem": "hybrid", "pool": "token", "patch": 4},
 ]
 TILED = [
     {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},
@@ -46,6 +48,9 @@ LONG: list[dict[str, Any]] = [
     {"attention": "linear", "positions": "floater"},
     *({"attention": "inducing", "positions": positions} for positions in ("none", "learned", "floater", "rope")),
     *({"block": "conformer", "attention": attention, "norm": "batch"} for attention in SCORED),
+    {"stem": "hybrid"},
+    {"stem": {"name": "hybrid", "backbone": "resnet10t"}, "patch": 4},
+    {"patch": 1},
     *({"pool": pool, "head": "cosine"} for pool in ("token", "mean", "max", "map", "attentive")),
 ]
 

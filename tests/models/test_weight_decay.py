@@ -18,7 +18,7 @@ from vitrail.vectors.positions import NAMES
 # The rule of the test knows names alone, the code modules alone. Each name must match one of its family's two patterns.
 VIT_DECAYED = r"""
     (patch_embed|blocks\.\d+\.attn|attn_pool)\.proj\.weight
-    patch_embed\.backbone\.([037]|6\.conv[12])\.weight
+    patch_embed\.backbone\.([037]|[3-9]\.(conv[12]|downsample\.0))\.weight
     blocks\.\d+\.attn\.(qkv|gathered|window)\.weight
     blocks\.\d+\.attn\.rnn\.weight_[ih]h_l0(_reverse)?
     (blocks\.\d+|attn_pool)\.mlp\.fc[12]\.weight
@@ -35,7 +35,7 @@ VIT_EXCLUDED = r"""
     (.*\.)?(\w*norm\d?)\.weight
     pos_embed
     (cls|reg)_token
-    patch_embed\.backbone\.([148]|6\.bn[12])\.weight
+    patch_embed\.backbone\.([148]|[3-9]\.(bn[12]|downsample\.1))\.weight
     blocks\.\d+\.positions\.depthwise\.weight
     blocks\.\d+\.attn\.positions\.(table|centre|sharpness|starts|keys|values)
     blocks\.\d+\.attn\.positions\.flow\.(inner|outer)\.\d\.weight
@@ -89,7 +89,9 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
     (small(attention="additive"), "classification", 8, r"blocks\.1\.attn\.score"),
     (small(attention="gpsa"), "classification", 8, r"blocks\.1\.attn\.looks"),
     (small(attention="inducing"), "classification", 8, r"blocks\.1\.attn\.points"),
+    (small(stem="overlapping"), "classification", 8, r"pos_embed"),
     (small(stem="conv"), "classification", 8, r"patch_embed\.backbone\.6\.bn2\.weight"),
+    (small(stem="hybrid"), "classification", 8, r"patch_embed\.backbone\.5\.downsample\.1\.weight"),
     (small(positions="conditional"), "classification", 8, r"blocks\.1\.positions\.depthwise\.weight"),
     (small(positions="relative"), "classification", 8, r"blocks\.1\.attn\.positions\.table"),
     (small(positions="quadratic"), "classification", 8, r"blocks\.1\.attn\.positions\.centre"),

@@ -48,7 +48,9 @@ REACHED: list[tuple[dict[str, Any], float]] = [
     ({"head": "cosine"}, 0.76),
     ({"block": "conformer"}, 0.88),
     ({"norm": "batch"}, 0.88),
+    ({"stem": "overlapping"}, 0.86),
     ({"stem": "conv"}, 0.89),
+    ({"stem": "hybrid"}, 0.9),
     ({"start": "xavier"}, 0.81),
 ]
 
@@ -138,6 +140,7 @@ model:
       head: {name: cosine, scale: 20, margin: 0.2}
       block: conformer
       norm: batch
+      stem: hybrid
 data: {path: digits, size: 8, batch_size: 64}
 """
 
@@ -152,7 +155,9 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     last = Path("run/checkpoints/last.ckpt")
     network, origin = read_checkpoint(last)
     head: dict[str, int | float | str] = {"name": "cosine", "scale": 20, "margin": 0.2}
-    expected = ViT(None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch")
+    expected = ViT(
+        None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch", "hybrid"
+    )
     assert origin.architecture == expected
     moved = network.state_dict()["blocks.0.attn.positions.starts"]
     assert moved.abs().max() > 1e-3  # zero at the start
@@ -177,6 +182,8 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
         (["--model.net.heads", "0"], "heads must be at least 1"),
         (["--model.net.pool", "attentiv"], "'token', 'mean', 'max', 'map', 'attentive'"),
         (["--model.net.block", "conform"], "'transformer', 'conformer'"),
+        (["--model.net.stem", "overlap"], "did you mean overlapping?"),
+        (["--model.net.stem", "hybrid", "--model.net.patch=6"], "choose a patch of 1, 2, 4, 8 or 16, not 6"),
         (["--model.net.norm", "group"], "'layer', 'batch'"),
         (["--model.net.head", "cosin"], "did you mean cosine?"),
     ],

@@ -18,7 +18,7 @@ from vitrail.training.schedule import WarmupCosine
 # The rule of the test knows names alone, the code modules and shapes alone.
 BY_MUON = r"""
     patch_embed\.proj\.weight
-    patch_embed\.backbone\.([037]|6\.conv[12])\.weight
+    patch_embed\.backbone\.([037]|[3-9]\.(conv[12]|downsample\.0))\.weight
     blocks\.\d+\.attn\.(qkv|proj)\.weight
     blocks\.\d+\.(mlp|before|after)\.fc[12]\.weight
     blocks\.\d+\.convolution\.(widen|project)\.weight
@@ -30,7 +30,7 @@ BY_MUON = r"""
 BY_ADAMW = r"""
     (.*[._])?bias
     (.*\.)?\w*norm\d?\.weight
-    patch_embed\.backbone\.([148]|6\.bn[12])\.weight
+    patch_embed\.backbone\.([148]|[3-9]\.(bn[12]|downsample\.1))\.weight
     pos_embed  (cls|dist)_token  attn_pool\.latent  head_dist\.weight
     head\.(.*\.)?weight  head\.queries  head\.decoder\.layers\.\d\..*_weight
     fc\.weight
@@ -50,6 +50,8 @@ def small(**parts: Any) -> ViT:
 NETWORKS: list[tuple[Architecture, TaskName, int]] = [
     (small(), "classification", 8),
     (small(stem="conv", positions="conditional", start="xavier"), "classification", 8),
+    (small(stem="overlapping"), "classification", 8),
+    (small(stem="hybrid"), "classification", 8),
     (small(pool="map", positions="relative"), "classification", 8),
     (small(pool="token", positions="floater", head="cosine"), "classification", 8),
     (small(block="conformer", norm="batch"), "regression", 8),
