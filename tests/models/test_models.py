@@ -27,6 +27,7 @@ SMALL = [
     (ViT(patch=8, width=32, depth=2, heads=4, stem={"name": "hybrid", "backbone": "resnet10t"}), 32),
     (CNN(width=8, stages=2, blocks=1), 8),
     (CNN(width=8, stages=2, blocks=1, downsampling="pool"), 8),
+    (CNN(width=8, stages=2, blocks=1, layers="attention"), 8),
     (ViT(name="vit_tiny_patch16_224"), 32),
     (CNN(name="resnet10t"), 32),
     (CNN(name="convnext_atto"), 32),

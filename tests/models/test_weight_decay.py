@@ -46,7 +46,7 @@ VIT_EXCLUDED = r"""
 """
 SMALL_CNN = (
     r"stem\.0\.weight  stages\.\d\.(conv[12]|downsample\.0)\.weight  head\.weight",
-    r".*\.bias  stem\.1\.weight  stages\.\d\.(bn[12]|downsample\.1)\.weight",
+    r".*\.positions\.(centre|sharpness)  .*\.bias  stem\.1\.weight  stages\.\d\.(bn[12]|downsample\.1)\.weight",
 )
 POOLED_CNN = (
     r"stem\.0\.weight  stages\.(0|4\.conv[12]|5|9\.conv[12])\.weight  head\.weight",
@@ -116,6 +116,7 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
 CNNS: list[tuple[CNN, TaskName, int, tuple[str, str]]] = [
     (CNN(width=8, stages=2, blocks=1), "classification", 8, SMALL_CNN),
     (CNN(width=8, stages=2, blocks=1), "dense", 8, SMALL_CNN),
+    (CNN(width=8, stages=2, blocks=1, layers="attention"), "classification", 8, SMALL_CNN),
     (CNN(width=8, stages=2, blocks=1, downsampling="pool"), "classification", 8, POOLED_CNN),
     (CNN(name="resnet18"), "classification", 32, RESNET),
     (CNN(name="resnet10t"), "dense", 32, RESNET_ON_GRID),

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vitrail.attention.from_convolution import ConvolutionAttention
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.data.source import Part
@@ -164,6 +165,25 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert main(["test", f"--ckpt_path={last}"]) == 0
     assert main(["export", f"--checkpoint={last}", "--output=model.onnx"]) == 0
     assert main(["verify", "model.onnx"]) == 0
+    assert "error" not in capsys.readouterr().err.lower()
+
+
+def test_a_run_of_a_cnn_goes_on_as_attention_and_is_exported(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, options = tmp_path / "run", ["--model.net.layers", "attention", f"--model.net.pretrained={checkpoint}"]
+    rate = "--model.optimizer.init_args.lr=1e-12"
+    assert main(["fit", "--config", "digits-cnn", f"--run={run}", *options, rate, *SHORT]) == 0
+    last = run / "checkpoints/last.ckpt"
+    (network, origin), (cnn, _) = read_checkpoint(last), read_checkpoint(checkpoint)
+    assert origin.architecture.to_plain()["init_args"]["layers"] == "attention"
+    assert any(isinstance(module, ConvolutionAttention) for module in network.modules())
+    for name, weights in cnn.named_parameters():
+        torch.testing.assert_close(network.get_parameter(name), weights, atol=1e-9, rtol=0)
+    assert main(["test", f"--ckpt_path={last}"]) == 0
+    model = tmp_path / "model.onnx"
+    assert main(["export", f"--checkpoint={last}", f"--output={model}"]) == 0
+    assert main(["verify", str(model)]) == 0
     assert "error" not in capsys.readouterr().err.lower()
 
 

@@ -36,7 +36,7 @@ BY_ADAMW = r"""
     fc\.weight
     blocks\.\d+\.attn\.positions\.(table|flow\.(inner|outer)\.\d\.weight|starts)
     blocks\.\d+\.(positions|convolution)\.depthwise\.weight
-    stem\.1\.weight
+    stem\.1\.weight  (.*\.)?positions\.(centre|sharpness)
     stages\.\d\.(bn[12]|downsample\.1)\.weight
     bn1\.weight  layer\d\.\d\.(bn[12]|downsample\.1)\.weight
 """
@@ -59,6 +59,7 @@ NETWORKS: list[tuple[Architecture, TaskName, int]] = [
     (small(), "dense", 8),
     (ViT(name="deit_tiny_distilled_patch16_224"), "classification", 32),
     (CNN(width=8, stages=2, blocks=1), "classification", 8),
+    (CNN(width=8, stages=2, blocks=1, layers="attention"), "classification", 8),
     (CNN(width=8, stages=2, blocks=1, downsampling="pool"), "classification", 8),
     (CNN(name="resnet18"), "classification", 32),
 ]
