@@ -27,7 +27,7 @@ class ConvolutionAttention(nn.Module):
         super().__init__()
         kernel, self.stride, self.dilation = convolution.kernel_size, convolution.stride, convolution.dilation
         self.kernel, self.groups = kernel, convolution.groups
-        self.mode = "constant" if convolution.padding_mode == "zeros" else convolution.padding_mode
+        self.padding, self.padding_mode = convolution.padding, convolution.padding_mode
         self.margin = margin_of(convolution)
         self.weight = nn.Parameter(convolution.weight.detach().clone())  # [out, in / groups, rows, columns]
         self.bias = None if convolution.bias is None else nn.Parameter(convolution.bias.detach().clone())
@@ -43,7 +43,8 @@ class ConvolutionAttention(nn.Module):
         grid = (images.shape[2], images.shape[3])
         rows, columns = self.weights_along(0, grid), self.weights_along(1, grid)
         (up, down), (left, right) = self.margin
-        keys = F.pad(images, (left, right, up, down), self.mode).permute(2, 0, 1, 3)  # [H + margin, B, in, W + margin]
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        keys = F.pad(images, (left, right, up, down), mode).permute(2, 0, 1, 3)  # [H + margin, B, in, W + margin]
         mixed = torch.unflatten(rows.flatten(0, 1) @ keys.flatten(1), 0, rows.shape[:2])
         mixed = torch.unflatten(mixed, 2, (-1, keys.shape[3])).flatten(1, 2) @ columns.mT  # [heads, H' · B · in, W']
         mixed = torch.unflatten(mixed, 1, (rows.shape[1], -1, self.groups, self.weight.shape[1]))
