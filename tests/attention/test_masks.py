@@ -13,7 +13,11 @@ from vitrail.errors import UsageError
 Made = Callable[..., SelfAttention]
 Vectors = Callable[..., Tensor]
 
-TILED = [("window", (24, 24), {"reach": 3}), ("dilated", (33, 35), {"reach": 2, "step": 2})]
+TILED: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
+    ("window", (24, 24), {"reach": 3}),
+    ("window", (24, 24), {"reach": [1, 3, 2, 2]}),
+    ("dilated", (33, 35), {"reach": 2, "step": 2}),
+]
 
 
 def random_mask(batch: int, vectors: int, share: float = 0.6) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vitrail.attention.component import Setting
 from vitrail.attention.from_convolution import ConvolutionAttention
 from vitrail.cli import main
 from vitrail.data import Digits
@@ -20,8 +21,8 @@ from vitrail.models.heads import Cosine
 from vitrail.models.input import Input
 
 RULE = InputRule(8)
-WINDOW: dict[str, int | float | str] = {"name": "window", "reach": 1}
-DILATED: dict[str, int | float | str] = {"name": "dilated", "reach": 1, "step": 2}
+WINDOW: dict[str, Setting] = {"name": "window", "reach": 1}
+DILATED: dict[str, Setting] = {"name": "dilated", "reach": 1, "step": 2}
 STEPS = 100
 
 # The lowest share of 287 digits of three seeds, less about 0.08, by two blocks of width 32 after 100 steps.
@@ -114,6 +115,11 @@ def fit(folder: Path, *options: str) -> int:
         (["--model.net.attention", "linear"], "linear"),
         (["--model.net.attention", "{name: window, reach: 1}"], WINDOW),
         (["--model.net.attention.name", "window", "--model.net.attention.reach", "1"], WINDOW),
+        (["--model.net.attention", "{name: window, reach: [1, 1, 1, 1]}"], {"name": "window", "reach": [1, 1, 1, 1]}),
+        (
+            ["--model.net.attention.name", "window", "--model.net.attention.reach", "[1, 1, 1, 1]"],
+            {"name": "window", "reach": [1, 1, 1, 1]},
+        ),
     ],
 )
 def test_attention_is_an_option_and_stored_in_the_checkpoint(
@@ -155,7 +161,7 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=16", *SHORT[1:]]) == 0
     last = Path("run/checkpoints/last.ckpt")
     network, origin = read_checkpoint(last)
-    head: dict[str, int | float | str] = {"name": "cosine", "scale": 20, "margin": 0.2}
+    head: dict[str, Setting] = {"name": "cosine", "scale": 20, "margin": 0.2}
     expected = ViT(
         None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch", "hybrid"
     )
@@ -193,6 +199,7 @@ def test_a_run_of_a_cnn_goes_on_as_attention_and_is_exported(
         (["--model.net.attention", "softmaxx"], "did you mean softmax?); there is softmax, additive, relu, linear"),
         (["--model.net.attention", "window"], "a window of 7 cells is larger than the 4×4 grid"),
         (["--model.net.attention", "{name: window, width: 4}"], "has no setting 'width'; it has reach"),
+        (["--model.net.attention", "{name: window, reach: [1, 1]}"], "2 reaches do not fit 4 heads"),
         (["--model.net.attention", "[1, 2]"], "attention"),
         (["--model.net.attention", "linear", "--model.net.positions", "relative"], "linear attention scores no pairs"),
         (["--model.net.positions", "sincos"], "did you mean sincos2d?"),

@@ -1,14 +1,14 @@
 """A component as YAML names it: a name, or a name with settings, {name: window, reach: 3}."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from vitrail.errors import UsageError
 
-Setting = int | float | str
 # jsonargparse parses a command-line value as the first of these types that fits.
+Setting = int | float | list[int] | str
 ComponentSpec = str | dict[str, Setting]
 
 
@@ -32,15 +32,19 @@ def parse_component(kind: str, spec: ComponentSpec, known: Iterable[str]) -> Com
     return Component(name, given)
 
 
-def settings_of(kind: str, component: Component, defaults: Mapping[str, Setting]) -> dict[str, Any]:
-    """All settings of a component, with defaults for those that are not given."""
+def settings_of(
+    kind: str, component: Component, defaults: Mapping[str, Setting], by_head: Collection[str] = ()
+) -> dict[str, Any]:
+    """All settings of a component, with defaults for those that are not given; those `by_head` may be lists."""
     for name, value in component.settings.items():
         if name not in defaults:
             has = f"; it has {', '.join(defaults)}" if defaults else ", nor any other setting"
             raise UsageError(f"the {kind} {component.name} has no setting '{name}'{has}")
         default = defaults[name]
         types = (int, float) if isinstance(default, float) else type(default)
-        if isinstance(value, bool) or not isinstance(value, types):
+        values = value if isinstance(value, list) and value and name in by_head else [value]
+        if any(isinstance(one, bool) or not isinstance(one, types) for one in values):
             like = "a name" if isinstance(default, str) else f"a number like {default}"
+            like += ", or a list with one for each head" if name in by_head else ""
             raise UsageError(f"{name} of the {kind} {component.name} must be {like}, not {value!r}")
     return {**defaults, **component.settings}

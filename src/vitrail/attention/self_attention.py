@@ -22,7 +22,8 @@ class SelfAttention(Attention):
     grid: ClassVar[Grid] = (1, 1)  # rows and columns
     prefix: ClassVar[int] = 0  # vectors before those of the grid: class and register tokens
     positions_of: ClassVar[Any] = None  # makes the positions of one layer: (grid, heads, head_dim) → Positions
-    options: ClassVar[dict[str, int]] = {}  # settings in YAML, with their defaults
+    options: ClassVar[dict[str, Any]] = {}  # settings in YAML, with their defaults
+    by_head: ClassVar[tuple[str, ...]] = ()  # those of which each head may have its own
     scored: ClassVar[bool] = True  # whether pairs have scores, to which positions could be added
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -80,7 +81,7 @@ class SelfAttention(Attention):
         return nn.functional.pad(bias, (self.prefix, 0, self.prefix, 0))
 
 
-def fitted(mechanism: type[Mixer], grid: Grid, prefix: int, positions_of: Any = None, **options: int) -> type[Mixer]:
+def fitted(mechanism: type[Mixer], grid: Grid, prefix: int, positions_of: Any = None, **options: Any) -> type[Mixer]:
     """The mechanism for one network's grid: a class, since timm makes the instances."""
     made: Any = mechanism
     settings: dict[str, Any] = {

@@ -53,7 +53,8 @@ class ViT(Architecture):
         dropout: dropout rate inside blocks.
         drop_path: rate of skipped blocks while training (stochastic depth), growing with depth.
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; settings as
-            {name: window, reach: 3}. Or a rival in its place: fc (as {name: fc, reach: 1}), lstm or gru.
+            {name: window, reach: 3}, or [1, 2, 3] in place of the 3 for each of three heads. Or a rival in its place:
+            fc (as {name: fc, reach: 1}), lstm or gru.
         positions: none, learned, sincos1d, sincos2d, conditional, relative, shaw, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
             queries); settings as {name: cosine, margin: 0.2}.

@@ -18,7 +18,8 @@ class Rival(nn.Module):
 
     grid: ClassVar[Grid] = (1, 1)  # rows and columns
     prefix: ClassVar[int] = 0  # vectors before those of the grid: class and register tokens
-    options: ClassVar[dict[str, int]] = {}  # settings in YAML, with their defaults
+    options: ClassVar[dict[str, Any]] = {}  # settings in YAML, with their defaults
+    by_head: ClassVar[tuple[str, ...]] = ()  # there are no heads
 
     def __init__(self, dim: int, num_heads: int = 8, proj_drop: float = 0.0, **others: Any) -> None:
         super().__init__()
