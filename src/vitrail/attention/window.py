@@ -46,7 +46,7 @@ class Window(SelfAttention):
         return F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
 
     def neighbours(self, offsets: Tensor) -> Tensor:
-        on_lattice = (offsets % self.step == 0).all(dim=-1)
+        on_lattice: Tensor = (offsets % self.step == 0).all(dim=-1)
         near: Tensor = offsets.abs().amax(dim=-1) <= self.step * torch.tensor(self.reaches)[:, None, None]
         return on_lattice & near
 
