@@ -1,4 +1,4 @@
-"""The examples of docs/python.md and of the docstrings of public names, run as written on a model of digits."""
+"""The examples of docs/python.md, docs/attention.md and of the docstrings of public names, run as written."""
 
 import doctest
 import re
@@ -19,6 +19,7 @@ from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 
 PAGE = Path(__file__).parents[1] / "docs/python.md"
+GRAPHS = PAGE.with_name("attention.md")
 NAMES = ("load", "Model", "Explanation", "patchify", "ViT", "CNN")  # `export` makes the file that the others read
 
 
@@ -40,6 +41,27 @@ def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 surest = max(model.classify(images), key=lambda one: one.probability * (one.label == str(digit)))
                 Image.fromarray(images[model.classify(images).index(surest)]).save(f"{name}.png")
         yield folder
+
+
+def test_the_encoder_of_a_graph_runs() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", GRAPHS.read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    encoder, atoms, seen = names["encoder"], names["atoms"], names["seen"]
+    assert names["outputs"].shape == (2, 6, 32)
+    other = torch.where(seen.unsqueeze(2), atoms, 7.0)
+    outputs = encoder(other, seen[:, None, None])
+    torch.testing.assert_close(outputs[seen], names["outputs"][seen], atol=1e-6, rtol=0)
+    atoms.requires_grad_()
+    encoder(atoms, seen[:, None, None])[0, 0].sum().backward()
+    assert (atoms.grad[0].abs().sum(dim=1) > 0).tolist() == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]  # two edges in two blocks
 
 
 def failures_of(name: str, given: dict[str, Any]) -> int:

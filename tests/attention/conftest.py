@@ -62,7 +62,7 @@ def made() -> Made:
     """Makes attention over vectors of 16 numbers in float64, no weight of it at zero; the same at each call."""
 
     def make(
-        name: str, positions: str = "none", grid: Grid = (5, 6), prefix: int = 0, table: Any = None, **options: int
+        name: str, positions: str = "none", grid: Grid = (5, 6), prefix: int = 0, table: Any = None, **options: Any
     ) -> SelfAttention:
         torch.manual_seed(0)
         settings = SMALL.get(name, {}) | options

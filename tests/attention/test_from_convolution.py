@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.layers import Conv2dSame
 from torch import nn
 
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.attention.from_convolution import SHARPNESS, conv_to_attention
 from vitrail.errors import UsageError
 from vitrail.vectors import patchify
+from vitrail.vectors.grid import cells_of
 from vitrail.vectors.positions import Quadratic
 
 
@@ -41,7 +43,7 @@ def test_float32_agrees_within_its_precision() -> None:
 def test_kernels_of_any_odd_size_have_a_head_for_each_cell(kernel: int | tuple[int, int]) -> None:
     conv = convolution(kernel).double()
     attention = conv_to_attention(conv)
-    assert len(attention.values) == conv.kernel_size[0] * conv.kernel_size[1]
+    assert len(attention.weights((8, 8))) == conv.kernel_size[0] * conv.kernel_size[1]
     expected = conv(images().double())
     torch.testing.assert_close(attention(images().double()), expected, atol=1e-12, rtol=0)
 
@@ -60,9 +62,7 @@ def test_its_scores_are_quadratic_positions() -> None:
         positions.centre.copy_(torch.cartesian_prod(torch.arange(-1.0, 2), torch.arange(-1.0, 2)))
         positions.sharpness.fill_(SHARPNESS)
     offsets = torch.cartesian_prod(torch.arange(-3, 4), torch.arange(-3, 4))
-    looks = conv_to_attention(conv).looks
-    features = torch.cat([offsets.square().sum(1, keepdim=True), offsets], dim=1).double()
-    assert torch.equal(positions.bias(offsets), (features @ looks.T).T)
+    assert torch.equal(positions.bias(offsets), conv_to_attention(conv).positions.bias(offsets))
 
 
 def test_softmax_attention_with_quadratic_positions_is_a_convolution_inside_the_image() -> None:
@@ -89,15 +89,43 @@ def test_gradients_are_those_of_the_convolution() -> None:
     conv(images().double()).square().sum().backward()
     attention(images().double()).square().sum().backward()
     assert conv.weight.grad is not None
-    assert attention.values.grad is not None
-    as_kernel = attention.values.grad.permute(2, 1, 0).unflatten(2, (3, 3))
-    torch.testing.assert_close(as_kernel, conv.weight.grad, atol=1e-10, rtol=0)
+    torch.testing.assert_close(attention.weight.grad, conv.weight.grad, atol=1e-10, rtol=0)
+    moves = [one.grad for one in attention.positions.parameters()]
+    assert all(one is not None and one.abs().max() < 1e-12 for one in moves)  # each head sees but one cell
+
+
+def test_less_sharp_heads_can_move() -> None:
+    attention = conv_to_attention(convolution().double(), sharpness=2.0)
+    attention(images().double()).square().sum().backward()
+    centre, sharpness = attention.positions.centre.grad, attention.positions.sharpness.grad
+    assert centre is not None
+    assert sharpness is not None
+    assert (centre.abs() > 1e-3).all()
+    assert (sharpness.abs() > 1e-3).all()
+
+
+@pytest.mark.parametrize("others", [{}, {"padding": 1, "stride": (2, 1)}, {"kernel": (2, 3), "dilation": 2}])
+def test_rows_and_then_columns_are_one_softmax_over_all_cells(others: dict[str, Any]) -> None:
+    attention = conv_to_attention(convolution(**others).double(), sharpness=0.7)
+    with torch.no_grad():
+        for each in attention.positions.parameters():
+            each.add_(0.2 * torch.randn(each.shape, generator=torch.Generator().manual_seed(2)))
+    grid = (7, 9)
+    queries = cells_of(attention.queries(grid)) * torch.tensor(attention.stride)
+    keys = cells_of(attention.padded(grid)) - attention.middle
+    weights = attention.positions.bias(keys[None] - queries[:, None]).softmax(dim=-1)
+    torch.testing.assert_close(attention.weights(grid), weights, atol=1e-12, rtol=0)
+    (up, down), (left, right) = attention.margin
+    padded = F.pad(images(*grid).double(), (left, right, up, down)).flatten(2)  # [B, in, M]
+    outputs = torch.einsum("hnm,bim,oih->bon", weights, padded, attention.weight.flatten(2))
+    expected = (outputs + attention.bias[:, None]).unflatten(2, attention.queries(grid))  # type: ignore[index]
+    torch.testing.assert_close(attention(images(*grid).double()), expected, atol=1e-12, rtol=0)
 
 
 def test_the_convolution_is_not_modified() -> None:
     conv = convolution()
     with torch.no_grad():
-        conv_to_attention(conv).values.zero_()
+        conv_to_attention(conv).weight.zero_()
     assert conv.weight.abs().min() > 0
 
 
@@ -132,11 +160,12 @@ def test_groups_mix_only_their_own_channels(channels: int, out: int, groups: int
     some = torch.randn(2, channels, 6, 5, generator=torch.Generator().manual_seed(1)).double()
     attention = conv_to_attention(conv)
     torch.testing.assert_close(attention(some), conv(some), atol=1e-12, rtol=0)
-    assert attention.values.numel() == conv.weight.numel()  # it stays a convolution in groups while it learns
+    assert attention.weight.shape == conv.weight.shape  # it stays a convolution in groups while it learns
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Conv1d(3, 5, 3), nn.Conv3d(3, 5, 3), nn.ConvTranspose2d(3, 5, 3), nn.Linear(3, 5)]
+    "layer",
+    [nn.Conv1d(3, 5, 3), nn.Conv3d(3, 5, 3), nn.ConvTranspose2d(3, 5, 3), nn.Linear(3, 5), Conv2dSame(3, 5, 3)],
 )
 def test_other_layers_than_2d_convolutions_are_refused(layer: nn.Module) -> None:
     with pytest.raises(UsageError, match=f"only an nn.Conv2d .* not {type(layer).__name__}"):

@@ -9,11 +9,16 @@ from torch import Tensor
 
 from vitrail.attention import SelfAttention
 from vitrail.errors import UsageError
+from vitrail.vectors.positions.offsets import clipped
 
 Made = Callable[..., SelfAttention]
 Vectors = Callable[..., Tensor]
 
-TILED = [("window", (24, 24), {"reach": 3}), ("dilated", (33, 35), {"reach": 2, "step": 2})]
+TILED: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
+    ("window", (24, 24), {"reach": 3}),
+    ("window", (24, 24), {"reach": [1, 3, 2, 2]}),
+    ("dilated", (33, 35), {"reach": 2, "step": 2}),
+]
 
 
 def random_mask(batch: int, vectors: int, share: float = 0.6) -> Tensor:
@@ -54,6 +59,43 @@ def test_padding_with_masked_vectors_has_no_effect(name: str, made: Made, vector
     alone = module(x[:, :21])
     padded = module(x, attn_mask=(torch.arange(30) < 21).expand(2, 1, 1, 30))
     torch.testing.assert_close(padded[:, :21], alone, atol=1e-12, rtol=0)
+
+
+def on_grid(module: SelfAttention, smaller: SelfAttention) -> SelfAttention:
+    """The weights of a module on a smaller grid, whose offsets are some of its own."""
+    weights, old, new = module.state_dict(), module.grid, smaller.grid
+    tables = [name for name in ("table", "keys", "values") if f"positions.{name}" in weights]
+    for name in tables:
+        weights[f"positions.{name}"] = clipped(weights[f"positions.{name}"], old, new)
+    smaller.load_state_dict(weights)
+    return smaller.eval()  # a table that is kept for inference is made anew
+
+
+def refuse_effect_of_padding(module: SelfAttention, smaller: SelfAttention, x: Tensor) -> None:
+    """The second of two images has rows of padding at its end."""
+    count = smaller.prefix + smaller.grid[0] * smaller.grid[1]
+    seen = (torch.arange(x.shape[1]) < torch.tensor([[x.shape[1]], [count]]))[:, None, None]
+    with torch.inference_mode():
+        padded, alone = module(x, attn_mask=seen), on_grid(module, smaller)(x[1:, :count])
+        torch.testing.assert_close(padded[1:, :count], alone, atol=1e-12, rtol=0)
+        torch.testing.assert_close(padded[:1], module(x[:1]), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_rows_of_padding_have_no_effect(pair: tuple[str, str], prefix: int, made: Made, vectors: Vectors) -> None:
+    module, smaller = made(*pair, prefix=prefix), made(*pair, grid=(3, 6), prefix=prefix)
+    refuse_effect_of_padding(module, smaller, vectors(30 + prefix))
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+@pytest.mark.parametrize("positions", ["none", "relative"])
+@pytest.mark.parametrize(("name", "grid", "options"), TILED)
+def test_rows_of_padding_have_no_effect_in_tiles(
+    name: str, grid: tuple[int, int], options: dict[str, Any], positions: str, prefix: int, made: Made, vectors: Vectors
+) -> None:
+    module = made(name, positions, grid, prefix, **options)
+    smaller = made(name, positions, (grid[0] - 10, grid[1]), prefix, **options)
+    refuse_effect_of_padding(module, smaller, vectors(grid[0] * grid[1] + prefix))
 
 
 def refuse_no_numbers(module: SelfAttention, x: Tensor, seen: Tensor) -> Tensor:

@@ -36,6 +36,49 @@ def test_layers_of_a_window_see_depth_times_reach_and_no_further(reach: int, dep
     assert torch.equal(seen.flatten(), around(side).amax(dim=1) <= reach * depth)
 
 
+HEADS = [1, 3, 2, 2]
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+@pytest.mark.parametrize(("name", "step"), [("window", 1), ("dilated", 2)])
+@pytest.mark.parametrize("side", [13, 36])
+def test_each_head_sees_its_own_reach_and_no_further(
+    side: int, name: str, step: int, prefix: int, made: Made, vectors: Callable[..., Tensor]
+) -> None:
+    module: Any = made(name, grid=(side, side), prefix=prefix, reach=HEADS)
+    assert module.tiled is (side == 36)
+    q, k, v = module.heads(vectors(side**2 + prefix, batch=1))
+    values = v.detach().requires_grad_()
+    middle = side // 2 * side + side // 2
+    module.mix(q, k, values, None)[0, :, prefix + middle].sum().backward()
+    assert values.grad is not None
+    seen = values.grad[0].abs().sum(dim=-1) > 0  # [heads, prefix + N]
+    offsets = around(side)
+    for head, reach in enumerate(HEADS):
+        expected = (offsets.amax(dim=1) <= reach * step) & (offsets % step == 0).all(dim=1)
+        assert torch.equal(seen[head, prefix:], expected)
+    assert seen[:, :prefix].all()
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+@pytest.mark.parametrize("positions", ["none", "relative", "rope"])
+@pytest.mark.parametrize("side", [7, 24])
+def test_a_head_is_that_of_a_window_of_its_reach(
+    side: int, positions: str, prefix: int, made: Made, vectors: Callable[..., Tensor]
+) -> None:
+    grid, x = (side, side), vectors(side**2 + prefix)
+    mixed: Any = made("window", positions, grid, prefix, reach=HEADS)
+    with torch.inference_mode():
+        outputs = mixed.mix(*mixed.heads(x), None)
+        for reach in set(HEADS):
+            window: Any = made("window", positions, grid, prefix, reach=reach)
+            expected = window.mix(*window.heads(x), None)
+            own = [head for head, one in enumerate(HEADS) if one == reach]
+            torch.testing.assert_close(outputs[:, own], expected[:, own], atol=1e-12, rtol=0)
+            equal: Any = made("window", positions, grid, prefix, reach=[reach] * 4)
+            assert torch.equal(equal(x), window(x))
+
+
 @pytest.mark.parametrize(("depth", "side"), [(1, 13), (2, 13), (2, 32)])
 def test_dilated_layers_see_every_other_cell_twice_as_far(depth: int, side: int) -> None:
     seen = seen_by_the_middle({"name": "dilated", "reach": 1, "step": 2}, side, depth)

@@ -21,6 +21,9 @@ CASES = [
     *((case, positions) for case in (WINDOW, DILATED) for positions in ("none", *INSIDE)),
     (("window", (25, 31), {"reach": 1}), "relative"),
     (("window", (9, 50), {"reach": 2}), "relative"),
+    (("window", (25, 31), {"reach": [1, 3, 2, 1]}), "none"),
+    (("window", (25, 31), {"reach": [1, 3, 2, 1]}), "relative"),
+    (("dilated", (33, 31), {"reach": [2, 1, 1, 2], "step": 2}), "relative"),
     (("dilated", (32, 32), {"reach": 2, "step": 2}), "relative"),
     (("dilated", (34, 49), {"reach": 1, "step": 3}), "relative"),
 ]

@@ -61,6 +61,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
         lambda: ViT(patch=2, width=32, depth=2, heads=4, stem="conv", positions="conditional").build(10, 8),
         8,
     ),
+    "overlapping": (lambda: ViT(patch=2, width=32, depth=2, heads=4, stem="overlapping").build(10, 8), 8),
+    "hybrid": (lambda: ViT(patch=2, width=32, depth=2, heads=4, stem="hybrid").build(10, 8), 8),
     "cosine": (lambda: ViT(patch=2, width=32, depth=2, heads=4, head="cosine").build(10, 8), 8),
 }
 EXACT = [name for name in NETWORKS if name not in ("token", "cosine")]

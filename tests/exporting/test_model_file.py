@@ -127,6 +127,7 @@ def test_a_real_photo_in_the_graph_and_fitted_before_it_nearly_agree(model_file:
         (ViT(patch=2, width=32, depth=2, heads=4, pool="map"), 8),
         (ViT(patch=2, width=32, depth=2, heads=4, stem="conv", positions="conditional"), 8),
         (CNN(width=8, stages=2, blocks=1), 8),
+        (CNN(width=8, stages=2, blocks=1, layers={"name": "attention", "sharpness": 2}), 8),
         *(
             pytest.param(architecture, 32, marks=pytest.mark.long)
             for architecture in (ViT(name="vit_tiny_patch16_224"), CNN(name="resnet10t"), CNN(name="convnext_atto"))

@@ -33,8 +33,13 @@ ALWAYS: list[dict[str, Any]] = [
     {"attention": {"name": "fc", "reach": 1}, "positions": "sincos2d", "pool": "attentive"},
     {"attention": "lstm", "pool": "token", "block": "conformer"},
     {"attention": "gru", "positions": "none", "pool": "max"},
+    {"attention": {"name": "dilated", "reach": [1, 2], "step": 1}, "positions": "relative", "patch": 1},
+    {"attention": {"name": "window", "reach": [3, 1]}, "pool": "token", "patch": 1},
+    {"stem": "overlapping", "positions": "rope", "pool": "attentive"},
+    {"stem": "hybrid", "pool": "token", "patch": 4},
 ]
-TILED = [
+TILED: list[dict[str, Any]] = [
+    {"attention": {"name": "window", "reach": [1, 3]}, "pool": "token", "positions": "relative", "patch": 1},
     {"attention": {"name": "window", "reach": 3}, "pool": "token", "positions": "relative", "patch": 1},
     {"attention": {"name": "dilated", "reach": 1, "step": 2}, "pool": "token", "positions": "quadratic", "patch": 1},
 ]
@@ -47,6 +52,9 @@ LONG: list[dict[str, Any]] = [
     {"attention": "linear", "positions": "floater"},
     *({"attention": "inducing", "positions": positions} for positions in ("none", "learned", "floater", "rope")),
     *({"block": "conformer", "attention": attention, "norm": "batch"} for attention in SCORED),
+    {"stem": "hybrid"},
+    {"stem": {"name": "hybrid", "backbone": "resnet10t"}, "patch": 4},
+    {"patch": 1},
     *({"pool": pool, "head": "cosine"} for pool in ("token", "mean", "max", "map", "attentive")),
 ]
 

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from vitrail.attention import MECHANISMS, SelfAttention
+from vitrail.attention.component import Setting
 from vitrail.errors import UsageError
 from vitrail.models import Architecture, ViT
 from vitrail.models.components import BatchNorm
@@ -21,13 +22,14 @@ from vitrail.models.network import logits_and_embedding
 from vitrail.vectors.positions import NAMES, sincos2d
 
 SMALL: dict[str, Any] = {"patch": 2, "width": 16, "depth": 2, "heads": 2}
-WINDOW: dict[str, int | float | str] = {"name": "window", "reach": 1}
+WINDOW: dict[str, Setting] = {"name": "window", "reach": 1}
 DILATED = {"name": "dilated", "reach": 1, "step": 2}
 # On a grid of 4×4 a window is that small, and there are no gaps.
 FORMS: list[dict[str, Any]] = [
     *({"attention": name} for name in MECHANISMS if name not in ("window", "dilated")),
     {"attention": WINDOW},
     {"attention": DILATED, "patch": 1},
+    {"attention": {"name": "window", "reach": [1, 3]}, "patch": 1},
 ]
 RIVALS: list[dict[str, Any]] = [
     {"attention": "fc"},
@@ -48,8 +50,13 @@ VARIANTS: list[dict[str, Any]] = [
     {"block": "conformer"},
     {"block": "conformer", "pool": "token", "attention": WINDOW},
     {"norm": "batch"},
+    {"patch": 1},
+    {"stem": "overlapping"},
+    {"stem": "overlapping", "pool": "token", "positions": "sincos2d", "start": "xavier"},
     {"stem": "conv"},
     {"stem": "conv", "pool": "token", "positions": "conditional", "start": "xavier"},
+    {"stem": "hybrid"},
+    {"stem": "hybrid", "pool": "token", "positions": "rope", "start": "xavier", "attention": WINDOW},
     {"block": "conformer", "positions": "conditional"},
     {"block": "conformer", "norm": "batch", "positions": "rope"},
     {"pool": "attentive", "head": "cosine", "norm": "batch"},
@@ -313,9 +320,20 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
         ({"attention": {"reach": 2}}, "which attention"),
         ({"attention": {"name": "window", "width": 4}}, "has no setting 'width'; it has reach"),
         ({"attention": {"name": "relu", "reach": 4}}, "has no setting 'reach', nor any other"),
-        ({"attention": {"name": "window", "reach": "far"}}, "must be a number like 3, not 'far'"),
-        ({"attention": {"name": "window", "reach": 1.5}}, "must be a number like 3, not 1.5"),
-        ({"attention": {"name": "window", "reach": True}}, "must be a number like 3, not True"),
+        (
+            {"attention": {"name": "window", "reach": "far"}},
+            "must be a number like 3, or a list with one for each head, not 'far'",
+        ),
+        ({"attention": {"name": "window", "reach": 1.5}}, "a list with one for each head, not 1.5"),
+        ({"attention": {"name": "window", "reach": True}}, "a list with one for each head, not True"),
+        ({"attention": {"name": "window", "reach": []}}, r"like 3, or a list with one for each head, not \[\]"),
+        ({"attention": {"name": "window", "reach": [1, 1.5]}}, r"one for each head, not \[1, 1.5\]"),
+        ({"attention": {"name": "window", "reach": [1, 0]}}, r"reach of the attention window must be at least 1"),
+        (
+            {"attention": {"name": "window", "reach": [1, 2, 1]}},
+            "3 reaches do not fit 2 heads: give one number for all",
+        ),
+        ({"attention": {"name": "fc", "reach": [1, 1]}}, r"must be a number like 0, not \[1, 1\]"),
         ({"attention": {"name": "window", "reach": 0}}, "reach of the attention window must be at least 1"),
         ({"attention": {"name": "inducing", "points": -1}}, "points of the attention inducing must be at least 1"),
         ({"attention": {"name": "graph", "neighbours": 5}}, "touches 4 others, or 8"),
@@ -334,6 +352,12 @@ def test_masked_vectors_do_not_affect_a_conformer() -> None:
         ({"head": {"name": "cosine", "scale": float("nan")}}, "must be above 0, not nan"),
         ({"heads": 3}, "3 heads do not divide a width of 16"),
         ({"stem": "conv", "patch": 3}, "stands for patches of 2, 4, 8, not 3"),
+        ({"stem": "convs"}, r"no stem 'convs' \(did you mean conv\?\); there is patches, overlapping, conv, hybrid"),
+        ({"stem": "overlapping", "patch": 1}, "patches of one pixel cannot overlap"),
+        ({"stem": {"name": "overlapping", "backbone": "resnet18"}}, "overlapping has no setting 'backbone', nor any"),
+        ({"stem": "hybrid", "patch": 6}, "halves the image: choose a patch of 1, 2, 4, 8 or 16, not 6"),
+        ({"stem": {"name": "hybrid", "backbone": "resnet81"}}, "timm has no network 'resnet81'; did you mean resnet"),
+        ({"stem": {"name": "hybrid", "backbone": 18}}, "backbone of the stem hybrid must be a name, not 18"),
         ({"stem": "conv", "name": "vit_tiny_patch16_224"}, "has a stem and a start of its own"),
         ({"start": "xavier", "name": "vit_tiny_patch16_224"}, "has a stem and a start of its own"),
     ],
@@ -344,7 +368,7 @@ def test_invalid_components_are_refused_when_parsed(variant: dict[str, Any], rea
 
 
 @pytest.mark.parametrize(
-    ("attention", "span"), [("window", 7), ({"name": "window", "reach": 2}, 5), ("dilated", 9)], ids=str
+    ("attention", "span"), [("window", 7), ({"name": "window", "reach": [1, 2]}, 5), ("dilated", 9)], ids=str
 )
 def test_a_window_larger_than_the_grid_is_refused(attention: Any, span: int) -> None:
     with pytest.raises(UsageError, match=f"a window of {span} cells is larger than the 4×4 grid"):

@@ -22,6 +22,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"pool": "token"},
     {"pool": "map"},
     {"stem": "conv", "positions": "conditional", "start": "xavier"},
+    {"stem": "overlapping"},
+    {"stem": "hybrid", "pool": "token"},
     {"block": "conformer", "norm": "batch", "attention": "linear"},
 ]
 
@@ -109,10 +111,12 @@ def test_covered_patches_are_the_learned_one_and_others_are_left() -> None:
     [
         (ViT(**SIZES), 8, 2),
         (ViT(**SIZES | {"patch": 4, "stem": "conv"}), 16, 4),
+        (ViT(**SIZES | {"patch": 4, "stem": "overlapping"}), 16, 4),
+        (ViT(**SIZES | {"patch": 4, "stem": "hybrid"}), 16, 4),
         (ViT("vit_tiny_patch16_224"), 32, 16),
         (ViT("deit_tiny_distilled_patch16_224"), 32, 16),
     ],
-    ids=["own", "conv", "timm", "distilled"],
+    ids=["own", "conv", "overlapping", "hybrid", "timm", "distilled"],
 )
 def test_each_vector_has_a_patch(network: ViT, size: int, patch: int) -> None:
     built: Any = network.build(0, size)

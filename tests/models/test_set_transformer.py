@@ -39,6 +39,9 @@ ATTENTION: list[Any] = [
     {"name": "dilated", "reach": 1, "step": 1},
     {"name": "graph", "neighbours": 4},
     "gpsa",
+    {"name": "fc", "reach": 1},
+    "lstm",
+    "gru",
 ]
 PAIRS = [
     (attention, positions)
@@ -80,10 +83,41 @@ def test_squares_are_as_pixels(attention: Any, positions: str) -> None:
 @pytest.mark.parametrize("pool", ["mean", "token"])
 def test_each_of_a_batch_is_as_alone(attention: Any, positions: str, pool: Any) -> None:
     several = images(*SHAPES)
+    if isinstance(attention, dict) and attention["name"] == "fc":
+        pool = "mean"  # it has no class token
     net = network(attention=attention, positions=positions, pool=pool)
     alone = torch.cat([net(sets([one])) for one in several])
     torch.testing.assert_close(net(sets(several)), alone, atol=1e-5, rtol=0)
     assert (alone[1:] - alone[:-1]).abs().amax(dim=1).min() > 1e-3
+
+
+def test_heads_of_sets_have_reaches_of_their_own() -> None:
+    torch.manual_seed(0)
+    rule = InputRule(24, "native", patch=4)
+    net = ViT(patch=4, width=32, depth=1, heads=4, attention={"name": "window", "reach": [1, 2, 1, 2]}).build_for(
+        rule, 5
+    )
+    attention = net.get_submodule("blocks.0.attn")
+    visible = together(images((2, 9)), rule).visible(0)
+    weights = attention.weights(torch.randn(1, 18, 32), visible)  # type: ignore[operator]
+    reach = visible.offsets[0].abs().amax(dim=-1)
+    for head, expected in enumerate([1, 2, 1, 2]):
+        assert reach[weights[0, head] > 0].max() == expected
+
+
+def test_conformers_convolve_sets_as_grids() -> None:
+    net = network(block="conformer", positions="conditional")
+    squares, several = images((4, 4), (4, 4)), images(*SHAPES)
+    pixels = Input(InputRule(16, std=RULE.std)).normalised(channels_first(torch.from_numpy(np.stack(squares))))
+    torch.testing.assert_close(net(sets(squares)), net(pixels), atol=1e-5, rtol=0)
+    alone = torch.cat([net(sets([one])) for one in several])
+    torch.testing.assert_close(net(sets(several)), alone, atol=1e-5, rtol=0)
+    net.train()
+    torch.testing.assert_close(net(sets(squares)), net(pixels), atol=1e-4, rtol=0)  # by statistics of the batch
+    padded = net(sets(images((4, 4), (4, 4), (1, 2))))
+    apart = sets(images((4, 4), (4, 4), (1, 2)))
+    noise = torch.randn_like(apart.vectors).masked_fill(apart.mask.unsqueeze(-1), 0.0)
+    torch.testing.assert_close(net(apart.with_vectors(apart.vectors + noise)), padded, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("pool", ["max", "map", "attentive"])
@@ -208,9 +242,7 @@ def test_a_map_needs_all_patches() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attention": "lstm"}, "attention 'lstm' is made for one grid"),
         ({"norm": "batch"}, "norm 'batch'"),
-        ({"block": "conformer"}, "block 'conformer'"),
         ({"stem": "conv"}, "no plain Vision Transformer on patches"),
         ({"head": "set"}, "head 'set'"),
         ({"patch": 2}, "patches of 2, and --data.patch is 4"),

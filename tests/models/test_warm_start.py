@@ -40,6 +40,8 @@ def saved(folder: Path, architecture: Architecture, size: int, classes: int = 3)
         ViT(**SIZES),
         ViT(**SIZES, positions="relative", pool="token"),
         ViT(**SIZES, stem="conv", positions="conditional", start="xavier"),
+        ViT(**SIZES, stem="overlapping"),
+        ViT(**SIZES, stem="hybrid"),
         CNN(width=8, stages=2),
         CNN(width=8, stages=2, downsampling="pool"),
     ],

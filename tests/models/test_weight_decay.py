@@ -18,7 +18,7 @@ from vitrail.vectors.positions import NAMES
 # The rule of the test knows names alone, the code modules alone. Each name must match one of its family's two patterns.
 VIT_DECAYED = r"""
     (patch_embed|blocks\.\d+\.attn|attn_pool)\.proj\.weight
-    patch_embed\.backbone\.([037]|6\.conv[12])\.weight
+    patch_embed\.backbone\.([037]|[3-9]\.(conv[12]|downsample\.0))\.weight
     blocks\.\d+\.attn\.(qkv|gathered|window)\.weight
     blocks\.\d+\.attn\.rnn\.weight_[ih]h_l0(_reverse)?
     (blocks\.\d+|attn_pool)\.mlp\.fc[12]\.weight
@@ -35,7 +35,7 @@ VIT_EXCLUDED = r"""
     (.*\.)?(\w*norm\d?)\.weight
     pos_embed
     (cls|reg)_token
-    patch_embed\.backbone\.([148]|6\.bn[12])\.weight
+    patch_embed\.backbone\.([148]|[3-9]\.(bn[12]|downsample\.1))\.weight
     blocks\.\d+\.positions\.depthwise\.weight
     blocks\.\d+\.attn\.positions\.(table|centre|sharpness|starts|keys|values)
     blocks\.\d+\.attn\.positions\.flow\.(inner|outer)\.\d\.weight
@@ -46,7 +46,7 @@ VIT_EXCLUDED = r"""
 """
 SMALL_CNN = (
     r"stem\.0\.weight  stages\.\d\.(conv[12]|downsample\.0)\.weight  head\.weight",
-    r".*\.bias  stem\.1\.weight  stages\.\d\.(bn[12]|downsample\.1)\.weight",
+    r".*\.positions\.(centre|sharpness)  .*\.bias  stem\.1\.weight  stages\.\d\.(bn[12]|downsample\.1)\.weight",
 )
 POOLED_CNN = (
     r"stem\.0\.weight  stages\.(0|4\.conv[12]|5|9\.conv[12])\.weight  head\.weight",
@@ -89,7 +89,9 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
     (small(attention="additive"), "classification", 8, r"blocks\.1\.attn\.score"),
     (small(attention="gpsa"), "classification", 8, r"blocks\.1\.attn\.looks"),
     (small(attention="inducing"), "classification", 8, r"blocks\.1\.attn\.points"),
+    (small(stem="overlapping"), "classification", 8, r"pos_embed"),
     (small(stem="conv"), "classification", 8, r"patch_embed\.backbone\.6\.bn2\.weight"),
+    (small(stem="hybrid"), "classification", 8, r"patch_embed\.backbone\.5\.downsample\.1\.weight"),
     (small(positions="conditional"), "classification", 8, r"blocks\.1\.positions\.depthwise\.weight"),
     (small(positions="relative"), "classification", 8, r"blocks\.1\.attn\.positions\.table"),
     (small(positions="quadratic"), "classification", 8, r"blocks\.1\.attn\.positions\.centre"),
@@ -114,6 +116,7 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
 CNNS: list[tuple[CNN, TaskName, int, tuple[str, str]]] = [
     (CNN(width=8, stages=2, blocks=1), "classification", 8, SMALL_CNN),
     (CNN(width=8, stages=2, blocks=1), "dense", 8, SMALL_CNN),
+    (CNN(width=8, stages=2, blocks=1, layers="attention"), "classification", 8, SMALL_CNN),
     (CNN(width=8, stages=2, blocks=1, downsampling="pool"), "classification", 8, POOLED_CNN),
     (CNN(name="resnet18"), "classification", 32, RESNET),
     (CNN(name="resnet10t"), "dense", 32, RESNET_ON_GRID),

@@ -1,7 +1,9 @@
 """Rivals of self-attention compute what they say, see what they say, and are refused where they make no sense."""
 
+import warnings
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,14 +85,54 @@ def test_masked_vectors_have_no_effect(name: str, options: dict[str, int]) -> No
     assert torch.isfinite(outputs[0]).all()
 
 
+@pytest.mark.parametrize(("name", "options"), FORMS)
+def test_padding_changes_nothing(name: str, options: dict[str, int]) -> None:
+    """Two rows of the grid are as if there were no others behind them; and so for each image on its own."""
+    module, x = made(name, **options), vectors()
+    torch.manual_seed(0)
+    small: Any = fitted(RIVALS[name], (2, 5), 0, **options)(WIDTH).double().eval()
+    small.load_state_dict(module.state_dict())
+    lengths = torch.tensor([10, 20, 10])
+    seen = (torch.arange(20) < lengths[:, None])[:, None, None]
+    padded = module(x, attn_mask=seen)
+    for image in (0, 2):
+        torch.testing.assert_close(padded[image, :10], small(x[image : image + 1, :10])[0], atol=1e-12, rtol=0)
+    torch.testing.assert_close(padded[1], module(x)[1], atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_padding_changes_nothing(name: str) -> None:
-    """Neither at the end nor in between: the vectors are read as if there were no others."""
-    module, x = made(name), vectors()
+def test_padding_in_between_changes_nothing(name: str) -> None:
+    """The vectors are read as if there were no others, and by no gradient do those have a part."""
+    module, x = made(name), vectors().requires_grad_()
     valid = torch.ones(20, dtype=torch.bool)
-    valid[[3, 4, 11, 18, 19]] = False
+    valid[[0, 3, 4, 11, 18, 19]] = False
     padded = module(x, attn_mask=valid.expand(3, 1, 1, 20))
     torch.testing.assert_close(padded[:, valid], module(x[:, valid]), atol=1e-12, rtol=0)
+    padded[:, valid].square().sum().backward()
+    assert x.grad is not None
+    assert not x.grad[:, ~valid].any()
+    assert (x.grad[:, valid].abs().sum(dim=2) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_padding_changes_nothing_in_onnx(name: str) -> None:
+    module = made(name).float()
+    x, seen = vectors().float(), torch.ones(3, 1, 1, 20, dtype=torch.bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batch = {0: torch.export.Dim("batch")}
+        shapes = {"x": batch, "attn_mask": batch}
+        program = torch.onnx.export(module, (x, seen), dynamo=True, dynamic_shapes=shapes, verbose=False)
+    assert program is not None
+    session = ort.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    for lengths in ([20, 7, 1], [3, 20]):
+        some = x[: len(lengths)]
+        mask = (torch.arange(20) < torch.tensor(lengths)[:, None])[:, None, None]
+        (outputs,) = session.run(None, dict(zip(names, (some.numpy(), mask.numpy()), strict=True)))
+        for image, length in enumerate(lengths):
+            alone = module(some[image : image + 1, :length])[0].detach()
+            torch.testing.assert_close(torch.from_numpy(outputs)[image, :length], alone, atol=1e-5, rtol=0)
 
 
 def test_no_gradient_reaches_far_through_a_memory_at_its_start() -> None:

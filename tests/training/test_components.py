@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vitrail.attention.component import Setting
+from vitrail.attention.from_convolution import ConvolutionAttention
 from vitrail.cli import main
 from vitrail.data import Digits
 from vitrail.data.source import Part
@@ -19,8 +21,8 @@ from vitrail.models.heads import Cosine
 from vitrail.models.input import Input
 
 RULE = InputRule(8)
-WINDOW: dict[str, int | float | str] = {"name": "window", "reach": 1}
-DILATED: dict[str, int | float | str] = {"name": "dilated", "reach": 1, "step": 2}
+WINDOW: dict[str, Setting] = {"name": "window", "reach": 1}
+DILATED: dict[str, Setting] = {"name": "dilated", "reach": 1, "step": 2}
 STEPS = 100
 
 # The lowest share of 287 digits of three seeds, less about 0.08, by two blocks of width 32 after 100 steps.
@@ -48,7 +50,9 @@ REACHED: list[tuple[dict[str, Any], float]] = [
     ({"head": "cosine"}, 0.76),
     ({"block": "conformer"}, 0.88),
     ({"norm": "batch"}, 0.88),
+    ({"stem": "overlapping"}, 0.86),
     ({"stem": "conv"}, 0.89),
+    ({"stem": "hybrid"}, 0.9),
     ({"start": "xavier"}, 0.81),
 ]
 
@@ -111,6 +115,11 @@ def fit(folder: Path, *options: str) -> int:
         (["--model.net.attention", "linear"], "linear"),
         (["--model.net.attention", "{name: window, reach: 1}"], WINDOW),
         (["--model.net.attention.name", "window", "--model.net.attention.reach", "1"], WINDOW),
+        (["--model.net.attention", "{name: window, reach: [1, 1, 1, 1]}"], {"name": "window", "reach": [1, 1, 1, 1]}),
+        (
+            ["--model.net.attention.name", "window", "--model.net.attention.reach", "[1, 1, 1, 1]"],
+            {"name": "window", "reach": [1, 1, 1, 1]},
+        ),
     ],
 )
 def test_attention_is_an_option_and_stored_in_the_checkpoint(
@@ -138,6 +147,7 @@ model:
       head: {name: cosine, scale: 20, margin: 0.2}
       block: conformer
       norm: batch
+      stem: hybrid
 data: {path: digits, size: 8, batch_size: 64}
 """
 
@@ -151,8 +161,10 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert main(["fit", "--config", "recipe.yaml", "--run=run", "--trainer.max_steps=16", *SHORT[1:]]) == 0
     last = Path("run/checkpoints/last.ckpt")
     network, origin = read_checkpoint(last)
-    head: dict[str, int | float | str] = {"name": "cosine", "scale": 20, "margin": 0.2}
-    expected = ViT(None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch")
+    head: dict[str, Setting] = {"name": "cosine", "scale": 20, "margin": 0.2}
+    expected = ViT(
+        None, False, 2, 32, 2, 4, "attentive", 0.0, 0.0, WINDOW, "floater", head, "conformer", "batch", "hybrid"
+    )
     assert origin.architecture == expected
     moved = network.state_dict()["blocks.0.attn.positions.starts"]
     assert moved.abs().max() > 1e-3  # zero at the start
@@ -162,12 +174,32 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert "error" not in capsys.readouterr().err.lower()
 
 
+def test_a_run_of_a_cnn_goes_on_as_attention_and_is_exported(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, options = tmp_path / "run", ["--model.net.layers", "attention", f"--model.net.pretrained={checkpoint}"]
+    rate = "--model.optimizer.init_args.lr=1e-12"
+    assert main(["fit", "--config", "digits-cnn", f"--run={run}", *options, rate, *SHORT]) == 0
+    last = run / "checkpoints/last.ckpt"
+    (network, origin), (cnn, _) = read_checkpoint(last), read_checkpoint(checkpoint)
+    assert origin.architecture.to_plain()["init_args"]["layers"] == "attention"
+    assert any(isinstance(module, ConvolutionAttention) for module in network.modules())
+    for name, weights in cnn.named_parameters():
+        torch.testing.assert_close(network.get_parameter(name), weights, atol=1e-9, rtol=0)
+    assert main(["test", f"--ckpt_path={last}"]) == 0
+    model = tmp_path / "model.onnx"
+    assert main(["export", f"--checkpoint={last}", f"--output={model}"]) == 0
+    assert main(["verify", str(model)]) == 0
+    assert "error" not in capsys.readouterr().err.lower()
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         (["--model.net.attention", "softmaxx"], "did you mean softmax?); there is softmax, additive, relu, linear"),
         (["--model.net.attention", "window"], "a window of 7 cells is larger than the 4×4 grid"),
         (["--model.net.attention", "{name: window, width: 4}"], "has no setting 'width'; it has reach"),
+        (["--model.net.attention", "{name: window, reach: [1, 1]}"], "2 reaches do not fit 4 heads"),
         (["--model.net.attention", "[1, 2]"], "attention"),
         (["--model.net.attention", "linear", "--model.net.positions", "relative"], "linear attention scores no pairs"),
         (["--model.net.positions", "sincos"], "did you mean sincos2d?"),
@@ -177,6 +209,8 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
         (["--model.net.heads", "0"], "heads must be at least 1"),
         (["--model.net.pool", "attentiv"], "'token', 'mean', 'max', 'map', 'attentive'"),
         (["--model.net.block", "conform"], "'transformer', 'conformer'"),
+        (["--model.net.stem", "overlap"], "did you mean overlapping?"),
+        (["--model.net.stem", "hybrid", "--model.net.patch=6"], "choose a patch of 1, 2, 4, 8 or 16, not 6"),
         (["--model.net.norm", "group"], "'layer', 'batch'"),
         (["--model.net.head", "cosin"], "did you mean cosine?"),
     ],

@@ -18,7 +18,7 @@ from vitrail.training.schedule import WarmupCosine
 # The rule of the test knows names alone, the code modules and shapes alone.
 BY_MUON = r"""
     patch_embed\.proj\.weight
-    patch_embed\.backbone\.([037]|6\.conv[12])\.weight
+    patch_embed\.backbone\.([037]|[3-9]\.(conv[12]|downsample\.0))\.weight
     blocks\.\d+\.attn\.(qkv|proj)\.weight
     blocks\.\d+\.(mlp|before|after)\.fc[12]\.weight
     blocks\.\d+\.convolution\.(widen|project)\.weight
@@ -30,13 +30,13 @@ BY_MUON = r"""
 BY_ADAMW = r"""
     (.*[._])?bias
     (.*\.)?\w*norm\d?\.weight
-    patch_embed\.backbone\.([148]|6\.bn[12])\.weight
+    patch_embed\.backbone\.([148]|[3-9]\.(bn[12]|downsample\.1))\.weight
     pos_embed  (cls|dist)_token  attn_pool\.latent  head_dist\.weight
     head\.(.*\.)?weight  head\.queries  head\.decoder\.layers\.\d\..*_weight
     fc\.weight
     blocks\.\d+\.attn\.positions\.(table|flow\.(inner|outer)\.\d\.weight|starts)
     blocks\.\d+\.(positions|convolution)\.depthwise\.weight
-    stem\.1\.weight
+    stem\.1\.weight  (.*\.)?positions\.(centre|sharpness)
     stages\.\d\.(bn[12]|downsample\.1)\.weight
     bn1\.weight  layer\d\.\d\.(bn[12]|downsample\.1)\.weight
 """
@@ -50,6 +50,8 @@ def small(**parts: Any) -> ViT:
 NETWORKS: list[tuple[Architecture, TaskName, int]] = [
     (small(), "classification", 8),
     (small(stem="conv", positions="conditional", start="xavier"), "classification", 8),
+    (small(stem="overlapping"), "classification", 8),
+    (small(stem="hybrid"), "classification", 8),
     (small(pool="map", positions="relative"), "classification", 8),
     (small(pool="token", positions="floater", head="cosine"), "classification", 8),
     (small(block="conformer", norm="batch"), "regression", 8),
@@ -57,6 +59,7 @@ NETWORKS: list[tuple[Architecture, TaskName, int]] = [
     (small(), "dense", 8),
     (ViT(name="deit_tiny_distilled_patch16_224"), "classification", 32),
     (CNN(width=8, stages=2, blocks=1), "classification", 8),
+    (CNN(width=8, stages=2, blocks=1, layers="attention"), "classification", 8),
     (CNN(width=8, stages=2, blocks=1, downsampling="pool"), "classification", 8),
     (CNN(name="resnet18"), "classification", 32),
 ]

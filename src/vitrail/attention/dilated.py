@@ -1,6 +1,6 @@
 """dilated: a window with gaps, which reaches further with as many keys."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ class Dilated(Window):
     Cells that see each other are on one of step² lattices; on each lattice this is a plain window.
     """
 
-    options: ClassVar[dict[str, int]] = {"reach": 2, "step": 2}
+    options: ClassVar[dict[str, Any]] = {"reach": 2, "step": 2}
 
     def in_tiles(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, drop: float) -> Tensor:
         if seen is None:

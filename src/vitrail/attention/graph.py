@@ -1,6 +1,6 @@
 """graph: each vector attends to its neighbours in a graph, itself included."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
+from vitrail.errors import UsageError, first_few
 from vitrail.vectors.grid import Grid, cells_of
 from vitrail.vectors.sets import Seen, Visible, mask_of
 
@@ -19,8 +20,8 @@ NO_NEIGHBOUR = -1  # pads a row of neighbours
 class Graph(SelfAttention):
     """softmax over the neighbours of a graph; of a grid those that touch a cell by sides (4), or by corners too (8).
 
-    Any other graph is given as `table`, [N, most neighbours], padded with NO_NEIGHBOUR; the output of a cell without
-    neighbours is zero. Prefix tokens see all vectors, and all see them.
+    Any other graph is given as `table`, [N, most neighbours], padded with NO_NEIGHBOUR, as `table_of_edges` makes it;
+    the output of a cell without neighbours is zero. Prefix tokens see all vectors, and all see them.
     """
 
     options: ClassVar[dict[str, int]] = {"neighbours": 8}
@@ -33,6 +34,8 @@ class Graph(SelfAttention):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         p, drop = self.prefix, self.attn_drop.p if self.training else 0.0
+        if k.shape[2] != p + len(self.table):
+            raise UsageError(f"the graph has {len(self.table)} nodes, and there are {k.shape[2] - p} vectors")
         seen = only_keys(seen)
         weights = self.dropped(masked_softmax(self.scores(q, k), self.reachable(seen, k.shape[2])))
         cells = self.mixed(weights, v)
@@ -71,6 +74,8 @@ class Graph(SelfAttention):
 
     def neighbour_bias(self) -> Tensor | None:
         """The bias of the scores of neighbours by positions, [cells, 1, heads, K]."""
+        if not self.positions.adds_to_scores:
+            return None  # a graph of its own has no grid either
         cells = cells_of(self.grid, self.table.device)
         bias = self.bias(cells[self.table.clamp(min=0)] - cells[:, None])  # [heads, cells, K]
         return bias if bias is None else bias.transpose(0, 1).unsqueeze(1)
@@ -106,6 +111,42 @@ def table_of(adjacent: Tensor) -> Tensor:
     most = max(1, int(adjacent.sum(dim=1).max()))
     order = adjacent.int().argsort(dim=1, descending=True, stable=True)[:, :most]
     return order.masked_fill(~adjacent.gather(1, order), NO_NEIGHBOUR)
+
+
+def table_of_edges(edges: Tensor | Sequence[tuple[int, int]], nodes: int, directed: bool = False) -> Tensor:
+    """The rows of neighbours [nodes, most neighbours] of a graph that is given by its edges, [E, 2].
+
+    Both ends of an edge see each other; of a directed edge the second sees the first. Each node sees itself, with an
+    edge to itself or without. An edge that is given twice is one.
+    """
+    pairs = checked_edges(edges, nodes)
+    themselves = torch.arange(nodes).repeat(2, 1).T
+    both_ways = [pairs, themselves] if directed else [pairs, pairs.flip(1), themselves]
+    sees, seen = torch.cat(both_ways).flip(1).unique(dim=0).unbind(1)  # ordered by the node that sees
+    degrees = sees.bincount(minlength=nodes)
+    columns = torch.arange(len(sees)) - (degrees.cumsum(0) - degrees)[sees]
+    table = torch.full((nodes, int(degrees.max())), NO_NEIGHBOUR)
+    table[sees, columns] = seen
+    return table
+
+
+def checked_edges(edges: Tensor | Sequence[tuple[int, int]], nodes: int) -> Tensor:
+    """Edges as integers [E, 2]; refuses those between nodes that are not there."""
+    if nodes < 1:
+        raise UsageError(f"a graph has at least one node, not {nodes}")
+    try:
+        pairs = torch.as_tensor(edges)
+    except (TypeError, ValueError) as fault:
+        raise UsageError(f"edges are pairs of node numbers: {fault}") from fault
+    if not pairs.numel():
+        return torch.empty(0, 2, dtype=torch.long)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point() or pairs.dtype == torch.bool:
+        raise UsageError(f"edges are pairs of node numbers, [E, 2]; these are {pairs.dtype} {list(pairs.shape)}")
+    beyond = pairs[((pairs < 0) | (pairs >= nodes)).any(dim=1)]
+    if len(beyond):
+        names = first_few([f"{first}–{second}" for first, second in beyond.tolist()])
+        raise UsageError(f"there are {nodes} nodes, numbered from 0, so these are edges to none: {names}")
+    return pairs.long()
 
 
 def adjacency(table: Tensor) -> Tensor:

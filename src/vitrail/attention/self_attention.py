@@ -23,7 +23,8 @@ class SelfAttention(Attention):
     grid: ClassVar[Grid] = (1, 1)  # rows and columns
     prefix: ClassVar[int] = 0  # vectors before those of the grid: class and register tokens
     positions_of: ClassVar[Any] = None  # makes the positions of one layer: (grid, heads, head_dim) → Positions
-    options: ClassVar[dict[str, int]] = {}  # settings in YAML, with their defaults
+    options: ClassVar[dict[str, Any]] = {}  # settings in YAML, with their defaults
+    by_head: ClassVar[tuple[str, ...]] = ()  # those of which each head may have its own
     scored: ClassVar[bool] = True  # whether pairs have scores, to which positions could be added
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -53,7 +54,7 @@ class SelfAttention(Attention):
 
     def merge(self, mixed: Tensor) -> Tensor:
         """The outputs of all heads [B, heads, N, head_dim], concatenated and projected: [B, N, D]."""
-        x: Tensor = mixed.transpose(1, 2).contiguous().flatten(2)
+        x: Tensor = mixed.transpose(1, 2).flatten(2)
         return self.proj_drop(self.proj(self.norm(x)))  # type: ignore[no-any-return]
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
@@ -99,7 +100,7 @@ class SelfAttention(Attention):
         return nn.functional.pad(bias, (self.prefix, 0, self.prefix, 0))
 
 
-def fitted(mechanism: type[Mixer], grid: Grid, prefix: int, positions_of: Any = None, **options: int) -> type[Mixer]:
+def fitted(mechanism: type[Mixer], grid: Grid, prefix: int, positions_of: Any = None, **options: Any) -> type[Mixer]:
     """The mechanism for one network's grid: a class, since timm makes the instances."""
     made: Any = mechanism
     settings: dict[str, Any] = {

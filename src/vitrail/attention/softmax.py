@@ -20,8 +20,10 @@ class Softmax(SelfAttention):
         if self.positions.adds_to_pairs:
             weights = self.dropped(self.weigh(q, k, seen))
             return weights @ v + self.positions.mixed(weights, seen.offsets)
+        if self.positions.adds_to_scores:  # as one operator, with a bias for each set, torch cannot export it
+            return super().mix_sets(q, k, v, seen)
         keys = seen.keys.expand(-1, -1, q.shape[2], -1)  # onnxruntime's Attention has a row of the mask a query
-        return sdpa(q, k, v, keys, self.full_bias(seen), self.attn_drop.p if self.training else 0.0)
+        return sdpa(q, k, v, keys, None, self.attn_drop.p if self.training else 0.0)
 
     def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
         scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen))

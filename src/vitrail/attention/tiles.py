@@ -45,13 +45,17 @@ def joined(x: Tensor, grid: Grid) -> Tensor:
     return x[:, :, : grid[0], : grid[1]].flatten(2, 3)
 
 
-def inside(grid: Grid, reach: int) -> Tensor:
-    """Which keys of its block a query of a tile may see, [tiles, TILE², block²]; padding sees all."""
+def inside(grid: Grid, reaches: list[int]) -> Tensor:
+    """Which keys of its block a query of a tile may see, [tiles, reaches, TILE², block²]; padding sees all.
+
+    Blocks are those of the largest reach.
+    """
     real = torch.ones(1, 1, grid[0] * grid[1], 1)
-    keys = blocks(real, grid, reach)[:, 0, :, 0] > 0  # [tiles, block²]
-    near = block_offsets(reach).abs().amax(dim=-1) <= reach  # [TILE², block²]
-    queries = cut(real, grid)[:, 0, :, 0] > 0  # [tiles, TILE²]
-    return (near & keys[:, None]) | ~queries[:, :, None]
+    keys = blocks(real, grid, max(reaches))[..., 0] > 0  # [tiles, 1, block²]
+    distances = block_offsets(max(reaches)).abs().amax(dim=-1)  # [TILE², block²]
+    near = distances <= torch.tensor(reaches)[:, None, None]
+    queries = cut(real, grid)[..., 0] > 0  # [tiles, 1, TILE²]
+    return (near & keys.unsqueeze(2)) | ~queries.unsqueeze(3)
 
 
 def block_offsets(reach: int) -> Tensor:

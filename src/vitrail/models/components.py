@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.attention.component import Component, ComponentSpec, parse_component, settings_of
+from vitrail.attention.window import reaches_of
 from vitrail.errors import UsageError
 from vitrail.models.conditional import conditional
 from vitrail.models.conformer import conformer
@@ -59,9 +60,9 @@ class Components:
     def check(self) -> None:
         """Refuse invalid settings and combinations, as far as they are known without the size of the images."""
         mixer = MIXERS[self.attention.name]
-        for name, value in settings_of("attention", self.attention, mixer.options).items():
+        for name, value in self.settings_of_attention().items():
             least = min(1, mixer.options[name])
-            if value < least:
+            if (min(value) if isinstance(value, list) else value) < least:
                 raise UsageError(f"{name} of the attention {self.attention.name} must be at least {least}, not {value}")
             if name == "neighbours" and value not in (4, 8):
                 raise UsageError(f"a cell of a grid touches 4 others, or 8 with those at its corners, not {value}")
@@ -88,12 +89,18 @@ class Components:
             raise UsageError("linear attention needs weights above zero, and rotation by rope can make them negative")
 
     def check_width(self, width: int, heads: int) -> None:
-        """Refuse widths that the positions cannot divide as they need to."""
+        """Refuse widths that the positions cannot divide as they need to, and settings for other numbers of heads."""
         inside = positions_maker(self.positions)
         if inside is not None:
             inside((1, 1), heads, width // heads)
         if self.positions in WAVES:
             WAVES[self.positions]((1, 1), width)
+        for name in MIXERS[self.attention.name].by_head:
+            reaches_of(self.settings_of_attention()[name], heads)
+
+    def settings_of_attention(self) -> dict[str, Any]:
+        mixer = MIXERS[self.attention.name]
+        return settings_of("attention", self.attention, mixer.options, mixer.by_head)
 
     def arguments(self, grid: Grid, prefix: int) -> dict[str, Any]:
         """Arguments of timm's VisionTransformer, beside its sizes."""
@@ -103,8 +110,7 @@ class Components:
         inside = positions_maker(self.positions)
         if self.attention.name != "softmax" or inside is not None:
             mixer = MIXERS[self.attention.name]
-            settings: Any = settings_of("attention", self.attention, mixer.options)
-            arguments["attn_layer"] = fitted(mixer, grid, prefix, inside, **settings)
+            arguments["attn_layer"] = fitted(mixer, grid, prefix, inside, **self.settings_of_attention())
         if self.positions not in ("learned", "conditional", *WAVES):
             arguments["pos_embed"] = "none"
         if self.block == "conformer":
@@ -116,14 +122,15 @@ class Components:
         return arguments
 
     def check_grid(self, grid: Grid) -> None:
-        settings = settings_of("attention", self.attention, MIXERS[self.attention.name].options)
+        settings = self.settings_of_attention()
         if self.attention.name == "fc" and settings["reach"] >= max(grid):
             raise UsageError(
                 f"a reach of {settings['reach']} is more than all of the {grid[0]}×{grid[1]} grid: choose at most "
                 f"{max(grid) - 1}"
             )
         if "reach" in settings and self.attention.name != "fc":
-            span = 2 * settings["reach"] * settings.get("step", 1) + 1
+            reach = settings["reach"]
+            span = 2 * (max(reach) if isinstance(reach, list) else reach) * settings.get("step", 1) + 1
             if span > max(grid):
                 raise UsageError(
                     f"a window of {span} cells is larger than the {grid[0]}×{grid[1]} grid: choose a smaller reach, "

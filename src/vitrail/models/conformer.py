@@ -7,6 +7,7 @@ from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from vitrail.vectors.grid import Grid
+from vitrail.vectors.sets import Seen, Visible
 
 KERNEL = 3
 
@@ -42,7 +43,7 @@ class Conformer(nn.Module):
         self.norm = norm_layer(dim)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def forward(self, x: Tensor, attn_mask: Seen = None, is_causal: bool = False) -> Tensor:
         """[B, N, D] → [B, N, D]"""
         x = x + self.drop_path(0.5 * self.before(self.norm1(x)))
         x = x + self.drop_path(self.attn(self.norm2(x), attn_mask=attn_mask, is_causal=is_causal))
@@ -64,16 +65,30 @@ class GridConvolution(nn.Module):
         self.batch_norm = nn.BatchNorm2d(dim)
         self.project = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, seen: Seen = None) -> Tensor:
         """The residual of the vectors [B, N, D]."""
         x = x[:, self.prefix :]
         gated = nn.functional.glu(self.widen(self.norm(x)), dim=-1)
+        if isinstance(seen, Visible):
+            convolved = self.project(nn.functional.silu(self.of_sets(gated, seen)))
+            return nn.functional.pad(convolved, (0, 0, self.prefix, 0))
         if seen is not None and seen.shape[-2] == 1:  # masked cells are no neighbours either
             gated = gated * seen[..., self.prefix :].reshape(seen.shape[0], -1, 1)
         on_grid = torch.unflatten(gated.transpose(1, 2), 2, self.grid)  # [B, D, rows, columns]
         convolved = nn.functional.silu(self.batch_norm(self.depthwise(on_grid)))
         convolved = self.project(convolved.flatten(2).transpose(1, 2))
         return nn.functional.pad(convolved, (0, 0, self.prefix, 0))
+
+    def of_sets(self, gated: Tensor, seen: Visible) -> Tensor:
+        """The normalised convolution of sets [B, N, D], whose neighbours are found by their offsets."""
+        convolved = torch.zeros_like(gated)
+        for row, column, neighbours in seen.around(gated, KERNEL, self.prefix):
+            convolved = convolved + neighbours * self.depthwise.weight[:, 0, row, column]
+        if not self.training:
+            return self.batch_norm(convolved.transpose(1, 2).unsqueeze(3)).squeeze(3).transpose(1, 2)  # type: ignore[no-any-return]
+        present = seen.keys[:, 0, 0, self.prefix :]  # padding has no part in the statistics of the batch
+        normalised = self.batch_norm(convolved[present][..., None, None])[..., 0, 0]
+        return torch.zeros_like(convolved).masked_scatter(present.unsqueeze(2), normalised)
 
 
 def conformer(grid: Grid, prefix: int) -> type[Conformer]:

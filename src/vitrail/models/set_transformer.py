@@ -9,11 +9,10 @@ from timm.layers import Attention, PatchDropout, PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from vitrail.attention import MECHANISMS
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.vectors.pooling import Attentive, max_of, mean_of
-from vitrail.vectors.positions import NAMES, Floater
+from vitrail.vectors.positions import Floater
 from vitrail.vectors.positions.sincos import waves
 from vitrail.vectors.sets import Seen, VectorSet, Visible
 
@@ -123,14 +122,8 @@ def resized_kernel(kernel: Tensor, side: int) -> Tensor:
 
 POOLS = {"avg": mean_of, "max": max_of}
 WAVES = ("sincos1d", "sincos2d")
-# The parts that take any number of vectors, on any grid.
-ANY_SET: dict[str, tuple[str, ...]] = {
-    "attention": tuple(MECHANISMS),
-    "positions": NAMES,
-    "head": ("linear", "cosine"),
-    "block": ("transformer",),
-    "norm": ("layer",),
-}
+# The parts that take any number of vectors, on any grid, of those that may not.
+ANY_SET: dict[str, tuple[str, ...]] = {"head": ("linear", "cosine"), "norm": ("layer",)}
 
 
 def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") -> SetTransformer:

@@ -17,15 +17,8 @@ class SmallCNN(nn.Module):
         self.is_narrow = width < NARROW
         self.pooled = pooled  # else each cell of the last feature map has logits of its own
         self.stem = nn.Sequential(*convolution(3, width))
-        layers: list[nn.Module] = []
-        channels = width
-        for stage in range(stages):
-            for block in range(blocks):
-                halve = stage > 0 and block == 0
-                layers.append(residual(channels, width * 2**stage, stride=2 if halve else 1))
-                channels = width * 2**stage
-        self.stages = nn.Sequential(*layers)
-        self.head = nn.Linear(channels, classes)
+        self.stages = nn.Sequential(*residual_stages(width, stages, blocks))
+        self.head = nn.Linear(width * 2 ** (stages - 1), classes)
 
     def forward_features(self, pixels: Tensor) -> Tensor:
         if self.is_narrow:
@@ -42,3 +35,15 @@ class SmallCNN(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(pixels))
+
+
+def residual_stages(width: int, stages: int, blocks: int) -> list[nn.Module]:
+    """The blocks of all stages, one after another; `width` channels in, twice as many after each further stage."""
+    layers: list[nn.Module] = []
+    channels = width
+    for stage in range(stages):
+        for block in range(blocks):
+            halve = stage > 0 and block == 0
+            layers.append(residual(channels, width * 2**stage, stride=2 if halve else 1))
+            channels = width * 2**stage
+    return layers

@@ -8,14 +8,14 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from vitrail.attention.component import ComponentSpec
+from vitrail.attention.component import Component, ComponentSpec, parse_component
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models.architecture import Architecture
 from vitrail.models.components import Components
-from vitrail.models.conv_stem import ConvStem, refuse_other_patches
 from vitrail.models.heads import reads_vectors, zero_head
 from vitrail.models.set_transformer import for_sets, refuse_grid_bound
+from vitrail.models.stems import STEMS, check_stem, stem_arguments
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
 from vitrail.tasks import TASKS
@@ -24,7 +24,6 @@ from vitrail.vectors.grid import Grid
 from vitrail.vectors.pooling import Attentive
 
 Pool = Literal["token", "mean", "max", "map", "attentive"]
-Stem = Literal["patches", "conv"]
 Start = Literal["timm", "xavier"]
 
 # timm's arguments. Attentive pooling replaces timm's; it weighs the vectors, so they are normalised before it.
@@ -36,7 +35,6 @@ POOLS: dict[Pool, dict[str, Any]] = {
     "attentive": {"global_pool": "avg", "fc_norm": False},
 }
 
-STEMS: dict[Stem, dict[str, Any]] = {"patches": {}, "conv": {"embed_layer": ConvStem}}
 # MoCo v3's: Xavier for all linear layers, queries, keys and values apart, and no biases.
 STARTS: dict[Start, dict[str, Any]] = {"timm": {}, "xavier": {"weight_init": "moco"}}
 
@@ -50,7 +48,7 @@ class ViT(Architecture):
         pretrained: true fetches timm's weights for `name`; a path reads them from a file instead, and
             hf-hub:USER/REPOSITORY from the Hugging Face Hub; or the path of another run's checkpoint, a file of the
             name .ckpt.
-        patch: side of a patch in pixels.
+        patch: side of a patch in pixels; with 1, each pixel is a vector.
         width: length of the vectors.
         depth: number of attention blocks.
         heads: attention heads a block; must divide `width`.
@@ -58,13 +56,16 @@ class ViT(Architecture):
         dropout: dropout rate inside blocks.
         drop_path: rate of skipped blocks while training (stochastic depth), growing with depth.
         attention: softmax, additive, relu, linear, window, dilated, graph, gpsa or inducing; settings as
-            {name: window, reach: 3}. Or a rival in its place: fc (as {name: fc, reach: 1}), lstm or gru.
+            {name: window, reach: 3}, or [1, 2, 3] in place of the 3 for each of three heads. Or a rival in its place:
+            fc (as {name: fc, reach: 1}), lstm or gru.
         positions: none, learned, sincos1d, sincos2d, conditional, relative, shaw, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
             queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
-        stem: patches, or conv: 3×3 convolutions whose strides make the grid of patches of 2, 4 or 8.
+        stem: patches; overlapping, whose windows are twice as high and wide; conv: 3×3 convolutions whose strides make
+            the grid of patches of 2, 4 or 8; or hybrid: a residual CNN whose feature map has a cell for each patch, or
+            a CNN of timm, as {name: hybrid, backbone: mobilenetv2_100}.
         start: the initial weights: timm, or xavier, whose scale follows the width: for narrow networks from scratch.
         drop_patches: share of the patches that each training image loses, others in each step, which is as much faster.
 
@@ -86,13 +87,14 @@ class ViT(Architecture):
     head: ComponentSpec = "linear"
     block: Literal["transformer", "conformer"] = "transformer"
     norm: Literal["layer", "batch"] = "layer"
-    stem: Stem = "patches"
+    stem: ComponentSpec = "patches"
     start: Start = "timm"
     drop_patches: float = 0.0
 
     def __post_init__(self) -> None:
         components = self.components()
         components.check()
+        stem = self.parsed_stem()
         if not 0 <= self.drop_patches < 1:
             raise UsageError(f"drop_patches is a share from 0 to below 1, not {self.drop_patches}")
         if self.drop_patches:
@@ -100,8 +102,7 @@ class ViT(Architecture):
         if self.name is None:
             self.check_sizes()
             components.check_width(self.width, self.heads)
-            if self.stem == "conv":
-                refuse_other_patches(self.patch)
+            check_stem(stem, self.patch)
         elif (self.stem, self.start) != ("patches", "timm"):
             raise UsageError(f"'{self.name}' has a stem and a start of its own: leave out stem and start, or the name")
 
@@ -111,6 +112,9 @@ class ViT(Architecture):
                 raise UsageError(f"{size} must be at least 1, not {getattr(self, size)}")
         if self.width % self.heads:
             raise UsageError(f"{self.heads} heads do not divide a width of {self.width}: choose another width")
+
+    def parsed_stem(self) -> Component:
+        return parse_component("stem", self.stem, STEMS)
 
     def components(self) -> Components:
         return Components.parse(self.attention, self.positions, self.head, self.block, self.norm)
@@ -142,7 +146,7 @@ class ViT(Architecture):
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
             patch_drop_rate=self.drop_patches,
-            **STEMS[self.stem],
+            **stem_arguments(self.parsed_stem()),
             **STARTS[self.start],
             **({"global_pool": ""} if vectors else POOLS[self.pool]),
             **components.arguments((side, side), prefix=int(self.pool == "token")),

@@ -6,6 +6,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from vitrail.attention.from_convolution import ConvolutionAttention
 from vitrail.errors import UsageError
 from vitrail.models.checkpoint import read_checkpoint
 from vitrail.models.timm_models import load_matching
@@ -25,7 +26,7 @@ def start_from(network: nn.Module, pretrained: bool | str) -> nn.Module:
 
 
 def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
-    """The source's tables of positions, interpolated to the network's grid."""
+    """The source's tables of positions, interpolated to the network's grid; a convolution's are those of its kernel."""
     tables: dict[str, Tensor] = {}
     made = dict(source.named_modules())
     for name, module in network.named_modules():
@@ -35,6 +36,8 @@ def tables_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
         if isinstance(module, Shaw) and isinstance(there, Shaw) and module.grid != there.grid:
             both = {"keys": there.keys, "values": there.values}
             tables |= {f"{name}.{key}": clipped(one.detach(), there.grid, module.grid) for key, one in both.items()}
+        if isinstance(module, ConvolutionAttention) and isinstance(there, nn.Conv2d):
+            tables |= {f"{name}.positions.{key}": one for key, one in module.positions.state_dict().items()}
     if isinstance(network, VisionTransformer) and isinstance(source, VisionTransformer):
         tables |= learned_positions(network, source)
     return tables

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from vitrail.rivals.rival import Rival
+from vitrail.vectors.sets import Visible
 
 
 class FullyConnected(Rival):
@@ -26,3 +27,9 @@ class FullyConnected(Rival):
             x = x * valid.unsqueeze(2)  # as beyond the border
         cells = x.transpose(1, 2).unflatten(2, self.grid)  # [B, D, rows, columns]
         return self.window(cells).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def mix_sets(self, x: Tensor, seen: Visible) -> Tensor:
+        weight, mixed = self.window.weight, self.window.bias.expand_as(x)  # type: ignore[union-attr]
+        for row, column, cells in seen.around(x, weight.shape[2], 0):
+            mixed = mixed + cells @ weight[:, :, row, column].T
+        return mixed

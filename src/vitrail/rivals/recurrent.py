@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from vitrail.errors import UsageError
 from vitrail.rivals.rival import Rival
@@ -26,13 +26,24 @@ class Recurrent(Rival):
         return self.proj(outputs)  # type: ignore[no-any-return]
 
     def read(self, x: Tensor, valid: Tensor) -> Tensor:
-        """The valid vectors in their order, as if there were no others."""
-        order = (~valid).long().argsort(dim=1, stable=True)  # [B, N], valid ones first
-        lengths = valid.sum(dim=1).clamp(min=1).cpu()
-        places = order.unsqueeze(2).expand_as(x)
-        packed = pack_padded_sequence(x.gather(1, places), lengths, batch_first=True, enforce_sorted=False)
-        outputs, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
-        return outputs.new_zeros(x.shape).scatter(1, places, outputs)
+        """The valid vectors in their order, as if there were no others.
+
+        Each direction reads them first, so what it reads after them changes nothing: one from the front, the other from
+        the end. Packed sequences would be read once, but cannot be exported.
+        """
+        count, others = valid.sum(dim=1, keepdim=True), (~valid).cumsum(dim=1)
+        front = torch.where(valid, valid.cumsum(dim=1), count + others) - 1  # [B, N], the place of each vector
+        end = (front + others[:, -1:]) % x.shape[1]
+        ahead, back = (self.in_places(x, places) for places in (front, end))
+        half = x.shape[2] // 2
+        outputs = torch.cat([ahead[..., :half], back[..., half:]], dim=2)
+        return outputs.masked_fill(~valid.unsqueeze(2), 0.0)
+
+    def in_places(self, x: Tensor, places: Tensor) -> Tensor:
+        """What the network gives for vectors in other places, back in their own."""
+        places = places.unsqueeze(2).expand_as(x)
+        outputs: Tensor = self.rnn(torch.zeros_like(x).scatter(1, places, x))[0]
+        return outputs.gather(1, places)
 
 
 class LSTM(Recurrent):

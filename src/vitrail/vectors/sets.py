@@ -1,6 +1,8 @@
 """A set of vectors: the input of self-attention."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Self
 
 import torch
@@ -58,6 +60,14 @@ class Visible:
     def offsets(self) -> Tensor:
         """From each vector to each other, in rows and columns, [B, N, N, 2]."""
         return self.positions[:, None] - self.positions[:, :, None]
+
+    def around(self, x: Tensor, side: int, prefix: int) -> Iterator[tuple[int, int, Tensor]]:
+        """Each row and column of a square of this side around a vector, and what is there of x, [B, N, D], or zeros."""
+        present = self.keys[:, 0, :, prefix:]  # [B, 1, N]
+        for row, column in product(range(side), repeat=2):
+            offset = torch.tensor([row - side // 2, column - side // 2], device=x.device)
+            there = (self.offsets == offset).all(dim=-1) & present  # [B, N, N]
+            yield row, column, there.to(x.dtype) @ x
 
 
 Seen = Tensor | Visible | None  # of attention: a mask, sets, or all

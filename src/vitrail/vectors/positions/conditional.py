@@ -33,13 +33,8 @@ class Conditional(nn.Module):
         return x + nn.functional.pad(neighbours, (0, 0, self.prefix, 0))
 
     def of_sets(self, cells: Tensor, seen: Visible) -> Tensor:
-        """The convolution of sets [B, N, D]: the neighbours at each offset of the kernel are found in turn."""
-        present = seen.keys[:, 0, :, self.prefix :]  # [B, 1, N]
-        middle = KERNEL // 2
-        convolved = self.depthwise.bias.expand_as(cells)  # type: ignore[union-attr]
-        for row in range(KERNEL):
-            for column in range(KERNEL):
-                there = seen.offsets == torch.tensor([row - middle, column - middle], device=cells.device)
-                neighbours = (there.all(dim=-1) & present).to(cells.dtype)  # [B, N, N]
-                convolved = convolved + neighbours @ cells * self.depthwise.weight[:, 0, row, column]
+        """The convolution of sets [B, N, D], whose neighbours are found by their offsets."""
+        weight, convolved = self.depthwise.weight, self.depthwise.bias.expand_as(cells)  # type: ignore[union-attr]
+        for row, column, neighbours in seen.around(cells, KERNEL, self.prefix):
+            convolved = convolved + neighbours * weight[:, 0, row, column]
         return convolved
