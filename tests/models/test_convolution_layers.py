@@ -82,9 +82,7 @@ def test_less_sharp_heads_are_near_the_cnn_and_are_trained() -> None:
     optimizer = torch.optim.SGD(attention.train().parameters(), lr=0.5)
     nn.functional.cross_entropy(attention(pixels(8)), torch.arange(3)).backward()
     optimizer.step()
-    still = {name for name, one in attention.named_parameters() if torch.equal(one, start[name])}
-    # Of a kernel of one cell, each query sees the same with any sharpness.
-    assert all(name.startswith("stages.1.downsample.0.positions") for name in still)
+    assert not [name for name, one in attention.named_parameters() if torch.equal(one, start[name])]
 
 
 @pytest.mark.parametrize("architecture", [architecture for architecture, _ in NETWORKS[:3]], ids=str)

@@ -135,7 +135,7 @@ def checked_edges(edges: Tensor | Sequence[tuple[int, int]], nodes: int) -> Tens
     if nodes < 1:
         raise UsageError(f"a graph has at least one node, not {nodes}")
     try:
-        pairs = torch.as_tensor(edges)
+        pairs = torch.as_tensor(edges, device="cpu")
     except (TypeError, ValueError) as fault:
         raise UsageError(f"edges are pairs of node numbers: {fault}") from fault
     if not pairs.numel():

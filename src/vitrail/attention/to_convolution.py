@@ -70,40 +70,37 @@ def layer_to_conv(attention: SelfAttention, vectors: Tensor, kernel: int = 3) ->
     """
     if attention.prefix:
         raise UsageError("a class token has no cell of the grid that a convolution could see: choose another pool")
-    inner, around = inside_kernels(attention.grid, kernel)
+    inner, around = inside_kernels(attention.grid, kernel, vectors.device)
     weights = attention.weights(vectors)[:, :, inner]  # [B, heads, inner, N]
     inside = weights.gather(3, around.expand(*weights.shape[:2], -1, -1)).mean(dim=(0, 2))  # [heads, cells]
     values = torch.unflatten(attention.qkv.weight[2 * attention.attn_dim :], 0, (attention.num_heads, -1))
     columns = torch.unflatten(attention.proj.weight, 1, (attention.num_heads, -1))  # [D, heads, head_dim]
     convolution = nn.Conv2d(values.shape[2], len(columns), kernel, padding=kernel // 2).to(values)
-    put(
-        convolution, torch.einsum("ohd,hdi,hc->oic", columns, values, inside), attention.merge(bias_of(attention))[0, 0]
-    )
+    bias = attention.merge(bias_of(attention))[0, 0]
+    put(convolution, torch.einsum("ohd,hdi,hc->oic", columns, values, inside), bias)
     outputs = convolution(torch.unflatten(vectors.transpose(1, 2), 2, attention.grid)).flatten(2).transpose(1, 2)
     outside = 1 - inside.sum(dim=1) / weights.sum(dim=3).mean(dim=(0, 2))
     return NearestConvolution(convolution, outside, relative_error(outputs, attention(vectors)))
 
 
-def inside_kernels(grid: Grid, kernel: int) -> tuple[Tensor, Tensor]:
+def inside_kernels(grid: Grid, kernel: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Which cells have their whole kernel inside the grid, [inner], and the cells of it, [inner, kernel²]."""
     if kernel % 2 == 0 or kernel > min(grid):
         raise UsageError(
             f"a kernel has a middle and fits the {grid[0]}×{grid[1]} grid: choose an odd one, not {kernel}"
         )
-    reach, cells = kernel // 2, cells_of(grid)
-    last = torch.tensor(grid) - 1
+    reach, cells = kernel // 2, cells_of(grid, device)
+    last = torch.tensor(grid, device=device) - 1
     inner = ((cells >= reach) & (cells <= last - reach)).all(dim=1).nonzero().flatten()
-    offsets = cells_of((kernel, kernel)) - reach
+    offsets = cells_of((kernel, kernel), device) - reach
     return inner, inner[:, None] + offsets[:, 0] * grid[1] + offsets[:, 1]
 
 
 def bias_of(attention: SelfAttention) -> Tensor:
     """What heads give for values at zero, [1, heads, 1, head_dim]: the bias of the values, whose weights sum to one."""
-    bias = attention.qkv.bias
-    of_values = (
-        torch.zeros(attention.attn_dim).to(attention.qkv.weight) if bias is None else bias[2 * attention.attn_dim :]
-    )
-    return of_values.reshape(1, attention.num_heads, 1, -1)
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    all_three = weight.new_zeros(len(weight)) if bias is None else bias
+    return all_three[2 * attention.attn_dim :].reshape(1, attention.num_heads, 1, -1)
 
 
 def put(convolution: nn.Conv2d, kernel: Tensor, bias: Tensor | None) -> None:
