@@ -123,7 +123,8 @@ SETS: list[dict[str, Any]] = [
     {"attention": "graph", "positions": "learned", "head": "cosine"},
     {"attention": "gpsa", "positions": "conditional", "pool": "token"},
     {"attention": "inducing", "positions": "sincos1d"},
-    {"attention": "softmax", "positions": "none"},
+    {"attention": "lstm", "positions": "none", "pool": "token"},
+    {"attention": {"name": "fc", "reach": 1}, "block": "conformer"},
 ]
 OF_SETS = [pair for pair in LONG if "positions" in pair and pair["attention"] != DILATED]
 NATIVE = InputRule(8, "native", patch=2)

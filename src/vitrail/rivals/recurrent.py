@@ -33,7 +33,8 @@ class Recurrent(Rival):
         """
         count, others = valid.sum(dim=1, keepdim=True), (~valid).cumsum(dim=1)
         front = torch.where(valid, valid.cumsum(dim=1), count + others) - 1  # [B, N], the place of each vector
-        end = (front + others[:, -1:]) % x.shape[1]
+        later = front + others[:, -1:]
+        end = torch.where(later < x.shape[1], later, later - x.shape[1])
         ahead, back = (self.in_places(x, places) for places in (front, end))
         half = x.shape[2] // 2
         outputs = torch.cat([ahead[..., :half], back[..., half:]], dim=2)
