@@ -62,6 +62,7 @@ SCHEMAS: Json = {
             record({"labels": array_of(ref("Label"))}, {"none_of_these": FLAG}),
             record({"values": array_of(ref("Value"))}),
             record({"grid": ref("Grid")}),
+            record({"sequence": array_of(ref("Label")), "probability": PROBABILITY}),
             record({"error": ref("Error")}),
         ]
     },

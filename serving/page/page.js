@@ -35,7 +35,7 @@ function show(labels, image) {
   if (explains) explain(image, labels[0].label, element("labels").querySelector("button"));
 }
 
-// Regression values, or the share of cells that each label of a grid has; these are not explained.
+// Regression values, labels of a sequence, or the share of cells that each label of a grid has; these are not explained.
 function showFacts(facts) {
   showMessage("");
   for (const [name, text] of facts) {
@@ -51,8 +51,15 @@ function shares({ labels }) {
   return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of cells`]);
 }
 
-function showPrediction({ labels, values, grid }, image) {
+// The labels in their order, and whether all of them are right.
+function showSequence(sequence, probability) {
+  const labels = sequence.map((each) => [each.label, percent(each.probability)]);
+  showFacts([...labels, ["the whole sequence", percent(probability)]]);
+}
+
+function showPrediction({ labels, values, grid, sequence, probability }, image) {
   if (labels) show(labels, image);
+  else if (sequence) showSequence(sequence, probability);
   else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(grid));
 }
 

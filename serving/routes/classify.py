@@ -1,4 +1,4 @@
-"""POST /v1/classify: images → labels, values, or a label for each cell of a grid, depending on the model's task."""
+"""POST /v1/classify: images → labels, values, a label for each cell of a grid, or a sequence, by the task."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -46,6 +46,26 @@ def test_a_rare_label_is_in_every_part(write: Write) -> None:
     assert Counter(names) == Counter(f"{i}.png" for i in range(100))
 
 
+def test_sequences_keep_their_order_and_repetitions(write: Write) -> None:
+    texts = ["oak", " fir ;oak", "oak;oak;fir"]
+    lines = ["path,sequence,split", *(f"{i}.png,{texts[i % 3]},{SPLIT[i]}" for i in range(12))]
+    source = open_source(str(write("manifest.csv", lines)), 0)
+    assert (source.task, source.classes) == ("sequence", ("fir", "oak"))
+    images = source.read("train", RULE)
+    assert images.labels.tolist() == [[[1, -1, -1], [0, 1, -1], [1, 1, 0]][i % 3] for i in range(8)]
+    assert source.read("val", RULE).labels.shape == (2, 3)
+    assert source.labels("train").tolist() == [i % 3 + 1 for i in range(8)]
+    targets = source.contents("train").targets
+    assert len(set(targets.tolist())) == 3
+
+
+def test_the_order_of_a_sequence_is_part_of_its_contents(write: Write) -> None:
+    lines = ["path,sequence", *(f"{i}.png,oak;fir" for i in range(12))]
+    before = open_source(str(write("manifest.csv", lines)), 0).fingerprint
+    lines[3] = "2.png,fir;oak"
+    assert open_source(str(write("manifest.csv", lines)), 0).fingerprint != before
+
+
 def test_values_are_numbers_by_the_names_of_their_columns(write: Write) -> None:
     lines = ["path,height,mass", *(f"{i}.png,{i / 2},-1e{i}" for i in range(12))]
     source = open_source(str(write("values.csv", lines)), 0)
@@ -103,7 +123,11 @@ FAULTS = {
         ["image,labels", *GOOD],
         "has no column 'path', which names the images; its columns: 'im",
     ),
-    "no targets": ("values.csv", ["path,split", "1.png,train"], "one of the columns 'label', 'labels' and 'map', or a"),
+    "no targets": (
+        "values.csv",
+        ["path,split", "1.png,train"],
+        "one of the columns 'label', 'labels', 'sequence' and 'map', or a",
+    ),
     "targets of two tasks": ("labels.csv", ["path,label,age", "1.png,oak,3"], "beside 'path' it has label, age"),
     "a column twice": ("values.csv", ["path,a,a", "1.png,1,2"], "or two of one name; its columns: 'path', 'a', 'a'"),
     "a column without a name": ("labels.csv", [",path,label", "0,1.png,oak"], "has a column without a name"),
@@ -118,6 +142,16 @@ FAULTS = {
     "too many cells": ("values.csv", ["path,a", "1.png,1,2"], "line 2: 3 cells, where the first line has 2"),
     "an empty table": ("values.csv", ["path,a"], "has no images in it"),
     "no label at all": ("labels.csv", ["path,labels", *(f"{i}.png," for i in range(9))], "it gives no image a label"),
+    "no sequence": (
+        "manifest.csv",
+        ["path,sequence", *GOOD, "x.png,;"],
+        "line 14: there is no sequence: give at least",
+    ),
+    "a label of a sequence that is not trained": (
+        "manifest.csv",
+        ["path,sequence,split", "1.png,oak,train", "2.png,oak;oak,train", "3.png,oak;fir,test"],
+        "line 4: no training image has the class 'fir'",
+    ),
     "too few": (
         "values.csv",
         ["path,a", "1.png,1", "2.png,2"],

@@ -28,6 +28,8 @@ VIT_DECAYED = r"""
     head(\.classes)?\.weight
     head\.decoder\.layers\.\d+\.(self_attn|multihead_attn)\.(in_proj_|out_proj\.)weight
     head\.decoder\.layers\.\d+\.linear[12]\.weight
+    head\.layers\.\d+\.(itself|cross)\.(query|key_value|output)\.weight
+    head\.layers\.\d+\.mlp\.fc[12]\.weight
 """
 VIT_EXCLUDED = r"""
     .*(\.|_)bias
@@ -41,7 +43,7 @@ VIT_EXCLUDED = r"""
     blocks\.\d+\.attn\.positions\.flow\.(inner|outer)\.\d\.weight
     blocks\.\d+\.attn\.(balance|looks|score|points)
     attn_pool\.(latent|score\.weight)
-    head\.queries
+    head\.(queries|places|labels)
     blocks\.\d+\.ls[12]\.gamma
 """
 SMALL_CNN = (
@@ -74,6 +76,7 @@ SWIN = (
 
 SETTINGS = {"window": {"name": "window", "reach": 1}, "dilated": {"name": "dilated", "reach": 1, "step": 1}}
 TASKS: dict[str, TaskName] = {"linear": "classification", "cosine": "classification", "set": "multilabel"}
+TASKS |= dict.fromkeys(("autoregressive", "parallel"), "sequence")
 
 
 def small(**parts: Any) -> ViT:
@@ -102,6 +105,7 @@ FORMS: list[tuple[ViT, TaskName, int, str]] = [
     (small(pool="map"), "classification", 8, r"attn_pool\.latent"),
     (small(pool="attentive"), "classification", 8, r"attn_pool\.score\.weight"),
     (small(head="set"), "multilabel", 8, r"head\.queries"),
+    (small(head="autoregressive"), "sequence", 8, r"head\.labels"),
     (small(block="conformer", norm="batch"), "regression", 8, r"blocks\.1\.convolution\.batch_norm\.weight"),
     (small(), "dense", 8, r"pos_embed"),
     (ViT(name="vit_tiny_patch16_224"), "classification", 32, r"cls_token"),

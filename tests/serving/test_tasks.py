@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitrail.data import DigitScenes
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.settings import model_name
 from vitrail.tasks.task import TaskName
 
+from ..builtin_sets import set_of
 from ..servers import Server, Start
 
 URL = "/v1/classify"
@@ -22,11 +22,11 @@ Served = tuple[httpx.Client, Classifier]
 
 def png(task: TaskName, index: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(DigitScenes(task).whole("test", index)).save(file, "PNG")
+    Image.fromarray(set_of(task).whole("test", index)).save(file, "PNG")
     return file.getvalue()
 
 
-@pytest.fixture(scope="module", params=["multilabel", "regression", "dense"])
+@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence"])
 def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"
 
@@ -57,6 +57,11 @@ def test_predictions_of_every_task(served: Served) -> None:
         elif task == "regression":
             assert [one["name"] for one in prediction["values"]] == ["digits", "sum"]
             np.testing.assert_allclose([one["value"] for one in prediction["values"]], row["values"], rtol=1e-5)
+        elif task == "sequence":
+            best, shares = row["probabilities"].argmax(-1), row["probabilities"].max(-1)
+            count = int((best == 10).argmax()) if (best == 10).any() else 3
+            assert [label["index"] for label in prediction["sequence"]] == best[:count].tolist()
+            np.testing.assert_allclose(prediction["probability"], shares[: count + 1].prod(), rtol=1e-5)
         else:
             best = row["probabilities"].argmax(-1)
             assert prediction["grid"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
@@ -85,10 +90,10 @@ def test_tensors_match_the_model_file(served: Served) -> None:
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
     outputs = client.get(address).json()["outputs"]
-    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11]}[task]
+    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11], "sequence": [3, 11]}[task]
     expected = {name: [-1, 64] if name == "embedding" else [-1, *sides] for name in classifier.task.outputs}
     assert {output["name"]: output["shape"] for output in outputs} == expected
-    canvases = np.stack([DigitScenes(task).whole("test", i) for i in range(3)])
+    canvases = np.stack([set_of(task).whole("test", i) for i in range(3)])
     image = {"name": "image", "datatype": "UINT8", "shape": list(canvases.shape), "data": canvases.ravel().tolist()}
     tensors = client.post(f"{address}/infer", json={"inputs": [image]}).json()["outputs"]
     expected_columns = classifier.predict(canvases).columns

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vitrail.models.heads import ValueHead
 from vitrail.tasks.multilabel.training import set_losses
+from vitrail.tasks.sequence.predictions import ENDED
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training import TRAINING_TASKS
 
@@ -16,31 +17,50 @@ TARGETS: dict[TaskName, Tensor] = {
     "multilabel": torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]),
     "regression": torch.tensor([[1.0, -2, 30], [4, 0, 8], [0, 0, 0], [2, 7, 1]]),
     "dense": torch.tensor([0, 1, 2, 1], dtype=torch.uint8)[:, None, None].expand(4, 2, 2),
+    "sequence": torch.tensor([[0, 2], [1, ENDED], [2, 2], [0, ENDED]]),
 }
 
 
 class Network(nn.Module):
-    """The logits are the pixels, [B, 3], or [B, 2, 2, 3] for dense tasks."""
+    """The logits are the pixels: [B, 3], [B, 2, 2, 3] for dense tasks, or [B, 2, 4] for sequences."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: TaskName) -> None:
         super().__init__()
-        self.head = ValueHead(3, 3)
+        self.head = Places() if task == "sequence" else ValueHead(3, 3)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return pixels
+
+    def forward_features(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        return features
 
     def get_classifier(self) -> Any:
         return self.head
 
 
+class Places(nn.Module):
+    """A head of sequences whose logits are its input."""
+
+    length = 2
+
+    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
+        return vectors
+
+
+SHAPES: dict[TaskName, tuple[int, ...]] = {"dense": (2, 2, 3), "sequence": (2, 4)}
+
+
 def logits(task: TaskName, count: int = 4) -> Tensor:
-    shape = (count, 2, 2, 3) if task == "dense" else (count, 3)
+    shape = (count, *SHAPES.get(task, (3,)))
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("task", TARGETS)
 def test_an_image_of_weight_two_counts_like_the_image_twice(task: TaskName) -> None:
-    training, net, pixels, target = TRAINING_TASKS[task](3, 0.0, 0.0), Network(), logits(task), TARGETS[task]
+    training, net, pixels, target = TRAINING_TASKS[task](3, 0.0, 0.0), Network(task), logits(task), TARGETS[task]
     twice = torch.tensor([0, 1, 1, 2, 3])
     expected = training.loss(net, pixels[twice], target[twice]) * 5 / 4
     torch.testing.assert_close(training.loss(net, pixels, target, torch.tensor([1.0, 2, 1, 1])), expected)
@@ -48,7 +68,7 @@ def test_an_image_of_weight_two_counts_like_the_image_twice(task: TaskName) -> N
 
 @pytest.mark.parametrize("task", TARGETS)
 def test_the_loss_is_the_mean_of_those_of_the_images(task: TaskName) -> None:
-    training, net, pixels, target = TRAINING_TASKS[task](3, 0.0, 0.0), Network(), logits(task), TARGETS[task]
+    training, net, pixels, target = TRAINING_TASKS[task](3, 0.0, 0.0), Network(task), logits(task), TARGETS[task]
     alone = torch.stack([training.loss(net, pixels[[i]], target[[i]]) for i in range(4)])
     torch.testing.assert_close(training.losses(net, pixels, target), alone)
     torch.testing.assert_close(training.loss(net, pixels, target), alone.mean())

@@ -32,7 +32,7 @@ BY_ADAMW = r"""
     (.*\.)?\w*norm\d?\.weight
     patch_embed\.backbone\.([148]|[3-9]\.(bn[12]|downsample\.1))\.weight
     pos_embed  (cls|dist)_token  attn_pool\.latent  head_dist\.weight
-    head\.(.*\.)?weight  head\.queries  head\.decoder\.layers\.\d\..*_weight
+    head\.(.*\.)?weight  head\.(queries|places|labels)  head\.decoder\.layers\.\d\..*_weight
     fc\.weight
     blocks\.\d+\.attn\.positions\.(table|flow\.(inner|outer)\.\d\.weight|starts)
     blocks\.\d+\.(positions|convolution)\.depthwise\.weight
@@ -56,6 +56,7 @@ NETWORKS: list[tuple[Architecture, TaskName, int]] = [
     (small(pool="token", positions="floater", head="cosine"), "classification", 8),
     (small(block="conformer", norm="batch"), "regression", 8),
     (small(head="set"), "multilabel", 8),
+    (small(head="autoregressive"), "sequence", 8),
     (small(), "dense", 8),
     (ViT(name="deit_tiny_distilled_patch16_224"), "classification", 32),
     (CNN(width=8, stages=2, blocks=1), "classification", 8),

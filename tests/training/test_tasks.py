@@ -21,10 +21,16 @@ from vitrail.tasks.dense.training import DenseTraining
 from vitrail.tasks.task import TaskName
 from vitrail.training.data_module import ImageDataModule
 
+from ..builtin_sets import set_of
+
 STEPS = ["--trainer.max_steps=100", "--trainer.val_check_interval=100"]
 LONGER = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
+WITH_STEM = ["--trainer.max_steps=200", "--trainer.val_check_interval=200"]
 # A small CNN learns regression and dense tasks faster than a ViT; multilabel uses the set head of its recipe.
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
+
+
+OPTIONS = {"multilabel": LONGER, "sequence": WITH_STEM}
 
 
 def fit(task: TaskName, run: Path, *more: str) -> int:
@@ -37,16 +43,22 @@ def fit(task: TaskName, run: Path, *more: str) -> int:
         "regression",
         pytest.param("multilabel", marks=pytest.mark.long),
         pytest.param("dense", marks=pytest.mark.long),
+        pytest.param("sequence", marks=pytest.mark.long),
     ],
 )
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskName, Path]:
     run = tmp_path_factory.mktemp("tasks") / request.param
-    assert fit(request.param, run, *(LONGER if request.param == "multilabel" else SMALL)) == 0
+    assert fit(request.param, run, *OPTIONS.get(request.param, SMALL)) == 0
     return request.param, run / "checkpoints/best.ckpt"
 
 
 # Metric and lower bound; an untrained network stays far below each.
-LEAST = {"multilabel": ("micro-F1", 0.6), "regression": ("R² of digits", 0.8), "dense": ("mean IoU", 0.35)}
+LEAST = {
+    "multilabel": ("micro-F1", 0.6),
+    "regression": ("R² of digits", 0.8),
+    "dense": ("mean IoU", 0.35),
+    "sequence": ("accuracy", 0.6),
+}
 
 
 def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +72,7 @@ def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.Captur
     assert len(predictions) == len(saved["labels"]) == len(saved["names"]) == 1000
 
 
-@pytest.fixture(params=["multilabel", "regression", "dense"])
+@pytest.fixture(params=["multilabel", "regression", "dense", "sequence"])
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
@@ -77,6 +89,7 @@ def test_predict_writes_targets_and_predictions(begun: tuple[TaskName, Path]) ->
         "multilabel": ["labels", "predicted"],
         "regression": ["digits", "digits predicted", "sum", "sum predicted"],
         "dense": ["right", "known"],
+        "sequence": ["sequence", "predicted"],
     }
     assert list(rows[0]) == ["image", *columns[task]]
 
@@ -85,7 +98,7 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
     task, checkpoint = begun
     network: Any
     network, origin = read_checkpoint(checkpoint)
-    assert (origin.task, origin.run_data.name) == (task, f"digit-scenes-{task}")
+    assert (origin.task, origin.run_data.name) == (task, set_of(task).name)
     if task == "regression":
         source = DigitScenes("regression")
         scenes = source.read("train", origin.input, origin.run_data.selection.chosen(source)["train"]).labels
@@ -108,6 +121,12 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
         ("multilabel", ["--model.mixup=0.2"], "the head set matches whole labels"),
         ("regression", ["--model.net.head=set"], "the head set predicts several labels an image"),
         ("multilabel", ["--model.net.head=cosine"], "these data have several labels an image: choose linear, set"),
+        ("sequence", ["--model.mixup=0.2"], "a blend shows no sequence"),
+        ("sequence", ["--model.balance=weights"], "an image here has several labels: leave it out"),
+        ("sequence", ["--model.net.head=linear"], "a sequence of labels an image: choose autoregressive, parallel"),
+        ("sequence", ["--model.net.head={name: parallel, length: 2}"], "and the head a length of 2: give it more"),
+        ("sequence", ["--model.net.head={name: parallel, length: 0}"], "length of the head parallel must be above 0"),
+        ("multilabel", ["--model.net.head=parallel"], "the head parallel predicts a sequence of labels an image"),
         ("dense", ["--model.net.pool=token"], "the pool 'token' has no effect"),
         (
             "multilabel",

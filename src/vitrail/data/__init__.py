@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from vitrail.data.digit_rows import DigitRows
 from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
@@ -17,6 +18,7 @@ from vitrail.errors import UsageError
 from vitrail.own_class import Plain
 
 __all__ = [
+    "DigitRows",
     "DigitScenes",
     "Digits",
     "Folders",
@@ -53,6 +55,8 @@ def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], 
         return Permuted(open_source(inner, seed, open_folder), int(across))
     if path == Digits.name:
         return Digits(seed)
+    if path == DigitRows.name:
+        return DigitRows(seed)
     if path in SCENE_SETS:
         return DigitScenes(SCENE_SETS[path], seed)
     if external := open_external(path, seed):

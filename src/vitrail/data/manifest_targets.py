@@ -1,7 +1,7 @@
 """The columns of a manifest that hold targets, one class a task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
@@ -15,10 +15,10 @@ from vitrail.data.file_digests import FileDigests
 from vitrail.data.file_tree import is_image, missing_files
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS
-from vitrail.data.targets import Labels, LabelSets, ListedTargets, Maps, Values
+from vitrail.data.targets import Labels, LabelSets, ListedTargets, Maps, Sequences, Values
 from vitrail.errors import DataError
 
-LABEL, LABELS, MAP = "label", "labels", "map"
+LABEL, LABELS, SEQUENCE, MAP = "label", "labels", "sequence", "map"
 CLASSES_FILE = "classes.txt"
 
 
@@ -86,6 +86,23 @@ class LabelsColumn(TargetColumns):
         return LabelSets(classes, codes, ends)
 
 
+class SequenceColumn(TargetColumns):
+    """`sequence`: classes in their order, at least one an image."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self.sequences = TextSets()
+        self.columns = {SEQUENCE: self.sequences}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        classes, codes = self.sequences.in_order()
+        ends = self.sequences.ends()
+        for index in np.flatnonzero(np.diff(ends) == 0):
+            self.faults.add(int(listed.numbers[index]), "there is no sequence: give at least one label")
+        self.name_untrained(classes, codes, np.repeat(np.arange(len(listed.names)), np.diff(ends)), listed)
+        return Sequences(classes, codes, ends)
+
+
 class ValueColumns(TargetColumns):
     """Every column that has no other meaning: a number for each image."""
 
@@ -130,21 +147,28 @@ class MapColumn(TargetColumns):
         return classes
 
 
+READERS: dict[str, Callable[[Faults], TargetColumns]] = {
+    LABEL: LabelColumn,
+    LABELS: LabelsColumn,
+    SEQUENCE: SequenceColumn,
+}
+
+
 def targets_for(names: Sequence[str], root: Path | None, faults: Faults) -> TargetColumns:
-    """The reader of these columns: one of label, labels and map alone, or values."""
-    named = [name for name in names if name in (LABEL, LABELS, MAP)]
+    """The reader of these columns: one of label, labels, sequence and map alone, or values."""
+    named = [name for name in names if name in READERS or name == MAP]
     if not names or (named and len(names) > 1):
         there = f"; beside 'path' it has {', '.join(names)}" if names else ""
         raise DataError(
-            f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}' and '{MAP}', or a column for each value"
-            f"{there}"
+            f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}', '{SEQUENCE}' and '{MAP}', or a column "
+            f"for each value{there}"
         )
     if named == [MAP]:
         if root is None:
             raise DataError(f"{faults.place} has maps, which are files: list them in a manifest")
         return MapColumn(root, faults)
     if named:
-        return LabelColumn(faults) if named == [LABEL] else LabelsColumn(faults)
+        return READERS[named[0]](faults)
     return ValueColumns(names, faults)
 
 

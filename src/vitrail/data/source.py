@@ -22,8 +22,9 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 class Targets:
     """The targets of one part, in a fixed order."""
 
-    # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; values, float32 [N, K]; or the class
-    # of each pixel, uint8 [N, size, size], with 255 for ignored pixels.
+    # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; classes in their order, int64
+    # [N, longest], with -1 after the last; values, float32 [N, K]; or the class of each pixel, uint8 [N, size, size],
+    # with 255 for ignored pixels.
     labels: NDArray[Any]
     names: Sequence[str]
 

@@ -1,4 +1,4 @@
-"""The targets of listed images, one class a task: a class, labels, values or a map of each."""
+"""The targets of listed images, one class a task: a class, labels, a sequence of them, values or a map of each."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.names import Names
 from vitrail.errors import NAMED, DataError, ImageError
 from vitrail.images.canvas import InputRule
+from vitrail.tasks.sequence.predictions import ENDED
 from vitrail.tasks.task import TaskName
 
 Indices = NDArray[np.int64]
@@ -93,6 +94,37 @@ class LabelSets(ListedTargets):
         if len(some):
             strata[some] = order[np.minimum.reduceat(rarity[self.codes], self.ends[some])]
         return strata
+
+    def _codes(self, row: int) -> Indices:
+        return self.codes[self.ends[row] : self.ends[row + 1]]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences(ListedTargets):
+    """Labels in their order, at least one an image; those of image i are codes[ends[i] : ends[i + 1]]."""
+
+    task = "sequence"
+    classes: tuple[str, ...]
+    codes: Indices
+    ends: Indices  # [N + 1]
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        """[n, longest], with ENDED after the last label; as wide for any rows."""
+        sequences = np.full((len(rows), int(self.strata().max())), ENDED, np.int64)
+        for index, row in enumerate(rows):
+            codes = self._codes(row)
+            sequences[index, : len(codes)] = codes
+        return sequences
+
+    def keys(self, rows: Indices) -> Keys:
+        return text_keys("\0".join(self.classes[code] for code in self._codes(row)) for row in rows)
+
+    def strata(self) -> Indices:
+        """The length of each sequence."""
+        return np.diff(self.ends)
 
     def _codes(self, row: int) -> Indices:
         return self.codes[self.ends[row] : self.ends[row + 1]]

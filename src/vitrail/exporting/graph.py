@@ -62,8 +62,12 @@ class Graph(nn.Module):
         head = self.network.get_classifier()
         return head.deviation.numpy() if isinstance(head, ValueHead) else np.ones(1, np.float32)
 
+    def differences(self, expected: NDArray[np.float32], actual: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of two computations of the raw output, in its units."""
+        return self.task.differences(expected, actual) / self.units
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """uint8 [N, H, W, 3] → probabilities and logits, [N, K] or [N, h, w, K], or values [N, K]; embedding [N, D]."""
+        """uint8 [N, H, W, 3] → probabilities and logits, or values, [N, …] as the task has them; embedding [N, D]."""
         return self.outputs(self.input(image))
 
     def run(self, canvases: Images) -> dict[str, NDArray[np.float32]]:

@@ -47,10 +47,10 @@ def compare(graph: Graph, model: bytes, images: Images, ours: Logits) -> Proof:
     """Run the file on all test canvases; `ours` are the network's outputs."""
     session = cpu_session(model)
     theirs = all_by_file(session, images)
-    errors = np.abs(ours - theirs) / graph.units
+    errors = graph.differences(ours, theirs)
     parity = Parity(
         images=len(images),
-        max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph.units)),
+        max_logit_error=max(float(errors.max()), in_small_batches(session, images, ours, graph)),
         mean_logit_error=float(errors.mean()),
         logit_sd=float((ours / graph.units).std()),
         flips=int((graph.task.decisions(ours) != graph.task.decisions(theirs)).any(axis=1).sum()),
@@ -86,12 +86,10 @@ def batches(images: Images) -> Iterator[Images]:
         yield images[begin : begin + BATCH]
 
 
-def in_small_batches(
-    session: ort.InferenceSession, images: Images, expected: Logits, units: NDArray[np.float32]
-) -> float:
+def in_small_batches(session: ort.InferenceSession, images: Images, expected: Logits, graph: Graph) -> float:
     """The largest logit error in batches of 1, 2, 3 and 7: every batch size is checked."""
     chosen = [np.arange(size) % len(images) for size in BATCHES]  # few images come more than once
-    return float(max((np.abs(by_file(session, images[few]) - expected[few]) / units).max() for few in chosen))
+    return float(max(graph.differences(expected[few], by_file(session, images[few])).max() for few in chosen))
 
 
 def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -> float:
@@ -99,7 +97,7 @@ def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -
     several = images[:RESIZED_IMAGES]
     tall = several.repeat(3, axis=1).repeat(2, axis=2)
     shapes = (tall, tall[:, :-1], tall[:, 1:, : several.shape[2] + 1])
-    errors = [np.abs(by_network(graph, shape) - by_file(session, shape)) / graph.units for shape in shapes]
+    errors = [graph.differences(by_network(graph, shape), by_file(session, shape)) for shape in shapes]
     return float(max(error.max() for error in errors))
 
 

@@ -43,15 +43,16 @@ class Prediction:
     """The result for one image; fields that the task does not have are empty.
 
     `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
-    `probability_map` [h, w] have one label for each patch. `none_of_these` says whether the most probable label is too
-    unsure for the card's threshold, and is None where the card has none. `payload` is the same as JSON types, as
-    `POST /v1/classify` returns it.
+    `probability_map` [h, w] have one label for each patch; `sequence` has labels in their order. `none_of_these` says
+    whether the most probable label is too unsure for the card's threshold, and is None where the card has none.
+    `payload` is the same as JSON types, as `POST /v1/classify` returns it.
     """
 
     labels: tuple[Label, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     label_map: tuple[tuple[str, ...], ...] = ()
     probability_map: tuple[tuple[float, ...], ...] = ()
+    sequence: tuple[Label, ...] = ()
     none_of_these: bool | None = None
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
     text: str = field(default="", repr=False)
@@ -63,13 +64,14 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """Of the most probable label."""
-        return self.best.probability
+        """Of the most probable label, or of the whole sequence."""
+        whole: float | None = self.payload.get("probability")
+        return self.best.probability if whole is None else whole
 
     @property
     def best(self) -> Label:
         if not self.labels:
-            raise UsageError("this prediction has no labels: see its `values` or its `label_map`")
+            raise UsageError("this prediction has no labels: see its `values`, `label_map` or `sequence`")
         return self.labels[0]
 
     def __str__(self) -> str:
@@ -119,7 +121,7 @@ class Model:
     @overload
     def classify(self, image: Iterator[ImageLike], top_k: int | None = None) -> Iterator[Prediction]: ...
     def classify(self, image: Any, top_k: int | None = None) -> Any:
-        """What each image shows: labels, values, or a label for each patch, as the model's task is.
+        """What each image shows: labels, values, a label for each patch, or a sequence, as the model's task is.
 
         `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
 
@@ -246,6 +248,7 @@ class Model:
             {value["name"]: value["value"] for value in payload.get("values", ())},
             tuple(map(tuple, dense["labels"])),
             tuple(map(tuple, dense["probabilities"])),
+            tuple(Label(**label) for label in payload.get("sequence", ())),
             classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,
             payload,
             classifier.task.text(payload),

@@ -14,6 +14,7 @@ from vitrail.attention.window import reaches_of
 from vitrail.errors import UsageError
 from vitrail.models.conditional import conditional
 from vitrail.models.conformer import conformer
+from vitrail.models.decoder import Autoregressive, Parallel, SequenceHead
 from vitrail.models.heads import (
     HEADS,
     Cosine,
@@ -31,6 +32,7 @@ from vitrail.tasks.task import TaskName
 from vitrail.vectors.grid import Grid
 from vitrail.vectors.positions import INSIDE, NAMES, Floater, Flow, sincos1d, sincos2d
 
+DECODERS: dict[str, type[SequenceHead]] = {"autoregressive": Autoregressive, "parallel": Parallel}
 WAVES: dict[str, Callable[[Grid, int], Tensor]] = {"sincos1d": sincos1d, "sincos2d": sincos2d}
 MIXERS: dict[str, type[SelfAttention] | type[Rival]] = {**MECHANISMS, **RIVALS}  # what lets vectors see each other
 
@@ -159,11 +161,13 @@ class Components:
     def exchange_head(self, network: VisionTransformer, task: TaskName) -> None:
         settings: Any = settings_of("head", self.head, HEADS[self.head.name])
         width, classes = network.embed_dim, network.num_classes
+        first: Any = network.blocks[0]
         if self.head.name == "cosine":
             put_head(network, Cosine(width, classes, **settings))
         elif self.head.name == "set":
-            first: Any = network.blocks[0]
             put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
+        elif self.head.name in DECODERS:
+            put_head(network, DECODERS[self.head.name](width, classes, first.attn.num_heads, **settings))
         elif TASKS[task].per_cell:
             rows, columns = network.patch_embed.grid_size
             refuse_uneven(network.patch_embed.img_size[0], (rows, columns))

@@ -15,6 +15,8 @@ HEADS: dict[str, dict[str, int | float]] = {
     "linear": {},
     "cosine": {"scale": 30.0, "margin": 0.35},
     "set": {"queries": 16, "layers": 2, "nothing": 0.2},
+    "autoregressive": {"length": 8, "layers": 2},
+    "parallel": {"length": 8, "layers": 2},
 }
 
 
@@ -31,7 +33,7 @@ def refuse_unfit(head: str, task: TaskName) -> None:
 
 def reads_vectors(head: str, task: TaskName) -> bool:
     """Whether a head reads all vectors of an image instead of the pooled one."""
-    return head == "set" or TASKS[task].per_cell
+    return head in ("set", "autoregressive", "parallel") or TASKS[task].per_cell
 
 
 class Cosine(nn.Module):

@@ -59,8 +59,9 @@ class ViT(Architecture):
             {name: window, reach: 3}, or [1, 2, 3] in place of the 3 for each of three heads. Or a rival in its place:
             fc (as {name: fc, reach: 1}), lstm or gru.
         positions: none, learned, sincos1d, sincos2d, conditional, relative, shaw, quadratic, floater or rope.
-        head: linear; cosine (one label an image, trained with a margin); or set (several labels an image, found by
-            queries); settings as {name: cosine, margin: 0.2}.
+        head: linear; cosine (one label an image, trained with a margin); set (several labels an image, found by
+            queries); autoregressive or parallel (a sequence of labels, at most `length`, one after the other or all
+            at once); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
         stem: patches; overlapping, whose windows are twice as high and wide; conv: 3×3 convolutions whose strides make

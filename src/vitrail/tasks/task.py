@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 from vitrail.tasks.intervals import Estimate, Share
 
-# One label per image; several, or none; numbers; a label for each cell of a grid.
-TaskName = Literal["classification", "multilabel", "regression", "dense"]
+# One label per image; several, or none; numbers; a label for each cell of a grid; labels in their order.
+TaskName = Literal["classification", "multilabel", "regression", "dense", "sequence"]
 Array = NDArray[Any]
 Payload = dict[str, Any]  # the prediction for one image, as JSON
 
@@ -78,6 +78,11 @@ class Task(ABC):
         """The difference of the two logits behind each decision, [N, decisions]."""
         return np.zeros((len(raw), 0))
 
+    def differences(self, expected: Array, actual: Array) -> NDArray[np.float64]:
+        """How far two computations of `raw` are apart, number by number."""
+        difference: NDArray[np.float64] = np.abs(expected - actual)
+        return difference
+
     def golden(self, raw: Array) -> Array:
         """The numbers of each golden image that a card stores, [N, numbers]."""
         return raw.reshape(len(raw), -1)
@@ -134,6 +139,12 @@ def ranked(probabilities: NDArray[np.float32], names: Sequence[str], top_k: int)
     numbers = probabilities.tolist()  # numpy would release the interpreter lock to sort a handful of numbers
     order = nlargest(top_k, range(count), key=numbers.__getitem__)
     return [{"label": names[i], "index": i, "probability": numbers[i]} for i in order]
+
+
+def evenly_spaced(rows: Array, most: int) -> Array:
+    """At most so many of the rows [N, R, …], from the first to the last."""
+    count = rows.shape[1]
+    return rows if count <= most else rows[:, np.linspace(0, count - 1, most).round().astype(int)]
 
 
 def softmax(logits: Array) -> NDArray[np.float64]:

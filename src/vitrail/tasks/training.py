@@ -4,6 +4,7 @@ from vitrail.tasks.classification.training import ClassificationTraining
 from vitrail.tasks.dense.training import DenseTraining
 from vitrail.tasks.multilabel.training import MultilabelTraining
 from vitrail.tasks.regression.training import RegressionTraining
+from vitrail.tasks.sequence.training import SequenceTraining
 from vitrail.tasks.task import TaskName
 from vitrail.tasks.training_task import TrainingTask
 
@@ -14,4 +15,5 @@ TRAINING_TASKS: dict[TaskName, type[TrainingTask]] = {
     "multilabel": MultilabelTraining,
     "regression": RegressionTraining,
     "dense": DenseTraining,
+    "sequence": SequenceTraining,
 }

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.tasks.intervals import Bootstrap, Share
-from vitrail.tasks.task import Array, Evaluation, Payload, ProbabilityTask, log_softmax, margin, softmax
+from vitrail.tasks.task import Array, Evaluation, Payload, ProbabilityTask, evenly_spaced, log_softmax, margin, softmax
 
 IGNORED = 255  # in a map: a pixel without a class
 GOLDEN_CELLS = 16  # in the card, of a larger grid
@@ -31,8 +31,7 @@ class Dense(ProbabilityTask):
     def golden(self, raw: Array) -> Array:
         """All cells of a small grid, evenly spaced ones of a larger."""
         cells = raw.reshape(len(raw), -1, raw.shape[-1])
-        chosen = np.unique(np.linspace(0, cells.shape[1] - 1, GOLDEN_CELLS).round().astype(int))
-        return cells[:, chosen].reshape(len(raw), -1)
+        return evenly_spaced(cells, GOLDEN_CELLS).reshape(len(raw), -1)
 
     def probabilities(self, logits: Array) -> NDArray[np.float64]:
         return softmax(logits)

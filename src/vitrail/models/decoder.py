@@ -1,0 +1,147 @@
+"""Heads that read a sequence of labels from vectors: a Transformer decoder, autoregressive or in parallel."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+KeysAndValues = tuple[Tensor, Tensor]  # [B, heads, N, d] each
+
+
+class Attention(nn.Module):
+    """Multi-head attention of some vectors to others, or to each other; keys and values can be kept between calls."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[B, T, D] → [B, heads, T, d]."""
+        apart: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return apart
+
+    def keys_and_values(self, x: Tensor) -> KeysAndValues:
+        keys, values = self.key_value(x).chunk(2, dim=-1)
+        return self.split(keys), self.split(values)
+
+    def forward(self, x: Tensor, seen: KeysAndValues, is_causal: bool = False) -> Tensor:
+        """Vectors [B, T, D], of which the i-th attends to the first i alone if `is_causal`."""
+        attended = F.scaled_dot_product_attention(self.split(self.query(x)), *seen, is_causal=is_causal)
+        mixed: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return mixed
+
+    def weights(self, x: Tensor, seen: KeysAndValues) -> Tensor:
+        """How much each vector attends to each other, [B, heads, T, N]."""
+        queries = self.split(self.query(x))
+        scores: Tensor = queries @ seen[0].transpose(-2, -1) / queries.shape[-1] ** 0.5
+        return scores.softmax(dim=-1)
+
+
+class DecoderLayer(nn.Module):
+    """Attention to the sequence so far, cross-attention to the image, and an MLP, each after a norm (2002.04745)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.itself = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2, self.cross = nn.LayerNorm(width), Attention(width, heads)
+        self.norm3 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(
+        self, x: Tensor, image: KeysAndValues, past: KeysAndValues | None = None, is_causal: bool = False
+    ) -> tuple[Tensor, KeysAndValues]:
+        """Vectors [B, T, D] after those of `past`, and the keys and values of all."""
+        normed = self.norm1(x)
+        seen = self.itself.keys_and_values(normed)
+        if past is not None:
+            seen = (torch.cat([past[0], seen[0]], dim=2), torch.cat([past[1], seen[1]], dim=2))
+        x = x + self.itself(normed, seen, is_causal)
+        x = x + self.cross(self.norm2(x), image)
+        return x + self.mlp(self.norm3(x)), seen
+
+
+class SequenceHead(nn.Module, ABC):
+    """Vectors [B, N, D] → logits [B, L, K + 1] of the label at each of L places; the last class is the end."""
+
+    def __init__(self, width: int, classes: int, heads: int, length: int, layers: int) -> None:
+        super().__init__()
+        self.length = length
+        self.end = classes
+        self.places = nn.Parameter(torch.empty(length, width))
+        nn.init.normal_(self.places, std=1.0)
+        self.layers = nn.ModuleList(DecoderLayer(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.classes = nn.Linear(width, classes + 1)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"places"}
+
+    @abstractmethod
+    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
+        """The logits for the loss: at each place after the true classes [B, L] of the places before it."""
+
+    def seen_of(self, vectors: Tensor) -> list[KeysAndValues]:
+        """The image as each layer sees it; the same for all places."""
+        layers: Any = self.layers
+        return [layer.cross.keys_and_values(vectors) for layer in layers]
+
+    def decoded(self, x: Tensor, vectors: Tensor, is_causal: bool) -> Tensor:
+        """All places at once, [B, L, D] → logits."""
+        for layer, image in zip(self.layers, self.seen_of(vectors), strict=True):
+            x, _ = layer(x, image, is_causal=is_causal)
+        logits: Tensor = self.classes(self.norm(x))
+        return logits
+
+
+class Parallel(SequenceHead):
+    """In one shot: a learned query for each place, as in DETR (2005.12872); all places see each other."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.decoded(self.places.expand(vectors.shape[0], -1, -1), vectors, is_causal=False)
+
+    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
+        return self.forward(vectors)
+
+
+class Autoregressive(SequenceHead):
+    """Label by label: each is predicted from the image and the labels before it, by greedy decoding.
+
+    All places are trained, those after the end to be ends too.
+    """
+
+    def __init__(self, width: int, classes: int, heads: int, length: int, layers: int) -> None:
+        super().__init__(width, classes, heads, length, layers)
+        self.labels = nn.Parameter(torch.empty(classes + 2, width))  # and the end, and the start
+        nn.init.normal_(self.labels, std=1.0)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"places", "labels"}
+
+    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
+        """Teacher forcing: all places at once, each attending to those up to itself."""
+        before = F.pad(classes[:, :-1], (1, 0), value=self.end + 1)
+        return self.decoded(self.labels[before] + self.places, vectors, is_causal=True)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """One place a step. The loop is over a fixed number of places, so that an exported graph has no loop.
+
+        Keys and values are kept, so that all steps together cost as much as one pass over all places.
+        """
+        image = self.seen_of(vectors)
+        past: list[KeysAndValues | None] = [None] * len(self.layers)
+        label = torch.full(vectors.shape[:1], self.end + 1, device=vectors.device)
+        steps = []
+        for place in self.places:
+            x = (self.labels[label] + place).unsqueeze(1)
+            for index, layer in enumerate(self.layers):
+                x, past[index] = layer(x, image[index], past[index])
+            logits = self.classes(self.norm(x))  # [B, 1, K + 1]
+            steps.append(logits)
+            label = logits.squeeze(1).argmax(dim=-1)
+        return torch.cat(steps, dim=1)

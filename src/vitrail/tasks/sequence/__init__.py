@@ -1,0 +1,1 @@
+"""Sequences: labels of an image in their order, as many as it shows."""
