@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import pytest
 from PIL import Image
 
 from vitrail.cli import main
-from vitrail.data import Digits
+from vitrail.data import DigitRows, Digits
 from vitrail.images.canvas import InputRule
 from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
 from vitrail.plots.attention import mean_distance, rollout
+from vitrail.plots.inspection import across
 
 
 def test_an_image_is_drawn_as_patches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,3 +166,27 @@ def test_wrong_use_with_a_model_is_one_line(model: Path, image: Path, capsys: py
         assert main(["inspect", *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line
+
+
+def test_a_sequence_is_drawn_step_by_step(
+    task_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = task_folder("sequence") / "run/checkpoints/best.ckpt"
+    image, output = tmp_path / "row.png", tmp_path / "steps.png"
+    Image.fromarray(DigitRows().whole("test", 0)).save(image)
+    _ = capsys.readouterr()  # of the run, if it was made here
+    assert main(["inspect", str(image), "--model", str(checkpoint), "--output", str(output)]) == 0
+    labels, _, rest = capsys.readouterr().out.partition(", ")
+    steps = labels.split()
+    assert set(steps) <= {*map(str, range(10)), "end"}
+    assert "end" not in steps[:-1]
+    assert rest == f"attention of {len(steps)} steps: {output}\n"
+    with Image.open(output) as drawn:
+        assert drawn.width == across(1 + len(steps))
+    assert main(["inspect", str(image), "--model", str(checkpoint), "--size", "8"]) == 2
+    assert "leave out --size and --patch" in capsys.readouterr().err
+
+
+def test_steps_are_of_sequences(checkpoint: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(image), "--model", str(checkpoint)]) == 2
+    assert "reads no sequences (its task is classification): export it with --explain" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from vitrail.exporting.parity import by_file, by_network, cpu_session
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
+from vitrail.model_file.model import load
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.tasks import TASKS
 from vitrail.tasks.dense.predictions import cell_classes
@@ -166,6 +167,10 @@ def test_classify_prints_text_and_json(
         labels = [int(label) for label in TASKS[task].decisions(row["probabilities"][None])[0] if label >= 0]
         assert [label["index"] for label in payload["sequence"]] == labels
         assert text == " ".join(map(str, labels))
+        with load(path, "cpu") as loaded:
+            prediction = loaded.classify(image)
+        assert [label.index for label in prediction.sequence] == labels
+        assert prediction.probability == payload["probability"]
     else:
         best = row["probabilities"].argmax(-1)
         assert payload["grid"]["labels"] == [[model.card.classes[i] for i in across] for across in best]

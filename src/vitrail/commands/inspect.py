@@ -20,17 +20,20 @@ ABOUT = """Show the card of a model file, the patches of an image, or the intern
   vitrail inspect model.onnx --json
   vitrail inspect photo.jpg --patch 16 --size 224 --output photo.patches.png
   vitrail inspect photo.jpg --model model.onnx --output photo.inside.png
+  vitrail inspect photo.jpg --model runs/digits-sequence/checkpoints/best.ckpt
 
 With a model one page is drawn: the image's patches, the evidence for the best classes, attention in every head of
 every layer, its rollout, and the attention distance of every head. All this is in the file that
-`vitrail export --explain` writes beside the model; where it is missing, only patches are drawn."""
+`vitrail export --explain` writes beside the model; where it is missing, only patches are drawn.
+With the checkpoint of a model that reads sequences, cross-attention is drawn step by step: where it looks for each
+label. That needs vitrail[train]."""
 
 
 def main(args: Sequence[str]) -> int:
     parser = Parser("inspect", ABOUT)
     parser.add_argument("file", type=Path, help="a model.onnx, or an image")
     parser.add_argument("--json", action="store_true", help="model file: print its card as JSON")
-    parser.add_argument("--model", type=Path, help="image: a model.onnx, whose internals are drawn")
+    parser.add_argument("--model", type=Path, help="image: a model.onnx or a checkpoint, whose internals are drawn")
     parser.add_argument("--patch", type=int, help=f"image: side of a patch in pixels (default: {PATCH})")
     parser.add_argument("--size", type=int, help=f"image: side of the canvas in pixels (default: {SIZE})")
     parser.add_argument(
@@ -50,15 +53,22 @@ def main(args: Sequence[str]) -> int:
         if options.model is not None:
             raise UsageError(f"{options.file} is not an image: --model is for images")
         show_card(options.file, options.json)
+    elif options.model is not None and options.model.suffix == ".ckpt":
+        refuse_sizes(options.size, options.patch)
+        show_reading(data, options.file, options.model, options.output)
     elif options.model is None or not has_explain_file(options.model):
         size = SIZE if options.size is None else options.size
         patch = PATCH if options.patch is None else options.patch
         show_patches(data, options.file, size, patch, options.output)
-    elif options.size is not None or options.patch is not None:
-        raise UsageError("with --model, size and patch are the model's own: leave out --size and --patch")
     else:
+        refuse_sizes(options.size, options.patch)
         show_internals(data, options.file, options.model, options.output)
     return 0
+
+
+def refuse_sizes(size: int | None, patch: int | None) -> None:
+    if size is not None or patch is not None:
+        raise UsageError("with --model, size and patch are the model's own: leave out --size and --patch")
 
 
 def is_image(data: bytes) -> bool:
@@ -122,6 +132,32 @@ def show_internals(data: bytes, path: Path, model: Path, output: Path | None) ->
     axes = card.attention
     attention = f"{axes.layers} layers of {axes.heads} heads" if axes else "no readable attention"
     print(f"{labels[0].label} {labels[0].probability:.3f}, {card.evidence.kind} evidence, {attention}: {output}")
+
+
+def show_reading(data: bytes, path: Path, checkpoint: Path, output: Path | None) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise UsageError("a checkpoint needs pip install 'vitrail[train]'; export it, and give --model its model.onnx")
+    from vitrail.images.decode import fit
+    from vitrail.models.checkpoint import read_checkpoint
+    from vitrail.models.reading import read
+    from vitrail.plots.reading import Step, draw_reading
+
+    output = drawing_path(output, path, "reading")
+    network, origin = read_checkpoint(checkpoint)
+    canvas = fit(data, origin.input)
+    reading = read(network, origin.input, canvas)
+    if reading is None:
+        raise UsageError(f"{checkpoint} reads no sequences (its task is {origin.task}): export it with --explain")
+    names, steps = (*origin.classes, "end"), []
+    for probabilities, attention in zip(reading.probabilities, reading.attention, strict=True):
+        best = int(probabilities.argmax())
+        steps.append(Step(names[best], float(probabilities[best]), attention))
+        if best == len(origin.classes):
+            break
+    write_png(draw_reading(path.name, canvas, steps), output)
+    print(f"{' '.join(step.label for step in steps)}, attention of {len(steps)} steps: {output}")
 
 
 def drawing_path(output: Path | None, path: Path, suffix: str) -> Path:

@@ -1,7 +1,7 @@
 """Heads that read a sequence of labels from vectors: a Transformer decoder, autoregressive or in parallel."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -57,17 +57,26 @@ class DecoderLayer(nn.Module):
         self, x: Tensor, image: KeysAndValues, past: KeysAndValues | None = None, is_causal: bool = False
     ) -> tuple[Tensor, KeysAndValues]:
         """Vectors [B, T, D] after those of `past`, and the keys and values of all."""
+        x, seen = self.after_itself(x, past, is_causal)
+        x = x + self.cross(self.norm2(x), image)
+        return x + self.mlp(self.norm3(x)), seen
+
+    def after_itself(self, x: Tensor, past: KeysAndValues | None, is_causal: bool) -> tuple[Tensor, KeysAndValues]:
         normed = self.norm1(x)
         seen = self.itself.keys_and_values(normed)
         if past is not None:
             seen = (torch.cat([past[0], seen[0]], dim=2), torch.cat([past[1], seen[1]], dim=2))
-        x = x + self.itself(normed, seen, is_causal)
-        x = x + self.cross(self.norm2(x), image)
-        return x + self.mlp(self.norm3(x)), seen
+        return x + self.itself(normed, seen, is_causal), seen
+
+    def cross_attention(self, x: Tensor, image: KeysAndValues, is_causal: bool) -> Tensor:
+        """How much each vector attends to each of the image's, [B, heads, T, N]."""
+        return self.cross.weights(self.norm2(self.after_itself(x, None, is_causal)[0]), image)
 
 
 class SequenceHead(nn.Module, ABC):
     """Vectors [B, N, D] → logits [B, L, K + 1] of the label at each of L places; the last class is the end."""
+
+    is_causal: ClassVar[bool]  # whether a place sees none after it
 
     def __init__(self, width: int, classes: int, heads: int, length: int, layers: int) -> None:
         super().__init__()
@@ -83,30 +92,45 @@ class SequenceHead(nn.Module, ABC):
         return {"places"}
 
     @abstractmethod
+    def inputs(self, classes: Tensor) -> Tensor:
+        """The first layer's input [B, L, D], where these are the classes [B, L]."""
+
     def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
-        """The logits for the loss: at each place after the true classes [B, L] of the places before it."""
+        """The logits for the loss, all at once: each place after the true classes [B, L] of those before it."""
+        return self.decoded(self.inputs(classes), vectors)
+
+    def decoded(self, x: Tensor, vectors: Tensor) -> Tensor:
+        """The first layer's input [B, L, D] → logits."""
+        for layer, image in zip(self.layers, self.seen_of(vectors), strict=True):
+            x, _ = layer(x, image, is_causal=self.is_causal)
+        logits: Tensor = self.classes(self.norm(x))
+        return logits
 
     def seen_of(self, vectors: Tensor) -> list[KeysAndValues]:
         """The image as each layer sees it; the same for all places."""
         layers: Any = self.layers
         return [layer.cross.keys_and_values(vectors) for layer in layers]
 
-    def decoded(self, x: Tensor, vectors: Tensor, is_causal: bool) -> Tensor:
-        """All places at once, [B, L, D] → logits."""
-        for layer, image in zip(self.layers, self.seen_of(vectors), strict=True):
-            x, _ = layer(x, image, is_causal=is_causal)
-        logits: Tensor = self.classes(self.norm(x))
-        return logits
+    def attention(self, vectors: Tensor) -> Tensor:
+        """How much each place of the prediction attends to each vector, [B, layers, heads, L, N]."""
+        x, layers = self.inputs(self(vectors).argmax(dim=-1)), []
+        modules: Any = self.layers
+        for layer, image in zip(modules, self.seen_of(vectors), strict=True):
+            layers.append(layer.cross_attention(x, image, self.is_causal))
+            x, _ = layer(x, image, is_causal=self.is_causal)
+        return torch.stack(layers, dim=1)
 
 
 class Parallel(SequenceHead):
     """In one shot: a learned query for each place, as in DETR (2005.12872); all places see each other."""
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        return self.decoded(self.places.expand(vectors.shape[0], -1, -1), vectors, is_causal=False)
+    is_causal = False
 
-    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
-        return self.forward(vectors)
+    def inputs(self, classes: Tensor) -> Tensor:
+        return self.places.expand(classes.shape[0], -1, -1)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.decoded(self.places.expand(vectors.shape[0], -1, -1), vectors)
 
 
 class Autoregressive(SequenceHead):
@@ -114,6 +138,8 @@ class Autoregressive(SequenceHead):
 
     All places are trained, those after the end to be ends too.
     """
+
+    is_causal = True
 
     def __init__(self, width: int, classes: int, heads: int, length: int, layers: int) -> None:
         super().__init__(width, classes, heads, length, layers)
@@ -123,10 +149,10 @@ class Autoregressive(SequenceHead):
     def no_weight_decay(self) -> set[str]:
         return {"places", "labels"}
 
-    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
-        """Teacher forcing: all places at once, each attending to those up to itself."""
+    def inputs(self, classes: Tensor) -> Tensor:
+        """The embedding of the class before each place; at the first, of the start."""
         before = F.pad(classes[:, :-1], (1, 0), value=self.end + 1)
-        return self.decoded(self.labels[before] + self.places, vectors, is_causal=True)
+        return self.labels[before] + self.places
 
     def forward(self, vectors: Tensor) -> Tensor:
         """One place a step. The loop is over a fixed number of places, so that an exported graph has no loop.
