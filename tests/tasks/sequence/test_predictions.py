@@ -52,7 +52,7 @@ def test_figures_of_four_sequences() -> None:
     assert evaluation.accuracy is not None
     assert (evaluation.accuracy.hits, evaluation.accuracy.total) == (1, 4)
     assert metrics(evaluation)["label error rate"][0] == pytest.approx(3 / 7)
-    assert dict(evaluation.rows) == {"of 1": (0.0, 1.0), "of 2": pytest.approx((1 / 3, 3.0))}
+    assert dict(evaluation.rows) == {"1 labels": (0.0, 1.0), "2 labels": pytest.approx((1 / 3, 3.0))}
 
 
 def test_a_longer_target_is_never_exact() -> None:

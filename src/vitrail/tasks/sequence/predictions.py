@@ -88,7 +88,7 @@ class LabelSequence(ProbabilityTask):
             (bootstrap.estimate("label error rate", lambda sums: sums[..., 0] / np.maximum(sums[..., 1], 1)),),
             ("accuracy", "images"),
             tuple(
-                (f"of {length}", (float(exact[lengths == length].mean()), float((lengths == length).sum())))
+                (f"{length} labels", (float(exact[lengths == length].mean()), float((lengths == length).sum())))
                 for length in np.unique(lengths)
             ),
         )
