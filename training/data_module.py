@@ -1,6 +1,6 @@
 """The DataModule: one source of images as seeded batches of canvases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
@@ -28,8 +28,9 @@ from vitrail.errors import DamagedImages, UsageError, first_few
 from vitrail.images.canvas import InputRule, Resize
 from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
-from vitrail.training.augmentation import augmented, augmented_sets
+from vitrail.training.augmentation import ColorJitter, Erasing, augmented, augmented_sets
 from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
 from vitrail.training.process import return_free_memory
@@ -103,6 +104,8 @@ class ImageDataModule(pl.LightningDataModule):
         place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
         self.source = self.open(place, seed)
         self.task: TaskName = self.source.task
+        if TASKS[self.task].keeps_places:
+            refuse_moved(self.task, resize, crop, self.augment)
         self.classes = self.source.classes
         self.class_count = len(self.classes)
         self.selection = Selection(place, seed, images, draw)
@@ -300,6 +303,17 @@ class ImageDataModule(pl.LightningDataModule):
         if part == "train" and self.crop is not None:
             return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes, self.patches)
         return Canvases(images, targets, self.rule, takes)
+
+
+def refuse_moved(task: TaskName, resize: Resize, crop: RandomCrop | None, augment: Sequence[nn.Module]) -> None:
+    """Refuse what moves a part of an image on the canvas: targets would stay where they were."""
+    moving = [type(one).__name__ for one in augment if not isinstance(one, ColorJitter | Erasing)]
+    moving += ["crop"] if crop is not None else []
+    moving += [f"resize {resize}"] if resize in ("crop", "pad") else []
+    if moving:
+        raise UsageError(
+            f"the task is {task}, whose targets do not move with their images: leave out {', '.join(moving)}"
+        )
 
 
 def decoding(part: Part) -> Progress:

@@ -55,6 +55,8 @@ def metadata(name: Json, datatype: str) -> Json:
     return record({"name": name, "datatype": {"const": datatype}, "shape": array_of(WHOLE)})
 
 
+LABEL: Json = {"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}
+
 SCHEMAS: Json = {
     "Predictions": record({"model": record(IDENTITY), "predictions": array_of(ref("Prediction"))}),
     "Prediction": {
@@ -63,12 +65,14 @@ SCHEMAS: Json = {
             record({"values": array_of(ref("Value"))}),
             record({"grid": ref("Grid")}),
             record({"sequence": array_of(ref("Label")), "probability": PROBABILITY}),
+            record({"boxes": array_of(ref("Box"))}),
             record({"error": ref("Error")}),
         ]
     },
+    "Box": record({**LABEL, "box": {**array_of(PROBABILITY), "minItems": 4, "maxItems": 4}}),
     "Value": record({"name": TEXT, "value": {"type": "number"}}),
     "Grid": record({"labels": array_of(array_of(TEXT)), "probabilities": array_of(array_of(PROBABILITY))}),
-    "Label": record({"label": TEXT, "index": {"type": "integer", "minimum": 0}, "probability": PROBABILITY}),
+    "Label": record(LABEL),
     "Embeddings": record({"model": record(IDENTITY), "predictions": array_of(ref("Embedding"))}),
     "Embedding": {"oneOf": [record({"embedding": NUMBERS}), record({"error": ref("Error")})]},
     "Explanation": record(

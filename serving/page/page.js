@@ -57,8 +57,20 @@ function showSequence(sequence, probability) {
   showFacts([...labels, ["the whole sequence", percent(probability)]]);
 }
 
-function showPrediction({ labels, values, grid, sequence, probability }, image) {
+// Each box with its place: left, top, right and bottom in percent of the image.
+function showBoxes(boxes) {
+  if (!boxes.length) return showFacts([["no box", ""]]);
+  showFacts(boxes.map(({ label, probability, box }) => [
+    `${label} from ${place(box[0], box[1])} to ${place(box[2], box[3])} %`,
+    percent(probability),
+  ]));
+}
+
+const place = (across, down) => `${Math.round(100 * across)}, ${Math.round(100 * down)}`;
+
+function showPrediction({ labels, values, grid, sequence, probability, boxes }, image) {
   if (labels) show(labels, image);
+  else if (boxes) showBoxes(boxes);
   else if (sequence) showSequence(sequence, probability);
   else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(grid));
 }

@@ -1,4 +1,4 @@
-"""POST /v1/classify: images → labels, values, a label for each cell of a grid, or a sequence, by the task."""
+"""POST /v1/classify: images → labels, values, a label for each cell of a grid, a sequence or boxes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -89,7 +89,10 @@ def test_a_model_file_prints_its_card(model_file: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().out
     assert "classes        10: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in lines
     assert re.search(r"parity +logits within \S+ of the network's, 0 labels changed, on 359 images", lines)
-    assert "architecture   CNN (width 32, stages 2, blocks 1, drop_path 0.0, downsampling stride)" in lines
+    assert (
+        "architecture   CNN (width 32, stages 2, blocks 1, drop_path 0.0, downsampling stride, layers convolution)"
+        in lines
+    )
     assert main(["inspect", str(model_file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == [str(digit) for digit in range(10)]
 

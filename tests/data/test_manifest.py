@@ -66,6 +66,24 @@ def test_the_order_of_a_sequence_is_part_of_its_contents(write: Write) -> None:
     assert open_source(str(write("manifest.csv", lines)), 0).fingerprint != before
 
 
+def test_boxes_have_a_label_and_corners(write: Write) -> None:
+    texts = ["old oak 0 0 0.5 0.25", "", " fir 0.5 0.5 1 1; old oak 0 0 0.5 0.25 "]
+    lines = ["path,boxes,split", *(f"{i}.png,{texts[i % 3]},{SPLIT[i]}" for i in range(12))]
+    source = open_source(str(write("manifest.csv", lines)), 0)
+    assert (source.task, source.classes) == ("detection", ("fir", "old oak"))
+    none, oak, fir = [-1.0] * 5, [1.0, 0, 0, 0.5, 0.25], [0, 0.5, 0.5, 1.0, 1.0]
+    images = source.read("train", RULE)
+    assert images.labels.tolist() == [[[oak, none], [none, none], [fir, oak]][i % 3] for i in range(8)]
+    assert source.read("val", RULE).labels.shape == (2, 2, 5)
+    assert source.labels("train").tolist() == [[1, 0, 2][i % 3] for i in range(8)]
+    assert len(set(source.contents("train").targets.tolist())) == 3
+    turned = [
+        line.replace(" fir 0.5 0.5 1 1; old oak 0 0 0.5 0.25 ", "old oak 0 0 0.5 0.25;fir 0.5 0.5 1 1")
+        for line in lines
+    ]
+    assert open_source(str(write("manifest.csv", turned)), 0).fingerprint == source.fingerprint
+
+
 def test_values_are_numbers_by_the_names_of_their_columns(write: Write) -> None:
     lines = ["path,height,mass", *(f"{i}.png,{i / 2},-1e{i}" for i in range(12))]
     source = open_source(str(write("values.csv", lines)), 0)
@@ -95,6 +113,7 @@ def test_the_seed_decides_the_split_and_files_the_fingerprint(write: Write) -> N
 
 
 GOOD = [f"{i}.png,oak" for i in range(12)]
+GOOD_BOXES = [f"{i}.png,oak 0 0 0.5 1;fir 0.5 0 1 1" for i in range(12)]
 NUMBERS = [f"{i}.png,{i}" for i in range(12)]
 FAULTS = {
     "a missing image": ("labels.csv", ["path,labels", "x.png,oak", *GOOD], "line 2: there is no image 'x.png'"),
@@ -126,7 +145,7 @@ FAULTS = {
     "no targets": (
         "values.csv",
         ["path,split", "1.png,train"],
-        "one of the columns 'label', 'labels', 'sequence' and 'map', or a",
+        "one of the columns 'label', 'labels', 'sequence', 'boxes' and 'map', or a",
     ),
     "targets of two tasks": ("labels.csv", ["path,label,age", "1.png,oak,3"], "beside 'path' it has label, age"),
     "a column twice": ("values.csv", ["path,a,a", "1.png,1,2"], "or two of one name; its columns: 'path', 'a', 'a'"),
@@ -152,6 +171,27 @@ FAULTS = {
         ["path,sequence,split", "1.png,oak,train", "2.png,oak;oak,train", "3.png,oak;fir,test"],
         "line 4: no training image has the class 'fir'",
     ),
+    "a box without corners": (
+        "manifest.csv",
+        ["path,boxes", *GOOD_BOXES, "x.png,oak 0 0 1"],
+        "line 14: 'oak 0 0 1' is no box: give a label, left, top, right and bottom",
+    ),
+    "a box that is no number": (
+        "manifest.csv",
+        ["path,boxes", *GOOD_BOXES, "x.png,oak 0 0 1 tall"],
+        "line 14: 'oak 0 0 1 tall' is no box",
+    ),
+    "a box from right to left": (
+        "manifest.csv",
+        ["path,boxes", *GOOD_BOXES, "x.png,oak 0.5 0 0.4 1"],
+        "line 14: 'oak 0.5 0 0.4 1': left and top are below right and bottom",
+    ),
+    "a box in pixels": (
+        "manifest.csv",
+        ["path,boxes", *GOOD_BOXES, "x.png,oak 10 20 30 40"],
+        "all are shares of the image, from 0 to 1",
+    ),
+    "no box at all": ("manifest.csv", ["path,boxes", *(f"{i}.png," for i in range(9))], "it gives no image a box"),
     "too few": (
         "values.csv",
         ["path,a", "1.png,1", "2.png,2"],

@@ -24,7 +24,8 @@ from vitrail.model_file.model import load
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.tasks import TASKS
 from vitrail.tasks.dense.predictions import cell_classes
-from vitrail.tasks.task import TaskName
+from vitrail.tasks.detection.predictions import are_exact
+from vitrail.tasks.task import ProbabilityTask, TaskName
 
 from ..builtin_sets import set_of
 
@@ -42,8 +43,9 @@ NETWORKS: list[tuple[Architecture, TaskName]] = [
     (CNN(name="resnet10t"), "dense"),
     (ViT(**SMALL, head={"name": "autoregressive", "length": 4}), "sequence"),
     (ViT(**SMALL, head="parallel"), "sequence"),
+    (ViT(**SMALL, head="boxes"), "detection"),
 ]
-ALWAYS = (3, 5, 6, 9)  # a task each; `exported` below is of the set head
+ALWAYS = (3, 5, 6, 9, 11)  # a task each; `exported` below is of the set head
 
 
 @pytest.mark.parametrize(
@@ -63,13 +65,13 @@ def test_the_file_gives_the_networks_outputs_in_every_batch(architecture: Archit
     for batch in (canvases[:1], canvases[:3], canvases, images[:3]):
         np.testing.assert_allclose(by_file(session, batch), by_network(graph, batch), atol=1e-5)
     assert by_file(session, canvases).std(axis=0).max() > 1e-3  # images do differ
-    if task != "regression":
+    if isinstance(TASKS[task], ProbabilityTask):
         probabilities, logits, _ = session.run(None, {"image": canvases})
         task_definition: Any = TASKS[task]
         np.testing.assert_allclose(probabilities, task_definition.probabilities(logits / 1.5), atol=1e-6)
 
 
-@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence"])
+@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence", "detection"])
 def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[TaskName, Path]:
     """A briefly trained network, as a model file."""
     return request.param, task_folder(request.param) / "model.onnx"
@@ -100,6 +102,13 @@ def test_the_card_has_the_measured_values(exported: tuple[TaskName, Path]) -> No
         assert card.test_accuracy is not None
         assert (card.test_accuracy.hits, card.test_accuracy.total) == (exact.sum(), 1000)
         assert outputs.probabilities.shape == (1000, 3, 11)
+    elif task == "detection":
+        detections = outputs.of("detections")
+        exact = are_exact(TASKS[task].decisions(detections), detections[..., :4], images.labels)
+        assert card.test_accuracy is not None
+        assert (card.test_accuracy.hits, card.test_accuracy.total) == (exact.sum(), 1000)
+        assert ([measure.name for measure in card.measures], card.calibration) == (["AP50"], None)
+        assert detections.shape == (1000, 8, 15)
     else:
         errors = np.abs(outputs.values - images.labels).mean(axis=0)
         assert [measure.value for measure in card.measures[::3]] == pytest.approx(errors.tolist(), rel=1e-4)
@@ -116,7 +125,7 @@ def test_the_card_has_the_measured_values(exported: tuple[TaskName, Path]) -> No
 def test_the_temperature_makes_validation_images_more_probable(exported: tuple[TaskName, Path]) -> None:
     task, path = exported
     calibration = Classifier(path, "cpu").card.calibration
-    if task == "regression":
+    if not isinstance(TASKS[task], ProbabilityTask):
         assert calibration is None
         return
     assert calibration is not None
@@ -132,7 +141,7 @@ def test_golden_outputs_are_checked_part_by_part(
     assert main(["verify", str(path), "--provider", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert f"{TASKS[task].raw} of canvases" in printed
-    assert ("probabilities" in printed) is (task != "regression")
+    assert ("probabilities" in printed) is isinstance(TASKS[task], ProbabilityTask)
     model = Classifier(path, "cpu")
     weights = onnx.load(path)
     largest = max((one for one in weights.graph.initializer if one.data_type == 1), key=lambda one: len(one.raw_data))
@@ -171,6 +180,12 @@ def test_classify_prints_text_and_json(
             prediction = loaded.classify(image)
         assert [label.index for label in prediction.sequence] == labels
         assert prediction.probability == payload["probability"]
+    elif task == "detection":
+        classes = [int(label) for label in TASKS[task].decisions(row["detections"][None])[0] if label >= 0]
+        assert sorted(box["index"] for box in payload["boxes"]) == sorted(classes)
+        with load(path, "cpu") as loaded:
+            boxes = loaded.classify(image).boxes
+        assert [(box.label, list(box.box)) for box in boxes] == [(box["label"], box["box"]) for box in payload["boxes"]]
     else:
         best = row["probabilities"].argmax(-1)
         assert payload["grid"]["labels"] == [[model.card.classes[i] for i in across] for across in best]
@@ -188,7 +203,7 @@ def test_inspect_prints_the_card_of_every_task(
     assert main(["inspect", str(path)]) == 0
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["task"].strip() == task
-    assert ("calibration" in lines) is (task != "regression")
+    assert ("calibration" in lines) is isinstance(TASKS[task], ProbabilityTask)
 
 
 @pytest.mark.parametrize("options", [["--precision", "int8"], ["--precision", "auto"]])

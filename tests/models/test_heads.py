@@ -29,6 +29,7 @@ NETWORKS: dict[str, tuple[Architecture, TaskName, int, tuple[int, ...]]] = {
     "set": (ViT(**SMALL, head="set"), "multilabel", 16, (5,)),
     "set with its settings": (ViT(**SMALL, head={"name": "set", "queries": 3, "layers": 1}), "multilabel", 16, (5,)),
     "a sequence": (ViT(**SMALL, head={"name": "autoregressive", "length": 4}), "sequence", 16, (4, 6)),
+    "boxes": (ViT(**SMALL, head={"name": "boxes", "queries": 7}), "detection", 16, (7, 10)),
     "a sequence in parallel": (ViT(**SMALL, pool="mean", head="parallel"), "sequence", 16, (8, 6)),
     "labels": (ViT(**SMALL, pool="token"), "multilabel", 16, (5,)),
     "labels of a CNN": (CNN(width=4, stages=2, blocks=1), "multilabel", 16, (5,)),

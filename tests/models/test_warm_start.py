@@ -97,7 +97,8 @@ def places(network: Any, positions: str) -> torch.Tensor:
     if positions == "rope":
         return module.angles  # type: ignore[no-any-return]
     if positions == "shaw":
-        return module.of_pairs(module.keys, module.grid[0] * module.grid[1])  # type: ignore[no-any-return]
+        offsets = network.blocks[1].attn.offsets_of()
+        return module.of_pairs(module.keys, offsets, len(offsets))  # type: ignore[no-any-return]
     return network.blocks[1].attn.full_bias().permute(1, 2, 0)  # type: ignore[no-any-return]
 
 

@@ -29,7 +29,7 @@ VIT_DECAYED = r"""
     head\.decoder\.layers\.\d+\.(self_attn|multihead_attn)\.(in_proj_|out_proj\.)weight
     head\.decoder\.layers\.\d+\.linear[12]\.weight
     head\.layers\.\d+\.(itself|cross)\.(query|key_value|output)\.weight
-    head\.layers\.\d+\.mlp\.fc[12]\.weight
+    head\.(layers\.\d+\.mlp|corners)\.fc[12]\.weight
 """
 VIT_EXCLUDED = r"""
     .*(\.|_)bias
@@ -76,7 +76,7 @@ SWIN = (
 
 SETTINGS = {"window": {"name": "window", "reach": 1}, "dilated": {"name": "dilated", "reach": 1, "step": 1}}
 TASKS: dict[str, TaskName] = {"linear": "classification", "cosine": "classification", "set": "multilabel"}
-TASKS |= dict.fromkeys(("autoregressive", "parallel"), "sequence")
+TASKS |= {"autoregressive": "sequence", "parallel": "sequence", "boxes": "detection"}
 
 
 def small(**parts: Any) -> ViT:

@@ -26,7 +26,7 @@ def png(task: TaskName, index: int) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence"])
+@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence", "detection"])
 def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"
 
@@ -62,6 +62,11 @@ def test_predictions_of_every_task(served: Served) -> None:
             count = int((best == 10).argmax()) if (best == 10).any() else 3
             assert [label["index"] for label in prediction["sequence"]] == best[:count].tolist()
             np.testing.assert_allclose(prediction["probability"], shares[: count + 1].prod(), rtol=1e-5)
+        elif task == "detection":
+            expected = classifier.payload(row)["boxes"]
+            assert [box["label"] for box in prediction["boxes"]] == [box["label"] for box in expected]
+            for box, other in zip(prediction["boxes"], expected, strict=True):
+                np.testing.assert_allclose(box["box"], other["box"], atol=1e-5)
         else:
             best = row["probabilities"].argmax(-1)
             assert prediction["grid"]["labels"] == [[classifier.card.classes[i] for i in across] for across in best]
@@ -90,7 +95,9 @@ def test_tensors_match_the_model_file(served: Served) -> None:
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
     outputs = client.get(address).json()["outputs"]
-    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11], "sequence": [3, 11]}[task]
+    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11], "sequence": [3, 11], "detection": [8, 15]}[
+        task
+    ]
     expected = {name: [-1, 64] if name == "embedding" else [-1, *sides] for name in classifier.task.outputs}
     assert {output["name"]: output["shape"] for output in outputs} == expected
     canvases = np.stack([set_of(task).whole("test", i) for i in range(3)])
@@ -104,7 +111,7 @@ def test_tensors_match_the_model_file(served: Served) -> None:
     wanted = {"name": classifier.task.outputs[0], "parameters": {"classification": 2}}
     best = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [wanted]})
     assert best.status_code == (200 if task == "multilabel" else 400)
-    other = {"name": "logits" if task == "regression" else "values"}
+    other = {"name": "logits" if task in ("regression", "detection") else "values"}
     refused = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [other]})
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitrail.models.box_head import corners_of
 from vitrail.models.heads import ValueHead
+from vitrail.tasks.detection.predictions import NO_BOX
 from vitrail.tasks.multilabel.training import set_losses
 from vitrail.tasks.sequence.predictions import ENDED
 from vitrail.tasks.task import TaskName
@@ -18,15 +20,23 @@ TARGETS: dict[TaskName, Tensor] = {
     "regression": torch.tensor([[1.0, -2, 30], [4, 0, 8], [0, 0, 0], [2, 7, 1]]),
     "dense": torch.tensor([0, 1, 2, 1], dtype=torch.uint8)[:, None, None].expand(4, 2, 2),
     "sequence": torch.tensor([[0, 2], [1, ENDED], [2, 2], [0, ENDED]]),
+    "detection": torch.tensor(
+        [
+            [[0, 0.0, 0.0, 0.4, 0.4], [2, 0.5, 0.5, 0.8, 1.0]],
+            [[1, 0.2, 0.1, 0.5, 0.3], [NO_BOX] * 5],
+            [[NO_BOX] * 5] * 2,
+            [[2, 0.1, 0.1, 0.9, 0.9], [2, 0.3, 0.2, 0.6, 0.8]],
+        ]
+    ),
 }
 
 
 class Network(nn.Module):
-    """The logits are the pixels: [B, 3], [B, 2, 2, 3] for dense tasks, or [B, 2, 4] for sequences."""
+    """The logits are the pixels: [B, 3], [B, 2, 2, 3] for dense tasks, [B, 2, 4] for sequences, [B, 3, 8] of boxes."""
 
     def __init__(self, task: TaskName) -> None:
         super().__init__()
-        self.head = Places() if task == "sequence" else ValueHead(3, 3)
+        self.head: nn.Module = HEADS[task]() if task in HEADS else ValueHead(3, 3)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return pixels
@@ -50,7 +60,17 @@ class Places(nn.Module):
         return vectors
 
 
-SHAPES: dict[TaskName, tuple[int, ...]] = {"dense": (2, 2, 3), "sequence": (2, 4)}
+class Queries(nn.Module):
+    """A head of boxes whose logits and boxes are its input."""
+
+    nothing = 0.2
+
+    def by_layer(self, vectors: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [(vectors[..., 4:], corners_of(vectors[..., :4].sigmoid()))]
+
+
+HEADS: dict[TaskName, type[nn.Module]] = {"sequence": Places, "detection": Queries}
+SHAPES: dict[TaskName, tuple[int, ...]] = {"dense": (2, 2, 3), "sequence": (2, 4), "detection": (3, 8)}
 
 
 def logits(task: TaskName, count: int = 4) -> Tensor:

@@ -22,7 +22,9 @@ def verb_of(name: str) -> str:
 
 
 def test_every_recipe_is_small_or_for_folders() -> None:
-    assert {f"digits-{name}" for name in ("vit", "cnn", "multilabel", "regression", "dense", "sequence")} <= set(SMALL)
+    assert {
+        f"digits-{name}" for name in ("vit", "cnn", "multilabel", "regression", "dense", "sequence", "detection")
+    } <= set(SMALL)
     assert FOR_FOLDERS
 
 
@@ -75,7 +77,7 @@ def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypat
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="digits-cnn, digits-dense, digits-multilabel, digits-regression, digits-seq"):
+    with pytest.raises(UsageError, match="digits-cnn, digits-dense, digits-detection, digits-multilabel, digits-regr"):
         find_recipe("digits-rnn")
 
 

@@ -262,7 +262,19 @@ def test_a_run_is_not_resumed_on_other_images(fitted: Callable[..., Path], capsy
 
 def test_every_option_that_decides_which_images_a_run_uses_is_recorded() -> None:
     """A new option must be added to `Selection`, or here if it chooses no images."""
-    others = {"size", "resize", "crop", "batch_size", "augment", "cache", "workers", "duplicates", "corrupt"}
+    others = {
+        "size",
+        "resize",
+        "patch",
+        "patches",
+        "crop",
+        "batch_size",
+        "augment",
+        "cache",
+        "workers",
+        "duplicates",
+        "corrupt",
+    }
     decided = set(signature(Selection).parameters) - {"skipped"}  # which corrupt images `corrupt` leaves out
     assert set(signature(ImageDataModule).parameters) - others == decided
 

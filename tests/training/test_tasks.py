@@ -29,8 +29,8 @@ WITH_STEM = ["--trainer.max_steps=200", "--trainer.val_check_interval=200"]
 # A small CNN learns regression and dense tasks faster than a ViT; multilabel uses the set head of its recipe.
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 
-
-OPTIONS = {"multilabel": LONGER, "sequence": WITH_STEM}
+FOR_BOXES = ["--trainer.max_steps=700", "--trainer.val_check_interval=700"]
+OPTIONS = {"multilabel": LONGER, "sequence": WITH_STEM, "detection": FOR_BOXES}
 
 
 def fit(task: TaskName, run: Path, *more: str) -> int:
@@ -44,6 +44,7 @@ def fit(task: TaskName, run: Path, *more: str) -> int:
         pytest.param("multilabel", marks=pytest.mark.long),
         pytest.param("dense", marks=pytest.mark.long),
         pytest.param("sequence", marks=pytest.mark.long),
+        pytest.param("detection", marks=pytest.mark.long),
     ],
 )
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskName, Path]:
@@ -58,6 +59,7 @@ LEAST = {
     "regression": ("R² of digits", 0.8),
     "dense": ("mean IoU", 0.35),
     "sequence": ("accuracy", 0.6),
+    "detection": ("AP50", 0.3),
 }
 
 
@@ -72,7 +74,7 @@ def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.Captur
     assert len(predictions) == len(saved["labels"]) == len(saved["names"]) == 1000
 
 
-@pytest.fixture(params=["multilabel", "regression", "dense", "sequence"])
+@pytest.fixture(params=["multilabel", "regression", "dense", "sequence", "detection"])
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
@@ -90,6 +92,7 @@ def test_predict_writes_targets_and_predictions(begun: tuple[TaskName, Path]) ->
         "regression": ["digits", "digits predicted", "sum", "sum predicted"],
         "dense": ["right", "known"],
         "sequence": ["sequence", "predicted"],
+        "detection": ["boxes", "predicted"],
     }
     assert list(rows[0]) == ["image", *columns[task]]
 
@@ -126,6 +129,11 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
         ("sequence", ["--model.net.head=linear"], "a sequence of labels an image: choose autoregressive, parallel"),
         ("sequence", ["--model.net.head={name: parallel, length: 2}"], "and the head a length of 2: give it more"),
         ("sequence", ["--model.net.head={name: parallel, length: 0}"], "length of the head parallel must be above 0"),
+        ("detection", ["--model.cutmix=0.2"], "a blend shows no box"),
+        ("detection", ["--model.net.head=linear"], "boxes with labels: choose boxes"),
+        ("detection", ["--model.net.head={name: boxes, queries: 2}"], "4 boxes, and the head 2 queries: give it more"),
+        ("detection", ["--data.resize=pad"], "do not move with their images: leave out resize pad"),
+        ("detection", ["--data.crop.scale=[0.5,1.0]"], "leave out crop"),
         ("multilabel", ["--model.net.head=parallel"], "the head parallel predicts a sequence of labels an image"),
         ("dense", ["--model.net.pool=token"], "the pool 'token' has no effect"),
         (

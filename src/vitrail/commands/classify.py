@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vitrail.model_file.model import Prediction
 
 ABOUT = """Classify images with a model file written by `vitrail export`: labels, values, a label for each
-grid cell, or a sequence of labels.
+grid cell, a sequence of labels, or boxes.
 
   vitrail classify model.onnx photo.jpg another.png
   vitrail classify model.onnx folder_of_photos --json

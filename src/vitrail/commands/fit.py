@@ -13,9 +13,9 @@ Train a network from a YAML recipe, shipped or your own; any value can be set on
   vitrail fit --config digits-vit --print_config > my_recipe.yaml
 
 my_images holds one folder per class, or train, val and test folders of such; or it is a manifest, CSV or Parquet, with
-the columns path and label, labels (several an image), sequence, map or values; see docs/sources.md, also for your own
-source. Datasets that need no images: digits, digit-rows, digit-scenes-…, and shapes, same-different, pathfinder-32-6
-(docs/procedural.md).
+the columns path and label, labels (several an image), sequence, boxes, map or values; see docs/sources.md, also for
+your own source. Datasets that need no images: digits, digit-rows, digit-scenes-…, and shapes, same-different,
+pathfinder-32-6 (docs/procedural.md).
 Datasets of others: torchvision:CIFAR10@FOLDER, hf:NAME, WebDataset shards (docs/external.md).
 Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
 --ckpt_path runs/NAME/checkpoints/last.ckpt continues a run where it stopped, with that run's own settings; to train

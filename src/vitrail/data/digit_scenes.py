@@ -1,4 +1,4 @@
-"""Built-in scenes of one to four digits on a canvas, for three tasks: multilabel, regression and dense; no download."""
+"""Built-in scenes of one to four digits on a canvas, for multilabel, regression, dense and detection; no download."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from vitrail.data.maps import map_canvas
 from vitrail.data.source import PARTS, Part, Samples, canvases_of
 from vitrail.data.subsets import rarest_label
 from vitrail.images.canvas import InputRule
+from vitrail.tasks.detection.predictions import NO_BOX
 from vitrail.tasks.task import TaskName
 
 SCENES: dict[Part, int] = {"train": 4000, "val": 500, "test": 1000}
@@ -27,6 +28,22 @@ NOTHING = 10
 
 NAMES = tuple(str(digit) for digit in range(10))
 Maps = NDArray[np.uint8]  # [N, SIDE, SIDE], the digit whose square a pixel is in, or NOTHING
+Boxes = NDArray[np.float32]  # [N, 4, 5], the digit, and left, top, right and bottom of its square as shares; or NO_BOX
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Scenes of a part, and where their digits are."""
+
+    grey: NDArray[np.uint8]  # [N, SIDE, SIDE]
+    maps: Maps
+    boxes: Boxes
+
+    def __len__(self) -> int:
+        return len(self.grey)
+
+    def take(self, indices: NDArray[np.int64]) -> "Scenes":
+        return Scenes(self.grey[indices], self.maps[indices], self.boxes[indices])
 
 
 class DigitScenes:
@@ -37,41 +54,40 @@ class DigitScenes:
         self.task = task
         self.variant = VARIANTS[task]
         self.classes = self.variant.classes
-        drawn = {part: draw(part, seed) for part in PARTS}
-        self._grey = {part: scenes for part, (scenes, _) in drawn.items()}
-        self._maps = {part: maps for part, (_, maps) in drawn.items()}
+        self._scenes = {part: draw(part, seed) for part in PARTS}
 
     @cached_property
     def fingerprint(self) -> str:
         return hashlib.sha256(
-            b"".join(self._grey[part].tobytes() + self._maps[part].tobytes() for part in PARTS)
+            b"".join(self._scenes[part].grey.tobytes() + self._scenes[part].maps.tobytes() for part in PARTS)
         ).hexdigest()
 
     def labels(self, part: Part) -> NDArray[np.int64]:
-        return self.variant.strata(self._maps[part])
+        return self.variant.strata(self._scenes[part])
 
     def weights(self, part: Part) -> NDArray[np.float64] | None:
         return None
 
     def contents(self, part: Part) -> Contents:
-        scenes, maps = self._grey[part], self._maps[part]
-        return Contents(names_of(part, np.arange(len(scenes))), row_keys(scenes), row_keys(maps))
+        scenes = self._scenes[part]
+        keys = row_keys(scenes.boxes if self.task == "detection" else scenes.maps)
+        return Contents(names_of(part, np.arange(len(scenes))), row_keys(scenes.grey), keys)
 
     def read(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> Samples:
-        indices = np.arange(len(self._grey[part])) if chosen is None else chosen
-        scenes = (Image.fromarray(grey).convert("RGB") for grey in self._grey[part][indices])
-        images = canvases_of(scenes, len(indices), rule)
-        return Samples(images, self.variant.targets(self._maps[part][indices], rule), names_of(part, indices))
+        indices = np.arange(len(self._scenes[part])) if chosen is None else chosen
+        scenes = self._scenes[part].take(indices)
+        images = canvases_of((Image.fromarray(grey).convert("RGB") for grey in scenes.grey), len(indices), rule)
+        return Samples(images, self.variant.targets(scenes, rule), names_of(part, indices))
 
     def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        indices = np.arange(len(self._grey[part])) if chosen is None else chosen
-        return self.variant.targets(self._maps[part][indices], rule)
+        indices = np.arange(len(self._scenes[part])) if chosen is None else chosen
+        return self.variant.targets(self._scenes[part].take(indices), rule)
 
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
-        return np.repeat(self._grey[part][index][..., None], 3, axis=2)
+        return np.repeat(self._scenes[part].grey[index][..., None], 3, axis=2)
 
     def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
-        whole: NDArray[np.uint8] = self._maps[part][index]
+        whole: NDArray[np.uint8] = self._scenes[part].maps[index]
         return whole
 
     def file(self, part: Part, index: int) -> Path | None:
@@ -82,21 +98,24 @@ class DigitScenes:
 
 
 @lru_cache(2 * len(PARTS))
-def draw(part: Part, seed: int) -> tuple[NDArray[np.uint8], Maps]:
-    """Scenes [N, SIDE, SIDE] and their maps, the same for each task."""
+def draw(part: Part, seed: int) -> Scenes:
+    """The same scenes for each task."""
     digits = Digits(seed).read(part, InputRule(DIGIT))
     random = np.random.default_rng((seed, PARTS.index(part)))
     scenes = np.zeros((SCENES[part], SIDE, SIDE), np.uint8)
     maps = np.full_like(scenes, NOTHING)
-    for scene, labels in zip(scenes, maps, strict=True):
-        for corner in random.permutation(len(CORNERS))[: random.integers(1, len(CORNERS) + 1)]:
+    boxes = np.full((len(scenes), len(CORNERS), 5), NO_BOX, np.float32)
+    for scene, labels, around in zip(scenes, maps, boxes, strict=True):
+        for number, corner in enumerate(random.permutation(len(CORNERS))[: random.integers(1, len(CORNERS) + 1)]):
             top, left = random.integers(0, SLACK + 1, 2) + CORNERS[corner]
             shown = random.integers(len(digits))
             scene[top : top + DIGIT, left : left + DIGIT] = digits.images[shown, ..., 0]
             labels[top : top + DIGIT, left : left + DIGIT] = digits.labels[shown]
-    for shared in (scenes, maps):
+            box = np.array([left, top, left + DIGIT, top + DIGIT]) / SIDE
+            around[number] = [digits.labels[shown], *box]
+    for shared in (scenes, maps, boxes):
         shared.flags.writeable = False
-    return scenes, maps
+    return Scenes(scenes, maps, boxes)
 
 
 def names_of(part: Part, indices: NDArray[np.int64]) -> tuple[str, ...]:
@@ -109,25 +128,29 @@ def digits_in(maps: Maps) -> NDArray[np.int64]:
     return pixels // DIGIT**2
 
 
-def no_strata(maps: Maps) -> NDArray[np.int64]:
-    return np.zeros(len(maps), np.int64)
+def no_strata(scenes: Scenes) -> NDArray[np.int64]:
+    return np.zeros(len(scenes), np.int64)
 
 
-def label_strata(maps: Maps) -> NDArray[np.int64]:
-    return rarest_label(digits_in(maps) > 0)
+def label_strata(scenes: Scenes) -> NDArray[np.int64]:
+    return rarest_label(digits_in(scenes.maps) > 0)
 
 
-def label_targets(maps: Maps, rule: InputRule) -> NDArray[np.generic]:
-    return (digits_in(maps) > 0).astype(np.uint8)
+def label_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
+    return (digits_in(scenes.maps) > 0).astype(np.uint8)
 
 
-def value_targets(maps: Maps, rule: InputRule) -> NDArray[np.generic]:
-    counts = digits_in(maps)
+def value_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
+    counts = digits_in(scenes.maps)
     return np.stack([counts.sum(axis=1), counts @ np.arange(10)], axis=1).astype(np.float32)
 
 
-def map_targets(maps: Maps, rule: InputRule) -> NDArray[np.generic]:
-    return np.stack([map_canvas(Image.fromarray(one), rule) for one in maps])
+def map_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
+    return np.stack([map_canvas(Image.fromarray(one), rule) for one in scenes.maps])
+
+
+def box_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
+    return scenes.boxes
 
 
 @dataclass(frozen=True)
@@ -135,13 +158,14 @@ class Variant:
     """The targets of the scenes for one task."""
 
     classes: tuple[str, ...]
-    targets: Callable[[Maps, InputRule], NDArray[np.generic]]
-    strata: Callable[[Maps], NDArray[np.int64]] = no_strata
+    targets: Callable[[Scenes, InputRule], NDArray[np.generic]]
+    strata: Callable[[Scenes], NDArray[np.int64]] = no_strata
 
 
 VARIANTS: dict[TaskName, Variant] = {
     "multilabel": Variant(NAMES, label_targets, label_strata),
     "regression": Variant(("digits", "sum"), value_targets),
     "dense": Variant((*NAMES, "nothing"), map_targets),
+    "detection": Variant(NAMES, box_targets, label_strata),
 }
 SCENE_SETS: dict[str, TaskName] = {f"digit-scenes-{task}": task for task in VARIANTS}

@@ -15,10 +15,10 @@ from vitrail.data.file_digests import FileDigests
 from vitrail.data.file_tree import is_image, missing_files
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS
-from vitrail.data.targets import Labels, LabelSets, ListedTargets, Maps, Sequences, Values
+from vitrail.data.targets import Boxes, Labels, LabelSets, ListedTargets, Maps, Sequences, Values
 from vitrail.errors import DataError
 
-LABEL, LABELS, SEQUENCE, MAP = "label", "labels", "sequence", "map"
+LABEL, LABELS, SEQUENCE, BOXES, MAP = "label", "labels", "sequence", "boxes", "map"
 CLASSES_FILE = "classes.txt"
 
 
@@ -103,6 +103,46 @@ class SequenceColumn(TargetColumns):
         return Sequences(classes, codes, ends)
 
 
+class BoxesColumn(TargetColumns):
+    """`boxes`: any number of classes an image, each with left, top, right and bottom as shares of the image."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self.boxes = TextSets()
+        self.columns = {BOXES: self.boxes}
+
+    def of(self, listed: Listed) -> ListedTargets:
+        texts, codes = self.boxes.in_order()
+        if not texts:
+            self.faults.say("it gives no image a box")
+        ends = self.boxes.ends()
+        rows = np.repeat(np.arange(len(listed.names)), np.diff(ends))
+        parsed = [parse_box(text) for text in texts]
+        for code, fault in enumerate(parsed):
+            if isinstance(fault, str):
+                self.faults.add(int(listed.numbers[rows[np.flatnonzero(codes == code)[0]]]), fault)
+        boxes = [("", [0.0] * 4) if isinstance(one, str) else one for one in parsed]
+        classes = tuple(sorted({label for label, _ in boxes}))
+        table = np.array([[classes.index(label), *corners] for label, corners in boxes], np.float32).reshape(-1, 5)
+        self.name_untrained(classes, table[codes, 0].astype(np.int64), rows, listed)
+        return Boxes(classes, table[codes], ends)
+
+
+def parse_box(text: str) -> tuple[str, list[float]] | str:
+    """The label and the corners of a box; or what is wrong with it."""
+    label, *sides = text.rsplit(maxsplit=4)
+    try:
+        corners = [float(side) for side in sides]
+    except ValueError:
+        corners = []
+    if len(corners) != 4:
+        return f"'{text}' is no box: give a label, left, top, right and bottom, as in 'oak 0.1 0.2 0.5 0.9'"
+    left, top, right, bottom = corners
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        return f"'{text}': left and top are below right and bottom, and all are shares of the image, from 0 to 1"
+    return label, corners
+
+
 class ValueColumns(TargetColumns):
     """Every column that has no other meaning: a number for each image."""
 
@@ -151,17 +191,18 @@ READERS: dict[str, Callable[[Faults], TargetColumns]] = {
     LABEL: LabelColumn,
     LABELS: LabelsColumn,
     SEQUENCE: SequenceColumn,
+    BOXES: BoxesColumn,
 }
 
 
 def targets_for(names: Sequence[str], root: Path | None, faults: Faults) -> TargetColumns:
-    """The reader of these columns: one of label, labels, sequence and map alone, or values."""
+    """The reader of these columns: one of label, labels, sequence, boxes and map alone, or values."""
     named = [name for name in names if name in READERS or name == MAP]
     if not names or (named and len(names) > 1):
         there = f"; beside 'path' it has {', '.join(names)}" if names else ""
         raise DataError(
-            f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}', '{SEQUENCE}' and '{MAP}', or a column "
-            f"for each value{there}"
+            f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}', '{SEQUENCE}', '{BOXES}' and '{MAP}', "
+            f"or a column for each value{there}"
         )
     if named == [MAP]:
         if root is None:

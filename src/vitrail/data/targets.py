@@ -1,4 +1,4 @@
-"""The targets of listed images, one class a task: a class, labels, a sequence of them, values or a map of each."""
+"""The targets of listed images, one class a task: a class, labels, a sequence, boxes, values or a map of each."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from vitrail.data.maps import map_canvas, read_map
 from vitrail.data.names import Names
 from vitrail.errors import NAMED, DataError, ImageError
 from vitrail.images.canvas import InputRule
+from vitrail.tasks.detection.predictions import NO_BOX
 from vitrail.tasks.sequence.predictions import ENDED
 from vitrail.tasks.task import TaskName
 
@@ -128,6 +129,41 @@ class Sequences(ListedTargets):
 
     def _codes(self, row: int) -> Indices:
         return self.codes[self.ends[row] : self.ends[row + 1]]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes(ListedTargets):
+    """Any number of boxes an image; those of image i are boxes[ends[i] : ends[i + 1]]."""
+
+    task = "detection"
+    classes: tuple[str, ...]
+    boxes: NDArray[np.float32]  # [boxes, 5], class, left, top, right and bottom
+    ends: Indices  # [N + 1]
+
+    def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
+        """[n, most, 5], with NO_BOX after the last; as wide for any rows."""
+        targets = np.full((len(rows), max(1, int(self.strata().max())), 5), NO_BOX, np.float32)
+        for index, row in enumerate(rows):
+            boxes = self._boxes(row)
+            targets[index, : len(boxes)] = boxes
+        return targets
+
+    def keys(self, rows: Indices) -> Keys:
+        """In any order of an image's boxes."""
+        return text_keys("\0".join(sorted(map(self._text, self._boxes(row)))) for row in rows)
+
+    def strata(self) -> Indices:
+        """The number of boxes of each image."""
+        return np.diff(self.ends)
+
+    def _boxes(self, row: int) -> NDArray[np.float32]:
+        return self.boxes[self.ends[row] : self.ends[row + 1]]
+
+    def _text(self, box: NDArray[np.float32]) -> str:
+        return f"{self.classes[int(box[0])]} {box[1:].tolist()}"
 
     def __len__(self) -> int:
         return len(self.ends) - 1

@@ -128,9 +128,7 @@ def by_network(graph: Graph, images: Images) -> Logits:
 
 
 def by_file(session: ort.InferenceSession, images: Images) -> Logits:
-    """Logits, or values where a file has these."""
+    """The network's own output, which in every file is the last before the embedding."""
     outputs = [output.name for output in session.get_outputs()]
-    logits: Logits = session.run(outputs, inputs_of(images, patch_of(session)))[
-        outputs.index("values" if "values" in outputs else "logits")
-    ]
-    return logits
+    raw: Logits = session.run(outputs, inputs_of(images, patch_of(session)))[outputs.index("embedding") - 1]
+    return raw

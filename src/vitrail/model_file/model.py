@@ -39,11 +39,19 @@ ONE = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
 
 
 @dataclass(frozen=True)
+class Box(Label):
+    """A label and where it is: left, top, right and bottom, as shares of the image's width and height."""
+
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The result for one image; fields that the task does not have are empty.
 
     `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
-    `probability_map` [h, w] have one label for each patch; `sequence` has labels in their order. `none_of_these` says
+    `probability_map` [h, w] have one label for each patch; `sequence` has labels in their order; `boxes` have labels,
+    the surest first. `none_of_these` says
     whether the most probable label is too unsure for the card's threshold, and is None where the card has none.
     `payload` is the same as JSON types, as `POST /v1/classify` returns it.
     """
@@ -53,6 +61,7 @@ class Prediction:
     label_map: tuple[tuple[str, ...], ...] = ()
     probability_map: tuple[tuple[float, ...], ...] = ()
     sequence: tuple[Label, ...] = ()
+    boxes: tuple[Box, ...] = ()
     none_of_these: bool | None = None
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
     text: str = field(default="", repr=False)
@@ -71,7 +80,7 @@ class Prediction:
     @property
     def best(self) -> Label:
         if not self.labels:
-            raise UsageError("this prediction has no labels: see its `values`, `label_map` or `sequence`")
+            raise UsageError("this prediction has no labels: see its `values`, `label_map`, `sequence` or `boxes`")
         return self.labels[0]
 
     def __str__(self) -> str:
@@ -121,7 +130,7 @@ class Model:
     @overload
     def classify(self, image: Iterator[ImageLike], top_k: int | None = None) -> Iterator[Prediction]: ...
     def classify(self, image: Any, top_k: int | None = None) -> Any:
-        """What each image shows: labels, values, a label for each patch, or a sequence, as the model's task is.
+        """What each image shows: labels, values, a label for each patch, a sequence, or boxes, as the model's task is.
 
         `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
 
@@ -249,6 +258,7 @@ class Model:
             tuple(map(tuple, dense["labels"])),
             tuple(map(tuple, dense["probabilities"])),
             tuple(Label(**label) for label in payload.get("sequence", ())),
+            tuple(Box(**{**box, "box": tuple(box["box"])}) for box in payload.get("boxes", ())),
             classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,
             payload,
             classifier.task.text(payload),

@@ -12,6 +12,7 @@ from vitrail.attention import MECHANISMS, SelfAttention, fitted
 from vitrail.attention.component import Component, ComponentSpec, parse_component, settings_of
 from vitrail.attention.window import reaches_of
 from vitrail.errors import UsageError
+from vitrail.models.box_head import BoxHead
 from vitrail.models.conditional import conditional
 from vitrail.models.conformer import conformer
 from vitrail.models.decoder import Autoregressive, Parallel, SequenceHead
@@ -166,6 +167,8 @@ class Components:
             put_head(network, Cosine(width, classes, **settings))
         elif self.head.name == "set":
             put_head(network, SetHead(width, classes, first.attn.num_heads, **settings))
+        elif self.head.name == "boxes":
+            put_head(network, BoxHead(width, classes, first.attn.num_heads, **settings))
         elif self.head.name in DECODERS:
             put_head(network, DECODERS[self.head.name](width, classes, first.attn.num_heads, **settings))
         elif TASKS[task].per_cell:

@@ -17,6 +17,7 @@ HEADS: dict[str, dict[str, int | float]] = {
     "set": {"queries": 16, "layers": 2, "nothing": 0.2},
     "autoregressive": {"length": 8, "layers": 2},
     "parallel": {"length": 8, "layers": 2},
+    "boxes": {"queries": 16, "layers": 3, "nothing": 0.2},
 }
 
 
@@ -33,7 +34,7 @@ def refuse_unfit(head: str, task: TaskName) -> None:
 
 def reads_vectors(head: str, task: TaskName) -> bool:
     """Whether a head reads all vectors of an image instead of the pooled one."""
-    return head in ("set", "autoregressive", "parallel") or TASKS[task].per_cell
+    return head in ("set", "autoregressive", "parallel", "boxes") or TASKS[task].per_cell
 
 
 class Cosine(nn.Module):

@@ -61,7 +61,7 @@ class ViT(Architecture):
         positions: none, learned, sincos1d, sincos2d, conditional, relative, shaw, quadratic, floater or rope.
         head: linear; cosine (one label an image, trained with a margin); set (several labels an image, found by
             queries); autoregressive or parallel (a sequence of labels, at most `length`, one after the other or all
-            at once); settings as {name: cosine, margin: 0.2}.
+            at once); or boxes (with labels, found by queries); settings as {name: cosine, margin: 0.2}.
         block: transformer, or conformer with a convolution in each block.
         norm: layer, or batch.
         stem: patches; overlapping, whose windows are twice as high and wide; conv: 3×3 convolutions whose strides make

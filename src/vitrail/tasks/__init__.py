@@ -1,7 +1,8 @@
-"""What a model predicts of an image: one label, several, numbers, a label for each cell of a grid, or a sequence."""
+"""What a model predicts of an image: one label, several, numbers, a label for each cell, a sequence, boxes."""
 
 from vitrail.tasks.classification.predictions import Classification
 from vitrail.tasks.dense.predictions import Dense
+from vitrail.tasks.detection.predictions import Detection
 from vitrail.tasks.multilabel.predictions import Multilabel
 from vitrail.tasks.regression.predictions import Regression
 from vitrail.tasks.sequence.predictions import LabelSequence
@@ -12,6 +13,7 @@ __all__ = [
     "TASKS",
     "Classification",
     "Dense",
+    "Detection",
     "Evaluation",
     "LabelSequence",
     "Multilabel",
@@ -21,5 +23,5 @@ __all__ = [
 
 CLASSIFICATION = Classification()
 TASKS: dict[TaskName, Task] = {
-    task.name: task for task in (CLASSIFICATION, Multilabel(), Regression(), Dense(), LabelSequence())
+    task.name: task for task in (CLASSIFICATION, Multilabel(), Regression(), Dense(), LabelSequence(), Detection())
 }

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 from vitrail.tasks.intervals import Estimate, Share
 
-# One label per image; several, or none; numbers; a label for each cell of a grid; labels in their order.
-TaskName = Literal["classification", "multilabel", "regression", "dense", "sequence"]
+# One label per image; several, or none; numbers; a label for each cell of a grid; labels in their order;
+# boxes with labels.
+TaskName = Literal["classification", "multilabel", "regression", "dense", "sequence", "detection"]
 Array = NDArray[Any]
 Payload = dict[str, Any]  # the prediction for one image, as JSON
 
@@ -61,6 +62,7 @@ class Task(ABC):
     single_label: ClassVar[bool] = False  # whether each image has exactly one label
     ranks: ClassVar[bool] = False  # whether a prediction is a ranked list of labels, of which `top_k` are returned
     has_units: ClassVar[bool] = False  # whether predictions are in the units of the data
+    keeps_places: ClassVar[bool] = False  # whether targets are places of the image, which may not be moved
     per_cell: ClassVar[bool] = False  # whether targets are maps, with a prediction for each cell of the grid
 
     def default_top_k(self, classes: int) -> int:

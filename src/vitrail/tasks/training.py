@@ -2,6 +2,7 @@
 
 from vitrail.tasks.classification.training import ClassificationTraining
 from vitrail.tasks.dense.training import DenseTraining
+from vitrail.tasks.detection.training import DetectionTraining
 from vitrail.tasks.multilabel.training import MultilabelTraining
 from vitrail.tasks.regression.training import RegressionTraining
 from vitrail.tasks.sequence.training import SequenceTraining
@@ -16,4 +17,5 @@ TRAINING_TASKS: dict[TaskName, type[TrainingTask]] = {
     "regression": RegressionTraining,
     "dense": DenseTraining,
     "sequence": SequenceTraining,
+    "detection": DetectionTraining,
 }

@@ -1,0 +1,1 @@
+"""Boxes of an image, each with a label; the model decides how many."""
