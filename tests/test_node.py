@@ -1,5 +1,6 @@
 """`examples/node`: in JavaScript, natively and as WebAssembly, a model file gives the outputs on its card."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from vitrail.cli import main
+from vitrail.images.patches import grid_within
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "node"
 NODE = shutil.which("node")
@@ -32,6 +37,38 @@ def test_outputs_in_node_equal_those_of_the_export(options: list[str], library: 
     assert done.stdout.splitlines()[-1].startswith(f"verified with {library} ")
     (off,) = re.findall(r"^logits: off by (\S+),", done.stdout, re.MULTILINE)
     assert float(off) < 1e-4
+
+
+@pytest.fixture
+def native_file(tmp_path: Path) -> Path:
+    """A model of images at their own shapes, as it begins."""
+    native = ["--data.resize=native", "--data.patch=2", "--model.mixup=0", "--model.net.depth=1"]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    assert main(["fit", "--config=digits-vit", f"--run={tmp_path / 'run'}", *native, *steps]) == 0
+    output = tmp_path / "model.onnx"
+    assert main(["export", f"--checkpoint={tmp_path / 'run/checkpoints/best.ckpt'}", f"--output={output}"]) == 0
+    return output
+
+
+@pytest.mark.parametrize("options", [[], ["--wasm"]], ids=["native", "wasm"])
+def test_images_at_their_own_shapes_give_the_same_in_node(options: list[str], native_file: Path) -> None:
+    done = verify(str(native_file), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("image ") == 4
+
+
+def test_node_chooses_the_grids_that_python_chooses(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sides = np.exp(random.uniform(0, 8, (2000, 2))).astype(int).tolist()
+    expected = [grid_within((width, height), most) for width, height in sides for most in (1, 9, 64, 196)]
+    source = (EXAMPLE / "verify.mjs").read_text()
+    rule = source[source.index("function gridWithin") : source.index("/** The inputs of the file")]
+    grids = "sides.flatMap(([width, height]) => [1, 9, 64, 196].map((most) => gridWithin(width, height, most)))"
+    script = tmp_path / "grids.mjs"
+    script.write_text(f"{rule}\nconst sides = {sides};\nconsole.log(JSON.stringify({grids}));")
+    assert NODE is not None
+    done = subprocess.run([NODE, script], capture_output=True, text=True, check=True)
+    assert [tuple(grid) for grid in json.loads(done.stdout)] == expected
 
 
 def test_a_changed_output_is_detected(edited: Callable[..., Path]) -> None:

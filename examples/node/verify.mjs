@@ -10,6 +10,7 @@ import { readFile } from "node:fs/promises";
 
 const METADATA = 14; // the field number of `metadata_props` in ONNX's ModelProto
 const PANES = [2, 4, 8, 16];
+const SHAPES = [[1, 1], [3, 1], [1, 2], [4, 3]]; // width and height, of images at their own shapes
 
 /** The fields of a protobuf message as [number, content]; varint fields are skipped. */
 function* fields(bytes) {
@@ -44,8 +45,8 @@ function cardOf(file) {
   throw new Error("this file has no vitrail card");
 }
 
-/** A golden image by the recipe mosaic-1, panes of flat colour, as an input tensor [1, height, width, 3]. */
-function mosaic(ort, panes, seed, height, width) {
+/** A golden image by the recipe mosaic-1: panes of flat colour, row by row. */
+function mosaic(panes, seed, height, width) {
   let state = seed;
   const colours = Uint8Array.from({ length: panes * panes * 3 }, () => {
     state = (Math.imul(1664525, state) + 1013904223) >>> 0;
@@ -58,12 +59,52 @@ function mosaic(ort, panes, seed, height, width) {
       pixels.set(colours.subarray(3 * pane, 3 * pane + 3), 3 * (row * width + column));
     }
   }
-  return new ort.Tensor("uint8", pixels, [1, height, width, 3]);
+  return { pixels, height, width };
 }
 
-function goldenImages(ort, size) {
-  const canvases = PANES.map((panes, k) => mosaic(ort, panes, k + 1, size, size));
-  return [...canvases, mosaic(ort, 4, 5, Math.floor((size * 3) / 2) + 1, 2 * size)];
+function goldenImages({ size, resize, patch }) {
+  if (resize === "native") {
+    const grids = SHAPES.map(([width, height]) => gridWithin(width, height, Math.floor(size / patch) ** 2));
+    return grids.map(([rows, columns], k) => mosaic(PANES[k], k + 1, rows * patch, columns * patch));
+  }
+  const canvases = PANES.map((panes, k) => mosaic(panes, k + 1, size, size));
+  return [...canvases, mosaic(4, 5, Math.floor((size * 3) / 2) + 1, 2 * size)];
+}
+
+/** Rows and columns of the patches of an image at its own shape: docs/model-file.md has the rule. */
+function gridWithin(width, height, most) {
+  const near = (number, top) => [Math.floor(number), Math.ceil(number)].map((n) => Math.min(Math.max(1, n), top));
+  const byFirst = (ratio) => near(Math.sqrt(most * ratio), most)
+    .flatMap((first) => near(first / ratio, Math.floor(most / first)).map((second) => [first, second]));
+  const rounded = (number) => Math.round(number * 1e9) / 1e9;
+  const misfit = ([rows, columns]) => {
+    const distortion = rounded(Math.abs(Math.log((columns * height) / (rows * width))));
+    return [rounded(2 * distortion + Math.log(most / (rows * columns))), distortion];
+  };
+  const grids = [...byFirst(height / width), ...byFirst(width / height).map(([columns, rows]) => [rows, columns])];
+  const better = (a, b) => misfit(a)[0] - misfit(b)[0] || misfit(a)[1] - misfit(b)[1];
+  return grids.sort(better)[0];
+}
+
+/** The inputs of the file for one image: the image itself, or where images keep their shapes its patches. */
+function inputsOf(ort, { pixels, height, width }, { resize, patch }) {
+  if (resize !== "native") return { image: new ort.Tensor("uint8", pixels, [1, height, width, 3]) };
+  const [rows, columns, line] = [height / patch, width / patch, 3 * patch];
+  const patches = new Uint8Array(pixels.length);
+  const positions = new BigInt64Array(2 * rows * columns);
+  for (let n = 0; n < rows * columns; n++) {
+    const [row, column] = [Math.floor(n / columns), n % columns];
+    positions.set([BigInt(row), BigInt(column)], 2 * n);
+    for (let y = 0; y < patch; y++) {
+      const start = 3 * ((row * patch + y) * width + column * patch);
+      patches.set(pixels.subarray(start, start + line), (n * patch + y) * line);
+    }
+  }
+  return {
+    patches: new ort.Tensor("uint8", patches, [1, rows * columns, patch * line]),
+    positions: new ort.Tensor("int64", positions, [1, rows * columns, 2]),
+    mask: new ort.Tensor("bool", new Uint8Array(rows * columns).fill(1), [1, rows * columns]),
+  };
 }
 
 const norm = (vector) => Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0));
@@ -79,8 +120,8 @@ async function check(ort, session, card) {
   const tolerance = card.golden.tolerance.CPUExecutionProvider;
   const longest = Math.max(...card.golden.embedding_lengths);
   const largest = { logits: 0, embedding: 0 };
-  for (const [k, image] of goldenImages(ort, card.input.size).entries()) {
-    const { logits, embedding } = await session.run({ image });
+  for (const [k, image] of goldenImages(card.input).entries()) {
+    const { logits, embedding } = await session.run(inputsOf(ort, image, card.input));
     const differences = expected[k].map((x, index) => Math.abs(x - logits.data[index]));
     largest.logits = Math.max(largest.logits, ...differences);
     const difference = Math.abs(norm(embedding.data) - card.golden.embedding_lengths[k]);
