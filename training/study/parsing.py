@@ -22,7 +22,8 @@ from vitrail.training.study.plan import Contender, Device, Geometric, Measure, M
 from vitrail.training.study.prices import CURRENCY, Prices
 from vitrail.training.study.statistics.difference import CONFIDENCE
 
-DERIVED = {"classes", "image_size", "resize"}  # from the images
+DERIVED = {"classes", "image_size", "resize", "patch"}  # from the images
+OF_DATA = {"images", "draw", "duplicates", "workers", "patch", "patches"}  # a study has its own, or none
 OF_FIT = {"lora", "distillation"}  # contenders learn all their weights, and from labels
 PREFIX = "--contenders."
 ADDRESS = re.compile(r"\S+:\d{1,5}")
@@ -57,7 +58,7 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
     parser.add_argument("--name", type=str, default="study", help="of the study, and of its folder")
     parser.add_argument("--folder", type=str | None, help="of the results (default: runs/study-NAME)")
     parser.add_argument("--expected", type=str, default="", help="your expectation, shown beside the result")
-    parser.add_class_arguments(ImageDataModule, "data", skip={"images", "draw", "duplicates", "workers"})
+    parser.add_class_arguments(ImageDataModule, "data", skip=OF_DATA)
     for name in names:
         parser.add_class_arguments(ImageModule, f"contenders.{name}", skip=DERIVED | OF_FIT)
         parser.add_argument(

@@ -72,6 +72,8 @@ class ResolvedPlan:
 def resolve(plan: Plan, source: Source) -> ResolvedPlan:
     if not TASKS[source.task].single_label:
         raise UsageError(f"{source.name} is for {source.task}: a study compares classification models only")
+    if plan.data["resize"] == "native":
+        raise UsageError("a study compares networks on the same squares: choose another --data.resize than native")
     sizes = resolve_sizes(plan.sizes, source)
     rule = InputRule(plan.data["size"], plan.data["resize"])
     contenders, matched = resolve_widths(plan, len(source.classes), rule)

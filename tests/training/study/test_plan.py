@@ -127,6 +127,7 @@ def test_without_augmentations_names_stay() -> None:
         (["--contenders.CNN.match=flops", "--contenders.CNN.net.name=resnet18"], 2, "whose width is fixed"),
         (["--contenders.ViT.net.init_args.patch=3"], 2, "patches of 3 do not divide"),
         (["--contenders.ViT.net.init_args.pach=2"], 2, "pach"),
+        (["--data.resize=native"], 2, "a study compares networks on the same squares"),
         (["--data.path=nowhere"], 1, "there is no folder of images at nowhere"),
         (["--mode=equal-money"], 2, "mode"),
         (["--executor=ray", "--address=nowhere"], 2, "HOST:PORT, not 'nowhere'"),
