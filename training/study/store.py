@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitrail.atomic import write_atomically
 from vitrail.errors import DataError, UsageError
+from vitrail.models import Architecture
 from vitrail.training.runs import write_json
 from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.learning_rates import choose
@@ -54,13 +55,30 @@ def existing_plan(folder: Path, plan: Plan, fingerprint: str) -> ResolvedPlan | 
 
 
 def with_growth(stored: Plain, given: Plain) -> Plain:
-    """A stored plan and its fingerprint, with the seeds and the longest runs of a given plan that has more of them."""
+    """A stored plan and its fingerprint, with the seeds and the longest runs of a given plan that has more of them.
+
+    And with options of networks that are newer than the plan, at their defaults.
+    """
     plan: Plain = dict(stored["plan"])
     if set(plan["seeds"]) <= set(given["seeds"]):
         plan["seeds"] = given["seeds"]
     if plan.get("most_steps", 0) <= given["most_steps"]:
         plan["most_steps"] = given["most_steps"]
+    if len(plan["contenders"]) == len(given["contenders"]):
+        pairs = zip(plan["contenders"], given["contenders"], strict=True)
+        plan["contenders"] = [with_new_options(*pair) for pair in pairs]
     return {"plan": plan, "fingerprint": stored["fingerprint"]}
+
+
+def with_new_options(stored: Plain, given: Plain) -> Plain:
+    """A stored contender, with the options of its network that a given one has and it lacks, at their defaults."""
+    network, wanted = stored["model"]["net"], given["model"]["net"]
+    if network["class_path"] != wanted["class_path"] or wanted["init_args"].keys() <= network["init_args"].keys():
+        return stored
+    known = fields(Architecture.from_plain(wanted))
+    defaults = {one.name: one.default for one in known if one.name in wanted["init_args"]}
+    filled = {**network, "init_args": {**defaults, **network["init_args"]}}
+    return {**stored, "model": {**stored["model"], "net": filled}}
 
 
 def read_plan(folder: Path) -> ResolvedPlan:

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vitrail.errors import DataError, UsageError
+from vitrail.models import ViT
 from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.plan import Plain
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.store import existing_plan, outcomes_of, read_plan, read_run, save_plan, save_run, saved_run
@@ -58,6 +60,24 @@ def test_a_plan_grows_by_seeds_and_longer_runs(resolved: ResolvedPlan, tmp_path:
         existing_plan(tmp_path, replace(more, seeds=resolved.plan.seeds), resolved.fingerprint)
     with pytest.raises(UsageError, match=r"plan\.most_steps is"):
         existing_plan(tmp_path, replace(more, most_steps=more.most_steps // 2), resolved.fingerprint)
+
+
+def test_a_plan_of_an_earlier_version_goes_on(resolved: ResolvedPlan, tmp_path: Path) -> None:
+    """Its networks lack the options that came later, which are at their defaults; other values are refused."""
+
+    def with_network(options: Plain) -> ResolvedPlan:
+        network = {"class_path": "vitrail.models.ViT", "init_args": {"patch": 2, "width": 16, "heads": 2, **options}}
+        first, *others = resolved.plan.contenders
+        changed = replace(first, model={**first.model, "net": network})
+        return replace(resolved, plan=replace(resolved.plan, contenders=(changed, *others)))
+
+    save_plan(tmp_path, with_network({}))
+    given = with_network({**asdict(ViT(patch=2, width=16, heads=2))})
+    assert existing_plan(tmp_path, given.plan, resolved.fingerprint) is not None
+    with pytest.raises(UsageError, match=r"depth is 6 in the folder and 7 here"):
+        existing_plan(
+            tmp_path, with_network({**asdict(ViT(depth=7, patch=2, width=16, heads=2))}).plan, resolved.fingerprint
+        )
 
 
 def test_a_folder_without_a_plan_is_refused_where_it_has_anything(resolved: ResolvedPlan, tmp_path: Path) -> None:
