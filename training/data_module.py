@@ -30,7 +30,7 @@ from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
 from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
-from vitrail.training.augmentation import ColorJitter, Erasing, augmented, augmented_sets
+from vitrail.training.augmentation import ColorJitter, Erasing, HorizontalFlip, augmented, augmented_sets
 from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvases, Crops, SeededOrder, as_is
 from vitrail.training.crops import RandomCrop
 from vitrail.training.process import return_free_memory
@@ -104,8 +104,7 @@ class ImageDataModule(pl.LightningDataModule):
         place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
         self.source = self.open(place, seed)
         self.task: TaskName = self.source.task
-        if TASKS[self.task].keeps_places:
-            refuse_moved(self.task, resize, crop, self.augment)
+        refuse_moved(self.task, resize, crop, self.augment)
         self.classes = self.source.classes
         self.class_count = len(self.classes)
         self.selection = Selection(place, seed, images, draw)
@@ -306,7 +305,11 @@ class ImageDataModule(pl.LightningDataModule):
 
 
 def refuse_moved(task: TaskName, resize: Resize, crop: RandomCrop | None, augment: Sequence[nn.Module]) -> None:
-    """Refuse what moves a part of an image on the canvas: targets would stay where they were."""
+    """Refuse what moves parts of an image where the target would not follow."""
+    if TASKS[task].is_ordered and any(isinstance(one, HorizontalFlip) for one in augment):
+        raise UsageError(f"the task is {task}, and a flip turns the order of labels around: leave out HorizontalFlip")
+    if not TASKS[task].keeps_places:
+        return
     moving = [type(one).__name__ for one in augment if not isinstance(one, ColorJitter | Erasing)]
     moving += ["crop"] if crop is not None else []
     moving += [f"resize {resize}"] if resize in ("crop", "pad") else []

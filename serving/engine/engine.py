@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import accumulate
 from time import perf_counter
@@ -102,7 +103,9 @@ class Engine:
         """The outputs for uint8 [N, H, W, 3]: canvases are batched, other sizes are resized in the graph."""
         rule = self.loaded().card.input
         if rule.is_native:
-            return await self.predict(await run(self.worker, own_shapes, images, rule))
+            async with self.resizing(len(images)):
+                canvases = await run(self.worker, own_shapes, images, rule)
+            return await self.predict(canvases)
         size = rule.size
         if images.shape[1:3] != (size, size):
             return await self.predict_resized(images)
@@ -117,15 +120,21 @@ class Engine:
 
     async def predict_resized(self, images: NDArray[np.uint8]) -> Outputs:
         """One [1, H, W, 3] at a time, one request at a time: batches wait for no more than one of them."""
-        if self.resize_waiting + len(images) > self.batcher.capacity:
+        async with self.resizing(len(images)):
+            model = self.loaded()
+            return Outputs.joined([(await run(self.worker, run_batch, model, [each[None]]))[0] for each in images])
+
+    @asynccontextmanager
+    async def resizing(self, images: int) -> AsyncIterator[None]:
+        """One request's turn to have images resized in the worker thread; refused where too many wait."""
+        if self.resize_waiting + images > self.batcher.capacity:
             raise unavailable("busy", f"{self.resize_waiting} images wait to be resized; try again in a moment")
-        self.resize_waiting += len(images)
+        self.resize_waiting += images
         try:
             async with self.resize_lock:
-                model = self.loaded()
-                return Outputs.joined([(await run(self.worker, run_batch, model, [each[None]]))[0] for each in images])
+                yield
         finally:
-            self.resize_waiting -= len(images)
+            self.resize_waiting -= images
 
     async def infer(self, blocks: list[Block]) -> list[Outputs]:
         """One batch of canvases, in the worker thread; on the event loop where that takes less than the handover."""

@@ -234,6 +234,27 @@ def test_patches_that_cannot_be_dropped_are_refused(options: dict[str, Any], mes
         ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, **options})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"attention": "gpsa"}, {"attention": "lstm"}, {"positions": "relative"}, {"block": "conformer"}],
+    ids=str,
+)
+def test_squares_without_all_patches_are_no_grid(options: dict[str, Any]) -> None:
+    """Sets know where each vector is, so the same parts take them."""
+    architecture = ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, "drop_patches": 0.4, **options})
+    with pytest.raises(UsageError, match="drop_patches leaves squares as images of any number of vectors"):
+        architecture.build(5, 16)
+    network = architecture.build_for(RULE, 5).train()
+    assert network(sets(images(*SHAPES))).shape == (4, 5)
+
+
+def test_vectors_that_stay_keep_their_order() -> None:
+    net, several = network(drop_patches=0.5), sets(images(*SHAPES))
+    kept = net.train().forward_features(several).positions  # type: ignore[operator]
+    numbers = (kept[0] @ torch.tensor([4, 1])).tolist()
+    assert numbers == sorted(numbers)
+
+
 def test_a_map_needs_all_patches() -> None:
     with pytest.raises(UsageError, match="needs all patches"):
         ViT(patch=4, width=32, depth=1, heads=4, drop_patches=0.2).build(5, 16, "dense")

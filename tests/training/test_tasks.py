@@ -30,6 +30,7 @@ WITH_STEM = ["--trainer.max_steps=200", "--trainer.val_check_interval=200"]
 SMALL = ["--model.net=vitrail.models.CNN", "--model.net.width=16", "--model.net.stages=3", "--model.net.blocks=1"]
 
 FOR_BOXES = ["--trainer.max_steps=700", "--trainer.val_check_interval=700"]
+FLIP = "--data.augment=[{class_path: vitrail.training.augmentation.HorizontalFlip}]"
 OPTIONS = {"multilabel": LONGER, "sequence": WITH_STEM, "detection": FOR_BOXES}
 
 
@@ -129,6 +130,8 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
         ("sequence", ["--model.net.head=linear"], "a sequence of labels an image: choose autoregressive, parallel"),
         ("sequence", ["--model.net.head={name: parallel, length: 2}"], "and the head a length of 2: give it more"),
         ("sequence", ["--model.net.head={name: parallel, length: 0}"], "length of the head parallel must be above 0"),
+        ("sequence", [FLIP], "a flip turns the order of labels around: leave out HorizontalFlip"),
+        ("detection", [FLIP], "do not move with their images: leave out HorizontalFlip"),
         ("detection", ["--model.cutmix=0.2"], "a blend shows no box"),
         ("detection", ["--model.net.head=linear"], "boxes with labels: choose boxes"),
         ("detection", ["--model.net.head={name: boxes, queries: 2}"], "4 boxes, and the head 2 queries: give it more"),

@@ -17,7 +17,7 @@ from torch.onnx import OnnxExporterError
 from vitrail.errors import ModelError
 from vitrail.exporting.rewrites import apply_rewrites
 from vitrail.images.canvas import InputRule
-from vitrail.images.patches import Images, inputs_of, patches_of
+from vitrail.images.patches import Images, inputs_of
 from vitrail.models.heads import ValueHead
 from vitrail.models.input import Input
 from vitrail.models.network import logits_and_embedding
@@ -119,8 +119,8 @@ def example_of(rule: InputRule) -> Inputs:
     """Inputs that a graph is traced on: images that are not canvases, or sets of different numbers of patches."""
     if rule.patch is None:
         return {"image": torch.zeros((2, rule.size * 3 // 2 + 1, rule.size * 2, 3), dtype=torch.uint8)}
-    sets = patches_of([np.zeros((rows * rule.patch, 3 * rule.patch, 3), np.uint8) for rows in (2, 5)], rule.patch)
-    return {name: torch.from_numpy(getattr(sets, name)) for name in OPEN if name != "image"}
+    images = [np.zeros((rows * rule.patch, 3 * rule.patch, 3), np.uint8) for rows in (2, 5)]
+    return {name: torch.from_numpy(part) for name, part in inputs_of(images, rule.patch).items()}
 
 
 def trace(graph: nn.Module, example: Inputs, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:

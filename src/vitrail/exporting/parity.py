@@ -6,7 +6,6 @@ from math import isqrt
 
 import numpy as np
 import onnxruntime as ort
-import torch
 from numpy.typing import NDArray
 
 from vitrail.errors import ParityError
@@ -121,10 +120,7 @@ def all_by_file(session: ort.InferenceSession, images: Images) -> Logits:
 
 
 def by_network(graph: Graph, images: Images) -> Logits:
-    task = graph.task
-    with torch.inference_mode():
-        logits: Logits = graph.run(images)[task.raw]
-    return logits
+    return graph.run(images)[graph.task.raw]
 
 
 def by_file(session: ort.InferenceSession, images: Images) -> Logits:

@@ -49,7 +49,8 @@ class InputRule:
     @property
     def vectors(self) -> int:
         """The most patches of an image at its own shape."""
-        return 1 if self.patch is None else int((self.size // self.patch) ** 2)
+        assert self.patch is not None
+        return (self.size // self.patch) ** 2
 
 
 @dataclass(frozen=True)

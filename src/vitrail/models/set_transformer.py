@@ -79,9 +79,10 @@ class SetTransformer(VisionTransformer):
         if not (self.training and isinstance(self.patch_drop, PatchDropout)):
             return vectors, x
         share = 1 - self.patch_drop.prob
-        order = torch.rand_like(x.mask, dtype=torch.float32).masked_fill(~x.mask, 1.0).argsort(dim=1)
+        drawn = torch.rand_like(x.mask, dtype=torch.float32).masked_fill(~x.mask, 1.0)
         counts = (share * x.mask.sum(dim=1, keepdim=True)).round().clamp(min=1)
-        kept = order[:, : int(counts.max())]
+        lost = drawn.argsort(dim=1).argsort(dim=1) >= counts
+        kept = lost.int().argsort(dim=1, stable=True)[:, : int(counts.max())]  # in their order, which rivals read
         mask = torch.arange(kept.shape[1], device=x.device) < counts
         places = x.positions.gather(1, kept.unsqueeze(-1).expand(-1, -1, 2))
         prefix = self.num_prefix_tokens
@@ -122,8 +123,15 @@ def resized_kernel(kernel: Tensor, side: int) -> Tensor:
 
 POOLS = {"avg": mean_of, "max": max_of}
 WAVES = ("sincos1d", "sincos2d")
-# The parts that take any number of vectors, on any grid, of those that may not.
-ANY_SET: dict[str, tuple[str, ...]] = {"head": ("linear", "cosine"), "norm": ("layer",)}
+Parts = dict[str, tuple[str, ...]]
+# What takes sets, of those parts that may not.
+ANY_SET: Parts = {"head": ("linear", "cosine"), "norm": ("layer",)}
+# What needs no grid: of squares whose patches are dropped, the others would take them for whole ones.
+NO_GRID: Parts = {
+    "attention": ("softmax", "additive", "relu", "linear", "inducing"),
+    "positions": ("none", "learned", *WAVES),
+    "block": ("transformer",),
+}
 
 
 def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") -> SetTransformer:
@@ -150,9 +158,9 @@ def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") ->
     return sets
 
 
-def refuse_grid_bound(architecture: Any, reason: str) -> None:
-    """Refuse parts that know one grid alone, or mix the images of a batch."""
-    for part, known in ANY_SET.items():
+def refuse_other_parts(architecture: Any, parts: Parts, reason: str) -> None:
+    """Refuse parts that are made for all vectors of one grid."""
+    for part, known in parts.items():
         spec = getattr(architecture, part)
         name = spec if isinstance(spec, str) else spec["name"]
         if name not in known:

@@ -14,7 +14,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.models.architecture import Architecture
 from vitrail.models.components import Components
 from vitrail.models.heads import reads_vectors, zero_head
-from vitrail.models.set_transformer import for_sets, refuse_grid_bound
+from vitrail.models.set_transformer import ANY_SET, NO_GRID, for_sets, refuse_other_parts
 from vitrail.models.stems import STEMS, check_stem, stem_arguments
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
@@ -99,7 +99,7 @@ class ViT(Architecture):
         if not 0 <= self.drop_patches < 1:
             raise UsageError(f"drop_patches is a share from 0 to below 1, not {self.drop_patches}")
         if self.drop_patches:
-            refuse_grid_bound(self, "drop_patches leaves")
+            refuse_other_parts(self, ANY_SET, "drop_patches leaves")
         if self.name is None:
             self.check_sizes()
             components.check_width(self.width, self.heads)
@@ -121,6 +121,11 @@ class ViT(Architecture):
         return Components.parse(self.attention, self.positions, self.head, self.block, self.norm)
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
+        if self.drop_patches:
+            refuse_other_parts(self, NO_GRID, "drop_patches leaves squares as")
+        return self.network(classes, image_size, task)
+
+    def network(self, classes: int, image_size: int, task: TaskName) -> nn.Module:
         components = self.components()
         components.check_task(task, self.pool)
         if self.drop_patches and TASKS[task].per_cell:
@@ -158,13 +163,12 @@ class ViT(Architecture):
         return start_from(zero_head(made) if self.start == "xavier" else made, self.pretrained)
 
     def build_for(self, rule: InputRule, classes: int, task: TaskName = "classification") -> nn.Module:
-        network = self.build(classes, rule.size, task)
         if not rule.is_native:
-            return network
+            return self.build(classes, rule.size, task)
         if TASKS[task].per_cell:
             raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
-        refuse_grid_bound(self, "--data.resize native has")
-        return for_sets(network, rule, self.positions)
+        refuse_other_parts(self, ANY_SET, "--data.resize native has")
+        return for_sets(self.network(classes, rule.size, task), rule, self.positions)
 
     def build_named(
         self, name: str, classes: int, image_size: int, task: TaskName, others: dict[str, Any]

@@ -63,6 +63,7 @@ class Task(ABC):
     ranks: ClassVar[bool] = False  # whether a prediction is a ranked list of labels, of which `top_k` are returned
     has_units: ClassVar[bool] = False  # whether predictions are in the units of the data
     keeps_places: ClassVar[bool] = False  # whether targets are places of the image, which may not be moved
+    is_ordered: ClassVar[bool] = False  # whether targets are read from left to right
     per_cell: ClassVar[bool] = False  # whether targets are maps, with a prediction for each cell of the grid
 
     def default_top_k(self, classes: int) -> int:

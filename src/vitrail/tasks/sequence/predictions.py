@@ -31,6 +31,7 @@ class LabelSequence(ProbabilityTask):
     name = "sequence"
     description = "a sequence of labels an image"
     heads = ("autoregressive", "parallel")
+    is_ordered = True
 
     def decisions(self, raw: Array) -> NDArray[np.int64]:
         """The labels, [N, L], with ENDED after the last."""
