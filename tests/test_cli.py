@@ -37,7 +37,10 @@ def test_help_is_light() -> None:
 
 def test_help_of_the_trained_verbs_lists_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
-    named = "digits-cnn, digits-dense, digits-detection, digits-multilabel, digits-regression, digits-sequence, "
+    named = (
+        "digits-cnn, digits-dense, digits-dense-regression, digits-detection, digits-multilabel, digits-regression, "
+        "digits-sequence, "
+    )
     assert f"recipes: {named}" in capsys.readouterr().out
 
 

@@ -15,7 +15,8 @@ from vitrail.data.part_images import PartImages
 from vitrail.images.canvas import InputRule, inner_sides
 from vitrail.images.patches import Images, patches_of
 from vitrail.models.input import channels_first
-from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_map
+from vitrail.tasks import TASKS
+from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_maps
 from vitrail.vectors.sets import VectorSet
 
 Pixels = Any  # a Tensor, uint8 [B, 3, size, size]; or a VectorSet, the patches of images at their own shapes
@@ -147,10 +148,10 @@ class Crops(Dataset[Batch]):
 
     def targets_at(self, indices: NDArray[np.int64], sides: NDArray[np.int64], boxes: Boxes) -> Tensor:
         """The targets of whole images; of a map, what the box of its image shows."""
-        if self.images.source.task != "dense":
+        if not TASKS[self.images.source.task].per_cell:
             return self.targets[indices]
         maps = (self.images.map(index) for index in indices.tolist())
-        return torch.stack([cropped_map(*each, self.rule.size) for each in zip(maps, sides, boxes, strict=True)])
+        return torch.stack([cropped_maps(*each, self.rule.size) for each in zip(maps, sides, boxes, strict=True)])
 
 
 def together(canvases: Images, rule: InputRule) -> Pixels:

@@ -1,6 +1,7 @@
 """Random crops of training images at their own shape, another one in each epoch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,12 +70,14 @@ def cropped(image: NDArray[np.uint8], box: NDArray[np.int64], sides: tuple[int, 
     return F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)[0]
 
 
-def cropped_map(labels: NDArray[np.uint8], sides: NDArray[np.int64], box: NDArray[np.int64], size: int) -> Tensor:
-    """The same part of the image's map, no classes blended: uint8 [size, size].
+def cropped_maps(maps: NDArray[Any], sides: NDArray[np.int64], box: NDArray[np.int64], size: int) -> Tensor:
+    """The same part of the image's map [height, width], or maps [K, height, width], nothing blended: [size, size].
 
-    The box is one of an image with these sides; its map [height, width] may be larger.
+    The box is one of an image with these sides; its maps may be larger.
     """
     (height, width), (top, left, down, across) = sides.tolist(), box.tolist()
-    tall, wide = labels.shape
+    tall, wide = maps.shape[-2:]
     part = (left * wide / width, top * tall / height, (left + across) * wide / width, (top + down) * tall / height)
-    return torch.from_numpy(np.array(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST, part)))
+    each = [Image.fromarray(one) for one in maps.reshape(-1, tall, wide)]
+    cut = [np.array(one.resize((size, size), Image.Resampling.NEAREST, part)) for one in each]
+    return torch.from_numpy(np.stack(cut).reshape(*maps.shape[:-2], size, size))

@@ -48,7 +48,8 @@ class ImageDataModule(pl.LightningDataModule):
     Args:
         path: a folder with one folder a class, or with train, val and test folders of these; a manifest, CSV or
             Parquet, or a folder with manifest.csv in it; IDX files; 'digits', 'digit-rows', 'digit-scenes-multilabel',
-            -regression or -dense; a procedural set, one of torchvision, Hugging Face or WebDataset (docs/sources.md).
+            -regression, -dense, -dense-regression or -detection; a procedural set, one of torchvision, Hugging Face or
+            WebDataset (docs/sources.md).
             In YAML, also the class_path and init_args of an ImageSource of one's own.
         size: side of the square canvas in pixels.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black. Or native: it keeps its

@@ -38,7 +38,7 @@ READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), 
 
 
 class ImageModule(pl.LightningModule):
-    """Classification, or the task of the data: several labels, values, a label for each cell, a sequence, or boxes.
+    """Classification, or the task of the data: several labels, values, either for each cell, a sequence, or boxes.
 
     Args:
         net: the architecture of the network, from vitrail.models.
@@ -53,7 +53,8 @@ class ImageModule(pl.LightningModule):
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
         patch: side of the patches of images at their own shapes; linked to the data.
-        task: classification, multilabel, regression, dense, sequence or detection; linked to the data.
+        task: classification, multilabel, regression, dense, dense-regression, sequence or detection;
+            linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
             weights, else 0.5; or those of the training images.
         balance: how classes of few training images get their share: weights multiply their loss; the sampler draws each

@@ -55,7 +55,7 @@ CLASSIFY = post(
     "classify",
     "Label one image, or several",
     f"{IMAGE}{EACH}The prediction depends on the task in the model's card: labels (an image has one, or "
-    "several at once), values, a label for each cell of a grid, row by row, a sequence of labels, or boxes. "
+    "several at once), values, labels or values of the cells of a grid, row by row, a sequence of labels, or boxes. "
     "Images of several requests are computed in batches, which does not change their predictions; where too many wait, "
     "requests are refused at once.",
     [

@@ -35,7 +35,7 @@ function show(labels, image) {
   if (explains) explain(image, labels[0].label, element("labels").querySelector("button"));
 }
 
-// Regression values, labels of a sequence, or the share of cells that each label of a grid has; these are not explained.
+// Values, their means over a grid, labels of a sequence, or the share of cells that a label has; none is explained.
 function showFacts(facts) {
   showMessage("");
   for (const [name, text] of facts) {
@@ -49,6 +49,16 @@ function shares({ labels }) {
   for (const label of labels.flat()) counts.set(label, (counts.get(label) || 0) + 1);
   const order = [...counts].sort((one, other) => other[1] - one[1]);
   return order.map(([label, count]) => [label, `${percent(count / labels.flat().length)} of cells`]);
+}
+
+// The mean of each map of values, and its least and largest.
+function showMaps(maps) {
+  showFacts(maps.map(({ name, values }) => {
+    const cells = values.flat();
+    const mean = cells.reduce((sum, value) => sum + value, 0) / cells.length;
+    const [least, largest] = [Math.min(...cells), Math.max(...cells)].map((value) => value.toPrecision(3));
+    return [name, `${mean.toPrecision(3)} (${least} to ${largest})`];
+  }));
 }
 
 // The labels in their order, and whether all of them are right.
@@ -68,9 +78,10 @@ function showBoxes(boxes) {
 
 const place = (across, down) => `${Math.round(100 * across)}, ${Math.round(100 * down)}`;
 
-function showPrediction({ labels, values, grid, sequence, probability, boxes }, image) {
+function showPrediction({ labels, values, grid, maps, sequence, probability, boxes }, image) {
   if (labels) show(labels, image);
   else if (boxes) showBoxes(boxes);
+  else if (maps) showMaps(maps);
   else if (sequence) showSequence(sequence, probability);
   else showFacts(values ? values.map(({ name, value }) => [name, value.toPrecision(4)]) : shares(grid));
 }

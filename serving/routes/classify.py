@@ -1,4 +1,4 @@
-"""POST /v1/classify: images → labels, values, a label for each cell of a grid, a sequence or boxes."""
+"""POST /v1/classify: images → labels or values, of an image or of each cell of a grid; a sequence; or boxes."""
 
 from collections.abc import Mapping
 from typing import Any

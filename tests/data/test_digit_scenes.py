@@ -1,4 +1,4 @@
-"""Scenes of digits: three tasks on the same images, whose targets agree."""
+"""Scenes of digits: several tasks on the same images, whose targets agree."""
 
 import numpy as np
 import pytest
@@ -9,16 +9,17 @@ from vitrail.data.subsets import nested_subset
 from vitrail.images.canvas import InputRule
 
 RULE = InputRule(24)
+TASKS = ("multilabel", "regression", "dense", "dense-regression")
 
 
 @pytest.fixture(scope="module")
 def sources() -> dict[str, Source]:
-    return {task: open_source(f"digit-scenes-{task}", 0) for task in ("multilabel", "regression", "dense")}
+    return {task: open_source(f"digit-scenes-{task}", 0) for task in TASKS}
 
 
-def test_the_three_tasks_share_their_scenes(sources: dict[str, Source]) -> None:
+def test_the_tasks_share_their_scenes(sources: dict[str, Source]) -> None:
     parts = {task: source.read("val", RULE) for task, source in sources.items()}
-    labels, values, maps = (parts[task].labels for task in ("multilabel", "regression", "dense"))
+    labels, values, maps, densities = (parts[task].labels for task in TASKS)
     assert all(np.array_equal(part.images, parts["multilabel"].images) for part in parts.values())
     assert len(labels) == SCENES["val"]
     for row, (count, total), cells in zip(labels, values, maps, strict=True):
@@ -27,6 +28,8 @@ def test_the_three_tasks_share_their_scenes(sources: dict[str, Source]) -> None:
         assert np.flatnonzero(row).tolist() == digits.tolist()
         assert (count, total) == (pixels.sum() / 64, (digits * pixels).sum() / 64)
         assert 1 <= count <= 4
+    np.testing.assert_allclose(densities.sum(axis=(2, 3)), values, rtol=1e-5)
+    np.testing.assert_array_equal(densities[:, 0] > 0, maps != NOTHING)
 
 
 def test_digits_are_where_the_map_has_them(sources: dict[str, Source]) -> None:

@@ -96,7 +96,7 @@ def test_several_damaged_maps_are_named_at_once(folder: Path) -> None:
 
 def test_a_jpeg_map_is_refused(folder: Path) -> None:
     Image.fromarray(HALVES).save(folder / "0.map.png", "JPEG")
-    with pytest.raises(DataError, match="is JPEG, which blurs class numbers"):
+    with pytest.raises(DataError, match="is JPEG, which blurs numbers"):
         open_source(str(folder), 0).read("train", InputRule(8))
 
 

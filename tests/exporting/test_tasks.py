@@ -24,6 +24,7 @@ from vitrail.model_file.model import load
 from vitrail.models import CNN, Architecture, ViT
 from vitrail.tasks import TASKS
 from vitrail.tasks.dense.predictions import cell_classes
+from vitrail.tasks.dense_regression.predictions import cell_values
 from vitrail.tasks.detection.predictions import are_exact
 from vitrail.tasks.task import ProbabilityTask, TaskName
 
@@ -41,11 +42,13 @@ NETWORKS: list[tuple[Architecture, TaskName]] = [
     (ViT(**SMALL), "dense"),
     (CNN_SMALL, "dense"),
     (CNN(name="resnet10t"), "dense"),
+    (ViT(**SMALL), "dense-regression"),
+    (CNN_SMALL, "dense-regression"),
     (ViT(**SMALL, head={"name": "autoregressive", "length": 4}), "sequence"),
     (ViT(**SMALL, head="parallel"), "sequence"),
     (ViT(**SMALL, head="boxes"), "detection"),
 ]
-ALWAYS = (3, 5, 6, 9, 11)  # a task each; `exported` below is of the set head
+ALWAYS = (3, 5, 6, 9, 11, 13)  # a task each; `exported` below is of the set head
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,9 @@ def test_the_file_gives_the_networks_outputs_in_every_batch(architecture: Archit
         np.testing.assert_allclose(probabilities, task_definition.probabilities(logits / 1.5), atol=1e-6)
 
 
-@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence", "detection"])
+@pytest.fixture(
+    scope="module", params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"]
+)
 def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[TaskName, Path]:
     """A briefly trained network, as a model file."""
     return request.param, task_folder(request.param) / "model.onnx"
@@ -97,6 +102,11 @@ def test_the_card_has_the_measured_values(exported: tuple[TaskName, Path]) -> No
         assert card.test_accuracy.hits == (outputs.logits.argmax(-1) == targets).sum()
         assert card.test_accuracy.total == (targets != 255).sum()
         assert outputs.probabilities.shape == (1000, 6, 6, 11)
+    elif task == "dense-regression":
+        errors = np.abs(outputs.values - cell_values(images.labels, (6, 6))).mean(axis=(0, 1, 2))
+        assert [measure.value for measure in card.measures[::3]] == pytest.approx(errors.tolist(), rel=1e-4)
+        assert (card.test_accuracy, card.calibration, len(card.units)) == (None, None, 2)
+        assert outputs.values.shape == (1000, 6, 6, 2)
     elif task == "sequence":
         exact = (TASKS[task].decisions(outputs.logits) == images.labels).all(axis=1)
         assert card.test_accuracy is not None
@@ -172,6 +182,15 @@ def test_classify_prints_text_and_json(
             for name, value in zip(("digits", "sum"), row["values"], strict=True)
         ]
         assert text == ", ".join(f"{one['name']} {one['value']:.4g}" for one in payload["values"])
+    elif task == "dense-regression":
+        maps = {one["name"]: np.array(one["values"]) for one in payload["maps"]}
+        np.testing.assert_allclose(np.stack([maps["digits"], maps["sum"]], axis=-1), row["values"], rtol=1e-5)
+        assert text.startswith(f"digits {maps['digits'].mean():.4g} (")
+        with load(path, "cpu") as loaded:
+            prediction = loaded.classify(image)
+        assert [np.array(prediction.value_maps[name]).tolist() for name in maps] == [
+            one.tolist() for one in maps.values()
+        ]
     elif task == "sequence":
         labels = [int(label) for label in TASKS[task].decisions(row["probabilities"][None])[0] if label >= 0]
         assert [label["index"] for label in payload["sequence"]] == labels
@@ -226,7 +245,7 @@ def test_labels_are_explained(exported: tuple[TaskName, Path], tmp_path: Path) -
     assert (tmp_path / "model.explain.onnx").is_file()
 
 
-@pytest.mark.parametrize("exported", ["regression", "dense", "sequence"], indirect=True)
+@pytest.mark.parametrize("exported", ["regression", "dense", "dense-regression", "sequence"], indirect=True)
 def test_tasks_without_labels_of_an_image_are_not_explained(
     exported: tuple[TaskName, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,4 +272,6 @@ def test_a_classifier_has_the_outputs_of_its_task(exported: tuple[TaskName, Path
     with pytest.raises(UsageError, match=f"this model's task is {task}, without labels"):
         model.classify(file.getvalue())
     with pytest.raises(UsageError, match=r"this model has the outputs .*, and no "):
-        _ = getattr(model.predict(scenes(task).images[:1]), "logits" if task == "regression" else "values")
+        _ = getattr(
+            model.predict(scenes(task).images[:1]), "logits" if task in ("regression", "dense-regression") else "values"
+        )

@@ -48,6 +48,9 @@ NETWORKS: dict[str, tuple[Architecture, TaskName, int, tuple[int, ...]]] = {
     "cells of a ResNet": (CNN(name="resnet10t"), "dense", 64, (2, 2, 5)),
     "cells of a ConvNeXt": (CNN(name="convnext_atto"), "dense", 64, (2, 2, 5)),
     "cells of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "dense", 48, (3, 3, 5)),
+    "values of cells": (ViT(**SMALL, pool="mean"), "dense-regression", 16, (4, 4, 5)),
+    "values of cells of a CNN": (CNN(width=4, stages=2, blocks=1), "dense-regression", 16, (8, 8, 5)),
+    "values of cells of a ViT by name": (ViT(name="vit_tiny_patch16_224"), "dense-regression", 48, (3, 3, 5)),
     "a set of a ViT by name": (ViT(name="vit_tiny_patch16_224", head="set"), "multilabel", 32, (5,)),
 }
 

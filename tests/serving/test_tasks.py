@@ -26,7 +26,19 @@ def png(task: TaskName, index: int) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture(scope="module", params=["multilabel", "regression", "dense", "sequence", "detection"])
+SIDES: dict[TaskName, list[int]] = {
+    "multilabel": [10],
+    "regression": [2],
+    "dense": [6, 6, 11],
+    "dense-regression": [6, 6, 2],
+    "sequence": [3, 11],
+    "detection": [8, 15],
+}
+
+
+@pytest.fixture(
+    scope="module", params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"]
+)
 def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"
 
@@ -57,6 +69,10 @@ def test_predictions_of_every_task(served: Served) -> None:
         elif task == "regression":
             assert [one["name"] for one in prediction["values"]] == ["digits", "sum"]
             np.testing.assert_allclose([one["value"] for one in prediction["values"]], row["values"], rtol=1e-5)
+        elif task == "dense-regression":
+            assert [one["name"] for one in prediction["maps"]] == ["digits", "sum"]
+            maps = np.moveaxis([one["values"] for one in prediction["maps"]], 0, -1)
+            np.testing.assert_allclose(maps, row["values"], rtol=1e-5)
         elif task == "sequence":
             best, shares = row["probabilities"].argmax(-1), row["probabilities"].max(-1)
             count = int((best == 10).argmax()) if (best == 10).any() else 3
@@ -95,10 +111,7 @@ def test_tensors_match_the_model_file(served: Served) -> None:
     task = classifier.card.task
     address = f"/v2/models/{model_name(classifier.card)}"
     outputs = client.get(address).json()["outputs"]
-    sides = {"multilabel": [10], "regression": [2], "dense": [6, 6, 11], "sequence": [3, 11], "detection": [8, 15]}[
-        task
-    ]
-    expected = {name: [-1, 64] if name == "embedding" else [-1, *sides] for name in classifier.task.outputs}
+    expected = {name: [-1, 64] if name == "embedding" else [-1, *SIDES[task]] for name in classifier.task.outputs}
     assert {output["name"]: output["shape"] for output in outputs} == expected
     canvases = np.stack([set_of(task).whole("test", i) for i in range(3)])
     image = {"name": "image", "datatype": "UINT8", "shape": list(canvases.shape), "data": canvases.ravel().tolist()}
@@ -111,7 +124,7 @@ def test_tensors_match_the_model_file(served: Served) -> None:
     wanted = {"name": classifier.task.outputs[0], "parameters": {"classification": 2}}
     best = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [wanted]})
     assert best.status_code == (200 if task == "multilabel" else 400)
-    other = {"name": "logits" if task in ("regression", "detection") else "values"}
+    other = {"name": "logits" if "logits" not in classifier.task.outputs else "values"}
     refused = client.post(f"{address}/infer", json={"inputs": [image], "outputs": [other]})
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_output")
 

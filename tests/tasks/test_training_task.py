@@ -19,6 +19,7 @@ TARGETS: dict[TaskName, Tensor] = {
     "multilabel": torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]),
     "regression": torch.tensor([[1.0, -2, 30], [4, 0, 8], [0, 0, 0], [2, 7, 1]]),
     "dense": torch.tensor([0, 1, 2, 1], dtype=torch.uint8)[:, None, None].expand(4, 2, 2),
+    "dense-regression": torch.arange(48.0).reshape(4, 3, 2, 2) / 10,
     "sequence": torch.tensor([[0, 2], [1, ENDED], [2, 2], [0, ENDED]]),
     "detection": torch.tensor(
         [
@@ -70,7 +71,12 @@ class Queries(nn.Module):
 
 
 HEADS: dict[TaskName, type[nn.Module]] = {"sequence": Places, "detection": Queries}
-SHAPES: dict[TaskName, tuple[int, ...]] = {"dense": (2, 2, 3), "sequence": (2, 4), "detection": (3, 8)}
+SHAPES: dict[TaskName, tuple[int, ...]] = {
+    "dense": (2, 2, 3),
+    "dense-regression": (2, 2, 3),
+    "sequence": (2, 4),
+    "detection": (3, 8),
+}
 
 
 def logits(task: TaskName, count: int = 4) -> Tensor:

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import RandomResizedCrop
 
 from vitrail.data.draws import Draws
 from vitrail.errors import UsageError
-from vitrail.training.crops import RandomCrop, cropped, cropped_map
+from vitrail.training.crops import RandomCrop, cropped, cropped_maps
 
 
 def boxes_of(crop: RandomCrop, height: int, width: int, count: int = 4000) -> np.ndarray:
@@ -63,12 +63,12 @@ def test_a_crop_is_resized_as_pillow_does() -> None:
 
 def test_a_map_is_cut_where_its_image_is() -> None:
     labels = np.arange(60, dtype=np.uint8).reshape(6, 10)
-    same = cropped_map(labels, np.array([6, 10]), np.array([1, 2, 4, 4]), 4)
+    same = cropped_maps(labels, np.array([6, 10]), np.array([1, 2, 4, 4]), 4)
     assert same.tolist() == labels[1:5, 2:6].tolist()
-    smaller = cropped_map(labels, np.array([3, 5]), np.array([1, 1, 2, 4]), 2)
+    smaller = cropped_maps(labels, np.array([3, 5]), np.array([1, 1, 2, 4]), 2)
     assert smaller.tolist() == [[labels[3, 4], labels[3, 8]], [labels[5, 4], labels[5, 8]]]
     for sides in ([7, 13], [3, 3], [1, 1]):  # whose box ends where the map does, whatever is rounded
-        whole = cropped_map(labels, np.array(sides), np.array([0, 0, *sides]), 60)
+        whole = cropped_maps(labels, np.array(sides), np.array([0, 0, *sides]), 60)
         assert set(whole[:, 0].tolist()) == {*range(0, 60, 10)}
         assert set(whole[0].tolist()) == {*range(10)}
 

@@ -77,7 +77,10 @@ def test_a_file_comes_before_a_recipe_of_the_same_name(tmp_path: Path, monkeypat
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="digits-cnn, digits-dense, digits-detection, digits-multilabel, digits-regr"):
+    with pytest.raises(
+        UsageError,
+        match="digits-cnn, digits-dense, digits-dense-regression, digits-detection, digits-multilabel, digits-regr",
+    ):
         find_recipe("digits-rnn")
 
 

@@ -44,6 +44,7 @@ def fit(task: TaskName, run: Path, *more: str) -> int:
         "regression",
         pytest.param("multilabel", marks=pytest.mark.long),
         pytest.param("dense", marks=pytest.mark.long),
+        pytest.param("dense-regression", marks=pytest.mark.long),
         pytest.param("sequence", marks=pytest.mark.long),
         pytest.param("detection", marks=pytest.mark.long),
     ],
@@ -59,6 +60,7 @@ LEAST = {
     "multilabel": ("micro-F1", 0.6),
     "regression": ("R² of digits", 0.8),
     "dense": ("mean IoU", 0.35),
+    "dense-regression": ("R² of digits", 0.8),
     "sequence": ("accuracy", 0.6),
     "detection": ("AP50", 0.3),
 }
@@ -75,7 +77,7 @@ def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.Captur
     assert len(predictions) == len(saved["labels"]) == len(saved["names"]) == 1000
 
 
-@pytest.fixture(params=["multilabel", "regression", "dense", "sequence", "detection"])
+@pytest.fixture(params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"])
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")
@@ -92,6 +94,7 @@ def test_predict_writes_targets_and_predictions(begun: tuple[TaskName, Path]) ->
         "multilabel": ["labels", "predicted"],
         "regression": ["digits", "digits predicted", "sum", "sum predicted"],
         "dense": ["right", "known"],
+        "dense-regression": ["known digits", "MAE of digits", "known sum", "MAE of sum"],
         "sequence": ["sequence", "predicted"],
         "detection": ["boxes", "predicted"],
     }
@@ -115,6 +118,8 @@ def test_the_checkpoint_holds_its_task(begun: tuple[TaskName, Path]) -> None:
     ("task", "options", "reason"),
     [
         ("regression", ["--model.mixup=0.2"], "of a blend no value is known"),
+        ("dense-regression", ["--model.mixup=0.2"], "of a blend no value is known"),
+        ("dense-regression", ["--model.net.pool=token"], "the pool 'token' has no effect"),
         ("dense", ["--model.mixup=0.2"], "a cell of a blend has no single class"),
         ("dense", ["--model.cutmix=1"], "cutmix blends two images, and a cell"),
         ("regression", ["--model.label_smoothing=0.1"], "there are no classes here"),

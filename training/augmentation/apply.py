@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.tv_tensors import Mask
 
 from vitrail.data.draws import Draws
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 from vitrail.training.augmentation.batch_transform import Augmented, BatchTransform
 from vitrail.vectors.sets import VectorSet
@@ -18,7 +19,7 @@ def augmented(
     images: Tensor, targets: Tensor, task: TaskName, transforms: Sequence[nn.Module], draws: Draws
 ) -> tuple[Tensor, Tensor]:
     """Images uint8 [B, 3, H, W] and targets [B, …] through all transforms in turn; maps move with their images."""
-    maps = targets if task == "dense" else None
+    maps = targets if TASKS[task].per_cell else None
     for turn, (of_batches, group) in enumerate(groupby(transforms, lambda one: isinstance(one, BatchTransform))):
         images, maps = (in_batch if of_batches else one_by_one)(images, maps, list(group), draws.fork(turn))
     return images, targets if maps is None else maps
@@ -57,7 +58,7 @@ def one_by_one(images: Tensor, maps: Tensor | None, transforms: Iterable[nn.Modu
 
 
 def transformed(image: Tensor, labels: Tensor | None, seed: int, transforms: Iterable[nn.Module]) -> Augmented:
-    """An image [3, H, W] and its map [H, W]."""
+    """An image [3, H, W] and its map [H, W], or maps [K, H, W]."""
     torch.default_generator.manual_seed(seed)  # `torch.manual_seed` also seeds absent devices, for 0.1 ms
     if image.is_cuda:
         torch.cuda.manual_seed(seed)
@@ -65,8 +66,25 @@ def transformed(image: Tensor, labels: Tensor | None, seed: int, transforms: Ite
         for transform in transforms:
             image = transform(image)
         return image, None
-    # Where a transform leaves a gap it fills in 0; shifted by one, 255 (ignored) is 0.
-    mask: Tensor = Mask(labels + 1)
+    mask: Tensor = Mask(with_zero_unknown(labels))
     for transform in transforms:
         image, mask = transform(image, mask)
-    return image, mask.as_subclass(Tensor) - 1
+    return image, with_own_unknown(mask.as_subclass(Tensor))
+
+
+def with_zero_unknown(labels: Tensor) -> Tensor:
+    """Maps where 0 is what a transform fills its gaps with: classes are shifted by one, so that 255 (ignored) is 0.
+
+    Of values there are maps of which are known besides.
+    """
+    if labels.dtype == torch.uint8:
+        return labels + 1
+    return torch.cat([labels.nan_to_num(), (~labels.isnan()).to(labels.dtype)])
+
+
+def with_own_unknown(mask: Tensor) -> Tensor:
+    """The maps of which `with_zero_unknown` made these."""
+    if mask.dtype == torch.uint8:
+        return mask - 1
+    values, known = mask.chunk(2)
+    return values.masked_fill(known == 0, torch.nan)

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from vitrail.data.draws import Draws
 from vitrail.errors import UsageError
 
-Augmented = tuple[Tensor, Tensor | None]  # images, and their maps in a dense task
+Augmented = tuple[Tensor, Tensor | None]  # images, and their maps in dense tasks
 
 
 class BatchTransform(nn.Module, ABC):
     """A random change of all images of a batch at once; the result of one depends on no other.
 
-    Images are uint8 [B, 3, H, W], on any device, and are not changed in place. Maps are uint8 [B, H, W]: a transform
-    that moves pixels moves them alike, and 255, which is ignored, fills the gaps.
+    Images are uint8 [B, 3, H, W], on any device, and are not changed in place. Maps are uint8 [B, H, W], or
+    float32 [B, K, H, W] of values: a transform that moves pixels moves them alike, and 255, or NaN, fills the gaps.
     """
 
     @abstractmethod

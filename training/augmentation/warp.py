@@ -53,11 +53,13 @@ def matrices(**entries: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def warped(images: Tensor, maps: Tensor | None, transforms: NDArray[np.float64]) -> Augmented:
-    """Images [n, 3, H, W] and maps [n, H, W] through matrices [n, 2, 3]; gaps are black, and ignored in maps."""
+    """Images [n, 3, H, W] and maps [n, …, H, W] through matrices [n, 2, 3]; gaps are black, and unknown in maps."""
     height, width = images.shape[-2:]
     index = origins(transforms, height, width, images.device)
-    moved = None if maps is None else taken(maps[:, None], index, IGNORED)[:, 0]
-    return taken(images, index, 0), moved
+    if maps is None:
+        return taken(images, index, 0), None
+    gap = IGNORED if maps.dtype == torch.uint8 else torch.nan
+    return taken(images, index, 0), taken(maps.reshape(len(maps), -1, height, width), index, gap).view(maps.shape)
 
 
 def origins(transforms: NDArray[np.float64], height: int, width: int, device: torch.device) -> Tensor:
@@ -73,7 +75,7 @@ def origins(transforms: NDArray[np.float64], height: int, width: int, device: to
     return row.add_(column.round_().clamp_(0, width + 1)).long().flatten(1)  # exact in float32 up to 4094 × 4094
 
 
-def taken(images: Tensor, index: Tensor, gap: int) -> Tensor:
+def taken(images: Tensor, index: Tensor, gap: float) -> Tensor:
     """The pixels at these places of [n, C, H, W] with a margin."""
     margin = F.pad(images, (1, 1, 1, 1), value=gap).flatten(2)
     return margin.gather(2, index[:, None].expand(-1, images.shape[1], -1)).view(images.shape)

@@ -1,4 +1,4 @@
-"""Built-in scenes of one to four digits on a canvas, for multilabel, regression, dense and detection; no download."""
+"""Built-in scenes of one to four digits on a canvas, for all tasks of several digits but sequences; no download."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from PIL import Image
 
 from vitrail.data.contents import Contents, row_keys
 from vitrail.data.digits import Digits
-from vitrail.data.maps import map_canvas
+from vitrail.data.maps import map_canvases
 from vitrail.data.source import PARTS, Part, Samples, canvases_of
 from vitrail.data.subsets import rarest_label
 from vitrail.images.canvas import InputRule
@@ -27,6 +27,7 @@ SLACK = SIDE // 2 - DIGIT  # pixels between a digit and its corner, at most
 NOTHING = 10
 
 NAMES = tuple(str(digit) for digit in range(10))
+VALUES = ("digits", "sum")
 Maps = NDArray[np.uint8]  # [N, SIDE, SIDE], the digit whose square a pixel is in, or NOTHING
 Boxes = NDArray[np.float32]  # [N, 4, 5], the digit, and left, top, right and bottom of its square as shares; or NO_BOX
 
@@ -86,9 +87,9 @@ class DigitScenes:
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return np.repeat(self._scenes[part].grey[index][..., None], 3, axis=2)
 
-    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
-        whole: NDArray[np.uint8] = self._scenes[part].maps[index]
-        return whole
+    def whole_map(self, part: Part, index: int) -> NDArray[Any]:
+        labels = self._scenes[part].maps[index]
+        return labels if self.task == "dense" else densities_of(labels)
 
     def file(self, part: Part, index: int) -> Path | None:
         return None
@@ -146,7 +147,17 @@ def value_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
 
 
 def map_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
-    return np.stack([map_canvas(Image.fromarray(one), rule) for one in scenes.maps])
+    return np.stack([map_canvases(one, rule) for one in scenes.maps])
+
+
+def density_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
+    return np.stack([map_canvases(densities_of(one), rule) for one in scenes.maps])
+
+
+def densities_of(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The values of the task regression spread over the pixels of their digits: digits, and their sum, a pixel."""
+    shown = labels != NOTHING
+    return np.stack([shown, shown * labels.astype(float)]).astype(np.float32) / np.float32(DIGIT**2)
 
 
 def box_targets(scenes: Scenes, rule: InputRule) -> NDArray[np.generic]:
@@ -164,8 +175,9 @@ class Variant:
 
 VARIANTS: dict[TaskName, Variant] = {
     "multilabel": Variant(NAMES, label_targets, label_strata),
-    "regression": Variant(("digits", "sum"), value_targets),
+    "regression": Variant(VALUES, value_targets),
     "dense": Variant((*NAMES, "nothing"), map_targets),
+    "dense-regression": Variant(VALUES, density_targets),
     "detection": Variant(NAMES, box_targets, label_strata),
 }
 SCENE_SETS: dict[str, TaskName] = {f"digit-scenes-{task}": task for task in VARIANTS}

@@ -13,7 +13,7 @@ from vitrail.data.contents import Contents, Keys, row_keys
 from vitrail.data.items import Items
 from vitrail.data.names import Names
 from vitrail.data.source import Part, Samples, canvases_of, with_mean_1
-from vitrail.data.targets import Maps
+from vitrail.data.targets import MapFiles
 from vitrail.images.canvas import InputRule
 
 Indices = NDArray[np.int64]
@@ -76,9 +76,9 @@ class ListedSource(ABC):
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return self.pixels(int(self.rows[part][index]), least)
 
-    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
-        assert isinstance(self.items.targets, Maps)
-        return np.array(self.items.targets.whole(int(self.rows[part][index])))
+    def whole_map(self, part: Part, index: int) -> NDArray[Any]:
+        assert isinstance(self.items.targets, MapFiles)
+        return self.items.targets.whole(int(self.rows[part][index]))
 
     def file(self, part: Part, index: int) -> Path | None:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from vitrail.data.image_files import FileSource
 from vitrail.data.manifest_file import PARQUET, open_table
 from vitrail.data.manifest_items import items_of
-from vitrail.data.targets import Maps
+from vitrail.data.targets import MapFiles
 from vitrail.errors import DataError
 
 # What the manifest in a folder may be called.
@@ -17,7 +17,7 @@ FOUND = ("manifest.csv", "manifest.parquet", "labels.csv", "values.csv", "maps.c
 
 
 class Manifest(FileSource):
-    """`path` names each image, beside it `label`, `labels`, `map` or values; see docs/sources.md."""
+    """`path` names each image, beside it are the targets; see docs/sources.md."""
 
     def __init__(self, file: str | Path, seed: int = 0) -> None:
         self.manifest = Path(file)
@@ -32,7 +32,7 @@ class Manifest(FileSource):
         rows = np.arange(len(self.items.names))
         digest = sha256(self.manifest.read_bytes() + "\0".join(self.classes).encode())
         digest.update(self.digests.of(self.items.names).tobytes())
-        if isinstance(self.items.targets, Maps):
+        if isinstance(self.items.targets, MapFiles):
             digest.update(self.items.targets.keys(rows).tobytes())
         return digest.hexdigest()
 

@@ -15,10 +15,11 @@ from vitrail.data.file_digests import FileDigests
 from vitrail.data.file_tree import is_image, missing_files
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS
-from vitrail.data.targets import Boxes, Labels, LabelSets, ListedTargets, Maps, Sequences, Values
+from vitrail.data.targets import Boxes, Labels, LabelSets, ListedTargets, Maps, Sequences, ValueMaps, Values
 from vitrail.errors import DataError
 
 LABEL, LABELS, SEQUENCE, BOXES, MAP = "label", "labels", "sequence", "boxes", "map"
+VALUE_MAP = "map:"  # before the name of a value
 CLASSES_FILE = "classes.txt"
 
 
@@ -159,21 +160,37 @@ class ValueColumns(TargetColumns):
         return Values(tuple(self.numbers), values)
 
 
-class MapColumn(TargetColumns):
-    """`map`: an image of the same size whose grey values number the lines of classes.txt."""
+class MapColumns(TargetColumns):
+    """Columns of files, each an image of the same size as the row's image."""
 
-    def __init__(self, root: Path, faults: Faults) -> None:
+    def __init__(self, columns: Iterable[str], root: Path, faults: Faults) -> None:
         super().__init__(faults)
         self.root = root
-        self.paths = Paths(normpath, lambda path: fault_of_file(path, "map"))
-        self.columns = {MAP: self.paths}
+        self.paths = {column: Paths(normpath, lambda path: fault_of_file(path, "map")) for column in columns}
+        self.columns = {**self.paths}
+
+    def files(self, listed: Listed) -> tuple[Names, ...]:
+        columns = tuple(paths.names() for paths in self.paths.values())
+        for maps in columns:
+            for index in missing_files(self.root, maps).tolist():
+                self.faults.add(int(listed.numbers[index]), f"there is no map '{maps[index]}'")
+        return columns
+
+
+class ValueMapColumns(MapColumns):
+    """`map:` and the name of a value: grey values are numbers."""
 
     def of(self, listed: Listed) -> ListedTargets:
-        maps = self.paths.names()
-        for index in missing_files(self.root, maps).tolist():
-            self.faults.add(int(listed.numbers[index]), f"there is no map '{maps[index]}'")
-        classes = self.classes()
-        digests = FileDigests(self.root)
+        names = tuple(column.removeprefix(VALUE_MAP) for column in self.paths)
+        maps, digests = self.files(listed), FileDigests(self.root)
+        return ValueMaps(names, self.root, listed.names, maps, digests, listed.numbers, self.faults.anew())
+
+
+class ClassMapColumn(MapColumns):
+    """`map`: grey values number the lines of classes.txt."""
+
+    def of(self, listed: Listed) -> ListedTargets:
+        maps, classes, digests = self.files(listed), self.classes(), FileDigests(self.root)
         return Maps(classes, self.root, listed.names, maps, digests, listed.numbers, self.faults.anew())
 
     def classes(self) -> tuple[str, ...]:
@@ -196,18 +213,19 @@ READERS: dict[str, Callable[[Faults], TargetColumns]] = {
 
 
 def targets_for(names: Sequence[str], root: Path | None, faults: Faults) -> TargetColumns:
-    """The reader of these columns: one of label, labels, sequence, boxes and map alone, or values."""
+    """The reader of these columns: one of label, labels, sequence, boxes and map alone, or values, or their maps."""
+    of_values = [name for name in names if len(name) > len(VALUE_MAP) and name.startswith(VALUE_MAP)]
     named = [name for name in names if name in READERS or name == MAP]
-    if not names or (named and len(names) > 1):
+    if not names or (named and len(names) > 1) or 0 < len(of_values) < len(names):
         there = f"; beside 'path' it has {', '.join(names)}" if names else ""
         raise DataError(
             f"{faults.place} must have one of the columns '{LABEL}', '{LABELS}', '{SEQUENCE}', '{BOXES}' and '{MAP}', "
-            f"or a column for each value{there}"
+            f"or a column for each value, or '{VALUE_MAP}' and a name for each map of values{there}"
         )
-    if named == [MAP]:
+    if named == [MAP] or of_values:
         if root is None:
             raise DataError(f"{faults.place} has maps, which are files: list them in a manifest")
-        return MapColumn(root, faults)
+        return (ValueMapColumns if of_values else ClassMapColumn)(names, root, faults)
     if named:
         return READERS[named[0]](faults)
     return ValueColumns(names, faults)

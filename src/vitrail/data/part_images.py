@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,8 @@ class PartImages:
                 return kept
         return self.decoded(index)
 
-    def map(self, index: int) -> NDArray[np.uint8]:
-        """The class of each pixel of the image as its source has it, which may be larger than the image is here."""
+    def map(self, index: int) -> NDArray[Any]:
+        """The target of each pixel of the image as its source has it, which may be larger than the image is here."""
         assert isinstance(self.source, DenseSource)
         return self.source.whole_map(self.part, int(self.chosen[index]))
 

@@ -13,6 +13,7 @@ from vitrail.data.contents import Contents, row_keys
 from vitrail.data.source import DenseSource, Part, Samples, Source
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
+from vitrail.tasks import TASKS
 from vitrail.tasks.task import TaskName
 
 SPELLING = re.compile(r"permute-patches-(\d+)x(\d+):(.+)")
@@ -61,22 +62,24 @@ class Permuted:
                 f"{rule.resize} and {rule.size}"
             )
         samples = self.source.read(part, rule, chosen)
-        labels = permuted(samples.labels, self.order) if self.task == "dense" else samples.labels
-        return Samples(permuted(samples.images, self.order), labels, samples.names)
+        return Samples(permuted(samples.images, self.order), self.moved(samples.labels), samples.names)
 
     def whole(self, part: Part, index: int, least: int | None = None) -> NDArray[np.uint8]:
         return self.permuted(self.source.whole(part, index, least), Image.Resampling.BILINEAR)
 
-    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
+    def whole_map(self, part: Part, index: int) -> NDArray[Any]:
         assert isinstance(self.source, DenseSource)
-        return self.permuted(self.source.whole_map(part, index), Image.Resampling.NEAREST)
+        whole = self.source.whole_map(part, index)
+        if whole.ndim == 2:
+            return self.permuted(whole, Image.Resampling.NEAREST)
+        return np.stack([self.permuted(each, Image.Resampling.NEAREST) for each in whole])
 
-    def permuted(self, image: NDArray[np.uint8], resampling: Image.Resampling) -> NDArray[np.uint8]:
+    def permuted(self, image: NDArray[Any], resampling: Image.Resampling) -> NDArray[Any]:
         """An image or a map at its own shape; sides that the grid does not divide are resized."""
         sides = [max(1, round(side / self.grid)) * self.grid for side in image.shape[:2]]
         if sides != list(image.shape[:2]):
             image = np.array(Image.fromarray(image).resize((sides[1], sides[0]), resampling))
-        whole: NDArray[np.uint8] = permuted(image[None], self.order)[0]
+        whole: NDArray[Any] = permuted(image[None], self.order)[0]
         return whole
 
     def file(self, part: Part, index: int) -> Path | None:
@@ -87,8 +90,13 @@ class Permuted:
         return None
 
     def targets(self, part: Part, rule: InputRule, chosen: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        targets = self.source.targets(part, rule, chosen)
-        return permuted(targets, self.order) if self.task == "dense" else targets
+        return self.moved(self.source.targets(part, rule, chosen))
+
+    def moved(self, targets: NDArray[Any]) -> NDArray[Any]:
+        """Maps [N, …, H, W] as the images; other targets stay."""
+        if not TASKS[self.task].per_cell:
+            return targets
+        return permuted(targets.reshape(-1, *targets.shape[-2:]), self.order).reshape(targets.shape)
 
 
 def permuted(images: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:

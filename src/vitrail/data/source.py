@@ -23,8 +23,8 @@ class Targets:
     """The targets of one part, in a fixed order."""
 
     # One class each, int64 [N]; 1 for each label that an image has, uint8 [N, K]; classes in their order, int64
-    # [N, longest], with -1 after the last; values, float32 [N, K]; or the class of each pixel, uint8 [N, size, size],
-    # with 255 for ignored pixels.
+    # [N, longest], with -1 after the last; values, float32 [N, K]; the class of each pixel, uint8 [N, size, size],
+    # with 255 for ignored pixels; or the values of each, float32 [N, K, size, size], with NaN for unknown ones.
     labels: NDArray[Any]
     names: Sequence[str]
 
@@ -108,10 +108,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class DenseSource(Protocol):
-    """What a source of the task dense provides besides."""
+    """What a source of dense tasks provides besides."""
 
-    def whole_map(self, part: Part, index: int) -> NDArray[np.uint8]:
-        """The class of each pixel of one image at its own shape, uint8 [height, width], with 255 for ignored pixels."""
+    def whole_map(self, part: Part, index: int) -> NDArray[Any]:
+        """The targets of one image at its own shape, as `Targets` has them: [height, width], or [K, height, width]."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The targets of listed images, one class a task: a class, labels, a sequence, boxes, values or a map of each."""
+"""The targets of listed images, one class a task: a class, labels, a sequence, boxes, values, or maps of either."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vitrail.data.contents import Keys, keys_of, row_keys, text_keys
 from vitrail.data.faults import Faults
 from vitrail.data.file_digests import FileDigests
 from vitrail.data.file_tree import readable
-from vitrail.data.maps import map_canvas, read_map
+from vitrail.data.maps import map_canvases, read_map, read_numbers
 from vitrail.data.names import Names
 from vitrail.errors import NAMED, DataError, ImageError
 from vitrail.images.canvas import InputRule
@@ -188,23 +187,30 @@ class Values(ListedTargets):
 
 
 @dataclass(frozen=True, eq=False)
-class Maps(ListedTargets):
-    """An image of the same size for each image; its grey values number the classes."""
+class MapFiles(ListedTargets):
+    """Images of the same size for each image."""
 
-    task = "dense"
     classes: tuple[str, ...]
     root: Path
     images: Names
-    maps: Names  # files below `root`, as the images are
+    maps: tuple[Names, ...]  # files below `root`, as the images are
     digests: FileDigests
     numbers: Indices  # [N], of the lines or rows, to name them
     faults: Faults  # where these errors are collected
 
+    @abstractmethod
+    def whole(self, row: int) -> NDArray[Any]:
+        """The map, or maps, of one image at its own shape."""
+
+    @abstractmethod
+    def empty(self, count: int, size: int) -> NDArray[Any]:
+        """Room for the targets of so many images."""
+
     def of(self, rows: Indices, rule: InputRule) -> NDArray[Any]:
-        canvases, faults = np.empty((len(rows), rule.size, rule.size), np.uint8), self.faults.anew()
+        canvases, faults = self.empty(len(rows), rule.size), self.faults.anew()
         for index, row in enumerate(rows):
             try:
-                canvases[index] = map_canvas(self.whole(row), rule)
+                canvases[index] = map_canvases(self.whole(row), rule)
             except (DataError, ImageError) as fault:
                 faults.add(int(self.numbers[row]), str(fault))
                 if len(faults.found) == NAMED:
@@ -212,15 +218,41 @@ class Maps(ListedTargets):
         faults.refuse()
         return canvases
 
-    def whole(self, row: int) -> Image.Image:
-        """The map of one image at its own shape."""
+    def image(self, row: int) -> bytes:
         image = self.root / self.images[row]
         with readable(image):
-            data = image.read_bytes()
-        return read_map(self.root / self.maps[row], data, len(self.classes))
+            return image.read_bytes()
 
     def keys(self, rows: Indices) -> Keys:
-        return keys_of(self.digests.of(self.maps.take(rows)))
+        keys = [keys_of(self.digests.of(maps.take(rows))) for maps in self.maps]
+        return keys[0] if len(keys) == 1 else row_keys(np.stack(keys, axis=1))
 
     def __len__(self) -> int:
-        return len(self.maps)
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Maps(MapFiles):
+    """Grey values number the classes, uint8 [height, width]."""
+
+    task = "dense"
+
+    def whole(self, row: int) -> NDArray[Any]:
+        return np.array(read_map(self.root / self.maps[0][row], self.image(row), len(self.classes)))
+
+    def empty(self, count: int, size: int) -> NDArray[Any]:
+        return np.empty((count, size, size), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class ValueMaps(MapFiles):
+    """Grey values are numbers, float32 [K, height, width]; `classes` are their names."""
+
+    task = "dense-regression"
+
+    def whole(self, row: int) -> NDArray[Any]:
+        image = self.image(row)
+        return np.stack([np.array(read_numbers(self.root / maps[row], image)) for maps in self.maps])
+
+    def empty(self, count: int, size: int) -> NDArray[Any]:
+        return np.empty((count, len(self.maps), size, size), np.float32)

@@ -63,7 +63,7 @@ def check_golden(model: Classifier) -> GoldenCheck:
             f"{model.path} gives outputs for the golden images that cannot be compared: export the model again"
         )
     tolerance = golden.tolerance.get(model.provider, max(golden.tolerance.values()))
-    units = np.array(card.units or 1.0)
+    units = np.resize(card.units or 1.0, expected.shape[1])  # those of each cell are the same
     near = tolerance * max(1.0, float((expected / units).std()))
     off = np.abs((actual - expected) / units).max(axis=1)
     canvases, resized = (off[:-1], off[-1:]) if is_resized else (off, [])

@@ -50,16 +50,17 @@ class Prediction:
     """The result for one image; fields that the task does not have are empty.
 
     `labels` are ranked, the most probable first; `values` are in the units of the training data; `label_map` and
-    `probability_map` [h, w] have one label for each patch; `sequence` has labels in their order; `boxes` have labels,
-    the surest first. `none_of_these` says
-    whether the most probable label is too unsure for the card's threshold, and is None where the card has none.
-    `payload` is the same as JSON types, as `POST /v1/classify` returns it.
+    `probability_map` [h, w] have one label for each patch, and each of `value_maps` one number; `sequence` has labels
+    in their order; `boxes` have labels, the surest first. `none_of_these` says whether the most probable label is too
+    unsure for the card's threshold, and is None where the card has none. `payload` is the same as JSON types, as
+    `POST /v1/classify` returns it.
     """
 
     labels: tuple[Label, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     label_map: tuple[tuple[str, ...], ...] = ()
     probability_map: tuple[tuple[float, ...], ...] = ()
+    value_maps: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     sequence: tuple[Label, ...] = ()
     boxes: tuple[Box, ...] = ()
     none_of_these: bool | None = None
@@ -80,7 +81,9 @@ class Prediction:
     @property
     def best(self) -> Label:
         if not self.labels:
-            raise UsageError("this prediction has no labels: see its `values`, `label_map`, `sequence` or `boxes`")
+            raise UsageError(
+                "this prediction has no labels: see its `values`, `label_map`, `value_maps`, `sequence` or `boxes`"
+            )
         return self.labels[0]
 
     def __str__(self) -> str:
@@ -130,7 +133,7 @@ class Model:
     @overload
     def classify(self, image: Iterator[ImageLike], top_k: int | None = None) -> Iterator[Prediction]: ...
     def classify(self, image: Any, top_k: int | None = None) -> Any:
-        """What each image shows: labels, values, a label for each patch, a sequence, or boxes, as the model's task is.
+        """What each image shows: labels or values, of it or of each patch, a sequence, or boxes, as the task is.
 
         `top_k` is how many labels a prediction has; 5 by default, or all of them where an image may have several.
 
@@ -257,6 +260,7 @@ class Model:
             {value["name"]: value["value"] for value in payload.get("values", ())},
             tuple(map(tuple, dense["labels"])),
             tuple(map(tuple, dense["probabilities"])),
+            {each["name"]: tuple(map(tuple, each["values"])) for each in payload.get("maps", ())},
             tuple(Label(**label) for label in payload.get("sequence", ())),
             tuple(Box(**{**box, "box": tuple(box["box"])}) for box in payload.get("boxes", ())),
             classifier.none_of_these(row["probabilities"]) if self.card.abstention is not None else None,

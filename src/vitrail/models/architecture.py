@@ -36,8 +36,8 @@ class Architecture(ABC):
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
         """A network from pixels [B, 3, image_size, image_size] to logits [B, classes].
 
-        For regression the outputs are values, [B, classes]; for dense tasks logits [B, h, w, classes]; for sequences
-        [B, places, classes + 1], the end last.
+        For regression the outputs are values, [B, classes]; for dense tasks either of each cell, [B, h, w, classes];
+        for sequences logits [B, places, classes + 1], the end last.
         """
 
     def build_for(self, rule: InputRule, classes: int, task: TaskName = "classification") -> nn.Module:

@@ -67,13 +67,13 @@ class ValueHead(nn.Linear):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, values: int) -> None:
-        super().__init__(width, values)
+    def __init__(self, width: int, values: int, *others: Any) -> None:
+        super().__init__(width, values, *others)
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("deviation", torch.ones(values))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Vectors [B, D] → values [B, K]."""
+        """Vectors [B, …, D] → values [B, …, K]."""
         return super().forward(x) * self.deviation + self.mean
 
     def standard(self, values: Tensor) -> Tensor:
@@ -95,6 +95,10 @@ class GridHead(nn.Linear):
         return super().forward(vectors[:, self.prefix :]).view(vectors.shape[0], rows, columns, self.out_features)
 
 
+class GridValueHead(ValueHead, GridHead):
+    """A `ValueHead` for every cell of the grid."""
+
+
 def heads_of(network: Any) -> list[nn.Module]:
     """The network's head, or several, whose logits it averages."""
     head = network.get_classifier()
@@ -109,14 +113,17 @@ def put_head(network: nn.Module, head: nn.Module) -> None:
 
 
 def put_value_head(network: nn.Module) -> nn.Module:
-    """Replace the network's linear head by a `ValueHead`."""
+    """Replace the network's linear head by one of values in the units of the data."""
     old: Any = network.get_classifier()  # type: ignore[operator]
     if not isinstance(old, nn.Linear):
         raise UsageError(
             f"the head of {type(network).__name__} is {type(old).__name__} and not one linear layer, so it cannot "
             "predict values in the units of the data: choose another network"
         )
-    put_head(network, ValueHead(old.in_features, old.out_features))
+    if isinstance(old, GridHead):
+        put_head(network, GridValueHead(old.in_features, old.out_features, old.grid, old.prefix))
+    else:
+        put_head(network, ValueHead(old.in_features, old.out_features))
     return network
 
 

@@ -1,7 +1,8 @@
-"""What a model predicts of an image: one label, several, numbers, a label for each cell, a sequence, boxes."""
+"""What a model predicts of an image: labels or numbers, of it or of each cell, a sequence, boxes."""
 
 from vitrail.tasks.classification.predictions import Classification
 from vitrail.tasks.dense.predictions import Dense
+from vitrail.tasks.dense_regression.predictions import DenseRegression
 from vitrail.tasks.detection.predictions import Detection
 from vitrail.tasks.multilabel.predictions import Multilabel
 from vitrail.tasks.regression.predictions import Regression
@@ -13,6 +14,7 @@ __all__ = [
     "TASKS",
     "Classification",
     "Dense",
+    "DenseRegression",
     "Detection",
     "Evaluation",
     "LabelSequence",
@@ -23,5 +25,14 @@ __all__ = [
 
 CLASSIFICATION = Classification()
 TASKS: dict[TaskName, Task] = {
-    task.name: task for task in (CLASSIFICATION, Multilabel(), Regression(), Dense(), LabelSequence(), Detection())
+    task.name: task
+    for task in (
+        CLASSIFICATION,
+        Multilabel(),
+        Regression(),
+        Dense(),
+        DenseRegression(),
+        LabelSequence(),
+        Detection(),
+    )
 }

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 from vitrail.tasks.intervals import Estimate, Share
 
-# One label per image; several, or none; numbers; a label for each cell of a grid; labels in their order;
-# boxes with labels.
-TaskName = Literal["classification", "multilabel", "regression", "dense", "sequence", "detection"]
+# One label per image; several, or none; numbers; a label for each cell of a grid; numbers for each; labels in their
+# order; boxes with labels.
+TaskName = Literal["classification", "multilabel", "regression", "dense", "dense-regression", "sequence", "detection"]
 Array = NDArray[Any]
 Payload = dict[str, Any]  # the prediction for one image, as JSON
 

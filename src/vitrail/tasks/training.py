@@ -2,6 +2,7 @@
 
 from vitrail.tasks.classification.training import ClassificationTraining
 from vitrail.tasks.dense.training import DenseTraining
+from vitrail.tasks.dense_regression.training import DenseRegressionTraining
 from vitrail.tasks.detection.training import DetectionTraining
 from vitrail.tasks.multilabel.training import MultilabelTraining
 from vitrail.tasks.regression.training import RegressionTraining
@@ -16,6 +17,7 @@ TRAINING_TASKS: dict[TaskName, type[TrainingTask]] = {
     "multilabel": MultilabelTraining,
     "regression": RegressionTraining,
     "dense": DenseTraining,
+    "dense-regression": DenseRegressionTraining,
     "sequence": SequenceTraining,
     "detection": DetectionTraining,
 }

@@ -17,6 +17,7 @@ from vitrail.data.check.scan import Facts, Progress, scan
 from vitrail.data.contents import Keys, keys_of, text_keys
 from vitrail.data.file_digests import FileDigests
 from vitrail.data.source import PARTS
+from vitrail.tasks import TASKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,9 @@ def check(path: str, seed: int, progress: Progress) -> Checked:
     ]
     if Path(path).is_dir():
         files = [item.file for item in listing.items if item.file is not None]
-        findings += left_out.findings_of(left_out.left_out(Path(path), files), bool(files) and listing.task != "dense")
+        findings += left_out.findings_of(
+            left_out.left_out(Path(path), files), bool(files) and not TASKS[listing.task].per_cell
+        )
     return Checked(listing, report_of(listing, classes, facts, findings))
 
 

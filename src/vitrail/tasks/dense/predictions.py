@@ -29,9 +29,7 @@ class Dense(ProbabilityTask):
         return margin(raw).reshape(len(raw), -1)
 
     def golden(self, raw: Array) -> Array:
-        """All cells of a small grid, evenly spaced ones of a larger."""
-        cells = raw.reshape(len(raw), -1, raw.shape[-1])
-        return evenly_spaced(cells, GOLDEN_CELLS).reshape(len(raw), -1)
+        return golden_cells(raw)
 
     def probabilities(self, logits: Array) -> NDArray[np.float64]:
         return softmax(logits)
@@ -70,6 +68,12 @@ class Dense(ProbabilityTask):
         labels = [label for across in payload["grid"]["labels"] for label in across]
         order = sorted(set(labels), key=lambda label: (-labels.count(label), label))
         return ", ".join(f"{label} {100 * labels.count(label) / len(labels):.0f} %" for label in order)
+
+
+def golden_cells(raw: Array) -> Array:
+    """All cells [N, h, w, …] of a small grid, evenly spaced ones of a larger."""
+    cells = raw.reshape(len(raw), -1, raw.shape[-1])
+    return evenly_spaced(cells, GOLDEN_CELLS).reshape(len(raw), -1)
 
 
 def cell_classes(maps: Any, grid: tuple[int, int], classes: int) -> Any:

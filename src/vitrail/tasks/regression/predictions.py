@@ -31,18 +31,20 @@ class Regression(Task):
 
 
 def errors_of(name: str, predicted: Array, targets: Array) -> tuple[Estimate, Estimate, Estimate]:
-    """MAE, RMSE and R² of one value."""
-    target = targets.astype(float) - targets.astype(float).mean()  # small numbers: sums of squares lose no digits
+    """MAE, RMSE and R² of one value, [N, …], of which NaN is unknown; the bootstrap resamples images."""
+    target = targets.astype(float) - np.nanmean(targets.astype(float))  # small numbers: sums of squares lose no digits
     error = predicted.astype(float) - targets
-    bootstrap = Bootstrap(np.stack([np.ones_like(error), np.abs(error), error**2, target, target**2], axis=1))
+    terms = np.stack([np.ones_like(error), np.abs(error), error**2, target, target**2], axis=1)
+    known = ~np.isnan(error)[:, None]
+    bootstrap = Bootstrap(np.where(known, terms, 0.0).reshape(len(terms), 5, -1).sum(axis=-1))
     return (
-        bootstrap.estimate(f"MAE of {name}", lambda sums: sums[..., 1] / sums[..., 0]),
-        bootstrap.estimate(f"RMSE of {name}", lambda sums: np.sqrt(sums[..., 2] / sums[..., 0])),
+        bootstrap.estimate(f"MAE of {name}", lambda sums: sums[..., 1] / np.maximum(sums[..., 0], 1)),
+        bootstrap.estimate(f"RMSE of {name}", lambda sums: np.sqrt(sums[..., 2] / np.maximum(sums[..., 0], 1))),
         bootstrap.estimate(f"R² of {name}", r_squared),
     )
 
 
 def r_squared(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of [..., 5]: the number of images, |errors|, squared errors, targets, squared targets."""
-    spread = sums[..., 4] - sums[..., 3] ** 2 / sums[..., 0]
+    """Of [..., 5]: the number of values, |errors|, squared errors, targets, squared targets."""
+    spread = sums[..., 4] - sums[..., 3] ** 2 / np.maximum(sums[..., 0], 1)
     return 1 - sums[..., 2] / np.maximum(spread, np.finfo(float).tiny)
