@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.attention import MECHANISMS, SelfAttention, fitted
+from vitrail.vectors.sets import Visible
 
 LINEAR = ["linear", "window", "dilated", "graph", "inducing"]
 QUADRATIC = ["softmax", "additive", "relu", "gpsa"]
@@ -48,6 +49,16 @@ def numbers(name: str, side: int) -> int:
     return int(counted.total)
 
 
+def numbers_of_sets(name: str, side: int) -> int:
+    """Of forward and backward of the whole module, the lookup included."""
+    module: Any = fitted(MECHANISMS[name], (side, side), 0)(64, num_heads=1).to("meta")
+    x = torch.empty(2, side**2, 64, device="meta", requires_grad=True)
+    keys, positions = (torch.empty(shape, device="meta") for shape in ((2, 1, 1, side**2), (2, side**2, 2)))
+    with Numbers() as counted:
+        module(x, Visible(keys.bool(), positions.long())).sum().backward()
+    return int(counted.total)
+
+
 def operations(name: str, side: int) -> int:
     run = work(name, side)
     with FlopCounterMode(display=False) as counted:
@@ -60,6 +71,13 @@ def test_four_times_the_vectors_cost_four_times_as_much(name: str) -> None:
     assert 3.5 < numbers(name, 64) / numbers(name, 32) <= 4.2
     if name != "graph":  # which multiplies number by number, and so has no operations that the counter knows
         assert 3.5 < operations(name, 64) / operations(name, 32) <= 4.2
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_four_times_the_vectors_of_sets_cost_four_times_as_much(name: str) -> None:
+    """And little more to look up where neighbours are, in a sorted list."""
+    ratio = numbers_of_sets(name, 64) / numbers_of_sets(name, 32)
+    assert 3.5 < ratio <= 4**1.15
 
 
 @pytest.mark.parametrize("name", QUADRATIC)

@@ -1,20 +1,21 @@
 """graph: each vector attends to its neighbours in a graph, itself included."""
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitrail.attention.neighbours import attended, attended_in_sets
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
 from vitrail.errors import UsageError, first_few
 from vitrail.vectors.grid import Grid, cells_of
-from vitrail.vectors.sets import Seen, Visible, mask_of
+from vitrail.vectors.sets import Seen, Visible, mask_of, square
 
 NO_NEIGHBOUR = -1  # pads a row of neighbours
+CROSS = ((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0))
 
 
 class Graph(SelfAttention):
@@ -36,26 +37,25 @@ class Graph(SelfAttention):
         p, drop = self.prefix, self.attn_drop.p if self.training else 0.0
         if k.shape[2] != p + len(self.table):
             raise UsageError(f"the graph has {len(self.table)} nodes, and there are {k.shape[2] - p} vectors")
-        seen = only_keys(seen)
-        weights = self.dropped(masked_softmax(self.scores(q, k), self.reachable(seen, k.shape[2])))
-        cells = self.mixed(weights, v)
-        return cells if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), cells], dim=2)
+        seen, queries = only_keys(seen), q[:, :, p:] * self.scale
+        mixed, shares = attended(
+            cells_first(queries),
+            self.neighbours(k),
+            self.neighbours(v),
+            self.reachable(seen, k.shape[2]),
+            self.neighbour_bias(),
+            cells_first(queries @ k[:, :, :p].mT) if p else None,
+            self.dropped,
+        )
+        cells = mixed.permute(1, 2, 0, 3)
+        if not p:
+            return cells
+        cells = cells + shares.permute(1, 2, 0, 3) @ v[:, :, :p]
+        return torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), cells], dim=2)
 
-    def scores(self, q: Tensor, k: Tensor) -> Tensor:
-        """Of each cell with the prefix and its neighbours, [cells, B, heads, prefix + K]."""
-        p, q = self.prefix, q * self.scale
-        queries = cells_first(q[:, :, p:])
-        scores = torch.stack([(queries * keys).sum(dim=-1) for keys in self.neighbours(k)], dim=-1)
-        scores = added(scores, self.neighbour_bias())
-        return scores if not p else torch.cat([cells_first(q[:, :, p:] @ k[:, :, :p].mT), scores], dim=-1)
-
-    def mixed(self, weights: Tensor, v: Tensor) -> Tensor:
-        """The weighted sum over the prefix and the neighbours of each cell, [B, heads, cells, d]."""
-        p = self.prefix
-        shares = weights[..., p:].unsqueeze(-1).unbind(dim=-2)
-        mixed = reduce(torch.add, (share * values for share, values in zip(shares, self.neighbours(v), strict=True)))
-        mixed = mixed.permute(1, 2, 0, 3)
-        return mixed if not p else mixed + weights[..., :p].permute(1, 2, 0, 3) @ v[:, :, :p]
+    def mix_sets(self, q: Tensor, k: Tensor, v: Tensor, seen: Visible) -> Tensor:
+        around = square(1) if self.options["neighbours"] == 8 else CROSS
+        return attended_in_sets(self, q, k, v, seen, around)
 
     def neighbours(self, x: Tensor) -> Iterator[Tensor]:
         """Each cell's first neighbour, then its second, …, so that not all are in memory at once."""

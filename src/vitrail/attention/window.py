@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitrail.attention.neighbours import attended_in_sets
 from vitrail.attention.self_attention import SelfAttention, added, masked_softmax, only_keys
 from vitrail.attention.softmax import sdpa
 from vitrail.attention.tiles import block_offsets, blocks, cut, inside, joined, pairs_in_tiles, tiles
 from vitrail.errors import UsageError
 from vitrail.vectors.grid import Grid
-from vitrail.vectors.sets import Seen, mask_of
+from vitrail.vectors.sets import Seen, Visible, mask_of, square
 
 
 class Window(SelfAttention):
@@ -61,6 +62,11 @@ class Window(SelfAttention):
         p = self.prefix
         cells = self.in_tiles(q[:, :, p:], k, v, seen, drop)
         return cells if not p else torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), cells], dim=2)
+
+    def mix_sets(self, q: Tensor, k: Tensor, v: Tensor, seen: Visible) -> Tensor:
+        offsets = square(self.reach, self.step)
+        near = self.neighbours(torch.tensor(offsets, device=q.device)[None])[:, 0] if len(self.reaches) > 1 else None
+        return attended_in_sets(self, q, k, v, seen, offsets, near)
 
     def in_tiles(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, drop: float) -> Tensor:
         """Queries of cells, keys and values of all vectors → outputs of cells, [B, heads, cells, head_dim]."""

@@ -82,7 +82,7 @@ class GridConvolution(nn.Module):
     def of_sets(self, gated: Tensor, seen: Visible) -> Tensor:
         """The normalised convolution of sets [B, N, D], whose neighbours are found by their offsets."""
         convolved = torch.zeros_like(gated)
-        for row, column, neighbours in seen.around(gated, KERNEL, self.prefix):
+        for row, column, neighbours in seen.around(gated, KERNEL):
             convolved = convolved + neighbours * self.depthwise.weight[:, 0, row, column]
         if not self.training:
             return self.batch_norm(convolved.transpose(1, 2).unsqueeze(3)).squeeze(3).transpose(1, 2)  # type: ignore[no-any-return]

@@ -30,6 +30,6 @@ class FullyConnected(Rival):
 
     def mix_sets(self, x: Tensor, seen: Visible) -> Tensor:
         weight, mixed = self.window.weight, self.window.bias.expand_as(x)  # type: ignore[union-attr]
-        for row, column, cells in seen.around(x, weight.shape[2], 0):
+        for row, column, cells in seen.around(x, weight.shape[2]):
             mixed = mixed + cells @ weight[:, :, row, column].T
         return mixed

@@ -1,13 +1,17 @@
 """A set of vectors: the input of self-attention."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Offsets = tuple[tuple[int, int], ...]  # rows and columns from one vector to others
+LINE = 2**31  # vectors that a row may have
+HALVINGS = 24  # of a list whose length is not known
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,56 @@ class Visible:
 
     keys: Tensor  # [B, 1, 1, prefix + N], true where there is a vector
     positions: Tensor  # [B, N, 2], row and column
+    found: dict[Offsets, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def offsets(self) -> Tensor:
         """From each vector to each other, in rows and columns, [B, N, N, 2]."""
         return self.positions[:, None] - self.positions[:, :, None]
 
-    def around(self, x: Tensor, side: int, prefix: int) -> Iterator[tuple[int, int, Tensor]]:
+    def around(self, x: Tensor, side: int) -> Iterator[tuple[int, int, Tensor]]:
         """Each row and column of a square of this side around a vector, and what is there of x, [B, N, D], or zeros."""
-        present = self.keys[:, 0, :, prefix:]  # [B, 1, N]
-        for row, column in product(range(side), repeat=2):
-            offset = torch.tensor([row - side // 2, column - side // 2], device=x.device)
-            there = (self.offsets == offset).all(dim=-1) & present  # [B, N, N]
-            yield row, column, there.to(x.dtype) @ x
+        index, there = self.neighbours(square(side // 2))
+        places = product(range(side), repeat=2)
+        of_each = zip(places, rows_of(x.flatten(0, 1), index), there.unbind(dim=2), strict=True)
+        for (row, column), neighbours, present in of_each:
+            yield row, column, neighbours.reshape(x.shape) * present.unsqueeze(2)
+
+    def neighbours(self, offsets: Offsets) -> tuple[Tensor, Tensor]:
+        """Of each vector those so many rows and columns away: where in its set, and whether there is one, [B, N, K].
+
+        A cell has one vector. They are found by halving a sorted list, at a cost that grows with N · log N, once for
+        all layers.
+        """
+        if offsets not in self.found:
+            self.found[offsets] = self.looked_up(torch.tensor(offsets, device=self.positions.device))
+        return self.found[offsets]
+
+    def looked_up(self, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        count = self.positions.shape[1]
+        present = self.keys[:, 0, 0, self.keys.shape[3] - count :]
+        numbers = (self.positions * torch.tensor([LINE, 1], device=offsets.device)).sum(dim=2)
+        numbers, order = numbers.masked_fill(~present, LINE * LINE // 2).sort(dim=1)
+        own = self.positions.unsqueeze(2) + offsets  # [B, N, K, 2]
+        wanted = (own[..., 0] * LINE + own[..., 1]).flatten(1)
+        low = torch.zeros_like(wanted)  # the last number that is not above the wanted one
+        for halving in reversed(range(count.bit_length() if isinstance(count, int) else HALVINGS)):
+            higher = (low + 2**halving).clamp(max=count - 1)
+            low = torch.where(numbers.gather(1, higher) <= wanted, higher, low)
+        found = (numbers.gather(1, low) == wanted).view(own.shape[:3])
+        return order.gather(1, low).view(own.shape[:3]), found & present.unsqueeze(2)
+
+
+def square(reach: int, step: int = 1) -> Offsets:
+    """The offsets of the (2 · reach + 1)² cells around, `step` apart, row by row."""
+    lines = range(-reach * step, reach * step + 1, step)
+    return tuple((row, column) for row in lines for column in lines)
+
+
+def rows_of(x: Tensor, index: Tensor) -> Iterator[Tensor]:
+    """The rows of x [B · N, …] for each of the K places [B, N, K] in its set, in turn."""
+    sets = torch.arange(index.shape[0], device=index.device)[:, None, None] * index.shape[1]
+    return (x.index_select(0, one) for one in (index + sets).flatten(0, 1).unbind(dim=1))
 
 
 Seen = Tensor | Visible | None  # of attention: a mask, sets, or all

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitrail.attention import MECHANISMS
 from vitrail.bench.attention import measure as module
-from vitrail.bench.attention.cases import PARTS, Case, peak, peak_bytes
+from vitrail.bench.attention.cases import PARTS, WIDTH, Case, peak, peak_bytes
 from vitrail.bench.attention.distance import gradients
 from vitrail.bench.attention.measure import (
     LeftOut,
@@ -68,7 +68,7 @@ def test_step_runs_forward_and_backward(part: str, mechanism: str) -> None:
         assert tensor.grad is not None
         assert torch.equal(tensor.grad, gradient)  # each call makes its own, none is added up
         assert gradient.abs().sum() > 0
-    assert (case.module.qkv.weight.grad is not None) == (part == "module")
+    assert (case.module.qkv.weight.grad is not None) == (part != "mix")
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -78,6 +78,18 @@ def test_a_rival_is_measured_as_a_whole(rival: str) -> None:
         case.step()
         assert all(one.grad is not None for one in case.module.parameters())
     assert torch.equal(cases[0].forward(), cases[1].forward())
+
+
+@pytest.mark.parametrize("mechanism", [*MECHANISMS, *RIVALS])
+def test_the_second_set_is_half_as_large(mechanism: str) -> None:
+    case = Case("sets", mechanism, 4, 0)
+    (vectors,) = case.inputs
+    assert vectors.shape == (2, 16, WIDTH)
+    before = case.forward()
+    with torch.no_grad():
+        vectors[1, 8:] = 100
+    torch.testing.assert_close(case.forward()[0], before[0])
+    torch.testing.assert_close(case.forward()[1, :8], before[1, :8])
 
 
 def test_gradients_are_those_of_the_last_output_by_distance() -> None:

@@ -35,6 +35,6 @@ class Conditional(nn.Module):
     def of_sets(self, cells: Tensor, seen: Visible) -> Tensor:
         """The convolution of sets [B, N, D], whose neighbours are found by their offsets."""
         weight, convolved = self.depthwise.weight, self.depthwise.bias.expand_as(cells)  # type: ignore[union-attr]
-        for row, column, neighbours in seen.around(cells, KERNEL, self.prefix):
+        for row, column, neighbours in seen.around(cells, KERNEL):
             convolved = convolved + neighbours * weight[:, 0, row, column]
         return convolved
