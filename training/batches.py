@@ -13,11 +13,10 @@ from torch.utils.data import Dataset, Sampler
 from vitrail.data.draws import Draws
 from vitrail.data.part_images import PartImages
 from vitrail.images.canvas import InputRule, inner_sides
-from vitrail.images.patches import Images, patches_of
-from vitrail.models.input import channels_first
+from vitrail.images.patches import Images
+from vitrail.models.input import together
 from vitrail.tasks import TASKS
 from vitrail.training.crops import Boxes, RandomCrop, cropped, cropped_maps
-from vitrail.vectors.sets import VectorSet
 
 Pixels = Any  # a Tensor, uint8 [B, 3, size, size]; or a VectorSet, the patches of images at their own shapes
 # Images, their targets [B, …], and their indices [B] in the part, which stay on the CPU; of a
@@ -152,15 +151,6 @@ class Crops(Dataset[Batch]):
             return self.targets[indices]
         maps = (self.images.map(index) for index in indices.tolist())
         return torch.stack([cropped_maps(*each, self.rule.size) for each in zip(maps, sides, boxes, strict=True)])
-
-
-def together(canvases: Images, rule: InputRule) -> Pixels:
-    """Canvases as one tensor, channels first; or as sets of patches."""
-    if rule.patch is None:
-        stacked = canvases if isinstance(canvases, np.ndarray) else np.stack(canvases)
-        return channels_first(torch.from_numpy(stacked))
-    cut = patches_of(canvases, rule.patch)
-    return VectorSet(*(torch.from_numpy(part) for part in (cut.patches, cut.mask, cut.positions)))
 
 
 def as_is(batch: Any) -> Any:

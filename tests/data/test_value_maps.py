@@ -39,7 +39,8 @@ def test_numbers_are_read_in_their_units(folder: Path) -> None:
     source = open_source(str(folder), 0)
     assert (source.task, source.classes) == ("dense-regression", ("depth", "height"))
     maps = source.read("train", InputRule(6)).labels
-    assert (maps.shape, maps.dtype) == ((4, 2, 6, 6), np.float32)
+    assert maps.shape == (4, 2, 6, 6)
+    assert maps.dtype == np.float32
     np.testing.assert_array_equal(maps[0, 0, 0], DEPTH[0])
     np.testing.assert_array_equal(maps[0, 1, 0], [100, 100, 100, 4000, 4000, np.nan])
     assert isinstance(source, DenseSource)

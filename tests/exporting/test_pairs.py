@@ -16,8 +16,8 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.patches import batch_of
 from vitrail.models import ViT
 from vitrail.models.components import MIXERS
+from vitrail.models.input import together
 from vitrail.tasks.classification.training import ClassificationTraining
-from vitrail.training.batches import together
 from vitrail.vectors.positions import NAMES
 
 Images = NDArray[np.uint8]

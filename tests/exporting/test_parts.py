@@ -12,6 +12,7 @@ from vitrail.exporting.parity import by_file, by_network, cpu_session
 from vitrail.images.canvas import InputRule
 from vitrail.images.patches import batch_of
 from vitrail.models import ViT
+from vitrail.tasks.task import TaskName
 
 WINDOW = {"name": "window", "reach": 1}
 DILATED = {"name": "dilated", "reach": 1, "step": 2}
@@ -119,6 +120,10 @@ SETS: list[dict[str, Any]] = [
     {"attention": "inducing", "positions": "sincos1d"},
     {"attention": "lstm", "positions": "none", "pool": "token"},
     {"attention": {"name": "fc", "reach": 1}, "block": "conformer"},
+    {"head": "set", "task": "multilabel"},
+    {"head": "autoregressive", "task": "sequence"},
+    {"head": "parallel", "task": "sequence"},
+    {"head": "boxes", "task": "detection"},
 ]
 NATIVE = InputRule(8, "native", patch=2)
 
@@ -128,12 +133,14 @@ def refuse_differences_of_sets(variant: dict[str, Any]) -> None:
     grids = ((4, 4), (1, 7), (5, 2), (1, 1), (4, 4), (3, 2))
     images = batch_of([random.integers(0, 256, (2 * rows, 2 * columns, 3), np.uint8) for rows, columns in grids])
     torch.manual_seed(0)
-    network = ViT(**TINY | variant).build_for(NATIVE, 5)
+    parts = dict(variant)
+    task: TaskName = parts.pop("task", "classification")
+    network = ViT(**TINY | parts).build_for(NATIVE, 5, task)
     with torch.no_grad():
         for name, weights in network.named_parameters():
             if "norm" not in name:
                 weights.normal_(std=0.3)
-    graph = graph_of(network, NATIVE, 1.0, "classification")
+    graph = graph_of(network, NATIVE, 1.0, task)
     session = cpu_session(to_onnx(graph))
     expected = by_network(graph, images)
     for count in (1, 3, 6):

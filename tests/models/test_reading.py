@@ -26,6 +26,16 @@ def test_attention_is_that_of_the_prediction() -> None:
     assert np.abs(np.diff(reading.attention, axis=0)).max() > 1e-4  # each place looks elsewhere
 
 
+def test_an_image_at_its_own_shape_has_attention_of_its_grid() -> None:
+    torch.manual_seed(0)
+    rule, canvas = InputRule(16, "native", patch=4), np.tile(CANVAS, (1, 2, 1))[:8]
+    network = ViT(patch=4, width=16, depth=1, heads=2, head="parallel").build_for(rule, 5, "sequence").eval()
+    reading = read(network, rule, canvas)
+    assert reading is not None
+    assert reading.attention.shape == (8, 2, 8)
+    np.testing.assert_allclose(reading.attention.sum(axis=(1, 2)), 1, atol=1e-5)
+
+
 def test_attention_finds_the_vector_that_its_queries_point_at() -> None:
     """With keys of one vector far along the queries, all places look at it."""
     torch.manual_seed(0)

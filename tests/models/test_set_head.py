@@ -8,6 +8,7 @@ import torch
 
 from vitrail.models.set_head import SetHead, log_odds_of_any, log_odds_of_each
 from vitrail.tasks.multilabel.training import matched, set_losses
+from vitrail.vectors.sets import VectorSet
 
 VECTORS = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(0))
 
@@ -15,6 +16,10 @@ VECTORS = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(0))
 def head(queries: int = 5) -> SetHead:
     torch.manual_seed(0)
     return SetHead(16, 4, heads=4, queries=queries).eval()
+
+
+def masked(vectors: torch.Tensor, mask: torch.Tensor) -> VectorSet:
+    return VectorSet(vectors, mask, torch.zeros(*mask.shape, 2, dtype=torch.long))
 
 
 def by_definition(logits: torch.Tensor) -> torch.Tensor:
@@ -58,8 +63,8 @@ def test_masked_vectors_and_other_images_have_no_effect() -> None:
     mask = torch.arange(9).expand(3, 9) < torch.tensor([[9], [5], [9]])
     other = VECTORS.clone()
     other[1, 5:] = 7.0
-    actual = head()(other, mask)
-    torch.testing.assert_close(actual, head()(VECTORS, mask))
+    actual = head()(masked(other, mask))
+    torch.testing.assert_close(actual, head()(masked(VECTORS, mask)))
     torch.testing.assert_close(actual[1:2], head()(VECTORS[1:2, :5]), atol=1e-5, rtol=0)
     assert (head()(other) - head()(VECTORS))[1].abs().max() > 1e-3
 
@@ -67,7 +72,7 @@ def test_masked_vectors_and_other_images_have_no_effect() -> None:
 def test_outputs_of_a_fully_masked_image_are_finite() -> None:
     mask = torch.ones(3, 9, dtype=torch.bool)
     mask[1] = False
-    actual = head()(VECTORS, mask)
+    actual = head()(masked(VECTORS, mask))
     assert actual.isfinite().all()
     torch.testing.assert_close(actual[[0, 2]], head()(VECTORS)[[0, 2]], atol=1e-5, rtol=0)
 

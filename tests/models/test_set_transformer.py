@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, ViT
-from vitrail.models.input import Input, channels_first
+from vitrail.models.input import Input, channels_first, together
+from vitrail.models.network import logits_and_embedding
 from vitrail.models.set_transformer import resized_kernel, stretched
-from vitrail.training.batches import together
+from vitrail.tasks.task import TaskName
+from vitrail.tasks.training import TRAINING_TASKS
 from vitrail.vectors.positions import NAMES
 from vitrail.vectors.sets import VectorSet
 
@@ -62,9 +64,9 @@ def sets(canvases: list[NDArray[np.uint8]]) -> VectorSet:
     return Input(RULE).normalised(patches)
 
 
-def network(**options: Any) -> torch.nn.Module:
+def network(task: TaskName = "classification", **options: Any) -> torch.nn.Module:
     torch.manual_seed(0)
-    made = ViT(**{"patch": 4, "width": 32, "depth": 2, "heads": 4, **options}).build_for(RULE, 5).eval()
+    made = ViT(**{"patch": 4, "width": 32, "depth": 2, "heads": 4, **options}).build_for(RULE, 5, task).eval()
     with torch.no_grad():
         for parameter in made.parameters():  # nothing stays at zero, where an error could hide
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -127,6 +129,43 @@ def test_pools_count_no_padding(pool: Any) -> None:
     alone = torch.cat([net(sets([one])) for one in several])
     torch.testing.assert_close(net(sets(several)), alone, atol=1e-5, rtol=0)
     assert (alone[1:] - alone[:-1]).abs().amax(dim=1).min() > 1e-3
+
+
+READERS: dict[str, TaskName] = {
+    "set": "multilabel",
+    "autoregressive": "sequence",
+    "parallel": "sequence",
+    "boxes": "detection",
+}
+
+
+@pytest.mark.parametrize(("head", "task"), READERS.items())
+def test_heads_read_all_vectors_of_each_set_and_no_padding(head: str, task: TaskName) -> None:
+    several = images(*SHAPES)
+    net = network(task, head=head)
+    alone = [logits_and_embedding(net, sets([one])) for one in several]
+    together_ = logits_and_embedding(net, sets(several))
+    for actual, expected in zip(together_, map(torch.cat, zip(*alone, strict=True)), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+        assert (expected[1:] - expected[:-1]).abs().flatten(1).amax(dim=1).min() > 1e-3
+    squares = images((4, 4), (4, 4))
+    pixels = Input(InputRule(16, std=RULE.std)).normalised(channels_first(torch.from_numpy(np.stack(squares))))
+    torch.testing.assert_close(net(sets(squares)), net(pixels), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("head", "task"), READERS.items())
+def test_they_are_trained_on_sets(head: str, task: TaskName) -> None:
+    net, several = network(task, head=head).train(), sets(images(*SHAPES))
+    targets: dict[TaskName, torch.Tensor] = {
+        "multilabel": torch.eye(4, 5, dtype=torch.int64),
+        "sequence": torch.tensor([[0, 1], [2, -1], [3, 4], [1, -1]]),
+        "detection": torch.tensor([[[label, 0.1, 0.1, 0.4, 0.9]] for label in range(4)]),
+    }
+    vectors = several.vectors.clone().requires_grad_()
+    training = TRAINING_TASKS[task](5, 0.0)
+    training.loss(net, several.with_vectors(vectors), targets[task]).backward()
+    assert vectors.grad is not None
+    assert torch.equal(vectors.grad.abs().amax(dim=-1) > 0, several.mask)
 
 
 def test_what_padding_holds_has_no_effect() -> None:
@@ -265,17 +304,15 @@ def test_a_map_needs_all_patches() -> None:
     [
         ({"norm": "batch"}, "norm 'batch'"),
         ({"stem": "conv"}, "no plain Vision Transformer on patches"),
-        ({"head": "set"}, "head 'set'"),
         ({"patch": 2}, "patches of 2, and --data.patch is 4"),
         ({"name": "beit_base_patch16_224", "patch": 16}, "no plain Vision Transformer"),
     ],
 )
 def test_parts_that_are_made_for_one_grid_are_refused(options: dict[str, Any], message: str) -> None:
-    task: Any = "multilabel" if options.get("head") == "set" else "classification"
     size = 224 if "name" in options else 16
     rule = InputRule(size, "native", patch=16 if "name" in options else 4)
     with pytest.raises(UsageError, match=message):
-        ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, **options}).build_for(rule, 5, task)
+        ViT(**{"patch": 4, "width": 32, "depth": 1, "heads": 4, **options}).build_for(rule, 5)
 
 
 def test_maps_and_cnns_are_refused() -> None:

@@ -21,8 +21,8 @@ from vitrail.images import fit
 from vitrail.images.canvas import InputRule
 from vitrail.images.patches import Patches, images_of, patches_of
 from vitrail.model_file.classifier import Classifier
+from vitrail.models.input import together
 from vitrail.training.augmentation import HorizontalFlip, augmented, augmented_sets
-from vitrail.training.batches import together
 from vitrail.training.crops import RandomCrop
 from vitrail.training.data_module import ImageDataModule
 from vitrail.vectors.sets import VectorSet

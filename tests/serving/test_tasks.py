@@ -71,7 +71,7 @@ def test_predictions_of_every_task(served: Served) -> None:
             np.testing.assert_allclose([one["value"] for one in prediction["values"]], row["values"], rtol=1e-5)
         elif task == "dense-regression":
             assert [one["name"] for one in prediction["maps"]] == ["digits", "sum"]
-            maps = np.moveaxis([one["values"] for one in prediction["maps"]], 0, -1)
+            maps = np.stack([one["values"] for one in prediction["maps"]], axis=-1)
             np.testing.assert_allclose(maps, row["values"], rtol=1e-5)
         elif task == "sequence":
             best, shares = row["probabilities"].argmax(-1), row["probabilities"].max(-1)

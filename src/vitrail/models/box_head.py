@@ -5,6 +5,7 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 
 from vitrail.models.decoder import DecoderLayer
+from vitrail.vectors.sets import Vectors, vectors_of
 
 Layers = list[tuple[Tensor, Tensor]]  # logits [B, Q, K + 1] and boxes [B, Q, 4] after each layer
 
@@ -27,16 +28,16 @@ class BoxHead(nn.Module):
     def no_weight_decay(self) -> set[str]:
         return {"queries"}
 
-    def by_layer(self, vectors: Tensor) -> Layers:
+    def by_layer(self, vectors: Vectors) -> Layers:
         """What is predicted after each layer; the loss is of all of them."""
-        x, outputs = self.queries.expand(vectors.shape[0], -1, -1), []
+        x, outputs = self.queries.expand(vectors_of(vectors)[0].shape[0], -1, -1), []
         for layer in self.layers:
             x, _ = layer(x, layer.cross.keys_and_values(vectors))  # type: ignore[operator,union-attr]
             normed = self.norm(x)
             outputs.append((self.classes(normed), corners_of(self.corners(normed).sigmoid())))
         return outputs
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Vectors) -> Tensor:
         """Detections [B, Q, 4 + K + 1]: left, top, right, bottom, and the probabilities, those of no box last."""
         logits, boxes = self.by_layer(vectors)[-1]
         return torch.cat([boxes, logits.softmax(dim=-1)], dim=-1)

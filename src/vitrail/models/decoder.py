@@ -1,14 +1,28 @@
 """Heads that read a sequence of labels from vectors: a Transformer decoder, autoregressive or in parallel."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-KeysAndValues = tuple[Tensor, Tensor]  # [B, heads, N, d] each
+from vitrail.attention.self_attention import masked_softmax
+from vitrail.vectors.sets import Vectors, vectors_of
+
+
+class KeysAndValues(NamedTuple):
+    """What vectors attend to."""
+
+    keys: Tensor  # [B, heads, N, d]
+    values: Tensor
+    mask: Tensor | None = None  # [B, 1, 1, N], of those that are no padding
+
+    def after(self, past: "KeysAndValues | None") -> "KeysAndValues":
+        if past is None:
+            return self
+        return KeysAndValues(*(torch.cat(both, dim=2) for both in zip(past[:2], self[:2], strict=True)))
 
 
 class Attention(nn.Module):
@@ -26,21 +40,25 @@ class Attention(nn.Module):
         apart: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return apart
 
-    def keys_and_values(self, x: Tensor) -> KeysAndValues:
-        keys, values = self.key_value(x).chunk(2, dim=-1)
-        return self.split(keys), self.split(values)
+    def keys_and_values(self, x: Vectors) -> KeysAndValues:
+        vectors, mask = vectors_of(x)
+        keys, values = self.key_value(vectors).chunk(2, dim=-1)
+        return KeysAndValues(self.split(keys), self.split(values), None if mask is None else mask[:, None, None])
 
     def forward(self, x: Tensor, seen: KeysAndValues, is_causal: bool = False) -> Tensor:
         """Vectors [B, T, D], of which the i-th attends to the first i alone if `is_causal`."""
-        attended = F.scaled_dot_product_attention(self.split(self.query(x)), *seen, is_causal=is_causal)
+        # onnxruntime's Attention has a row of the mask for each query
+        mask = None if seen.mask is None else seen.mask.expand(-1, -1, x.shape[1], -1)
+        queries = self.split(self.query(x))
+        attended = F.scaled_dot_product_attention(queries, seen.keys, seen.values, mask, is_causal=is_causal)
         mixed: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return mixed
 
     def weights(self, x: Tensor, seen: KeysAndValues) -> Tensor:
         """How much each vector attends to each other, [B, heads, T, N]."""
         queries = self.split(self.query(x))
-        scores: Tensor = queries @ seen[0].transpose(-2, -1) / queries.shape[-1] ** 0.5
-        return scores.softmax(dim=-1)
+        scores = queries @ seen.keys.transpose(-2, -1) / queries.shape[-1] ** 0.5
+        return masked_softmax(scores, seen.mask)
 
 
 class DecoderLayer(nn.Module):
@@ -63,9 +81,7 @@ class DecoderLayer(nn.Module):
 
     def after_itself(self, x: Tensor, past: KeysAndValues | None, is_causal: bool) -> tuple[Tensor, KeysAndValues]:
         normed = self.norm1(x)
-        seen = self.itself.keys_and_values(normed)
-        if past is not None:
-            seen = (torch.cat([past[0], seen[0]], dim=2), torch.cat([past[1], seen[1]], dim=2))
+        seen = self.itself.keys_and_values(normed).after(past)
         return x + self.itself(normed, seen, is_causal), seen
 
     def cross_attention(self, x: Tensor, image: KeysAndValues, is_causal: bool) -> Tensor:
@@ -95,23 +111,23 @@ class SequenceHead(nn.Module, ABC):
     def inputs(self, classes: Tensor) -> Tensor:
         """The first layer's input [B, L, D], where these are the classes [B, L]."""
 
-    def logits_after(self, vectors: Tensor, classes: Tensor) -> Tensor:
+    def logits_after(self, vectors: Vectors, classes: Tensor) -> Tensor:
         """The logits for the loss, all at once: each place after the true classes [B, L] of those before it."""
         return self.decoded(self.inputs(classes), vectors)
 
-    def decoded(self, x: Tensor, vectors: Tensor) -> Tensor:
+    def decoded(self, x: Tensor, vectors: Vectors) -> Tensor:
         """The first layer's input [B, L, D] → logits."""
         for layer, image in zip(self.layers, self.seen_of(vectors), strict=True):
             x, _ = layer(x, image, is_causal=self.is_causal)
         logits: Tensor = self.classes(self.norm(x))
         return logits
 
-    def seen_of(self, vectors: Tensor) -> list[KeysAndValues]:
+    def seen_of(self, vectors: Vectors) -> list[KeysAndValues]:
         """The image as each layer sees it; the same for all places."""
         layers: Any = self.layers
         return [layer.cross.keys_and_values(vectors) for layer in layers]
 
-    def attention(self, vectors: Tensor) -> Tensor:
+    def attention(self, vectors: Vectors) -> Tensor:
         """How much each place of the prediction attends to each vector, [B, layers, heads, L, N]."""
         x, layers = self.inputs(self(vectors).argmax(dim=-1)), []
         modules: Any = self.layers
@@ -129,8 +145,8 @@ class Parallel(SequenceHead):
     def inputs(self, classes: Tensor) -> Tensor:
         return self.places.expand(classes.shape[0], -1, -1)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        return self.decoded(self.places.expand(vectors.shape[0], -1, -1), vectors)
+    def forward(self, vectors: Vectors) -> Tensor:
+        return self.decoded(self.places.expand(vectors_of(vectors)[0].shape[0], -1, -1), vectors)
 
 
 class Autoregressive(SequenceHead):
@@ -154,14 +170,14 @@ class Autoregressive(SequenceHead):
         before = F.pad(classes[:, :-1], (1, 0), value=self.end + 1)
         return self.labels[before] + self.places
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Vectors) -> Tensor:
         """One place a step. The loop is over a fixed number of places, so that an exported graph has no loop.
 
         Keys and values are kept, so that all steps together cost as much as one pass over all places.
         """
         image = self.seen_of(vectors)
         past: list[KeysAndValues | None] = [None] * len(self.layers)
-        label = torch.full(vectors.shape[:1], self.end + 1, device=vectors.device)
+        label = torch.full(image[0].keys.shape[:1], self.end + 1, device=vectors.device)
         steps = []
         for place in self.places:
             x = (self.labels[label] + place).unsqueeze(1)

@@ -2,17 +2,28 @@
 
 from typing import Any, overload
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitrail.images.canvas import InputRule
+from vitrail.images.patches import Images, patches_of
 from vitrail.vectors.sets import VectorSet
 
 
 def channels_first(canvases: Tensor) -> Tensor:
     """[N, H, W, 3] → [N, 3, H, W], a view of the same memory."""
     return canvases.permute(0, 3, 1, 2)
+
+
+def together(canvases: Images, rule: InputRule) -> Any:
+    """Canvases as one tensor, channels first; or as a `VectorSet` of their patches."""
+    if rule.patch is None:
+        stacked = canvases if isinstance(canvases, np.ndarray) else np.stack(canvases)
+        return channels_first(torch.from_numpy(stacked))
+    cut = patches_of(canvases, rule.patch)
+    return VectorSet(*(torch.from_numpy(part) for part in (cut.patches, cut.mask, cut.positions)))
 
 
 class Input(nn.Module):

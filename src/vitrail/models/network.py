@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.errors import ModelError
+from vitrail.vectors.pooling import mean_of
 from vitrail.vectors.sets import VectorSet
 
 CALLS = ("forward_features", "forward_head", "get_classifier")
@@ -32,10 +33,12 @@ def logits_and_embedding(network: Any, pixels: Tensor | VectorSet) -> tuple[Tens
     Where the head reads all vectors the embedding is their mean; dense logits are [N, h, w, K].
     """
     features = network.forward_features(pixels)
-    read = network.forward_head(features, pre_logits=True)  # [N, D], or vectors [N, …, D]
+    read = network.forward_head(features, pre_logits=True)  # [N, D], or vectors [N, …, D], or sets
     head = network.get_classifier()
     # Several heads are no module; the network averages their logits.
     logits = head(read) if isinstance(head, nn.Module) else network.forward_head(features)
+    if isinstance(read, VectorSet):
+        return logits, mean_of(read.vectors, read.mask)
     return logits, read if read.ndim == 2 else read.flatten(1, -2).mean(dim=1)
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitrail.images.canvas import InputRule
+from vitrail.images.patches import grid_of
 from vitrail.models.decoder import SequenceHead
-from vitrail.models.input import Input
+from vitrail.models.input import Input, together
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ def read(network: nn.Module, rule: InputRule, canvas: NDArray[np.uint8]) -> Read
     if not isinstance(head, SequenceHead):
         return None
     with torch.inference_mode():
-        pixels = Input(rule)(torch.from_numpy(canvas[None]))
+        pixels = Input(rule).normalised(together([canvas], rule))
         vectors = vit.forward_head(vit.forward_features(pixels), pre_logits=True)
         probabilities = head(vectors)[0].softmax(dim=-1)
         attention = head.attention(vectors)[0].mean(dim=(0, 1))[:, vit.num_prefix_tokens :]  # [L, h · w]
-    return Reading(probabilities.numpy(), attention.unflatten(-1, vit.patch_embed.grid_size).numpy())
+    grid = vit.patch_embed.grid_size if rule.patch is None else grid_of(canvas.shape, rule.patch)
+    return Reading(probabilities.numpy(), attention.unflatten(-1, grid).numpy())

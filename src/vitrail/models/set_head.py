@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from vitrail.vectors.sets import Vectors, vectors_of
+
 STEEP = 0.9  # above this share the others are summed directly, since 1 - share would lose its digits
 
 
@@ -16,6 +18,7 @@ class SetHead(nn.Module):
         self, width: int, classes: int, heads: int, queries: int = 16, layers: int = 2, nothing: float = 0.2
     ) -> None:
         super().__init__()
+        self.heads = heads
         self.nothing = nothing  # the weight in the loss of a query without a label
         self.queries = nn.Parameter(torch.empty(queries, width))
         nn.init.normal_(self.queries, std=1.0)
@@ -28,17 +31,19 @@ class SetHead(nn.Module):
     def no_weight_decay(self) -> set[str]:
         return {"queries"}
 
-    def query_logits(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Vectors [B, N, D], of which those count where the mask [B, N] is true → logits [B, Q, K + 1]."""
+    def query_logits(self, x: Vectors) -> Tensor:
+        """Logits [B, Q, K + 1]."""
+        vectors, mask = vectors_of(x)
         queries = self.queries.expand(vectors.shape[0], -1, -1)
-        logits: Tensor = self.classes(
-            self.decoder(queries, vectors, memory_key_padding_mask=None if mask is None else ~mask)
-        )
+        hidden = None
+        if mask is not None:  # onnxruntime's Attention has a row of the mask for each query
+            hidden = (~mask)[:, None, None].expand(-1, self.heads, queries.shape[1], -1).flatten(0, 1)
+        logits: Tensor = self.classes(self.decoder(queries, vectors, memory_mask=hidden))
         return logits
 
-    def forward(self, vectors: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Vectors) -> Tensor:
         """Log-odds [B, K] that an image has each label."""
-        return log_odds_of_any(log_odds_of_each(self.query_logits(vectors, mask)))
+        return log_odds_of_any(log_odds_of_each(self.query_logits(x)))
 
 
 def log_odds_of_each(logits: Tensor) -> Tensor:

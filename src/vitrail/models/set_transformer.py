@@ -102,6 +102,13 @@ class SetTransformer(VisionTransformer):
             return vectors[:, 0]
         return POOLS[self.global_pool](vectors[:, self.num_prefix_tokens :], mask)
 
+    def forward_head(self, x: Any, pre_logits: bool = False) -> Any:
+        """Of sets that the head reads as a whole: all vectors, with the prefix."""
+        if not isinstance(x, VectorSet) or self.global_pool:
+            return super().forward_head(x, pre_logits)
+        read = x.with_prefix(self.num_prefix_tokens)
+        return read if pre_logits else self.head(read)
+
 
 class SetAttention(Attention):
     """timm's, for sets as well."""
@@ -125,7 +132,7 @@ POOLS = {"avg": mean_of, "max": max_of}
 WAVES = ("sincos1d", "sincos2d")
 Parts = dict[str, tuple[str, ...]]
 # What takes sets, of those parts that may not.
-ANY_SET: Parts = {"head": ("linear", "cosine"), "norm": ("layer",)}
+ANY_SET: Parts = {"norm": ("layer",)}
 # What needs no grid: of squares whose patches are dropped, the others would take them for whole ones.
 NO_GRID: Parts = {
     "attention": ("softmax", "additive", "relu", "linear", "inducing"),

@@ -81,10 +81,11 @@ def across(tiles: int) -> int:
 
 def draw_tile(page: Page, column: int, image: Image.Image, heading: str, caption: str) -> None:
     left = MARGIN + column * (TILE + GAP)
-    # Smaller images keep their squares, larger ones lose none of their lines.
-    sampling = Image.Resampling.NEAREST if image.width <= TILE else Image.Resampling.BOX
+    # Smaller images keep their pixels, larger ones lose none of their lines; the longer side fills the tile.
+    sampling = Image.Resampling.NEAREST if max(image.size) <= TILE else Image.Resampling.BOX
+    sides = [max(1, round(side * TILE / max(image.size))) for side in image.size]
     page.write((left, TOP - 10), heading, HEADING, anchor="ls", width=TILE)
-    page.put((left, TOP), image.resize((TILE, TILE), sampling))
+    page.put((left, TOP), image.resize((sides[0], sides[1]), sampling))
     page.write((left, TOP + TILE + 8), caption, CAPTION, MUTED, width=TILE)
 
 

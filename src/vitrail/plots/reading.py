@@ -29,8 +29,8 @@ def draw_reading(name: str, canvas: NDArray[np.uint8], steps: Sequence[Step]) ->
     inside = page.width - 2 * MARGIN
     page.write((MARGIN, MARGIN), f"{name}: {' '.join(step.label for step in steps)}", TITLE, width=inside)
     page.write((MARGIN, MARGIN + 40), LEGEND, CAPTION, MUTED, width=inside)
-    size = len(canvas)
-    draw_tile(page, 0, Image.fromarray(canvas), "Input of the network", f"{size} by {size} pixels")
+    height, width, _ = canvas.shape
+    draw_tile(page, 0, Image.fromarray(canvas), "Input of the network", f"{width} by {height} pixels")
     for column, step in enumerate(steps, start=1):
         overlay = draw_overlay(canvas, step.attention)
         draw_tile(page, column, overlay, f"Step {column}: {step.label}", f"probability {step.probability:.2f}")

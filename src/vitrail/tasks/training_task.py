@@ -12,9 +12,13 @@ from torch import Tensor
 from vitrail.data.source import Targets
 from vitrail.errors import UsageError
 from vitrail.tasks import Task
+from vitrail.vectors.sets import VectorSet
 
 # How classes of few training images get their share: of the loss, of the draws, or of the logits in the loss.
 Balance = Literal["none", "weights", "sampler", "logit_adjust"]
+
+
+Pixels = Tensor | VectorSet  # of canvases [B, 3, H, W], or patches of images at their own shapes
 
 
 class Report(Protocol):
@@ -71,12 +75,12 @@ class TrainingTask(ABC):
         """Before training: set what network and loss take from the training targets [N, …], and from weights [N]."""
         return
 
-    def loss(self, net: Any, pixels: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    def loss(self, net: Any, pixels: Pixels, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """What training minimises; `weights` [B], whose mean over all training images is 1, multiply each image's."""
         return weighted_mean(self.losses(net, pixels, target), weights)
 
     @abstractmethod
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         """The loss of each image, [B]; their mean is that of the batch."""
 
     @abstractmethod

@@ -47,6 +47,12 @@ class VectorSet:
         """Others at the same positions."""
         return replace(self, vectors=vectors)
 
+    def with_prefix(self, prefix: int) -> Self:
+        """A set of which the first vectors have no position, and are no padding."""
+        return replace(
+            self, mask=F.pad(self.mask, (prefix, 0), value=True), positions=F.pad(self.positions, (0, 0, prefix, 0))
+        )
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """On another device, as torch.Tensor.to; Lightning calls it."""
         moved = (part.to(*args, **kwargs) for part in (self.vectors, self.mask, self.positions))
@@ -109,6 +115,14 @@ def rows_of(x: Tensor, index: Tensor) -> Iterator[Tensor]:
     """The rows of x [B · N, …] for each of the K places [B, N, K] in its set, in turn."""
     sets = torch.arange(index.shape[0], device=index.device)[:, None, None] * index.shape[1]
     return (x.index_select(0, one) for one in (index + sets).flatten(0, 1).unbind(dim=1))
+
+
+Vectors = Tensor | VectorSet  # all [B, N, D] of each image, or sets of them
+
+
+def vectors_of(x: Vectors) -> tuple[Tensor, Tensor | None]:
+    """Vectors [B, N, D], and where there are sets the mask [B, N] of those that are no padding."""
+    return (x.vectors, x.mask) if isinstance(x, VectorSet) else (x, None)
 
 
 Seen = Tensor | Visible | None  # of attention: a mask, sets, or all

@@ -15,7 +15,7 @@ from vitrail.models.heads import Cosine
 from vitrail.tasks import Classification
 from vitrail.tasks.classification.balance import class_shares, class_weights
 from vitrail.tasks.classification.report import ClassificationReport, classification_report
-from vitrail.tasks.training_task import TrainingTask
+from vitrail.tasks.training_task import Pixels, TrainingTask
 
 
 class ClassificationTraining(TrainingTask):
@@ -36,7 +36,7 @@ class ClassificationTraining(TrainingTask):
         if self.balance == "logit_adjust":
             self.log_prior = torch.from_numpy(class_shares(targets, self.classes, weights)).log().float()
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         return self.losses_of(net, net(pixels), target)
 
     def losses_of(self, net: Any, logits: Tensor, target: Tensor) -> Tensor:

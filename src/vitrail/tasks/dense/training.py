@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vitrail.tasks import Dense
 from vitrail.tasks.dense.predictions import IGNORED, cell_classes
-from vitrail.tasks.training_task import TrainingTask
+from vitrail.tasks.training_task import Pixels, TrainingTask
 
 
 class DenseTraining(TrainingTask):
@@ -18,7 +18,7 @@ class DenseTraining(TrainingTask):
     no_mixing = "and a cell of a blend has no single class"
     no_balance = "and each cell here has one of its own"
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         return self.entropies(net(pixels), target, self.label_smoothing)
 
     def entropies(self, logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:

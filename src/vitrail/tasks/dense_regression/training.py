@@ -12,7 +12,7 @@ from torch import Tensor
 from vitrail.errors import DataError
 from vitrail.tasks import DenseRegression
 from vitrail.tasks.dense_regression.predictions import cell_values
-from vitrail.tasks.training_task import MonitoredMetric, TrainingTask
+from vitrail.tasks.training_task import MonitoredMetric, Pixels, TrainingTask
 
 
 class DenseRegressionTraining(TrainingTask):
@@ -33,7 +33,7 @@ class DenseRegressionTraining(TrainingTask):
             head.mean[number] = float(maps.mean(dtype=float, where=known))
             head.deviation[number] = max(float(maps.std(dtype=float, where=known)), 1e-12)
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         """Of each image, so that every known cell of the batch counts the same; zero, and not NaN, if there is none."""
         predicted, expected, known = self.standardised(net, net(pixels), target)
         cells = F.huber_loss(predicted, expected, reduction="none") * known

@@ -14,7 +14,7 @@ from torchvision.ops import generalized_box_iou, generalized_box_iou_loss
 from vitrail.errors import UsageError
 from vitrail.models.box_head import BoxHead
 from vitrail.tasks.detection.predictions import NO_BOX, Detection, are_exact
-from vitrail.tasks.training_task import TrainingTask
+from vitrail.tasks.training_task import Pixels, TrainingTask
 
 DISTANCE, OVERLAP = 5.0, 2.0  # weights of the two losses of a box, as in DETR
 
@@ -39,7 +39,7 @@ class DetectionTraining(TrainingTask):
         if most > queries:
             raise UsageError(f"an image has {most} boxes, and the head {queries} queries: give it more")
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         head = net.get_classifier()
         vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)
         each = [

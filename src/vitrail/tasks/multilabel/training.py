@@ -13,7 +13,7 @@ from torch import Tensor
 from vitrail.errors import UsageError
 from vitrail.models.set_head import SetHead
 from vitrail.tasks import Multilabel
-from vitrail.tasks.training_task import TrainingTask
+from vitrail.tasks.training_task import Pixels, TrainingTask
 
 
 class MultilabelTraining(TrainingTask):
@@ -33,7 +33,7 @@ class MultilabelTraining(TrainingTask):
         if isinstance(head, SetHead) and (most := int(targets.sum(axis=1).max())) > len(head.queries):
             raise UsageError(f"an image has {most} labels, and the head set {len(head.queries)} queries: give it more")
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         head = net.get_classifier()
         if isinstance(head, SetHead):
             vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitrail.tasks import Regression
-from vitrail.tasks.training_task import MonitoredMetric, TrainingTask
+from vitrail.tasks.training_task import MonitoredMetric, Pixels, TrainingTask
 
 
 class RegressionTraining(TrainingTask):
@@ -27,7 +27,7 @@ class RegressionTraining(TrainingTask):
         head.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=float)))
         head.deviation.copy_(torch.from_numpy(targets.std(axis=0, dtype=float)).clamp(min=1e-12))
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         standard = net.get_classifier().standard
         return F.huber_loss(standard(net(pixels)), standard(target), reduction="none").mean(dim=1)
 

@@ -13,7 +13,7 @@ from vitrail.errors import UsageError
 from vitrail.models.decoder import SequenceHead
 from vitrail.tasks import LabelSequence
 from vitrail.tasks.sequence.predictions import ENDED, sequences_of
-from vitrail.tasks.training_task import TrainingTask
+from vitrail.tasks.training_task import Pixels, TrainingTask
 
 
 class SequenceTraining(TrainingTask):
@@ -37,7 +37,7 @@ class SequenceTraining(TrainingTask):
                 f"an image has {most} labels in its sequence, and the head a length of {head.length}: give it more"
             )
 
-    def losses(self, net: Any, pixels: Tensor, target: Tensor) -> Tensor:
+    def losses(self, net: Any, pixels: Pixels, target: Tensor) -> Tensor:
         head = net.get_classifier()
         vectors = net.forward_head(net.forward_features(pixels), pre_logits=True)
         classes = self.classes_at(target, head.length)
