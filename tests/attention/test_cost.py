@@ -93,3 +93,25 @@ def test_four_times_the_vectors_take_sixteen_times_the_operations(name: str) -> 
 def test_a_window_computes_a_small_part_of_all_pairs() -> None:
     """Each tile of 64 queries has 14² keys: of 4,096 keys a query would have, one in 21 is left."""
     assert operations("softmax", 64) / operations("window", 64) == pytest.approx(4096 / 14**2, rel=0.01)
+
+
+class Names(TorchDispatchMode):
+    """Notes which operators are called."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["softmax", "window", "dilated"])
+@pytest.mark.parametrize("side", [8, 24])
+def test_fused_attention_is_used_with_any_mask(name: str, side: int) -> None:
+    """torch's fused operator takes masks of two or four dimensions; with others it computes step by step."""
+    module = fitted(MECHANISMS[name], (side, side), 0)(8, num_heads=1)
+    with Names() as called:
+        module(torch.randn(2, side**2, 8))
+    assert any("flash_attention" in one for one in called.seen)
