@@ -69,15 +69,16 @@ def read_numbers(file: Path, image: bytes) -> Image.Image:
 
 
 def opened_map(file: Path, image: bytes) -> Image.Image:
+    """The map as it is stored; one of other sides than its image is not decoded."""
     try:
         opened = Image.open(io.BytesIO(file.read_bytes()))
         if opened.format not in LOSSLESS:
             raise DataError(f"{file} is {opened.format}, which blurs numbers: save maps as PNG")
+        if opened.size != (sides := upright_sides(image)):
+            raise DataError(f"{file} is {opened.width}×{opened.height}, its image {sides[0]}×{sides[1]}")
         opened.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as fault:
         raise DataError(f"{file} does not decode") from fault
-    if opened.size != (sides := upright_sides(image)):
-        raise DataError(f"{file} is {opened.width}×{opened.height}, its image {sides[0]}×{sides[1]}")
     return opened
 
 
