@@ -53,11 +53,11 @@ function shares({ labels }) {
 
 // The mean of each map of values, and its least and largest.
 function showMaps(maps) {
-  showFacts(maps.map(({ name, values }) => {
+  showFacts(maps.flatMap(({ name, values }) => {
     const cells = values.flat();
     const mean = cells.reduce((sum, value) => sum + value, 0) / cells.length;
     const [least, largest] = [Math.min(...cells), Math.max(...cells)].map((value) => value.toPrecision(3));
-    return [name, `${mean.toPrecision(3)} (${least} to ${largest})`];
+    return [[`${name}, mean`, mean.toPrecision(3)], ["least to largest", `${least} to ${largest}`]];
   }));
 }
 
