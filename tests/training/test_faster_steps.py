@@ -77,12 +77,22 @@ def same_training(checkpoints: list[dict[str, Any]]) -> None:
         assert list(found["state_dict"]) == list(expected["state_dict"])
         for name, value in found["state_dict"].items():
             assert value.is_contiguous()
-            torch.testing.assert_close(value, expected["state_dict"][name], rtol=1e-3, atol=2e-5)
+            assert_same_steps(value, expected["state_dict"][name])
         states, others = (one["optimizer_states"][0]["state"] for one in (found, expected))
         for index, state in states.items():
             assert list(state) == list(others[index])
             assert state["exp_avg"].is_contiguous()
             torch.testing.assert_close(state["exp_avg"], others[index]["exp_avg"], rtol=1e-3, atol=2e-5)
+
+
+def assert_same_steps(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Adam steps by the rate however small a gradient is, so rounding may move one weight in a thousand.
+
+    That of gradients is compared without exception, in the averages of the optimizer.
+    """
+    apart = ~torch.isclose(found, expected, rtol=1e-3, atol=2e-5)
+    assert apart.float().mean() < 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_only_optimizers_that_torch_can_fuse_are() -> None:

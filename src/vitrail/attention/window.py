@@ -24,7 +24,9 @@ class Window(SelfAttention):
 
     options: ClassVar[dict[str, Any]] = {"reach": 3}
     by_head = ("reach",)
-    allowed: Tensor  # [tiles, reaches, TILE², block²], or [1, reaches, N, N] where the grid is too small for tiles
+    allowed: (
+        Tensor  # [tiles, reaches, TILE², block²], or [N, N] or [reaches, N, N] where the grid is too small for tiles
+    )
     offsets: Tensor  # [TILE², block², 2]
 
     def __init__(self, dim: int, num_heads: int = 8, **others: Any) -> None:
@@ -33,8 +35,9 @@ class Window(SelfAttention):
         self.reach = max(self.reaches)
         self.step = self.options.get("step", 1)
         self.tiled = self.step**2 * pairs_in_tiles(self.lattice, self.reach) < (self.grid[0] * self.grid[1]) ** 2
-        # of four dimensions, which torch's fused attention needs
-        self.register_buffer("allowed", inside(self.lattice, self.reaches) if self.tiled else self.near()[None], False)
+        near = self.near()
+        allowed = inside(self.lattice, self.reaches) if self.tiled else near[0] if len(near) == 1 else near
+        self.register_buffer("allowed", allowed, False)
         self.register_buffer("offsets", block_offsets(self.reach) * self.step, False)
 
     @property

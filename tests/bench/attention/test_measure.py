@@ -173,11 +173,11 @@ def argv_in(folder: Path) -> list[str]:
 def check_report(printed: str, folder: Path) -> None:
     report = json.loads((folder / "out.json").read_text())
     assert (report["kind"], report["width"], report["heads"]) == ("attention", 192, 3)
-    assert [measured["part"] for measured in report["measured"]] == ["mix", "module"]
+    assert [measured["part"] for measured in report["measured"]] == ["mix", "module", "sets"]
     lines = printed.splitlines()
     assert "|  | ms, N=4 | ms, N=16 | slope of time | × as fast as softmax, N=16 |" in lines
     assert "|  | MiB, N=4 | MiB, N=16 | slope of memory |" in lines
-    assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 5
+    assert len([line for line in lines if line.startswith("| window (reach 3) |")]) == 7
     assert [each["mechanism"] for each in report["gradients"]] == ["softmax", "window"]
     assert "|  | distance 1 | distance 4 | distance 16 | distance 64 | distance 127 |" in lines
     with Image.open(folder / "out.png") as image:

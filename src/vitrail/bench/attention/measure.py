@@ -91,7 +91,7 @@ class PartResults:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionReport(Report):
-    """Both parts of all mechanisms, and their gradients."""
+    """All parts of all mechanisms, and their gradients."""
 
     plan: Plan
     measured: tuple[PartResults, ...]
