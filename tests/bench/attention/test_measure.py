@@ -160,7 +160,7 @@ def test_the_whole_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     messages = done.stderr.splitlines()
-    assert all(line.startswith(("mix: ", "module: ")) for line in messages), messages
+    assert all(line.startswith(("mix: ", "module: ", "sets: ")) for line in messages), messages
     check_report(done.stdout, tmp_path)
 
 
