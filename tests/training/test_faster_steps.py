@@ -59,7 +59,8 @@ def test_channels_last_trains_the_same_weights_and_resumes(tmp_path: Path, monke
     def last_of(name: str) -> Path:
         return tmp_path / name / "checkpoints" / "last.ckpt"
 
-    new = ["--config=digits-cnn", "--trainer.max_steps=2"]
+    # AdamW's first steps are as long for a gradient of rounding as for any other, unless eps is above it.
+    new = ["--config=digits-cnn", "--trainer.max_steps=2", "--model.optimizer.init_args.eps=1e-4"]
     halves = [run(name, one, *new, "--precision=auto") for name, one in (("plain", PLAIN), ("last", LAST))]
     same_training([run("explicit", PLAIN, *new), *halves])
     same_training(
@@ -77,22 +78,12 @@ def same_training(checkpoints: list[dict[str, Any]]) -> None:
         assert list(found["state_dict"]) == list(expected["state_dict"])
         for name, value in found["state_dict"].items():
             assert value.is_contiguous()
-            assert_same_steps(value, expected["state_dict"][name])
+            torch.testing.assert_close(value, expected["state_dict"][name], rtol=1e-3, atol=2e-5)
         states, others = (one["optimizer_states"][0]["state"] for one in (found, expected))
         for index, state in states.items():
             assert list(state) == list(others[index])
             assert state["exp_avg"].is_contiguous()
             torch.testing.assert_close(state["exp_avg"], others[index]["exp_avg"], rtol=1e-3, atol=2e-5)
-
-
-def assert_same_steps(found: torch.Tensor, expected: torch.Tensor) -> None:
-    """Adam steps by the rate however small a gradient is, so rounding may move one weight in a thousand.
-
-    That of gradients is compared without exception, in the averages of the optimizer.
-    """
-    apart = ~torch.isclose(found, expected, rtol=1e-3, atol=2e-5)
-    assert apart.float().mean() < 1e-3
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_only_optimizers_that_torch_can_fuse_are() -> None:
