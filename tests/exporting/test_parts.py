@@ -149,6 +149,10 @@ def refuse_differences_of_sets(variant: dict[str, Any]) -> None:
     assert expected.std(axis=0).max() > 0.01
 
 
-@pytest.mark.parametrize("variant", SETS, ids=label)
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(each, marks=() if number % 2 else pytest.mark.long) for number, each in enumerate(SETS)],
+    ids=label,
+)
 def test_sets_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:
     refuse_differences_of_sets(variant)

@@ -6,18 +6,15 @@ from typing import Any
 import numpy as np
 
 from vitrail.tasks.dense.predictions import golden_cells
-from vitrail.tasks.regression.predictions import errors_of
-from vitrail.tasks.task import Array, Evaluation, Payload, Task
+from vitrail.tasks.regression.predictions import Regression, errors_of
+from vitrail.tasks.task import Array, Evaluation, Payload
 
 
-class DenseRegression(Task):
+class DenseRegression(Regression):
     """Values [N, h, w, K] in the units of the data; targets [N, K, size, size] are maps with those of each pixel."""
 
     name = "dense-regression"
     description = "values for each cell"
-    outputs = ("values", "embedding")
-    raw = "values"
-    has_units = True
     per_cell = True
 
     def golden(self, raw: Array) -> Array:

@@ -12,17 +12,14 @@ from torch import Tensor
 from vitrail.errors import DataError
 from vitrail.tasks import DenseRegression
 from vitrail.tasks.dense_regression.predictions import cell_values
-from vitrail.tasks.training_task import MonitoredMetric, Pixels, TrainingTask
+from vitrail.tasks.regression.training import RegressionTraining
+from vitrail.tasks.training_task import Pixels
 
 
-class DenseRegressionTraining(TrainingTask):
+class DenseRegressionTraining(RegressionTraining):
     """Targets [B, K, size, size] are maps; the network's grid decides which pixels a cell covers."""
 
     task = DenseRegression()
-    monitor = MonitoredMetric("val_loss", "min")
-    no_mixing = "and of a blend no value is known"
-    no_smoothing = "and there are no classes here"
-    no_balance = "and there are no classes here"
 
     def prepare(self, net: Any, targets: np.ndarray, weights: NDArray[np.float64] | None = None) -> None:
         head = net.get_classifier()
@@ -51,10 +48,6 @@ class DenseRegressionTraining(TrainingTask):
         standard = net.get_classifier().standard
         values = cell_values(target, (outputs.shape[1], outputs.shape[2]), torch.where)
         return standard(outputs), standard(values).nan_to_num(), ~values.isnan()
-
-    @staticmethod
-    def predictions(outputs: Tensor) -> Tensor:
-        return outputs
 
     def columns(self, names: Sequence[str]) -> Iterable[str]:
         return [column for name in names for column in (f"known {name}", f"MAE of {name}")]

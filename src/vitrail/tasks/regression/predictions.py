@@ -1,18 +1,19 @@
 """Numbers of an image: how many, how large, how far."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.tasks.intervals import Bootstrap, Estimate
-from vitrail.tasks.task import Array, Evaluation, Payload, Task
+from vitrail.tasks.task import Array, Evaluation, Payload, Task, TaskName
 
 
 class Regression(Task):
     """Values [N, K] in the units of the data, as are the targets."""
 
-    name = "regression"
+    name: ClassVar[TaskName] = "regression"
     description = "values of an image"
     outputs = ("values", "embedding")
     raw = "values"
