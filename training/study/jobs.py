@@ -1,7 +1,11 @@
 """Jobs: one training run each, and what a finished run returns."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 Files = dict[str, bytes]
 
@@ -49,6 +53,22 @@ class Result:
 
 
 @dataclass(frozen=True)
+class WrongImages:
+    """The test images that a run predicts wrongly, one bit each: all that the statistics of a study need of them."""
+
+    images: int
+    bits: str  # in base64
+
+    @classmethod
+    def of(cls, wrong: NDArray[np.bool_]) -> "WrongImages":
+        return cls(len(wrong), b64encode(np.packbits(wrong).tobytes()).decode())
+
+    def as_array(self) -> NDArray[np.bool_]:
+        bits = np.frombuffer(b64decode(self.bits, validate=True), np.uint8)
+        return np.unpackbits(bits, count=self.images).astype(np.bool_)
+
+
+@dataclass(frozen=True)
 class Timing:
     """Figures determined by the machine. `startup`: seconds the worker needed before its first run, else 0."""
 
@@ -67,6 +87,7 @@ class FinishedRun:
     job: Job
     result: Result | None = None
     timing: Timing | None = None
+    wrong: WrongImages | None = None
     files: Files = field(default_factory=dict)
     fault: str | None = None
 

@@ -13,7 +13,7 @@ from vitrail.training.study.lengths import Lengths, found, length_at, longer
 from vitrail.training.study.progress import ProgressDisplay, duration, seconds_left
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
-from vitrail.training.study.store import PREDICTIONS, outcomes_of, save_run, saved_run
+from vitrail.training.study.store import outcomes_of, save_run, saved_run
 
 # Called after every seed with all outcomes so far: whether the study may stop.
 StopRule = Callable[[Outcomes], bool]
@@ -137,7 +137,7 @@ class Scheduler:
                 self.failed.append(done)
             else:
                 save_run(self.folder, done)
-                self.runs[done.job] = replace(done, files={PREDICTIONS: done.files[PREDICTIONS]})
+                self.runs[done.job] = replace(done, files={})
             left = seconds_left(self.remaining, self.runs.values(), workers.size)
             self.display.run_finished(done, self.count, self.total, left)
 

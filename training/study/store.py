@@ -1,12 +1,10 @@
 """The folder of a study: its plan, and one folder a run with `result.json` written last; both verified when read."""
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from vitrail.atomic import write_atomically
 from vitrail.errors import DataError, UsageError
 from vitrail.models import Architecture
 from vitrail.training.runs import write_json
-from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing, WrongImages
 from vitrail.training.study.learning_rates import choose
 from vitrail.training.study.lengths import Lengths, found, is_limited, length_at
 from vitrail.training.study.plan import Plain, Plan
@@ -26,7 +24,7 @@ from vitrail.training.study.statistics.outcomes import Outcomes
 MAX_DIFFERENCES = 5  # listed in an error
 PLAN = "plan.json"
 RESULT = "result.json"
-PREDICTIONS = "predictions.npz"
+SAME = 1e-9  # test errors, computed in two ways
 FAILED = "failed.json"  # runs without a result, by name, and their errors
 BASELINES_FILE = "baselines.json"
 
@@ -115,6 +113,7 @@ def save_run(folder: Path, done: FinishedRun) -> None:
     """All files of a finished run; `result.json` last, so that it exists only with the others."""
     assert done.result is not None
     assert done.timing is not None
+    assert done.wrong is not None
     run_path = run_folder(folder, done.job)
     for name, file in done.files.items():
         write_atomically(run_path / name, file)
@@ -122,6 +121,7 @@ def save_run(folder: Path, done: FinishedRun) -> None:
         "job": asdict(done.job),
         "result": asdict(done.result),
         "timing": asdict(done.timing),
+        "wrong": asdict(done.wrong),
         "sha256": {name: sha256(file).hexdigest() for name, file in done.files.items()},
     }
     write_json(run_path / RESULT, content)
@@ -143,23 +143,28 @@ def saved_run(folder: Path, job: Job, log: Callable[[str], None]) -> FinishedRun
     return done
 
 
-def read_run(run_path: Path, verify: Collection[str] | None = None) -> FinishedRun:
-    """The run in this folder with its predictions; `verify` names the files to compare with their hashes, else all."""
+def read_run(run_path: Path, verify: bool = True) -> FinishedRun:
+    """The run in this folder, without its files. Those that are still there are what it wrote, unless `verify` is off.
+
+    What the statistics need is in `result.json`, so a folder may go on without weights and probabilities.
+    """
     try:
         content: Plain = json.loads((run_path / RESULT).read_text())
         run = Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"])
-        expected = {name: digest for name, digest in content["sha256"].items() if verify is None or name in verify}
-        predictions = (run_path / PREDICTIONS).read_bytes()
-        actual = {
-            name: sha256(predictions if name == PREDICTIONS else (run_path / name).read_bytes()).hexdigest()
-            for name in expected
-        }
-        changed = sorted(name for name in {*expected, PREDICTIONS} if actual[name] != expected[name])
+        wrong = WrongImages(**content["wrong"])
+        consistent = abs(wrong.as_array().mean() - run[1].test_error) < SAME
+        changed = changed_files(run_path, content["sha256"]) if verify else []
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as fault:
         raise DataError(f"{run_path.name}/{RESULT} or a file of its run is damaged ({type(fault).__name__})") from fault
-    if changed or run[0].name != run_path.name:
+    if changed or not consistent or run[0].name != run_path.name:
         raise DataError(f"{run_path.name}/{changed[0] if changed else RESULT} is not what the run wrote")
-    return FinishedRun(*run, {PREDICTIONS: predictions})
+    return FinishedRun(*run, wrong)
+
+
+def changed_files(run_path: Path, digests: dict[str, str]) -> list[str]:
+    """Of the files that a run wrote and that are still there, those that are not as it wrote them."""
+    there = [name for name in sorted(digests) if (run_path / name).is_file()]
+    return [name for name in there if sha256((run_path / name).read_bytes()).hexdigest() != digests[name]]
 
 
 def lengths_of(resolved: ResolvedPlan, trials: Iterable[FinishedRun]) -> Lengths:
@@ -176,7 +181,7 @@ def outcomes_of(
     Trials tell which cells are limited by their budget.
     """
     reported = list(reported)
-    runs = {(one.job.contender, one.job.size, one.job.seed): wrong_predictions(one) for one in reported}
+    runs = {(one.job.contender, one.job.size, one.job.seed): one.wrong.as_array() for one in reported if one.wrong}
     seeds = tuple(seed for seed in resolved.plan.seeds if any(key[2] == seed for key in runs))
     names = tuple(contender.name for contender in resolved.contenders)
     images = len(next(iter(runs.values()), ()))
@@ -203,18 +208,6 @@ def limited_cells(
             wanted = None if known is None else length_at(size, known, resolved.plan.validations)
             limited[row, column] = is_limited(runs, wanted)
     return limited
-
-
-def wrong_predictions(run: FinishedRun) -> NDArray[np.bool_]:
-    """For each test image whether the run predicts another class than its label."""
-    try:
-        with np.load(BytesIO(run.files[PREDICTIONS])) as arrays:
-            wrong: NDArray[np.bool_] = arrays["probabilities"].argmax(axis=1) != arrays["labels"]
-    except (OSError, KeyError, ValueError, BadZipFile) as fault:
-        raise DataError(
-            f"{run.job.name}/{PREDICTIONS} is damaged: remove the folder of this run and run the study again"
-        ) from fault
-    return wrong
 
 
 def read_baselines(folder: Path) -> tuple[Baseline, ...]:

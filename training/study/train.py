@@ -23,7 +23,7 @@ from vitrail.training.predictions import packed
 from vitrail.training.runs import bare_trainer
 from vitrail.training.study.building import build_module
 from vitrail.training.study.image_cache import CachedDataModule
-from vitrail.training.study.jobs import Files, Job, Result
+from vitrail.training.study.jobs import Files, Job, Result, WrongImages
 from vitrail.training.study.resolved_plan import ResolvedPlan
 
 BINS = 15  # of probabilities, for the calibration error
@@ -32,6 +32,7 @@ BINS = 15  # of probabilities, for the calibration error
 @dataclass(frozen=True)
 class TrainedRun:
     result: Result
+    wrong: WrongImages
     files: Files
     training_seconds: float
     prediction_seconds: float
@@ -119,7 +120,9 @@ def train(resolved: ResolvedPlan, job: Job, source: Source, steps: int | None = 
     predicting = perf_counter() - begin
     files["predictions.npz"] = packed(logits.softmax(1), data.part("test").targets)
     result = result_of(model, data, best, logits, train_logits, steps_taken)
-    return TrainedRun(result, files, seconds, predicting, timer.images, tuple(timer.steps), tuple(timer.validations))
+    wrong = WrongImages.of(logits.argmax(1).numpy() != data.part("test").labels)
+    times = tuple(timer.steps), tuple(timer.validations)
+    return TrainedRun(result, wrong, files, seconds, predicting, timer.images, *times)
 
 
 def trainer_of(resolved: ResolvedPlan, job: Job, callbacks: list[Callback], steps: int | None) -> pl.Trainer:

@@ -66,7 +66,7 @@ class Worker:
             joules=used - energy if used is not None and energy is not None else None,
             worker=f"{socket.gethostname()}-{os.getpid()}",
         )
-        return FinishedRun(job, trained.result, timing, trained.files)
+        return FinishedRun(job, trained.result, timing, trained.wrong, trained.files)
 
     def open_images(self) -> CachedSource:
         """The images, which must match the plan's fingerprint on every machine."""

@@ -12,7 +12,7 @@ from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.scheduler import Scheduler, all_runs
 from vitrail.training.study.statistics.outcomes import Outcomes
 
-from .report.folders import FACTORS, RATE, TRIED, predictions, resolved_for, result, timing
+from .report.folders import FACTORS, RATE, TRIED, resolved_for, result, timing, wrong_in
 
 SIZES, SEEDS = (60, 120), (0, 1, 2)
 PLANNED = Outcomes(("ViT", "CNN"), SIZES, SEEDS, np.zeros((2, 2, 3, 4), np.bool_), np.zeros((2, 2, 3), np.bool_))
@@ -36,8 +36,7 @@ class IdleWorkers:
                 yield FinishedRun(job, fault="out of memory")
             else:
                 error = 0.1 if job.rate == RATE else 0.3
-                files = {"predictions.npz": predictions(np.zeros(4, np.bool_)), "log.txt": b""}
-                yield FinishedRun(job, result(job.size, error, 1000), timing(2.0), files)
+                yield FinishedRun(job, result(job.size, error, 1000), timing(2.0), wrong_in(error), {"log.txt": b""})
 
 
 class Recorder:
@@ -140,9 +139,8 @@ class Learners(IdleWorkers):
             assert job.steps is not None
             steps = min(job.steps, self.enough if job.contender == "ViT" else 300)
             error = (0.1 if job.rate == RATE else 0.3) * 300 / steps
-            files = {"predictions.npz": predictions(np.zeros(4, np.bool_)), "log.txt": b""}
             done = replace(result(job.size, error, 1000), steps=job.steps)
-            yield FinishedRun(job, done, timing(job.steps / 100), files)
+            yield FinishedRun(job, done, timing(job.steps / 100), wrong_in(error))
 
 
 def lengths(workers: IdleWorkers, tries: bool) -> dict[str, set[int | None]]:

@@ -10,7 +10,7 @@ import pytest
 
 from vitrail.errors import DataError, UsageError
 from vitrail.models import ViT
-from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.jobs import FinishedRun
 from vitrail.training.study.plan import Plain
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
@@ -107,11 +107,10 @@ def test_a_plan_that_was_changed_is_refused(
         read_plan(tmp_path)
 
 
-def test_a_saved_run_is_read_back_with_its_predictions_alone(done: FinishedRun, tmp_path: Path) -> None:
+def test_a_saved_run_is_read_back_without_its_files(done: FinishedRun, tmp_path: Path) -> None:
     save_run(tmp_path, done)
-    predictions = {"predictions.npz": done.files["predictions.npz"]}
     log: list[str] = []
-    assert saved_run(tmp_path, done.job, log.append) == replace(done, files=predictions)
+    assert saved_run(tmp_path, done.job, log.append) == replace(done, files={})
     assert saved_run(tmp_path, replace(done.job, seed=1), log.append) is None  # never run
     assert log == []
     assert (tmp_path / "runs/CNN-60-s2/log.txt").read_bytes() == done.files["log.txt"]
@@ -124,9 +123,12 @@ def test_a_run_with_another_rate_is_repeated(done: FinishedRun, tmp_path: Path) 
     assert log == ["CNN-60-s2/result.json is of another run: repeating this run"]
 
 
-def edit_result(folder: Path) -> None:
+def edit(folder: Path, part: str, name: str, value: object) -> None:
+    """With another value, or without one."""
     content = json.loads((folder / "result.json").read_text())
-    del content["result"]["steps"]
+    del content[part][name]
+    if value is not None:
+        content[part][name] = value
     (folder / "result.json").write_text(json.dumps(content))
 
 
@@ -134,10 +136,12 @@ def edit_result(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: (folder / "log.txt").write_bytes(b"other"), "log.txt is not what the run wrote"),
-        (lambda folder: (folder / "predictions.npz").write_bytes(b""), "predictions.npz is not what the run wrote"),
-        (lambda folder: (folder / "log.txt").unlink(), r"is damaged \(FileNotFoundError\)"),
+        (lambda folder: (folder / "best.ckpt").write_bytes(b""), "best.ckpt is not what the run wrote"),
         (lambda folder: (folder / "result.json").write_bytes(b"{"), r"is damaged \(JSONDecodeError\)"),
-        (edit_result, r"is damaged \(TypeError\)"),
+        (lambda folder: edit(folder, "result", "steps", None), r"is damaged \(TypeError\)"),
+        (lambda folder: edit(folder, "result", "test_error", 0.123), "result.json is not what the run wrote"),
+        (lambda folder: edit(folder, "wrong", "bits", "%%%"), r"is damaged \(Error\)"),
+        (lambda folder: edit(folder, "wrong", "images", None), r"is damaged \(TypeError\)"),
         (lambda folder: folder.rename(folder.with_name("CNN-60-s9")), "result.json is not what the run wrote"),
     ],
 )
@@ -155,11 +159,14 @@ def test_a_damaged_run_is_refused_and_repeated(
     assert [line.rpartition(": ")[2] for line in log] == ["repeating this run"]
 
 
-def test_only_the_named_files_are_verified(done: FinishedRun, tmp_path: Path) -> None:
+def test_a_run_goes_on_without_its_files(done: FinishedRun, tmp_path: Path) -> None:
     save_run(tmp_path, done)
     folder = tmp_path / "runs/CNN-60-s2"
     (folder / "log.txt").unlink()
-    assert read_run(folder, verify=["predictions.npz"]).result == done.result
+    (folder / "best.ckpt").write_bytes(b"others")
+    assert read_run(folder, verify=False) == replace(done, files={})
+    (folder / "best.ckpt").unlink()
+    assert saved_run(tmp_path, done.job, print) == replace(done, files={})
 
 
 def test_outcomes_mark_missing_runs_and_leave_out_seeds_without_any(resolved: ResolvedPlan) -> None:
@@ -170,9 +177,3 @@ def test_outcomes_mark_missing_runs_and_leave_out_seeds_without_any(resolved: Re
     expected[0, 1, 1] = False
     assert np.array_equal(outcomes.done, expected)
     assert np.array_equal(outcomes.wrong, WRONG[:, :, [0, 2]] & expected[..., None])
-
-
-def test_predictions_that_do_not_load_name_their_run(resolved: ResolvedPlan) -> None:
-    damaged = FinishedRun(Job("CNN", 60, 0, 0.1), files={"predictions.npz": b"no archive"})
-    with pytest.raises(DataError, match=r"CNN-60-s0/predictions\.npz is damaged: remove the folder of this run"):
-        outcomes_of(resolved, [damaged])

@@ -196,7 +196,7 @@ def test_damaged_runs_are_named_and_repeated(
     (runs / "CNN-30-s1" / "result.json").write_text("[1]")
     predictions = runs / "ViT-60-s2" / "predictions.npz"
     predictions.write_bytes(predictions.read_bytes()[:-7])
-    (runs / "ViT-60-s1" / "log.txt").unlink()
+    (runs / "ViT-60-s1" / "result.json").unlink()
     shutil.copy(runs / "CNN-60-s1" / "result.json", runs / "CNN-60-s0" / "result.json")
     shutil.rmtree(runs / "ViT-30-s1")
     assert again() == 0

@@ -39,6 +39,7 @@ def test_a_node_gives_the_results_of_one_process(one_node: str, plan_file: Path)
         assert local.timing is not None
         assert remote.timing.worker != local.timing.worker
         assert remote.result == local.result is not None
+        assert remote.wrong == local.wrong is not None
         assert remote.files["predictions.npz"] == local.files["predictions.npz"]
 
 

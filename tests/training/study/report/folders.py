@@ -2,14 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitrail.training.runs import write_json
-from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
+from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing, WrongImages
 from vitrail.training.study.matched_cost import Matched
 from vitrail.training.study.plan import Contender, Mode, Plain, Plan
 from vitrail.training.study.resolved_plan import ResolvedPlan
@@ -81,14 +79,15 @@ def contender(name: str) -> Contender:
 
 
 def run(outcomes: Outcomes, resolved: ResolvedPlan, place: tuple[int, ...]) -> FinishedRun:
-    """The reported run at [contender, size, seed], with predictions that match the outcomes."""
+    """The reported run at [contender, size, seed], with the outcomes."""
     wrong = outcomes.wrong[place]
     name, size, seed = resolved.contenders[place[0]].name, outcomes.sizes[place[1]], outcomes.seeds[place[2]]
     return FinishedRun(
         Job(name, size, seed, RATE, steps=steps_of(resolved)),
         result(size, float(wrong.mean()), parameters=1000 * (place[0] + 1)),
         timing(1.0 + size / 1000),
-        {"predictions.npz": predictions(wrong), "log.txt": b"trained\n"},
+        WrongImages.of(wrong),
+        {"log.txt": b"trained\n", "best.ckpt": b"weights"},
     )
 
 
@@ -100,9 +99,7 @@ def trial(name: str, size: int, factor: float, seed: int, resolved: ResolvedPlan
     """The middle rate is the best."""
     job = Job(name, size, seed, RATE * factor, tries=True, steps=steps_of(resolved))
     error = 0.1 + 0.05 * abs(FACTORS.index(factor) - 1)
-    return FinishedRun(
-        job, result(size, error, 1000), timing(1.0), {"predictions.npz": predictions(np.ones(4, np.bool_))}
-    )
+    return FinishedRun(job, result(size, error, 1000), timing(1.0), wrong_in(error))
 
 
 def doubled(one: FinishedRun, helps: bool) -> FinishedRun:
@@ -135,10 +132,6 @@ def timing(seconds: float) -> Timing:
     return Timing(seconds, 0.9 * seconds, 3000.0, 0.0, None, "worker-1")
 
 
-def predictions(wrong: NDArray[np.bool_]) -> bytes:
-    """Predictions with probability 1, correct or off by one class."""
-    labels = np.arange(len(wrong)) % len(CLASSES)
-    probabilities = np.eye(len(CLASSES), dtype=np.float32)[(labels + wrong) % len(CLASSES)]
-    file = BytesIO()
-    np.savez(file, probabilities=probabilities, labels=labels)
-    return file.getvalue()
+def wrong_in(error: float, images: int = 2000) -> WrongImages:
+    """The first images are predicted wrongly."""
+    return WrongImages.of(np.arange(images) < round(error * images))

@@ -25,6 +25,7 @@ from vitrail.training.study.statistics.images_needed import NextImages
 from vitrail.training.study.statistics.next_measurement import NextMeasurement
 from vitrail.training.study.statistics.outcomes import Outcomes
 from vitrail.training.study.statistics.recommendation import about, recommendation
+from vitrail.training.study.store import read_run
 
 from .folders import outcomes_of, pair, write_study
 from .reading import Reader, numbers, tables_of_markdown
@@ -103,8 +104,9 @@ def test_every_error_links_to_its_runs(read: Reader, crossing: Path, results: St
             assert len(names) == 3
             errors = []
             for name in names:
-                with np.load(crossing / "runs" / name / "predictions.npz") as saved:
-                    errors.append(100 * (saved["probabilities"].argmax(1) != saved["labels"]).mean())
+                wrong = read_run(crossing / "runs" / name).wrong
+                assert wrong is not None
+                errors.append(100 * wrong.as_array().mean())
                 assert numbers(own[name][7]) == pytest.approx([errors[-1]], abs=0.0051)
             assert numbers(row[1])[0] == pytest.approx(np.mean(errors), abs=0.0501)
 
@@ -248,7 +250,8 @@ def test_missing_and_damaged_runs_are_named(copy: Path) -> None:
     (copy / "failed.json").write_text('{"CNN-250-s1": "out of <memory>", "ViT-100-s0": "long forgotten"}')
     shutil.rmtree(copy / "runs" / "CNN-630-s1")
     (copy / "runs" / "ViT-1600-s2" / "result.json").write_text('{"job": ')
-    (copy / "runs" / "ViT-100-s1" / "predictions.npz").write_bytes(b"others")
+    others = (copy / "runs" / "ViT-100-s0" / "result.json").read_bytes()
+    (copy / "runs" / "ViT-100-s1" / "result.json").write_bytes(others)
     write_report(copy)
     read = Reader((copy / "report.html").read_text())
     failed = {row[0]: row[1] for row in read.tables["Runs without a result"][1:]}
@@ -256,7 +259,7 @@ def test_missing_and_damaged_runs_are_named(copy: Path) -> None:
         "CNN-250-s1": "out of <memory>",
         "CNN-630-s1": "not found, for an unknown reason",
         "ViT-1600-s2": "ViT-1600-s2/result.json or a file of its run is damaged (JSONDecodeError)",
-        "ViT-100-s1": "ViT-100-s1/predictions.npz is not what the run wrote",
+        "ViT-100-s1": "ViT-100-s1/result.json is not what the run wrote",
     }
     assert len(read.tables["Every run"]) == 1 + 26
     assert read.tables["CNN"][2][-1] == "0, 2"
