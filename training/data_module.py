@@ -253,8 +253,8 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader("test", sampler=share, batch_size=self.batch_size)
 
     def in_order(self, part: Part) -> DataLoader[Batch]:
-        """All images of a part, once and in their order."""
-        return self._loader(part, batch_size=self.batch_size)
+        """All images of a part, whole, once and in their order."""
+        return self._loader(part, form=Canvas(self.rule), batch_size=self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
@@ -279,10 +279,10 @@ class ImageDataModule(pl.LightningDataModule):
         assert self.trainer is not None
         return Draws.of(torch.initial_seed(), self.trainer.current_epoch, indices).fork(stream)
 
-    def _loader(self, part: Part, takes: int = 1, **order: Any) -> DataLoader[Batch]:
+    def _loader(self, part: Part, takes: int = 1, form: Form | None = None, **order: Any) -> DataLoader[Batch]:
         """Canvases in memory, or read from the cache in order, need no workers, which decode and crop all others."""
-        dataset = self._dataset(part, takes)
-        images = self.images(part, self.trained_form(part))
+        dataset = self._dataset(part, takes, form)
+        images = self.images(part, form or self.trained_form(part))
         is_at_hand = self.is_resident(part) or images.is_array or (part != "train" and images.is_kept)
         workers = 0 if is_at_hand else workers_of(self.workers)
         return DataLoader(
@@ -294,13 +294,14 @@ class ImageDataModule(pl.LightningDataModule):
             **order,
         )
 
-    def _dataset(self, part: Part, takes: int) -> Dataset[Batch]:
+    def _dataset(self, part: Part, takes: int, form: Form | None = None) -> Dataset[Batch]:
+        form = form or self.trained_form(part)
         if self.is_resident(part):
             return Canvases(self.part(part).images, self.part(part).labels, self.rule, takes)
-        images, targets = self.images(part, self.trained_form(part)), self.targets(part).labels
+        images, targets = self.images(part, form), self.targets(part).labels
         if faults := images.check(decoding(part)):
             raise DamagedImages(images.described(faults))
-        if part == "train" and self.crop is not None:
+        if self.crop is not None and not isinstance(form, Canvas):
             return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes, self.patches)
         return Canvases(images, targets, self.rule, takes)
 

@@ -29,6 +29,7 @@ from vitrail.training.data_module import ImageDataModule
 from vitrail.training.distillation import Distillation, Teacher, refuse_other_task
 from vitrail.training.muon import Group, Muon, muon_groups
 from vitrail.training.pixel_statistics import measured
+from vitrail.training.probe import linear_of, start_from_probe
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.rates import Rates
 from vitrail.training.schedule import WarmupCosine, scale_to
@@ -45,6 +46,8 @@ class ImageModule(pl.LightningModule):
         optimizer: norms, biases, positions, tokens and queries are not decayed.
         schedule: of the learning rate.
         rates: of the head and of single layers, as factors of the learning rate.
+        probe_first: the head starts as a linear probe of the pretrained network, fitted to the training images; for
+            few steps, in which a head from nothing spoils the features before it learns from them.
         freeze_statistics: keep the means and deviations of BatchNorm, which small batches and few steps estimate badly.
         label_smoothing: share of the target that is spread over all classes.
         mixup: the α of Beta(α, α), by which pairs of training images are blended; 0 blends none.
@@ -74,6 +77,7 @@ class ImageModule(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | None = None,
         rates: Rates | None = None,
+        probe_first: bool = False,
         freeze_statistics: bool = False,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
@@ -104,6 +108,9 @@ class ImageModule(pl.LightningModule):
         self.is_muon = isinstance(probe, Muon)
         self.schedule = schedule or WarmupCosine()
         self.rates = rates
+        self.probe_first = probe_first
+        if probe_first:
+            refuse_without_probe(net, self.net, resize)
         self.freeze_statistics = freeze_statistics
         self.mix = mixing_of(mixup, cutmix, classes)
         if self.mix is not None and resize == "native":
@@ -201,9 +208,11 @@ class ImageModule(pl.LightningModule):
         }
 
     def on_fit_start(self) -> None:
-        """Scale the schedule to `lr`, which the learning rate finder may have changed; freeze statistics."""
+        """Scale the schedule to `lr`, which the learning rate finder may have changed; start from a probe."""
         for config in self.trainer.lr_scheduler_configs:
             scale_to(config.scheduler, self.lr)
+        if self.probe_first and self.trainer.ckpt_path is None:
+            start_from_probe(self.net, self.input, self.training_task, self.data, str(self.device))
         if self.freeze_statistics:
             for module in self.net.modules():
                 if isinstance(module, _BatchNorm):
@@ -243,6 +252,15 @@ class ImageModule(pl.LightningModule):
             self.teacher.refuse_another(origin)
         if self.trainer.training and checkpoint.get("lr_schedulers"):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
+
+
+def refuse_without_probe(architecture: Architecture, network: Any, resize: Resize) -> None:
+    """A probe needs features that mean something, and a linear head."""
+    if not architecture.pretrained:
+        raise UsageError("probe_first fits the head to pretrained features: leave it out, or give net.pretrained")
+    if resize == "native":
+        raise UsageError("probe_first is not for images at their own shapes: leave it out, or native")
+    linear_of(network.get_classifier())
 
 
 def refuse_other_targets(data: ImageDataModule, origin: Origin) -> None:

@@ -18,12 +18,12 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.tasks.classification.report import ClassificationReport, classification_report
 from vitrail.tasks.intervals import Share
 from vitrail.tasks.training import TRAINING_TASKS
-from vitrail.training.build.features import Features
 from vitrail.training.build.label_issues import folds_of, label_issues
 from vitrail.training.build.plan import BuildPlan
-from vitrail.training.build.probe import cross_validated
 from vitrail.training.build.state import State
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.features import Features
+from vitrail.training.probe import cross_validated
 
 BATCH = 32  # images of the test that the model file takes at once
 

@@ -23,11 +23,9 @@ from vitrail.models.timm_models import pixel_statistics
 from vitrail.tasks.training import TRAINING_TASKS
 from vitrail.training.build.candidates import Candidate, candidates
 from vitrail.training.build.clock import Clock, Say, minutes
-from vitrail.training.build.features import FrozenNetwork
 from vitrail.training.build.folder import write_folder
 from vitrail.training.build.outcome import save_features
 from vitrail.training.build.plan import BuildPlan, default_output, weights_folder
-from vitrail.training.build.probe import fit_head
 from vitrail.training.build.state import Stage, Trained, Workshop
 from vitrail.training.build.tuning import (
     BEST,
@@ -39,7 +37,9 @@ from vitrail.training.build.tuning import (
     tune,
 )
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.features import FrozenNetwork
 from vitrail.training.memory import BatchTooLarge
+from vitrail.training.probe import fit_head
 
 FLIP_Z = 1.645  # one-sided, 95 %: flips are left out where they make the probe worse beyond chance
 RESERVE = 0.15  # of the time, at most, for the last export with its explanations, and the test

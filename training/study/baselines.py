@@ -18,8 +18,8 @@ from vitrail.data import Source
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError, first_line
 from vitrail.tasks.training import TRAINING_TASKS
-from vitrail.training.build.features import Features
-from vitrail.training.build.probe import fit_head
+from vitrail.training.features import Features
+from vitrail.training.probe import fit_head
 from vitrail.training.runs import write_json
 from vitrail.training.study.image_cache import CachedDataModule, CachedSource
 from vitrail.training.study.probes import FrozenFeatures, probes_of

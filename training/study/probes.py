@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from vitrail.data import Part, Source
 from vitrail.models.input import channels_first
-from vitrail.training.build.features import FrozenNetwork
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.features import FrozenNetwork
 from vitrail.training.precision import PLAIN
 from vitrail.training.study.building import build_module
 from vitrail.training.study.plan import Contender

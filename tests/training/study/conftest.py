@@ -55,6 +55,7 @@ contenders:
   CNN:
     net: {{class_path: vitrail.models.CNN, init_args: {{name: {MOBILE}, pretrained: true}}}}
     optimizer: {{class_path: torch.optim.AdamW, init_args: {{lr: 0.001}}}}
+    probe_first: true
     freeze_statistics: true
   Scratch:
     net: {{class_path: vitrail.models.CNN, init_args: {{stages: 2, blocks: 1}}}}

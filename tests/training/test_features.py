@@ -8,8 +8,8 @@ import torch
 from vitrail.images.canvas import InputRule
 from vitrail.models import CNN
 from vitrail.models.input import Input
-from vitrail.training.build import features
-from vitrail.training.build.features import FrozenNetwork
+from vitrail.training import features
+from vitrail.training.features import FrozenNetwork
 from vitrail.training.precision import PLAIN, Execution
 
 

@@ -26,7 +26,7 @@ class FrozenNetwork:
     """A copy of a network whose head alone is trained, executed as is given, else as is fastest here."""
 
     def __init__(self, network: nn.Module, to_pixels: Input, device: str, execution: Execution | None = None) -> None:
-        self.network: Any = deepcopy(network).eval().to(device)
+        self.network: Any = deepcopy(network).float().eval().to(device)
         self.to_pixels = to_pixels.to(device)
         self.device = device
         self.execution = execution

@@ -1,6 +1,7 @@
 """A linear probe: the head alone, fitted to the features of a frozen network, with the penalty that validates best."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitrail.errors import ModelError
+from vitrail.models.input import Input
 from vitrail.tasks.training import TrainingTask
-from vitrail.training.build.features import Features
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.features import Features, FrozenNetwork
+from vitrail.training.precision import PLAIN
 
 # Of the squared weights, beside the mean loss of standardised features; the strongest first, each starting from the
 # one before.
@@ -61,6 +65,18 @@ class Fitted:
 
     penalty: float
     loss: float  # on the validation images
+
+
+def start_from_probe(network: Any, to_pixels: Input, task: TrainingTask, data: ImageDataModule, device: str) -> Fitted:
+    """Give a network the head that suits its features as they are, so that training need not distort them first.
+
+    Linear probing, then fine-tuning (2202.10054). In float32, so that it does not depend on what is fastest here.
+    """
+    frozen = FrozenNetwork(network, to_pixels, device, PLAIN)
+    head = deepcopy(network.get_classifier()).cpu()
+    fitted = fit_head(head, task, frozen.features(data, "train"), frozen.features(data, "val"))
+    network.get_classifier().load_state_dict(head.state_dict())
+    return fitted
 
 
 def fit_head(head: nn.Module, task: TrainingTask, train: Features, val: Features) -> Fitted:
