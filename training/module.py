@@ -110,7 +110,7 @@ class ImageModule(pl.LightningModule):
         self.rates = rates
         self.probe_first = probe_first
         if probe_first:
-            refuse_without_probe(net, self.net, resize)
+            refuse_without_probe(net, self.net, resize, task)
         self.freeze_statistics = freeze_statistics
         self.mix = mixing_of(mixup, cutmix, classes)
         if self.mix is not None and resize == "native":
@@ -254,10 +254,12 @@ class ImageModule(pl.LightningModule):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 
 
-def refuse_without_probe(architecture: Architecture, network: Any, resize: Resize) -> None:
-    """A probe needs features that mean something, and a linear head."""
+def refuse_without_probe(architecture: Architecture, network: Any, resize: Resize, task: TaskName) -> None:
+    """A probe needs features that mean something, and a linear head of classes."""
     if not architecture.pretrained:
         raise UsageError("probe_first fits the head to pretrained features: leave it out, or give net.pretrained")
+    if task not in ("classification", "multilabel"):
+        raise UsageError(f"the task is {task}, and probe_first fits a head of classes of whole images: leave it out")
     if resize == "native":
         raise UsageError("probe_first is not for images at their own shapes: leave it out, or native")
     linear_of(network.get_classifier())
