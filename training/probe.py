@@ -67,16 +67,15 @@ class Fitted:
     loss: float  # on the validation images
 
 
-def start_from_probe(network: Any, to_pixels: Input, task: TrainingTask, data: ImageDataModule, device: str) -> Fitted:
+def start_from_probe(network: Any, to_pixels: Input, task: TrainingTask, data: ImageDataModule, device: str) -> None:
     """Give a network the head that suits its features as they are, so that training need not distort them first.
 
     Linear probing, then fine-tuning (2202.10054). In float32, so that it does not depend on what is fastest here.
     """
     frozen = FrozenNetwork(network, to_pixels, device, PLAIN)
     head = deepcopy(network.get_classifier()).cpu()
-    fitted = fit_head(head, task, frozen.features(data, "train"), frozen.features(data, "val"))
+    fit_head(head, task, frozen.features(data, "train"), frozen.features(data, "val"))
     network.get_classifier().load_state_dict(head.state_dict())
-    return fitted
 
 
 def fit_head(head: nn.Module, task: TrainingTask, train: Features, val: Features) -> Fitted:
