@@ -296,7 +296,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _dataset(self, part: Part, takes: int, form: Form | None = None) -> Dataset[Batch]:
         form = form or self.trained_form(part)
-        if self.is_resident(part):
+        if self.is_resident(part) or (isinstance(form, Canvas) and part in self._read):
             return Canvases(self.part(part).images, self.part(part).labels, self.rule, takes)
         images, targets = self.images(part, form), self.targets(part).labels
         if faults := images.check(decoding(part)):

@@ -75,7 +75,7 @@ def pages_of(folder: Path) -> dict[str, bytes]:
 
 
 def kept_results(folder: Path) -> StudyResults:
-    """Predictions are not kept, so the forecast is the one in `curves.json`."""
+    """The forecast is the one in `curves.json`: made anew, its last digits would differ between machines."""
     runs = list(map(read_kept_run, folder.glob(f"runs/*/{RESULT}")))
     forecast = read(Forecast, read_plain(folder / "curves.json"), "")
     return results_of(folder, read_plan(folder), runs, forecast)

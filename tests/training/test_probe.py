@@ -146,6 +146,8 @@ def test_a_probe_that_cannot_be_is_refused(pretrained: str) -> None:
     with pytest.raises(UsageError, match=r"give net\.pretrained"):
         ImageModule(CNN(width=8), 10, 8, probe_first=True)
     net = CNN(width=8, stages=2, blocks=1, pretrained=pretrained)
+    with pytest.raises(UsageError, match="at their own shapes"):
+        training_module.refuse_without_probe(net, net.build(10, 8), "native", "classification")
     with pytest.raises(UsageError, match="the task is regression"):
         ImageModule(net, 10, 8, task="regression", probe_first=True)
     with pytest.raises(ModelError, match="one linear layer as its head"):
