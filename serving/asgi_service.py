@@ -25,6 +25,7 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
         set_up_process()
 
         # Imported once metrics stay in memory, as these modules create them.
+        from vitrail.serving import bento_config, tracing
         from vitrail.serving.app import build_app
         from vitrail.serving.http.gate import Gate
         from vitrail.serving.http.middleware import TelemetryMiddleware, count_dropped_lines
@@ -33,9 +34,12 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
         count_dropped_lines()
         use_http_protocol()
         bento: Starlette = super().to_asgi(is_main)
+        bento_config.adopt_traffic(self.name)
         gate = Gate()
         app = build_app(lambda: bento.router.lifespan_context(bento), self.url or "", gate)
-        return TelemetryMiddleware(app, gate)
+        whole = TelemetryMiddleware(app, gate, *bento_config.identity())
+        traces = bento_config.exporting_traces()
+        return tracing.traced(whole, *traces) if traces else whole
 
 
 def set_up_process() -> None:

@@ -21,6 +21,7 @@ GPU_PROVIDERS = (DEFAULT, "tensorrt")
     name="vitrail",
     service_class=ASGIService,
     workers=1,
+    traffic={"timeout": settings.DEADLINE},
     resources={"gpu": 1},
     envs=[{"name": PROVIDER_VARIABLE, "value": DEFAULT}],  # the default of the image and of `bentoml serve` alike
 )

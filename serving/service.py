@@ -2,10 +2,11 @@
 
 import bentoml
 
+from vitrail.serving import settings
 from vitrail.serving.asgi_service import ASGIService
 
 
-@bentoml.service(name="vitrail", service_class=ASGIService, workers=1)
+@bentoml.service(name="vitrail", service_class=ASGIService, workers=1, traffic={"timeout": settings.DEADLINE})
 class Vitrail:
     """Serves one vitrail model file, with the routes of `vitrail.serving.app`."""
 

@@ -15,6 +15,7 @@ from vitrail.runtime.providers import Provider
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
 DEADLINE_VARIABLE = "VITRAIL_DEADLINE"
+CONCURRENCY_VARIABLE = "VITRAIL_CONCURRENCY"
 QUEUE_VARIABLE = "VITRAIL_QUEUE"
 WAIT_VARIABLE = "VITRAIL_WAIT"
 HOSTS_VARIABLE = "VITRAIL_ALLOW_HOST"
@@ -43,13 +44,23 @@ class Settings:
     queue: int = QUEUE
     connections: int = CONNECTIONS
     decode_memory: int = DECODE_MEMORY * MEGABYTE
+    concurrency: int | None = None
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
 
 def read() -> Settings:
     """All settings from the environment; `vitrail serve` calls this to check them before it starts the server."""
-    return Settings(deadline(), wait(), queue(), connections(), decode_memory(), allowed_hosts(), allowed_origins())
+    return Settings(
+        deadline=deadline(),
+        wait=wait(),
+        queue=queue(),
+        connections=connections(),
+        decode_memory=decode_memory(),
+        concurrency=concurrency(),
+        allow_host=allowed_hosts(),
+        allow_origin=allowed_origins(),
+    )
 
 
 def model_path() -> Path:
@@ -99,6 +110,13 @@ def seconds_of(variable: str, default: float) -> float:
 def queue() -> int:
     """VITRAIL_QUEUE: images that may wait; at least as many as a request may have."""
     return count_of(QUEUE_VARIABLE, QUEUE, MAX_IMAGES)
+
+
+def concurrency() -> int | None:
+    """VITRAIL_CONCURRENCY: requests for images that may be in flight at once; further ones are refused. No limit if
+    it is not set.
+    """
+    return count_of(CONCURRENCY_VARIABLE, 0, 1) if os.environ.get(CONCURRENCY_VARIABLE) else None
 
 
 def connections() -> int:

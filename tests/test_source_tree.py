@@ -37,6 +37,7 @@ NEVER = {
     "model_file/summary": CLOSED,
     "model_file/seal": CLOSED | {"numpy", "PIL"},
     "runtime": NO_TORCH | {"vitrail.model_file", "vitrail.images", "vitrail.tasks"},
+    "runtime/openvino": NO_TORCH | {"onnxruntime", "vitrail.model_file", "vitrail.images", "vitrail.tasks"},
     "runtime/tensorrt": CLOSED | {"numpy", "PIL"},
     "tasks": CLOSED | {"vitrail.model_file", "vitrail.images", "vitrail.plots"},
     "tasks/training": LIGHTNING | SERVER | RUNTIME | {"vitrail.training"},
@@ -83,6 +84,7 @@ OTHERS: dict[str, set[str]] = {
     "model_file/summary": set(),
     "model_file/seal": set(),
     "runtime": {"onnxruntime"},
+    "runtime/openvino": {"numpy", "openvino"},
     "runtime/tensorrt": set(),
     "tasks": {"numpy"},
 }

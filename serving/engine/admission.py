@@ -1,12 +1,15 @@
 """Admission control: how long an image would wait, and which requests are refused with 503."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import Batcher
+from vitrail.serving.engine.turns import has_room, place
+from vitrail.serving.http.caller import CALLER
 from vitrail.serving.http.middleware import WAITING, unavailable
 from vitrail.serving.http.problems import Problem
 
@@ -27,26 +30,30 @@ class RateEstimate:
 
 
 class DecodeQueue:
-    """What waits for a decoder thread: the number of requests and of images, and the time an image takes."""
+    """What waits for a decoder thread: requests and images of each caller, and the time an image takes."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.requests = self.images = 0
+        self.requests: Counter[str] = Counter()
+        self.images: Counter[str] = Counter()
         self.rate = RateEstimate()
 
     @contextmanager
     def track(self, images: int) -> Iterator[None]:
-        self.requests += 1
-        self.images += images
+        caller = CALLER.get()
+        self.requests[caller] += 1
+        self.images[caller] += images
         try:
             yield
         finally:
-            self.requests -= 1
-            self.images -= images
+            self.requests[caller] -= 1
+            self.images[caller] -= images
+            if not self.requests[caller]:
+                del self.requests[caller], self.images[caller]
 
     def expected_wait(self) -> float:
         """Seconds until a new request's first image is decoded: each request before it has one image decoded first."""
-        return self.requests * self.rate.seconds / self.threads
+        return place(self.requests, CALLER.get()) * self.rate.seconds / self.threads
 
 
 class Admission:
@@ -54,7 +61,8 @@ class Admission:
 
     An image that is admitted to be decoded has its place in the batcher's queue already, so no decoding is wasted
     because that queue is full. A request is refused when too many images wait, or when its turn is expected to come
-    later than `max_wait`, unless fewer than SHORT_QUEUE images wait.
+    later than `max_wait`, unless fewer than SHORT_QUEUE images come before it. Callers take turns: what many requests
+    of one wait for is no reason to refuse another.
     """
 
     def __init__(self, batcher: Batcher[Any, Any], decoder_threads: int, costly_threads: int) -> None:
@@ -62,38 +70,55 @@ class Admission:
         self.max_wait = settings.WAIT
         self.quick, self.costly = DecodeQueue(decoder_threads), DecodeQueue(costly_threads)
         self.infer_rate = RateEstimate()
-        WAITING.labels("decode").set_function(lambda: self.quick.images + self.costly.images)
+        WAITING.labels("decode").set_function(lambda: self.quick.images.total() + self.costly.images.total())
         WAITING.labels("infer").set_function(lambda: self.batcher.waiting_size)
 
     async def admit(self) -> None:
         """Refuse a request that would wait too long, before its body is read; called once per request."""
-        if self.waiting() >= self.batcher.capacity or self.is_too_slow():
-            problem = self.busy()
-            await asyncio.sleep(REFUSAL_DELAY)
-            raise problem
+        if not self.has_room(1) or self.is_too_slow():
+            await self.refuse(self.too_many())
+
+    async def refuse(self, detail: str) -> NoReturn:
+        problem = unavailable("busy", detail)
+        await asyncio.sleep(REFUSAL_DELAY)
+        raise problem
 
     def is_too_slow(self) -> bool:
-        return self.waiting() >= SHORT_QUEUE and self.expected_wait() > self.max_wait
+        if self.waiting() < SHORT_QUEUE or place(self.waiting_of_callers(), CALLER.get()) < SHORT_QUEUE:
+            return False
+        return self.expected_wait() > self.max_wait
 
     def require_room(self, images: int) -> None:
-        if self.waiting() + images > self.batcher.capacity:
+        if not self.has_room(images):
             raise self.busy()
+
+    def has_room(self, images: int) -> bool:
+        if self.waiting() + images <= self.batcher.capacity:
+            return True
+        return has_room(self.waiting_of_callers(), CALLER.get(), images, self.batcher.capacity)
 
     def require_costly_room(self, images: int) -> None:
         """Refuse costly images that would wait too long, or fill more than half of the queue."""
-        queue = self.costly
-        is_late = queue.images >= SHORT_QUEUE and queue.expected_wait() > self.max_wait
-        if is_late or (queue.images and 2 * (queue.images + images) > self.batcher.capacity):
+        queue, caller = self.costly, CALLER.get()
+        is_late = place(queue.images, caller) >= SHORT_QUEUE and queue.expected_wait() > self.max_wait
+        if is_late or (queue.images and not has_room(queue.images, caller, images, self.batcher.capacity // 2)):
             raise self.busy()
 
     def waiting(self) -> int:
         """Images that are admitted and not in a batch yet."""
-        return self.quick.images + self.costly.images + self.batcher.waiting_size
+        return self.quick.images.total() + self.costly.images.total() + self.batcher.waiting_size
+
+    def waiting_of_callers(self) -> Counter[str]:
+        return self.quick.images + self.costly.images + Counter(self.batcher.turns.waiting)
 
     def expected_wait(self) -> float:
         """Seconds until a new request's turn, by the current rates; 0 where nothing waits."""
-        to_infer = (self.quick.requests + self.batcher.waiting_size) * self.infer_rate.seconds
-        return self.quick.expected_wait() + to_infer
+        caller = CALLER.get()
+        to_infer = place(self.quick.requests, caller) + place(self.batcher.turns.waiting, caller)
+        return self.quick.expected_wait() + to_infer * self.infer_rate.seconds
 
     def busy(self) -> Problem:
-        return unavailable("busy", f"{self.waiting()} images are waiting already; try again in a moment")
+        return unavailable("busy", self.too_many())
+
+    def too_many(self) -> str:
+        return f"{self.waiting()} images are waiting already; try again in a moment"

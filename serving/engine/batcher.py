@@ -4,12 +4,18 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, takewhile
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from opentelemetry.trace import Span
 
 from vitrail.errors import VitrailError
+from vitrail.serving import tracing
+from vitrail.serving.engine.turns import Turns, has_room
+from vitrail.serving.http.caller import CALLER
 from vitrail.serving.http.middleware import BATCHES, STAGE
 
 Item = TypeVar("Item")
@@ -35,11 +41,13 @@ def unit_size(item: object) -> int:
 
 @dataclass(frozen=True)
 class Entry(Generic[Item]):
-    """An item that waits, its size, and since when."""
+    """An item that waits, its size, whose it is, since when, and the span of its request where one is recorded."""
 
     item: Item
     size: int
+    caller: str
     since: float
+    span: Span | None
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,9 @@ class Batcher(Generic[Item, Row]):
     """Calls `compute` with one batch at a time, and returns each row to the request that waits for it.
 
     An idle batcher computes an item at once. While a batch runs, items gather; the next batch takes all that wait,
-    up to `max_size`, once the first of them has waited for `window`. A cancelled request leaves the queue at once, so
-    nothing is computed for it. `size` gives the number of images in an item, at most `max_size`.
+    up to `max_size`, once the first of them has waited for `window`. Where more wait, callers take turns. A cancelled
+    request leaves the queue at once, so nothing is computed for it. `size` gives the number of images in an item, at
+    most `max_size`.
     """
 
     def __init__(
@@ -89,13 +98,15 @@ class Batcher(Generic[Item, Row]):
         self.size = size
         self.waiting: OrderedDict[asyncio.Future[Row], Entry[Item]] = OrderedDict()
         self.waiting_size = 0  # sum of the sizes of all waiting items
+        self.turns = Turns()
         self.closed = False
         self.worker: asyncio.Task[None] | None = None
         self.batch_is_full = asyncio.Event()
 
     async def submit(self, items: Sequence[Item]) -> list[Row]:
         """The rows of these items, in order; raises QueueFull at once where not all of them have room."""
-        if self.closed or self.waiting_size + sum(map(self.size, items)) > self.capacity:
+        images = sum(map(self.size, items))
+        if self.closed or not has_room(self.turns.waiting, CALLER.get(), images, self.capacity):
             raise QueueFull("the queue is closed" if self.closed else f"{self.waiting_size} images are waiting already")
         futures = self.enqueue(items)
         try:
@@ -105,10 +116,13 @@ class Batcher(Generic[Item, Row]):
                 self.remove(future)
 
     def enqueue(self, items: Sequence[Item]) -> list[asyncio.Future[Row]]:
-        loop, now = asyncio.get_running_loop(), self.clock()
-        entries = {loop.create_future(): Entry(item, self.size(item), now) for item in items}
+        loop, now, caller = asyncio.get_running_loop(), self.clock(), CALLER.get()
+        span = tracing.current()
+        entries = {loop.create_future(): Entry(item, self.size(item), caller, now, span) for item in items}
+        size = sum(entry.size for entry in entries.values())
         self.waiting.update(entries)
-        self.waiting_size += sum(entry.size for entry in entries.values())
+        self.waiting_size += size
+        self.turns.join(caller, size)
         if self.waiting_size >= self.max_size:
             self.batch_is_full.set()
         if self.worker is None:
@@ -135,17 +149,34 @@ class Batcher(Generic[Item, Row]):
             self.worker = None
 
     def start_batch(self) -> Batch[Row]:
-        """Start a batch of the items that have waited longest, up to `max_size`."""
-        now = self.clock()
-        sizes = accumulate(entry.size for entry in self.waiting.values())
-        futures = [future for future, size in zip(self.waiting, takewhile(self.fits, sizes), strict=False)]
+        """Start a batch of the items whose turn it is, up to `max_size`."""
+        now, order = self.clock(), list(self.order())
+        sizes = accumulate(self.waiting[future].size for future in order)
+        futures = [future for future, _ in zip(order, takewhile(self.fits, sizes), strict=False)]
         before = self.waiting_size
         entries = [self.waiting[future] for future in futures]
         for future, entry in zip(futures, entries, strict=True):
+            self.turns.charge(entry.caller, entry.size)
             self.remove(future)
             STAGE["queue"].observe(now - entry.since)
         BATCHES.observe(before - self.waiting_size)
-        return Batch(futures, asyncio.create_task(self.rows([entry.item for entry in entries])))
+        running = asyncio.create_task(self.rows([entry.item for entry in entries]))
+        if spans := [(entry.span, entry.since) for entry in entries if entry.span is not None]:
+            running.add_done_callback(partial(self.trace, spans, now, before - self.waiting_size))
+        return Batch(futures, running)
+
+    def trace(self, spans: list[tuple[Span, float]], begin: float, images: int, done: asyncio.Task[Any]) -> None:
+        """Of each item whose request is recorded: how long it waited, and the batch that it was in."""
+        end = self.clock()
+        for span, since in spans:
+            tracing.record("queue", span, since, begin)
+            tracing.record("infer", span, begin, end, images=images)
+
+    def order(self) -> Iterable[asyncio.Future[Row]]:
+        """What waits, by turns of the callers; of one caller, what has waited longest first."""
+        if len(self.turns.waiting) == 1:
+            return self.waiting
+        return self.turns.in_turn((future, each.caller, each.size) for future, each in self.waiting.items())
 
     def fits(self, size: int) -> bool:
         return size <= self.max_size
@@ -154,6 +185,7 @@ class Batcher(Generic[Item, Row]):
         """Remove an item from the queue, if it still waits."""
         if entry := self.waiting.pop(future, None):
             self.waiting_size -= entry.size
+            self.turns.leave(entry.caller, entry.size)
 
     async def rows(self, items: list[Item]) -> Sequence[Row]:
         rows = await self.compute(items)

@@ -20,13 +20,13 @@ from vitrail.images.canvas import InputRule, to_canvas
 from vitrail.images.patches import batch_of
 from vitrail.model_file.classifier import Classifier, Outputs
 from vitrail.model_file.explainer import Explainer
-from vitrail.runtime.providers import PROVIDERS, usable_cores
-from vitrail.serving import settings
+from vitrail.runtime.providers import usable_cores
+from vitrail.serving import settings, tracing
 from vitrail.serving.engine.admission import Admission
 from vitrail.serving.engine.batcher import Batcher, QueueFull, bucket
 from vitrail.serving.engine.decoding import Canvas, ImageDecoder
 from vitrail.serving.engine.start_up import fallback_reason, open_explainer, open_model
-from vitrail.serving.http.gate import Gate
+from vitrail.serving.http.gate import Gate, InFlightRequest
 from vitrail.serving.http.middleware import READY, STAGE, unavailable
 from vitrail.serving.http.problems import Problem
 
@@ -47,6 +47,7 @@ class Engine:
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.deadline = settings.DEADLINE
+        self.concurrency: int | None = None
         cores = usable_cores()
         self.batcher: Batcher[Block, Outputs] = Batcher(self.infer, settings.QUEUE, size=len)
         self.admission = Admission(self.batcher, cores, max(1, cores // 2))
@@ -67,6 +68,7 @@ class Engine:
             limits = settings.read()
             self.deadline, self.admission.max_wait = limits.deadline, limits.wait
             self.batcher.capacity, self.decoder.pool.budget = limits.queue, limits.decode_memory
+            self.concurrency = limits.concurrency
             model, self.batcher.max_size = await run(self.worker, open_model)
             self.explainer, self.no_explainer_reason = await run(self.worker, open_explainer, model)
         except VitrailError as error:
@@ -91,9 +93,17 @@ class Engine:
             raise unavailable("not_ready", f"not ready: {self.reason}")
         return self.model
 
+    async def admit(self, request: InFlightRequest) -> None:
+        """Refuse a request for images before its body is read, where too many are in flight or wait too long."""
+        if self.concurrency is not None and self.gate.admitted >= self.concurrency:
+            await self.admission.refuse(f"{self.gate.admitted} requests are in flight; try again in a moment")
+        await self.admission.admit()
+        request.admit()
+
     async def decode(self, images: Sequence[bytes]) -> list[Canvas | ImageError]:
         """Each image as the model's canvas, or its error."""
-        return await self.decoder.decode(images, self.loaded().card.input)
+        with tracing.stage("decode", images=len(images)):
+            return await self.decoder.decode(images, self.loaded().card.input)
 
     async def predict(self, canvases: Sequence[Canvas]) -> Outputs:
         """The outputs for uint8 [size, size, 3] canvases, a row each, whichever batches they were in."""
@@ -164,7 +174,8 @@ class Engine:
         self.explain_waiting += 1
         try:
             async with self.explain_lock:
-                return await run(self.worker, run_explainer, self.require_explainer(), canvas, index)
+                with tracing.stage("explain"):
+                    return await run(self.worker, run_explainer, self.require_explainer(), canvas, index)
         finally:
             self.explain_waiting -= 1
 
@@ -195,8 +206,7 @@ def run_explainer(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[n
 
 def batch_size(model: Classifier, count: int) -> int:
     """The size to run for a batch of `count`: any on a CPU; elsewhere a bucket's, as each size has its own plan."""
-    is_any = model.provider == PROVIDERS["cpu"] or model.card.input.is_native
-    return count if is_any else bucket(count)
+    return count if model.is_on_cpu or model.card.input.is_native else bucket(count)
 
 
 def own_shapes(images: NDArray[np.uint8], rule: InputRule) -> list[Canvas]:

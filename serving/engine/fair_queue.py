@@ -1,12 +1,15 @@
-"""Work in which requests take turns: in threads, within a budget of memory, or on the event loop itself."""
+"""Work in which callers and requests take turns: in threads, within a budget of memory, or on the event loop itself."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
+
+from vitrail.serving.engine.turns import Turns
+from vitrail.serving.http.caller import CALLER
 
 T = TypeVar("T")
 
@@ -27,12 +30,13 @@ class Job:
 class PendingRequest:
     """The jobs of one request that have not started, in order, each with its future."""
 
+    caller: str
     jobs: deque[tuple[Job, asyncio.Future[Any]]]
     skips: int = 0  # jobs that have overtaken its next one
 
 
 class FairQueue:
-    """Starts jobs round robin over the requests, as threads and bytes become free.
+    """Starts jobs as threads and bytes become free: those of the caller that used them least, its requests in turn.
 
     Costly jobs have separate threads, so that others never wait for one to end.
 
@@ -46,6 +50,7 @@ class FairQueue:
         self.budget = budget
         self.running: list[Job] = []
         self.requests: deque[PendingRequest] = deque()
+        self.turns = Turns()
         self.pools = {
             False: ThreadPoolExecutor(threads, name),
             True: ThreadPoolExecutor(costly_threads, f"{name}-costly"),
@@ -64,14 +69,16 @@ class FairQueue:
         """The results of one request's jobs, in order. If cancelled, its jobs that have not started are dropped."""
         if not jobs:
             return []
-        loop = asyncio.get_running_loop()
+        loop, caller = asyncio.get_running_loop(), CALLER.get()
         results = [loop.create_future() for _ in jobs]
-        request = PendingRequest(deque(zip(jobs, results, strict=True)))
+        request = PendingRequest(caller, deque(zip(jobs, results, strict=True)))
         self.requests.append(request)
+        self.turns.join(caller)
         self.start_jobs()
         try:
             return await asyncio.gather(*results)
         finally:
+            self.turns.leave(caller)
             if request.jobs:
                 request.jobs.clear()
                 self.requests.remove(request)
@@ -84,7 +91,7 @@ class FairQueue:
             request.skips = 0
             if request.jobs:
                 self.requests.append(request)
-            self.start(job, result)
+            self.start(job, result, request.caller)
 
     def next_request(self) -> PendingRequest | None:
         """The first request whose next job has a thread and room; None where one has been skipped too often."""
@@ -94,7 +101,7 @@ class FairQueue:
             costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
         }
         skipped: list[PendingRequest] = []
-        for request in self.requests:
+        for request in self.order():
             job, _ = request.jobs[0]
             if not free[job.costly]:
                 continue
@@ -109,19 +116,25 @@ class FairQueue:
                 free[True] = 0  # costly jobs hold the room: start no more of them
         return None
 
-    def start(self, job: Job, result: asyncio.Future[Any]) -> None:
-        loop = result.get_loop()
+    def order(self) -> Iterable[PendingRequest]:
+        if len(self.turns.had) == 1:
+            return self.requests
+        return sorted(self.requests, key=lambda request: self.turns.had[request.caller])
+
+    def start(self, job: Job, result: asyncio.Future[Any], caller: str) -> None:
+        loop, begin = result.get_loop(), perf_counter()
         self.running.append(job)
 
         def end(done: Future[Any]) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self.end, job, result, done)
+                loop.call_soon_threadsafe(self.end, job, result, done, caller, perf_counter() - begin)
 
         self.pools[job.costly].submit(job.work).add_done_callback(end)
 
-    def end(self, job: Job, result: asyncio.Future[Any], done: Future[Any]) -> None:
+    def end(self, job: Job, result: asyncio.Future[Any], done: Future[Any], caller: str, seconds: float) -> None:
         """Bytes and thread are free only now, even if the request was cancelled long before."""
         self.running.remove(job)
+        self.turns.charge(caller, seconds)
         if not result.done():
             if (error := done.exception()) is not None:
                 result.set_exception(error)

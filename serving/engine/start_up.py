@@ -4,20 +4,26 @@ import io
 import logging
 from functools import partial
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from vitrail.errors import ModelError, VitrailError
 from vitrail.images.golden import golden_images
+from vitrail.model_file.card import Card
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
 from vitrail.model_file.golden_check import check_golden
-from vitrail.runtime.providers import PROVIDERS, load_faults, usable_cores
+from vitrail.runtime.openvino import OPENVINO, has_openvino
+from vitrail.runtime.providers import PROVIDERS, Provider, load_faults, usable_cores
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import BUCKETS, best_batch_size
 
+FAST: Provider = "openvino-bf16"
+COMPARED = (1, 8)  # batch sizes
+WORTHWHILE = 1.1  # times as fast as onnxruntime in all of them: other numbers for less would be no gain
 SMALL_MODEL = 0.005  # seconds for an image: a faster network may lose more to thread synchronisation than it gains
 
 log = logging.getLogger("bentoml.vitrail")  # a child of the logger that BentoML's servers show
@@ -28,7 +34,7 @@ def open_model() -> tuple[Classifier, int]:
     model = Classifier(settings.model_path(), settings.provider())
     try:
         self_check(model)
-        model = single_threaded_if_as_fast(model)
+        model = in_openvino_if_faster(single_threaded_if_as_fast(model))
         largest = best_batch_size(partial(best_time, model))
     except load_faults() as error:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(error).splitlines()[0]}") from error
@@ -53,11 +59,60 @@ def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
 
 def single_threaded_if_as_fast(model: Classifier) -> Classifier:
     """One thread instead of all cores where it is no slower: in a tiny network, synchronisation costs more."""
-    if model.provider != PROVIDERS["cpu"] or usable_cores() == 1 or best_time(model, 1) > SMALL_MODEL:
+    if not model.is_on_cpu or usable_cores() == 1 or best_time(model, 1) > SMALL_MODEL:
         return model
-    candidate = Classifier(model.path, "cpu", threads=1)
+    candidate = Classifier(model.path, provider_of(model), threads=1)
     return (
         candidate if all(best_time(candidate, size) <= best_time(model, size) for size in (1, BUCKETS[-1])) else model
+    )
+
+
+def provider_of(model: Classifier) -> Provider:
+    """By which the model runs where it does, whatever was requested."""
+    providers = {name: provider for provider, name in {**PROVIDERS, **OPENVINO}.items()}
+    return cast(Provider, providers[model.provider])
+
+
+def in_openvino_if_faster(model: Classifier) -> Classifier:
+    """With provider auto: OpenVINO, where its accuracy was measured, it passes the golden check, and it is faster."""
+    if settings.provider() != "auto" or model.provider != PROVIDERS["cpu"] or not has_openvino():
+        return model
+    try:
+        candidate, speed = faster_in_openvino(model)
+    except VitrailError as reason:
+        log.info("not in OpenVINO: %s", reason)
+        return model
+    log.info("in OpenVINO, with bfloat16, %s; on the test images %s", speed, comparison_text(model.card))
+    return candidate
+
+
+def faster_in_openvino(model: Classifier) -> tuple[Classifier, str]:
+    """The model in OpenVINO, and how fast it is there; an error with the reason where it should stay."""
+    compared = model.card.openvino
+    if compared is None:
+        raise ModelError("the file was exported without it, so what it answers there is not known")
+    if compared.verdict != "sound":
+        raise ModelError(f"on the test images {compared.verdict}")
+    candidate = Classifier(model.path, FAST, model.threads)
+    check = check_golden(candidate)
+    if not check.passed:
+        raise ModelError(f"it differs from the model's card: {check.differences}")
+    times = {size: best_time(model, size) / best_time(candidate, size) for size in COMPARED}
+    speed = ", ".join(f"{each:.2f} × as fast as onnxruntime at batch {size}" for size, each in times.items())
+    if min(times.values()) < WORTHWHILE:
+        raise ModelError(speed)
+    return candidate, speed
+
+
+def comparison_text(card: Card) -> str:
+    """What was measured in OpenVINO, and the bounds that it keeps."""
+    if (compared := card.openvino) is None:
+        return "not compared"
+    images, bounds = compared.accuracy.total, compared.bounds
+    return (
+        f"{compared.flips} of {images:,} labels flip (at most {bounds['flips']:.0%}), of leads to "
+        f"{compared.flip_margin:.3f} (at most {bounds['flip_margin']:g}), and {100 * compared.loss:.2f} points of "
+        f"accuracy are lost (at most {100 * bounds['loss']:g})"
     )
 
 
@@ -84,6 +139,6 @@ def best_time(model: Classifier, size: int) -> float:
 
 def fallback_reason(model: Classifier) -> str | None:
     """Why no GPU is in use, where the provider is 'auto'."""
-    if settings.provider() == "auto" and model.provider == PROVIDERS["cpu"]:
+    if settings.provider() == "auto" and model.is_on_cpu:
         return "provider 'auto' found no GPU that onnxruntime can use"
     return None

@@ -42,11 +42,17 @@ class InFlightRequest:
         self.admitted_in_time = gate.is_open
         self.held_bytes = 0
         self.is_large = False  # its body is, or Content-Length says so
+        self.takes_images = False
 
     async def receive_large(self, count: int) -> float:
         """Wait until `count` more bytes of a large body are due; returns the seconds waited."""
         self.is_large = True
         return await self.gate.large_bodies.take(count) if self.gate.has_small_requests() else 0.0
+
+    def admit(self) -> None:
+        """Count it among the requests for images, until it ends."""
+        self.takes_images = True
+        self.gate.admitted += 1
 
     def reserve(self, size: int) -> bool:
         """Reserve `size` more bytes until the request ends; False where there is no room."""
@@ -64,6 +70,7 @@ class Gate:
         self.is_open = True
         self.in_flight: set[InFlightRequest] = set()
         self.held_bytes = 0
+        self.admitted = 0  # requests for images
         self.large_bodies = Throttle(LARGE_BODIES_RATE * usable_cores())
         self.small_seen = float("-inf")  # when a request without a large body was last in flight
 
@@ -85,6 +92,7 @@ class Gate:
             if not request.is_large:
                 self.small_seen = monotonic()
             self.held_bytes -= request.held_bytes
+            self.admitted -= request.takes_images
 
     @contextmanager
     def close_on(self, signum: signal.Signals) -> Iterator[None]:

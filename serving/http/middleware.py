@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrail.serving.http import access_log
+from vitrail.serving.http.caller import CALLER, address_of
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.log_writer import STDOUT
@@ -30,7 +31,20 @@ REFUSED = Counter("vitrail_refused", "Requests refused or cancelled, by reason",
 READY = Gauge("vitrail_ready", "1 once the model is ready, by provider", ["provider"])
 DROPPED = Counter("vitrail_log_lines_dropped", "Log lines that could not be written to standard output")
 
+# BentoML's own names and labels, for dashboards made for it. Its middleware would add series for every path that a
+# client tries; here the endpoint is the route.
+OF_SERVICE = ["service_name", "service_version"]
+BENTO_REQUESTS = Counter(
+    "bentoml_service_request", "Requests answered", ["endpoint", *OF_SERVICE, "http_response_code"]
+)
+BENTO_SECONDS = Histogram(
+    "bentoml_service_request_duration_seconds", "Seconds of a request", ["endpoint", *OF_SERVICE, "http_response_code"]
+)
+BENTO_IN_PROGRESS = Gauge("bentoml_service_request_in_progress", "Requests in flight", ["endpoint", *OF_SERVICE])
+BENTO_LAST = Gauge("bentoml_service_last_request_timestamp_seconds", "When the last request came", OF_SERVICE)
+
 NO_ROUTE = "none"
+ALL_ROUTES = "all"  # of requests in flight, whose routes are not known yet
 CLIENT_GONE = 499  # nginx's status for a client that left without a response
 REASONS = ("not_ready", "draining", "busy", "late", "gone")
 RETRY = {"retry-after": "1"}
@@ -59,15 +73,18 @@ def metrics() -> bytes:
 class TelemetryMiddleware:
     """Wraps the whole application, so that even its failures carry a request id and are counted."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, service: str = "", version: str = "") -> None:
         self.app = app
         self.gate = gate
+        self.service = service, version
+        BENTO_IN_PROGRESS.labels(ALL_ROUTES, *self.service).set_function(lambda: len(gate.in_flight))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = request_id_of(scope)
+        CALLER.set(address_of(scope))
         status, start = CLIENT_GONE, perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -85,13 +102,16 @@ class TelemetryMiddleware:
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
-                record(scope, request_id, status, perf_counter() - start)
+                self.record(scope, request_id, status, perf_counter() - start)
 
-
-def record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
-    route = route_of(scope)
-    REQUESTS.labels(route, str(status)).inc()
-    access_log.write(request_id, scope["method"], scope["path"], route, status, seconds)
+    def record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = route_of(scope)
+        REQUESTS.labels(route, str(status)).inc()
+        BENTO_REQUESTS.labels(route, *self.service, str(status)).inc()
+        BENTO_SECONDS.labels(route, *self.service, str(status)).observe(seconds)
+        if route not in access_log.PROBES:
+            BENTO_LAST.labels(*self.service).set_to_current_time()
+        access_log.write(request_id, scope["method"], scope["path"], route, status, seconds)
 
 
 def request_id_of(scope: Scope) -> str:

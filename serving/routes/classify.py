@@ -19,7 +19,7 @@ Row = Mapping[str, NDArray[np.float32]]  # one image's row of each output
 async def classify(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    await engine.admission.admit()
+    await engine.admit(request.state.in_flight)
     top_k, abstain = parse_top_k(request, model), parse_abstain(request, model)
     canvases, outputs = await predict_images(request)
     rows = (outputs.row(index) for index in range(len(canvases)))

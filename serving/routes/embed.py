@@ -10,6 +10,6 @@ from vitrail.serving.routes.predictions import predict_images, predictions_respo
 async def embed(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model = engine.ready()
-    await engine.admission.admit()
+    await engine.admit(request.state.in_flight)
     canvases, outputs = await predict_images(request)
     return predictions_response(model, canvases, ({"embedding": row.tolist()} for row in outputs.embedding))

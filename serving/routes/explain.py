@@ -24,7 +24,7 @@ from vitrail.serving.routes.request_images import read_images
 async def explain(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     model, explainer = engine.ready(), engine.require_explainer()
-    await engine.admission.admit()
+    await engine.admit(request.state.in_flight)
     index, with_overlay = parse_label(request, model), parse_overlay(request)
     images = await read_images(request)
     if len(images) > 1:

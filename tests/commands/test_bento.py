@@ -149,6 +149,7 @@ def test_requirements_keep_their_extras_and_conditions() -> None:
     ("options", "service", "note"),
     [
         (["--runtime", "cpu"], "vitrail.serving.service:Vitrail", ""),
+        (["--runtime", "openvino"], "vitrail.serving.service:Vitrail", ""),
         (["--runtime", "tensorrt"], "vitrail.serving.gpu_service:Vitrail", ""),
         ([], "vitrail.serving.gpu_service:Vitrail", "packing for a GPU, since onnxruntime-gpu is installed here"),
     ],

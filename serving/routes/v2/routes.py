@@ -63,7 +63,7 @@ async def infer(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     engine.ready()
     classifier = require_model(request)
-    await engine.admission.admit()
+    await engine.admit(request.state.in_flight)
     require_media_type(request)
     length = parse_json_length(request)
     body = await read_body(request)

@@ -28,13 +28,18 @@ On other addresses any name is accepted, unless --allow-host lists some. Pages o
 only if their site is allowed: --allow-origin https://example.com. Both options take several values, separated by
 commas, and * for any.
 
+With OpenVINO installed (pip install 'vitrail[openvino]'), auto on a CPU computes there in bfloat16, if `vitrail export`
+found that the test images keep their labels, and it is faster on this machine; the log and GET /v1/model say so.
+--provider cpu is onnxruntime, openvino the same numbers in OpenVINO, openvino-bf16 bfloat16 in any case.
+
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
 VITRAIL_WAIT is the longest queueing time in seconds (0.25; beyond it requests get 503), VITRAIL_QUEUE the number of
 images in the queue (256), VITRAIL_DEADLINE the deadline of a request in seconds (30; then it is 504),
-VITRAIL_CONNECTIONS the number of open connections (1000; further ones get 503 or are closed), VITRAIL_DECODE_MEMORY
-the memory of images being decoded in megabytes (320; an image that alone needs more is 413)."""
+VITRAIL_CONNECTIONS the number of open connections (1000; further ones get 503 or are closed), VITRAIL_CONCURRENCY the
+number of requests for images in flight (no limit; further ones get 503), VITRAIL_DECODE_MEMORY the memory of images
+being decoded in megabytes (320; an image that alone needs more is 413)."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
 GRACE = 10  # seconds for requests still running after the gate's own timeout
@@ -68,7 +73,9 @@ def read_options(args: Sequence[str]) -> Any:
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
-    parser.add_argument("--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can")
+    parser.add_argument(
+        "--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can, then OpenVINO"
+    )
     parser.add_argument("--allow-host", type=str | list[str] | None, help="names to accept in Host beside loopback's")
     parser.add_argument("--allow-origin", type=str | list[str] | None, help="sites whose pages may call it (CORS)")
     return read(parser, args)

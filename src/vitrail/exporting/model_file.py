@@ -19,6 +19,7 @@ from vitrail.exporting.abstention import evaluate_threshold, fit_threshold
 from vitrail.exporting.calibration import calibration_error, fit_temperature
 from vitrail.exporting.explain_file import explain, write_explanation
 from vitrail.exporting.graph import OPSET, Graph, Opset, graph_of, set_temperature, to_onnx
+from vitrail.exporting.openvino import compare_in_openvino
 from vitrail.exporting.parity import BOUND, all_by_file, cpu_session, prove
 from vitrail.exporting.precision import Candidate, Choice, Scales, choose
 from vitrail.exporting.whole_images import compare_whole_images
@@ -36,16 +37,26 @@ from vitrail.tasks.task import ProbabilityTask, TaskName
 
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 # Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
+BF16 = 0.1  # 8 bits of mantissa through a dozen blocks
 TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
     "fp32": {
         "CPUExecutionProvider": BOUND,
         "CUDAExecutionProvider": 10 * BOUND,
         "TensorrtExecutionProvider": 10 * BOUND,
+        "OpenVINO": BOUND,
+        "OpenVINO bf16": BF16,
     },
-    "fp16": dict.fromkeys(("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"), 0.02),
+    "fp16": {
+        **dict.fromkeys(
+            ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider", "OpenVINO"), 0.02
+        ),
+        "OpenVINO bf16": BF16,
+    },
     # The last digit of a float can change the integer that it is rounded to.
-    "int8": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
-    "int8-dynamic": {"CPUExecutionProvider": 0.1, "CUDAExecutionProvider": 0.1},
+    **dict.fromkeys(
+        ("int8", "int8-dynamic"),
+        dict.fromkeys(("CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINO", "OpenVINO bf16"), 0.1),
+    ),
 }
 UNFITTED = 2.0  # a temperature other than 1, which an optimiser would remove from the graph
 LARGEST = 2**31 - 2**24  # bytes of a protobuf message, less some room for all that is no weight
@@ -128,6 +139,9 @@ def export(
         task=origin.task,
         measures=measured.others,
         units=tuple(float(unit) for unit in graph.units) if task.has_units else (),
+        openvino=compare_in_openvino(chosen.model, origin.input.size, test, progress)
+        if task.single_label and not origin.input.is_native
+        else None,
     )
     write_file(Path(output), chosen.model, card)
     if explanation is not None:

@@ -15,7 +15,7 @@ from vitrail.exporting.graph import Graph
 from vitrail.exporting.int8 import to_int8, to_int8_dynamic
 from vitrail.exporting.loss import loss_bound
 from vitrail.exporting.parity import Images, Proof, by_file, compare, cpu_session
-from vitrail.exporting.speed import times_as_fast
+from vitrail.exporting.speed import Session, times_as_fast
 from vitrail.model_file.card import Precision, PrecisionKind
 from vitrail.tasks.intervals import wilson
 
@@ -104,14 +104,19 @@ def evaluate(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
         loss=(lost - won) / len(test),
         loss_bound=loss_bound(lost, won, len(test)),
         batch_difference=neighbours_effect(session, test.images),
-        speed={str(size): middle_speed(session, base, test.images, size) for size in SPEED_BATCHES},
+        speed=speeds(session, base, test.images),
         verdict="",
     )
     reasons = reasons_against(compared, proof, scales.max_loss)
     return Candidate(kind, model, proof, replace(compared, verdict=", ".join(reasons) or "sound, another is faster"))
 
 
-def middle_speed(session: ort.InferenceSession, base: ort.InferenceSession, images: Images, size: int) -> float:
+def speeds(session: Session, base: ort.InferenceSession, images: Images) -> dict[str, float]:
+    """Times as fast as `base`, by batch size."""
+    return {str(size): middle_speed(session, base, images, size) for size in SPEED_BATCHES}
+
+
+def middle_speed(session: Session, base: ort.InferenceSession, images: Images, size: int) -> float:
     """Times as fast as `base` in batches of this size, the median of alternating rounds."""
     batch = images[np.arange(size) % len(images)]
     return float(np.median(times_as_fast(session, base, batch)))

@@ -95,6 +95,25 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class InOpenVINO:
+    """The file in OpenVINO, with bfloat16 in place of floats, compared with onnxruntime on test images."""
+
+    version: str
+    processor: str
+    accuracy: Share
+    loss: Annotated[
+        float, "share of test images that only onnxruntime classifies correctly, less those that only OpenVINO does"
+    ]
+    loss_bound: Annotated[float, "upper bound, one-sided, 95 %"]
+    flips: Annotated[int, "number of test images with another label"]
+    flip_margin: Annotated[float, "the most that onnxruntime's two best probabilities differ by, among these images"]
+    probability_difference: Annotated[float, "the largest"]
+    speed: Annotated[dict[str, float], "times as fast as onnxruntime with this file, by batch size"]
+    bounds: Annotated[dict[str, float], "of the loss, the share of flips, and the flip margin"]
+    verdict: Annotated[str, "'sound', or why a server with provider auto does not choose it"]
+
+
+@dataclass(frozen=True)
 class Golden:
     """Expected outputs for the golden images of `recipe`, on any machine."""
 
@@ -132,6 +151,7 @@ class Card:
     task: TaskName
     measures: Annotated[tuple[Estimate, ...], "on test images, beside their accuracy"] = ()
     units: Annotated[tuple[float, ...], "of each value, its standard deviation on training images; for regression"] = ()
+    openvino: Annotated[InOpenVINO | None, "null where it was not compared"] = None
     format: Literal[1] = FORMAT
 
     def to_json(self) -> str:

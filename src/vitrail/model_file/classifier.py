@@ -1,4 +1,4 @@
-"""A model.onnx in memory: classify, embed (onnxruntime; no torch)."""
+"""A model.onnx in memory: classify, embed (onnxruntime or OpenVINO; no torch)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.patches import Images, grid_of, inputs_of
 from vitrail.model_file.card import METADATA_KEY, Card, file_of
 from vitrail.model_file.seal import sealed_digest
-from vitrail.runtime.providers import PROVIDERS, Provider, open_session
+from vitrail.runtime.openvino import OPENVINO, CompiledGraph
+from vitrail.runtime.providers import PROVIDERS, Provider, open_session, usable_cores
 from vitrail.runtime.tensorrt import tensorrt_options
 from vitrail.tasks import TASKS
 from vitrail.tasks.task import TOP_K, ranked
@@ -77,7 +78,7 @@ class Classifier:
     """A loaded model file; its card describes the outputs."""
 
     def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
-        self.path = file_of(Path(path))
+        self.path, self.threads = file_of(Path(path)), threads
         if not self.path.is_file():
             raise ModelError(f"there is no model file at {self.path}")
         # TensorRT needs the canvas size from the card: the file is read on the CPU first.
@@ -94,7 +95,15 @@ class Classifier:
                 raise UsageError("TensorRT's engine has one size, and this model takes images of any: choose cuda")
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
             self.session = open_session(self.path, provider, threads, options)
-        self.provider: str = self.session.get_providers()[0]
+        self.provider: str = OPENVINO.get(provider) or self.session.get_providers()[0]
+        self.compiled = self.compile_for_canvases(provider, threads or usable_cores()) if provider in OPENVINO else None
+
+    def compile_for_canvases(self, provider: Provider, threads: int) -> CompiledGraph:
+        """OpenVINO resizes images in the graph unlike onnxruntime: the session computes what is no canvas."""
+        rule = self.card.input
+        if rule.is_native:
+            raise UsageError("OpenVINO's graph has one size, and this model takes images of any: choose cpu")
+        return CompiledGraph(self.path, rule.size, provider, threads)
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
         """An encoded image as this model's canvas, uint8 [size, size, 3]."""
@@ -109,7 +118,11 @@ class Classifier:
         refuse = refuse_not_canvases if rule.is_native else self.refuse_not_images
         refuse(images, rule)
         outputs = self.task.outputs
-        return Outputs(dict(zip(outputs, self.session.run(outputs, inputs_of(images, rule.patch)), strict=True)))
+        inputs = inputs_of(images, rule.patch)
+        graph = self.session
+        if self.compiled is not None and inputs["image"].shape[1:3] == (rule.size, rule.size):
+            graph = self.compiled
+        return Outputs(dict(zip(outputs, graph.run(outputs, inputs), strict=True)))
 
     def refuse_not_images(self, images: Images, rule: InputRule) -> None:
         images = np.asarray(images)
@@ -120,6 +133,10 @@ class Classifier:
             )
         if self.takes_canvases_only and images.shape[1:3] != (rule.size, rule.size):
             raise UsageError(f"on TensorRT the model takes only canvases of {rule.size}×{rule.size} pixels")
+
+    @property
+    def is_on_cpu(self) -> bool:
+        return self.provider in (PROVIDERS["cpu"], *OPENVINO.values())
 
     @property
     def takes_canvases_only(self) -> bool:

@@ -116,12 +116,12 @@ class Model:
 
     @property
     def session(self) -> "ort.InferenceSession":
-        """onnxruntime's own session, for whatever is not offered here."""
+        """onnxruntime's own session, for whatever is not offered here; in OpenVINO it computes what is no canvas."""
         return self._classifier.session
 
     @property
     def provider(self) -> str:
-        """Where it runs: the name of onnxruntime's execution provider."""
+        """Where it runs: the name of onnxruntime's execution provider, OpenVINO, or OpenVINO bf16."""
         return self._classifier.provider
 
     @overload

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.runtime.openvino import OPENVINO, require_openvino
 from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
+Provider = Literal["auto", "cpu", "openvino", "openvino-bf16", "cuda", "tensorrt"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -42,7 +43,8 @@ def is_installed(name: str) -> bool:
 def choose_providers(provider: Provider) -> list[str]:
     """onnxruntime's names for the provider; `auto` takes the GPU where the wheel and the driver have one.
 
-    TensorRT is never chosen by `auto`: its first start takes minutes. Operators it lacks run on CUDA.
+    TensorRT is never chosen by `auto`: its first start takes minutes. Operators it lacks run on CUDA. Beside OpenVINO,
+    onnxruntime on the CPU computes what is no canvas.
     """
     import onnxruntime as ort
 
@@ -53,7 +55,9 @@ def choose_providers(provider: Provider) -> list[str]:
     has_gpu = cuda in available and has_nvidia_driver()
     if provider in ("cuda", "tensorrt"):
         require_gpu(provider, PROVIDERS[provider] in available)
-    if provider == "cpu" or (provider == "auto" and not has_gpu):
+    if provider in OPENVINO:
+        require_openvino(provider)
+    if provider in ("cpu", *OPENVINO) or (provider == "auto" and not has_gpu):
         return [cpu]
     ort.preload_dlls()
     return [PROVIDERS["tensorrt"], cuda, cpu] if provider == "tensorrt" else [cuda, cpu]
@@ -97,7 +101,7 @@ def open_session(
             f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
         ) from fault
     actual = session.get_providers()[0]
-    if provider != "auto" and actual != PROVIDERS[provider]:
+    if provider in PROVIDERS and actual != PROVIDERS[provider]:
         raise ProviderError(
             f"provider '{provider}' was requested, but onnxruntime fell back to {actual}: "
             "check the GPU's driver and CUDA libraries, or use --provider auto"

@@ -1,0 +1,36 @@
+"""BentoML's configuration of the service, as far as it holds here: the limits of its traffic, and where traces go."""
+
+import os
+from typing import Any
+
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.http import ExcludeList
+
+from vitrail.serving.settings import CONCURRENCY_VARIABLE, DEADLINE_VARIABLE
+
+
+def adopt_traffic(service: str) -> None:
+    """Set the deadline and the most requests at once as BentoML's configuration says; variables that are set stay."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    traffic: dict[str, Any] = BentoMLContainer.config.services[service].traffic.get()
+    for variable, key in ((DEADLINE_VARIABLE, "timeout"), (CONCURRENCY_VARIABLE, "max_concurrency")):
+        if traffic.get(key) is not None:
+            os.environ.setdefault(variable, str(traffic[key]))
+
+
+def exporting_traces() -> tuple[TracerProvider, ExcludeList] | None:
+    """BentoML's tracer, and the paths that are left out; None where it has no exporter or samples nothing."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    config = BentoMLContainer.tracing
+    if not (config.exporter_type.get() and config.sample_rate.get()):
+        return None
+    return BentoMLContainer.tracer_provider.get(), BentoMLContainer.tracing_excluded_urls.get()
+
+
+def identity() -> tuple[str, str]:
+    """Name and version of the service, or of its Bento, as BentoML labels its metrics."""
+    from bentoml._internal.context import server_context
+
+    return server_context.bento_name, server_context.bento_version
