@@ -29,7 +29,20 @@ def test_the_frameworks_are_dependencies() -> None:
 
 
 def test_the_extras_are_complete_and_the_core_needs_two_packages() -> None:
-    assert set(EXTRAS) == {"cpu", "gpu", "tensorrt", "openvino", "train", "export", "serve", "data", "hf", "ray", "docs", "dev"}
+    assert set(EXTRAS) == {
+        "cpu",
+        "gpu",
+        "tensorrt",
+        "openvino",
+        "train",
+        "export",
+        "serve",
+        "data",
+        "hf",
+        "ray",
+        "docs",
+        "dev",
+    }
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"numpy", "pillow"}
 
 
