@@ -8,6 +8,6 @@ CALLER: ContextVar[str] = ContextVar("caller", default="")  # of the current tas
 
 
 def address_of(scope: Scope) -> str:
-    """The address that the connection comes from; behind a proxy that is the proxy's, and all share one turn."""
+    """The address that the connection comes from, or the one that a trusted proxy says: uvicorn has put it there."""
     client = scope.get("client")
     return client[0] if client else ""

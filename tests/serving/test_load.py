@@ -83,6 +83,28 @@ def test_predictions_do_not_depend_on_the_batch(server: Server, encode: Encode) 
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
+@pytest.mark.parametrize("told_by", ["connection", "proxy"])
+def test_a_greedy_caller_leaves_the_decoders_to_others(server: Server, heavy: bytes, told_by: str) -> None:
+    """Four connections against twenty, whose images take a decoder long; each caller has half of it."""
+    connections = {"greedy": 20, "other": 4}
+    answered = dict.fromkeys(connections, 0)
+    end = time.monotonic() + 6
+
+    def client(name: str) -> None:
+        is_greedy = name == "greedy"
+        transport = httpx.HTTPTransport(local_address="127.0.0.2" if is_greedy and told_by == "connection" else None)
+        headers = {"x-forwarded-for": "192.0.2.1"} if is_greedy and told_by == "proxy" else {}
+        with httpx.Client(base_url=server.url, timeout=30, transport=transport, headers=headers) as one:
+            while time.monotonic() < end:
+                response = one.post(URL, files=files(heavy))
+                if time.monotonic() < end:
+                    answered[name] += response.status_code == 200
+
+    with ThreadPoolExecutor(sum(connections.values())) as pool:
+        list(pool.map(client, [name for name, count in connections.items() for _ in range(count)]))
+    assert answered["other"] >= 0.4 * sum(answered.values()) > 0
+
+
 def test_requests_in_one_batch_get_their_own_rows(model_file: Path) -> None:
     """Requests gather while the worker thread is busy; one batch gives each the outputs it gets alone."""
     model = Classifier(model_file, "cpu")
@@ -251,6 +273,7 @@ LIMITS = {
     "VITRAIL_WAIT": ["0", "nan"],
     "VITRAIL_DECODE_MEMORY": ["15", "-1", "3.2e2", "all"],
     "VITRAIL_CONNECTIONS": ["0", "few"],
+    "VITRAIL_CONCURRENCY": ["0", "few"],
     "VITRAIL_ALLOW_HOST": ["a b", "https://example.com"],
     "VITRAIL_ALLOW_ORIGIN": ["example.com"],
     "VITRAIL_QUEUE": ["1", "31", "-64", "1e3", "many"],

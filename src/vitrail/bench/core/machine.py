@@ -9,7 +9,7 @@ from time import perf_counter, process_time
 from vitrail.runtime.machine import cpu_name
 from vitrail.runtime.providers import usable_cores
 
-PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
 
 
 @dataclass(frozen=True)

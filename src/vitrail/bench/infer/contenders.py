@@ -17,6 +17,7 @@ from vitrail.bench.infer.network import Batch
 from vitrail.errors import ParityError
 from vitrail.exporting.graph import OUTPUTS
 from vitrail.images.canvas import InputRule
+from vitrail.runtime.openvino import CompiledGraph
 from vitrail.runtime.providers import session_options
 
 Logits = NDArray[np.float32]
@@ -77,6 +78,16 @@ def our_file(name: str, path: Path, threads: int, file: GraphFile, spinning: boo
         return Bound(lambda: session.run(list(OUTPUTS), {"image": batch.canvases}), lambda outputs: outputs[1])
 
     return Contender(name, CANVASES, bind, file)
+
+
+def our_file_in_openvino(provider: str, name: str, path: Path, size: int, threads: int, file: GraphFile) -> Contender:
+    """Called as `Classifier` calls it for canvases."""
+    graph = CompiledGraph(path, size, provider, threads)
+
+    def bind(batch: Batch) -> Bound:
+        return Bound(lambda: graph.run(list(OUTPUTS), {"image": batch.canvases}), lambda outputs: outputs[1])
+
+    return Contender(name, CANVASES, bind, file, bound=BF16 if provider == "openvino-bf16" else BOUND)
 
 
 def peer_file(name: str, path: Path, threads: int, file: GraphFile) -> Contender:

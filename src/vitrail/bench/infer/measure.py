@@ -22,6 +22,7 @@ from vitrail.bench.infer.contenders import (
     describe_file,
     logit_error,
     our_file,
+    our_file_in_openvino,
     peer_file,
     peer_file_from_canvases,
     torch_contender,
@@ -29,12 +30,13 @@ from vitrail.bench.infer.contenders import (
 from vitrail.bench.infer.network import CLASSES, Batch, expected_logits, seeded_batch, seeded_network
 from vitrail.bench.infer.peer_exporters import EXPORTERS, Exporter, interpreter_of, run_exporter
 from vitrail.bench.infer.preprocessing import preprocessing_share
-from vitrail.errors import ParityError, UsageError, first_line
+from vitrail.errors import ParityError, UsageError, VitrailError, first_line
 from vitrail.exporting.fp16 import to_fp16
 from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule
 from vitrail.models.network import count_parameters
 from vitrail.models.timm_models import pixel_statistics
+from vitrail.runtime.openvino import OPENVINO
 from vitrail.runtime.providers import choose_providers, usable_cores
 
 OURS = "vitrail"
@@ -164,12 +166,23 @@ class Setup:
             our_file(OURS, path, self.threads, file),
             our_file(f"{OURS}, threads that spin", path, self.threads, file, spinning=True),
         ]
+        in_openvino, missing = self.in_openvino(path, file)
         theirs, absent, versions = self.peers()
         in_torch = [
             torch_contender("torch, eager", self.network, compiled=False),
             torch_contender("torch.compile", self.network, compiled=True),
         ]
-        return [*contenders, *theirs, *in_torch], absent, versions
+        return [*contenders, *in_openvino, *theirs, *in_torch], [*missing, *absent], versions
+
+    def in_openvino(self, path: Path, file: GraphFile) -> tuple[list[Contender], list[Absent]]:
+        contenders, absent = [], []
+        for provider in OPENVINO:
+            name = f"{OURS} in {OPENVINO[provider]}"
+            try:
+                contenders.append(our_file_in_openvino(provider, name, path, self.rule.size, self.threads, file))
+            except VitrailError as fault:
+                absent.append(Absent(name, str(fault)))
+        return contenders, absent
 
     def on_gpu(self) -> Contenders:
         path, file = self.export_ours()
