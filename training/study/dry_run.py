@@ -86,10 +86,14 @@ def dry_run(options: StudyOptions) -> None:
     print(report(estimated(options)))
 
 
-def refuse_small_budget(options: StudyOptions) -> None:
-    """A budget must buy the runs that a study begins with; one that is resumed has bought some already."""
+def refuse_small_budget(options: StudyOptions) -> ResolvedPlan | None:
+    """A budget must buy the runs that a study begins with; one that is resumed has bought some already.
+
+    Returns the plan as it was resolved for that, where it was.
+    """
     if options.budget is None or options.folder.is_dir():
-        return
+        return None
+    print("timing some steps of each contender and size, to see what the budget buys", flush=True)
     estimate = estimated(options)
     if estimate.together > options.budget:
         bought = int(estimate.total_runs * options.budget / estimate.together)
@@ -98,6 +102,7 @@ def refuse_small_budget(options: StudyOptions) -> None:
             f"{options.plan.steps:,} steps that this study begins with, which take about {duration(estimate.together)} "
             "with no run doubled: give it more, or the plan fewer sizes, contenders or steps"
         )
+    return estimate.resolved
 
 
 def estimated(options: StudyOptions) -> Estimate:

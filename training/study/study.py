@@ -29,11 +29,11 @@ from vitrail.training.study.tables import write_results, write_timings
 from vitrail.training.study.weights import with_weights
 
 
-def study(options: StudyOptions) -> Scheduler:
+def study(options: StudyOptions, just_resolved: ResolvedPlan | None = None) -> Scheduler:
     """Run the study; failed runs raise an error after all others have finished."""
     folder = options.folder
     source = open_source(options.plan.data["path"], options.plan.data["seed"])
-    resolved = resolved_in(folder, with_weights(options.plan, options.weights), source)
+    resolved = resolved_in(folder, with_weights(options.plan, options.weights), source, just_resolved)
     keep_prices(folder, options.prices)
     display = progress_display()
     introduce(resolved, folder, display)
@@ -62,13 +62,13 @@ def stop_rule_of(options: StudyOptions) -> StopRule | None:
     return lambda outcomes: decide_by_seeds(outcomes, planned, confidence).stop
 
 
-def resolved_in(folder: Path, plan: Plan, source: Source) -> ResolvedPlan:
+def resolved_in(folder: Path, plan: Plan, source: Source, just_resolved: ResolvedPlan | None) -> ResolvedPlan:
     """The plan as an earlier call resolved it, else resolved now: measured widths must not change between calls."""
     existing = existing_plan(folder, plan, source.fingerprint)
     if existing is not None:
         save_plan(folder, existing)  # it may have grown
         return existing
-    resolved = resolve(plan, source)
+    resolved = just_resolved or resolve(plan, source)
     write_json(folder / "environment.json", environment())
     save_plan(folder, resolved)
     return resolved

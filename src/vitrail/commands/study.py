@@ -44,8 +44,7 @@ def main(args: Sequence[str]) -> int:
     from vitrail.training.study.dry_run import refuse_small_budget
     from vitrail.training.study.study import study
 
-    refuse_small_budget(options)
-    study(options)
+    study(options, refuse_small_budget(options))
     print(f"report: {options.folder / 'report.html'}")
     return 0
 

@@ -1,5 +1,6 @@
 """Dry runs: they print an estimate, write nothing, and decode a sample of the images only."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from vitrail.cli import main
 from vitrail.data import Digits, Part, Samples
 from vitrail.images.canvas import InputRule
 from vitrail.training.study import dry_run as dry
+from vitrail.training.study import study
 from vitrail.training.study.dry_run import RunCost, decoding_seconds, run_seconds
 from vitrail.training.study.image_cache import CachedSource, SourceSubset
 from vitrail.training.study.parsing import parse_study
@@ -48,6 +50,30 @@ def test_the_cost_of_a_run_counts_steps_and_images(plan_file: Path) -> None:
     assert cost.of_run(steps, train=80, val=20, test=120) == pytest.approx(3 + 20 + 4 * 2 + 2)
     epochs = plan_in(plan_file, "--mode=equal-epochs", "--epochs=7", "--data.batch_size=10")
     assert cost.of_run(epochs, train=80, val=20, test=120) == pytest.approx(3 + 7 * 8 + 7 * 2 + 2)
+
+
+def test_a_budget_too_small_says_what_it_buys(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", f"--config={plan_file}", "--executor=here", "--mode=trained-out", "--budget=1s"]) == 2
+    message = capsys.readouterr().err
+    assert re.search(
+        r"--budget of 1 s buys about \d+ of the \d+ runs of \d+ steps that this study begins with", message
+    )
+    assert list(tmp_path.iterdir()) == [plan_file]
+
+
+def test_what_the_budget_measured_is_not_measured_again(
+    plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = parse_study(["--config", str(plan_file), "--mode=trained-out", "--budget=1h"])
+    resolved = dry.refuse_small_budget(options)
+    assert resolved is not None
+    monkeypatch.setattr(study, "resolve", pytest.fail)
+    assert study.resolved_in(options.folder, options.plan, Digits(), resolved) == resolved
+    assert dry.refuse_small_budget(options) is None  # the folder is there: it is resumed
 
 
 class Counting(Digits):
