@@ -18,12 +18,14 @@ from vitrail.model_file.card import (
     Card,
     Dataset,
     Golden,
+    InOpenVINO,
     Parity,
     Precision,
     WholeImageParity,
     card_schema,
 )
 from vitrail.model_file.explanation import explanation_card_schema
+from vitrail.model_file.summary import summary
 from vitrail.tasks.intervals import Estimate, wilson
 
 CARD = Card(
@@ -46,9 +48,22 @@ CARD = Card(
     versions={"torch": "2.15.0"},
     created="2026-01-01T00:00:00+00:00",
     task="classification",
+    openvino=InOpenVINO(
+        version="2026.4.1",
+        processor="a CPU",
+        accuracy=wilson(18, 20),
+        loss=0.0,
+        loss_bound=0.1,
+        flips=0,
+        flip_margin=0.0,
+        probability_difference=0.01,
+        speed={"1": 1.5, "8": 1.75},
+        bounds={"loss": 0.005, "flips": 0.01, "flip_margin": 0.02},
+        verdict="sound",
+    ),
 )
 
-OPTIONAL = {"measures", "units"}
+OPTIONAL = {"measures", "units", "openvino"}
 VALUES = replace(
     CARD,
     task="regression",
@@ -58,12 +73,20 @@ VALUES = replace(
     measures=(Estimate("MAE of height", 0.5, 0.4, 0.6),),
     units=(1.5, 2.5, 3.5),
     whole=WholeImageParity(20, 0, None, 0.02),
+    openvino=None,
 )
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_a_card_round_trips() -> None:
     assert Card.from_json(CARD.to_json()) == CARD
+
+
+def test_its_text_says_how_the_file_does_in_openvino() -> None:
+    (line,) = (line for line in summary(CARD).splitlines() if line.startswith("OpenVINO bf16"))
+    assert "1.50× at batch 1, 1.75× at batch 8 (times onnxruntime), accuracy 0.9" in line
+    assert line.endswith("0 labels flip, loss 0.00 points, under 10.00: sound")
+    assert "OpenVINO" not in summary(replace(CARD, openvino=None))
 
 
 def test_the_json_has_the_names_that_other_programs_read() -> None:
@@ -79,7 +102,7 @@ def test_the_json_has_the_names_that_other_programs_read() -> None:
 def test_members_with_a_default_may_be_absent() -> None:
     plain = {name: part for name, part in json.loads(CARD.to_json()).items() if name not in OPTIONAL}
     del plain["whole"]["max_value_difference"]
-    assert Card.from_json(json.dumps(plain)) == CARD
+    assert Card.from_json(json.dumps(plain)) == replace(CARD, openvino=None)
 
 
 def test_unknown_members_are_ignored() -> None:

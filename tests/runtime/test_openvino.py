@@ -100,6 +100,13 @@ def test_a_file_that_it_cannot_read_is_an_error_of_one_line(model_file: Path) ->
         assert "\n" not in str(caught.value)
 
 
+def test_a_batch_that_fails_is_named(model_file: Path) -> None:
+    graph = CompiledGraph(model_file, 8, "openvino", 1)
+    with pytest.raises(ModelError, match=r"OpenVINO fails on a batch of 3: \S"):
+        graph.run(["probabilities"], {"image": np.zeros([3, 9, 8, 3], np.uint8)})
+    assert len(graph.run(["probabilities"], {"image": CANVASES})[0]) == len(CANVASES)
+
+
 def test_models_of_any_shape_are_refused(model_file: Path) -> None:
     model = Classifier(model_file, "cpu")
     native = type(model.card.input)(8, "native", patch=2)

@@ -1,7 +1,7 @@
 """A card as text."""
 
 from vitrail.images.canvas import InputRule
-from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, Precision, WholeImageParity
+from vitrail.model_file.card import Abstention, Calibration, Card, Dataset, InOpenVINO, Precision, WholeImageParity
 from vitrail.tasks import TASKS
 
 SHOWN_CLASSES = 8
@@ -35,6 +35,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *abstention(card.abstention),
         ("precision", precision(card)),
         *((f"  {compared.kind}", precision_line(compared)) for compared in card.precisions),
+        *([("OpenVINO bf16", openvino_line(card.openvino))] if card.openvino else []),
         ("made", f"{card.created} with " + ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
 
@@ -99,6 +100,15 @@ def precision_line(compared: Precision) -> str:
     speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in compared.speed.items())
     return (
         f"{compared.bytes / 1e6:,.1f} MB, {speed} (times float32), accuracy {compared.accuracy}, "
+        f"loss {100 * compared.loss:.2f} points, under {100 * compared.loss_bound:.2f}: {compared.verdict}"
+    )
+
+
+def openvino_line(compared: InOpenVINO) -> str:
+    """How the file does in OpenVINO, beside onnxruntime."""
+    speed = ", ".join(f"{times:.2f}× at batch {size}" for size, times in compared.speed.items())
+    return (
+        f"{speed} (times onnxruntime), accuracy {compared.accuracy}, {compared.flips} labels flip, "
         f"loss {100 * compared.loss:.2f} points, under {100 * compared.loss_bound:.2f}: {compared.verdict}"
     )
 

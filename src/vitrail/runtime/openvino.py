@@ -65,7 +65,10 @@ class CompiledGraph:
         """These outputs, like `run` of onnxruntime's session."""
         if not hasattr(self.requests, "of_thread"):
             self.requests.of_thread = self.graph.create_infer_request()
-        results = self.requests.of_thread.infer(inputs, share_inputs=True)
+        try:
+            results = self.requests.of_thread.infer(inputs, share_inputs=True)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO fails on a batch of {len(inputs['image'])}: {last_line(error)}") from error
         return [results[name] for name in outputs]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vitrail.errors import ModelError
 from vitrail.model_file.card import InOpenVINO
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import GoldenCheck, Part
@@ -115,6 +116,20 @@ def test_openvino_is_not_taken_where_a_batch_size_gains_nothing(
     monkeypatch.setattr(start_up, "best_time", lambda model, size: times[size] if model is measured else 1.0)
     assert start_up.in_openvino_if_faster(measured) is measured
     assert "not in OpenVINO: 1.05 × as fast" in caplog.text
+
+
+def test_openvino_is_not_taken_where_it_fails_on_a_batch(
+    measured: Classifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def time(model: Classifier, size: int) -> float:
+        if model is not measured and size > 1:
+            raise ModelError("OpenVINO fails on a batch of 8: no memory")
+        return 1.0
+
+    caplog.set_level("INFO", "bentoml.vitrail")
+    monkeypatch.setattr(start_up, "best_time", time)
+    assert start_up.in_openvino_if_faster(measured) is measured
+    assert "not in OpenVINO: OpenVINO fails on a batch of 8: no memory" in caplog.text
 
 
 def test_openvino_is_not_taken_where_the_golden_check_fails(
