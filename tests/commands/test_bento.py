@@ -2,13 +2,14 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Iterable
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import onnxruntime
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from PIL import Image
 
@@ -96,6 +98,21 @@ def test_gpu_bento_installs_cuda_and_declares_a_gpu(bento: Path, gpu_bento: Path
     without = manifest(bento)
     assert "resources" not in without["config"]
     assert without["envs"] == {}
+
+
+def test_the_dockerfile_of_containerize_finds_all_that_it_copies_and_runs(bento: Path) -> None:
+    """`bentoml containerize` hands the Bento to Docker; this follows the Dockerfile without it."""
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?:--\S+ )*(\S+) \S+$", dockerfile, re.MULTILINE)
+    assert "." in copied
+    assert all((bento / source).exists() for source in copied)
+    (python,) = re.findall(r"^FROM python:([\d.]+)-slim", dockerfile, re.MULTILINE)
+    assert SpecifierSet(metadata("vitrail")["Requires-Python"]).contains(python)
+    (requirements,) = re.findall(r"pip install -r \$BENTO_PATH/(\S+)$", dockerfile, re.MULTILINE)
+    assert all(Requirement(line) for line in (bento / requirements).read_text().splitlines())
+    entry = bento / "env" / "docker" / "entrypoint.sh"
+    assert f'ENTRYPOINT [ "/home/bentoml/bento/{entry.relative_to(bento)}" ]' in dockerfile
+    assert subprocess.run(["bash", "-n", entry], check=False).returncode == 0
 
 
 def serve(bento: Path) -> list[str]:
