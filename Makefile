@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes and 5 GB the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[$(RUNTIME),openvino,train,data,export,serve,ray,dev]'
+		--constraint constraints.txt --editable '.[$(RUNTIME),openvino,train,data,export,serve,grpc,ray,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -81,10 +81,10 @@ dist: $(READY)
 .floors/.ready: pyproject.toml .ci/floors.py
 	@[ -n "$(PYTHON)" ] || { echo "vitrail needs Python 3.11 or newer; none was found"; exit 1; }
 	@rm -rf .floors && $(PYTHON) -m venv .floors
-	@$(PYTHON) .ci/floors.py cpu openvino train data export serve ray dev >.floors/floors.txt
+	@$(PYTHON) .ci/floors.py cpu openvino train data export serve grpc ray dev >.floors/floors.txt
 	@echo "Installing into .floors (a few minutes and 5 GB)"
 	@.floors/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint .floors/floors.txt --editable '.[cpu,openvino,train,data,export,serve,ray,dev]'
+		--constraint .floors/floors.txt --editable '.[cpu,openvino,train,data,export,serve,grpc,ray,dev]'
 	@touch $@
 
 floors: .floors/.ready

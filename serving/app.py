@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -29,6 +30,9 @@ from vitrail.serving.routes.explain import explain
 from vitrail.serving.routes.v2 import routes as v2
 from vitrail.serving.settings import Settings
 
+if TYPE_CHECKING:
+    import grpc
+
 SWITCH_INTERVAL = 0.0005  # seconds for which a thread may hold up the event loop; Python's default is 5 ms
 
 ROUTES = [
@@ -46,7 +50,12 @@ ROUTES = [
 ]
 
 
-def build_app(bento_lifespan: Callable[[], AbstractAsyncContextManager[object]], address: str, gate: Gate) -> Starlette:
+def build_app(
+    bento_lifespan: Callable[[], AbstractAsyncContextManager[object]],
+    address: str,
+    gate: Gate,
+    service: tuple[str, str] = ("", ""),
+) -> Starlette:
     """The application; its lifespan encloses that of BentoML's own application."""
     limits = settings_or_defaults()
 
@@ -57,11 +66,14 @@ def build_app(bento_lifespan: Callable[[], AbstractAsyncContextManager[object]],
         sys.setswitchinterval(SWITCH_INTERVAL)
         async with bento_lifespan():
             loading = asyncio.create_task(engine.load(address))
+            grpc_server = await serve_grpc(engine, limits.grpc, service)
             parent_watch = asyncio.create_task(stop_with_parent(os.getppid()))
             with gate.close_on(signal.SIGTERM):
                 yield
             parent_watch.cancel()
             await loading
+            if grpc_server is not None:
+                await grpc_server.stop(None)
             await engine.close()
         STDOUT.drain()  # uvicorn ends the process by a signal, so no atexit handler runs
 
@@ -75,6 +87,22 @@ def build_app(bento_lifespan: Callable[[], AbstractAsyncContextManager[object]],
     )
     app.router.redirect_slashes = False  # a trailing slash is another path: 404
     return app
+
+
+async def serve_grpc(engine: Engine, address: str | None, service: tuple[str, str]) -> "grpc.aio.Server | None":
+    """gRPC beside HTTP, where it is asked for; if it cannot listen, the engine is not ready, with the reason."""
+    if address is None:
+        return None
+    try:
+        from vitrail.serving.grpc import server
+    except ImportError:
+        engine.fail("gRPC needs grpcio and protobuf: pip install 'vitrail[grpc]'")
+        return None
+    try:
+        return await server.start(engine, address, service)
+    except RuntimeError:  # gRPC's own message has its sources
+        engine.fail(f"gRPC cannot listen on {address}: another program may use the port")
+        return None
 
 
 def settings_or_defaults() -> Settings:

@@ -36,8 +36,9 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
         bento: Starlette = super().to_asgi(is_main)
         bento_config.adopt_traffic(self.name)
         gate = Gate()
-        app = build_app(lambda: bento.router.lifespan_context(bento), self.url or "", gate)
-        whole = TelemetryMiddleware(app, gate, *bento_config.identity())
+        identity = bento_config.identity()
+        app = build_app(lambda: bento.router.lifespan_context(bento), self.url or "", gate, identity)
+        whole = TelemetryMiddleware(app, gate, identity)
         traces = bento_config.exporting_traces()
         return tracing.traced(whole, *traces) if traces else whole
 

@@ -20,6 +20,7 @@ QUEUE_VARIABLE = "VITRAIL_QUEUE"
 WAIT_VARIABLE = "VITRAIL_WAIT"
 HOSTS_VARIABLE = "VITRAIL_ALLOW_HOST"
 ORIGINS_VARIABLE = "VITRAIL_ALLOW_ORIGIN"
+GRPC_VARIABLE = "VITRAIL_GRPC"
 CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
 DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
@@ -32,6 +33,7 @@ MIN_DECODE_MEMORY = 16
 MEGABYTE = 1_000_000
 PACKED_MODEL = "model.onnx"
 HOST_PATTERN = r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"  # without a port, which is not checked
+GRPC_PATTERN = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
 ORIGIN_PATTERN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,]+"
 
 
@@ -45,6 +47,7 @@ class Settings:
     connections: int = CONNECTIONS
     decode_memory: int = DECODE_MEMORY * MEGABYTE
     concurrency: int | None = None
+    grpc: str | None = None
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
@@ -58,6 +61,7 @@ def read() -> Settings:
         connections=connections(),
         decode_memory=decode_memory(),
         concurrency=concurrency(),
+        grpc=grpc_address(),
         allow_host=allowed_hosts(),
         allow_origin=allowed_origins(),
     )
@@ -117,6 +121,14 @@ def concurrency() -> int | None:
     it is not set.
     """
     return count_of(CONCURRENCY_VARIABLE, 0, 1) if os.environ.get(CONCURRENCY_VARIABLE) else None
+
+
+def grpc_address() -> str | None:
+    """VITRAIL_GRPC: HOST:PORT on which gRPC is served; none if it is not set."""
+    address = os.environ.get(GRPC_VARIABLE) or None
+    if address is not None and not re.fullmatch(GRPC_PATTERN, address):
+        raise UsageError(f"{GRPC_VARIABLE} is {address!r}; it must be a HOST:PORT such as 127.0.0.1:3001")
+    return address
 
 
 def connections() -> int:

@@ -55,6 +55,7 @@ class Engine:
         self.worker = ThreadPoolExecutor(1, "infer")
         self.model: Classifier | None = None
         self.reason: str | None = "the model is loading"
+        self.has_failed = False
         self.explainer: Explainer | None = None
         self.no_explainer_reason = "the model is loading"
         self.explain_lock = asyncio.Lock()
@@ -72,14 +73,20 @@ class Engine:
             model, self.batcher.max_size = await run(self.worker, open_model)
             self.explainer, self.no_explainer_reason = await run(self.worker, open_explainer, model)
         except VitrailError as error:
-            self.reason = str(error)
-            log.error("not ready: %s", error)
+            self.fail(str(error))
+            return
+        if self.has_failed:
             return
         gc.freeze()  # what exists now is never freed; scanning it in each collection would pause all requests
         self.model, self.reason = model, fallback_reason(model)
         READY.labels(model.provider).set(1)
         log.info("batches have at most %d images", self.batcher.max_size)
         log.info("ready on %s%s: %s", model.provider, f" ({self.reason})" if self.reason else "", address)
+
+    def fail(self, reason: str) -> None:
+        """Never become ready, for this reason."""
+        self.has_failed, self.reason = True, reason
+        log.error("not ready: %s", reason)
 
     def ready(self) -> Classifier:
         """The model, for a new request."""

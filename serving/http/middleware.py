@@ -73,10 +73,10 @@ def metrics() -> bytes:
 class TelemetryMiddleware:
     """Wraps the whole application, so that even its failures carry a request id and are counted."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, service: str = "", version: str = "") -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, service: tuple[str, str] = ("", "")) -> None:
         self.app = app
         self.gate = gate
-        self.service = service, version
+        self.service = service  # name and version
         BENTO_IN_PROGRESS.labels(ALL_ROUTES, *self.service).set_function(lambda: len(gate.in_flight))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,21 +102,26 @@ class TelemetryMiddleware:
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
-                self.record(scope, request_id, status, perf_counter() - start)
+                route, path, seconds = route_of(scope), scope["path"], perf_counter() - start
+                record(self.service, route, status, seconds)
+                access_log.write(request_id, scope["method"], path, route, status, seconds)
 
-    def record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = route_of(scope)
-        REQUESTS.labels(route, str(status)).inc()
-        BENTO_REQUESTS.labels(route, *self.service, str(status)).inc()
-        BENTO_SECONDS.labels(route, *self.service, str(status)).observe(seconds)
-        if route not in access_log.PROBES:
-            BENTO_LAST.labels(*self.service).set_to_current_time()
-        access_log.write(request_id, scope["method"], scope["path"], route, status, seconds)
+
+def record(service: tuple[str, str], route: str, status: int, seconds: float) -> None:
+    """Count a request that was answered."""
+    REQUESTS.labels(route, str(status)).inc()
+    BENTO_REQUESTS.labels(route, *service, str(status)).inc()
+    BENTO_SECONDS.labels(route, *service, str(status)).observe(seconds)
+    if route not in access_log.PROBES:
+        BENTO_LAST.labels(*service).set_to_current_time()
 
 
 def request_id_of(scope: Scope) -> str:
+    return safe_id(Headers(scope=scope).get("x-request-id", ""))
+
+
+def safe_id(given: str) -> str:
     """The client's X-Request-ID where it is safe in a log, else a new one (unique, not secret)."""
-    given = Headers(scope=scope).get("x-request-id", "")
     return given if SAFE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
 
 

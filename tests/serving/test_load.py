@@ -274,6 +274,7 @@ LIMITS = {
     "VITRAIL_DECODE_MEMORY": ["15", "-1", "3.2e2", "all"],
     "VITRAIL_CONNECTIONS": ["0", "few"],
     "VITRAIL_CONCURRENCY": ["0", "few"],
+    "VITRAIL_GRPC": ["3001", "a b:3001", "localhost:port"],
     "VITRAIL_ALLOW_HOST": ["a b", "https://example.com"],
     "VITRAIL_ALLOW_ORIGIN": ["example.com"],
     "VITRAIL_QUEUE": ["1", "31", "-64", "1e3", "many"],

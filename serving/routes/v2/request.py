@@ -1,6 +1,7 @@
 """Inference requests, parsed strictly from JSON and the bytes after it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vitrail.serving.contract import INPUT, MAX_TEXT
@@ -175,11 +176,15 @@ def read_shape(reader: Reader) -> Shape:
 def read_outputs(reader: Reader, available: ModelOutputs) -> list[Output]:
     outputs: list[Output] = []
     for _ in reader.items():
-        output = read_output(reader, available)
-        if output.name in [other.name for other in outputs]:
-            raise bad_output(f"the output {output.name!r} is requested twice")
-        outputs.append(output)
+        outputs.append(read_output(reader, available))
+        refuse_repeated(outputs)
     return outputs
+
+
+def refuse_repeated(outputs: Sequence[Output]) -> None:
+    """Of a list in which all but the last are known to differ."""
+    if outputs and outputs[-1].name in [other.name for other in outputs[:-1]]:
+        raise bad_output(f"the output {outputs[-1].name!r} is requested twice")
 
 
 def read_output(reader: Reader, available: ModelOutputs) -> Output:
@@ -189,6 +194,11 @@ def read_output(reader: Reader, available: ModelOutputs) -> Output:
             name = read_text(reader)
         else:
             parameters = read_parameters(reader)
+    return chosen_output(name, parameters, available)
+
+
+def chosen_output(name: str, parameters: Parameters, available: ModelOutputs) -> Output:
+    """A requested output, if the model has it."""
     if name not in available.outputs:
         raise bad_output(f"the output {name[:80]!r} is unknown; the model has {', '.join(available.outputs)}")
     no_shared_memory(parameters)

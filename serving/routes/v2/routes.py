@@ -1,6 +1,7 @@
 """The routes below /v2: health, metadata and inference."""
 
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -39,20 +40,21 @@ async def ready(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    classifier = require_model(request)
+    return JSONResponse(description(require_model(request)))
+
+
+def description(classifier: Classifier) -> dict[str, Any]:
+    """The model's metadata, as the protocol names them."""
     outputs = {output.name: output.shape for output in classifier.session.get_outputs()}
-    return JSONResponse(
-        {
-            "name": model_name(classifier.card),
-            "versions": [VERSION],
-            "platform": "onnxruntime_onnx",
-            "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
-            "outputs": [
-                {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]}
-                for name in classifier.task.outputs
-            ],
-        }
-    )
+    return {
+        "name": model_name(classifier.card),
+        "versions": [VERSION],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
+        "outputs": [
+            {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]} for name in classifier.task.outputs
+        ],
+    }
 
 
 async def model_ready(request: Request) -> Response:
@@ -77,8 +79,11 @@ async def infer(request: Request) -> Response:
 
 
 def loaded_model(request: Request) -> Classifier:
+    return loaded(request.app.state.engine)
+
+
+def loaded(engine: Engine) -> Classifier:
     """The model; unlike `Engine.ready`, a failure is not counted as a refused request."""
-    engine: Engine = request.app.state.engine
     if not engine.gate.is_open:
         raise Problem(503, "draining", STOPPING, RETRY)
     if engine.model is None:
@@ -87,14 +92,18 @@ def loaded_model(request: Request) -> Classifier:
 
 
 def require_model(request: Request) -> Classifier:
-    """The model named in the path; a server has one, in one version."""
+    """The model named in the path."""
     classifier = loaded_model(request)
-    name, version = request.path_params["name"], request.path_params.get("version", VERSION)
+    refuse_another(classifier, request.path_params["name"], request.path_params.get("version", VERSION))
+    return classifier
+
+
+def refuse_another(classifier: Classifier, name: str, version: str) -> None:
+    """A server has one model, in one version."""
     if name != (own := model_name(classifier.card)):
         raise Problem(404, "unknown_model", f"there is no model {name[:80]!r} here; there is {own!r}")
     if version != VERSION:
         raise Problem(404, "unknown_version", f"there is no version {version[:80]!r} of {own}; there is {VERSION!r}")
-    return classifier
 
 
 def require_media_type(request: Request) -> None:

@@ -6,6 +6,7 @@ import socket
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from vitrail.commands import require_packages
@@ -35,6 +36,9 @@ found that the test images keep their labels, and it is faster on this machine; 
 With --provider tensorrt (pip install 'vitrail[gpu,tensorrt]') the first start builds an engine for this GPU,
 which takes minutes; it is kept in ~/.cache/vitrail. A provider that is named and missing is an error.
 
+--grpc-port 3001 also serves the Open Inference Protocol over gRPC (pip install 'vitrail[grpc]'), in plain text and for
+trusted networks: it has no check of names.
+
 VITRAIL_WAIT is the longest queueing time in seconds (0.25; beyond it requests get 503), VITRAIL_QUEUE the number of
 images in the queue (256), VITRAIL_DEADLINE the deadline of a request in seconds (30; then it is 504),
 VITRAIL_CONNECTIONS the number of open connections (1000; further ones get 503 or are closed), VITRAIL_CONCURRENCY the
@@ -63,6 +67,8 @@ def main(args: Sequence[str]) -> int:
     settings.read()
     Classifier(options.model, options.provider)  # fails here with one line instead of later in a log
     address = free_address(options.host, options.port)
+    if options.grpc_port is not None:
+        os.environ[settings.GRPC_VARIABLE] = grpc_address(options)
     return serve(os.path.abspath(options.model), options.provider, address, options.port)
 
 
@@ -73,6 +79,7 @@ def read_options(args: Sequence[str]) -> Any:
     parser.add_argument("model", nargs="?", default=SUPPRESS, help="a model.onnx written by `vitrail export`")
     parser.add_argument("--host", type=str, default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere")
     parser.add_argument("--port", type=int, default=3000, help="the port")
+    parser.add_argument("--grpc-port", type=int | None, help="a port for gRPC beside HTTP")
     parser.add_argument(
         "--provider", type=Provider, default="auto", help="where to run it; auto takes CUDA if it can, then OpenVINO"
     )
@@ -93,6 +100,16 @@ def free_address(host: str, port: int) -> str:
             raise VitrailError(f"port {port} of {host} is in use: choose another with --port") from fault
         raise VitrailError(f"cannot listen on {host} port {port}: {str(fault.strerror).partition(' (')[0]}") from fault
     return str(address[0])
+
+
+def grpc_address(options: Any) -> str:
+    """Where gRPC listens: on the host of HTTP, once it is sure that it can."""
+    if find_spec("grpc") is None:
+        raise UsageError("--grpc-port needs pip install 'vitrail[grpc]'")
+    if options.grpc_port == options.port:
+        raise UsageError(f"HTTP and gRPC need a port each; both are {options.port}")
+    host = free_address(options.host, options.grpc_port)
+    return f"[{host}]:{options.grpc_port}" if ":" in host else f"{host}:{options.grpc_port}"
 
 
 def serve(model: str, provider: str, address: str, port: int) -> int:
