@@ -25,6 +25,7 @@ from vitrail.training.study.store import PLAN, RESULT, read_plan
 FOLDER = Path(__file__).parent
 README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- studies: written by docs/studies/keep.py -->", "<!-- /studies -->"
+SHORT = "¹"
 LARGE = ("*.ckpt", "*.npz")  # weights, and the predictions for every test image
 
 
@@ -48,26 +49,31 @@ def kept_studies() -> list[Path]:
 
 
 def table(folder: Path) -> str:
-    """The accuracy of every contender at every size, and the lead of the better one."""
+    """The accuracy of every contender at every size, and the lead of one of the two that are best with all images."""
     curves = json.loads((folder / "curves.json").read_text())
     seeds = len(json.loads((folder / PLAN).read_text())["plan"]["seeds"])
     sizes: list[int] = curves["sizes"]
     title = f"{folder.name}, {count(curves['test_images'])} test images, {seeds} seeds"
     head = [f"[{title}](docs/studies/{folder.name}/report.md)", *map(count, sizes)]
     rows = [head, ["---", *("---:" for _ in sizes)], *(row(one, sizes) for one in curves["contenders"])]
-    rows += [gaps(pair, sizes) for pair in curves["pairs"]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    best = {one["name"] for one in sorted(curves["contenders"], key=lambda one: one["points"][-1]["error"])[:2]}
+    rows += [gaps(pair, sizes) for pair in curves["pairs"] if {pair["first"], pair["second"]} == best]
+    limited = any(point["limited"] for one in curves["contenders"] for point in one["points"])
+    note = f"\n{SHORT} Limited by the time of the study: longer runs may be better.\n" if limited else ""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows) + note
 
 
 def row(contender: dict[str, Any], sizes: list[int]) -> list[str]:
-    accuracy = {point["images"]: percent(1 - point["error"]) for point in contender["points"]}
+    accuracy = {
+        point["images"]: percent(1 - point["error"]) + SHORT * point["limited"] for point in contender["points"]
+    }
     return [f"{contender['name']}, accuracy", *(accuracy.get(size, "") for size in sizes)]
 
 
 def gaps(pair: dict[str, Any], sizes: list[int]) -> list[str]:
     """The lead of the second contender, in points of accuracy."""
     measured = {gap["images"]: points_range(gap["gap"], gap["low"], gap["high"]) for gap in pair["measured"]}
-    return [f"{pair['second']} ahead by, points", *(measured.get(size, "") for size in sizes)]
+    return [f"{pair['second']} ahead of {pair['first']} by, points", *(measured.get(size, "") for size in sizes)]
 
 
 def pages_of(folder: Path) -> dict[str, bytes]:

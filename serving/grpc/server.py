@@ -33,6 +33,7 @@ OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", 16_384),
     ("grpc.max_concurrent_streams", 100),  # of a connection
+    ("grpc.http2.bdp_probe", 0),  # else what is not read yet is buffered by the megabyte
     ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),

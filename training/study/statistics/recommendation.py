@@ -21,7 +21,10 @@ def recommendation(forecast: Forecast, baselines: tuple[Baseline, ...] = (), pri
         both = next(one for one in forecast.pairs if {one.first, one.second} == {ranked[0].name, ranked[1].name})
         parts = [ahead(ranked[0], ranked[1], both), settling(forecast.next_measurement), crossing_text(both, forecast)]
     parts[0] += behind(ranked, best_at(baselines, forecast.sizes[-1])) + limits(ranked)
-    parts += [next_target(ranked[0], forecast), price, refusal(ranked[0]), *map(collapses, ranked[:2])]
+    parts += [next_target(ranked[0], forecast), price]
+    if not ranked[0].refused or not any(ranked[0].refused in part for part in parts):
+        parts.append(refusal(ranked[0]))
+    parts += map(collapses, ranked[:2])
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -80,12 +83,15 @@ def behind(ranked: list[Contender], baseline: Baseline | None) -> str:
 
 def limits(contenders: list[Contender]) -> str:
     """Which of them are measured with runs that were too short."""
-    cells = [
-        f"{one.name} with {listed([count(point.images) for point in one.points if point.limited])}"
-        for one in contenders
-        if any(point.limited for point in one.points)
-    ]
-    return f" – longer runs may change this: limited by budget is {listed(cells)} images" if cells else ""
+    short = {one.name: [count(point.images) for point in one.points if point.limited] for one in contenders}
+    if not any(short.values()):
+        return ""
+    whole = [one.name for one in contenders if len(short[one.name]) == len(one.points)]
+    if len(whole) == len(contenders):
+        return " – longer runs may change this: limited by budget are all"
+    cells = [f"{name} with {listed(sizes)} images" for name, sizes in short.items() if sizes and name not in whole]
+    cells += [f"{listed(whole)} at every size"] if whole else []
+    return f" – longer runs may change this: limited by budget is {listed(cells)}"
 
 
 def listed(parts: list[str]) -> str:
@@ -101,9 +107,7 @@ def crossing_text(both: Pair, forecast: Forecast) -> str:
     crossing = both.crossing
     if crossing.kind == "refused":
         return "nothing can be said of where they cross" + "".join(
-            f", as {one.name} has no curve: {one.ill_behaved}"
-            for one in forecast.contenders
-            if one.ill_behaved and one.name in (both.first, both.second)
+            f", as {who}: {reason}" for reason, who in without_curve(both, forecast).items()
         )
     last = forecast.end_of(both)
     largest = min(forecast.sizes[-1], last)
@@ -125,6 +129,18 @@ def crossing_text(both: Pair, forecast: Forecast) -> str:
             return f"{leader} is clearly ahead from {about(crossing.high)} images on {IF}"
         return f"{leader} is clearly ahead from {about(crossing.high)} to {count(largest)} images{further}"
     return f"{leader} is ahead of {other} from {about(forecast.grid[0])} to {count(largest)} images{further}"
+
+
+def without_curve(both: Pair, forecast: Forecast) -> dict[str, str]:
+    """Why a curve is missing, and whose: of one of the pair, or of neither."""
+    found: dict[str, list[str]] = {}
+    for one in forecast.contenders:
+        if one.ill_behaved and one.name in (both.first, both.second):
+            found.setdefault(one.ill_behaved, []).append(one.name)
+    return {
+        reason: f"{names[0]} has no curve" if len(names) == 1 else "neither has a curve"
+        for reason, names in found.items()
+    }
 
 
 def next_target(best: Contender, forecast: Forecast) -> str:

@@ -87,6 +87,45 @@ def test_a_refused_curve_has_its_reason() -> None:
     )
 
 
+def measured_at(name: str, error: float, limited: dict[int, bool]) -> Contender:
+    """A contender with these sizes, of which some were limited by budget."""
+    one = contender(name, error)
+    return replace(
+        one, points=tuple(replace(one.points[0], images=size, limited=each) for size, each in limited.items())
+    )
+
+
+@pytest.mark.parametrize(
+    ("vit", "cnn", "part"),
+    [
+        ((False, False), (False, False), ""),
+        ((True, False), (False, False), ": limited by budget is vit with 60 images;"),
+        ((True, True), (True, False), ": limited by budget is cnn with 60 images and vit at every size;"),
+        ((True, True), (True, True), ": limited by budget are all;"),
+    ],
+    ids=["none", "one", "a whole contender", "all"],
+)
+def test_cells_that_were_too_short_are_named(vit: tuple[bool, bool], cnn: tuple[bool, bool], part: str) -> None:
+    sizes = (60, 1150)
+    forecast = replace(
+        forecast_of(Crossing("none", 1)),
+        contenders=(
+            measured_at("vit", 0.08, dict(zip(sizes, vit, strict=True))),
+            measured_at("cnn", 0.06, dict(zip(sizes, cnn, strict=True))),
+        ),
+    )
+    text = recommendation(forecast)
+    assert (f" – longer runs may change this{part}" in text) if part else "longer runs" not in text
+
+
+def test_one_reason_for_both_curves_is_said_once() -> None:
+    forecast = forecast_of(Crossing("refused"))
+    both = tuple(replace(one, ill_behaved="too few sizes", refused="too few sizes") for one in forecast.contenders)
+    text = recommendation(replace(forecast, contenders=both))
+    assert "nothing can be said of where they cross, as neither has a curve: too few sizes" in text
+    assert text.count("too few sizes") == 1
+
+
 def test_a_contender_that_is_not_clearly_ahead_is_not_recommended() -> None:
     assert text_of(Crossing("none", 1), ahead=0.789).startswith(
         "With 1,150 images, neither cnn nor vit is clearly ahead: 94.0 % accuracy against 92.0 % "
