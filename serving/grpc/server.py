@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
 from time import perf_counter
+from traceback import clear_frames
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -43,7 +44,7 @@ OPTIONS = [
 STATUS = {  # by that of HTTP
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.CANCELLED,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.INVALID_ARGUMENT,
     415: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.INVALID_ARGUMENT,
@@ -176,6 +177,7 @@ class InferenceService:
 
 async def refuse(context: ServicerContext, problem: Problem, request_id: str) -> NoReturn:
     """End a call with an error; its code and what HTTP has in headers are in the trailing metadata."""
+    clear_frames(problem.__traceback__)  # else they hold the message until the next garbage collection
     metadata = [("code", problem.code), ("x-request-id", request_id)]
     metadata += [(name, value) for name, value in (problem.headers or {}).items() if name == "retry-after"]
     await context.abort(STATUS[problem.status], str(problem), tuple(metadata))
