@@ -101,6 +101,7 @@ OF_BEHAVIOUR = {
     "models": "models",
     "serving": "accuracy attacks bad_requests fuzz http_page image_formats killed_worker load memory native "
     "schema start_and_stop tasks",
+    "serving/grpc": "attacks",
     "serving/http": "protocol_fuzz",
     "serving/routes": "v2_errors",
     "training": "components own_architecture record tasks trainer_options",

@@ -16,7 +16,7 @@ from vitrail.cli import main
 from vitrail.images.golden import mosaic
 from vitrail.serving.openapi import DOCUMENT
 
-from ..servers import Server, Start
+from ..servers import Server, Start, free_port
 
 SERVICE = "vitrail.serving.service:Vitrail"
 
@@ -48,9 +48,16 @@ def explained_file(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def explaining(start: Start, bentoml_serve: list[str], explained_file: Path) -> Iterator[Server]:
-    """A server whose model has an explain file."""
-    with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), VITRAIL_PROVIDER="cpu", VITRAIL_WAIT="60") as started:
+def grpc_port() -> int:
+    """Of the server `explaining`."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def explaining(start: Start, bentoml_serve: list[str], explained_file: Path, grpc_port: int) -> Iterator[Server]:
+    """A server whose model has an explain file, with gRPC."""
+    environment = {"VITRAIL_PROVIDER": "cpu", "VITRAIL_WAIT": "60", "VITRAIL_GRPC": f"127.0.0.1:{grpc_port}"}
+    with start(bentoml_serve, VITRAIL_MODEL=str(explained_file), **environment) as started:
         yield started
 
 

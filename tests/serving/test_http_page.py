@@ -55,12 +55,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def here(explaining: Server, explained_file: Path) -> Callable[[str], str]:
+def here(explaining: Server, grpc_port: int, explained_file: Path) -> Callable[[str], str]:
     """Adapts a command of the page to the server of these tests and its model."""
     name = model_name(Classifier(explained_file, "cpu").card)
-    return lambda text: text.replace("http://127.0.0.1:3000", explaining.url).replace(
-        "127.0.0.1:3000", explaining.url.removeprefix("http://")
-    ).replace("pets-cnn", name)  # fmt: skip
+    places = {
+        "http://127.0.0.1:3000": explaining.url,
+        "127.0.0.1:3000": explaining.url.removeprefix("http://"),
+        "127.0.0.1:3001": f"127.0.0.1:{grpc_port}",
+        "pets-cnn": name,
+    }
+
+    def replaced(text: str) -> str:
+        for place, ours in places.items():
+            text = text.replace(place, ours)
+        return text
+
+    return replaced
 
 
 def commands() -> list[str]:
@@ -79,7 +89,7 @@ def test_commands_of_the_page_succeed(here: Callable[[str], str], folder: Path, 
         assert [prediction.keys() for prediction in response["predictions"]] == [shown["predictions"][0].keys()] * 2
 
 
-@pytest.mark.parametrize("program", blocks("python"), ids=["triton", "bentoml"])
+@pytest.mark.parametrize("program", blocks("python"), ids=["triton", "grpc", "bentoml"])
 def test_programs_of_the_page_run(here: Callable[[str], str], folder: Path, program: str) -> None:
     environment = {**os.environ, "BENTOML_DO_NOT_TRACK": "True"}
     done = subprocess.run(
@@ -158,5 +168,5 @@ def test_every_setting_is_documented() -> None:
 
 def test_serve_help_names_the_limits_without_an_option() -> None:
     source = (ROOT / "serving/settings.py").read_text()
-    options = {"VITRAIL_MODEL", "VITRAIL_PROVIDER", "VITRAIL_ALLOW_HOST", "VITRAIL_ALLOW_ORIGIN"}
+    options = {"VITRAIL_MODEL", "VITRAIL_PROVIDER", "VITRAIL_ALLOW_HOST", "VITRAIL_ALLOW_ORIGIN", "VITRAIL_GRPC"}
     assert set(re.findall(r'"(VITRAIL_\w+)"', source)) - options == set(re.findall(r"VITRAIL_\w+", ABOUT))

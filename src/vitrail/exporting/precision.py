@@ -15,7 +15,7 @@ from vitrail.exporting.graph import Graph
 from vitrail.exporting.int8 import to_int8, to_int8_dynamic
 from vitrail.exporting.loss import loss_bound
 from vitrail.exporting.parity import Images, Proof, by_file, compare, cpu_session
-from vitrail.exporting.speed import Session, times_as_fast
+from vitrail.exporting.speed import ROUNDS, Session, times_as_fast
 from vitrail.model_file.card import Precision, PrecisionKind
 from vitrail.tasks.intervals import wilson
 
@@ -111,15 +111,17 @@ def evaluate(kind: PrecisionKind, model: bytes, scales: Scales) -> Candidate:
     return Candidate(kind, model, proof, replace(compared, verdict=", ".join(reasons) or "sound, another is faster"))
 
 
-def speeds(session: Session, base: ort.InferenceSession, images: Images) -> dict[str, float]:
+def speeds(session: Session, base: ort.InferenceSession, images: Images, rounds: int = ROUNDS) -> dict[str, float]:
     """Times as fast as `base`, by batch size."""
-    return {str(size): middle_speed(session, base, images, size) for size in SPEED_BATCHES}
+    return {str(size): middle_speed(session, base, images, size, rounds) for size in SPEED_BATCHES}
 
 
-def middle_speed(session: Session, base: ort.InferenceSession, images: Images, size: int) -> float:
+def middle_speed(
+    session: Session, base: ort.InferenceSession, images: Images, size: int, rounds: int = ROUNDS
+) -> float:
     """Times as fast as `base` in batches of this size, the median of alternating rounds."""
     batch = images[np.arange(size) % len(images)]
-    return float(np.median(times_as_fast(session, base, batch)))
+    return float(np.median(times_as_fast(session, base, batch, rounds)))
 
 
 def reasons_against(compared: Precision, proof: Proof, max_loss: float) -> list[str]:

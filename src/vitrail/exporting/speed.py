@@ -18,13 +18,15 @@ Session: TypeAlias = ort.InferenceSession | CompiledGraph
 Inputs = dict[str, NDArray[Any]]
 
 
-def times_as_fast(session: Session, base: ort.InferenceSession, images: NDArray[np.uint8]) -> list[float]:
+def times_as_fast(
+    session: Session, base: ort.InferenceSession, images: NDArray[np.uint8], rounds: int = ROUNDS
+) -> list[float]:
     """The ratio of `base`'s time to `session`'s for this batch, one a round."""
     inputs = inputs_of(images, patch_of(base))
     for each in (session, base):
         run(each, inputs, 2)  # warm
     times = max(1, round(LEAST / run(base, inputs, 1)))
-    return [run(base, inputs, times) / run(session, inputs, times) for _ in range(ROUNDS)]
+    return [run(base, inputs, times) / run(session, inputs, times) for _ in range(rounds)]
 
 
 def run(session: Session, inputs: Inputs, times: int) -> float:

@@ -167,6 +167,7 @@ def test_messages_that_are_not_received_yet_take_no_memory(target: Target) -> No
     assert seconds < 2
 
 
+@pytest.mark.long
 def test_a_flood_of_streams_that_are_reset_at_once_leaves_nothing_behind(target: Target) -> None:
     """gRPC's own queue of new calls, before ours, is full meanwhile: it cancels what comes, whoever it is from."""
 
@@ -187,6 +188,7 @@ def test_a_flood_of_streams_that_are_reset_at_once_leaves_nothing_behind(target:
     assert target.slowest() < 2
 
 
+@pytest.mark.long
 def test_headers_without_end_are_not_collected(target: Target) -> None:
     def attack(stop: threading.Event) -> None:
         while not stop.is_set():
