@@ -83,12 +83,12 @@ def test_predictions_do_not_depend_on_the_batch(server: Server, encode: Encode) 
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
-@pytest.mark.parametrize("told_by", ["connection", "proxy"])
+@pytest.mark.parametrize("told_by", [pytest.param("connection", marks=pytest.mark.long), "proxy"])
 def test_a_greedy_caller_leaves_the_decoders_to_others(server: Server, heavy: bytes, told_by: str) -> None:
     """Four connections against twenty, whose images take a decoder long; each caller has half of it."""
     connections = {"greedy": 20, "other": 4}
     answered = dict.fromkeys(connections, 0)
-    end = time.monotonic() + 6
+    end = time.monotonic() + 5
 
     def client(name: str) -> None:
         is_greedy = name == "greedy"

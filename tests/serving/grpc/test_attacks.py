@@ -22,6 +22,8 @@ from vitrail.serving.settings import model_name
 
 from ...servers import Server, Start, free_port
 
+pytestmark = pytest.mark.long
+
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_HEADERS, ACK = 4, 1
 ADDRESS = "127.0.0.2"  # of the attacker
@@ -167,7 +169,6 @@ def test_messages_that_are_not_received_yet_take_no_memory(target: Target) -> No
     assert seconds < 2
 
 
-@pytest.mark.long
 def test_a_flood_of_streams_that_are_reset_at_once_leaves_nothing_behind(target: Target) -> None:
     """gRPC's own queue of new calls, before ours, is full meanwhile: it cancels what comes, whoever it is from."""
 
@@ -188,7 +189,6 @@ def test_a_flood_of_streams_that_are_reset_at_once_leaves_nothing_behind(target:
     assert target.slowest() < 2
 
 
-@pytest.mark.long
 def test_headers_without_end_are_not_collected(target: Target) -> None:
     def attack(stop: threading.Event) -> None:
         while not stop.is_set():
