@@ -14,6 +14,7 @@ import grpc
 from grpc.aio import EOF, ServicerContext
 
 from vitrail import __version__
+from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.grpc import inference
@@ -86,8 +87,8 @@ class InferenceService:
         return CLASSES["ModelReadyResponse"](ready=True)
 
     async def model_metadata(self, call: Call) -> Any:
-        asked = inference.parsed("ModelMetadataRequest", call.message)
-        return CLASSES["ModelMetadataResponse"](**v2.description(self.require_model(asked)))
+        request = inference.parsed("ModelMetadataRequest", call.message)
+        return CLASSES["ModelMetadataResponse"](**v2.description(self.require_model(request)))
 
     async def model_infer(self, call: Call) -> Any:
         engine = self.engine
@@ -111,9 +112,9 @@ class InferenceService:
         STAGE["total"].observe(perf_counter() - start)
         return inference.inference_response(model, request, outputs)
 
-    def require_model(self, asked: Any) -> Any:
+    def require_model(self, request: Any) -> Classifier:
         model = v2.loaded(self.engine)
-        v2.refuse_another(model, asked.name, asked.version or VERSION)
+        v2.refuse_another(model, request.name, request.version or VERSION)
         return model
 
     async def receive(self, context: ServicerContext, caller: str) -> bytes:

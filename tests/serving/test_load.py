@@ -83,8 +83,8 @@ def test_predictions_do_not_depend_on_the_batch(server: Server, encode: Encode) 
                 assert shares(prediction) == pytest.approx(shares(alone), abs=1e-6)
 
 
-@pytest.mark.parametrize("told_by", [pytest.param("connection", marks=pytest.mark.long), "proxy"])
-def test_a_greedy_caller_leaves_the_decoders_to_others(server: Server, heavy: bytes, told_by: str) -> None:
+@pytest.mark.parametrize("known_by", [pytest.param("connection", marks=pytest.mark.long), "proxy"])
+def test_a_greedy_caller_leaves_the_decoders_to_others(server: Server, heavy: bytes, known_by: str) -> None:
     """Four connections against twenty, whose images take a decoder long; each caller has half of it."""
     connections = {"greedy": 20, "other": 4}
     answered = dict.fromkeys(connections, 0)
@@ -92,8 +92,8 @@ def test_a_greedy_caller_leaves_the_decoders_to_others(server: Server, heavy: by
 
     def client(name: str) -> None:
         is_greedy = name == "greedy"
-        transport = httpx.HTTPTransport(local_address="127.0.0.2" if is_greedy and told_by == "connection" else None)
-        headers = {"x-forwarded-for": "192.0.2.1"} if is_greedy and told_by == "proxy" else {}
+        transport = httpx.HTTPTransport(local_address="127.0.0.2" if is_greedy and known_by == "connection" else None)
+        headers = {"x-forwarded-for": "192.0.2.1"} if is_greedy and known_by == "proxy" else {}
         with httpx.Client(base_url=server.url, timeout=30, transport=transport, headers=headers) as one:
             while time.monotonic() < end:
                 response = one.post(URL, files=files(heavy))

@@ -156,7 +156,7 @@ def broken_requests(name: str) -> dict[str, tuple[Any, grpc.StatusCode, str, str
     bad, missing = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
     one = request_of(name)
     one.raw_input_contents.append(CANVASES[0].tobytes())
-    another, version, two, short, out, kind, both_ways, repeated, large, picture = (
+    another, version, two, short, out, kind, both_ways, repeated, large, no_image = (
         type(one).FromString(one.SerializeToString()) for _ in range(10)
     )
     another.model_name = "another"
@@ -169,9 +169,9 @@ def broken_requests(name: str) -> dict[str, tuple[Any, grpc.StatusCode, str, str
     repeated.outputs.add(name="logits")
     repeated.outputs.add(name="logits")
     large.inputs[0].shape[:] = [1, 5000, 1, 3]
-    picture.inputs[0].datatype = "BYTES"
-    picture.inputs[0].shape[:] = [1]
-    picture.raw_input_contents[0] = (5).to_bytes(4, "little") + b"hello"
+    no_image.inputs[0].datatype = "BYTES"
+    no_image.inputs[0].shape[:] = [1]
+    no_image.raw_input_contents[0] = (5).to_bytes(4, "little") + b"hello"
     shared = type(one).FromString(one.SerializeToString())
     shared.inputs[0].parameters["shared_memory_region"].string_param = "x"
     over = request_of(name)
@@ -189,7 +189,7 @@ def broken_requests(name: str) -> dict[str, tuple[Any, grpc.StatusCode, str, str
         "contents twice": (both_ways, bad, "bad_tensor", "either contents or one of raw_input_contents"),
         "an output twice": (repeated, bad, "bad_output", "requested twice"),
         "too large a side": (large, bad, "bad_tensor", "at most 4096"),
-        "no image": (picture, bad, "unsupported_format", "image 0"),
+        "no image": (no_image, bad, "unsupported_format", "image 0"),
         "shared memory": (shared, bad, "no_shared_memory", "not supported"),
         "no byte": (over, bad, "bad_tensor", "whole numbers from 0 to 255"),
     }
