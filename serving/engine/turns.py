@@ -14,7 +14,7 @@ Waiting = Mapping[str, int]  # images or requests of each caller
 class Turns:
     """What each caller has had while something of it waits; the next turn is of the one that has had least.
 
-    A caller that joins begins level with the one that has had least: it does not catch up on turns that it did not need.
+    A caller that joins begins level with the one that has had least: it does not catch up on what it did not need.
     """
 
     def __init__(self) -> None:
