@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from math import ceil
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -15,8 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from vitrail.errors import UsageError
+from vitrail.runtime.providers import usable_cores
 from vitrail.serving import settings
 from vitrail.serving.engine.engine import Engine
+from vitrail.serving.engine.inference import Inference, LocalInference
 from vitrail.serving.http.body import BodyTooLarge, on_body_too_large
 from vitrail.serving.http.gate import Gate
 from vitrail.serving.http.hosts import HostGuard, hosts_for
@@ -55,20 +58,29 @@ def build_app(
     address: str,
     gate: Gate,
     service: tuple[str, str] = ("", ""),
+    inference: Callable[[], Inference] = LocalInference,
+    fronts: int = 1,
+    grpc_fault: str | None = None,
 ) -> Starlette:
-    """The application; its lifespan encloses that of BentoML's own application."""
+    """The application; its lifespan encloses that of BentoML's own application.
+
+    Of several fronts each decodes with its share of the cores, and has its share of the connections.
+    """
     limits = settings_or_defaults()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = app.state.engine = Engine(gate)
-        limit_connections(limits.connections)
+        engine = app.state.engine = Engine(gate, inference(), max(1, usable_cores() // fronts))
+        limit_connections(ceil(limits.connections / fronts))
         sys.setswitchinterval(SWITCH_INTERVAL)
         async with bento_lifespan():
             loading = asyncio.create_task(engine.load(address))
-            grpc_server = await serve_grpc(engine, limits.grpc, service)
+            if grpc_fault is not None:
+                engine.fail(grpc_fault)
+            grpc_address = None if grpc_fault else limits.grpc
+            grpc_server = await serve_grpc(engine, grpc_address, service, is_shared=fronts > 1)
             parent_watch = asyncio.create_task(stop_with_parent(os.getppid()))
-            with gate.close_on(signal.SIGTERM):
+            with gate.close_on(signal.SIGTERM) if fronts == 1 else nullcontext():  # the hub tells several
                 yield
             parent_watch.cancel()
             await loading
@@ -89,7 +101,9 @@ def build_app(
     return app
 
 
-async def serve_grpc(engine: Engine, address: str | None, service: tuple[str, str]) -> "grpc.aio.Server | None":
+async def serve_grpc(
+    engine: Engine, address: str | None, service: tuple[str, str], *, is_shared: bool
+) -> "grpc.aio.Server | None":
     """gRPC beside HTTP, where it is asked for; if it cannot listen, the engine is not ready, with the reason."""
     if address is None:
         return None
@@ -99,10 +113,14 @@ async def serve_grpc(engine: Engine, address: str | None, service: tuple[str, st
         engine.fail("gRPC needs grpcio and protobuf: pip install 'vitrail[grpc]'")
         return None
     try:
-        return await server.start(engine, address, service)
+        return await server.start(engine, address, service, is_shared=is_shared)
     except RuntimeError:  # gRPC's own message has its sources
-        engine.fail(f"gRPC cannot listen on {address}: another program may use the port")
+        engine.fail(cannot_listen(address))
         return None
+
+
+def cannot_listen(address: str) -> str:
+    return f"gRPC cannot listen on {address}: another program may use the port"
 
 
 def settings_or_defaults() -> Settings:

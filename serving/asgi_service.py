@@ -1,5 +1,6 @@
 """A BentoML service whose worker runs our own Starlette application; BentoML starts and stops the process."""
 
+import os
 import warnings
 
 from bentoml import Service
@@ -7,6 +8,8 @@ from prometheus_client import values
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from vitrail.errors import UsageError
+from vitrail.serving import settings
 from vitrail.serving.log_writer import log_without_blocking
 
 
@@ -15,13 +18,16 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
 
     BentoML's middleware runs before any mounted route: it would read a body, fetch the URL of an image or occupy a
     concurrency slot before our limits apply. BentoML's worker calls `to_asgi` once for the application to run; this
-    returns ours. Its lifespan encloses that of BentoML's application, which creates the service's instance and runs
-    its hooks.
+    returns ours, or with several processes the hub, which gives each connection to one that runs it. Its lifespan
+    encloses that of BentoML's application, which creates the service's instance and runs its hooks.
     """
 
     __slots__ = ()  # as in BentoML's class
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        fronts = front_count()
+        if fronts > 1:
+            return self.to_hub(fronts, is_main)
         set_up_process()
 
         # Imported once metrics stay in memory, as these modules create them.
@@ -41,6 +47,30 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
         whole = TelemetryMiddleware(app, gate, identity)
         traces = bento_config.exporting_traces()
         return tracing.traced(whole, *traces) if traces else whole
+
+    def to_hub(self, fronts: int, is_main: bool) -> ASGIApp:
+        from vitrail.serving.processes.folder import own_folder
+        from vitrail.serving.processes.program import METRICS, use_shared_metrics
+
+        os.environ[METRICS] = str(own_folder())
+        use_shared_metrics("hub")
+        log_without_blocking()
+
+        from vitrail.serving import bento_config
+        from vitrail.serving.processes.hub import Hub, hub_app
+
+        bento: Starlette = super().to_asgi(is_main)
+        bento_config.adopt_traffic(self.name)
+        hub = Hub(fronts, self.url or "", bento_config.context(), bento_config.tracing_section())
+        return hub_app(hub, lambda: bento.router.lifespan_context(bento))
+
+
+def front_count() -> int:
+    """How many processes answer; one where the setting is invalid, which then says so."""
+    try:
+        return settings.read().processes
+    except UsageError:
+        return 1
 
 
 def set_up_process() -> None:

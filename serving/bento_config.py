@@ -29,6 +29,31 @@ def exporting_traces() -> tuple[TracerProvider, ExcludeList] | None:
     return BentoMLContainer.tracer_provider.get(), BentoMLContainer.tracing_excluded_urls.get()
 
 
+def tracing_section() -> dict[str, Any] | None:
+    """The section of the configuration that says where traces go; None where they go nowhere."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    if exporting_traces() is None:
+        return None
+    section: dict[str, Any] = BentoMLContainer.config.get()["tracing"]
+    return section
+
+
+def adopt_tracing(section: dict[str, Any]) -> None:
+    """In a process that has not loaded the service, whose configuration may have a section of its own."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    BentoMLContainer.config.set({**BentoMLContainer.config.get(), "tracing": section})
+
+
+def context() -> dict[str, str | int | None]:
+    """What BentoML's worker knows of its service, for the processes that it starts."""
+    from bentoml._internal.context import server_context
+
+    names = ("service_type", "service_name", "worker_index", "bento_name", "bento_version")
+    return {name: getattr(server_context, name) for name in names}
+
+
 def identity() -> tuple[str, str]:
     """Name and version of the service, or of its Bento, as BentoML labels its metrics."""
     from bentoml._internal.context import server_context

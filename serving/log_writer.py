@@ -4,7 +4,8 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from select import PIPE_BUF
 from threading import Event, RLock, Thread
 from time import monotonic, sleep
 
@@ -56,7 +57,8 @@ class LogWriter:
                 lines, self.lines = self.lines, []
                 self.is_writing = True
             try:
-                write_all("".join(lines).encode(errors="backslashreplace"))
+                for piece in pieces(lines):
+                    write_all(piece)
             except OSError:  # a full disk, or a closed pipe
                 self.on_drop(len(lines))
             self.is_writing = False
@@ -66,6 +68,18 @@ class LogWriter:
         end = monotonic() + DRAIN_TIMEOUT
         while (self.lines or self.is_writing) and monotonic() < end:
             sleep(0.005)
+
+
+def pieces(lines: Iterable[str]) -> Iterator[bytes]:
+    """Whole lines in pieces that a pipe takes at once: those of several processes do not mix."""
+    piece = b""
+    for line in lines:
+        encoded = line.encode(errors="backslashreplace")
+        if piece and len(piece) + len(encoded) > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += encoded
+    yield piece
 
 
 def write_all(data: bytes) -> None:

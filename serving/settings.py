@@ -22,11 +22,13 @@ HOSTS_VARIABLE = "VITRAIL_ALLOW_HOST"
 ORIGINS_VARIABLE = "VITRAIL_ALLOW_ORIGIN"
 GRPC_VARIABLE = "VITRAIL_GRPC"
 CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
+PROCESSES_VARIABLE = "VITRAIL_PROCESSES"
 DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 CONNECTIONS = 1000
 MAX_IMAGES = 32  # of one request
+MAX_PROCESSES = 64
 WAIT = 0.25  # a longer queue adds latency, not throughput
 DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
 MIN_DECODE_MEMORY = 16
@@ -48,6 +50,7 @@ class Settings:
     decode_memory: int = DECODE_MEMORY * MEGABYTE
     concurrency: int | None = None
     grpc: str | None = None
+    processes: int = 1
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
@@ -62,6 +65,7 @@ def read() -> Settings:
         decode_memory=decode_memory(),
         concurrency=concurrency(),
         grpc=grpc_address(),
+        processes=processes(),
         allow_host=allowed_hosts(),
         allow_origin=allowed_origins(),
     )
@@ -136,10 +140,16 @@ def connections() -> int:
     return count_of(CONNECTIONS_VARIABLE, CONNECTIONS, 1)
 
 
-def count_of(variable: str, default: int, minimum: int, unit: str = "number") -> int:
+def processes() -> int:
+    """VITRAIL_PROCESSES: how many processes answer requests; with more than one, another computes for them."""
+    return count_of(PROCESSES_VARIABLE, 1, 1, most=MAX_PROCESSES)
+
+
+def count_of(variable: str, default: int, minimum: int, unit: str = "number", most: int = 999_999_999) -> int:
     text = os.environ.get(variable) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= minimum):
-        raise UsageError(f"{variable} is {text!r}; it must be a whole {unit}, at least {minimum}")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and minimum <= int(text) <= most):
+        limit = f"at least {minimum}" if most == 999_999_999 else f"from {minimum} to {most}"
+        raise UsageError(f"{variable} is {text!r}; it must be a whole {unit}, {limit}")
     return int(text)
 
 

@@ -34,6 +34,26 @@ def current() -> Span | None:
     return span if span.get_span_context().trace_flags.sampled else None
 
 
+def identity() -> tuple[bytes, bytes]:
+    """The current trace and span, for another process; zeros where nothing is recorded."""
+    if (span := current()) is None:
+        return bytes(16), bytes(8)
+    context = span.get_span_context()
+    return context.trace_id.to_bytes(16), context.span_id.to_bytes(8)
+
+
+@contextmanager
+def continued(of: bytes, span: bytes) -> Iterator[None]:
+    """Stages in it belong to a span of another process."""
+    if provider is None or not any(of):
+        yield
+        return
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    context = trace.SpanContext(int.from_bytes(of), int.from_bytes(span), is_remote=True, trace_flags=flags)
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        yield
+
+
 @contextmanager
 def stage(name: str, **attributes: int) -> Iterator[None]:
     """A span for a stage of the current request."""

@@ -126,6 +126,22 @@ def task_folder(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Cal
 
 
 @pytest.fixture(scope="session")
+def native_file(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A model of images at their own shapes, as it begins."""
+    from vitrail.cli import main
+
+    native = ["--data.resize=native", "--data.patch=2", "--model.mixup=0", "--model.net.depth=1"]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+
+    def fill(folder: Path) -> None:
+        assert main(["fit", "--config=digits-vit", f"--run={folder / 'run'}", *native, *steps]) == 0
+        checkpoint = folder / "run/checkpoints/best.ckpt"
+        assert main(["export", f"--checkpoint={checkpoint}", f"--output={folder / 'model.onnx'}"]) == 0
+
+    return made_once("native-digits", fill) / "model.onnx"
+
+
+@pytest.fixture(scope="session")
 def checkpoint(run_directory: Path) -> Path:
     return run_directory / "checkpoints" / "best.ckpt"
 

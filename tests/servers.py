@@ -13,6 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 
+# PROCESSES=2 pytest tests/serving runs every test of a server with as many processes that answer.
+PROCESSES = {"VITRAIL_PROCESSES": os.environ.get("PROCESSES", "1")}
+
 Start = Callable[..., AbstractContextManager["Server"]]
 
 
@@ -76,7 +79,7 @@ def started(
     """Start `command` with {port} filled in, and stop it; assert that no process remains."""
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
-    own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **environment}
+    own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **PROCESSES, **environment}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [argument.format(port=port) for argument in command],

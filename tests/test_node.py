@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitrail.cli import main
 from vitrail.images.patches import grid_within
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "node"
@@ -37,17 +36,6 @@ def test_outputs_in_node_equal_those_of_the_export(options: list[str], library: 
     assert done.stdout.splitlines()[-1].startswith(f"verified with {library} ")
     (off,) = re.findall(r"^logits: off by (\S+),", done.stdout, re.MULTILINE)
     assert float(off) < 1e-4
-
-
-@pytest.fixture
-def native_file(tmp_path: Path) -> Path:
-    """A model of images at their own shapes, as it begins."""
-    native = ["--data.resize=native", "--data.patch=2", "--model.mixup=0", "--model.net.depth=1"]
-    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
-    assert main(["fit", "--config=digits-vit", f"--run={tmp_path / 'run'}", *native, *steps]) == 0
-    output = tmp_path / "model.onnx"
-    assert main(["export", f"--checkpoint={tmp_path / 'run/checkpoints/best.ckpt'}", f"--output={output}"]) == 0
-    return output
 
 
 @pytest.mark.parametrize("options", [[], ["--wasm"]], ids=["native", "wasm"])

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol
 
 from vitrail.serving import settings
-from vitrail.serving.engine.batcher import Batcher
 from vitrail.serving.engine.turns import has_room, place
 from vitrail.serving.http.caller import CALLER
 from vitrail.serving.http.middleware import WAITING, unavailable
 from vitrail.serving.http.problems import Problem
+from vitrail.serving.siblings import Alone, Siblings
 
 SMOOTHING = 0.1  # weight of the newest observation in the moving average
 SHORT_QUEUE = 8  # images that may wait however slow the model is: clients often send a few at once
@@ -32,8 +32,9 @@ class RateEstimate:
 class DecodeQueue:
     """What waits for a decoder thread: requests and images of each caller, and the time an image takes."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, on_change: Callable[[str], None] = lambda caller: None) -> None:
         self.threads = threads
+        self.on_change = on_change  # called with the caller whose counts have changed
         self.requests: Counter[str] = Counter()
         self.images: Counter[str] = Counter()
         self.rate = RateEstimate()
@@ -43,6 +44,7 @@ class DecodeQueue:
         caller = CALLER.get()
         self.requests[caller] += 1
         self.images[caller] += images
+        self.on_change(caller)
         try:
             yield
         finally:
@@ -50,10 +52,31 @@ class DecodeQueue:
             self.images[caller] -= images
             if not self.requests[caller]:
                 del self.requests[caller], self.images[caller]
+            self.on_change(caller)
 
     def expected_wait(self) -> float:
         """Seconds until a new request's first image is decoded: each request before it has one image decoded first."""
         return place(self.requests, CALLER.get()) * self.rate.seconds / self.threads
+
+
+class InferQueue(Protocol):
+    """What waits for the model."""
+
+    @property
+    def capacity(self) -> int:
+        """Images that may wait."""
+
+    @property
+    def waiting_size(self) -> int:
+        """Images that wait."""
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """The same by caller."""
+
+    @property
+    def rate(self) -> float:
+        """Seconds an image; 0 before the first."""
 
 
 class Admission:
@@ -62,16 +85,30 @@ class Admission:
     An image that is admitted to be decoded has its place in the batcher's queue already, so no decoding is wasted
     because that queue is full. A request is refused when too many images wait, or when its turn is expected to come
     later than `max_wait`, unless fewer than SHORT_QUEUE images come before it. Callers take turns: what many requests
-    of one wait for is no reason to refuse another.
+    of one wait for is no reason to refuse another. What waits in other processes of this server counts too, except for
+    the decoders, which each has for itself.
     """
 
-    def __init__(self, batcher: Batcher[Any, Any], decoder_threads: int, costly_threads: int) -> None:
-        self.batcher = batcher
+    def __init__(
+        self, queue: InferQueue, decoder_threads: int, costly_threads: int, siblings: Siblings | None = None
+    ) -> None:
+        self.queue = queue
+        self.siblings = siblings or Alone()
         self.max_wait = settings.WAIT
-        self.quick, self.costly = DecodeQueue(decoder_threads), DecodeQueue(costly_threads)
-        self.infer_rate = RateEstimate()
-        WAITING.labels("decode").set_function(lambda: self.quick.images.total() + self.costly.images.total())
-        WAITING.labels("infer").set_function(lambda: self.batcher.waiting_size)
+        self.quick = DecodeQueue(decoder_threads, self.publish)
+        self.costly = DecodeQueue(costly_threads, self.publish)
+        WAITING.labels("decode").set_function(self.decoding)
+        WAITING.labels("infer").set_function(lambda: self.queue.waiting_size)
+
+    def publish(self, caller: str) -> None:
+        images = self.quick.images[caller] + self.costly.images[caller]
+        self.siblings.publish_caller("requests", caller, self.quick.requests[caller])
+        self.siblings.publish_caller("images", caller, images)
+        self.siblings.publish("decoding", self.quick.images.total() + self.costly.images.total())
+
+    def decoding(self) -> int:
+        """Images that wait for a decoder."""
+        return self.quick.images.total() + self.costly.images.total() + self.siblings.others("decoding")
 
     async def admit(self) -> None:
         """Refuse a request that would wait too long, before its body is read; called once per request."""
@@ -93,29 +130,31 @@ class Admission:
             raise self.busy()
 
     def has_room(self, images: int) -> bool:
-        if self.waiting() + images <= self.batcher.capacity:
+        if self.waiting() + images <= self.queue.capacity:
             return True
-        return has_room(self.waiting_of_callers(), CALLER.get(), images, self.batcher.capacity)
+        return has_room(self.waiting_of_callers(), CALLER.get(), images, self.queue.capacity)
 
     def require_costly_room(self, images: int) -> None:
         """Refuse costly images that would wait too long, or fill more than half of the queue."""
         queue, caller = self.costly, CALLER.get()
         is_late = place(queue.images, caller) >= SHORT_QUEUE and queue.expected_wait() > self.max_wait
-        if is_late or (queue.images and not has_room(queue.images, caller, images, self.batcher.capacity // 2)):
+        if is_late or (queue.images and not has_room(queue.images, caller, images, self.queue.capacity // 2)):
             raise self.busy()
 
     def waiting(self) -> int:
         """Images that are admitted and not in a batch yet."""
-        return self.quick.images.total() + self.costly.images.total() + self.batcher.waiting_size
+        return self.decoding() + self.queue.waiting_size
 
     def waiting_of_callers(self) -> Counter[str]:
-        return self.quick.images + self.costly.images + Counter(self.batcher.turns.waiting)
+        here = self.quick.images + self.costly.images
+        return here + self.siblings.callers("images") + Counter(self.queue.waiting)
 
     def expected_wait(self) -> float:
         """Seconds until a new request's turn, by the current rates; 0 where nothing waits."""
         caller = CALLER.get()
-        to_infer = place(self.quick.requests, caller) + place(self.batcher.turns.waiting, caller)
-        return self.quick.expected_wait() + to_infer * self.infer_rate.seconds
+        requests = self.quick.requests + self.siblings.callers("requests")
+        to_infer = place(requests, caller) + place(self.queue.waiting, caller)
+        return self.quick.expected_wait() + to_infer * self.queue.rate
 
     def busy(self) -> Problem:
         return unavailable("busy", self.too_many())

@@ -89,13 +89,16 @@ class Batcher(Generic[Item, Row]):
         max_size: int = BUCKETS[-1],
         clock: Callable[[], float] = time.perf_counter,
         size: Callable[[Item], int] = unit_size,
+        on_change: Callable[[str], None] = lambda caller: None,
     ) -> None:
+        """`on_change` is called with each caller of whom more or fewer images wait."""
         self.compute = compute
         self.capacity = capacity
         self.window = window
         self.max_size = max_size
         self.clock = clock
         self.size = size
+        self.on_change = on_change
         self.waiting: OrderedDict[asyncio.Future[Row], Entry[Item]] = OrderedDict()
         self.waiting_size = 0  # sum of the sizes of all waiting items
         self.turns = Turns()
@@ -123,6 +126,7 @@ class Batcher(Generic[Item, Row]):
         self.waiting.update(entries)
         self.waiting_size += size
         self.turns.join(caller, size)
+        self.on_change(caller)
         if self.waiting_size >= self.max_size:
             self.batch_is_full.set()
         if self.worker is None:
@@ -186,6 +190,7 @@ class Batcher(Generic[Item, Row]):
         if entry := self.waiting.pop(future, None):
             self.waiting_size -= entry.size
             self.turns.leave(entry.caller, entry.size)
+            self.on_change(entry.caller)
 
     async def rows(self, items: list[Item]) -> Sequence[Row]:
         rows = await self.compute(items)

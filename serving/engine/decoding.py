@@ -36,11 +36,17 @@ class ImageDecoder:
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         budget = settings.DECODE_MEMORY * settings.MEGABYTE
-        self.pool = FairQueue("decode", admission.quick.threads, budget, costly_threads=admission.costly.threads)
+        self.pool = FairQueue(
+            "decode",
+            admission.quick.threads,
+            budget,
+            costly_threads=admission.costly.threads,
+            siblings=admission.siblings,
+        )
         self.processes = DecoderProcesses()
         self.parsers = FairQueue("parse", 1)  # one: parsing holds the interpreter's lock, and decoding hardly does
         self.slices = TimeSlices()
-        DECODE_BYTES.set_function(lambda: self.pool.reserved)
+        DECODE_BYTES.set_function(lambda: self.pool.reserved + admission.siblings.others("reserved"))
 
     async def decode(self, images: Sequence[bytes], rule: InputRule) -> list[Canvas | ImageError]:
         """Each image as a canvas, or its error; all are refused where not all have room.
@@ -107,6 +113,12 @@ class ImageDecoder:
     async def parse(self, parse: Callable[[], T], length: int) -> T:
         """Parse a body of this length; a long one in a thread, so that other requests are answered meanwhile."""
         return await (self.slices.run(parse) if length <= INLINE_BODY else self.parsers.run(parse))
+
+    async def run(self, work: Callable[[], T], images: int) -> T:
+        """Work on images that are decoded already, in the decoders' turn; refused where not all have room."""
+        self.admission.require_room(images)
+        with self.admission.quick.track(images):
+            return await self.pool.run(work)
 
     def close(self) -> None:
         self.pool.shutdown()

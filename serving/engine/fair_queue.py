@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from vitrail.serving.engine.turns import Turns
 from vitrail.serving.http.caller import CALLER
+from vitrail.serving.siblings import Alone, Siblings
 
 T = TypeVar("T")
 
 MAX_SKIPS = 16  # jobs that may overtake one that is next and has no room
+RETRY = 0.005  # seconds until a job that has no room beside those of other processes is tried again
 SLICE = 0.001  # seconds of work before control returns to the event loop
 
 
@@ -43,12 +45,20 @@ class FairQueue:
     A job that finds no room may be overtaken, or it would block all other requests; but only MAX_SKIPS times, or small
     jobs could starve a large one. After that nothing starts until there is room for it; if costly jobs, which may take
     long, hold that room, only costly jobs are kept from starting. A waiting job holds nothing: there are no deadlocks.
+
+    The budget is that of all processes of the server. A job that has no room beside theirs is tried again in a moment,
+    and claims the room meanwhile: the oldest claim is served first.
     """
 
-    def __init__(self, name: str, threads: int, budget: int = 0, *, costly_threads: int = 1) -> None:
+    def __init__(
+        self, name: str, threads: int, budget: int = 0, *, costly_threads: int = 1, siblings: Siblings | None = None
+    ) -> None:
         self.threads = {False: threads, True: costly_threads}
         self.budget = budget
+        self.siblings = siblings or Alone()
+        self.retry: asyncio.TimerHandle | None = None
         self.running: list[Job] = []
+        self.missing = 0  # bytes of the first job that has no room
         self.requests: deque[PendingRequest] = deque()
         self.turns = Turns()
         self.pools = {
@@ -85,18 +95,29 @@ class FairQueue:
                 self.start_jobs()  # others may have been waiting for this one
 
     def start_jobs(self) -> None:
-        while (request := self.next_request()) is not None:
-            self.requests.remove(request)
-            job, result = request.jobs.popleft()
-            request.skips = 0
-            if request.jobs:
-                self.requests.append(request)
-            self.start(job, result, request.caller)
+        with self.siblings.lock():
+            while (request := self.next_request()) is not None:
+                self.requests.remove(request)
+                job, result = request.jobs.popleft()
+                request.skips = 0
+                if request.jobs:
+                    self.requests.append(request)
+                self.start(job, result, request.caller)
+            self.siblings.publish("reserved", self.reserved)
+            self.siblings.claim(self.missing)
+            if self.missing and self.retry is None and self.siblings.room_elsewhere():
+                self.retry = asyncio.get_running_loop().call_later(RETRY, self.try_again)
+
+    def try_again(self) -> None:
+        self.retry = None
+        self.start_jobs()
 
     def next_request(self) -> PendingRequest | None:
         """The first request whose next job has a thread and room; None where one has been skipped too often."""
-        room = self.budget - self.reserved
-        room_beside_costly = self.budget - sum(job.size for job in self.running if job.costly)
+        self.missing = 0
+        available = self.budget - self.siblings.room_elsewhere()
+        room = available - self.reserved
+        room_beside_costly = available - sum(job.size for job in self.running if job.costly)
         free = {
             costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
         }
@@ -110,6 +131,7 @@ class FairQueue:
                     other.skips += 1
                 return request
             skipped.append(request)
+            self.missing = self.missing or job.size
             if request.skips >= MAX_SKIPS:
                 if job.size <= room_beside_costly:
                     return None
@@ -143,6 +165,8 @@ class FairQueue:
         self.start_jobs()
 
     def shutdown(self) -> None:
+        if self.retry is not None:
+            self.retry.cancel()
         for pool in self.pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

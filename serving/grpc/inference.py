@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.serving.contract import INPUT, MAX_TEXT
 from vitrail.serving.grpc.messages import CLASSES
 from vitrail.serving.grpc.wire import broken
@@ -87,7 +87,7 @@ def parameters_of(given: Mapping[str, Any]) -> Parameters:
     return {name: getattr(each, each.WhichOneof("parameter_choice") or "bool_param") for name, each in given.items()}
 
 
-def inference_response(model: Classifier, request: InferenceRequest, outputs: Outputs) -> Any:
+def inference_response(model: DescribedModel, request: InferenceRequest, outputs: Outputs) -> Any:
     response = CLASSES["ModelInferResponse"](
         model_name=model_name(model.card), model_version=VERSION, id=request.id or ""
     )

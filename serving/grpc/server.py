@@ -14,7 +14,7 @@ import grpc
 from grpc.aio import EOF, ServicerContext
 
 from vitrail import __version__
-from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import DescribedModel
 from vitrail.serving import settings
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.grpc import inference
@@ -40,7 +40,6 @@ OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # none: images are compressed already, and others could be bombs
-    ("grpc.so_reuseport", 0),  # a second server on the port is an error
 ]
 STATUS = {  # by that of HTTP
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -112,7 +111,7 @@ class InferenceService:
         STAGE["total"].observe(perf_counter() - start)
         return inference.inference_response(model, request, outputs)
 
-    def require_model(self, request: Any) -> Classifier:
+    def require_model(self, request: Any) -> DescribedModel:
         model = v2.loaded(self.engine)
         v2.refuse_another(model, request.name, request.version or VERSION)
         return model
@@ -195,11 +194,11 @@ def address_of(peer: str) -> str:
     return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")
 
 
-async def start(engine: Engine, address: str, service: tuple[str, str]) -> grpc.aio.Server:
-    """Listen on HOST:PORT."""
+async def start(engine: Engine, address: str, service: tuple[str, str], *, is_shared: bool = False) -> grpc.aio.Server:
+    """Listen on HOST:PORT, which the processes of one server share."""
     server = grpc.aio.server(
         handlers=[InferenceService(engine, service).handlers()],
-        options=OPTIONS,
+        options=[*OPTIONS, ("grpc.so_reuseport", int(is_shared))],  # else a second server on the port is an error
         maximum_concurrent_rpcs=settings.connections(),
     )
     server.add_insecure_port(address)

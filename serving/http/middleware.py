@@ -1,10 +1,14 @@
 """Request ids, metrics and the access log: the outermost middleware."""
 
+import os
 import re
+from collections.abc import Iterator
+from glob import glob
 from random import getrandbits
 from time import perf_counter
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,7 +45,12 @@ BENTO_SECONDS = Histogram(
     "bentoml_service_request_duration_seconds", "Seconds of a request", ["endpoint", *OF_SERVICE, "http_response_code"]
 )
 BENTO_IN_PROGRESS = Gauge("bentoml_service_request_in_progress", "Requests in flight", ["endpoint", *OF_SERVICE])
-BENTO_LAST = Gauge("bentoml_service_last_request_timestamp_seconds", "When the last request came", OF_SERVICE)
+BENTO_LAST = Gauge(
+    "bentoml_service_last_request_timestamp_seconds", "When the last request came", OF_SERVICE, multiprocess_mode="max"
+)
+
+KEPT = ("counter", "histogram", "gauge_max")  # in files, where there are several processes
+OWN = ("vitrail_", "bentoml_")
 
 NO_ROUTE = "none"
 ALL_ROUTES = "all"  # of requests in flight, whose routes are not known yet
@@ -66,8 +75,25 @@ def count_dropped_lines() -> None:
 
 
 def metrics() -> bytes:
-    """All metrics of this process, BentoML's included."""
-    return generate_latest(REGISTRY)
+    """All metrics, BentoML's included: of this process, or of all that keep their values in files."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") if values.ValueClass is not values.MutexValue else None
+    return generate_latest(REGISTRY if folder is None else Everywhere(folder))
+
+
+class Everywhere(CollectorRegistry):
+    """Counts of all processes from their files, and gauges as this process knows them for all."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        files = [path for kind in KEPT for path in glob(f"{self.folder}/{kind}_*.db")]
+        merged = {each.name: each for each in MultiProcessCollector.merge(files)}  # type: ignore[no-untyped-call]
+        yield from merged.values()
+        for each in REGISTRY.collect():
+            if each.type == "gauge" and each.name.startswith(OWN) and each.name not in merged:
+                yield each
 
 
 class TelemetryMiddleware:
@@ -77,7 +103,7 @@ class TelemetryMiddleware:
         self.app = app
         self.gate = gate
         self.service = service  # name and version
-        BENTO_IN_PROGRESS.labels(ALL_ROUTES, *self.service).set_function(lambda: len(gate.in_flight))
+        BENTO_IN_PROGRESS.labels(ALL_ROUTES, *self.service).set_function(gate.all_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

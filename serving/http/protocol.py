@@ -281,10 +281,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = self.cycle.more_body = False
             self.cycle.message_event.set()
         else:
-            request_id = uuid4().hex
-            REQUESTS.labels(NO_ROUTE, str(problem.status)).inc()
-            access_log.write(request_id, "", "", NO_ROUTE, problem.status, 0)
-            self.pending_response = encode_problem(problem, request_id)
+            self.pending_response = refusal(problem)
             if self.is_idle():
                 self.write_and_close(self.pending_response)
             else:
@@ -380,6 +377,14 @@ def head_too_large() -> Problem:
 
 def framing_too_large() -> Problem:
     return Problem(431, "framing_too_large", "chunk sizes, chunk extensions and trailers outweigh the body by too much")
+
+
+def refusal(problem: Problem) -> bytes:
+    """A response to what is no request of the application, counted and logged."""
+    request_id = uuid4().hex
+    REQUESTS.labels(NO_ROUTE, str(problem.status)).inc()
+    access_log.write(request_id, "", "", NO_ROUTE, problem.status, 0)
+    return encode_problem(problem, request_id)
 
 
 def encode_problem(problem: Problem, request_id: str) -> bytes:

@@ -35,7 +35,7 @@ PAGE_FILES = {
 async def model(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     loaded = engine.ready()
-    evidence = engine.explainer and asdict(engine.explainer.card.evidence)
+    evidence = engine.explanations and asdict(engine.explanations.evidence)
     details = {"provider": loaded.provider, "card": asdict(loaded.card), "explanations": evidence}
     return JSONResponse({**model_identity(loaded), **details})
 

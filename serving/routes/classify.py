@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import DescribedModel
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.routes.predictions import predict_images, predictions_response
@@ -26,7 +26,7 @@ async def classify(request: Request) -> Response:
     return predictions_response(model, canvases, (prediction(model, row, top_k, abstain) for row in rows))
 
 
-def parse_top_k(request: Request, model: Classifier) -> int:
+def parse_top_k(request: Request, model: DescribedModel) -> int:
     text, classes = request.query_params.get("top_k"), len(model.card.classes)
     if text is None:
         return model.top_k
@@ -37,7 +37,7 @@ def parse_top_k(request: Request, model: Classifier) -> int:
     return int(text)
 
 
-def parse_abstain(request: Request, model: Classifier) -> bool:
+def parse_abstain(request: Request, model: DescribedModel) -> bool:
     text = request.query_params.get("abstain", "false")
     if text not in ("true", "false"):
         raise Problem(400, "bad_abstain", "abstain must be true or false")
@@ -48,7 +48,7 @@ def parse_abstain(request: Request, model: Classifier) -> bool:
     return text == "true"
 
 
-def prediction(model: Classifier, row: Row, top_k: int, abstain: bool) -> dict[str, Any]:
+def prediction(model: DescribedModel, row: Row, top_k: int, abstain: bool) -> dict[str, Any]:
     """The payload; with `abstain`, also whether it is too uncertain to be used."""
     payload = model.payload(row, top_k)
     return {**payload, "none_of_these": model.none_of_these(row["probabilities"])} if abstain else payload

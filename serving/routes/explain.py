@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vitrail.errors import ImageError
-from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import DescribedModel
 from vitrail.plots.overlay import draw_overlay
 from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import Engine
@@ -23,7 +23,7 @@ from vitrail.serving.routes.request_images import read_images
 
 async def explain(request: Request) -> Response:
     engine: Engine = request.app.state.engine
-    model, explainer = engine.ready(), engine.require_explainer()
+    model, card = engine.ready(), engine.require_explanations()
     await engine.admit(request.state.in_flight)
     index, with_overlay = parse_label(request, model), parse_overlay(request)
     images = await read_images(request)
@@ -39,7 +39,7 @@ async def explain(request: Request) -> Response:
         explanation: dict[str, Any] = {
             "model": model_identity(model),
             "label": model.card.classes[index],
-            "kind": explainer.card.evidence.kind,
+            "kind": card.evidence.kind,
             "evidence": evidence.tolist(),
         }
         if with_overlay:
@@ -47,7 +47,7 @@ async def explain(request: Request) -> Response:
     return JSONResponse(explanation)
 
 
-def parse_label(request: Request, model: Classifier) -> int | None:
+def parse_label(request: Request, model: DescribedModel) -> int | None:
     """The index of the requested class; None for the most probable one."""
     label = request.query_params.get("label")
     if label is None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from vitrail.errors import ImageError
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.cancellation import cancelled_with_client
@@ -41,7 +41,7 @@ def no_good_image(errors: list[ImageError]) -> Problem:
 
 
 def predictions_response(
-    model: Classifier, canvases: list[Canvas | ImageError], predictions: Iterable[dict[str, Any]]
+    model: DescribedModel, canvases: list[Canvas | ImageError], predictions: Iterable[dict[str, Any]]
 ) -> JSONResponse:
     """One entry per image, in order: the next prediction, or the image's error."""
     remaining = iter(predictions)
@@ -52,5 +52,5 @@ def predictions_response(
     return JSONResponse({"model": model_identity(model), "predictions": entries})
 
 
-def model_identity(model: Classifier) -> dict[str, Any]:
+def model_identity(model: DescribedModel) -> dict[str, Any]:
     return {"name": model_name(model.card), "sha256": model.sha256}

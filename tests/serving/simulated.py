@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from vitrail.serving.engine.batcher import Batcher
@@ -70,3 +70,22 @@ def submit(queue: Batcher[int, int], *items: int) -> asyncio.Task[list[int]]:
 async def until(seconds: float) -> None:
     """Sleep until this simulated time."""
     await asyncio.sleep(seconds - asyncio.get_running_loop().time())
+
+
+class Queue:
+    """A batcher's queue as admission sees it, with the seconds that an image takes."""
+
+    def __init__(self, of: Batcher[int, int], rate: float = 0.0) -> None:
+        self.batcher, self.rate = of, rate
+
+    @property
+    def capacity(self) -> int:
+        return self.batcher.capacity
+
+    @property
+    def waiting_size(self) -> int:
+        return self.batcher.waiting_size
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        return self.batcher.turns.waiting

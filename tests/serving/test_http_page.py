@@ -20,7 +20,7 @@ from vitrail.commands.serve import ABOUT
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import contract, settings
 from vitrail.serving.app import ROUTES
-from vitrail.serving.engine import admission, engine
+from vitrail.serving.engine import admission, inference
 from vitrail.serving.http import body, form, gate, protocol
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.settings import model_name
@@ -152,7 +152,7 @@ def test_limits_match_the_source() -> None:
         "images a request": [settings.MAX_IMAGES],
         "images that wait for a decoder or for the model": [settings.QUEUE],
         "expected wait in the queue": [settings.WAIT, admission.SHORT_QUEUE],
-        "images that wait to be explained": [engine.MAX_EXPLAIN_WAITING],
+        "images that wait to be explained": [inference.MAX_EXPLAIN_WAITING],
         "time for a response, once the body is received": [settings.DEADLINE],
     }
     for what, numbers in limits.items():

@@ -22,11 +22,11 @@ from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import BatchFailed
-from vitrail.serving.engine.engine import Engine, batch_size, padded
-from vitrail.serving.http.gate import Gate
+from vitrail.serving.engine.inference import batch_size, padded
 
 from ..servers import Server, Start
 from .conftest import Encode
+from .engines import local_engine
 
 URL = "/v1/classify"
 
@@ -112,15 +112,14 @@ def test_requests_in_one_batch_get_their_own_rows(model_file: Path) -> None:
     alone = [model.predict(canvas[None]) for canvas in canvases]
 
     async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = model
+        engine, inference = local_engine(model)
         held = threading.Event()
-        engine.worker.submit(held.wait)
+        inference.worker.submit(held.wait)
         first = asyncio.create_task(engine.predict(canvases[:1]))
         await asyncio.sleep(0)  # the first is handed to the worker thread
         others = [asyncio.create_task(engine.predict(canvases[i : i + 1])) for i in range(1, 20)]
         several = asyncio.create_task(engine.predict(canvases[20:]))
-        while len(engine.batcher.waiting) < 23:
+        while len(inference.batcher.waiting) < 23:
             await asyncio.sleep(0)
         held.set()
         outputs = [*await asyncio.gather(first, *others), await several]
@@ -274,6 +273,7 @@ LIMITS = {
     "VITRAIL_DECODE_MEMORY": ["15", "-1", "3.2e2", "all"],
     "VITRAIL_CONNECTIONS": ["0", "few"],
     "VITRAIL_CONCURRENCY": ["0", "few"],
+    "VITRAIL_PROCESSES": ["0", "65", "some"],
     "VITRAIL_GRPC": ["3001", "a b:3001", "localhost:port"],
     "VITRAIL_ALLOW_HOST": ["a b", "https://example.com"],
     "VITRAIL_ALLOW_ORIGIN": ["example.com"],
@@ -302,7 +302,7 @@ def test_invalid_limits_leave_the_server_not_ready(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(name, text)
 
     async def scenario() -> None:
-        engine = Engine(Gate())
+        engine, _ = local_engine()
         await engine.load("")
         assert engine.model is None
         assert engine.reason is not None
@@ -316,11 +316,10 @@ def test_rate_ignores_other_work_of_the_worker_thread(model_file: Path) -> None:
     """An explanation may hold the thread for seconds; that must not cause refusals afterwards."""
 
     async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = Classifier(model_file, "cpu")
-        engine.worker.submit(time.sleep, 1.0)
+        engine, inference = local_engine(Classifier(model_file, "cpu"))
+        inference.worker.submit(time.sleep, 1.0)
         await engine.predict([mosaic(4, 1, 8, 8)])
-        assert 0 < engine.admission.infer_rate.seconds < 0.9
+        assert 0 < inference.infer_rate.seconds < 0.9
         await engine.close()
 
     asyncio.run(scenario())
@@ -332,19 +331,18 @@ def test_small_work_runs_on_the_event_loop(model_file: Path, encode: Encode) -> 
     image = encode()
 
     async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = model
+        engine, inference = local_engine(model)
         engine.decoder.pool.shutdown()
         (canvas,) = await engine.decode([image])
         assert isinstance(canvas, np.ndarray)
         assert (canvas == model.fit(image)).all()
         (fault,) = await engine.decode([image[:-200]])
         assert isinstance(fault, ImageError)
-        engine.admission.infer_rate.update(1e-5)
-        engine.worker.shutdown()
+        inference.infer_rate.update(1e-5)
+        inference.worker.shutdown()
         outputs = await engine.predict([canvas])
         assert outputs.logits == pytest.approx(model.predict(canvas[None]).logits, abs=1e-5)
-        engine.admission.infer_rate.seconds = 1.0
+        inference.infer_rate.seconds = 1.0
         with pytest.raises(BatchFailed, match="after shutdown"):
             await engine.predict([canvas])
         with pytest.raises(RuntimeError, match="after shutdown"):

@@ -16,12 +16,12 @@ from PIL import Image
 
 from vitrail.errors import ImageError
 from vitrail.model_file.classifier import Classifier
-from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.body import MAX_BODY
-from vitrail.serving.http.gate import MAX_HELD_BYTES, Gate
+from vitrail.serving.http.gate import MAX_HELD_BYTES
 
 from ..servers import Server, Start
 from .conftest import Encode
+from .engines import local_engine
 
 CLIENTS = 30
 HELD_BACK = 1000  # bytes that each client holds back, so that no body is complete
@@ -108,8 +108,7 @@ def test_refused_image_is_freed_without_garbage_collection(refused: bytes, model
     """A client could send a hundred more before the next collection."""
 
     async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = Classifier(model_file, "cpu")
+        engine, _ = local_engine(Classifier(model_file, "cpu"))
         faults = await engine.decode([refused, refused])
         assert all(isinstance(fault, ImageError) for fault in faults)
         await engine.close()

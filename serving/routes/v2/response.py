@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.serving.routes.v2.request import InferenceRequest, Output
 from vitrail.serving.settings import model_name
 
@@ -18,7 +18,7 @@ VERSION = "1"
 Json = dict[str, Any]
 
 
-def inference_response(model: Classifier, request: InferenceRequest, outputs: Outputs) -> Response:
+def inference_response(model: DescribedModel, request: InferenceRequest, outputs: Outputs) -> Response:
     head: Json = {"model_name": model_name(model.card), "model_version": VERSION}
     if request.id is not None:
         head["id"] = request.id
@@ -31,7 +31,7 @@ def inference_response(model: Classifier, request: InferenceRequest, outputs: Ou
     return Response(b"".join([response.body, *tail]), headers=headers, media_type="application/octet-stream")
 
 
-def tensor(model: Classifier, output: Output, table: NDArray[np.float32]) -> tuple[Json, bytes | None]:
+def tensor(model: DescribedModel, output: Output, table: NDArray[np.float32]) -> tuple[Json, bytes | None]:
     """An output's JSON, and its bytes if they are sent after the JSON; `table` is [N, …]."""
     texts: list[str] = []
     document: Json = {"name": output.name, "datatype": "FP32", "shape": list(table.shape)}
@@ -50,7 +50,7 @@ def encode_element(text: str) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def top_classes(model: Classifier, row: NDArray[np.float32], classes: int) -> Iterator[str]:
+def top_classes(model: DescribedModel, row: NDArray[np.float32], classes: int) -> Iterator[str]:
     """The highest scores of a row as `value:index:label`, as Triton formats them."""
     for index in np.argsort(-row, kind="stable")[:classes]:
         yield f"{row[index]:f}:{index}:{model.card.classes[index]}"

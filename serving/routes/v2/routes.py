@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from vitrail import __version__
 from vitrail.errors import ImageError
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.serving.contract import INPUT
 from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import STOPPING, Engine
@@ -43,16 +43,16 @@ async def model(request: Request) -> Response:
     return JSONResponse(description(require_model(request)))
 
 
-def description(classifier: Classifier) -> dict[str, Any]:
+def description(classifier: DescribedModel) -> dict[str, Any]:
     """The model's metadata, as the protocol names them."""
-    outputs = {output.name: output.shape for output in classifier.session.get_outputs()}
     return {
         "name": model_name(classifier.card),
         "versions": [VERSION],
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
         "outputs": [
-            {"name": name, "datatype": "FP32", "shape": [-1, *outputs[name][1:]]} for name in classifier.task.outputs
+            {"name": name, "datatype": "FP32", "shape": [-1, *classifier.shapes[name][1:]]}
+            for name in classifier.task.outputs
         ],
     }
 
@@ -78,11 +78,11 @@ async def infer(request: Request) -> Response:
     return inference_response(classifier, inference, outputs)
 
 
-def loaded_model(request: Request) -> Classifier:
+def loaded_model(request: Request) -> DescribedModel:
     return loaded(request.app.state.engine)
 
 
-def loaded(engine: Engine) -> Classifier:
+def loaded(engine: Engine) -> DescribedModel:
     """The model; unlike `Engine.ready`, a failure is not counted as a refused request."""
     if not engine.gate.is_open:
         raise Problem(503, "draining", STOPPING, RETRY)
@@ -91,14 +91,14 @@ def loaded(engine: Engine) -> Classifier:
     return engine.model
 
 
-def require_model(request: Request) -> Classifier:
+def require_model(request: Request) -> DescribedModel:
     """The model named in the path."""
     classifier = loaded_model(request)
     refuse_another(classifier, request.path_params["name"], request.path_params.get("version", VERSION))
     return classifier
 
 
-def refuse_another(classifier: Classifier, name: str, version: str) -> None:
+def refuse_another(classifier: DescribedModel, name: str, version: str) -> None:
     """A server has one model, in one version."""
     if name != (own := model_name(classifier.card)):
         raise Problem(404, "unknown_model", f"there is no model {name[:80]!r} here; there is {own!r}")
@@ -132,7 +132,7 @@ def bad_length(why: str) -> Problem:
     return Problem(400, "bad_header_length", f"Inference-Header-Content-Length is the length of the JSON; {why}")
 
 
-def available_outputs(model: Classifier) -> ModelOutputs:
+def available_outputs(model: DescribedModel) -> ModelOutputs:
     """The model's outputs, and those with one score per class."""
     outputs = model.task.outputs
     return ModelOutputs(outputs, outputs[:2] if model.task.ranks else ())

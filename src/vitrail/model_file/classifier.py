@@ -1,80 +1,22 @@
 """A model.onnx in memory: classify, embed (onnxruntime or OpenVINO; no torch)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitrail.errors import ModelError, UsageError
-from vitrail.images import fit
 from vitrail.images.canvas import InputRule
 from vitrail.images.patches import Images, grid_of, inputs_of
 from vitrail.model_file.card import METADATA_KEY, Card, file_of
+from vitrail.model_file.described import DescribedModel, Label, Outputs
 from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.openvino import OPENVINO, CompiledGraph
-from vitrail.runtime.providers import PROVIDERS, Provider, open_session, usable_cores
+from vitrail.runtime.providers import Provider, open_session, usable_cores
 from vitrail.runtime.tensorrt import tensorrt_options
-from vitrail.tasks import TASKS
-from vitrail.tasks.task import TOP_K, ranked
+from vitrail.tasks.task import TOP_K
 
 
-@dataclass(frozen=True)
-class Label:
-    """A class and its probability."""
-
-    label: str
-    index: int
-    probability: float
-
-
-Table = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The outputs of the graph for a batch, by name: one row an image."""
-
-    columns: Mapping[str, Table]
-
-    @property
-    def probabilities(self) -> Table:
-        return self.of("probabilities")
-
-    @property
-    def logits(self) -> Table:
-        return self.of("logits")
-
-    @property
-    def values(self) -> Table:
-        return self.of("values")
-
-    @property
-    def embedding(self) -> Table:
-        return self.of("embedding")
-
-    def of(self, name: str) -> Table:
-        if name not in self.columns:
-            raise UsageError(f"this model has the outputs {', '.join(self.columns)}, and no {name}")
-        return self.columns[name]
-
-    def rows(self, begin: int, end: int) -> "Outputs":
-        return Outputs({name: table[begin:end] for name, table in self.columns.items()})
-
-    def row(self, index: int) -> dict[str, Table]:
-        return {name: table[index] for name, table in self.columns.items()}
-
-    @staticmethod
-    def joined(parts: Sequence["Outputs"]) -> "Outputs":
-        """Rows that came in parts, as one table."""
-        if len(parts) == 1:
-            return parts[0]
-        return Outputs({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
-
-
-class Classifier:
+class Classifier(DescribedModel):
     """A loaded model file; its card describes the outputs."""
 
     def __init__(self, path: str | Path, provider: Provider = "auto", threads: int | None = None) -> None:
@@ -88,7 +30,6 @@ class Classifier:
         if text is None:
             raise ModelError(f"{self.path} has no vitrail card: it was not written by `vitrail export`")
         self.card = Card.from_json(text)
-        self.task = TASKS[self.card.task]
         self.sha256 = sealed_digest(self.path)
         if provider == "tensorrt":
             if self.card.input.is_native:
@@ -96,6 +37,7 @@ class Classifier:
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
             self.session = open_session(self.path, provider, threads, options)
         self.provider: str = OPENVINO.get(provider) or self.session.get_providers()[0]
+        self.shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.compiled = self.compile_for_canvases(provider, threads or usable_cores()) if provider in OPENVINO else None
 
     def compile_for_canvases(self, provider: Provider, threads: int) -> CompiledGraph:
@@ -104,10 +46,6 @@ class Classifier:
         if rule.is_native:
             raise UsageError("OpenVINO's graph has one size, and this model takes images of any: choose cpu")
         return CompiledGraph(self.path, rule.size, provider, threads)
-
-    def fit(self, data: bytes) -> NDArray[np.uint8]:
-        """An encoded image as this model's canvas, uint8 [size, size, 3]."""
-        return fit(data, self.card.input)
 
     def predict(self, images: Images) -> Outputs:
         """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers.
@@ -134,40 +72,11 @@ class Classifier:
         if self.takes_canvases_only and images.shape[1:3] != (rule.size, rule.size):
             raise UsageError(f"on TensorRT the model takes only canvases of {rule.size}×{rule.size} pixels")
 
-    @property
-    def is_on_cpu(self) -> bool:
-        return self.provider in (PROVIDERS["cpu"], *OPENVINO.values())
-
-    @property
-    def takes_canvases_only(self) -> bool:
-        """TensorRT's engine is built for one height and width."""
-        return self.provider == PROVIDERS["tensorrt"]
-
     def classify(self, data: bytes, top_k: int = TOP_K) -> list[Label]:
         """The `top_k` most probable labels of one encoded image, for tasks with labels."""
         if not self.task.ranks:
             raise UsageError(f"this model's task is {self.card.task}, without labels: see `Classifier.payload`")
         return self.labels(self.predict(self.fit(data)[None]).probabilities[0], top_k)
-
-    def none_of_these(self, probabilities: NDArray[np.float32]) -> bool:
-        """Whether one row of probabilities is too unsure for the card's threshold to be any of the classes."""
-        if self.card.abstention is None:
-            raise UsageError("this model's card has no threshold for 'none of these': it is for one label an image")
-        return float(probabilities.max()) < self.card.abstention.threshold
-
-    def labels(self, probabilities: NDArray[np.float32], top_k: int) -> list[Label]:
-        """One row of probabilities as its `top_k` labels, the most probable first."""
-        return [Label(**one) for one in ranked(probabilities, self.card.classes, top_k)]
-
-    def payload(self, row: Mapping[str, Table], top_k: int | None = None) -> dict[str, Any]:
-        """The result for one image as JSON types, for any task; `top_k` is for labels."""
-        return self.task.payload(row, self.card.classes, self.top_k if top_k is None else top_k)
-
-    @property
-    def top_k(self) -> int:
-        """The default number of labels: 5, or all of them in multilabel tasks."""
-        count = len(self.card.classes)
-        return self.task.default_top_k(count)
 
 
 def refuse_not_canvases(images: Images, rule: InputRule) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from vitrail.errors import ModelError
 from vitrail.images.golden import PANES, RECIPE, golden_images
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import Outputs
 from vitrail.tasks.task import ProbabilityTask
 
 ROUNDING = 1e-5  # of a probability that follows from logits in float32

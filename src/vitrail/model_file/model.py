@@ -17,7 +17,8 @@ from vitrail import images
 from vitrail.errors import UsageError, VitrailError
 from vitrail.images.patches import batch_of
 from vitrail.model_file.card import Card
-from vitrail.model_file.classifier import Classifier, Label
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import Label
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import Explanation
 from vitrail.runtime.providers import Provider, usable_cores

@@ -8,21 +8,26 @@ import pytest
 from prometheus_client import REGISTRY
 
 from vitrail.serving.engine.admission import REFUSAL_DELAY, SHORT_QUEUE, Admission, DecodeQueue, RateEstimate
+from vitrail.serving.engine.batcher import Batcher
 from vitrail.serving.http.caller import CALLER
 from vitrail.serving.http.problems import Problem
 
-from ..simulated import Doubler, batcher, simulate, submit, until
+from ..simulated import Doubler, Queue, batcher, simulate, submit, until
 
 CAPACITY = 100
 
 
 def admission_of(infer: float = 0.0, decode: float = 0.0, costly: float = 0.0) -> Admission:
     """For two decoder threads and a costly one, with the seconds that an image takes in each stage."""
-    admission = Admission(batcher(Doubler(), capacity=CAPACITY), 2, 1)
+    admission = Admission(Queue(batcher(Doubler(), capacity=CAPACITY), infer), 2, 1)
     admission.max_wait = 0.5
-    admission.infer_rate.seconds = infer
     admission.quick.rate.seconds, admission.costly.rate.seconds = decode, costly
     return admission
+
+
+def batcher_of(admission: Admission) -> Batcher[int, int]:
+    assert isinstance(admission.queue, Queue)
+    return admission.queue.batcher
 
 
 @contextmanager
@@ -101,9 +106,9 @@ def test_refusal_is_delayed_and_counted() -> None:
 def test_images_of_all_queues_share_one_limit() -> None:
     async def scenario() -> None:
         admission = admission_of()
-        running = submit(admission.batcher, 0)
+        running = submit(batcher_of(admission), 0)
         await until(0.5)
-        others = submit(admission.batcher, 1, 2, 3)
+        others = submit(batcher_of(admission), 1, 2, 3)
         await asyncio.sleep(0)
         with admission.quick.track(40), admission.costly.track(50):
             assert admission.waiting() == 93

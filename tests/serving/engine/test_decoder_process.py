@@ -22,8 +22,8 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving.engine.decoder_process import NICE, DecoderProcess, DecoderProcesses
-from vitrail.serving.engine.engine import Engine
-from vitrail.serving.http.gate import Gate
+
+from ..engines import local_engine
 
 RULE = InputRule(16, "crop")
 
@@ -149,9 +149,9 @@ def test_engine_decodes_only_costly_images_in_processes(model_file: Path, monkey
     costly, small = bombs.deep_png(4000), image()
 
     async def scenario() -> None:
-        engine = Engine(Gate())
-        engine.model = Classifier(model_file, "cpu")
-        rule = engine.model.card.input
+        model = Classifier(model_file, "cpu")
+        engine, _ = local_engine(model)
+        rule = model.card.input
         canvases = await engine.decode([small, costly, small])
         for canvas, data in zip(canvases, [small, costly, small], strict=True):
             assert isinstance(canvas, np.ndarray)

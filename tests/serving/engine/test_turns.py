@@ -16,7 +16,7 @@ from vitrail.serving.engine.turns import OVERFLOW, Turns, has_room, place
 from vitrail.serving.http.caller import CALLER, address_of
 from vitrail.serving.http.problems import Problem
 
-from ..simulated import Doubler, batcher, simulate
+from ..simulated import Doubler, Queue, batcher, simulate
 
 COUNTS = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 9), max_size=5)
 
@@ -123,8 +123,7 @@ def test_a_greedy_caller_leaves_half_of_the_batches(greedy: int) -> None:
 
     async def scenario() -> None:
         queue = batcher(Doubler(0.1), capacity=256, max_size=8)
-        admission = Admission(queue, 2, 1)
-        admission.infer_rate.seconds = 0.1 / 8
+        admission = Admission(Queue(queue, 0.1 / 8), 2, 1)
 
         async def call() -> None:
             await admission.admit()

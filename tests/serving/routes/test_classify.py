@@ -11,7 +11,8 @@ import pytest
 from bentoml import AsyncHTTPClient, SyncHTTPClient
 from PIL import Image
 
-from vitrail.model_file.classifier import Classifier, Label
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import Label
 
 from ...servers import Server
 from ..conftest import Encode

@@ -21,12 +21,13 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import Explanation, explain_path
 from vitrail.plots.overlay import COLD, SIDE, WARM, draw_overlay
-from vitrail.serving.engine import engine as module
-from vitrail.serving.engine.engine import MAX_EXPLAIN_WAITING, Engine
-from vitrail.serving.http.gate import Gate
+from vitrail.serving.engine import inference as module
+from vitrail.serving.engine.engine import Engine
+from vitrail.serving.engine.inference import MAX_EXPLAIN_WAITING, LocalInference
 from vitrail.serving.http.problems import Problem
 
 from ..conftest import Encode
+from ..engines import local_engine
 
 URL = "/v1/explain"
 Load = Callable[[Path], Coroutine[Any, Any, Engine]]
@@ -163,7 +164,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     async def load(path: Path) -> Engine:
         monkeypatch.setenv("VITRAIL_MODEL", str(path))
         monkeypatch.setenv("VITRAIL_PROVIDER", "cpu")
-        engine = Engine(Gate())
+        engine, _ = local_engine()
         await engine.load("here")
         engines.append(engine)
         return engine
@@ -211,7 +212,7 @@ def test_unusable_explain_file_does_not_affect_labels(
         engine = asyncio.run(loaded(path))
         assert engine.ready().path == path
         with pytest.raises(Problem, match=reason) as caught:
-            engine.require_explainer()
+            engine.require_explanations()
         assert (caught.value.status, caught.value.code) == (404, "no_explain_graph")
         (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
         assert warning.getMessage() == f"no explanations: {caught.value}"
@@ -243,7 +244,9 @@ def test_predictions_wait_for_at_most_one_explanation(
         explaining = [asyncio.ensure_future(engine.explain(canvas, 0)) for _ in range(4)]
         await asyncio.sleep(0)
         predicting = asyncio.ensure_future(engine.predict([canvas]))
-        while not engine.worker._work_queue.qsize():
+        inference = engine.inference
+        assert isinstance(inference, LocalInference)
+        while not inference.worker._work_queue.qsize():
             await asyncio.sleep(0.001)
         may_end.set()
         await asyncio.gather(predicting, *explaining)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 import vitrail
 from vitrail.images.canvas import InputRule
 from vitrail.images.golden import golden_images, mosaic
-from vitrail.model_file.classifier import Classifier, Outputs
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import Outputs
 from vitrail.serving.settings import model_name
 
 from ...servers import Server

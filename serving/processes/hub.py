@@ -1,0 +1,228 @@
+"""The hub, in BentoML's worker: hands connections over to fronts, and starts and replaces them and the engine."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from starlette.applications import Starlette
+from uvicorn.config import HTTP_PROTOCOLS
+
+import vitrail
+from vitrail.serving import settings
+from vitrail.serving.app import cannot_listen, stop_with_parent
+from vitrail.serving.arbiter import STABLE_AFTER, restart_delay
+from vitrail.serving.engine.engine import STOPPING
+from vitrail.serving.http.gate import before_signal
+from vitrail.serving.http.middleware import unavailable
+from vitrail.serving.http.problems import Problem
+from vitrail.serving.http.protocol import refusal
+from vitrail.serving.log_writer import STDOUT
+from vitrail.serving.processes.board import Board
+from vitrail.serving.processes.channel import Channel, pair
+from vitrail.serving.processes.program import CONNECTION, METRICS, STOP, VARIABLE, Program
+
+START_TIMEOUT = 20.0  # seconds for fronts to start, before connections are accepted all the same
+STOP_TIMEOUT = 5.0  # seconds for the engine to end once all fronts have
+
+log = logging.getLogger("bentoml.vitrail")
+
+
+@dataclass(eq=False)
+class Child:
+    """A front or an engine: one process after the other in one row of the board."""
+
+    name: str
+    row: int
+    module: str
+    process: Process | None = None
+    channel: Channel | None = None
+    is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    given: int = 0  # connections
+    early_deaths: int = 0
+
+
+class Hub:
+    """The processes of one server."""
+
+    def __init__(self, fronts: int, address: str, service: dict[str, Any], traces: dict[str, Any] | None) -> None:
+        self.address, self.service, self.traces = address, service, traces
+        self.board = Board.of(fronts + 1)
+        self.fronts = [Child(f"front{number}", number, "front") for number in range(fronts)]
+        self.engine = Child("engine", fronts, "engine")
+        self.folder = Path(os.environ[METRICS])
+        self.grpc_fault = grpc_fault()
+        self.stopping = False
+        self.keepers: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While it is entered, all processes run; SIGTERM lets fronts answer what is in flight first."""
+        self.keepers = [asyncio.create_task(self.keep(child)) for child in (self.engine, *self.fronts)]
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await asyncio.gather(*(front.is_ready.wait() for front in self.fronts))
+        except TimeoutError:
+            log.error("the processes that answer have not started within %g seconds", START_TIMEOUT)
+        try:
+            with before_signal(signal.SIGTERM, self.drain):
+                yield
+        finally:
+            await self.drain()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def keep(self, child: Child) -> None:
+        """Start the process, and another whenever it ends."""
+        while not self.stopping:
+            started = time.monotonic()
+            process = await self.start(child)
+            await process.wait()
+            child.is_ready.clear()
+            if child.channel is not None:
+                child.channel.close()
+            self.board.clear(child.row)
+            child.process, child.channel, child.given = None, None, 0
+            if self.stopping:
+                return
+            child.early_deaths = child.early_deaths + 1 if time.monotonic() - started < STABLE_AFTER else 0
+            seconds = restart_delay(child.early_deaths)
+            when = f" in {seconds:g} s" if seconds else ""
+            log.warning("%s (process %d) has ended; another starts%s", child.name, process.pid, when)
+            await asyncio.sleep(seconds)
+
+    async def start(self, child: Child) -> Process:
+        ours, theirs = pair()
+        child.channel = Channel(ours, lambda message, descriptors: child.is_ready.set(), lambda: None)
+        board = self.board.inheritable()
+        program = Program(
+            name=child.name,
+            row=child.row,
+            fronts=len(self.fronts),
+            rows=len(self.board.rows),
+            board_descriptor=board,
+            control_descriptor=theirs.fileno(),
+            folder=str(self.folder),
+            address=self.address,
+            service=self.service,
+            keep_alive=option("--timeout-keep-alive", 5),
+            grace=option("--timeout-graceful-shutdown", None),
+            traces=self.traces,
+            grpc_fault=self.grpc_fault,
+        )
+        child.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"vitrail.serving.processes.{child.module}"),
+            pass_fds=(board, theirs.fileno()),
+            env={**os.environ, VARIABLE: program.encode()},
+            cwd=Path(vitrail.__file__).parents[1],  # a Bento carries the package without installing it
+            start_new_session=True,  # Ctrl-C is for the parent of all
+        )
+        theirs.close()
+        return child.process
+
+    def hand_over(self, descriptor: int) -> bool:
+        """Give a connection to the front that has fewest; False where no front runs."""
+        ready = [front for front in self.fronts if front.is_ready.is_set() and front.channel is not None]
+        if not ready:
+            return False
+        closed = self.board.all["closed"]
+        front = min(ready, key=lambda one: one.given - int(closed[one.row]))
+        front.given += 1
+        assert front.channel is not None
+        front.channel.send(CONNECTION, [os.dup(descriptor)])
+        return True
+
+    def no_front(self) -> Problem:
+        if self.stopping:
+            return unavailable("draining", STOPPING)
+        return unavailable("not_ready", "not ready: the processes that answer are starting")
+
+    async def drain(self) -> None:
+        """Let the fronts answer what is in flight, then end the engine."""
+        if self.stopping:
+            return
+        self.stopping = True
+        for front in self.fronts:
+            if front.channel is not None:
+                front.channel.send(STOP)
+        await asyncio.gather(*(ended(front.process) for front in self.fronts))
+        if self.engine.channel is not None:
+            self.engine.channel.close()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await ended(self.engine.process)
+        except TimeoutError:
+            assert self.engine.process is not None
+            self.engine.process.kill()
+        for keeper in self.keepers:
+            keeper.cancel()
+
+
+class HandOver(asyncio.Protocol):
+    """What uvicorn makes for a connection in the hub: gives it away before a byte is read."""
+
+    hub: ClassVar[Hub]
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        """As uvicorn calls it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        if transport.get_extra_info("sslcontext") is not None:
+            log.error("several processes do not speak TLS: put a proxy before them, or serve with one process")
+            transport.abort()
+            return
+        if self.hub.hand_over(transport.get_extra_info("socket").fileno()):
+            transport.abort()  # closes this process's descriptor only
+        else:
+            transport.write(refusal(self.hub.no_front()))
+            transport.close()
+
+
+def option(name: str, default: int | None) -> int | None:
+    """An option of BentoML's worker, which passes it to uvicorn and nowhere else."""
+    return int(sys.argv[sys.argv.index(name) + 1]) if name in sys.argv else default
+
+
+def grpc_fault() -> str | None:
+    """Why the fronts cannot serve gRPC: they share its port, so each would share it with another program too."""
+    address = settings.grpc_address()
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(place, family=family).close()
+    except OSError:
+        return cannot_listen(address)
+    return None
+
+
+async def ended(process: Process | None) -> None:
+    if process is not None:
+        await process.wait()
+
+
+def hub_app(hub: Hub, bento_lifespan: Callable[[], AbstractAsyncContextManager[object]]) -> Starlette:
+    """An application without routes, whose lifespan encloses that of BentoML's own."""
+    HandOver.hub = hub
+    HTTP_PROTOCOLS["auto"] = f"{__name__}:{HandOver.__name__}"
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with bento_lifespan():
+            parent_watch = asyncio.create_task(stop_with_parent(os.getppid()))
+            async with hub.running():
+                yield
+            parent_watch.cancel()
+        STDOUT.drain()  # uvicorn ends the process by a signal, so no atexit handler runs
+
+    return Starlette(lifespan=lifespan)

@@ -1,0 +1,58 @@
+"""What the other processes of this server hold and have waiting; a server of one process has none."""
+
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
+
+Amount = Literal["held", "admitted", "in_flight", "reserved", "decoding", "waiting", "nanoseconds"]
+OfCaller = Literal["requests", "images", "infer"]
+
+
+class Siblings(Protocol):
+    """Amounts that every process publishes for the others, whole and by caller."""
+
+    def publish(self, amount: Amount, value: int) -> None:
+        """Say what this process has."""
+
+    def others(self, amount: Amount) -> int:
+        """What the others have together."""
+
+    def publish_caller(self, amount: OfCaller, caller: str, value: int) -> None:
+        """Say what one caller has here."""
+
+    def callers(self, amount: OfCaller) -> Counter[str]:
+        """What callers have in the others."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """While it is held, no other process reserves memory."""
+
+    def claim(self, size: int) -> None:
+        """Say how many bytes the next job needs and has no room for; 0 where none waits."""
+
+    def room_elsewhere(self) -> int:
+        """Bytes of memory that others have reserved, or claimed before this process did."""
+
+
+class Alone:
+    """No others."""
+
+    def publish(self, amount: Amount, value: int) -> None:
+        pass
+
+    def others(self, amount: Amount) -> int:
+        return 0
+
+    def publish_caller(self, amount: OfCaller, caller: str, value: int) -> None:
+        pass
+
+    def callers(self, amount: OfCaller) -> Counter[str]:
+        return Counter()
+
+    def lock(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def claim(self, size: int) -> None:
+        pass
+
+    def room_elsewhere(self) -> int:
+        return 0

@@ -1,0 +1,123 @@
+"""What processes say on the board, and how they share the memory for decoding."""
+
+import asyncio
+import multiprocessing
+import os
+import time
+from collections import Counter
+
+import pytest
+
+from vitrail.serving.engine.fair_queue import FairQueue, Job
+from vitrail.serving.processes.board import CALLERS, Board
+
+
+def boards(rows: int) -> list[Board]:
+    """Of as many processes, here all in one."""
+    hub = Board.of(rows)
+    return [Board(hub.descriptor, rows + 1, number) for number in range(rows)]
+
+
+def test_others_are_all_but_the_own() -> None:
+    one, two, three = boards(3)
+    for number, board in enumerate((one, two, three)):
+        board.publish("held", 10**number)
+    assert [board.others("held") for board in (one, two, three)] == [110, 101, 11]
+    one.clear(1)
+    assert three.others("held") == 1
+
+
+def test_callers_are_known_to_others_until_they_have_nothing() -> None:
+    one, two = boards(2)
+    one.publish_caller("images", "192.0.2.1", 3)
+    one.publish_caller("requests", "192.0.2.1", 1)
+    one.publish_caller("images", "2001:db8::1", 4)
+    assert two.callers("images") == {"192.0.2.1": 3, "2001:db8::1": 4}
+    assert two.callers("requests") == {"192.0.2.1": 1}
+    assert one.callers("images") == {}
+    one.publish_caller("images", "192.0.2.1", 0)
+    one.publish_caller("requests", "192.0.2.1", 0)
+    assert two.callers("images") == {"2001:db8::1": 4}
+    for number in range(3 * CALLERS):  # places are used again
+        one.publish_caller("infer", str(number), 1)
+        one.publish_caller("infer", str(number), 0)
+    assert two.callers("infer") == Counter()
+    for number in range(2 * CALLERS):
+        one.publish_caller("infer", str(number), 1)
+    assert two.callers("infer").total() == CALLERS - 1
+
+
+def count_up(descriptor: int, own: int, times: int) -> None:
+    board = Board(descriptor, 3, own)
+    for _ in range(times):
+        with board.lock():
+            seen = board.others("reserved") + int(board.mine["reserved"][0])
+            time.sleep(0)
+            board.publish("reserved", seen + 1 - board.others("reserved"))
+
+
+def test_the_lock_holds_between_processes() -> None:
+    hub = Board.of(2)
+    os.set_inheritable(hub.descriptor, True)
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=count_up, args=(hub.descriptor, own, 2000)) for own in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert hub.others("reserved") == 4000
+
+
+class Usage:
+    """The bytes that jobs of several queues hold, and the most they ever did."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def job(self, size: int, seconds: float) -> Job:
+        def work() -> None:
+            self.now += size
+            self.most = max(self.most, self.now)
+            time.sleep(seconds)
+            self.now -= size
+
+        return Job(work, size)
+
+
+@pytest.mark.parametrize("queues", [2, 4])
+def test_queues_of_several_processes_keep_one_budget_and_starve_nobody(queues: int) -> None:
+    """Each has small jobs without end and one that needs nearly all of the memory."""
+
+    async def scenario() -> None:
+        usage = Usage()
+        pools = [FairQueue("decode", 4, 100, siblings=board) for board in boards(queues)]
+        small = [asyncio.ensure_future(pool.run_all([usage.job(10, 0.002) for _ in range(200)])) for pool in pools]
+        await asyncio.sleep(0.02)
+        begin = time.perf_counter()
+        await asyncio.gather(*(pool.run_all([usage.job(95, 0.002)]) for pool in pools))
+        large_took = time.perf_counter() - begin
+        assert not all(each.done() for each in small)
+        await asyncio.gather(*small)
+        assert usage.most <= 100
+        assert large_took < 3
+        assert all(pool.reserved == 0 for pool in pools)
+        for pool in pools:
+            pool.shutdown()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_dead_process_had_reserved_is_free_again() -> None:
+    async def scenario() -> None:
+        one, two = boards(2)
+        two.publish("reserved", 90)
+        two.claim(50)
+        pool = FairQueue("decode", 1, 100, siblings=one)
+        waiting = asyncio.ensure_future(pool.run_all([Job(lambda: 7, 20)]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        one.clear(1)
+        assert await asyncio.wait_for(waiting, 5) == [7]
+        pool.shutdown()
+
+    asyncio.run(scenario())

@@ -1,0 +1,233 @@
+"""Servers of several processes: even connections, killed processes, metrics that add up, and nothing left behind."""
+
+import random
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from vitrail.serving.processes.folder import PREFIX
+
+from ...servers import Server, Start, alive
+from ..conftest import Encode
+
+URL = "/v1/classify"
+PROGRAM = re.compile(r"vitrail\.serving\.processes\.(\w+)")
+FRONTS = 2
+
+
+@pytest.fixture
+def own(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator[Server]:
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": str(FRONTS)}
+    with start(bentoml_serve, **environment) as server:
+        yield server
+
+
+def programs(server: Server, name: str) -> list[psutil.Process]:
+    """Its processes that run this program."""
+    found = []
+    for process in server.family():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if (match := PROGRAM.search(line)) and match[1] == name:
+            found.append(process)
+    return found
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> float:
+    """Returns the seconds until it is so."""
+    begin = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - begin < seconds, "it never became so"
+        time.sleep(0.01)
+    return time.monotonic() - begin
+
+
+class Clients:
+    """Clients that call repeatedly, each on a connection that it keeps; how calls ended, and the slowest's seconds."""
+
+    def __init__(self, server: Server, image: bytes, count: int = 8) -> None:
+        self.url, self.image = server.url + URL, image
+        self.results: list[int | str] = []
+        self.slowest = 0.0
+        self.end = threading.Event()
+        self.threads = [threading.Thread(target=self.call) for _ in range(count)]
+
+    def call(self) -> None:
+        with httpx.Client(timeout=20) as client:
+            while not self.end.is_set():
+                begin = time.monotonic()
+                try:
+                    response = client.post(self.url, content=self.image, headers={"content-type": "image/png"})
+                    self.results.append(response.status_code)
+                except httpx.TransportError as fault:
+                    self.results.append(type(fault).__name__)
+                self.slowest = max(self.slowest, time.monotonic() - begin)
+                if self.results[-1] != 200:
+                    time.sleep(0.02)
+
+    def wait_for_answers(self, since: int = 0) -> None:
+        wait_until(lambda: self.results[since:].count(200) > 20)
+
+    def __enter__(self) -> "Clients":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.set()
+        for thread in self.threads:
+            thread.join()
+
+
+LOST = {"ReadError", "RemoteProtocolError", "WriteError", "ConnectError"}  # of a connection whose process has ended
+
+
+def test_connections_are_spread_evenly(own: Server) -> None:
+    """Also after some have ended: a new one goes where fewest are."""
+    connections = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(33)]
+    try:
+        wait_until(lambda: sorted(map(len, open_connections(own))) == [16, 17])
+        for connection in connections[:20]:
+            connection.close()
+        wait_until(lambda: sum(map(len, open_connections(own))) == 13)
+        connections += [socket.create_connection(("127.0.0.1", own.port)) for _ in range(7)]
+        wait_until(lambda: sorted(map(len, open_connections(own))) == [10, 10])
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def open_connections(server: Server) -> list[list[object]]:
+    """Of each front."""
+    return [
+        [each for each in front.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED]
+        for front in programs(server, "front")
+    ]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_front_costs_its_own_requests_and_is_replaced(own: Server, encode: Encode, kills: int) -> None:
+    moments = random.Random(1)
+    with Clients(own, encode()) as clients:
+        clients.wait_for_answers()
+        for _ in range(kills):
+            time.sleep(moments.random())
+            victim = moments.choice(programs(own, "front"))
+            before = len(clients.results)
+            victim.kill()
+            victim.wait()
+            assert wait_until(lambda: len(programs(own, "front")) == FRONTS) < 2
+            clients.wait_for_answers(before)
+            lost = [result for result in clients.results[before:] if result != 200]
+            assert set(lost) <= LOST
+            assert len(lost) <= len(clients.threads)
+            time.sleep(1.2)  # it answers by then, and an early death in a row waits longer
+    assert clients.slowest < 5
+    assert own.read_log().count("has ended; another starts") == kills
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_engine_is_replaced_and_nobody_hangs(own: Server, encode: Encode, kills: int) -> None:
+    moments = random.Random(2)
+    with Clients(own, encode()) as clients:
+        clients.wait_for_answers()
+        for _ in range(kills):
+            time.sleep(moments.random())
+            before = len(clients.results)
+            (engine,) = programs(own, "engine")
+            engine.kill()
+            wait_until(lambda: httpx.get(f"{own.url}/readyz").status_code == 503, 5)
+            assert "another is starting" in httpx.get(f"{own.url}/readyz").json()["reason"]
+            wait_until(lambda: httpx.get(f"{own.url}/readyz").status_code == 200, 60)
+            clients.wait_for_answers(before)
+            assert set(clients.results[before:]) <= {200, 503}  # every connection stays
+    assert clients.slowest < 5
+
+
+def test_metrics_add_up(own: Server, encode: Encode) -> None:
+    """Over all processes, and over one that was killed once it had answered."""
+    image = encode()
+
+    def sent(count: int) -> None:
+        for _ in range(count):  # a connection each
+            assert httpx.post(own.url + URL, content=image).status_code == 200
+
+    sent(30)
+    wait_until(lambda: counted(own, "vitrail_requests_total", "/v1/classify") == 30, 5)
+    programs(own, "front")[0].kill()
+    wait_until(lambda: len(programs(own, "front")) == FRONTS, 5)
+    sent(10)
+    assert counted(own, "vitrail_requests_total", "/v1/classify") == 40
+    assert counted(own, "bentoml_service_request_total", "/v1/classify") == 40
+    assert counted(own, "vitrail_stage_seconds_count", 'stage="decode"') == 40
+    assert counted(own, "vitrail_stage_seconds_count", 'stage="queue"') == 40
+    assert counted(own, "vitrail_batch_images_sum", "") == 40
+    assert counted(own, "vitrail_ready", "") == 1
+
+
+def counted(server: Server, metric: str, label: str) -> float:
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric) and label in line)
+
+
+def test_limits_are_those_of_the_whole_server(start: Start, bentoml_serve: list[str], model_file: Path) -> None:
+    """A limit of six connections is one of six, over three processes."""
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_CONNECTIONS": "6"}
+    with start(bentoml_serve, VITRAIL_PROCESSES="3", **environment) as server:
+        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(6)]
+        try:
+            wait_until(lambda: list(map(len, open_connections(server))) == [2, 2, 2])
+            refused = httpx.get(f"{server.url}/livez")
+            assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        finally:
+            for connection in held:
+                connection.close()
+        wait_until(lambda: httpx.get(f"{server.url}/livez").status_code == 200)
+
+
+def test_nothing_is_left_behind(start: Start, bentoml_serve: list[str], model_file: Path, tmp_path: Path) -> None:
+    """By SIGTERM at once; by a hub that was killed, once the next server starts."""
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "TMPDIR": str(tmp_path)}
+    with start(bentoml_serve, VITRAIL_PROCESSES="2", **environment) as server:
+        family = server.family()
+        assert len(folders(tmp_path)) == 1
+        hub = family[1]
+        hub.kill()  # BentoML's arbiter starts another
+        wait_until(lambda: hub not in server.family() and len(programs(server, "front")) == 2)
+        server.wait_until_ready()
+        wait_until(lambda: not alive(family[2:]), 30)
+        assert len(folders(tmp_path)) == 1
+        whole = server.family()
+    assert not alive(whole)
+    assert folders(tmp_path) == []
+
+
+def folders(of: Path) -> list[Path]:
+    return list(of.glob(f"{PREFIX}*"))
+
+
+def test_a_killed_arbiter_ends_all(own: Server) -> None:
+    family = own.family()
+    own.process.send_signal(signal.SIGKILL)
+    own.process.wait()
+    wait_until(lambda: not alive(family), 30)
+
+
+def test_a_model_that_cannot_be_served_is_said_once(start: Start, bentoml_serve: list[str], tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    environment = {"VITRAIL_MODEL": str(tmp_path / "model.onnx"), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": "2"}
+    with start(bentoml_serve, ready=False, **environment) as server:
+        wait_until(lambda: "not ready" in server.read_log())
+        wait_until(lambda: b"cut short" in httpx.get(f"{server.url}/readyz").content)
+        assert httpx.get(f"{server.url}/livez").status_code == 200
+        assert server.read_log().count("not ready") == 1
