@@ -1,12 +1,12 @@
-"""Amounts that the processes of a server publish for each other, in shared memory: a row for each process."""
+"""Amounts that the processes of a server publish for each other, in shared memory."""
 
 import fcntl
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic_ns
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,44 +15,41 @@ from vitrail.serving.siblings import Amount, OfCaller
 
 CALLERS = 64  # of a process; of further ones only the whole amounts are known to others
 MAX_NAME = 48  # bytes, as IPv6 has 45
-CALLER = np.dtype([("name", f"S{MAX_NAME}"), *((name, np.int64) for name in get_args(OfCaller))])
-ROW = np.dtype(
-    [
-        *((name, np.int64) for name in get_args(Amount)),
-        ("claim", np.int64),  # bytes
-        ("claimed_at", np.int64),
-        ("closed", np.int64),  # connections that this process was given and has closed
-        ("callers", CALLER, CALLERS),
-    ]
-)
+FRESH = 0.001  # seconds for which what others have of each caller is read once
+OF_CALLER: tuple[OfCaller, ...] = get_args(OfCaller)
+CALLER = np.dtype([("name", f"S{MAX_NAME}"), *((name, np.int64) for name in OF_CALLER)])
+
+Column = Amount | Literal["claim", "claimed_at", "closed"]  # closed connections, of those that the process was given
+COLUMNS: tuple[Column, ...] = (*get_args(Amount), "claim", "claimed_at", "closed")
+NUMBER = np.dtype(np.int64).itemsize
 
 
 class Board:
-    """The rows of all processes, and the writer of one of them."""
+    """A column for each amount, with a number of each process; and each one's table of callers."""
 
     def __init__(self, descriptor: int, rows: int, own: int) -> None:
-        self.descriptor = descriptor
-        memory = Arena(descriptor, rows * ROW.itemsize)
-        self.rows = memory.array(0, (rows * ROW.itemsize,)).view(ROW)
-        self.number = own
-        self.own = self.rows[own : own + 1]
-        self.mine = {name: self.own[name] for name in ROW.names or ()}
-        self.all = {name: self.rows[name] for name in ROW.names or ()}
-        self.table = {name: self.own["callers"][name][0] for name in CALLER.names or ()}
+        self.descriptor, self.count, self.number = descriptor, rows, own
+        memory = Arena(descriptor, size_of(rows))
+        numbers = memoryview(memory.bytes)[: len(COLUMNS) * rows * NUMBER].cast("q")
+        self.columns = {name: numbers[at * rows : (at + 1) * rows] for at, name in enumerate(COLUMNS)}
+        callers = memory.array(len(COLUMNS) * rows * NUMBER, (rows * CALLERS * CALLER.itemsize,)).view(CALLER)
+        self.callers_of = callers.reshape(rows, CALLERS)
+        self.table = {name: self.callers_of[own][name] for name in CALLER.names or ()}
         self.slots: dict[str, int] = {}
         self.unused = list(range(CALLERS))
+        self.read: dict[OfCaller, tuple[float, Counter[str]]] = {}
 
     @classmethod
     def of(cls, rows: int) -> "Board":
         """A new board; the process that makes it has the last row."""
-        return cls(create((rows + 1) * ROW.itemsize), rows + 1, rows)
+        return cls(create(size_of(rows + 1)), rows + 1, rows)
 
     def publish(self, amount: Amount, value: int) -> None:
-        self.mine[amount][0] = value
+        self.columns[amount][self.number] = value
 
     def others(self, amount: Amount) -> int:
-        column = self.all[amount]
-        return int(column.sum()) - int(column[self.number])
+        column = self.columns[amount]
+        return sum(column) - column[self.number]
 
     def publish_caller(self, amount: OfCaller, caller: str, value: int) -> None:
         slot = self.slots.get(caller)
@@ -62,15 +59,24 @@ class Board:
             slot = self.slots[caller] = self.unused.pop()
             self.table["name"][slot] = caller.encode(errors="replace")[:MAX_NAME]
         self.table[amount][slot] = value
-        if not value and not any(self.table[each][slot] for each in get_args(OfCaller)):
+        if not value and not any(self.table[each][slot] for each in OF_CALLER):
             self.unused.append(self.slots.pop(caller))
 
     def callers(self, amount: OfCaller) -> Counter[str]:
+        """Read at most once in FRESH: it is for estimates."""
+        now = time.monotonic()
+        since, counts = self.read.get(amount, (0.0, Counter()))
+        if now - since > FRESH:
+            counts = self.read_callers(amount)
+            self.read[amount] = now, counts
+        return counts
+
+    def read_callers(self, amount: OfCaller) -> Counter[str]:
         counts: Counter[str] = Counter()
-        table = self.rows["callers"]
-        for row, slot in np.argwhere(table[amount] > 0):
+        names, numbers = self.callers_of["name"], self.callers_of[amount]
+        for row, slot in np.argwhere(numbers > 0):
             if row != self.number:
-                counts[table["name"][row, slot].decode(errors="replace")] += int(table[amount][row, slot])
+                counts[names[row, slot].decode(errors="replace")] += int(numbers[row, slot])
         return counts
 
     @contextmanager
@@ -83,25 +89,30 @@ class Board:
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
 
     def claim(self, size: int) -> None:
-        if size and not self.mine["claim"][0]:
-            self.mine["claimed_at"][0] = monotonic_ns()
-        self.mine["claim"][0] = size
+        if size and not self.columns["claim"][self.number]:
+            self.columns["claimed_at"][self.number] = time.monotonic_ns()
+        self.columns["claim"][self.number] = size
 
     def room_elsewhere(self) -> int:
         """An own claim comes before later ones: of all claims the oldest is always served."""
-        claims, since = self.all["claim"], self.all["claimed_at"]
-        own = self.mine["claim"][0] > 0
-        earlier = (since < self.mine["claimed_at"][0]) if own else np.ones(len(claims), bool)
-        earlier[self.number] = False
-        return self.others("reserved") + int(claims[earlier].sum())
+        claims, since = self.columns["claim"], self.columns["claimed_at"]
+        own = since[self.number] if claims[self.number] else time.monotonic_ns()
+        earlier = sum(claim for claim, at in zip(claims, since, strict=True) if at < own)
+        return self.others("reserved") + earlier
 
     def close_connection(self) -> None:
-        self.mine["closed"][0] += 1
+        self.columns["closed"][self.number] += 1
 
     def clear(self, row: int) -> None:
         """Forget a process that has ended."""
-        self.rows[row : row + 1] = np.zeros(1, ROW)
+        for column in self.columns.values():
+            column[row] = 0
+        self.callers_of[row] = np.zeros(CALLERS, CALLER)
 
     def inheritable(self) -> int:
         os.set_inheritable(self.descriptor, True)
         return self.descriptor
+
+
+def size_of(rows: int) -> int:
+    return rows * (len(COLUMNS) * NUMBER + CALLERS * CALLER.itemsize)

@@ -4,12 +4,15 @@ import array
 import asyncio
 import os
 import socket
+import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-MAX_MESSAGE = 65_536  # bytes
+MAX_TOGETHER = 32_768  # bytes of messages that travel together
+MAX_RECEIVED = 65_536
+LENGTH = struct.Struct("<H")
 MAX_DESCRIPTORS = 4
-MAX_AT_ONCE = 64  # messages received in one turn of the event loop
+MAX_AT_ONCE = 64  # times something is received in one turn of the event loop
 ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 DESCRIPTORS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
 
@@ -22,32 +25,56 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Channel:
-    """One end: what is sent does not block, and `on_message` gets what comes, with its descriptors."""
+    """One end: what is sent does not block, and `on_message` gets what comes, with its descriptors.
+
+    Messages that are sent in one turn of the event loop travel together: each wakes the other process, which costs
+    more than the rest of it.
+    """
 
     def __init__(self, end: socket.socket, on_message: OnMessage, on_end: Callable[[], None]) -> None:
         self.socket, self.on_message, self.on_end = end, on_message, on_end
         self.loop = asyncio.get_running_loop()
+        self.gathered = bytearray()  # messages of this turn, each after its length
         self.unsent: deque[tuple[bytes, list[int]]] = deque()
         self.is_open = True
         end.setblocking(False)
         self.loop.add_reader(end.fileno(), self.receive)
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send, or keep until the other end has room; descriptors are closed here once they are sent."""
+        """Send soon; descriptors are closed here once they are sent."""
         if not self.is_open:
             close_all(descriptors)
-        elif self.unsent or not self.try_to_send(message, descriptors):
+            return
+        if descriptors or len(self.gathered) + len(message) > MAX_TOGETHER:
+            self.flush()
+        if descriptors:
+            self.put(LENGTH.pack(len(message)) + message, descriptors)
+            return
+        if not self.gathered:
+            self.loop.call_soon(self.flush)
+        self.gathered += LENGTH.pack(len(message))
+        self.gathered += message
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        if self.gathered:
+            gathered, self.gathered = bytes(self.gathered), bytearray()
+            self.put(gathered, ())
+
+    def put(self, data: bytes, descriptors: Sequence[int]) -> None:
+        """Send, or keep until the other end has room."""
+        if self.unsent or not self.try_to_send(data, descriptors):
             if not self.unsent:
                 self.loop.add_writer(self.socket.fileno(), self.send_rest)
-            self.unsent.append((message, list(descriptors)))
+            self.unsent.append((data, list(descriptors)))
 
-    def try_to_send(self, message: bytes, descriptors: Sequence[int]) -> bool:
-        """False where there is no room; a message to an end that has gone is dropped."""
+    def try_to_send(self, data: bytes, descriptors: Sequence[int]) -> bool:
+        """False where there is no room; what is for an end that has gone is dropped."""
         try:
             if descriptors:
-                self.socket.sendmsg([message], [(*DESCRIPTORS, array.array("i", descriptors))])
+                self.socket.sendmsg([data], [(*DESCRIPTORS, array.array("i", descriptors))])
             else:
-                self.socket.send(message)
+                self.socket.send(data)
         except BlockingIOError:
             return False
         except OSError:  # its end is seen when it is read
@@ -64,22 +91,25 @@ class Channel:
     def receive(self) -> None:
         for _ in range(MAX_AT_ONCE):
             try:
-                message, ancillary, _, _ = self.socket.recvmsg(MAX_MESSAGE, ANCILLARY)
+                data, ancillary, _, _ = self.socket.recvmsg(MAX_RECEIVED, ANCILLARY)
             except BlockingIOError:
                 return
             except OSError:
-                message, ancillary = b"", []
-            if not message:
+                data, ancillary = b"", []
+            if not data:
                 self.close()
                 self.on_end()
                 return
-            self.on_message(message, received(ancillary) if ancillary else [])
+            descriptors = received(ancillary) if ancillary else []
+            for message in split(data):
+                self.on_message(message, descriptors)
             if not self.is_open:
                 return
 
     def close(self) -> None:
         if not self.is_open:
             return
+        self.flush()
         self.is_open = False
         self.loop.remove_reader(self.socket.fileno())
         if self.unsent:
@@ -88,6 +118,15 @@ class Channel:
             close_all(descriptors)
         self.unsent.clear()
         self.socket.close()
+
+
+def split(data: bytes) -> Iterator[bytes]:
+    """The messages that travelled together; one that has descriptors travels alone."""
+    place = 0
+    while place < len(data):
+        (length,) = LENGTH.unpack_from(data, place)
+        place += LENGTH.size + length
+        yield data[place - length : place]
 
 
 def received(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

@@ -130,10 +130,10 @@ class Client:
         assert self.arena is not None
         inference, images = self.engine.inference, self.arena.array(work.offset, work.shape)
         if work.kind == Kind.EXPLAIN:
-            return [await inference.explain(images[0], work.index)]
+            return [await inference.explain(images[0], work.label)]
         outputs: Outputs
         if work.kind == Kind.PREDICT:
-            step = max(1, work.index)
+            step = max(1, work.label)
             outputs = await inference.predict([images[start : start + step] for start in range(0, len(images), step)])
         else:
             outputs = await inference.predict_resized(images)

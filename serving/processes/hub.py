@@ -108,7 +108,7 @@ class Hub:
             name=child.name,
             row=child.row,
             fronts=len(self.fronts),
-            rows=len(self.board.rows),
+            rows=self.board.count,
             board_descriptor=board,
             control_descriptor=theirs.fileno(),
             folder=str(self.folder),
@@ -134,8 +134,8 @@ class Hub:
         ready = [front for front in self.fronts if front.is_ready.is_set() and front.channel is not None]
         if not ready:
             return False
-        closed = self.board.all["closed"]
-        front = min(ready, key=lambda one: one.given - int(closed[one.row]))
+        closed = self.board.columns["closed"]
+        front = min(ready, key=lambda one: one.given - closed[one.row])
         front.given += 1
         assert front.channel is not None
         front.channel.send(CONNECTION, [os.dup(descriptor)])

@@ -76,5 +76,4 @@ class Arena:
 
     def array(self, offset: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Bytes of it, not a copy."""
-        count = int(np.prod(shape, dtype=np.int64))
-        return np.frombuffer(self.bytes, np.uint8, count, offset).reshape(shape)
+        return np.ndarray(shape, np.uint8, self.bytes, offset)

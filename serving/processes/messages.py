@@ -2,10 +2,10 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
-
-import numpy as np
+from math import prod
+from typing import NamedTuple
 
 MAX_CALLER = 200  # bytes of a caller's name; a proxy may send any
 MAX_TEXT = 2_000  # bytes of an error's message
@@ -30,28 +30,27 @@ class Kind(IntEnum):
     FAILED = 9
 
 
-@dataclass(frozen=True)
-class Work:
-    """Images in the arena: `count` of [height, width, 3] at `offset`, where `size` bytes are for the results."""
+class Work(NamedTuple):
+    """Images [images, height, width, 3] in the arena at `offset`, where `size` bytes are for the results."""
 
     kind: int
     id: int
     offset: int
     size: int
-    count: int
+    images: int
     height: int
     width: int
-    index: int  # of the class to explain; in PREDICT, how many canvases stay together
+    label: int  # the index of the class to explain; in PREDICT, how many canvases stay together
     trace: bytes  # and span, of the request; zeros where none is recorded
     span: bytes
     caller: str
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return self.count, self.height, self.width, 3
+        return self.images, self.height, self.width, 3
 
     def encode(self) -> bytes:
-        return WORK.pack(*astuple(self)[:-1]) + self.caller.encode(errors="replace")[:MAX_CALLER]
+        return WORK.pack(*self[:-1]) + self.caller.encode(errors="replace")[:MAX_CALLER]
 
     @classmethod
     def decode(cls, message: bytes) -> "Work":
@@ -67,7 +66,7 @@ class Results:
 
     @property
     def size(self) -> int:
-        return sum(4 * int(np.prod(shape, dtype=np.int64)) for shape in self.shapes)
+        return 4 * sum(map(prod, self.shapes))
 
     def encode(self, request: int) -> bytes:
         parts = [RESULT.pack(Kind.DONE, request, len(self.shapes))]

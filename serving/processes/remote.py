@@ -48,11 +48,12 @@ class RemoteInference:
 
     def __init__(self, board: "Board", address: Path, engines: slice) -> None:
         self.board, self.address = board, address
-        self.engines = board.rows[engines]
+        self.engines = engines  # their rows
         self.capacity = settings.QUEUE
         self.model: DescribedModel | None = None
         self.adopt: Adopt = lambda loaded: None
         self.arena: Arena | None = None
+        self.row = 0  # bytes of results, an image
         self.channel: Channel | None = None
         self.numbers = itertools.count(1)
         self.pending: dict[int, Pending] = {}
@@ -60,7 +61,7 @@ class RemoteInference:
 
     @property
     def waiting_size(self) -> int:
-        return int(self.engines["waiting"].sum())
+        return sum(self.board.columns["waiting"][self.engines])
 
     @property
     def waiting(self) -> Mapping[str, int]:
@@ -68,7 +69,7 @@ class RemoteInference:
 
     @property
     def rate(self) -> float:
-        return float(self.engines["nanoseconds"].max()) / NANOSECONDS
+        return max(self.board.columns["nanoseconds"][self.engines]) / NANOSECONDS
 
     async def load(self, limits: Settings, address: str, adopt: Adopt) -> None:
         self.capacity, self.adopt = limits.queue, adopt
@@ -106,7 +107,8 @@ class RemoteInference:
         if loaded.model is not None:
             rule = loaded.model.card.input
             canvas = 3 * (rule.vectors * rule.patch**2 if rule.patch and rule.is_native else rule.size**2)
-            size = 2 * self.capacity * max(canvas, row_bytes(loaded.model)) + 2 * MAX_HELD_BYTES
+            self.row = row_bytes(loaded.model)
+            size = 2 * self.capacity * max(canvas, self.row) + 2 * MAX_HELD_BYTES
             memory = create(size)
             self.arena = Arena(memory, size)
             self.channel.send(error(Kind.ATTACH, 0, str(size)), [memory])
@@ -139,11 +141,14 @@ class RemoteInference:
         assert self.arena is not None
         results = Results.decode(message)
         if descriptors:
-            flat = np.frombuffer(os.pread(descriptors[0], results.size, 0), np.float32)
+            data = os.pread(descriptors[0], results.size, 0)
         else:
-            flat = self.arena.array(region.offset, (results.size,)).view(np.float32).copy()
-        ends = np.cumsum([int(np.prod(shape)) for shape in results.shapes])[:-1]
-        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), results.shapes, strict=True)]
+            data = self.arena.bytes[region.offset : region.offset + results.size]
+        tables, offset = [], 0
+        for shape in results.shapes:
+            tables.append(np.ndarray(shape, np.float32, data, offset))
+            offset += tables[-1].nbytes
+        return tables
 
     async def predict(self, blocks: list[Block]) -> Outputs:
         if len({block.shape[1:] for block in blocks}) == 1:
@@ -168,11 +173,11 @@ class RemoteInference:
 
     async def compute(self, kind: Kind, images: NDArray[np.uint8], index: int = 0) -> list[NDArray[np.float32]]:
         """Place images [n, h, w, 3] in the arena, and wait for what the engine makes of them."""
-        model = self.require_model()
+        self.require_model()
         assert self.channel is not None
         assert self.arena is not None
         channel, arena = self.channel, self.arena
-        region = arena.allocate(max(images.nbytes, len(images) * row_bytes(model)))
+        region = arena.allocate(max(images.nbytes, len(images) * self.row))
         if region is None:
             raise unavailable("busy", "the memory for images of other requests is full; try again in a moment")
         arena.array(region.offset, images.shape)[:] = images

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from vitrail.serving.engine.fair_queue import FairQueue, Job
-from vitrail.serving.processes.board import CALLERS, Board
+from vitrail.serving.processes.board import CALLERS, FRESH, Board
 
 
 def boards(rows: int) -> list[Board]:
@@ -32,26 +32,35 @@ def test_callers_are_known_to_others_until_they_have_nothing() -> None:
     one.publish_caller("images", "192.0.2.1", 3)
     one.publish_caller("requests", "192.0.2.1", 1)
     one.publish_caller("images", "2001:db8::1", 4)
-    assert two.callers("images") == {"192.0.2.1": 3, "2001:db8::1": 4}
-    assert two.callers("requests") == {"192.0.2.1": 1}
-    assert one.callers("images") == {}
+    assert two.read_callers("images") == {"192.0.2.1": 3, "2001:db8::1": 4}
+    assert two.read_callers("requests") == {"192.0.2.1": 1}
+    assert one.read_callers("images") == {}
     one.publish_caller("images", "192.0.2.1", 0)
     one.publish_caller("requests", "192.0.2.1", 0)
-    assert two.callers("images") == {"2001:db8::1": 4}
+    assert two.read_callers("images") == {"2001:db8::1": 4}
     for number in range(3 * CALLERS):  # places are used again
         one.publish_caller("infer", str(number), 1)
         one.publish_caller("infer", str(number), 0)
-    assert two.callers("infer") == Counter()
+    assert two.read_callers("infer") == Counter()
     for number in range(2 * CALLERS):
         one.publish_caller("infer", str(number), 1)
-    assert two.callers("infer").total() == CALLERS - 1
+    assert two.read_callers("infer").total() == CALLERS - 1
+
+
+def test_callers_are_read_once_in_a_while() -> None:
+    one, two = boards(2)
+    one.publish_caller("infer", "a", 1)
+    assert two.callers("infer") == {"a": 1}
+    one.publish_caller("infer", "a", 2)
+    time.sleep(2 * FRESH)
+    assert two.callers("infer") == {"a": 2}
 
 
 def count_up(descriptor: int, own: int, times: int) -> None:
     board = Board(descriptor, 3, own)
     for _ in range(times):
         with board.lock():
-            seen = board.others("reserved") + int(board.mine["reserved"][0])
+            seen = sum(board.columns["reserved"])
             time.sleep(0)
             board.publish("reserved", seen + 1 - board.others("reserved"))
 
@@ -91,7 +100,7 @@ def test_queues_of_several_processes_keep_one_budget_and_starve_nobody(queues: i
     async def scenario() -> None:
         usage = Usage()
         pools = [FairQueue("decode", 4, 100, siblings=board) for board in boards(queues)]
-        small = [asyncio.ensure_future(pool.run_all([usage.job(10, 0.002) for _ in range(200)])) for pool in pools]
+        small = [asyncio.ensure_future(pool.run_all([usage.job(10, 0.002) for _ in range(1000)])) for pool in pools]
         await asyncio.sleep(0.02)
         begin = time.perf_counter()
         await asyncio.gather(*(pool.run_all([usage.job(95, 0.002)]) for pool in pools))

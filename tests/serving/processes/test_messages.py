@@ -1,7 +1,5 @@
 """Messages are read as they were written."""
 
-from dataclasses import replace
-
 import pytest
 
 from vitrail.serving.processes.messages import HEAD, MAX_CALLER, MAX_TEXT, Kind, Results, Work, error, text_of
@@ -11,7 +9,7 @@ from vitrail.serving.processes.messages import HEAD, MAX_CALLER, MAX_TEXT, Kind,
 def test_work(caller: str) -> None:
     work = Work(Kind.PREDICT, 2**32 - 1, 2**40, 2**33, 3, 224, 160, 7, b"t" * 16, b"s" * 8, caller)
     read = Work.decode(work.encode())
-    assert read == replace(work, caller=caller.encode(errors="replace").decode())
+    assert read == work._replace(caller=caller.encode(errors="replace").decode())
     assert read.shape == (3, 224, 160, 3)
 
 
