@@ -68,9 +68,14 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
 def front_count() -> int:
     """How many processes answer; one where the setting is invalid, which then says so."""
     try:
-        return settings.read().processes
+        count = settings.read().processes
     except UsageError:
         return 1
+    if count != "auto":
+        return count
+    from vitrail.serving.processes.measure import measured_count
+
+    return measured_count()
 
 
 def set_up_process() -> None:

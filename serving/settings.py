@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import vitrail
 from vitrail.errors import UsageError
@@ -50,7 +50,7 @@ class Settings:
     decode_memory: int = DECODE_MEMORY * MEGABYTE
     concurrency: int | None = None
     grpc: str | None = None
-    processes: int = 1
+    processes: int | Literal["auto"] = 1
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
@@ -140,9 +140,12 @@ def connections() -> int:
     return count_of(CONNECTIONS_VARIABLE, CONNECTIONS, 1)
 
 
-def processes() -> int:
-    """VITRAIL_PROCESSES: how many processes answer requests; with more than one, another computes for them."""
-    return count_of(PROCESSES_VARIABLE, 1, 1, most=MAX_PROCESSES)
+def processes() -> int | Literal["auto"]:
+    """VITRAIL_PROCESSES: how many processes answer requests; with more than one, another computes for them. `auto`
+    measures what is best.
+    """
+    text = os.environ.get(PROCESSES_VARIABLE)
+    return "auto" if text == "auto" else count_of(PROCESSES_VARIABLE, 1, 1, "number or auto", most=MAX_PROCESSES)
 
 
 def count_of(variable: str, default: int, minimum: int, unit: str = "number", most: int = 999_999_999) -> int:

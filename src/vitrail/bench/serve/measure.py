@@ -13,7 +13,7 @@ from vitrail.bench.serve.bare import session_process
 from vitrail.bench.serve.contenders import Setup, running_contenders
 from vitrail.bench.serve.overload import Overload, measure_overload
 from vitrail.bench.serve.processes import ResourceUsage, resource_usage
-from vitrail.bench.serve.servers import PEERS, VITRAIL
+from vitrail.bench.serve.servers import PEERS, VITRAIL, of_processes
 from vitrail.bench.serve.start import REST, Start, measure_start
 from vitrail.bench.serve.under_load import LoadResults, measure_load
 from vitrail.bench.serve.uploads import uploads
@@ -40,6 +40,7 @@ class Plan(RoundsPlan):
     overload_seconds: float = 120.0
     attackers: tuple[str, ...] = tuple(ATTACKERS)
     peers: str = ".peers"
+    processes: tuple[int, ...] = ()  # further servers of ours under load, with as many processes
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,7 +112,7 @@ def load(plan: Plan, setup: Setup, progress: Progress) -> dict[str, Any]:
         files.append(setup.folder / f"{number}.jpg")
         files[-1].write_bytes(upload)
     with (
-        running_contenders([VITRAIL, *PEERS], setup) as (contenders, absent),
+        running_contenders([VITRAIL, *map(of_processes, plan.processes), *PEERS], setup) as (contenders, absent),
         session_process(setup.model, files) as bare,
     ):
         bare_batch = bare.compute(plan.seconds).batch

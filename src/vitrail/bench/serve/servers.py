@@ -78,6 +78,13 @@ VITRAIL = Server(
     ("{python}", "-m", "vitrail", "serve", "{model}", "--port", "{port}", "--provider", "cpu"),
     path="/v1/classify",
 )
+
+
+def of_processes(count: int) -> Server:
+    """Ours, with as many processes that answer."""
+    return replace(VITRAIL, name=f"{OURS}, {count} processes", command=(*VITRAIL.command, "--processes", str(count)))
+
+
 PEERS = (
     Server("LitServe", ("{python}", "litserve_server.py"), "litserve", ready="/health"),
     Server("FastAPI + onnxruntime", ("{python}", "fastapi_server.py"), "fastapi", ready="/ready"),

@@ -12,6 +12,7 @@ ABOUT = """Measure servers of one model file under load, all on this machine's C
 
   vitrail bench serve --model model.onnx
   vitrail bench serve --model model.onnx --parts load --connections 16,64 --json load.json
+  vitrail bench serve --model model.onnx --parts load --processes 2
 
 load      our server and (after `make peers`) LitServe, FastAPI + onnxruntime, BentoML's own APIs and MLServer, with
           the same file, options and images, and the bare onnxruntime session with the same decoding as the ceiling
@@ -32,6 +33,11 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--parts", type=str, default="load,overload,start", help="parts to measure")
     parser.add_argument(
         "--connections", type=str | int | list[int], default="1,16,64", help="concurrent clients in load"
+    )
+    parser.add_argument(
+        "--processes",
+        type=str | int | list[int] | None,
+        help="under load, also ours with so many processes that answer",
     )
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each contender in a round")
@@ -58,6 +64,7 @@ def main(args: Sequence[str]) -> int:
         overload_seconds=options.overload_seconds,
         attackers=tuple(options.attackers.split(",")) if options.attackers else tuple(ATTACKERS),
         peers=options.peers,
+        processes=sizes(options.processes) if options.processes else (),
         seed=options.seed,
     )
     stop_servers_on_sigterm()
