@@ -47,6 +47,8 @@ test: $(READY)
 
 test-long: $(READY)
 	@$(BIN)/python -m pytest --timeout 7200 -m long # alone: some of them measure
+	@PROCESSES=2 $(PYTEST) -m "not long" tests/serving
+	@PROCESSES=4 $(PYTEST) -m "not long" tests/serving
 
 coverage: $(READY)
 	@$(PYTEST) -m "not long" --cov --cov-report=term --cov-report=html $(TESTS)

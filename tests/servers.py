@@ -12,9 +12,12 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 # PROCESSES=2 pytest tests/serving runs every test of a server with as many processes that answer.
 PROCESSES = {"VITRAIL_PROCESSES": os.environ.get("PROCESSES", "1")}
+
+of_one_process = pytest.mark.skipif(PROCESSES["VITRAIL_PROCESSES"] != "1", reason="it is about a single worker")
 
 Start = Callable[..., AbstractContextManager["Server"]]
 

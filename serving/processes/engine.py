@@ -23,7 +23,7 @@ from vitrail.serving.http.problems import Problem
 from vitrail.serving.processes.channel import Channel
 from vitrail.serving.processes.memory import Arena, create
 from vitrail.serving.processes.messages import HEAD, Kind, Results, Work, error, text_of
-from vitrail.serving.processes.program import Program
+from vitrail.serving.processes.program import READY, Program
 from vitrail.serving.processes.state import write
 
 if TYPE_CHECKING:
@@ -156,10 +156,11 @@ class Client:
 async def serve(program: Program) -> None:
     """Until the hub has gone, and every front."""
     hub_has_gone = asyncio.Event()
-    Channel(program.control, lambda message, descriptors: None, hub_has_gone.set)
+    control = Channel(program.control, lambda message, descriptors: None, hub_has_gone.set)
     engine = Engine(program.board)
     with listening(engine, program.engine_address):
         loading = asyncio.create_task(engine.load(program.address))
+        loading.add_done_callback(lambda _: control.send(READY))
         await hub_has_gone.wait()
         while engine.clients:
             await asyncio.sleep(POLL_INTERVAL)

@@ -21,7 +21,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 import vitrail
 from vitrail.serving import settings
 from vitrail.serving.app import cannot_listen, stop_with_parent
-from vitrail.serving.arbiter import STABLE_AFTER, restart_delay
+from vitrail.serving.arbiter import restart_delay
 from vitrail.serving.engine.engine import STOPPING
 from vitrail.serving.http.gate import before_signal
 from vitrail.serving.http.middleware import unavailable
@@ -33,6 +33,7 @@ from vitrail.serving.processes.channel import Channel, pair
 from vitrail.serving.processes.program import CONNECTION, METRICS, STOP, VARIABLE, Program
 
 START_TIMEOUT = 20.0  # seconds for fronts to start, before connections are accepted all the same
+STABLE_AFTER = 1.0  # seconds; one that ends sooner after it was ready, or never was, counts towards a crash loop
 STOP_TIMEOUT = 5.0  # seconds for the engine to end once all fronts have
 
 log = logging.getLogger("bentoml.vitrail")
@@ -48,8 +49,13 @@ class Child:
     process: Process | None = None
     channel: Channel | None = None
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    ready_since: float = 0.0
     given: int = 0  # connections
     early_deaths: int = 0
+
+    def on_ready(self) -> None:
+        self.ready_since = time.monotonic()
+        self.is_ready.set()
 
 
 class Hub:
@@ -84,9 +90,9 @@ class Hub:
     async def keep(self, child: Child) -> None:
         """Start the process, and another whenever it ends."""
         while not self.stopping:
-            started = time.monotonic()
             process = await self.start(child)
             await process.wait()
+            served = time.monotonic() - child.ready_since if child.is_ready.is_set() else 0.0
             child.is_ready.clear()
             if child.channel is not None:
                 child.channel.close()
@@ -94,7 +100,7 @@ class Hub:
             child.process, child.channel, child.given = None, None, 0
             if self.stopping:
                 return
-            child.early_deaths = child.early_deaths + 1 if time.monotonic() - started < STABLE_AFTER else 0
+            child.early_deaths = child.early_deaths + 1 if served < STABLE_AFTER else 0
             seconds = restart_delay(child.early_deaths)
             when = f" in {seconds:g} s" if seconds else ""
             log.warning("%s (process %d) has ended; another starts%s", child.name, process.pid, when)
@@ -102,7 +108,7 @@ class Hub:
 
     async def start(self, child: Child) -> Process:
         ours, theirs = pair()
-        child.channel = Channel(ours, lambda message, descriptors: child.is_ready.set(), lambda: None)
+        child.channel = Channel(ours, lambda message, descriptors: child.on_ready(), lambda: None)
         board = self.board.inheritable()
         program = Program(
             name=child.name,

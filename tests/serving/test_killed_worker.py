@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from ..servers import Server, Start
+from ..servers import Server, Start, of_one_process
 from .conftest import Encode
 
 URL = "/v1/classify"
@@ -57,6 +57,7 @@ def own(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator[Se
         yield server
 
 
+@of_one_process
 def test_killed_worker_is_replaced(own: Server, encode: Encode) -> None:
     with Clients(own, encode()) as clients:
         wait_until(lambda: clients.statuses.count(200) > 20)
@@ -74,6 +75,7 @@ def test_killed_worker_is_replaced(own: Server, encode: Encode) -> None:
     assert all(httpx.post(own.url + URL, content=encode()).status_code == 200 for _ in range(20))
 
 
+@of_one_process
 def test_sigterm_ends_a_server_whose_worker_is_starting_again(own: Server) -> None:
     (worker,) = own.family()[1:]
     worker.kill()

@@ -17,7 +17,7 @@ import pytest
 from vitrail.serving import log_writer
 from vitrail.serving.log_writer import LogWriter
 
-from ..servers import Server, Start
+from ..servers import Server, Start, of_one_process
 from .conftest import Encode
 
 
@@ -94,6 +94,7 @@ def test_no_standard_streams(
         assert server.stop() == 0
 
 
+@of_one_process
 def test_unread_pipe_does_not_block(start: Start, bentoml_serve: list[str], model_file: Path, encode: Encode) -> None:
     """Neither requests nor a new worker wait for its reader; a late reader gets the log."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu"}

@@ -327,6 +327,7 @@ def test_step_that_does_not_learn_fails(monkeypatch: pytest.MonkeyPatch, tmp_pat
         train.training(TINY, TINY.name, False, tmp_path)
 
 
+@pytest.mark.long
 def test_recipes_are_fitted_and_tested(tmp_path: Path) -> None:
     from vitrail.bench.gpu import fit
 

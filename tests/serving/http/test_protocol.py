@@ -17,7 +17,7 @@ import pytest
 from vitrail.serving.http.body import BODY_TIMEOUT
 from vitrail.serving.http.protocol import HEAD_TIMEOUT, MAX_HEAD
 
-from ...servers import Server, Start
+from ...servers import Server, Start, of_one_process
 from ..conftest import Encode
 
 SLACK = 10  # seconds that a loaded machine may add
@@ -185,6 +185,7 @@ def test_at_most_one_request_is_read_ahead(server: Server, encode: Encode) -> No
     assert re.findall(rb"GET /(\d+) is not served", response) == [b"%d" % number for number in range(300)]
 
 
+@of_one_process
 def test_connections_are_bounded_by_file_descriptors(start: Start, bentoml_serve: list[str], model_file: Path) -> None:
     """One over the limit gets a 503 or is closed, and does not affect the others."""
     few = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', *bentoml_serve]

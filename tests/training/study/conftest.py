@@ -45,6 +45,7 @@ sizes: [30, 60]
 seeds: [0, 1, 2]
 steps: 2
 validate_every: 1
+most_steps: 4
 rate_factors: [1]
 device: cpu
 contenders:

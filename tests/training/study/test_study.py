@@ -379,11 +379,13 @@ def broken_image(images: Path) -> Path:
     return chosen
 
 
+@pytest.mark.parametrize("mode", ["equal-steps", pytest.param("trained-out", marks=pytest.mark.long)])
 def test_a_study_of_networks_with_weights(
-    pretrained_file: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: str, pretrained_file: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the folder of weights to the report; with other weights it does not go on."""
     command = ["study", f"--config={pretrained_file}", f"--folder={tmp_path / 'study'}", f"--weights={weights}"]
+    command.append(f"--mode={mode}")
     assert main([*command, "--executor=pool", "--workers=1"]) == 0
     table = rows(tmp_path / "study/results.csv")
     assert {(row["contender"], row["size"]) for row in table} == {

@@ -101,7 +101,7 @@ def holds(crossing: Crossing, place: float | None) -> bool:
 
 @pytest.fixture(
     scope="module",
-    params=[(SOME_KINDS[::2], 30), pytest.param((KINDS, 500), marks=pytest.mark.long)],
+    params=[(SOME_KINDS[::2], 20), pytest.param((KINDS, 500), marks=pytest.mark.long)],
     ids=["some", "all"],
 )
 def cells(request: pytest.FixtureRequest) -> list[Cell]:

@@ -41,7 +41,7 @@ def by_seeds(pair: Pair, seeds: int, images: int, random: np.random.Generator) -
 
 @pytest.mark.parametrize(
     ("kinds", "count"),
-    [(SOME_KINDS, 20), pytest.param(KINDS, 500, marks=pytest.mark.long)],
+    [(SOME_KINDS, 12), pytest.param(KINDS, 500, marks=pytest.mark.long)],
     ids=["some", "all"],
 )
 def test_stopping_by_seeds_keeps_the_full_decision(kinds: tuple[tuple[int, int, int], ...], count: int) -> None:
@@ -111,7 +111,7 @@ def by_sizes(pair: Pair, seeds: int, images: int, random: np.random.Generator) -
     return full, next(one for one in decisions if one.stop)
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.long)])
 def test_stopping_by_sizes_keeps_the_full_decision(count: int) -> None:
     equal, wrong, saved = [], [], []
     for index, seeds, images in KINDS:
