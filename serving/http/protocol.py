@@ -93,8 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         if excess <= 0:
             self.start_head_timer()
             return
-        busy = unavailable("busy", "the server has reached its limit of connections; try again in a moment")
-        self.reject(busy, lingers=excess <= MAX_LINGERING)
+        self.reject(too_many_connections(), lingers=excess <= MAX_LINGERING)
 
     def start_head_timer(self) -> None:
         self.stop_head_timer()
@@ -377,6 +376,10 @@ def head_too_large() -> Problem:
 
 def framing_too_large() -> Problem:
     return Problem(431, "framing_too_large", "chunk sizes, chunk extensions and trailers outweigh the body by too much")
+
+
+def too_many_connections() -> Problem:
+    return unavailable("busy", "the server has reached its limit of connections; try again in a moment")
 
 
 def refusal(problem: Problem) -> bytes:

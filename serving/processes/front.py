@@ -114,7 +114,7 @@ def application(program: Program, gate: "Gate") -> Any:
         program.address,
         gate,
         identity,
-        inference=lambda: RemoteInference(board, program.engine_address, slice(program.fronts, program.rows - 1)),
+        inference=lambda: RemoteInference(board, program.engine_address, program.engine_row),
         fronts=program.fronts,
         grpc_fault=program.grpc_fault,
     )

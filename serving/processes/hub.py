@@ -12,6 +12,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,19 +21,20 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 import vitrail
 from vitrail.serving import settings
-from vitrail.serving.app import cannot_listen, stop_with_parent
+from vitrail.serving.app import cannot_listen, settings_or_defaults, stop_with_parent
 from vitrail.serving.arbiter import restart_delay
 from vitrail.serving.engine.engine import STOPPING
 from vitrail.serving.http.gate import before_signal
 from vitrail.serving.http.middleware import unavailable
 from vitrail.serving.http.problems import Problem
-from vitrail.serving.http.protocol import refusal
+from vitrail.serving.http.protocol import MAX_LINGERING, refusal, too_many_connections
 from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.processes.board import Board
 from vitrail.serving.processes.channel import Channel, pair
 from vitrail.serving.processes.program import CONNECTION, METRICS, STOP, VARIABLE, Program
 
 START_TIMEOUT = 20.0  # seconds for fronts to start, before connections are accepted all the same
+SPARE = 1  # fronts that have started and wait: to start one takes a second, or more where the cores are busy
 STABLE_AFTER = 1.0  # seconds; one that ends sooner after it was ready, or never was, counts towards a crash loop
 STOP_TIMEOUT = 5.0  # seconds for the engine to end once all fronts have
 
@@ -63,10 +65,14 @@ class Hub:
 
     def __init__(self, fronts: int, address: str, service: dict[str, Any], traces: dict[str, Any] | None) -> None:
         self.address, self.service, self.traces = address, service, traces
-        self.board = Board.of(fronts + 1)
-        self.fronts = [Child(f"front{number}", number, "front") for number in range(fronts)]
-        self.engine = Child("engine", fronts, "engine")
+        self.count = fronts
+        self.fronts = [Child(f"front{number}", number, "front") for number in range(fronts + SPARE)]
+        self.answering: list[Child] = []  # of the fronts; the others wait until one of them ends
+        self.engine = Child("engine", len(self.fronts), "engine")
+        self.board = Board.of(len(self.fronts) + 1)
         self.folder = Path(os.environ[METRICS])
+        # Each refuses those over its share, and is given a few more: one that hangs must not hold ever more.
+        self.most = ceil(settings_or_defaults().connections / fronts) + 2 * MAX_LINGERING
         self.grpc_fault = grpc_fault()
         self.stopping = False
         self.keepers: list[asyncio.Task[None]] = []
@@ -77,7 +83,7 @@ class Hub:
         self.keepers = [asyncio.create_task(self.keep(child)) for child in (self.engine, *self.fronts)]
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                await asyncio.gather(*(front.is_ready.wait() for front in self.fronts))
+                await asyncio.gather(*(front.is_ready.wait() for front in self.fronts))  # the spare one, too
         except TimeoutError:
             log.error("the processes that answer have not started within %g seconds", START_TIMEOUT)
         try:
@@ -94,6 +100,7 @@ class Hub:
             await process.wait()
             served = time.monotonic() - child.ready_since if child.is_ready.is_set() else 0.0
             child.is_ready.clear()
+            self.choose()
             if child.channel is not None:
                 child.channel.close()
             self.board.clear(child.row)
@@ -108,12 +115,13 @@ class Hub:
 
     async def start(self, child: Child) -> Process:
         ours, theirs = pair()
-        child.channel = Channel(ours, lambda message, descriptors: child.on_ready(), lambda: None)
+        child.channel = Channel(ours, lambda message, descriptors: self.on_ready(child), lambda: None)
         board = self.board.inheritable()
         program = Program(
             name=child.name,
             row=child.row,
-            fronts=len(self.fronts),
+            fronts=self.count,
+            engine_row=self.engine.row,
             rows=self.board.count,
             board_descriptor=board,
             control_descriptor=theirs.fileno(),
@@ -135,21 +143,36 @@ class Hub:
         theirs.close()
         return child.process
 
+    def on_ready(self, child: Child) -> None:
+        child.on_ready()
+        self.choose()
+
+    def choose(self) -> None:
+        """Those that answer go on while they run; a spare one takes the place of one that has ended."""
+        ready = [front for front in self.fronts if front.is_ready.is_set()]
+        ready.sort(key=lambda front: front not in self.answering)
+        self.answering = ready[: self.count]
+
     def hand_over(self, descriptor: int) -> bool:
-        """Give a connection to the front that has fewest; False where no front runs."""
-        ready = [front for front in self.fronts if front.is_ready.is_set() and front.channel is not None]
+        """Give a connection to the front that has fewest; False where none runs, or all have more than they may."""
+        ready = [front for front in self.answering if self.open(front) < self.most]
         if not ready:
             return False
-        closed = self.board.columns["closed"]
-        front = min(ready, key=lambda one: one.given - closed[one.row])
+        front = min(ready, key=self.open)
         front.given += 1
         assert front.channel is not None
         front.channel.send(CONNECTION, [os.dup(descriptor)])
         return True
 
+    def open(self, front: Child) -> int:
+        """The connections that it was given and has not closed."""
+        return front.given - self.board.columns["closed"][front.row]
+
     def no_front(self) -> Problem:
         if self.stopping:
             return unavailable("draining", STOPPING)
+        if self.answering:
+            return too_many_connections()
         return unavailable("not_ready", "not ready: the processes that answer are starting")
 
     async def drain(self) -> None:

@@ -74,7 +74,7 @@ def main() -> None:
     image = image_seconds(model, batch)
     answer = asyncio.run(answer_seconds(model))
     count = best_count(usable_cores(), answer, image, on_cpu=model.is_on_cpu)
-    print(json.dumps({"count": count, "answer": answer, "image": image}))
+    sys.stdout.write(json.dumps({"count": count, "answer": answer, "image": image}) + "\n")
 
 
 def image_seconds(model: Classifier, batch: int) -> float:

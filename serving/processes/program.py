@@ -30,7 +30,8 @@ class Program:
 
     name: str
     row: int  # of the board; fronts have the first ones
-    fronts: int
+    fronts: int  # that answer at a time
+    engine_row: int
     rows: int
     board_descriptor: int
     control_descriptor: int

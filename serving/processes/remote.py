@@ -46,9 +46,10 @@ class Pending:
 class RemoteInference:
     """The front's side of an engine: sends work, and connects anew where the engine was replaced."""
 
-    def __init__(self, board: "Board", address: Path, engines: slice) -> None:
+    def __init__(self, board: "Board", address: Path, row: int) -> None:
+        """`row` is the engine's on the board."""
         self.board, self.address = board, address
-        self.engines = engines  # their rows
+        self.engine_row = row
         self.capacity = settings.QUEUE
         self.model: DescribedModel | None = None
         self.adopt: Adopt = lambda loaded: None
@@ -61,7 +62,7 @@ class RemoteInference:
 
     @property
     def waiting_size(self) -> int:
-        return sum(self.board.columns["waiting"][self.engines])
+        return self.board.columns["waiting"][self.engine_row]
 
     @property
     def waiting(self) -> Mapping[str, int]:
@@ -69,7 +70,7 @@ class RemoteInference:
 
     @property
     def rate(self) -> float:
-        return max(self.board.columns["nanoseconds"][self.engines]) / NANOSECONDS
+        return self.board.columns["nanoseconds"][self.engine_row] / NANOSECONDS
 
     async def load(self, limits: Settings, address: str, adopt: Adopt) -> None:
         self.capacity, self.adopt = limits.queue, adopt

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -107,12 +108,19 @@ def test_connections_are_spread_evenly(shared: Server) -> None:
             connection.close()
 
 
+def answering(server: Server) -> list[psutil.Process]:
+    """The fronts that have connections, once all that answer have one."""
+    with held_by_all(server):
+        return [front for front in programs(server, "front") if front.net_connections("tcp")]
+
+
 def open_connections(server: Server) -> list[list[object]]:
-    """Of each front."""
-    return [
+    """Of each front that has any."""
+    of_fronts = (
         [each for each in front.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED]
         for front in programs(server, "front")
-    ]
+    )
+    return [connections for connections in of_fronts if connections]
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
@@ -122,7 +130,7 @@ def test_a_killed_front_costs_its_own_requests_and_is_replaced(shared: Server, e
         clients.wait_for_answers()
         for _ in range(kills):
             time.sleep(1.5 + moments.random())  # one that ends as soon as it is ready waits longer
-            victim = moments.choice(programs(shared, "front"))
+            victim = moments.choice(answering(shared))
             before = len(clients.results)
             victim.kill()
             victim.wait()
@@ -136,19 +144,23 @@ def test_a_killed_front_costs_its_own_requests_and_is_replaced(shared: Server, e
 
 
 def wait_until_all_answer(server: Server) -> float:
-    """Connections are opened until every front has one of them: a new one goes to the front that has fewest."""
-    held: list[socket.socket] = []
+    """Returns the seconds until as many fronts have connections as should answer."""
+    begin = time.monotonic()
+    with held_by_all(server):
+        return time.monotonic() - begin
 
-    def all_have_one() -> bool:
-        held.append(socket.create_connection(("127.0.0.1", server.port)))
-        of_fronts = open_connections(server)
-        return len(of_fronts) == FRONTS and all(of_fronts)
 
-    try:
-        return wait_until(all_have_one)
-    finally:
-        for connection in held:
-            connection.close()
+@contextmanager
+def held_by_all(server: Server) -> Iterator[None]:
+    """Connections, until every front that answers has one: a new one goes to the front that has fewest."""
+    with ExitStack() as held:
+
+        def all_have_one() -> bool:
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            return len(open_connections(server)) == FRONTS
+
+        wait_until(all_have_one)
+        yield
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
@@ -186,7 +198,7 @@ def test_metrics_add_up(shared: Server, encode: Encode) -> None:
     }
     before = {name: counted(shared, *one) for name, one in series.items()}
     sent(30)
-    programs(shared, "front")[0].kill()
+    answering(shared)[0].kill()
     wait_until_all_answer(shared)
     sent(10)
     assert {name: counted(shared, *one) - before[name] for name, one in series.items()} == dict.fromkeys(series, 40)
@@ -213,6 +225,30 @@ def test_limits_are_those_of_the_whole_server(start: Start, bentoml_serve: list[
         wait_until(lambda: httpx.get(f"{server.url}/livez").status_code == 200)
 
 
+def test_a_front_that_hangs_does_not_take_ever_more(start: Start, bentoml_serve: list[str], model_file: Path) -> None:
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_CONNECTIONS": "4"}
+    with start(bentoml_serve, VITRAIL_PROCESSES="2", **environment) as server:
+        stopped = answering(server)[0]
+        stopped.suspend()
+        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+        try:
+            hub = server.family()[1]
+            wait_until(lambda: "connections" in refused(server))
+            assert hub.num_fds() < 60
+        finally:
+            for connection in held:
+                connection.close()
+            stopped.resume()
+        wait_until(lambda: httpx.get(f"{server.url}/livez").status_code == 200)
+
+
+def refused(server: Server) -> str:
+    try:
+        return httpx.get(f"{server.url}/livez", timeout=1).text
+    except httpx.TransportError:  # the front that hangs has it
+        return ""
+
+
 def test_nothing_is_left_behind(start: Start, bentoml_serve: list[str], model_file: Path, tmp_path: Path) -> None:
     """By SIGTERM at once; by a hub that was killed, once the next server starts."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "TMPDIR": str(tmp_path)}
@@ -221,7 +257,7 @@ def test_nothing_is_left_behind(start: Start, bentoml_serve: list[str], model_fi
         assert len(folders(tmp_path)) == 1
         hub = family[1]
         hub.kill()  # BentoML's arbiter starts another
-        wait_until(lambda: hub not in server.family() and len(programs(server, "front")) == 2)
+        wait_until(lambda: hub not in server.family() and len(programs(server, "front")) == 3)
         server.wait_until_ready()
         wait_until(lambda: not alive(family[2:]), 30)
         assert len(folders(tmp_path)) == 1

@@ -42,7 +42,7 @@ class Pair:
         self.path = folder / "engine"
         self.board = Board(board.descriptor, 3, 1)
         self.engine = Engine(self.board)
-        self.front = RemoteInference(Board(board.descriptor, 3, 0), self.path, slice(1, 2))
+        self.front = RemoteInference(Board(board.descriptor, 3, 0), self.path, 1)
         self.known: list[Loaded] = []
 
     async def load(self, model: Classifier, limits: Settings) -> None:
