@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.config import Config
 
 from vitrail.serving.processes.channel import Channel
-from vitrail.serving.processes.program import READY, STOP, Program
+from vitrail.serving.processes.program import DRAINED, END, READY, STOP, Program
 
 if TYPE_CHECKING:
     from vitrail.serving.http.gate import Gate
@@ -60,14 +60,16 @@ class Connections:
         running = asyncio.create_task(self.server.serve(sockets=[]))
         while not self.server.started and not running.done():
             await asyncio.sleep(0.01)
-        control = Channel(self.program.control, self.on_message, self.stop)
-        control.send(READY)
+        self.control = Channel(self.program.control, self.on_message, self.on_end)
+        self.control.send(READY)
         await running
-        control.close()
+        self.control.close()
 
     def on_message(self, message: bytes, descriptors: list[int]) -> None:
         if message == STOP:
-            self.stop()
+            self.start(self.drain())
+        elif message == END:
+            self.server.should_exit = True
         for descriptor in descriptors:
             self.start(self.adopt(socket.socket(fileno=descriptor)))
 
@@ -76,11 +78,16 @@ class Connections:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def stop(self) -> None:
-        if self.gate.is_open:
-            self.start(self.drain())
-
     async def drain(self) -> None:
+        """Answer what is in flight; what comes later is refused until all fronts have drained."""
+        await self.gate.drain()
+        self.control.send(DRAINED)
+
+    def on_end(self) -> None:
+        """The hub has gone: nobody says when all have drained."""
+        self.start(self.drain_and_exit())
+
+    async def drain_and_exit(self) -> None:
         await self.gate.drain()
         self.server.should_exit = True
 

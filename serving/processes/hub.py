@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -31,7 +31,7 @@ from vitrail.serving.http.protocol import MAX_LINGERING, refusal, too_many_conne
 from vitrail.serving.log_writer import STDOUT
 from vitrail.serving.processes.board import Board
 from vitrail.serving.processes.channel import Channel, pair
-from vitrail.serving.processes.program import CONNECTION, METRICS, STOP, VARIABLE, Program
+from vitrail.serving.processes.program import CONNECTION, DRAINED, END, METRICS, STOP, VARIABLE, Program
 
 START_TIMEOUT = 20.0  # seconds for fronts to start, before connections are accepted all the same
 SPARE = 1  # fronts that have started and wait: to start one takes a second, or more where the cores are busy
@@ -52,6 +52,7 @@ class Child:
     channel: Channel | None = None
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     ready_since: float = 0.0
+    has_drained: asyncio.Event = field(default_factory=asyncio.Event)
     given: int = 0  # connections
     early_deaths: int = 0
 
@@ -115,7 +116,7 @@ class Hub:
 
     async def start(self, child: Child) -> Process:
         ours, theirs = pair()
-        child.channel = Channel(ours, lambda message, descriptors: self.on_ready(child), lambda: None)
+        child.channel = Channel(ours, lambda message, descriptors: self.on_message(child, message), lambda: None)
         board = self.board.inheritable()
         program = Program(
             name=child.name,
@@ -143,9 +144,12 @@ class Hub:
         theirs.close()
         return child.process
 
-    def on_ready(self, child: Child) -> None:
-        child.on_ready()
-        self.choose()
+    def on_message(self, child: Child, message: bytes) -> None:
+        if message == DRAINED:
+            child.has_drained.set()
+        else:
+            child.on_ready()
+            self.choose()
 
     def choose(self) -> None:
         """Those that answer go on while they run; a spare one takes the place of one that has ended."""
@@ -175,14 +179,27 @@ class Hub:
             return too_many_connections()
         return unavailable("not_ready", "not ready: the processes that answer are starting")
 
+    def tell(self, message: bytes) -> None:
+        for front in self.fronts:
+            if front.channel is not None:
+                front.channel.send(message)
+
+    async def drained(self, front: Child) -> None:
+        """Until it says so, or has ended."""
+
+        async def says_so() -> None:
+            await front.has_drained.wait()
+
+        await either(says_so(), ended(front.process))
+
     async def drain(self) -> None:
         """Let the fronts answer what is in flight, then end the engine."""
         if self.stopping:
             return
         self.stopping = True
-        for front in self.fronts:
-            if front.channel is not None:
-                front.channel.send(STOP)
+        self.tell(STOP)
+        await asyncio.gather(*(self.drained(front) for front in self.fronts))
+        self.tell(END)
         await asyncio.gather(*(ended(front.process) for front in self.fronts))
         if self.engine.channel is not None:
             self.engine.channel.close()
@@ -194,6 +211,14 @@ class Hub:
             self.engine.process.kill()
         for keeper in self.keepers:
             keeper.cancel()
+
+
+async def either(*events: Coroutine[Any, Any, None]) -> None:
+    """Until one of them has come."""
+    tasks = [asyncio.create_task(event) for event in events]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 class HandOver(asyncio.Protocol):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "VITRAIL_PROCESS"  # what the hub passes to a process, as JSON
 METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's
-READY, CONNECTION, STOP = b"ready", b"connection", b"stop"  # messages between a front and the hub
+# Messages between a front and the hub, which says STOP, and END once all fronts have DRAINED.
+READY, CONNECTION, STOP, DRAINED, END = b"ready", b"connection", b"stop", b"drained", b"end"
 ENGINE_ADDRESS = "engine"  # a socket in the server's folder
 
 log = logging.getLogger("bentoml.vitrail")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -114,7 +115,7 @@ def answering(server: Server) -> list[psutil.Process]:
         return [front for front in programs(server, "front") if front.net_connections("tcp")]
 
 
-def open_connections(server: Server) -> list[list[object]]:
+def open_connections(server: Server) -> list[list[Any]]:
     """Of each front that has any."""
     of_fronts = (
         [each for each in front.net_connections("tcp") if each.status == psutil.CONN_ESTABLISHED]
