@@ -10,7 +10,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -24,7 +24,7 @@ from vitrail.serving import settings
 from vitrail.serving.app import cannot_listen, settings_or_defaults, stop_with_parent
 from vitrail.serving.arbiter import restart_delay
 from vitrail.serving.engine.engine import STOPPING
-from vitrail.serving.http.gate import before_signal
+from vitrail.serving.http.gate import DRAIN_TIMEOUT, before_signal
 from vitrail.serving.http.middleware import unavailable
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.http.protocol import MAX_LINGERING, refusal, too_many_connections
@@ -36,7 +36,7 @@ from vitrail.serving.processes.program import CONNECTION, DRAINED, END, METRICS,
 START_TIMEOUT = 20.0  # seconds for fronts to start, before connections are accepted all the same
 SPARE = 1  # fronts that have started and wait: to start one takes a second, or more where the cores are busy
 STABLE_AFTER = 1.0  # seconds; one that ends sooner after it was ready, or never was, counts towards a crash loop
-STOP_TIMEOUT = 5.0  # seconds for the engine to end once all fronts have
+STOP_TIMEOUT = 5.0  # seconds for a process to end
 
 log = logging.getLogger("bentoml.vitrail")
 
@@ -198,17 +198,14 @@ class Hub:
             return
         self.stopping = True
         self.tell(STOP)
-        await asyncio.gather(*(self.drained(front) for front in self.fronts))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT + STOP_TIMEOUT):
+                await asyncio.gather(*(self.drained(front) for front in self.fronts))
         self.tell(END)
-        await asyncio.gather(*(ended(front.process) for front in self.fronts))
+        await asyncio.gather(*(end(front.process) for front in self.fronts))
         if self.engine.channel is not None:
             self.engine.channel.close()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT):
-                await ended(self.engine.process)
-        except TimeoutError:
-            assert self.engine.process is not None
-            self.engine.process.kill()
+        await end(self.engine.process)
         for keeper in self.keepers:
             keeper.cancel()
 
@@ -258,6 +255,16 @@ def grpc_fault() -> str | None:
     except OSError:
         return cannot_listen(address)
     return None
+
+
+async def end(process: Process | None) -> None:
+    """Wait until it has ended, as it was told to; one that hangs is killed."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            await ended(process)
+    except TimeoutError:
+        assert process is not None
+        process.kill()
 
 
 async def ended(process: Process | None) -> None:

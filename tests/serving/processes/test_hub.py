@@ -243,6 +243,19 @@ def test_a_front_that_hangs_does_not_take_ever_more(start: Start, bentoml_serve:
         wait_until(lambda: httpx.get(f"{server.url}/livez").status_code == 200)
 
 
+@pytest.mark.long
+def test_a_front_that_hangs_is_killed_when_the_server_stops(
+    start: Start, bentoml_serve: list[str], model_file: Path
+) -> None:
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": "2"}
+    with start(bentoml_serve, **environment) as server:
+        family = server.family()
+        answering(server)[0].suspend()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(50) == 0
+        assert not alive(family)
+
+
 def refused(server: Server) -> str:
     try:
         return httpx.get(f"{server.url}/livez", timeout=1).text
