@@ -13,7 +13,7 @@ NAMES = sorted(recipes("study"))
 
 
 def test_these_studies_are_shipped() -> None:
-    assert set(NAMES) == {"digits", "fashion-mnist", "images", "pretrained"}
+    assert set(NAMES) == {"digits", "fashion-mnist", "images", "pretrained", "same-different"}
     assert not set(NAMES) & set(recipes())
 
 
