@@ -258,7 +258,7 @@ def grpc_fault() -> str | None:
 
 
 async def end(process: Process | None) -> None:
-    """Wait until it has ended, as it was told to; one that hangs is killed."""
+    """Wait until it has ended; one that hangs is killed."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT):
             await ended(process)
