@@ -22,7 +22,7 @@ from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import ExplanationCard
 from vitrail.serving import settings, tracing
-from vitrail.serving.engine.admission import RateEstimate
+from vitrail.serving.engine.admission import InferQueue, RateEstimate
 from vitrail.serving.engine.batcher import Batcher, QueueFull, bucket
 from vitrail.serving.engine.start_up import fallback_reason, open_explainer, open_model
 from vitrail.serving.http.middleware import STAGE, unavailable
@@ -53,24 +53,8 @@ class Loaded:
 Adopt = Callable[[Loaded], None]
 
 
-class Inference(Protocol):
+class Inference(InferQueue, Protocol):
     """What computes canvases for the routes: in this process, or in one that several share."""
-
-    @property
-    def capacity(self) -> int:
-        """Images that may wait."""
-
-    @property
-    def waiting_size(self) -> int:
-        """Images that wait for the model."""
-
-    @property
-    def waiting(self) -> Mapping[str, int]:
-        """The same by caller."""
-
-    @property
-    def rate(self) -> float:
-        """Seconds an image; 0 before the first."""
 
     async def load(self, limits: Settings, address: str, adopt: Adopt) -> None:
         """Load the model; `adopt` gets what is known of it, whenever that changes."""

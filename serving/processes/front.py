@@ -84,7 +84,7 @@ class Connections:
         self.control.send(DRAINED)
 
     def on_end(self) -> None:
-        """The hub has gone: nobody says when all have drained."""
+        """The hub has gone, which would say when all have drained."""
         self.start(self.drain_and_exit())
 
     async def drain_and_exit(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -21,8 +20,6 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's
 # Messages between a front and the hub, which says STOP, and END once all fronts have DRAINED.
 READY, CONNECTION, STOP, DRAINED, END = b"ready", b"connection", b"stop", b"drained", b"end"
 ENGINE_ADDRESS = "engine"  # a socket in the server's folder
-
-log = logging.getLogger("bentoml.vitrail")
 
 
 @dataclass(frozen=True)
