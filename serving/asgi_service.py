@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 
 from bentoml import Service
 from prometheus_client import values
@@ -25,9 +26,10 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
     __slots__ = ()  # as in BentoML's class
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        fronts = front_count()
-        if fronts > 1:
-            return self.to_hub(fronts, is_main)
+        self.inject_config()
+        fronts, gpus = processes_of(self.name)
+        if fronts > 1 or len(gpus) > 1:
+            return self.to_hub(fronts, gpus, is_main)
         set_up_process()
 
         # Imported once metrics stay in memory, as these modules create them.
@@ -48,7 +50,7 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
         traces = bento_config.exporting_traces()
         return tracing.traced(whole, *traces) if traces else whole
 
-    def to_hub(self, fronts: int, is_main: bool) -> ASGIApp:
+    def to_hub(self, fronts: int, gpus: Sequence[str], is_main: bool) -> ASGIApp:
         from vitrail.serving.processes.folder import own_folder
         from vitrail.serving.processes.program import METRICS, use_shared_metrics
 
@@ -61,21 +63,26 @@ class ASGIService(Service):  # type: ignore[misc]  # BentoML ships this class wi
 
         bento: Starlette = super().to_asgi(is_main)
         bento_config.adopt_traffic(self.name)
-        hub = Hub(fronts, self.url or "", bento_config.context(), bento_config.tracing_section())
+        hub = Hub(fronts, gpus, self.url or "", bento_config.context(), bento_config.tracing_section())
         return hub_app(hub, lambda: bento.router.lifespan_context(bento))
 
 
-def front_count() -> int:
-    """How many processes answer; one where the setting is invalid, which then says so."""
+def processes_of(service: str) -> tuple[int, list[str]]:
+    """How many processes answer, and the GPUs of those that compute for them; one process where a setting is invalid,
+    which then says so.
+    """
+    from vitrail.serving.bento_config import adopt_resources
+
+    adopt_resources(service)
     try:
-        count = settings.read().processes
+        count, gpus = settings.read().processes, settings.gpus()
     except UsageError:
-        return 1
+        return 1, []
     if count != "auto":
-        return count
+        return count, gpus
     from vitrail.serving.processes.measure import measured_count
 
-    return measured_count()
+    return measured_count(len(gpus) or 1), gpus
 
 
 def set_up_process() -> None:

@@ -1,4 +1,4 @@
-"""BentoML's configuration of the service, as far as it holds here: the limits of its traffic, and where traces go."""
+"""BentoML's configuration of the service, as far as it holds here: traffic, GPUs, and where traces go."""
 
 import os
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.http import ExcludeList
 
-from vitrail.serving.settings import CONCURRENCY_VARIABLE, DEADLINE_VARIABLE
+from vitrail.runtime.providers import GPU_PROVIDERS
+from vitrail.serving.settings import CONCURRENCY_VARIABLE, DEADLINE_VARIABLE, GPUS_VARIABLE, provider
 
 
 def adopt_traffic(service: str) -> None:
@@ -17,6 +18,16 @@ def adopt_traffic(service: str) -> None:
     for variable, key in ((DEADLINE_VARIABLE, "timeout"), (CONCURRENCY_VARIABLE, "max_concurrency")):
         if traffic.get(key) is not None:
             os.environ.setdefault(variable, str(traffic[key]))
+
+
+def adopt_resources(service: str) -> None:
+    """Compute on as many GPUs as BentoML's configuration gives the service, which BentoML shows to its worker."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    resources: dict[str, Any] = BentoMLContainer.config.services[service].resources.get() or {}
+    gpus, is_on_cpu = resources.get("gpu") or 0, provider() not in ("auto", *GPU_PROVIDERS)
+    if gpus > 1 and not is_on_cpu:
+        os.environ.setdefault(GPUS_VARIABLE, str(int(gpus)))
 
 
 def exporting_traces() -> tuple[TracerProvider, ExcludeList] | None:

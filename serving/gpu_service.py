@@ -9,12 +9,12 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 import vitrail
+from vitrail.runtime.providers import GPU_PROVIDERS
 from vitrail.serving import settings
 from vitrail.serving.asgi_service import ASGIService
 from vitrail.serving.settings import PROVIDER_VARIABLE
 
 DEFAULT = "cuda"
-GPU_PROVIDERS = (DEFAULT, "tensorrt")
 
 
 @bentoml.service(

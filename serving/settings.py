@@ -10,7 +10,8 @@ from typing import Literal, cast
 import vitrail
 from vitrail.errors import UsageError
 from vitrail.model_file.card import Card
-from vitrail.runtime.providers import Provider
+from vitrail.runtime.gpus import visible_gpus
+from vitrail.runtime.providers import GPU_PROVIDERS, Provider
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
@@ -23,12 +24,14 @@ ORIGINS_VARIABLE = "VITRAIL_ALLOW_ORIGIN"
 GRPC_VARIABLE = "VITRAIL_GRPC"
 CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
 PROCESSES_VARIABLE = "VITRAIL_PROCESSES"
+GPUS_VARIABLE = "VITRAIL_GPUS"
 DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
 CONNECTIONS = 1000
 MAX_IMAGES = 32  # of one request
 MAX_PROCESSES = 64
+MAX_GPUS = 16
 WAIT = 0.25  # a longer queue adds latency, not throughput
 DECODE_MEMORY = 320  # megabytes: an RGB image of 50 megapixels as it is decoded from PNG takes 200
 MIN_DECODE_MEMORY = 16
@@ -51,6 +54,7 @@ class Settings:
     concurrency: int | None = None
     grpc: str | None = None
     processes: int | Literal["auto"] = 1
+    gpus: int = 1
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
@@ -66,6 +70,7 @@ def read() -> Settings:
         concurrency=concurrency(),
         grpc=grpc_address(),
         processes=processes(),
+        gpus=len(gpus()) or 1,
         allow_host=allowed_hosts(),
         allow_origin=allowed_origins(),
     )
@@ -146,6 +151,21 @@ def processes() -> int | Literal["auto"]:
     """
     text = os.environ.get(PROCESSES_VARIABLE)
     return "auto" if text == "auto" else count_of(PROCESSES_VARIABLE, 1, 1, "number or auto", most=MAX_PROCESSES)
+
+
+def gpus() -> list[str]:
+    """VITRAIL_GPUS: how many GPUs compute, each in a process of its own, or `all` that CUDA_VISIBLE_DEVICES leaves;
+    their names there. None of them where it is one, or not set: the model is where the provider says.
+    """
+    text = os.environ.get(GPUS_VARIABLE)
+    if text != "all" and count_of(GPUS_VARIABLE, 1, 1, "number or all", most=MAX_GPUS) == 1:
+        return []
+    if (chosen := provider()) not in ("auto", *GPU_PROVIDERS):
+        raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and the provider {chosen}, which uses none")
+    visible = visible_gpus()
+    if not visible or (text != "all" and int(text or 1) > len(visible)):
+        raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and this machine has {len(visible) or 'none'} to use")
+    return visible if text == "all" else visible[: int(text or 1)]
 
 
 def count_of(variable: str, default: int, minimum: int, unit: str = "number", most: int = 999_999_999) -> int:

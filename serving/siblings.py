@@ -4,7 +4,7 @@ from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
-Amount = Literal["held", "admitted", "in_flight", "reserved", "decoding", "waiting", "nanoseconds"]
+Amount = Literal["held", "admitted", "in_flight", "reserved", "decoding", "waiting", "nanoseconds", "loading"]
 OfCaller = Literal["requests", "images", "infer"]
 
 

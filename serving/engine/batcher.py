@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from opentelemetry.trace import Span
 
 from vitrail.errors import VitrailError
+from vitrail.runtime.bound import BUCKETS
 from vitrail.serving import tracing
 from vitrail.serving.engine.turns import Turns, has_room
 from vitrail.serving.http.caller import CALLER
@@ -21,7 +21,6 @@ from vitrail.serving.http.middleware import BATCHES, STAGE
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
-BUCKETS = (1, 2, 4, 8, 16, 32)
 WINDOW = 0.002  # seconds that the first item of a batch waits for others
 MAX_BATCH_SECONDS = 0.1  # a longer batch would delay the next requests too much
 GAIN = 0.97  # a larger batch must take at most this share of the time per image, to be worth the longer wait
@@ -55,35 +54,44 @@ class Batch(Generic[Row]):
     """A batch that is being computed, and the futures of its rows, in order."""
 
     futures: list[asyncio.Future[Row]]
-    running: asyncio.Task[Sequence[Row]]
+    running: "asyncio.Task[Sequence[Row | BatchFailed]]"
 
     def deliver(self) -> None:
         """Set each future's row, or the error; cancelled futures are skipped."""
-        error = self.running.exception()
-        rows: Sequence[Row | None] = [None] * len(self.futures) if error else self.running.result()
-        for future, row in zip(self.futures, rows, strict=True):
+        for future, row in zip(self.futures, self.rows(), strict=True):
             if future.done():
                 continue
-            if error is None:
-                future.set_result(row)  # type: ignore[arg-type]  # a row exists where there is no error
+            if isinstance(row, BatchFailed):
+                future.set_exception(row)
             else:
-                failed = BatchFailed(f"the model failed on a batch of {len(self.futures)}: {error}")
-                failed.__cause__ = error
-                future.set_exception(failed)
+                future.set_result(row)
+
+    def rows(self) -> "Sequence[Row | BatchFailed]":
+        if (error := self.running.exception()) is None:
+            return self.running.result()
+        return [failure(error, len(self.futures)) for _ in self.futures]
+
+
+def failure(error: BaseException, images: int) -> BatchFailed:
+    """What the requests get whose images were in a batch that failed."""
+    failed = BatchFailed(f"the model failed on a batch of {images}: {error}")
+    failed.__cause__ = error
+    return failed
 
 
 class Batcher(Generic[Item, Row]):
-    """Calls `compute` with one batch at a time, and returns each row to the request that waits for it.
+    """Calls `compute` with a batch, and returns each row to the request that waits for it.
 
     An idle batcher computes an item at once. While a batch runs, items gather; the next batch takes all that wait,
-    up to `max_size`, once the first of them has waited for `window`. Where more wait, callers take turns. A cancelled
+    up to `max_size`, once the first of them has waited for `window`. Of several `at_once`, those after the first start
+    only if they are full: smaller ones would cost throughput. Where more wait, callers take turns. A cancelled
     request leaves the queue at once, so nothing is computed for it. `size` gives the number of images in an item, at
-    most `max_size`.
+    most `max_size`. For an item that alone fails, `compute` returns the error in place of its row.
     """
 
     def __init__(
         self,
-        compute: Callable[[list[Item]], Awaitable[Sequence[Row]]],
+        compute: Callable[[list[Item]], Awaitable[Sequence[Row | BatchFailed]]],
         capacity: int,
         window: float = WINDOW,
         max_size: int = BUCKETS[-1],
@@ -103,6 +111,7 @@ class Batcher(Generic[Item, Row]):
         self.waiting_size = 0  # sum of the sizes of all waiting items
         self.turns = Turns()
         self.closed = False
+        self.at_once = 1
         self.worker: asyncio.Task[None] | None = None
         self.batch_is_full = asyncio.Event()
 
@@ -135,22 +144,39 @@ class Batcher(Generic[Item, Row]):
 
     async def work(self) -> None:
         """Run batches until nothing waits."""
-        finished: Batch[Row] | None = None
+        running: list[Batch[Row]] = []
+        finished: list[Batch[Row]] = []
         try:
-            while self.waiting:
-                batch = self.start_batch()
-                if finished:  # only now: the next batch runs while the responses of this one are written
-                    finished.deliver()
-                await asyncio.wait({batch.running})
-                finished = batch
-                if (rest := self.remaining_window()) > 0:
-                    finished.deliver()
-                    finished = None
+            while self.waiting or running:
+                if self.waiting and (not running or self.may_join(running)):
+                    running.append(self.start_batch())
+                deliver(finished)  # only now: the next batch runs while the responses of these are written
+                if self.waiting and self.may_join(running):
+                    continue
+                await self.one_ends(running)
+                finished = [batch for batch in running if batch.running.done()]
+                running = [batch for batch in running if not batch.running.done()]
+                if not running and (rest := self.remaining_window()) > 0:
+                    deliver(finished)
                     await self.wait_for_more(rest)
-            if finished:
-                finished.deliver()
+            deliver(finished)
         finally:
             self.worker = None
+
+    def may_join(self, running: Sequence[Batch[Row]]) -> bool:
+        """Whether a batch may start beside those that run."""
+        return len(running) < self.at_once and self.waiting_size >= self.max_size
+
+    async def one_ends(self, running: Sequence[Batch[Row]]) -> None:
+        """Until one of them has ended, or another may start beside them."""
+        tasks: set[asyncio.Task[Any]] = {batch.running for batch in running}
+        if len(running) == self.at_once:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return
+        self.batch_is_full.clear()
+        full = asyncio.create_task(self.batch_is_full.wait())
+        await asyncio.wait({*tasks, full}, return_when=asyncio.FIRST_COMPLETED)
+        full.cancel()
 
     def start_batch(self) -> Batch[Row]:
         """Start a batch of the items whose turn it is, up to `max_size`."""
@@ -192,7 +218,7 @@ class Batcher(Generic[Item, Row]):
             self.turns.leave(entry.caller, entry.size)
             self.on_change(entry.caller)
 
-    async def rows(self, items: list[Item]) -> Sequence[Row]:
+    async def rows(self, items: list[Item]) -> Sequence[Row | BatchFailed]:
         rows = await self.compute(items)
         if len(rows) != len(items):
             raise BatchFailed(f"{len(items)} items gave {len(rows)} rows")
@@ -220,9 +246,10 @@ class Batcher(Generic[Item, Row]):
             await asyncio.wait({self.worker})
 
 
-def bucket(count: int) -> int:
-    """The smallest bucket that holds `count`; few sizes, as each needs a plan and memory on a GPU."""
-    return BUCKETS[bisect_left(BUCKETS, count)]
+def deliver(finished: list[Batch[Row]]) -> None:
+    """Each once."""
+    while finished:
+        finished.pop(0).deliver()
 
 
 def best_batch_size(seconds: Callable[[int], float]) -> int:

@@ -62,6 +62,7 @@ class Engine:
             READY.labels(self.model.provider).set(0)
         self.model, self.reason, self.largest_batch = loaded.model, loaded.reason, loaded.largest_batch
         self.explanations, self.no_explainer_reason = loaded.explanations, loaded.no_explainer_reason
+        self.gate.siblings.publish("loading", int(self.model is None))
         if self.model is not None:
             READY.labels(self.model.provider).set(1)
 
@@ -69,6 +70,15 @@ class Engine:
         """Never become ready, for this reason."""
         self.has_failed, self.reason = True, reason
         log.error("not ready: %s", reason)
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why new requests are not answered, here or in another process of this server; None where they are."""
+        if not self.gate.is_open:
+            return STOPPING
+        if self.model is None:
+            return self.reason
+        return "the model is loading in another process" if self.gate.siblings.others("loading") else None
 
     def ready(self) -> DescribedModel:
         """The model, for a new request."""

@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from time import perf_counter
@@ -16,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.errors import VitrailError
-from vitrail.images.patches import batch_of
+from vitrail.images.golden import golden_images
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import ExplanationCard
+from vitrail.runtime.bound import BUCKETS, bucket
+from vitrail.runtime.providers import run_faults
 from vitrail.serving import settings, tracing
 from vitrail.serving.engine.admission import InferQueue, RateEstimate
-from vitrail.serving.engine.batcher import Batcher, QueueFull, bucket
+from vitrail.serving.engine.batcher import Batcher, BatchFailed, QueueFull, failure
 from vitrail.serving.engine.start_up import fallback_reason, open_explainer, open_model
 from vitrail.serving.http.middleware import STAGE, unavailable
 from vitrail.serving.settings import Settings
@@ -51,6 +54,7 @@ class Loaded:
 
 
 Adopt = Callable[[Loaded], None]
+LOADING = Loaded(None, "the model is loading")
 
 
 class Inference(InferQueue, Protocol):
@@ -72,16 +76,29 @@ class Inference(InferQueue, Protocol):
         """Compute what waits, and end."""
 
 
+def end_worker() -> None:
+    """End BentoML's worker as a stop does; its arbiter starts another."""
+    signal.raise_signal(signal.SIGTERM)
+
+
 class LocalInference:
     """One model, the one thread that runs it, and the batcher before it."""
 
-    def __init__(self, on_change: Callable[[str], None] = lambda caller: None) -> None:
-        """`on_change` is called with each caller of whom more or fewer images wait."""
+    def __init__(
+        self, on_change: Callable[[str], None] = lambda caller: None, on_lost: Callable[[], None] = end_worker
+    ) -> None:
+        """`on_change` is called with each caller of whom more or fewer images wait, `on_lost` once nothing can be
+        computed any more.
+        """
         self.batcher: Batcher[Block, Outputs] = Batcher(self.infer, settings.QUEUE, size=len, on_change=on_change)
         self.worker = ThreadPoolExecutor(1, "infer")
+        self.on_lost = on_lost
+        self.adopt: Adopt = lambda loaded: None
+        self.loaded: Loaded = LOADING
         self.model: Classifier | None = None
         self.explainer: Explainer | None = None
         self.infer_rate = RateEstimate()
+        self.last_end = 0.0  # of a batch
         self.explain_lock = asyncio.Lock()
         self.explain_waiting = 0
         self.resizing = Turnstile(self.batcher)
@@ -104,7 +121,7 @@ class LocalInference:
 
     async def load(self, limits: Settings, address: str, adopt: Adopt) -> None:
         """One that cannot be served stays unknown, with the reason."""
-        self.batcher.capacity = limits.queue
+        self.batcher.capacity, self.adopt = limits.queue, adopt
         try:
             model, largest = await run(self.worker, open_model)
             explainer, no_explainer_reason = await run(self.worker, open_explainer, model)
@@ -114,10 +131,15 @@ class LocalInference:
             return
         gc.freeze()  # what exists now is never freed; scanning it in each collection would pause all requests
         self.model, self.explainer, self.batcher.max_size = model, explainer, largest
+        if model.batches_at_once > 1:
+            self.worker.shutdown(wait=False)
+            self.worker = ThreadPoolExecutor(model.batches_at_once, "infer")
+            self.batcher.at_once = model.batches_at_once
         reason = fallback_reason(model)
         log.info("batches have at most %d images", largest)
         log.info("ready on %s%s: %s", model.provider, f" ({reason})" if reason else "", address)
-        adopt(Loaded(model, reason, explainer.card if explainer else None, no_explainer_reason, largest))
+        self.loaded = Loaded(model, reason, explainer.card if explainer else None, no_explainer_reason, largest)
+        adopt(self.loaded)
 
     async def predict(self, blocks: list[Block]) -> Outputs:
         try:
@@ -131,19 +153,57 @@ class LocalInference:
             assert self.model is not None
             return Outputs.joined([(await run(self.worker, run_batch, self.model, [each[None]]))[0] for each in images])
 
-    async def infer(self, blocks: list[Block]) -> list[Outputs]:
+    async def infer(self, blocks: list[Block]) -> "Sequence[Outputs | BatchFailed]":
         """One batch of canvases, in the worker thread; on the event loop where that takes less than the handover."""
         assert self.model is not None
-        if 0 < sum(map(len, blocks)) * self.infer_rate.seconds < INLINE_SECONDS:
-            return self.infer_timed(self.model, blocks)
-        return await run(self.worker, self.infer_timed, self.model, blocks)
+        try:
+            if 0 < sum(map(len, blocks)) * self.infer_rate.seconds < INLINE_SECONDS:
+                return self.infer_timed(self.model, blocks)
+            return await run(self.worker, self.infer_timed, self.model, blocks)
+        except run_faults() as error:
+            return await self.infer_singly(self.model, blocks, error)
 
     def infer_timed(self, model: Classifier, blocks: list[Block]) -> list[Outputs]:
-        """Run the batch and update the rate, which leaves out the wait for other work of the thread."""
+        """Run the batch and update the rate, which leaves out the wait for other work."""
         start = perf_counter()
         outputs = run_batch(model, blocks)
-        self.infer_rate.update(perf_counter() - start, sum(map(len, blocks)))
+        end = perf_counter()
+        self.infer_rate.update(end - max(start, self.last_end), sum(map(len, blocks)))
+        self.last_end = end
         return outputs
+
+    async def infer_singly(
+        self, model: Classifier, blocks: list[Block], error: Exception
+    ) -> "list[Outputs | BatchFailed]":
+        """What can be computed of a batch that failed: each canvas alone; an error is only for the block that has it.
+
+        Where all can, smaller batches are taken from now on. Where even the model's own test image fails, it is lost.
+        """
+        results = [await run(self.worker, run_singly, model, block) for block in blocks]
+        failed = [result for result in results if isinstance(result, BatchFailed)]
+        images = sum(map(len, blocks))
+        if not failed:
+            self.take_smaller_batches(images, error)
+        elif len(failed) == len(blocks) and await run(self.worker, is_lost, model):
+            self.lose(error)
+        return results
+
+    def take_smaller_batches(self, images: int, error: Exception) -> None:
+        smaller = max([size for size in BUCKETS if size < bucket(images)], default=1)
+        self.batcher.max_size = min(self.batcher.max_size, smaller)
+        log.error("a batch of %d images failed (%s): batches have at most %d from now on",
+                  images, first_line(error), self.batcher.max_size)  # fmt: skip
+        self.loaded = replace(self.loaded, largest_batch=self.batcher.max_size)
+        self.adopt(self.loaded)
+
+    def lose(self, error: Exception) -> None:
+        if self.model is None:
+            return
+        reason = f"{self.model.provider} computes nothing any more: {first_line(error)}"
+        log.error("not ready: %s", reason)
+        self.model = None
+        self.adopt(Loaded(None, reason))
+        self.on_lost()
 
     async def explain(self, canvas: Canvas, index: int) -> NDArray[np.float32]:
         """The worker thread is given one image at a time, so predictions wait for at most one explanation."""
@@ -190,30 +250,33 @@ def run(pool: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 def run_batch(model: Classifier, blocks: Sequence[Block]) -> list[Outputs]:
     """Run blocks as one batch [N, size, size, 3]; returns the outputs of each block."""
     with STAGE["infer"].time():
-        batch = joined(blocks)
-        outputs = model.predict(padded(batch, batch_size(model, len(batch))))
+        outputs = model.predict_parts(blocks)
     ends = list(accumulate(map(len, blocks)))
     return [outputs.rows(end - len(block), end) for block, end in zip(blocks, ends, strict=True)]
+
+
+def run_singly(model: Classifier, block: Block) -> "Outputs | BatchFailed":
+    """Each canvas of a block as a batch of its own; the error where one of them fails."""
+    try:
+        return Outputs.joined([run_batch(model, [canvas[None]])[0] for canvas in block])
+    except run_faults() as error:
+        return failure(error, 1)
+
+
+def is_lost(model: Classifier) -> bool:
+    """Whether it does not even compute the image that it was checked with when it was loaded."""
+    try:
+        model.predict(golden_images(model.card.input)[0][None])
+    except run_faults():
+        return True
+    return False
+
+
+def first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def run_explainer(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:
     with STAGE["explain"].time():
         evidence: NDArray[np.float32] = explainer.evidence(canvas[None])[0, index]
     return evidence
-
-
-def batch_size(model: Classifier, count: int) -> int:
-    """The size to run for a batch of `count`: any on a CPU; elsewhere a bucket's, as each size has its own plan."""
-    return count if model.is_on_cpu or model.card.input.is_native else bucket(count)
-
-
-def joined(blocks: Sequence[Block]) -> NDArray[np.uint8]:
-    """The canvases of all blocks as one batch."""
-    if len({block.shape[1:] for block in blocks}) == 1:
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return batch_of([canvas for block in blocks for canvas in block])
-
-
-def padded(batch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The batch, padded with black canvases to this size."""
-    return np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)]) if len(batch) < size else batch

@@ -3,6 +3,7 @@
 import io
 import logging
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import cast
 
@@ -16,12 +17,14 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explainer import Explainer
 from vitrail.model_file.explanation import explain_path
 from vitrail.model_file.golden_check import check_golden
+from vitrail.runtime.bound import BUCKETS
 from vitrail.runtime.openvino import OPENVINO, has_openvino
-from vitrail.runtime.providers import PROVIDERS, Provider, load_faults, usable_cores
+from vitrail.runtime.providers import PROVIDERS, TF32, Provider, load_faults, run_faults, usable_cores
 from vitrail.serving import settings
-from vitrail.serving.engine.batcher import BUCKETS, best_batch_size
+from vitrail.serving.engine.batcher import best_batch_size
 
-FAST: Provider = "openvino-bf16"
+IN_OPENVINO: Provider = "openvino-bf16"
+IN_TF32: Provider = "cuda-tf32"  # rounds what is multiplied to 10 bits, where bfloat16 has 7
 COMPARED = (1, 8)  # batch sizes
 WORTHWHILE = 1.1  # times as fast as onnxruntime in all of them: other numbers for less would be no gain
 SMALL_MODEL = 0.005  # seconds for an image: a faster network may lose more to thread synchronisation than it gains
@@ -34,8 +37,10 @@ def open_model() -> tuple[Classifier, int]:
     model = Classifier(settings.model_path(), settings.provider())
     try:
         self_check(model)
-        model = in_openvino_if_faster(single_threaded_if_as_fast(model))
-        largest = best_batch_size(partial(best_time, model))
+        for reason in model.fallbacks:
+            log.warning("batches are computed in a slower way: %s", reason)
+        model = rounding_if_faster(single_threaded_if_as_fast(model))
+        largest = best_batch_size(partial(time_or_never, model))
     except load_faults() as error:
         raise ModelError(f"{model.path} does not run on {model.provider}: {str(error).splitlines()[0]}") from error
     return model, largest
@@ -46,11 +51,10 @@ def open_explainer(model: Classifier) -> tuple[Explainer | None, str]:
     path = explain_path(model.path)
     if not path.is_file():
         return None, "this model was exported without its explain file (`vitrail export --explain`)"
-    errors: tuple[type[Exception], ...] = (VitrailError, *load_faults())
     try:
         explainer = Explainer(model, path, settings.provider())
         explainer.evidence(golden_images(model.card.input)[0][None])
-    except errors as error:
+    except run_faults() as error:
         reason = str(error).splitlines()[0]
         log.warning("no explanations: %s", reason)
         return None, reason
@@ -69,36 +73,39 @@ def single_threaded_if_as_fast(model: Classifier) -> Classifier:
 
 def provider_of(model: Classifier) -> Provider:
     """By which the model runs where it does, whatever was requested."""
-    providers = {name: provider for provider, name in {**PROVIDERS, **OPENVINO}.items()}
+    providers = {name: provider for provider, name in {**PROVIDERS, **OPENVINO, **TF32}.items()}
     return cast(Provider, providers[model.provider])
 
 
-def in_openvino_if_faster(model: Classifier) -> Classifier:
-    """With provider auto: OpenVINO, where its accuracy was measured, it passes the golden check, and it is faster."""
-    if settings.provider() != "auto" or model.provider != PROVIDERS["cpu"] or not has_openvino():
+def rounding_if_faster(model: Classifier) -> Classifier:
+    """With provider auto: in bfloat16 or TF32, where its accuracy was measured, it passes the golden check, and it is
+    faster.
+    """
+    if settings.provider() != "auto" or (model.is_on_cpu and not has_openvino()):
         return model
+    fast, place = (IN_OPENVINO, "OpenVINO") if model.is_on_cpu else (IN_TF32, "TF32")
     try:
-        candidate, speed = faster_in_openvino(model)
+        candidate, speed = faster(model, fast)
     except VitrailError as reason:
-        log.info("not in OpenVINO: %s", reason)
+        log.info("not in %s: %s", place, reason)
         return model
-    log.info("in OpenVINO, with bfloat16, %s; on the test images %s", speed, comparison_text(model.card))
+    log.info("in %s, %s; on the test images, with bfloat16, %s", place, speed, comparison_text(model.card))
     return candidate
 
 
-def faster_in_openvino(model: Classifier) -> tuple[Classifier, str]:
-    """The model in OpenVINO, and how fast it is there; an error with the reason where it should stay."""
+def faster(model: Classifier, fast: Provider) -> tuple[Classifier, str]:
+    """The model as another provider computes it, and how fast; an error with the reason where it should stay."""
     compared = model.card.openvino
     if compared is None:
-        raise ModelError("the file was exported without it, so what it answers there is not known")
+        raise ModelError("the file was exported without OpenVINO, so what it answers with bfloat16 is not known")
     if compared.verdict != "sound":
-        raise ModelError(f"on the test images {compared.verdict}")
-    candidate = Classifier(model.path, FAST, model.threads)
+        raise ModelError(f"on the test images, with bfloat16, {compared.verdict}")
+    candidate = Classifier(model.path, fast, model.threads)
     check = check_golden(candidate)
     if not check.passed:
         raise ModelError(f"it differs from the model's card: {check.differences}")
     times = {size: best_time(model, size) / best_time(candidate, size) for size in COMPARED}
-    speed = ", ".join(f"{each:.2f} × as fast as onnxruntime at batch {size}" for size, each in times.items())
+    speed = ", ".join(f"{each:.2f} × as fast as {model.provider} at batch {size}" for size, each in times.items())
     if min(times.values()) < WORTHWHILE:
         raise ModelError(speed)
     return candidate, speed
@@ -124,6 +131,17 @@ def self_check(model: Classifier) -> None:
     encoded = io.BytesIO()
     Image.fromarray(golden_images(model.card.input)[0]).save(encoded, "PNG")
     model.payload(model.predict(model.fit(encoded.getvalue())[None]).row(0))
+
+
+def time_or_never(model: Classifier, size: int) -> float:
+    """Infinite where batches of this size fail, as for want of memory: then they are not taken."""
+    try:
+        return best_time(model, size)
+    except run_faults() as error:
+        if size == 1:
+            raise
+        log.warning("no batches of %d: %s", size, str(error).splitlines()[0])
+        return inf
 
 
 def best_time(model: Classifier, size: int) -> float:

@@ -76,7 +76,7 @@ class InferenceService:
         return CLASSES["ServerLiveResponse"](live=True)
 
     async def server_ready(self, call: Call) -> Any:
-        return CLASSES["ServerReadyResponse"](ready=self.engine.model is not None and self.engine.gate.is_open)
+        return CLASSES["ServerReadyResponse"](ready=self.engine.not_ready_reason is None)
 
     async def server_metadata(self, call: Call) -> Any:
         return CLASSES["ServerMetadataResponse"](name="vitrail", version=__version__, extensions=v2.EXTENSIONS[1:])

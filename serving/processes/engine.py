@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from vitrail.errors import VitrailError
 from vitrail.model_file.described import Outputs
 from vitrail.serving import settings, tracing
 from vitrail.serving.engine.batcher import BatchFailed
-from vitrail.serving.engine.inference import Loaded, LocalInference
+from vitrail.serving.engine.inference import LOADING, Loaded, LocalInference
 from vitrail.serving.http.caller import CALLER
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.processes.channel import Channel
@@ -34,15 +34,15 @@ log = logging.getLogger("bentoml.vitrail")
 NANOSECONDS = 1_000_000_000
 BACKLOG = 64
 POLL_INTERVAL = 0.05  # seconds
-LOADING = Loaded(None, "the model is loading")
 
 
 class Engine:
     """One model and the fronts it computes for."""
 
-    def __init__(self, board: "Board") -> None:
+    def __init__(self, board: "Board", on_lost: Callable[[], None]) -> None:
+        """`on_lost` is called once nothing can be computed any more."""
         self.board = board
-        self.inference = LocalInference(self.publish)
+        self.inference = LocalInference(self.publish, on_lost)
         self.clients: set[Client] = set()
         self.state = LOADING
 
@@ -154,15 +154,14 @@ class Client:
 
 
 async def serve(program: Program) -> None:
-    """Until the hub has gone, and every front."""
-    hub_has_gone = asyncio.Event()
-    control = Channel(program.control, lambda message, descriptors: None, hub_has_gone.set)
-    engine = Engine(program.board)
-    with listening(engine, program.engine_address):
+    """Until the hub has gone, and every front; or nothing can be computed any more, and the hub starts another."""
+    stop, lost = asyncio.Event(), asyncio.Event()
+    control = Channel(program.control, lambda message, descriptors: None, stop.set)
+    engine = Engine(program.board, lost.set)
+    with listening(engine, program.engine_address(program.row)):
         loading = asyncio.create_task(engine.load(program.address))
         loading.add_done_callback(lambda _: control.send(READY))
-        await hub_has_gone.wait()
-        while engine.clients:
+        while not lost.is_set() and (engine.clients or not stop.is_set()):
             await asyncio.sleep(POLL_INTERVAL)
     await loading
     await engine.inference.close()

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -14,12 +14,16 @@ from vitrail.serving.processes.program import DRAINED, END, READY, STOP, Program
 
 if TYPE_CHECKING:
     from vitrail.serving.http.gate import Gate
+    from vitrail.serving.processes.remote import RemoteInference
+
+STATE_TIMEOUT = 5.0  # seconds until an engine says what it knows of the model
 
 
 async def serve(program: Program) -> None:
     """Until the hub says so or has gone; then requests in flight are answered first."""
     from vitrail.serving.http.gate import Gate
     from vitrail.serving.http.protocol import HttpProtocol
+    from vitrail.serving.processes.remote import RemoteInference
 
     class FrontProtocol(HttpProtocol):
         """Tells the hub how many connections have ended, so that it gives new ones to those that have fewest."""
@@ -29,15 +33,16 @@ async def serve(program: Program) -> None:
             program.board.close_connection()
 
     gate = Gate(program.board, program.fronts)
+    engines = [RemoteInference(program.board, program.engine_address(row), row) for row in program.engine_rows]
     config = Config(
-        application(program, gate),
+        application(program, gate, engines),
         http=FrontProtocol,
         log_config=None,
         server_header=False,
         timeout_keep_alive=program.keep_alive or 5,
         timeout_graceful_shutdown=program.grace,
     )
-    await Connections(program, Server(config), gate).serve()
+    await Connections(program, Server(config), gate, engines).serve()
 
 
 class Server(uvicorn.Server):
@@ -51,8 +56,8 @@ class Server(uvicorn.Server):
 class Connections:
     """The connections from the hub, as uvicorn's protocol has them."""
 
-    def __init__(self, program: Program, server: Server, gate: "Gate") -> None:
-        self.program, self.server, self.gate = program, server, gate
+    def __init__(self, program: Program, server: Server, gate: "Gate", engines: "Sequence[RemoteInference]") -> None:
+        self.program, self.server, self.gate, self.engines = program, server, gate, engines
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -60,6 +65,9 @@ class Connections:
         running = asyncio.create_task(self.server.serve(sockets=[]))
         while not self.server.started and not running.done():
             await asyncio.sleep(0.01)
+        with suppress(TimeoutError):  # an engine that does not start is no reason to answer nothing at all
+            async with asyncio.timeout(STATE_TIMEOUT):
+                await asyncio.gather(*(engine.is_known.wait() for engine in self.engines))
         self.control = Channel(self.program.control, self.on_message, self.on_end)
         self.control.send(READY)
         await running
@@ -106,22 +114,21 @@ class Connections:
         )
 
 
-def application(program: Program, gate: "Gate") -> Any:
+def application(program: Program, gate: "Gate", engines: "Sequence[RemoteInference]") -> Any:
     """The same application as that of one process, with the model elsewhere."""
     from vitrail.serving import tracing
     from vitrail.serving.app import build_app
     from vitrail.serving.bento_config import exporting_traces
     from vitrail.serving.http.middleware import TelemetryMiddleware
-    from vitrail.serving.processes.remote import RemoteInference
+    from vitrail.serving.processes.several_engines import SeveralEngines
 
-    board = program.board
     identity = (str(program.service["bento_name"]), str(program.service["bento_version"]))
     app = build_app(
         nullcontext,
         program.address,
         gate,
         identity,
-        inference=lambda: RemoteInference(board, program.engine_address, program.engine_row),
+        inference=lambda: engines[0] if len(engines) == 1 else SeveralEngines(engines),
         fronts=program.fronts,
         grpc_fault=program.grpc_fault,
     )

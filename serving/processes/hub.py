@@ -1,4 +1,4 @@
-"""The hub, in BentoML's worker: hands connections over to fronts, and starts and replaces them and the engine."""
+"""The hub, in BentoML's worker: hands connections over to fronts, and starts and replaces them and the engines."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from uvicorn.config import HTTP_PROTOCOLS
 
 import vitrail
+from vitrail.runtime.gpus import VISIBLE
 from vitrail.serving import settings
 from vitrail.serving.app import cannot_listen, settings_or_defaults, stop_with_parent
 from vitrail.serving.arbiter import restart_delay
@@ -48,6 +49,7 @@ class Child:
     name: str
     row: int
     module: str
+    gpu: str | None = None  # the only one that the process sees
     process: Process | None = None
     channel: Channel | None = None
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,13 +66,19 @@ class Child:
 class Hub:
     """The processes of one server."""
 
-    def __init__(self, fronts: int, address: str, service: dict[str, Any], traces: dict[str, Any] | None) -> None:
+    def __init__(
+        self, fronts: int, gpus: Sequence[str], address: str, service: dict[str, Any], traces: dict[str, Any] | None
+    ) -> None:
+        """With no or one of `gpus`, a single engine uses what it finds."""
         self.address, self.service, self.traces = address, service, traces
         self.count = fronts
         self.fronts = [Child(f"front{number}", number, "front") for number in range(fronts + SPARE)]
         self.answering: list[Child] = []  # of the fronts; the others wait until one of them ends
-        self.engine = Child("engine", len(self.fronts), "engine")
-        self.board = Board.of(len(self.fronts) + 1)
+        self.engines = [Child("engine", len(self.fronts), "engine")]
+        if len(gpus) > 1:
+            self.engines = [Child(f"engine{number}", len(self.fronts) + number, "engine", gpu)
+                            for number, gpu in enumerate(gpus)]  # fmt: skip
+        self.board = Board.of(len(self.fronts) + len(self.engines))
         self.folder = Path(os.environ[METRICS])
         # Each refuses those over its share, and is given a few more: one that hangs must not hold ever more.
         self.most = ceil(settings_or_defaults().connections / fronts) + 2 * MAX_LINGERING
@@ -81,7 +89,7 @@ class Hub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While it is entered, all processes run; SIGTERM lets fronts answer what is in flight first."""
-        self.keepers = [asyncio.create_task(self.keep(child)) for child in (self.engine, *self.fronts)]
+        self.keepers = [asyncio.create_task(self.keep(child)) for child in (*self.engines, *self.fronts)]
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await asyncio.gather(*(front.is_ready.wait() for front in self.fronts))  # the spare one, too
@@ -122,7 +130,7 @@ class Hub:
             name=child.name,
             row=child.row,
             fronts=self.count,
-            engine_row=self.engine.row,
+            engine_rows=[engine.row for engine in self.engines],
             rows=self.board.count,
             board_descriptor=board,
             control_descriptor=theirs.fileno(),
@@ -137,7 +145,7 @@ class Hub:
         child.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", f"vitrail.serving.processes.{child.module}"),
             pass_fds=(board, theirs.fileno()),
-            env={**os.environ, VARIABLE: program.encode()},
+            env={**os.environ, VARIABLE: program.encode()} | ({VISIBLE: child.gpu} if child.gpu is not None else {}),
             cwd=Path(vitrail.__file__).parents[1],  # a Bento carries the package without installing it
             start_new_session=True,  # Ctrl-C is for the parent of all
         )
@@ -193,7 +201,7 @@ class Hub:
         await either(says_so(), ended(front.process))
 
     async def drain(self) -> None:
-        """Let the fronts answer what is in flight, then end the engine."""
+        """Let the fronts answer what is in flight, then end the engines."""
         if self.stopping:
             return
         self.stopping = True
@@ -203,9 +211,10 @@ class Hub:
                 await asyncio.gather(*(self.drained(front) for front in self.fronts))
         self.tell(END)
         await asyncio.gather(*(end(front.process) for front in self.fronts))
-        if self.engine.channel is not None:
-            self.engine.channel.close()
-        await end(self.engine.process)
+        for engine in self.engines:
+            if engine.channel is not None:
+                engine.channel.close()
+        await asyncio.gather(*(end(engine.process) for engine in self.engines))
         for keeper in self.keepers:
             keeper.cancel()
 

@@ -34,21 +34,21 @@ REQUESTS = 100  # of each client
 log = logging.getLogger("bentoml.vitrail")
 
 
-def best_count(cores: int, answer: float, image: float, *, on_cpu: bool) -> int:
+def best_count(cores: int, answer: float, image: float, *, on_cpu: bool, gpus: int = 1) -> int:
     """Processes that answer, by the seconds of a core that a request takes without the model, and those of an image.
 
     One, unless several would answer more: what one event loop can do, against what all cores can.
     """
     work = SHARED * answer + (image if on_cpu else 0.0)
-    everything = cores / work if on_cpu else min(cores / work, 1 / image)
+    everything = cores / work if on_cpu else min(cores / work, gpus / image)
     if everything <= 1 / answer:
         return 1
     return min(ceil(everything * answer), cores, MAX_PROCESSES)
 
 
-def measured_count() -> int:
-    """What a process of its own measures; one where it cannot."""
-    command = [sys.executable, "-m", __name__]
+def measured_count(gpus: int = 1) -> int:
+    """What a process of its own measures, for so many engines; one where it cannot."""
+    command = [sys.executable, "-m", __name__, str(gpus)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(vitrail.__file__).parents[1])
     if done.returncode:
         log.warning("one process answers, as nothing could be measured: %s", (done.stderr.splitlines() or [""])[-1])
@@ -73,7 +73,7 @@ def main() -> None:
         sys.exit(str(error))
     image = image_seconds(model, batch)
     answer = asyncio.run(answer_seconds(model))
-    count = best_count(usable_cores(), answer, image, on_cpu=model.is_on_cpu)
+    count = best_count(usable_cores(), answer, image, on_cpu=model.is_on_cpu, gpus=int(sys.argv[1]))
     sys.stdout.write(json.dumps({"count": count, "answer": answer, "image": image}) + "\n")
 
 

@@ -19,7 +19,6 @@ VARIABLE = "VITRAIL_PROCESS"  # what the hub passes to a process, as JSON
 METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's
 # Messages between a front and the hub, which says STOP, and END once all fronts have DRAINED.
 READY, CONNECTION, STOP, DRAINED, END = b"ready", b"connection", b"stop", b"drained", b"end"
-ENGINE_ADDRESS = "engine"  # a socket in the server's folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Program:
     name: str
     row: int  # of the board; fronts have the first ones
     fronts: int  # that answer at a time
-    engine_row: int
+    engine_rows: list[int]  # one a GPU
     rows: int
     board_descriptor: int
     control_descriptor: int
@@ -52,9 +51,9 @@ class Program:
         """The channel to the hub; it ends with the hub."""
         return socket.socket(fileno=self.control_descriptor)
 
-    @property
-    def engine_address(self) -> Path:
-        return Path(self.folder) / ENGINE_ADDRESS
+    def engine_address(self, row: int) -> Path:
+        """Of its socket."""
+        return Path(self.folder) / f"engine{row}"
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

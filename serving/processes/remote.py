@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.errors import VitrailError
 from vitrail.model_file.described import DescribedModel, Outputs
 from vitrail.serving import settings, tracing
 from vitrail.serving.engine.batcher import BatchFailed
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 RECONNECT = 0.05  # seconds
 NANOSECONDS = 1_000_000_000
 GONE = Loaded(None, "the process that computes has ended; another is starting")
+
+
+class EngineGone(VitrailError):
+    """What was to be computed is lost with the process that had it."""
 
 
 class Pending:
@@ -57,7 +63,10 @@ class RemoteInference:
         self.row = 0  # bytes of results, an image
         self.channel: Channel | None = None
         self.numbers = itertools.count(1)
+        self.is_known = asyncio.Event()  # whether there is a model, and which
         self.pending: dict[int, Pending] = {}
+        self.images = 0  # of all pending requests
+        self.gone: Callable[[str], VitrailError] = partial(unavailable, "not_ready")  # an error with this detail
         self.connecting: asyncio.Task[None] | None = None
 
     @property
@@ -114,6 +123,7 @@ class RemoteInference:
             self.arena = Arena(memory, size)
             self.channel.send(error(Kind.ATTACH, 0, str(size)), [memory])
         self.adopt(loaded)
+        self.is_known.set()
 
     def on_end(self) -> None:
         """The engine has gone: what it had to compute is lost."""
@@ -122,7 +132,7 @@ class RemoteInference:
         pending, self.pending = self.pending, {}
         for each in pending.values():
             if not each.future.done():
-                each.future.set_exception(unavailable("not_ready", f"{GONE.reason}; try again in a moment"))
+                each.future.set_exception(self.gone(f"{GONE.reason}; try again in a moment"))
         self.connect()
 
     def finish(self, pending: Pending, kind: int, message: bytes, descriptors: Sequence[int]) -> None:
@@ -169,7 +179,7 @@ class RemoteInference:
 
     def require_model(self) -> DescribedModel:
         if self.model is None:
-            raise unavailable("not_ready", f"not ready: {GONE.reason}")
+            raise self.gone(f"not ready: {GONE.reason}")
         return self.model
 
     async def compute(self, kind: Kind, images: NDArray[np.uint8], index: int = 0) -> list[NDArray[np.float32]]:
@@ -189,11 +199,14 @@ class RemoteInference:
         count, height, width, _ = images.shape
         work = Work(kind, number, region.offset, region.size, count, height, width, index, trace, span, CALLER.get())
         channel.send(work.encode())
+        self.images += count
         try:
             return await future
         except asyncio.CancelledError:
             channel.send(HEAD.pack(Kind.CANCEL, number))
             raise
+        finally:
+            self.images -= count
 
     async def close(self) -> None:
         if self.connecting is not None:

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from vitrail.serving.engine.engine import STOPPING, Engine
+from vitrail.serving.engine.engine import Engine
 from vitrail.serving.http.middleware import metrics
 from vitrail.serving.openapi import DOCUMENT
 from vitrail.serving.openapi.bento import CLIENT_SCHEMA
@@ -47,10 +47,13 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """Ready once the model has passed its golden check; `reason` says why not, or why no GPU is in use."""
     engine: Engine = request.app.state.engine
-    loaded = engine.model
-    ready = loaded is not None and engine.gate.is_open
-    reason = engine.reason if engine.gate.is_open else STOPPING
-    state = {"ready": ready, "provider": loaded.provider if loaded else None, "reason": reason}
+    loaded, reason = engine.model, engine.not_ready_reason
+    ready = reason is None
+    state = {
+        "ready": ready,
+        "provider": loaded.provider if loaded else None,
+        "reason": engine.reason if ready else reason,
+    }
     return JSONResponse(state, 200 if ready else 503)
 
 

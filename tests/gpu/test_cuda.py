@@ -1,6 +1,7 @@
 """On an NVIDIA GPU: the same predictions as on the CPU, and no silent fallback to it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from vitrail.data import Digits
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
-from vitrail.runtime.providers import PROVIDERS, Provider, has_nvidia_driver
+from vitrail.runtime.bound import BoundGraph, lock_pages
+from vitrail.runtime.providers import PROVIDERS, TF32, Provider, has_nvidia_driver
 
 pytestmark = [
     pytest.mark.gpu,
@@ -60,6 +62,49 @@ def test_vit_predicts_as_on_the_cpu_at_any_batch_size(seeded_file: Path) -> None
 def test_vit_passes_its_golden_check_on_the_gpu(seeded_file: Path, provider: Provider) -> None:
     classifier = Classifier(seeded_file, provider)
     assert classifier.provider == PROVIDERS["cuda"]
+    check = check_golden(classifier)
+    assert check.passed, check.differences
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_graphs_are_captured_and_repeated_with_new_images(seeded_file: Path) -> None:
+    """From several threads, in every bucket; results are those of the session that captures nothing."""
+    on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("cuda", "cpu"))
+    graph = on_gpu.for_canvases
+    assert isinstance(graph, BoundGraph)
+    assert graph.captures, on_gpu.fallbacks
+    images = canvases(on_cpu, 33)
+    expected = on_cpu.predict(images).logits
+    allowed = allowed_logit_error(on_cpu, expected)
+
+    def error(number: int) -> float:
+        start, size = number % 9, (1, 2, 3, 8, 13, 24)[number % 6]
+        parts = [images[start : start + 1], images[start + 1 : start + size]][: 1 + (size > 1)]
+        logits = on_gpu.predict_parts(parts).logits
+        return float(np.abs(logits - expected[start : start + size]).max())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(error, range(200))) <= allowed
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_other_sizes_are_resized_beside_captured_graphs(seeded_file: Path) -> None:
+    on_gpu, on_cpu = (Classifier(seeded_file, provider) for provider in ("cuda", "cpu"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 50, 41, 3), np.uint8)
+    expected = on_cpu.predict(images).logits
+    on_gpu.predict(canvases(on_cpu, 3))
+    assert np.abs(on_gpu.predict(images).logits - expected).max() <= allowed_logit_error(on_cpu, expected)
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_pages_of_the_staging_memory_are_locked() -> None:
+    assert lock_pages(np.zeros((32, 224, 224, 3), np.uint8))
+
+
+@pytest.mark.usefixtures("needs_cuda")
+def test_tf32_passes_its_golden_check_by_name(seeded_file: Path) -> None:
+    classifier = Classifier(seeded_file, "cuda-tf32")
+    assert classifier.provider == TF32["cuda-tf32"]
     check = check_golden(classifier)
     assert check.passed, check.differences
 

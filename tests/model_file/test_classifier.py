@@ -124,5 +124,5 @@ def test_a_missing_gpu_requested_by_name_is_an_error(model_file: Path) -> None:
 
 
 def test_an_unknown_provider_lists_the_known_ones(model_file: Path) -> None:
-    with pytest.raises(UsageError, match="auto, cpu, openvino, openvino-bf16, cuda, tensorrt"):
+    with pytest.raises(UsageError, match="auto, cpu, openvino, openvino-bf16, cuda, cuda-tf32, tensorrt"):
         Classifier(model_file, "npu")  # type: ignore[arg-type]

@@ -49,8 +49,7 @@ def test_what_is_no_canvas_stays_with_onnxruntime(model_file: Path) -> None:
     reference, model = Classifier(model_file, "cpu"), Classifier(model_file, "openvino")
     large = RANDOM.integers(0, 256, (2, 50, 31, 3), np.uint8)
     np.testing.assert_array_equal(model.predict(large).logits, reference.predict(large).logits)
-    assert model.compiled is not None
-    model.compiled.run = None  # type: ignore[assignment, method-assign]
+    model.for_canvases.run = None  # type: ignore[assignment, method-assign]
     model.predict(large)
     with pytest.raises(TypeError, match="not callable"):
         model.predict(CANVASES)
@@ -112,4 +111,4 @@ def test_models_of_any_shape_are_refused(model_file: Path) -> None:
     native = type(model.card.input)(8, "native", patch=2)
     object.__setattr__(model.card, "input", native)
     with pytest.raises(UsageError, match="this model takes images of any: choose cpu"):
-        model.compile_for_canvases("openvino", 1)
+        model.graph_for_canvases("openvino", 1)

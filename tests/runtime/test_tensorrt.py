@@ -9,9 +9,9 @@ from vitrail.errors import UsageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import check_golden
 from vitrail.runtime import tensorrt
+from vitrail.runtime.bound import BUCKETS
 from vitrail.runtime.providers import PROVIDERS
 from vitrail.runtime.tensorrt import LARGEST_BATCH, engine_folder, has_tensorrt, tensorrt_options
-from vitrail.serving.engine.batcher import BUCKETS
 
 
 def test_one_engine_serves_every_batch_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

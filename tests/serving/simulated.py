@@ -39,14 +39,14 @@ def simulate(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 class Doubler:
     """Doubles numbers, each batch in `seconds`; records its batches and their times. It cannot double -1."""
 
-    def __init__(self, seconds: float = 1.0) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 1.0, at_once: int = 1) -> None:
+        self.seconds, self.at_once = seconds, at_once
         self.batches: list[list[int]] = []
         self.times: list[float] = []
         self.running = 0
 
     async def __call__(self, items: list[int]) -> list[int]:
-        assert not self.running, "one batch at a time"
+        assert self.running < self.at_once, "too many batches at a time"
         self.running += 1
         self.batches.append(items)
         self.times.append(asyncio.get_running_loop().time())

@@ -30,6 +30,14 @@ Vitrail.to_asgi()
 limits = settings.read()
 print(limits.deadline, limits.concurrency)
 """
+READ_GPUS = """
+from vitrail.runtime import gpus
+gpus.gpu_count = lambda: 4
+from vitrail.serving import settings
+from vitrail.serving.service import Vitrail
+Vitrail.to_asgi()
+print(settings.gpus())
+"""
 
 
 def of_service(config: dict[str, Any]) -> dict[str, Any]:
@@ -168,11 +176,33 @@ def test_metrics_have_bentomls_names_and_no_series_for_paths(configured: Server,
 def test_limits_of_traffic_come_from_the_configuration(
     tmp_path: Path, traffic: dict[str, int], variables: dict[str, str], limits: str
 ) -> None:
-    config = tmp_path / "bentoml.yaml"
-    config.write_text(yaml.safe_dump(of_service({"traffic": traffic})))
-    environment = {"BENTOML_CONFIG": str(config), "BENTOML_HOME": str(tmp_path / "bentoml"), **variables}
+    assert last_line(READ, {"traffic": traffic}, variables, tmp_path) == limits
+
+
+@pytest.mark.parametrize(
+    ("resources", "variables", "gpus"),
+    [
+        ({"gpu": 2}, {"CUDA_VISIBLE_DEVICES": "3,1"}, "['3', '1']"),  # as BentoML assigns them
+        ({"gpu": 1}, {}, "[]"),
+        ({"cpu": "4"}, {}, "[]"),
+        ({"gpu": 2}, {"VITRAIL_GPUS": "3"}, "['0', '1', '2']"),
+        ({"gpu": 2}, {"VITRAIL_PROVIDER": "cpu"}, "[]"),
+    ],
+    ids=["two", "one", "none", "variable", "cpu"],
+)
+def test_one_engine_a_gpu_of_the_resources(
+    tmp_path: Path, resources: dict[str, Any], variables: dict[str, str], gpus: str
+) -> None:
+    assert last_line(READ_GPUS, {"resources": resources}, variables, tmp_path) == gpus
+
+
+def last_line(code: str, config: dict[str, Any], variables: dict[str, str], folder: Path) -> str:
+    """What a program prints last under this configuration of the service."""
+    path = folder / "bentoml.yaml"
+    path.write_text(yaml.safe_dump(of_service(config)))
+    environment = {"BENTOML_CONFIG": str(path), "BENTOML_HOME": str(folder / "bentoml"), **variables}
     done = subprocess.run(
-        [sys.executable, "-c", READ], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == limits
+    return done.stdout.splitlines()[-1]

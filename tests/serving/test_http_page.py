@@ -169,5 +169,5 @@ def test_every_setting_is_documented() -> None:
 def test_serve_help_names_the_limits_without_an_option() -> None:
     source = (ROOT / "serving/settings.py").read_text()
     options = {"VITRAIL_MODEL", "VITRAIL_PROVIDER", "VITRAIL_ALLOW_HOST", "VITRAIL_ALLOW_ORIGIN", "VITRAIL_GRPC"}
-    options.add("VITRAIL_PROCESSES")
+    options |= {"VITRAIL_PROCESSES", "VITRAIL_GPUS"}
     assert set(re.findall(r'"(VITRAIL_\w+)"', source)) - options == set(re.findall(r"VITRAIL_\w+", ABOUT))

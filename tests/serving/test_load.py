@@ -22,7 +22,6 @@ from vitrail.images.golden import mosaic
 from vitrail.model_file.classifier import Classifier
 from vitrail.serving import settings
 from vitrail.serving.engine.batcher import BatchFailed
-from vitrail.serving.engine.inference import batch_size, padded
 
 from ..servers import Server, Start
 from .conftest import Encode
@@ -129,17 +128,6 @@ def test_requests_in_one_batch_get_their_own_rows(model_file: Path) -> None:
             assert np.abs(rows - np.concatenate([getattr(each, column) for each in alone])).max() < 1e-6
 
     asyncio.run(scenario())
-
-
-def test_batches_are_padded_to_buckets_on_a_gpu(model_file: Path) -> None:
-    model = Classifier(model_file, "cpu")
-    assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 3, 9]
-    model.provider = "CUDAExecutionProvider"
-    assert [batch_size(model, count) for count in (1, 3, 9)] == [1, 4, 16]
-    batch = np.full([3, 2, 2, 3], 7, np.uint8)
-    assert padded(batch, 3) is batch
-    assert padded(batch, 4)[:3].tolist() == batch.tolist()
-    assert padded(batch, 4)[3].max() == 0
 
 
 def test_overload_returns_503_and_recovers(narrow: Server, heavy: bytes, encode: Encode) -> None:
@@ -274,6 +262,7 @@ LIMITS = {
     "VITRAIL_CONNECTIONS": ["0", "few"],
     "VITRAIL_CONCURRENCY": ["0", "few"],
     "VITRAIL_PROCESSES": ["0", "65", "some"],
+    "VITRAIL_GPUS": ["0", "17", "some"],
     "VITRAIL_GRPC": ["3001", "a b:3001", "localhost:port"],
     "VITRAIL_ALLOW_HOST": ["a b", "https://example.com"],
     "VITRAIL_ALLOW_ORIGIN": ["example.com"],

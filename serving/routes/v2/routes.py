@@ -35,7 +35,7 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    loaded_model(request)
+    require_ready(request)
     return JSONResponse({"ready": True})
 
 
@@ -58,7 +58,16 @@ def description(classifier: DescribedModel) -> dict[str, Any]:
 
 
 async def model_ready(request: Request) -> Response:
-    return JSONResponse({"name": model_name(require_model(request).card), "ready": True})
+    name = model_name(require_model(request).card)
+    require_ready(request)
+    return JSONResponse({"name": name, "ready": True})
+
+
+def require_ready(request: Request) -> None:
+    engine: Engine = request.app.state.engine
+    loaded(engine)
+    if reason := engine.not_ready_reason:
+        raise Problem(503, "not_ready", f"not ready: {reason}", RETRY)
 
 
 async def infer(request: Request) -> Response:

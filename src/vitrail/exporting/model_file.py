@@ -38,10 +38,12 @@ from vitrail.tasks.task import ProbabilityTask, TaskName
 PACKAGES = ("vitrail", "torch", "timm", "onnx", "onnxscript", "numpy", "pillow")
 # Of golden logits, times their deviation where that is above 1: what other processors' rounding may add up to.
 BF16 = 0.1  # 8 bits of mantissa through a dozen blocks
+TF32 = 0.02  # 11 bits
 TOLERANCE: dict[PrecisionKind, dict[str, float]] = {
     "fp32": {
         "CPUExecutionProvider": BOUND,
         "CUDAExecutionProvider": 10 * BOUND,
+        "CUDAExecutionProvider TF32": TF32,
         "TensorrtExecutionProvider": 10 * BOUND,
         "OpenVINO": BOUND,
         "OpenVINO bf16": BF16,

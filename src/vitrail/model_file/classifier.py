@@ -1,19 +1,34 @@
 """A model.onnx in memory: classify, embed (onnxruntime or OpenVINO; no torch)."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vitrail.errors import ModelError, UsageError
+from vitrail.errors import ModelError, ProviderError, UsageError
 from vitrail.images.canvas import InputRule
-from vitrail.images.patches import Images, grid_of, inputs_of
+from vitrail.images.patches import Images, batch_of, grid_of, inputs_of
+from vitrail.model_file.canvas_graph import canvas_graph
 from vitrail.model_file.card import METADATA_KEY, Card, file_of
-from vitrail.model_file.described import DescribedModel, Label, Outputs
+from vitrail.model_file.described import DescribedModel, Label, Outputs, Table
 from vitrail.model_file.seal import sealed_digest
+from vitrail.runtime.bound import AT_ONCE, BoundGraph
 from vitrail.runtime.openvino import OPENVINO, CompiledGraph
-from vitrail.runtime.providers import Provider, open_session, usable_cores
+from vitrail.runtime.providers import TF32, Provider, open_session, run_faults, usable_cores
 from vitrail.runtime.tensorrt import tensorrt_options
 from vitrail.tasks.task import TOP_K
+
+CAPTURING = {"enable_cuda_graph": "1"}  # options of onnxruntime's CUDA
+
+
+class Graph(Protocol):
+    """What computes a batch."""
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> Sequence[Table]:
+        """These outputs."""
 
 
 class Classifier(DescribedModel):
@@ -36,16 +51,49 @@ class Classifier(DescribedModel):
                 raise UsageError("TensorRT's engine has one size, and this model takes images of any: choose cuda")
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
             self.session = open_session(self.path, provider, threads, options)
-        self.provider: str = OPENVINO.get(provider) or self.session.get_providers()[0]
+        self.provider: str = {**OPENVINO, **TF32}.get(provider) or self.session.get_providers()[0]
         self.shapes = {output.name: output.shape for output in self.session.get_outputs()}
-        self.compiled = self.compile_for_canvases(provider, threads or usable_cores()) if provider in OPENVINO else None
+        self.fallbacks: list[str] = []  # why canvases are not computed in a faster way
+        self.for_canvases = self.graph_for_canvases(provider, threads or usable_cores())
 
-    def compile_for_canvases(self, provider: Provider, threads: int) -> CompiledGraph:
-        """OpenVINO resizes images in the graph unlike onnxruntime: the session computes what is no canvas."""
+    def graph_for_canvases(self, provider: Provider, threads: int) -> Graph:
+        """What computes canvases; the session computes what is none."""
         rule = self.card.input
-        if rule.is_native:
-            raise UsageError("OpenVINO's graph has one size, and this model takes images of any: choose cpu")
-        return CompiledGraph(self.path, rule.size, provider, threads)
+        if provider in OPENVINO:  # which resizes images in the graph unlike onnxruntime
+            if rule.is_native:
+                raise UsageError("OpenVINO's graph has one size, and this model takes images of any: choose cpu")
+            return CompiledGraph(self.path, rule.size, provider, threads)
+        graph: Graph = self.session if self.is_on_cpu or rule.is_native else self.graph_on_gpu(provider)
+        return graph
+
+    def graph_on_gpu(self, provider: Provider) -> Graph:
+        """The first that works: captured graphs, memory that stays on the device, the session as it is."""
+        ways: list[Callable[[], BoundGraph]] = [partial(self.captured, provider), self.bound]
+        for way in ways:
+            try:
+                graph = way()
+                graph.run_parts([np.zeros((1, *graph.canvas), np.uint8)])
+            except run_faults() as error:
+                self.fallbacks.append(str(error).splitlines()[0])
+            else:
+                return graph
+        session: Graph = self.session
+        return session
+
+    def captured(self, provider: Provider) -> BoundGraph:
+        if self.takes_canvases_only:
+            raise ProviderError("TensorRT's engines are not captured")
+        size = self.card.input.size
+        session = open_session(canvas_graph(self.path, size), provider, self.threads, CAPTURING)
+        return BoundGraph(session, size, self.task.outputs, "cuda", captures=True)
+
+    def bound(self) -> BoundGraph:
+        return BoundGraph(self.session, self.card.input.size, self.task.outputs, "cuda", captures=False)
+
+    @property
+    def batches_at_once(self) -> int:
+        """How many batches of canvases gain from being under way at the same time."""
+        return AT_ONCE if isinstance(self.for_canvases, BoundGraph) else 1
 
     def predict(self, images: Images) -> Outputs:
         """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers.
@@ -57,10 +105,18 @@ class Classifier(DescribedModel):
         refuse(images, rule)
         outputs = self.task.outputs
         inputs = inputs_of(images, rule.patch)
-        graph = self.session
-        if self.compiled is not None and inputs["image"].shape[1:3] == (rule.size, rule.size):
-            graph = self.compiled
-        return Outputs(dict(zip(outputs, graph.run(outputs, inputs), strict=True)))
+        is_canvas = not rule.is_native and inputs["image"].shape[1:3] == (rule.size, rule.size)
+        graph = self.for_canvases if is_canvas else self.session
+        return self.named(graph.run(outputs, inputs))
+
+    def predict_parts(self, parts: Sequence[NDArray[np.uint8]]) -> Outputs:
+        """Canvases [n, size, size, 3] of several requests as one batch, copied once where they go to a device."""
+        if isinstance(self.for_canvases, BoundGraph):
+            return self.named(self.for_canvases.run_parts(parts))
+        return self.predict(joined(parts))
+
+    def named(self, tables: Sequence[Table]) -> Outputs:
+        return Outputs(dict(zip(self.task.outputs, tables, strict=True)))
 
     def refuse_not_images(self, images: Images, rule: InputRule) -> None:
         images = np.asarray(images)
@@ -96,3 +152,10 @@ def refuse_not_canvases(images: Images, rule: InputRule) -> None:
                 f"an image of {image.shape[0]}×{image.shape[1]} has {rows * columns:,} patches, and the model takes at "
                 f"most {rule.vectors:,}: make its canvas with `images.fit`"
             )
+
+
+def joined(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The canvases of all parts as one batch."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return batch_of([canvas for part in parts for canvas in part])

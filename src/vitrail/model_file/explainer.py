@@ -9,7 +9,7 @@ from vitrail.errors import ModelError, UsageError
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.explanation import METADATA_KEY, Explanation, ExplanationCard, Internals, explain_path
 from vitrail.model_file.seal import sealed_digest
-from vitrail.runtime.providers import Provider, open_session
+from vitrail.runtime.providers import TF32, Provider, open_session
 
 
 class Explainer:
@@ -27,7 +27,7 @@ class Explainer:
         if not self.path.is_file():
             raise ModelError(f"there is no explain file at {self.path}: `vitrail export --explain` writes it")
         # A TensorRT engine would take minutes to build, for a graph that is seldom used.
-        self.session = open_session(self.path, "cuda" if provider == "tensorrt" else provider, threads)
+        self.session = open_session(self.path, "cuda" if provider in ("tensorrt", *TF32) else provider, threads)
         text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise ModelError(f"{self.path} has no explain card: it was not written by `vitrail export --explain`")

@@ -8,15 +8,17 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.errors import ModelError, ProviderError, UsageError, VitrailError
 from vitrail.runtime.openvino import OPENVINO, require_openvino
 from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-Provider = Literal["auto", "cpu", "openvino", "openvino-bf16", "cuda", "tensorrt"]
+Provider = Literal["auto", "cpu", "openvino", "openvino-bf16", "cuda", "cuda-tf32", "tensorrt"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+TF32 = {"cuda-tf32": "CUDAExecutionProvider TF32"}  # provider → its name beside onnxruntime's
+GPU_PROVIDERS: tuple[Provider, ...] = ("cuda", "cuda-tf32", "tensorrt")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -53,8 +55,8 @@ def choose_providers(provider: Provider) -> list[str]:
     available = ort.get_available_providers()
     cuda, cpu = PROVIDERS["cuda"], PROVIDERS["cpu"]
     has_gpu = cuda in available and has_nvidia_driver()
-    if provider in ("cuda", "tensorrt"):
-        require_gpu(provider, PROVIDERS[provider] in available)
+    if provider in GPU_PROVIDERS:
+        require_gpu(provider, PROVIDERS.get(provider, cuda) in available)
     if provider in OPENVINO:
         require_openvino(provider)
     if provider in ("cpu", *OPENVINO) or (provider == "auto" and not has_gpu):
@@ -84,24 +86,29 @@ def has_nvidia_driver() -> bool:
 
 
 def open_session(
-    path: Path, provider: Provider = "auto", threads: int | None = None, trt_options: Mapping[str, str] | None = None
+    model: Path | bytes,
+    provider: Provider = "auto",
+    threads: int | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> "ort.InferenceSession":
     """Load an ONNX file for a provider; an error where onnxruntime silently falls back to another.
 
-    `trt_options` are the options of TensorRT's provider.
+    `options` are those of the provider, as onnxruntime names them.
     """
     require_one_onnxruntime()
     import onnxruntime as ort
 
     try:
-        providers = exact(choose_providers(provider), trt_options)
-        session = ort.InferenceSession(str(path), session_options(threads), providers=providers)
+        providers = exact(choose_providers(provider), options, tf32=provider in TF32)
+        source = model if isinstance(model, bytes) else str(model)
+        session = ort.InferenceSession(source, session_options(threads), providers=providers)
     except load_faults() as fault:
+        name = "the graph" if isinstance(model, bytes) else model
         raise ModelError(
-            f"{path} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
+            f"{name} is not an ONNX file that onnxruntime can load: it may be cut short, or no model"
         ) from fault
-    actual = session.get_providers()[0]
-    if provider in PROVIDERS and actual != PROVIDERS[provider]:
+    actual, wanted = session.get_providers()[0], "cuda" if provider in TF32 else provider
+    if wanted in PROVIDERS and actual != PROVIDERS[wanted]:
         raise ProviderError(
             f"provider '{provider}' was requested, but onnxruntime fell back to {actual}: "
             "check the GPU's driver and CUDA libraries, or use --provider auto"
@@ -109,12 +116,18 @@ def open_session(
     return session
 
 
-def exact(providers: list[str], trt_options: Mapping[str, str] | None = None) -> list[tuple[str, dict[str, str]]]:
-    """Without TF32, whose 10 bits of mantissa would be taken silently where the file says float32."""
+def exact(
+    providers: list[str], options: Mapping[str, str] | None = None, *, tf32: bool = False
+) -> list[tuple[str, dict[str, str]]]:
+    """With `options` of the first, and without TF32: its 10 bits of mantissa would be taken silently for float32's 23.
+
+    `tf32` allows it.
+    """
     if PROVIDERS["tensorrt"] in providers:
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # onnxruntime has no option for it there
-    options = {PROVIDERS["cuda"]: {"use_tf32": "0"}, PROVIDERS["tensorrt"]: dict(trt_options or {})}
-    return [(name, options.get(name, {})) for name in providers]
+    of_provider = {name: {"use_tf32": str(int(tf32))} if name == PROVIDERS["cuda"] else {} for name in providers}
+    of_provider[providers[0]] |= options or {}
+    return list(of_provider.items())
 
 
 def session_options(threads: int | None = None, *, spinning: bool = False) -> "ort.SessionOptions":
@@ -136,6 +149,11 @@ def load_faults() -> tuple[type[Exception], ...]:
 
     return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NoModel,
             state.NotImplemented, state.RuntimeException)  # fmt: skip
+
+
+def run_faults() -> tuple[type[Exception], ...]:
+    """What a run may raise, whichever runtime computes."""
+    return (VitrailError, *load_faults())
 
 
 def usable_cores() -> int:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LIBRARY = "libnvinfer.so.10"  # what onnxruntime's provider is linked to
-LARGEST_BATCH = 32  # the largest bucket of the server's batches
+LARGEST_BATCH = 32  # the largest bucket of batches
 
 
 def has_tensorrt() -> bool:

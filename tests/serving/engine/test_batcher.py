@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from vitrail.serving.engine.batcher import BUCKETS, Batcher, BatchFailed, QueueFull, best_batch_size, bucket
+from vitrail.runtime.bound import BUCKETS
+from vitrail.serving.engine.batcher import Batcher, BatchFailed, QueueFull, best_batch_size
 
 from ..simulated import Doubler, batcher, simulate, submit, until
 
@@ -237,6 +238,56 @@ def test_failure_removes_the_rest_of_its_request_from_the_queue() -> None:
     simulate(scenario)
 
 
+def test_an_item_that_alone_fails_spares_the_others() -> None:
+    async def scenario() -> None:
+        async def all_but_one(items: list[int]) -> list[int | BatchFailed]:
+            return [BatchFailed("cannot") if item == -1 else 2 * item for item in items]
+
+        queue: Batcher[int, int] = Batcher(all_but_one, 10)
+        good, bad, mate = submit(queue, 1), submit(queue, -1), submit(queue, 2)
+        with pytest.raises(BatchFailed, match="cannot"):
+            await bad
+        assert (await good, await mate) == ([2], [4])
+
+    simulate(scenario)
+
+
+def test_a_full_batch_starts_beside_one_that_runs() -> None:
+    async def scenario() -> None:
+        model = Doubler(1.0, at_once=2)
+        queue = batcher(model, max_size=2, window=0.25)
+        queue.at_once = 2
+        tasks = [submit(queue, 0)]
+        for item, moment in [(1, 0.25), (2, 0.5), (3, 0.6), (4, 0.7), (5, 0.8)]:
+            await until(moment)
+            tasks.append(submit(queue, item))
+        assert await asyncio.gather(*tasks) == [[0], [2], [4], [6], [8], [10]]
+        assert model.batches == [[0], [1, 2], [3, 4], [5]]
+        assert model.times == [0.0, 0.5, 1.0, 2.0]  # the last is not full: it waits for those before it
+
+    simulate(scenario)
+
+
+def test_rows_of_a_batch_that_ends_first_are_delivered_first() -> None:
+    async def scenario() -> None:
+        async def slow_first(items: list[int]) -> list[int]:
+            await asyncio.sleep(3.0 if 0 in items else 1.0)
+            return [2 * item for item in items]
+
+        queue = batcher(slow_first, max_size=2, window=0.0)
+        queue.at_once = 2
+        slow = submit(queue, 0)
+        await until(0.5)
+        quick = submit(queue, 1, 2)
+        await quick
+        assert asyncio.get_running_loop().time() == 1.5
+        assert await slow == [0]
+        assert asyncio.get_running_loop().time() == 3.0
+        assert queue.worker is None
+
+    simulate(scenario)
+
+
 def test_missing_rows_fail_the_batch() -> None:
     async def scenario() -> None:
         async def short(items: list[int]) -> list[int]:
@@ -290,12 +341,6 @@ def test_queue_is_empty_after_many_mixed_requests() -> None:
         assert max(len(batch) for batch in model.batches) <= 32
 
     simulate(scenario)
-
-
-@pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (17, 32), (32, 32)])
-def test_buckets(count: int, size: int) -> None:
-    assert bucket(count) == size
-    assert size in BUCKETS
 
 
 # What a batch of each size takes on some machine, in seconds; and the largest that should be formed there.

@@ -10,6 +10,7 @@ from vitrail.model_file.card import InOpenVINO
 from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.golden_check import GoldenCheck, Part
 from vitrail.runtime import openvino
+from vitrail.runtime.providers import PROVIDERS
 from vitrail.serving.engine import start_up
 from vitrail.tasks.intervals import wilson
 
@@ -45,6 +46,7 @@ def test_one_core_is_not_compared_with_itself(model_file: Path, monkeypatch: pyt
     assert start_up.single_threaded_if_as_fast(model) is model
 
 
+CPU = PROVIDERS["cpu"]
 SOUND = InOpenVINO(
     version="1",
     processor="",
@@ -75,9 +77,9 @@ def test_auto_takes_openvino_where_it_is_faster_and_sound(
     measured: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "bentoml.vitrail")
-    chosen = start_up.in_openvino_if_faster(measured)
+    chosen = start_up.rounding_if_faster(measured)
     assert (chosen.provider, chosen.threads) == ("OpenVINO bf16", 1)
-    assert "2.00 × as fast as onnxruntime at batch 1, 2.00 × as fast as onnxruntime at batch 8" in caplog.text
+    assert f"2.00 × as fast as {CPU} at batch 1, 2.00 × as fast as {CPU} at batch 8" in caplog.text
     assert "4 of 1,000 labels flip (at most 1%), of leads to 0.010 (at most 0.02)" in caplog.text
     assert "0.10 points of accuracy are lost (at most 0.5)" in caplog.text
     assert start_up.fallback_reason(chosen) == "provider 'auto' found no GPU that onnxruntime can use"
@@ -88,14 +90,17 @@ def test_a_provider_requested_by_name_stays(
     measured: Classifier, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     monkeypatch.setenv("VITRAIL_PROVIDER", provider)
-    assert start_up.in_openvino_if_faster(measured) is measured
+    assert start_up.rounding_if_faster(measured) is measured
 
 
 @pytest.mark.parametrize(
     ("compared", "reason"),
     [
-        (None, "the file was exported without it"),
-        (replace(SOUND, verdict="3.0% of labels flip, over 1%"), "on the test images 3.0% of labels flip, over 1%"),
+        (None, "the file was exported without OpenVINO"),
+        (
+            replace(SOUND, verdict="3.0% of labels flip, over 1%"),
+            "on the test images, with bfloat16, 3.0% of labels flip, over 1%",
+        ),
     ],
     ids=["unknown", "unsound"],
 )
@@ -104,7 +109,7 @@ def test_openvino_is_not_taken_without_its_accuracy(
 ) -> None:
     caplog.set_level("INFO", "bentoml.vitrail")
     object.__setattr__(measured.card, "openvino", compared)
-    assert start_up.in_openvino_if_faster(measured) is measured
+    assert start_up.rounding_if_faster(measured) is measured
     assert f"not in OpenVINO: {reason}" in caplog.text
 
 
@@ -114,7 +119,7 @@ def test_openvino_is_not_taken_where_a_batch_size_gains_nothing(
     caplog.set_level("INFO", "bentoml.vitrail")
     times = {1: 1.05, 8: 2.0}
     monkeypatch.setattr(start_up, "best_time", lambda model, size: times[size] if model is measured else 1.0)
-    assert start_up.in_openvino_if_faster(measured) is measured
+    assert start_up.rounding_if_faster(measured) is measured
     assert "not in OpenVINO: 1.05 × as fast" in caplog.text
 
 
@@ -128,7 +133,7 @@ def test_openvino_is_not_taken_where_it_fails_on_a_batch(
 
     caplog.set_level("INFO", "bentoml.vitrail")
     monkeypatch.setattr(start_up, "best_time", time)
-    assert start_up.in_openvino_if_faster(measured) is measured
+    assert start_up.rounding_if_faster(measured) is measured
     assert "not in OpenVINO: OpenVINO fails on a batch of 8: no memory" in caplog.text
 
 
@@ -138,5 +143,5 @@ def test_openvino_is_not_taken_where_the_golden_check_fails(
     caplog.set_level("INFO", "bentoml.vitrail")
     failed = GoldenCheck((Part("logits of canvases", 0.5, 0.1),))
     monkeypatch.setattr(start_up, "check_golden", lambda model: failed)
-    assert start_up.in_openvino_if_faster(measured) is measured
+    assert start_up.rounding_if_faster(measured) is measured
     assert "not in OpenVINO: it differs from the model's card: logits of canvases by 5.00e-01" in caplog.text

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..conftest import Encode
 
 URL = "/v1/classify"
 PROGRAM = re.compile(r"vitrail\.serving\.processes\.(\w+)")
+PNG = {"content-type": "image/png"}
 FRONTS = 2
 
 
@@ -107,6 +109,24 @@ def test_connections_are_spread_evenly(shared: Server) -> None:
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_it_is_ready_once_all_that_answer_have_the_model(
+    start: Start, bentoml_serve: list[str], model_file: Path, encode: Encode
+) -> None:
+    """Each connection may be another's: a request right after /readyz must not find the model loading."""
+    environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": "4"}
+    with start(bentoml_serve, **environment) as server, ExitStack() as stack:
+        clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=20)) for _ in range(8)]
+        (engine,) = programs(server, "engine")
+        for _ in range(3):
+            with ThreadPoolExecutor(len(clients)) as pool:
+                responses = pool.map(lambda each: each.post(URL, content=encode(), headers=PNG), clients)
+            assert {response.status_code for response in responses} == {200}
+            engine.kill()
+            wait_until(lambda: clients[0].get("/readyz").status_code == 503)
+            wait_until(lambda: clients[0].get("/readyz").status_code == 200)
+            (engine,) = programs(server, "engine")
 
 
 def answering(server: Server) -> list[psutil.Process]:

@@ -41,7 +41,7 @@ class Pair:
         board = Board.of(2)
         self.path = folder / "engine"
         self.board = Board(board.descriptor, 3, 1)
-        self.engine = Engine(self.board)
+        self.engine = Engine(self.board, lambda: None)
         self.front = RemoteInference(Board(board.descriptor, 3, 0), self.path, 1)
         self.known: list[Loaded] = []
 

@@ -1,6 +1,8 @@
 """The model file under CUDA and TensorRT beside torch, in alternating rounds, logits compared first."""
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +15,21 @@ from vitrail.bench.gpu.device import used_gib
 from vitrail.bench.gpu.plan import Figures, Plan
 from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.gpu.subject import NAMES, model_file, network_and_rule, require_provider
-from vitrail.bench.infer.contenders import Bound, Contender, describe_file, logit_error, our_file, torch_contender
+from vitrail.bench.infer.contenders import (
+    CANVASES,
+    Bound,
+    Contender,
+    describe_file,
+    logit_error,
+    our_file,
+    torch_contender,
+)
 from vitrail.bench.infer.cuda import FP16, FP32, our_file_on_gpu
 from vitrail.bench.infer.network import Batch, expected_logits, seeded_batch
 from vitrail.images.canvas import InputRule
+from vitrail.model_file.classifier import Classifier
+from vitrail.model_file.described import Outputs
+from vitrail.runtime.bound import AT_ONCE
 from vitrail.runtime.providers import Provider, usable_cores
 
 BASELINE = "torch.compile, bf16"
@@ -77,7 +90,43 @@ def contenders(subject: Subject) -> list[tuple[str, Callable[[], Contender], flo
             for name, compiled, seconds in in_torch
         ),
         *((file_name(*each), partial(file_contender, subject, *each), 150.0) for each in files),
+        *((served_name(each), partial(served_contender, subject, each), 150.0) for each in served_providers(plan)),
     ]
+
+
+def served_providers(plan: Plan) -> tuple[Provider, ...]:
+    rounding: tuple[Provider, ...] = ("cuda-tf32",) if "cuda" in plan.providers else ()
+    return (*plan.providers, *rounding)
+
+
+def served_name(provider: Provider) -> str:
+    return f"vitrail, {NAMES[provider]}, as the server computes"
+
+
+def served_contender(subject: Subject, provider: Provider) -> Contender:
+    """Canvases from the host, results back there, a batch copied while the one before is computed."""
+    require_provider(provider)
+    path = model_file(subject.plan, subject.folder)
+    model = Classifier(path, provider)
+
+    def bind(batch: Batch) -> Bound:
+        return Bound(overlapped(lambda: model.predict_parts([batch.canvases])), lambda outputs: outputs.logits)
+
+    bound = FP16 if provider == "cuda-tf32" else FP32
+    return Contender(served_name(provider), CANVASES, bind, describe_file(path, 0.0), bound)
+
+
+def overlapped(compute: Callable[[], Outputs]) -> Callable[[], Outputs]:
+    """A step that returns what an earlier one began; as many are under way as the server has."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    begun: deque[Future[Outputs]] = deque()
+
+    def step() -> Outputs:
+        while len(begun) < AT_ONCE:
+            begun.append(pool.submit(compute))
+        return begun.popleft().result()
+
+    return step
 
 
 def file_name(provider: Provider, half: bool) -> str:

@@ -20,17 +20,22 @@ START_SECONDS = 150  # until a server is ready, which builds its TensorRT engine
 
 
 def measure(plan: Plan, steps: Steps, folder: Path) -> None:
-    for provider in plan.providers:
-        loads = len(plan.connections) * (2 * plan.load_seconds + 5)
+    """One process on each provider; on the first also as many as the server finds best."""
+    loads = len(plan.connections) * (2 * plan.load_seconds + 5)
+    for provider, processes in (*((each, "1") for each in plan.providers), (plan.providers[0], "auto")):
         steps.attempt(
-            f"server, {NAMES[provider]}",
-            partial(under_load, plan, steps, provider, folder),
+            f"server, {name_of(provider, processes)}",
+            partial(under_load, plan, steps, provider, processes, folder),
             min_seconds=20 + loads,
             max_seconds=START_SECONDS + 2 * loads,
         )
 
 
-def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> None:
+def name_of(provider: Provider, processes: str) -> str:
+    return NAMES[provider] if processes == "1" else f"{NAMES[provider]} and {processes} processes"
+
+
+def under_load(plan: Plan, steps: Steps, provider: Provider, processes: str, folder: Path) -> None:
     """Start the server, compare its predictions with the file's on the CPU, then a row a number of connections."""
     for package in ("bentoml", "uvloop", "httptools"):
         if find_spec(package) is None:
@@ -40,20 +45,21 @@ def under_load(plan: Plan, steps: Steps, provider: Provider, folder: Path) -> No
     from vitrail.bench.serve.uploads import uploads
 
     model = model_file(plan, folder)
-    setup = Setup(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}")
+    setup = Setup(model, uploads(plan.size, plan.seed)[:8], folder, folder / f"serve-{provider}-{processes}")
+    name = name_of(provider, processes)
     before = used_gib(plan.device)
-    with running_contender(server_on(provider), setup, expected_predictions(setup)) as contender:
-        steps.row(f"{NAMES[provider]}, ready", "measured", {"seconds": contender.running.seconds_to_ready})
+    with running_contender(server_on(provider, processes), setup, expected_predictions(setup)) as contender:
+        steps.row(f"{name}, ready", "measured", {"seconds": contender.running.seconds_to_ready})
         for connections in plan.connections:
             figures = load(plan, contender, connections) | {"held_gib": used_gib(plan.device) - before}
-            steps.row(f"{NAMES[provider]}, {connections} connections", "measured", figures)
+            steps.row(f"{name}, {connections} connections", "measured", figures)
 
 
-def server_on(provider: Provider) -> "Server":
+def server_on(provider: Provider, processes: str = "1") -> "Server":
     from vitrail.bench.serve.servers import VITRAIL
 
     command = tuple(provider if word == "cpu" else word for word in VITRAIL.command)
-    return replace(VITRAIL, command=command)
+    return replace(VITRAIL, command=(*command, "--processes", processes))
 
 
 def load(plan: Plan, contender: "Contender", connections: int) -> Figures:

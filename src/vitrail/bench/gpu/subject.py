@@ -19,7 +19,7 @@ from vitrail.runtime.machine import installed_versions
 from vitrail.runtime.providers import PROVIDERS, Provider, require_one_onnxruntime
 from vitrail.runtime.tensorrt import LIBRARY, has_tensorrt
 
-NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
+NAMES = {"cpu": "CPU", "cuda": "CUDA", "cuda-tf32": "CUDA with TF32", "tensorrt": "TensorRT"}
 IMAGES = 8  # for the parity check
 
 
@@ -87,7 +87,7 @@ def require_provider(provider: Provider) -> None:
     require_one_onnxruntime()
     import onnxruntime as ort
 
-    if PROVIDERS[provider] not in ort.get_available_providers():
+    if PROVIDERS.get(provider, PROVIDERS["cuda"]) not in ort.get_available_providers():
         raise Absent(f"no {NAMES[provider]} provider in this onnxruntime: pip install 'vitrail[gpu]' in its place")
     if provider == "tensorrt" and not has_tensorrt():
         raise Absent(f"there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
