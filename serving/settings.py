@@ -25,6 +25,7 @@ GRPC_VARIABLE = "VITRAIL_GRPC"
 CONNECTIONS_VARIABLE = "VITRAIL_CONNECTIONS"
 PROCESSES_VARIABLE = "VITRAIL_PROCESSES"
 GPUS_VARIABLE = "VITRAIL_GPUS"
+JPEGS_VARIABLE = "VITRAIL_JPEGS"
 DECODE_MEMORY_VARIABLE = "VITRAIL_DECODE_MEMORY"
 DEADLINE = 30.0
 QUEUE = 256
@@ -55,6 +56,7 @@ class Settings:
     grpc: str | None = None
     processes: int | Literal["auto"] = 1
     gpus: int = 1
+    jpegs: Literal["pillow", "nvimgcodec"] = "pillow"
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
 
@@ -71,6 +73,7 @@ def read() -> Settings:
         grpc=grpc_address(),
         processes=processes(),
         gpus=len(gpus()) or 1,
+        jpegs=jpegs(),
         allow_host=allowed_hosts(),
         allow_origin=allowed_origins(),
     )
@@ -166,6 +169,14 @@ def gpus() -> list[str]:
     if not visible or (text != "all" and int(text or 1) > len(visible)):
         raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and this machine has {len(visible) or 'none'} to use")
     return visible if text == "all" else visible[: int(text or 1)]
+
+
+def jpegs() -> Literal["pillow", "nvimgcodec"]:
+    """VITRAIL_JPEGS: what decodes JPEGs, `pillow` or, on a GPU, `nvimgcodec`."""
+    chosen = os.environ.get(JPEGS_VARIABLE) or "pillow"
+    if chosen == "pillow" or chosen == "nvimgcodec":
+        return chosen  # type: ignore[return-value]
+    raise UsageError(f"{JPEGS_VARIABLE} is {chosen!r}; it must be a decoder, pillow or nvimgcodec")
 
 
 def count_of(variable: str, default: int, minimum: int, unit: str = "number", most: int = 999_999_999) -> int:

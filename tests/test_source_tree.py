@@ -78,6 +78,7 @@ OTHERS: dict[str, set[str]] = {
     "__main__": set(),
     "configs": set(),
     "images": {"numpy", "PIL"},
+    "images/nvimgcodec": {"numpy", "nvidia"},
     "plots": {"numpy", "PIL"},
     "model_file": {"numpy", "PIL", "onnxruntime"},
     "model_file/canvas_graph": {"onnx"},

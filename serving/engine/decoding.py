@@ -12,6 +12,7 @@ from vitrail.errors import ImageError, ImageTooLarge
 from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit, read_header
 from vitrail.images.decode_cost import Header
+from vitrail.images.nvimgcodec import NvImageCodec, takes
 from vitrail.serving import settings
 from vitrail.serving.engine.admission import Admission, DecodeQueue
 from vitrail.serving.engine.decoder_process import DecoderProcesses
@@ -27,6 +28,7 @@ SMALL_IMAGE = 128 * 128  # pixels
 SMALL_HEADER = 100  # parts: markers, chunks, blocks of metadata
 INLINE_BODY = 16_384  # bytes of a body that is parsed on the event loop
 INLINE_HEADER_BYTES = 262_144  # bytes of files whose headers are read on the event loop: 3 ms for the worst of them…
+RGB_COPY = 3  # bytes a pixel
 WEBP_WEIGHT = 8  # …where a byte of WebP counts as this many: its prefix codes are parsed to be counted
 
 
@@ -46,6 +48,7 @@ class ImageDecoder:
         self.processes = DecoderProcesses()
         self.parsers = FairQueue("parse", 1)  # one: parsing holds the interpreter's lock, and decoding hardly does
         self.slices = TimeSlices()
+        self.jpegs: NvImageCodec | None = None  # in place of Pillow's decoder, for those that it takes
         DECODE_BYTES.set_function(lambda: self.pool.reserved + admission.siblings.others("reserved"))
 
     async def decode(self, images: Sequence[bytes], rule: InputRule) -> list[Canvas | ImageError]:
@@ -65,7 +68,7 @@ class ImageDecoder:
             if isinstance(header, Header):
                 is_costly = header.is_costly(rule)
                 work = partial(self.canvas, image, header, rule, costly if is_costly else quick)
-                jobs.append(Job(work, header.peak(rule), is_costly))
+                jobs.append(Job(work, self.peak(header, rule), is_costly))
         any_costly = any(job.costly for job in jobs)
         if any_costly:
             self.admission.require_costly_room(len(jobs))
@@ -77,13 +80,18 @@ class ImageDecoder:
         start = perf_counter()
         try:
             is_costly = queue is self.admission.costly
-            return self.processes.fit(image, rule) if is_costly else fit(image, rule, header)
+            return self.processes.fit(image, rule) if is_costly else fit(image, rule, header, self.jpegs)
         except ImageError as error:
             return without_traceback(error)
         finally:
             seconds = perf_counter() - start
             STAGE["decode"].observe(seconds)
             queue.rate.update(seconds)
+
+    def peak(self, header: Header, rule: InputRule) -> int:
+        """The most bytes held for an image; another decoder than Pillow's hands over a copy of it."""
+        copied = self.jpegs is not None and takes(header, rule)
+        return header.peak(rule) + (RGB_COPY * header.pixels if copied else 0)
 
     async def headers(self, images: Sequence[bytes], rule: InputRule) -> list[Header | ImageError]:
         """The header of each image: read in a thread, or in slices on the event loop where that takes less."""

@@ -16,6 +16,7 @@ from vitrail.serving import settings, tracing
 from vitrail.serving.engine.admission import Admission
 from vitrail.serving.engine.decoding import Canvas, ImageDecoder
 from vitrail.serving.engine.inference import Inference, Loaded
+from vitrail.serving.engine.jpegs import codec
 from vitrail.serving.http.gate import Gate, InFlightRequest
 from vitrail.serving.http.middleware import READY, unavailable
 from vitrail.serving.http.problems import Problem
@@ -62,6 +63,7 @@ class Engine:
             READY.labels(self.model.provider).set(0)
         self.model, self.reason, self.largest_batch = loaded.model, loaded.reason, loaded.largest_batch
         self.explanations, self.no_explainer_reason = loaded.explanations, loaded.no_explainer_reason
+        self.decoder.jpegs = codec() if loaded.jpegs else None
         self.gate.siblings.publish("loading", int(self.model is None))
         if self.model is not None:
             READY.labels(self.model.provider).set(1)

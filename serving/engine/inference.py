@@ -27,6 +27,7 @@ from vitrail.runtime.providers import run_faults
 from vitrail.serving import settings, tracing
 from vitrail.serving.engine.admission import InferQueue, RateEstimate
 from vitrail.serving.engine.batcher import Batcher, BatchFailed, QueueFull, failure
+from vitrail.serving.engine.jpegs import decodes_alike
 from vitrail.serving.engine.start_up import fallback_reason, open_explainer, open_model
 from vitrail.serving.http.middleware import STAGE, unavailable
 from vitrail.serving.settings import Settings
@@ -51,6 +52,7 @@ class Loaded:
     explanations: ExplanationCard | None = None
     no_explainer_reason: str = "the model is loading"
     largest_batch: int = 1
+    jpegs: bool = False  # nvImageCodec decodes them
 
 
 Adopt = Callable[[Loaded], None]
@@ -125,6 +127,7 @@ class LocalInference:
         try:
             model, largest = await run(self.worker, open_model)
             explainer, no_explainer_reason = await run(self.worker, open_explainer, model)
+            jpegs = limits.jpegs == "nvimgcodec" and await run(self.worker, decodes_alike, model)
         except VitrailError as error:
             log.error("not ready: %s", error)
             adopt(Loaded(None, str(error)))
@@ -138,7 +141,7 @@ class LocalInference:
         reason = fallback_reason(model)
         log.info("batches have at most %d images", largest)
         log.info("ready on %s%s: %s", model.provider, f" ({reason})" if reason else "", address)
-        self.loaded = Loaded(model, reason, explainer.card if explainer else None, no_explainer_reason, largest)
+        self.loaded = Loaded(model, reason, explainer.card if explainer else None, no_explainer_reason, largest, jpegs)
         adopt(self.loaded)
 
     async def predict(self, blocks: list[Block]) -> Outputs:

@@ -40,6 +40,7 @@ def write(loaded: Loaded) -> int:
         "explanations": loaded.explanations and loaded.explanations.to_json(),
         "no_explainer_reason": loaded.no_explainer_reason,
         "largest_batch": loaded.largest_batch,
+        "jpegs": loaded.jpegs,
     }
     data = json.dumps(content).encode()
     descriptor = create(len(data))
@@ -58,4 +59,5 @@ def read(descriptor: int) -> Loaded:
         ExplanationCard.from_json(explanations) if explanations else None,
         content["no_explainer_reason"],
         content["largest_batch"],
+        content["jpegs"],
     )

@@ -263,6 +263,7 @@ LIMITS = {
     "VITRAIL_CONCURRENCY": ["0", "few"],
     "VITRAIL_PROCESSES": ["0", "65", "some"],
     "VITRAIL_GPUS": ["0", "17", "some"],
+    "VITRAIL_JPEGS": ["libjpeg"],
     "VITRAIL_GRPC": ["3001", "a b:3001", "localhost:port"],
     "VITRAIL_ALLOW_HOST": ["a b", "https://example.com"],
     "VITRAIL_ALLOW_ORIGIN": ["example.com"],

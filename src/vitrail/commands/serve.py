@@ -49,7 +49,8 @@ VITRAIL_WAIT is the longest queueing time in seconds (0.25; beyond it requests g
 images in the queue (256), VITRAIL_DEADLINE the deadline of a request in seconds (30; then it is 504),
 VITRAIL_CONNECTIONS the number of open connections (1000; further ones get 503 or are closed), VITRAIL_CONCURRENCY the
 number of requests for images in flight (no limit; further ones get 503), VITRAIL_DECODE_MEMORY the memory of images
-being decoded in megabytes (320; an image that alone needs more is 413)."""
+being decoded in megabytes (320; an image that alone needs more is 413). With VITRAIL_JPEGS=nvimgcodec, NVIDIA's decoder
+takes JPEGs where it gives nearly the same canvases (pip install 'vitrail[nvimgcodec]')."""
 
 SERVICE = "vitrail.serving.service:Vitrail"
 GRACE = 10  # seconds for requests still running after the gate's own timeout

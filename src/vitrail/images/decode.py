@@ -13,6 +13,7 @@ from vitrail.errors import CorruptImage, ImageTooLarge, UnsupportedFormat
 from vitrail.images import decode_cost
 from vitrail.images.canvas import DecodedImage, InputRule, inner_sides, place
 from vitrail.images.decode_cost import Header
+from vitrail.images.nvimgcodec import NvImageCodec, takes
 from vitrail.images.patches import Sides
 
 MAX_PIXELS = 50_000_000
@@ -169,8 +170,24 @@ def upright_rgb(image: Image.Image, turn: int) -> Image.Image:
     return whole
 
 
-def fit(data: bytes, rule: InputRule, header: Header | None = None) -> NDArray[np.uint8]:
-    """Encoded image → the uint8 canvas [size, size, 3] that is measured and served; its header may be known."""
+def fit(
+    data: bytes, rule: InputRule, header: Header | None = None, jpegs: NvImageCodec | None = None
+) -> NDArray[np.uint8]:
+    """Encoded image → the uint8 canvas [size, size, 3] that is measured and served; its header may be known.
+
+    With `jpegs`, another decoder than Pillow's is given those that it takes.
+    """
+    header = header or read_header(data)
     image = open_image(data, header)
+    if jpegs is not None and takes(header, rule):
+        stored = jpegs.decode(data)
+        if stored is not None and stored.shape[:2] == header.size[::-1]:
+            return place(turned(image, stored), rule)
     across, down = inner_sides(image.size, rule)
     return place(decode_upright(image, wanted=(2 * across, 2 * down)), rule)
+
+
+def turned(image: Image.Image, stored: NDArray[np.uint8]) -> DecodedImage:
+    """Pixels that were decoded elsewhere, upright as the opened file says."""
+    pixels = upright_rgb(Image.fromarray(stored), orientation(image))
+    return DecodedImage(pixels, pixels.size)
