@@ -53,6 +53,8 @@ def test_parts_become_one_batch_in_their_order(model: Classifier, monkeypatch: p
     expected = model.session.run(["logits"], {"image": CANVASES[:5]})[0]
     assert np.abs(model.predict_parts(parts).logits - expected).max() < NEAR
     assert np.abs(model.predict(CANVASES[:5]).logits - expected).max() < NEAR
+    other = np.stack([mosaic(4, seed, 20, 11) for seed in range(2)])  # the session resizes it
+    np.testing.assert_array_equal(model.predict_parts([other]).logits, model.predict(other).logits)
 
 
 def test_results_stay_when_the_memory_is_used_again(model: Classifier) -> None:

@@ -1,5 +1,7 @@
 """TensorRT, as far as a machine without one can test it: its options, and where its libraries lie."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from vitrail.model_file.golden_check import check_golden
 from vitrail.runtime import tensorrt
 from vitrail.runtime.bound import BUCKETS
 from vitrail.runtime.providers import PROVIDERS
-from vitrail.runtime.tensorrt import LARGEST_BATCH, engine_folder, has_tensorrt, tensorrt_options
+from vitrail.runtime.tensorrt import LARGEST_BATCH, building_alone, engine_folder, has_tensorrt, tensorrt_options
 
 
 def test_one_engine_serves_every_batch_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,3 +59,21 @@ def test_tensorrt_is_checked_on_canvases_only(model_file: Path) -> None:
     there = check_golden(model)
     assert there.passed
     assert [part.name for part in there.parts] == [name for name in parts if "resized" not in name]
+
+
+def test_one_process_at_a_time_builds_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of several GPUs start at the same time, and share the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    entered: list[str] = []
+
+    def build(name: str) -> None:
+        with building_alone("a" * 64):
+            entered.append(name)
+            time.sleep(0.05)
+            entered.append(name)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(build, "abc"))
+    assert entered[::2] == entered[1::2]
+    with building_alone("b" * 64):  # another file's
+        build("d")

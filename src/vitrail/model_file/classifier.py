@@ -18,7 +18,7 @@ from vitrail.model_file.seal import sealed_digest
 from vitrail.runtime.bound import AT_ONCE, BoundGraph
 from vitrail.runtime.openvino import OPENVINO, CompiledGraph
 from vitrail.runtime.providers import TF32, Provider, open_session, run_faults, usable_cores
-from vitrail.runtime.tensorrt import tensorrt_options
+from vitrail.runtime.tensorrt import building_alone, tensorrt_options
 from vitrail.tasks.task import TOP_K
 
 CAPTURING = {"enable_cuda_graph": "1"}  # options of onnxruntime's CUDA
@@ -50,7 +50,8 @@ class Classifier(DescribedModel):
             if self.card.input.is_native:
                 raise UsageError("TensorRT's engine has one size, and this model takes images of any: choose cuda")
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
-            self.session = open_session(self.path, provider, threads, options)
+            with building_alone(self.sha256):
+                self.session = open_session(self.path, provider, threads, options)
         self.provider: str = {**OPENVINO, **TF32}.get(provider) or self.session.get_providers()[0]
         self.shapes = {output.name: output.shape for output in self.session.get_outputs()}
         self.fallbacks: list[str] = []  # why canvases are not computed in a faster way
@@ -110,9 +111,10 @@ class Classifier(DescribedModel):
         return self.named(graph.run(outputs, inputs))
 
     def predict_parts(self, parts: Sequence[NDArray[np.uint8]]) -> Outputs:
-        """Canvases [n, size, size, 3] of several requests as one batch, copied once where they go to a device."""
-        if isinstance(self.for_canvases, BoundGraph):
-            return self.named(self.for_canvases.run_parts(parts))
+        """Images [n, H, W, 3] of several requests as one batch; canvases are copied once where they go to a device."""
+        graph = self.for_canvases
+        if isinstance(graph, BoundGraph) and all(part.shape[1:] == graph.canvas for part in parts):
+            return self.named(graph.run_parts(parts))
         return self.predict(joined(parts))
 
     def named(self, tables: Sequence[Table]) -> Outputs:

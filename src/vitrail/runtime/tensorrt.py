@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +47,21 @@ def tensorrt_options(sha256: str, size: int, half: bool) -> dict[str, str]:
         "trt_profile_opt_shapes": shape(LARGEST_BATCH, size),
         "trt_profile_max_shapes": shape(LARGEST_BATCH, size),
     }
+
+
+@contextmanager
+def building_alone(sha256: str) -> Iterator[None]:
+    """While no other process builds this engine, or reads a part of it: then it is read from the cache."""
+    folder = engine_folder(sha256)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on every system
+        yield
+        return
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def shape(batch: int, size: int) -> str:
