@@ -12,8 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
 # Two processes, a file of tests to each at a time, in the order of their names: else files with few and long tests would
-# come last. torch has one thread in either, or they would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --timeout 600
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --timeout 600
 
 .PHONY: help demo test test-long coverage fmt lint check serve docs dist floors peers
 

@@ -34,6 +34,7 @@ def test_the_extras_are_complete_and_the_core_needs_two_packages() -> None:
         "gpu",
         "tensorrt",
         "openvino",
+        "nvimgcodec",
         "train",
         "export",
         "serve",

@@ -27,6 +27,7 @@ def test_every_form_learns_and_differs(fits: list[Fit]) -> None:
     assert all(fit.onnx_images_per_second > 0 and fit.images_per_second > 0 for fit in fits)
 
 
+@pytest.mark.long
 def test_fit_is_reproducible(fits: list[Fit]) -> None:
     again = fit_one(PLAN, "softmax", 0)
     assert (again.accuracy, again.train_loss) == (fits[0].accuracy, fits[0].train_loss)

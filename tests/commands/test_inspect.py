@@ -171,6 +171,7 @@ def test_wrong_use_with_a_model_is_one_line(model: Path, image: Path, capsys: py
         assert reason in line
 
 
+@pytest.mark.long
 def test_a_sequence_is_drawn_step_by_step(
     task_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,7 +166,7 @@ def test_probabilities_are_logits_at_the_temperature() -> None:
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [1, 3, 65])
+@pytest.mark.parametrize("count", [1, *(pytest.param(count, marks=pytest.mark.long) for count in (3, 65))])
 def test_few_images_verify_every_batch_size_too(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(CNN(width=8, stages=2, blocks=1), InputRule(8))
     batch_sizes: list[int] = []

@@ -48,7 +48,7 @@ NETWORKS: list[tuple[Architecture, TaskName]] = [
     (ViT(**SMALL, head="parallel"), "sequence"),
     (ViT(**SMALL, head="boxes"), "detection"),
 ]
-ALWAYS = (3, 5, 6, 9, 11, 13)  # a task each; `exported` below is of the set head
+ALWAYS = (5, 6, 9, 13)  # a task each; `exported` below is of the set head
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,15 @@ def test_the_file_gives_the_networks_outputs_in_every_batch(architecture: Archit
 
 
 @pytest.fixture(
-    scope="module", params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"]
+    scope="module",
+    params=[
+        "multilabel",
+        pytest.param("regression", marks=pytest.mark.long),
+        "dense",
+        pytest.param("dense-regression", marks=pytest.mark.long),
+        pytest.param("sequence", marks=pytest.mark.long),
+        "detection",
+    ],
 )
 def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[TaskName, Path]:
     """A briefly trained network, as a model file."""
@@ -245,7 +253,11 @@ def test_labels_are_explained(exported: tuple[TaskName, Path], tmp_path: Path) -
     assert (tmp_path / "model.explain.onnx").is_file()
 
 
-@pytest.mark.parametrize("exported", ["regression", "dense", "dense-regression", "sequence"], indirect=True)
+@pytest.mark.parametrize(
+    "exported",
+    ["dense", *(pytest.param(task, marks=pytest.mark.long) for task in ("regression", "dense-regression", "sequence"))],
+    indirect=True,
+)
 def test_tasks_without_labels_of_an_image_are_not_explained(
     exported: tuple[TaskName, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,7 @@ def test_separated_weights_are_the_same_to_the_last_bit() -> None:
         ViT(**SIZES, block="conformer", positions="floater"),
         ViT(**SIZES, attention="linear", norm="batch", positions="conditional"),
         ViT(name="deit_tiny_distilled_patch16_224"),
-        ViT(name="beit_base_patch16_224"),  # reads qkv's weight without calling qkv
+        pytest.param(ViT(name="beit_base_patch16_224"), marks=pytest.mark.long),  # reads qkv's weight, never calls it
     ],
     ids=str,
 )

@@ -114,7 +114,7 @@ def test_padding_in_between_changes_nothing(name: str) -> None:
     assert (x.grad[:, valid].abs().sum(dim=2) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize("name", ["gru", pytest.param("lstm", marks=pytest.mark.long)])
 def test_padding_changes_nothing_in_onnx(name: str) -> None:
     module = made(name).float()
     x, seen = vectors().float(), torch.ones(3, 1, 1, 20, dtype=torch.bool)

@@ -37,7 +37,15 @@ SIDES: dict[TaskName, list[int]] = {
 
 
 @pytest.fixture(
-    scope="module", params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"]
+    scope="module",
+    params=[
+        "multilabel",
+        pytest.param("regression", marks=pytest.mark.long),
+        "dense",
+        pytest.param("dense-regression", marks=pytest.mark.long),
+        pytest.param("sequence", marks=pytest.mark.long),
+        "detection",
+    ],
 )
 def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"

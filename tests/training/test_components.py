@@ -174,6 +174,7 @@ def test_all_components_from_yaml_through_fit_test_export_and_verify(
     assert "error" not in capsys.readouterr().err.lower()
 
 
+@pytest.mark.long
 def test_a_run_of_a_cnn_goes_on_as_attention_and_is_exported(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ def test_fit_trains_in_the_measured_precision(
     assert all(seen)
 
 
+@pytest.mark.long
 def test_channels_last_trains_the_same_weights_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the resumed run finds another memory format the fastest."""
 

@@ -14,6 +14,7 @@ from vitrail.training.recipes import find_recipe, pairs, recipes, values_of, wit
 
 FEW_STEPS = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=2"]
 SMALL = sorted(name for name in recipes() if name.startswith("digits-"))
+ALWAYS = ("digits-cnn", "digits-vit", "digits-detection", "digits-sequence")
 FOR_FOLDERS = sorted(name for name in recipes() if not name.startswith("digits-"))
 
 
@@ -35,7 +36,9 @@ def test_every_recipe_opens_with_command_hardware_time_and_result(name: str) -> 
     assert [line.split(":")[0] for line in head[1:4]] == ["# hardware", "# time", "# result"]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in SMALL]
+)
 def test_small_recipes_are_fitted(name: str, tmp_path: Path) -> None:
     run = tmp_path / name
     assert main(["fit", "--config", name, f"--run={run}", *FEW_STEPS]) == 0

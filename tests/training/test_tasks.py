@@ -77,7 +77,16 @@ def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.Captur
     assert len(predictions) == len(saved["labels"]) == len(saved["names"]) == 1000
 
 
-@pytest.fixture(params=["multilabel", "regression", "dense", "dense-regression", "sequence", "detection"])
+@pytest.fixture(
+    params=[
+        "multilabel",
+        pytest.param("regression", marks=pytest.mark.long),
+        "dense",
+        pytest.param("dense-regression", marks=pytest.mark.long),
+        pytest.param("sequence", marks=pytest.mark.long),
+        "detection",
+    ]
+)
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -19,5 +20,11 @@ def cpu_name(description: Path = Path("/proc/cpuinfo")) -> str:
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of Python and of these packages, as far as they are installed."""
-    installed = {each.name.lower(): each.version for each in distributions()}
+    installed = all_versions()
     return {"python": platform.python_version()} | {name: installed[name] for name in packages if name in installed}
+
+
+@cache
+def all_versions() -> dict[str, str]:
+    """Of every package, read once: there are hundreds."""
+    return {each.name.lower(): each.version for each in distributions()}

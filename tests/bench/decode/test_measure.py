@@ -96,6 +96,7 @@ def test_agreement_counts_labels_with_and_without_narrow_margins() -> None:
     assert result.max_probability_difference == pytest.approx(0.06)
 
 
+@pytest.mark.long
 def test_both_ways_are_measured_and_compared(photos: Path, model_file: Path) -> None:
     plan = bench.Plan(
         str(photos), str(model_file), views=12, camera=(320, 240), min_view=20_000, rounds=5, seconds=0.001

@@ -379,7 +379,8 @@ def broken_image(images: Path) -> Path:
     return chosen
 
 
-@pytest.mark.parametrize("mode", ["equal-steps", pytest.param("trained-out", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["equal-steps", "trained-out"])
 def test_a_study_of_networks_with_weights(
     mode: str, pretrained_file: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 
 @needs_ray
+@pytest.mark.long
 def test_a_node_gives_the_results_of_one_process(one_node: str, plan_file: Path) -> None:
     resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
     jobs = [Job(name, 30, 0, 0.005) for name in ("CNN", "ViT")]
@@ -74,6 +75,7 @@ def test_a_dead_actor_is_replaced(two_nodes: str, plan_file: Path) -> None:
 
 
 @needs_ray
+@pytest.mark.long
 @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_a_run_that_fits_no_node_is_refused(
     one_node: str, plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]

@@ -45,7 +45,7 @@ class Held:
     width: float
 
 
-@pytest.fixture(scope="module", params=[14, pytest.param(300, marks=pytest.mark.long)], ids=["some", "all"])
+@pytest.fixture(scope="module", params=[7, pytest.param(300, marks=pytest.mark.long)], ids=["some", "all"])
 def count(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -108,7 +108,7 @@ def named(outcomes: Outcomes) -> bool:
     return not 0.05 < last.first_ahead < 0.95
 
 
-@pytest.mark.parametrize("count", [80, pytest.param(1000, marks=pytest.mark.long)], ids=["some", "many"])
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)], ids=["some", "many"])
 def test_more_seeds_settle_as_many_studies_as_promised(count: int) -> None:
     """Over cases with and without shocks, of which one study says little; each is a part of one with 20 more seeds."""
     promised, kept = [], []

@@ -41,7 +41,7 @@ def by_seeds(pair: Pair, seeds: int, images: int, random: np.random.Generator) -
 
 @pytest.mark.parametrize(
     ("kinds", "count"),
-    [(SOME_KINDS, 12), pytest.param(KINDS, 500, marks=pytest.mark.long)],
+    [(SOME_KINDS, 6), pytest.param(KINDS, 500, marks=pytest.mark.long)],
     ids=["some", "all"],
 )
 def test_stopping_by_seeds_keeps_the_full_decision(kinds: tuple[tuple[int, int, int], ...], count: int) -> None:
