@@ -54,7 +54,7 @@ class Batch(Generic[Row]):
     """A batch that is being computed, and the futures of its rows, in order."""
 
     futures: list[asyncio.Future[Row]]
-    running: "asyncio.Task[Sequence[Row | BatchFailed]]"
+    running: asyncio.Task[Sequence[Row | BatchFailed]]
 
     def deliver(self) -> None:
         """Set each future's row, or the error; cancelled futures are skipped."""
@@ -66,7 +66,7 @@ class Batch(Generic[Row]):
             else:
                 future.set_result(row)
 
-    def rows(self) -> "Sequence[Row | BatchFailed]":
+    def rows(self) -> Sequence[Row | BatchFailed]:
         if (error := self.running.exception()) is None:
             return self.running.result()
         return [failure(error, len(self.futures)) for _ in self.futures]
@@ -179,10 +179,10 @@ class Batcher(Generic[Item, Row]):
         full.cancel()
 
     def start_batch(self) -> Batch[Row]:
-        """Start a batch of the items whose turn it is, up to `max_size`."""
+        """Start a batch of the items whose turn it is, up to `max_size`; of one that is larger, as it was lowered."""
         now, order = self.clock(), list(self.order())
         sizes = accumulate(self.waiting[future].size for future in order)
-        futures = [future for future, _ in zip(order, takewhile(self.fits, sizes), strict=False)]
+        futures = [future for future, _ in zip(order, takewhile(self.fits, sizes), strict=False)] or order[:1]
         before = self.waiting_size
         entries = [self.waiting[future] for future in futures]
         for future, entry in zip(futures, entries, strict=True):

@@ -156,7 +156,7 @@ class LocalInference:
             assert self.model is not None
             return Outputs.joined([(await run(self.worker, run_batch, self.model, [each[None]]))[0] for each in images])
 
-    async def infer(self, blocks: list[Block]) -> "Sequence[Outputs | BatchFailed]":
+    async def infer(self, blocks: list[Block]) -> Sequence[Outputs | BatchFailed]:
         """One batch of canvases, in the worker thread; on the event loop where that takes less than the handover."""
         assert self.model is not None
         try:
@@ -177,7 +177,7 @@ class LocalInference:
 
     async def infer_singly(
         self, model: Classifier, blocks: list[Block], error: Exception
-    ) -> "list[Outputs | BatchFailed]":
+    ) -> list[Outputs | BatchFailed]:
         """What can be computed of a batch that failed: each canvas alone; an error is only for the block that has it.
 
         Where all can, smaller batches are taken from now on. Where even the model's own test image fails, it is lost.
@@ -258,7 +258,7 @@ def run_batch(model: Classifier, blocks: Sequence[Block]) -> list[Outputs]:
     return [outputs.rows(end - len(block), end) for block, end in zip(blocks, ends, strict=True)]
 
 
-def run_singly(model: Classifier, block: Block) -> "Outputs | BatchFailed":
+def run_singly(model: Classifier, block: Block) -> Outputs | BatchFailed:
     """Each canvas of a block as a batch of its own; the error where one of them fails."""
     try:
         return Outputs.joined([run_batch(model, [canvas[None]])[0] for canvas in block])
@@ -276,7 +276,7 @@ def is_lost(model: Classifier) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0]
 
 
 def run_explainer(explainer: Explainer, canvas: Canvas, index: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrail.errors import ModelError, ProviderError, UsageError
+from vitrail.errors import ModelError, UsageError
 from vitrail.images.canvas import InputRule
 from vitrail.images.patches import Images, batch_of, grid_of, inputs_of
 from vitrail.model_file.canvas_graph import canvas_graph
@@ -70,20 +70,18 @@ class Classifier(DescribedModel):
     def graph_on_gpu(self, provider: Provider) -> Graph:
         """The first that works: captured graphs, memory that stays on the device, the session as it is."""
         ways: list[Callable[[], BoundGraph]] = [partial(self.captured, provider), self.bound]
-        for way in ways:
+        for way in ways[self.takes_canvases_only :]:  # engines of TensorRT are not captured
             try:
                 graph = way()
                 graph.run_parts([np.zeros((1, *graph.canvas), np.uint8)])
             except run_faults() as error:
-                self.fallbacks.append(str(error).splitlines()[0])
+                self.fallbacks.append(str(error).partition("\n")[0])
             else:
                 return graph
         session: Graph = self.session
         return session
 
     def captured(self, provider: Provider) -> BoundGraph:
-        if self.takes_canvases_only:
-            raise ProviderError("TensorRT's engines are not captured")
         size = self.card.input.size
         session = open_session(canvas_graph(self.path, size), provider, self.threads, CAPTURING)
         return BoundGraph(session, size, self.task.outputs, "cuda", captures=True)

@@ -252,6 +252,24 @@ def test_an_item_that_alone_fails_spares_the_others() -> None:
     simulate(scenario)
 
 
+def test_an_item_larger_than_a_lowered_maximum_is_a_batch_of_its_own() -> None:
+    async def scenario() -> None:
+        async def sums(items: list[list[int]]) -> list[int]:
+            batches.append(items)
+            await asyncio.sleep(1.0)
+            return [sum(item) for item in items]
+
+        batches: list[list[list[int]]] = []
+        queue: Batcher[list[int], int] = Batcher(sums, 100, 0.0, 4, asyncio.get_running_loop().time, len)
+        tasks = [asyncio.create_task(queue.submit([item])) for item in ([1], [1, 2, 3, 4], [5], [6])]
+        await until(0.5)
+        queue.max_size = 2
+        assert await asyncio.gather(*tasks) == [[1], [10], [5], [6]]
+        assert batches == [[[1]], [[1, 2, 3, 4]], [[5], [6]]]
+
+    simulate(scenario)
+
+
 def test_a_full_batch_starts_beside_one_that_runs() -> None:
     async def scenario() -> None:
         model = Doubler(1.0, at_once=2)
