@@ -156,14 +156,15 @@ def processes() -> int | Literal["auto"]:
     return "auto" if text == "auto" else count_of(PROCESSES_VARIABLE, 1, 1, "number or auto", most=MAX_PROCESSES)
 
 
-def gpus() -> list[str]:
+def gpus(chosen: Provider | None = None) -> list[str]:
     """VITRAIL_GPUS: how many GPUs compute, each in a process of its own, or `all` that CUDA_VISIBLE_DEVICES leaves;
     their names there. None of them where it is one, or not set: the model is where the provider says.
     """
     text = os.environ.get(GPUS_VARIABLE)
     if text != "all" and count_of(GPUS_VARIABLE, 1, 1, "number or all", most=MAX_GPUS) == 1:
         return []
-    if (chosen := provider()) not in ("auto", *GPU_PROVIDERS):
+    chosen = chosen or provider()
+    if chosen not in ("auto", *GPU_PROVIDERS):
         raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and the provider {chosen}, which uses none")
     visible = visible_gpus()
     if not visible or (text != "all" and int(text or 1) > len(visible)):

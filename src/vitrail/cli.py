@@ -59,7 +59,7 @@ PACKAGES = frozenset(
             "torch",
         ),
         *("torchmetrics", "torchvision", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "ray", "bentoml", "httptools"),
-        *("google", "grpc", "openvino", "opentelemetry"),
+        *("google", "grpc", "nvidia", "openvino", "opentelemetry"),
         *("packaging", "prometheus_client", "pyarrow", "python_multipart", "starlette", "uvicorn", "uvloop", "yaml"),
     )
 )

@@ -89,7 +89,8 @@ def test_gpu_bento_installs_cuda_and_declares_a_gpu(bento: Path, gpu_bento: Path
     requirements = pins(gpu_bento)
     on_cpu = pins(bento)
     assert requirements.pop("onnxruntime-gpu[cuda,cudnn]") == on_cpu.pop("onnxruntime")
-    assert requirements == on_cpu
+    assert "onnx" in requirements  # cuts the graph that is captured
+    assert {name: pin for name, pin in requirements.items() if name != "onnx"} == on_cpu
 
     about = manifest(gpu_bento)
     assert about["config"]["resources"] == {"gpu": 1}

@@ -2,12 +2,14 @@
 
 import ctypes
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from vitrail.errors import UsageError
 from vitrail.runtime import gpus
 from vitrail.runtime.gpus import VISIBLE, gpu_count, visible_gpus
+from vitrail.runtime.providers import Provider
 from vitrail.serving import settings
 
 
@@ -86,3 +88,6 @@ def test_what_cannot_be_is_refused(
     monkeypatch.setenv("VITRAIL_PROVIDER", provider)
     with pytest.raises(UsageError, match=reason):
         settings.read()
+    monkeypatch.delenv("VITRAIL_PROVIDER")
+    with pytest.raises(UsageError, match=reason):
+        settings.gpus(cast(Provider, provider))

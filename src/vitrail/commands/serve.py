@@ -70,11 +70,11 @@ def main(args: Sequence[str]) -> int:
         (settings.ORIGINS_VARIABLE, options.allow_origin),
         (settings.PROCESSES_VARIABLE, options.processes),
         (settings.GPUS_VARIABLE, options.gpus),
-        (settings.PROVIDER_VARIABLE, options.provider),
     ):
         if given is not None:
             os.environ[variable] = ",".join(given) if isinstance(given, list) else str(given)
     settings.read()
+    settings.gpus(options.provider)
     Classifier(options.model, options.provider)  # fails here with one line instead of later in a log
     address = free_address(options.host, options.port)
     if options.grpc_port is not None:
