@@ -174,10 +174,11 @@ def gpus(chosen: Provider | None = None) -> list[str]:
 
 def jpegs() -> Literal["pillow", "nvimgcodec"]:
     """VITRAIL_JPEGS: what decodes JPEGs, `pillow` or, on a GPU, `nvimgcodec`."""
-    chosen = os.environ.get(JPEGS_VARIABLE) or "pillow"
-    if chosen == "pillow" or chosen == "nvimgcodec":
-        return chosen  # type: ignore[return-value]
-    raise UsageError(f"{JPEGS_VARIABLE} is {chosen!r}; it must be a decoder, pillow or nvimgcodec")
+    match os.environ.get(JPEGS_VARIABLE) or "pillow":
+        case "pillow" | "nvimgcodec" as chosen:
+            return chosen
+        case other:
+            raise UsageError(f"{JPEGS_VARIABLE} is {other!r}; it must be a decoder, pillow or nvimgcodec")
 
 
 def count_of(variable: str, default: int, minimum: int, unit: str = "number", most: int = 999_999_999) -> int:

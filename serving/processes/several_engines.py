@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -87,11 +86,9 @@ class SeveralEngines:
     def least_busy(self) -> RemoteInference:
         """By the time that it needs for what waits for it and what this front has sent."""
         self.next = (self.next + 1) % len(self.engines)
-        in_turn = chain(self.engines[self.next :], self.engines[: self.next])
-        ready = [engine for engine in in_turn if engine.model is not None]
-        if not ready:
-            return self.engines[self.next]  # which says so
-        return min(ready, key=lambda engine: (engine.waiting_size + engine.images) * engine.rate)
+        in_turn = [*self.engines[self.next :], *self.engines[: self.next]]
+        candidates = [engine for engine in in_turn if engine.model is not None] or in_turn  # which say so
+        return min(candidates, key=lambda engine: (engine.waiting_size + engine.images) * engine.rate)
 
     async def close(self) -> None:
         for engine in self.engines:

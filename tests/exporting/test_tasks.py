@@ -28,7 +28,7 @@ from vitrail.tasks.dense_regression.predictions import cell_values
 from vitrail.tasks.detection.predictions import are_exact
 from vitrail.tasks.task import ProbabilityTask, TaskName
 
-from ..builtin_sets import set_of
+from ..builtin_sets import EVERY_TASK, set_of
 
 SMALL: dict[str, Any] = {"patch": 4, "width": 16, "depth": 1, "heads": 2}
 CNN_SMALL = CNN(width=4, stages=2, blocks=1)
@@ -74,17 +74,7 @@ def test_the_file_gives_the_networks_outputs_in_every_batch(architecture: Archit
         np.testing.assert_allclose(probabilities, task_definition.probabilities(logits / 1.5), atol=1e-6)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "multilabel",
-        pytest.param("regression", marks=pytest.mark.long),
-        "dense",
-        pytest.param("dense-regression", marks=pytest.mark.long),
-        pytest.param("sequence", marks=pytest.mark.long),
-        "detection",
-    ],
-)
+@pytest.fixture(scope="module", params=EVERY_TASK)
 def exported(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> tuple[TaskName, Path]:
     """A briefly trained network, as a model file."""
     return request.param, task_folder(request.param) / "model.onnx"

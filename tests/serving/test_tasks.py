@@ -13,7 +13,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.serving.settings import model_name
 from vitrail.tasks.task import TaskName
 
-from ..builtin_sets import set_of
+from ..builtin_sets import EVERY_TASK, set_of
 from ..servers import Server, Start
 
 URL = "/v1/classify"
@@ -36,17 +36,7 @@ SIDES: dict[TaskName, list[int]] = {
 }
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "multilabel",
-        pytest.param("regression", marks=pytest.mark.long),
-        "dense",
-        pytest.param("dense-regression", marks=pytest.mark.long),
-        pytest.param("sequence", marks=pytest.mark.long),
-        "detection",
-    ],
-)
+@pytest.fixture(scope="module", params=EVERY_TASK)
 def model(request: pytest.FixtureRequest, task_folder: Callable[[str], Path]) -> Path:
     return task_folder(request.param) / "model.onnx"
 

@@ -21,7 +21,7 @@ from vitrail.tasks.dense.training import DenseTraining
 from vitrail.tasks.task import TaskName
 from vitrail.training.data_module import ImageDataModule
 
-from ..builtin_sets import set_of
+from ..builtin_sets import EVERY_TASK, set_of
 
 STEPS = ["--trainer.max_steps=100", "--trainer.val_check_interval=100"]
 LONGER = ["--trainer.max_steps=150", "--trainer.val_check_interval=150"]
@@ -77,16 +77,7 @@ def test_a_short_fit_learns(fitted: tuple[TaskName, Path], capsys: pytest.Captur
     assert len(predictions) == len(saved["labels"]) == len(saved["names"]) == 1000
 
 
-@pytest.fixture(
-    params=[
-        "multilabel",
-        pytest.param("regression", marks=pytest.mark.long),
-        "dense",
-        pytest.param("dense-regression", marks=pytest.mark.long),
-        pytest.param("sequence", marks=pytest.mark.long),
-        "detection",
-    ]
-)
+@pytest.fixture(params=EVERY_TASK)
 def begun(request: pytest.FixtureRequest, task_folder: Callable[[str], Path], tmp_path: Path) -> tuple[TaskName, Path]:
     """A copy of a very short run."""
     shutil.copytree(task_folder(request.param) / "run", tmp_path / "run")

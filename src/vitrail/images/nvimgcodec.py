@@ -1,5 +1,7 @@
 """JPEGs decoded by NVIDIA's nvImageCodec, on a GPU where there is one; whatever it cannot decode stays with Pillow."""
 
+import re
+import struct
 from importlib.util import find_spec
 from threading import local
 from typing import Any
@@ -12,8 +14,10 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.decode_cost.header import Header, draft_scale
 
 PACKAGE = "nvidia.nvimgcodec"
-END = b"\xff\xd9"
-TAIL = 1024  # bytes in which a whole file ends: of one that was cut, nvJPEG makes an image all the same
+SEGMENT = struct.Struct(">BBH")  # of a JPEG before its pixels: 255, what it is, and its length from there
+START, END, INTERVAL = 0xDA, 0xD9, 0xDD  # of the pixels, of the image; and the segment that allows restarts
+MARKER = re.compile(rb"\xff([^\x00])")  # in coded pixels, where 255 is followed by 0
+MARKER_OR_RESTART = re.compile(rb"\xff([^\x00\xd0-\xd7])")
 LEAST = 128 * 128  # pixels: smaller ones are decoded before a GPU has begun
 MOST = 4_000_000  # pixels: the memory that is reserved for Pillow's decoder holds a copy of these
 FANCY = ":fancy_upsampling=1"  # of the chroma, as libjpeg does
@@ -38,7 +42,7 @@ class NvImageCodec:
 
     def decode(self, data: bytes) -> NDArray[np.uint8] | None:
         """RGB as it is stored, not turned; None where it does not decode, or not as a whole."""
-        if END not in data[-TAIL:]:
+        if not is_whole(data):
             return None
         decoder, unturned = self.decoder()
         image = decoder.decode(data, params=unturned)
@@ -62,7 +66,27 @@ class NvImageCodec:
         return made
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether nothing but its end interrupts the pixels of a JPEG with one scan: of a cut or damaged one a decoder may
+    make an image all the same, where Pillow refuses it.
+    """
+    place, marker = 2, MARKER
+    while place + SEGMENT.size <= len(data):
+        first, kind, length = SEGMENT.unpack_from(data, place)
+        if first != 0xFF:
+            return False
+        place += 2 + length
+        if kind == INTERVAL:
+            marker = MARKER_OR_RESTART
+        if kind == START:
+            found = marker.search(data, place)
+            return found is not None and found[1][0] == END
+    return False
+
+
 def takes(header: Header, rule: InputRule) -> bool:
-    """Whether it is one for a GPU: a colour JPEG that Pillow too would decode at full size, neither tiny nor huge."""
-    is_colour = header.kind == "JPEG" and header.mode == "RGB"
+    """Whether it is one for a GPU: a colour JPEG of one scan that Pillow too would decode at full size, neither tiny
+    nor huge.
+    """
+    is_colour = header.jpeg is not None and not header.jpeg.buffered and header.mode == "RGB"
     return is_colour and LEAST < header.pixels <= MOST and draft_scale(header.size, rule) == 1

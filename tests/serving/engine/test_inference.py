@@ -1,8 +1,11 @@
 """Batches that fail in the runtime: whom it costs what, and when the model is given up; and batches at once."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +138,11 @@ def test_two_batches_are_under_way_where_that_gains(model: Classifier, monkeypat
     monkeypatch.setattr(model, "for_canvases", graph)
     subject = Subject(model, monkeypatch, lambda parts: False)
     taken: list[int] = []
-    fill = Buffers.fill
+    fill, run = Buffers.fill, model.session.run_with_iobinding
+
+    def slowly(*binding: Any) -> None:
+        time.sleep(0.02)
+        run(*binding)
 
     def noted(buffers: Buffers, parts: list[Block]) -> None:
         if len(buffers.staging) in graph.free:
@@ -144,7 +151,11 @@ def test_two_batches_are_under_way_where_that_gains(model: Classifier, monkeypat
 
     async def scenario(inference: LocalInference) -> None:
         assert inference.batcher.at_once == AT_ONCE
+        for count in (1, 8):
+            graph.run_parts(CANVASES[:count])  # prepares the memory
         monkeypatch.setattr(Buffers, "fill", noted)
+        computing: Any = SimpleNamespace(run_with_iobinding=slowly, run=model.session.run)
+        monkeypatch.setattr(graph, "session", computing)
         inference.infer_rate.seconds = 1.0  # so that batches are handed over to threads
         calls = [inference.predict([CANVASES[number % 8]]) for number in range(120)]
         for number, outputs in enumerate(await asyncio.gather(*calls)):
@@ -154,6 +165,14 @@ def test_two_batches_are_under_way_where_that_gains(model: Classifier, monkeypat
     assert max(taken) == 1  # one other batch was under way
 
 
-def test_the_golden_image_is_what_decides(model: Classifier) -> None:
+def test_the_golden_image_is_what_decides(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def fails(images: np.ndarray) -> Outputs:
+        seen.append(images)
+        raise ModelError("no device")
+
     assert not module.is_lost(model)
-    assert golden_images(model.card.input)[0].shape == (8, 8, 3)
+    monkeypatch.setattr(model, "predict", fails)
+    assert module.is_lost(model)
+    np.testing.assert_array_equal(seen[0][0], golden_images(model.card.input)[0])

@@ -30,7 +30,7 @@ TWO_GPUS = "from vitrail.runtime import gpus\ngpus.gpu_count = lambda: 2\n"
 
 
 class FakeEngine:
-    """What a front sees of an engine; it computes until it is told to end."""
+    """What a front sees of an engine; it computes until `ends` is set."""
 
     def __init__(self, rate: float = 0.01, waiting: int = 0) -> None:
         self.rate, self.waiting_size, self.images = rate, waiting, 0
