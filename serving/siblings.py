@@ -4,7 +4,7 @@ from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol
 
-Amount = Literal["held", "admitted", "in_flight", "reserved", "decoding", "waiting", "nanoseconds", "loading"]
+Amount = Literal["held", "admitted", "in_flight", "reserved", "costly", "decoding", "waiting", "nanoseconds", "loading"]
 OfCaller = Literal["requests", "images", "infer"]
 
 
@@ -29,8 +29,8 @@ class Siblings(Protocol):
     def claim(self, size: int) -> None:
         """Say how many bytes the next job needs and has no room for; 0 where none waits."""
 
-    def room_elsewhere(self) -> int:
-        """Bytes of memory that others have reserved, or claimed before this process did."""
+    def claimed(self, up_to: int) -> int:
+        """Bytes that others have claimed before this process did, of claims of at most so many each."""
 
 
 class Alone:
@@ -54,5 +54,5 @@ class Alone:
     def claim(self, size: int) -> None:
         pass
 
-    def room_elsewhere(self) -> int:
+    def claimed(self, up_to: int) -> int:
         return 0

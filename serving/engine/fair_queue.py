@@ -47,7 +47,8 @@ class FairQueue:
     long, hold that room, only costly jobs are kept from starting. A waiting job holds nothing: there are no deadlocks.
 
     The budget is that of all processes of the server. A job that has no room beside theirs is tried again in a moment,
-    and claims the room meanwhile: the oldest claim is served first.
+    and claims the room meanwhile: the oldest claim is served first. A claim of what costly jobs hold keeps only costly
+    jobs of the others from starting.
     """
 
     def __init__(
@@ -70,6 +71,11 @@ class FairQueue:
     def reserved(self) -> int:
         """Bytes held by the running jobs."""
         return sum(job.size for job in self.running)
+
+    @property
+    def costly(self) -> int:
+        """Bytes held by the costly ones of them."""
+        return sum(job.size for job in self.running if job.costly)
 
     async def run(self, work: Callable[[], T]) -> T:
         result: T = (await self.run_all([Job(work)]))[0]
@@ -104,9 +110,13 @@ class FairQueue:
                     self.requests.append(request)
                 self.start(job, result, request.caller)
             self.siblings.publish("reserved", self.reserved)
+            self.siblings.publish("costly", self.costly)
             self.siblings.claim(self.missing)
-            if self.missing and self.retry is None and self.siblings.room_elsewhere():
+            if self.missing and self.retry is None and self.others_hold():
                 self.retry = asyncio.get_running_loop().call_later(RETRY, self.try_again)
+
+    def others_hold(self) -> bool:
+        return self.siblings.others("reserved") + self.siblings.claimed(self.budget) > 0
 
     def try_again(self) -> None:
         self.retry = None
@@ -115,9 +125,9 @@ class FairQueue:
     def next_request(self) -> PendingRequest | None:
         """The first request whose next job has a thread and room; None where one has been skipped too often."""
         self.missing = 0
-        available = self.budget - self.siblings.room_elsewhere()
-        room = available - self.reserved
-        room_beside_costly = available - sum(job.size for job in self.running if job.costly)
+        beside_costly = self.budget - self.costly - self.siblings.others("costly")
+        claimed = {False: self.siblings.claimed(beside_costly), True: self.siblings.claimed(self.budget)}
+        room = self.budget - self.reserved - self.siblings.others("reserved")
         free = {
             costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
         }
@@ -126,14 +136,14 @@ class FairQueue:
             job, _ = request.jobs[0]
             if not free[job.costly]:
                 continue
-            if job.size <= room:
+            if job.size <= room - claimed[job.costly]:
                 for other in skipped:
                     other.skips += 1
                 return request
             skipped.append(request)
             self.missing = self.missing or job.size
             if request.skips >= MAX_SKIPS:
-                if job.size <= room_beside_costly:
+                if job.size <= beside_costly - claimed[job.costly]:
                     return None
                 free[True] = 0  # costly jobs hold the room: start no more of them
         return None

@@ -93,12 +93,11 @@ class Board:
             self.columns["claimed_at"][self.number] = time.monotonic_ns()
         self.columns["claim"][self.number] = size
 
-    def room_elsewhere(self) -> int:
+    def claimed(self, up_to: int) -> int:
         """An own claim comes before later ones: of all claims the oldest is always served."""
         claims, since = self.columns["claim"], self.columns["claimed_at"]
         own = since[self.number] if claims[self.number] else time.monotonic_ns()
-        earlier = sum(claim for claim, at in zip(claims, since, strict=True) if at < own)
-        return self.others("reserved") + earlier
+        return sum(claim for claim, at in zip(claims, since, strict=True) if at < own and claim <= up_to)
 
     def close_connection(self) -> None:
         self.columns["closed"][self.number] += 1

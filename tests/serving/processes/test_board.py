@@ -3,12 +3,13 @@
 import asyncio
 import multiprocessing
 import os
+import threading
 import time
 from collections import Counter
 
 import pytest
 
-from vitrail.serving.engine.fair_queue import FairQueue, Job
+from vitrail.serving.engine.fair_queue import MAX_SKIPS, FairQueue, Job
 from vitrail.serving.processes.board import CALLERS, FRESH, Board
 
 
@@ -77,18 +78,25 @@ def test_the_lock_holds_between_processes() -> None:
     assert hub.others("reserved") == 4000
 
 
+THREADS = 4
+
+
 class Usage:
-    """The bytes that jobs of several queues hold, and the most they ever did."""
+    """The bytes that jobs of several queues hold, the most they ever did, and how many have started."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.now = self.most = self.started = 0
+        self.lock = threading.Lock()
 
     def job(self, size: int, seconds: float) -> Job:
         def work() -> None:
-            self.now += size
-            self.most = max(self.most, self.now)
+            with self.lock:
+                self.now += size
+                self.most = max(self.most, self.now)
+                self.started += 1
             time.sleep(seconds)
-            self.now -= size
+            with self.lock:
+                self.now -= size
 
         return Job(work, size)
 
@@ -99,17 +107,38 @@ def test_queues_of_several_processes_keep_one_budget_and_starve_nobody(queues: i
 
     async def scenario() -> None:
         usage = Usage()
-        pools = [FairQueue("decode", 4, 100, siblings=board) for board in boards(queues)]
+        pools = [FairQueue("decode", THREADS, 100, siblings=board) for board in boards(queues)]
         small = [asyncio.ensure_future(pool.run_all([usage.job(10, 0.002) for _ in range(1000)])) for pool in pools]
         await asyncio.sleep(0.02)
-        begin = time.perf_counter()
+        before = usage.started
         await asyncio.gather(*(pool.run_all([usage.job(95, 0.002)]) for pool in pools))
-        large_took = time.perf_counter() - begin
-        assert not all(each.done() for each in small)
+        assert usage.started - before < 2 * queues * (MAX_SKIPS + THREADS)
+        assert not any(each.done() for each in small)
         await asyncio.gather(*small)
         assert usage.most <= 100
-        assert large_took < 3
         assert all(pool.reserved == 0 for pool in pools)
+        for pool in pools:
+            pool.shutdown()
+
+    asyncio.run(scenario())
+
+
+def test_a_claim_of_what_a_costly_job_holds_keeps_only_costly_jobs_waiting() -> None:
+    async def scenario() -> None:
+        holding, claiming, other = pools = [FairQueue("decode", 1, 100, siblings=board) for board in boards(3)]
+        end = threading.Event()
+        costly = asyncio.ensure_future(holding.run_all([Job(end.wait, 60, costly=True)]))
+        large = asyncio.ensure_future(claiming.run_all([Job(lambda: None, 95)]))
+        await asyncio.sleep(0.05)
+        another = asyncio.ensure_future(other.run_all([Job(lambda: None, 10, costly=True)]))
+        plain = asyncio.ensure_future(other.run_all([Job(lambda: None, 10)] * 50))
+        done, _ = await asyncio.wait({plain}, timeout=5)
+        await asyncio.sleep(0.05)
+        waiting = not large.done() and not another.done()
+        end.set()
+        assert plain in done
+        assert waiting
+        await asyncio.wait_for(asyncio.gather(costly, large, another), 5)
         for pool in pools:
             pool.shutdown()
 
