@@ -2,10 +2,13 @@
 
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
+from math import inf
 from typing import Literal, Protocol
 
-Amount = Literal["held", "admitted", "in_flight", "reserved", "costly", "decoding", "waiting", "nanoseconds", "loading"]
-OfCaller = Literal["requests", "images", "infer"]
+Amount = Literal[
+    "held", "admitted", "in_flight", "reserved", "costly", "changes", "decoding", "waiting", "nanoseconds", "loading"
+]
+OfCaller = Literal["requests", "images", "infer", "decoding", "held_since"]
 
 
 class Siblings(Protocol):
@@ -22,6 +25,9 @@ class Siblings(Protocol):
 
     def callers(self, amount: OfCaller) -> Counter[str]:
         """What callers have in the others."""
+
+    def first_held(self, caller: str) -> float:
+        """Since when, in nanoseconds, one of the others holds back a job of the caller; infinite where none does."""
 
     def lock(self) -> AbstractContextManager[None]:
         """While it is held, no other process reserves memory."""
@@ -47,6 +53,9 @@ class Alone:
 
     def callers(self, amount: OfCaller) -> Counter[str]:
         return Counter()
+
+    def first_held(self, caller: str) -> float:
+        return inf
 
     def lock(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -13,6 +13,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.images.decode import fit, read_header
 from vitrail.images.decode_cost import Header
 from vitrail.images.nvimgcodec import NvImageCodec, takes
+from vitrail.runtime.providers import usable_cores
 from vitrail.serving import settings
 from vitrail.serving.engine.admission import Admission, DecodeQueue
 from vitrail.serving.engine.decoder_process import DecoderProcesses
@@ -43,6 +44,7 @@ class ImageDecoder:
             admission.quick.threads,
             budget,
             costly_threads=admission.costly.threads,
+            cores=cores if (cores := usable_cores()) > admission.quick.threads else None,
             siblings=admission.siblings,
         )
         self.processes = DecoderProcesses()

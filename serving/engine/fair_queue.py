@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
+from vitrail.serving.engine.core_shares import CoreShares
 from vitrail.serving.engine.turns import Turns
 from vitrail.serving.http.caller import CALLER
 from vitrail.serving.siblings import Alone, Siblings
@@ -15,7 +16,8 @@ from vitrail.serving.siblings import Alone, Siblings
 T = TypeVar("T")
 
 MAX_SKIPS = 16  # jobs that may overtake one that is next and has no room
-RETRY = 0.005  # seconds until a job that has no room beside those of other processes is tried again
+RETRY = 0.005  # seconds until a job that waits for those of other processes is tried again, if any of them ended
+FULL_TRY = 8  # times until it is, whatever they did
 SLICE = 0.001  # seconds of work before control returns to the event loop
 
 
@@ -49,21 +51,34 @@ class FairQueue:
     The budget is that of all processes of the server. A job that has no room beside theirs is tried again in a moment,
     and claims the room meanwhile: the oldest claim is served first. A claim of what costly jobs hold keeps only costly
     jobs of the others from starting.
+
+    Where several processes decode, callers have shares of the cores, and a caller with less than its own has a spare
+    thread where all are busy.
     """
 
     def __init__(
-        self, name: str, threads: int, budget: int = 0, *, costly_threads: int = 1, siblings: Siblings | None = None
+        self,
+        name: str,
+        threads: int,
+        budget: int = 0,
+        *,
+        costly_threads: int = 1,
+        cores: int | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
+        """The threads are of this process, the budget that of all; and so are the cores, where several have them."""
         self.threads = {False: threads, True: costly_threads}
         self.budget = budget
         self.siblings = siblings or Alone()
+        self.shares = CoreShares(cores, self.siblings)
         self.retry: asyncio.TimerHandle | None = None
         self.running: list[Job] = []
+        self.changes = self.changes_elsewhere = self.tries = 0  # jobs that started or ended, here and elsewhere
         self.missing = 0  # bytes of the first job that has no room
         self.requests: deque[PendingRequest] = deque()
         self.turns = Turns()
         self.pools = {
-            False: ThreadPoolExecutor(threads, name),
+            False: ThreadPoolExecutor(threads + (cores is not None), name),
             True: ThreadPoolExecutor(costly_threads, f"{name}-costly"),
         }
 
@@ -95,6 +110,8 @@ class FairQueue:
             return await asyncio.gather(*results)
         finally:
             self.turns.leave(caller)
+            if caller not in self.turns.had:
+                self.shares.forget(caller)
             if request.jobs:
                 request.jobs.clear()
                 self.requests.remove(request)
@@ -112,15 +129,28 @@ class FairQueue:
             self.siblings.publish("reserved", self.reserved)
             self.siblings.publish("costly", self.costly)
             self.siblings.claim(self.missing)
-            if self.missing and self.retry is None and self.others_hold():
-                self.retry = asyncio.get_running_loop().call_later(RETRY, self.try_again)
+            self.shares.publish()
+            self.siblings.publish("changes", self.changes)
+            self.changes_elsewhere = self.siblings.others("changes")
+            if self.waits_for_others():
+                self.try_later()
 
-    def others_hold(self) -> bool:
-        return self.siblings.others("reserved") + self.siblings.claimed(self.budget) > 0
+    def waits_for_others(self) -> bool:
+        is_full_elsewhere = self.siblings.others("reserved") + self.siblings.claimed(self.budget) > 0
+        return bool(self.shares.held or (self.missing and is_full_elsewhere))
 
     def try_again(self) -> None:
+        """Start jobs, if others have started or ended some; and now and then, as callers come and go."""
         self.retry = None
-        self.start_jobs()
+        self.tries += 1
+        if self.siblings.others("changes") != self.changes_elsewhere or not self.tries % FULL_TRY:
+            self.start_jobs()
+        else:
+            self.try_later()
+
+    def try_later(self) -> None:
+        if self.retry is None:
+            self.retry = asyncio.get_running_loop().call_later(RETRY, self.try_again)
 
     def next_request(self) -> PendingRequest | None:
         """The first request whose next job has a thread and room; None where one has been skipped too often."""
@@ -131,12 +161,16 @@ class FairQueue:
         free = {
             costly: most - sum(job.costly is costly for job in self.running) for costly, most in self.threads.items()
         }
+        self.shares.look(self.turns.waiting)
         skipped: list[PendingRequest] = []
         for request in self.order():
             job, _ = request.jobs[0]
-            if not free[job.costly]:
+            spare = 0 if job.costly or self.shares.alone else 1
+            if free[job.costly] + spare <= 0:
                 continue
             if job.size <= room - claimed[job.costly]:
+                if not job.costly and self.shares.hold(request.caller, has_thread=free[False] > 0):
+                    continue
                 for other in skipped:
                     other.skips += 1
                 return request
@@ -151,11 +185,15 @@ class FairQueue:
     def order(self) -> Iterable[PendingRequest]:
         if len(self.turns.had) == 1:
             return self.requests
-        return sorted(self.requests, key=lambda request: self.turns.had[request.caller])
+        had, behind = self.turns.had, self.shares.behind
+        return sorted(self.requests, key=lambda request: (request.caller not in behind, had[request.caller]))
 
     def start(self, job: Job, result: asyncio.Future[Any], caller: str) -> None:
         loop, begin = result.get_loop(), perf_counter()
         self.running.append(job)
+        self.changes += 1
+        if not job.costly:
+            self.shares.start(caller)
 
         def end(done: Future[Any]) -> None:
             if not loop.is_closed():
@@ -166,6 +204,9 @@ class FairQueue:
     def end(self, job: Job, result: asyncio.Future[Any], done: Future[Any], caller: str, seconds: float) -> None:
         """Bytes and thread are free only now, even if the request was cancelled long before."""
         self.running.remove(job)
+        self.changes += 1
+        if not job.costly:
+            self.shares.end(caller)
         self.turns.charge(caller, seconds)
         if not result.done():
             if (error := done.exception()) is not None:

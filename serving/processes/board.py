@@ -21,6 +21,7 @@ CALLER = np.dtype([("name", f"S{MAX_NAME}"), *((name, np.int64) for name in OF_C
 
 Column = Amount | Literal["claim", "claimed_at", "closed"]  # closed connections, of those that the process was given
 COLUMNS: tuple[Column, ...] = (*get_args(Amount), "claim", "claimed_at", "closed")
+NEVER = np.iinfo(np.int64).max
 NUMBER = np.dtype(np.int64).itemsize
 
 
@@ -57,7 +58,7 @@ class Board:
             if not value or not self.unused:
                 return
             slot = self.slots[caller] = self.unused.pop()
-            self.table["name"][slot] = caller.encode(errors="replace")[:MAX_NAME]
+            self.table["name"][slot] = name_of(caller)
         self.table[amount][slot] = value
         if not value and not any(self.table[each][slot] for each in OF_CALLER):
             self.unused.append(self.slots.pop(caller))
@@ -78,6 +79,12 @@ class Board:
             if row != self.number:
                 counts[names[row, slot].decode(errors="replace")] += int(numbers[row, slot])
         return counts
+
+    def first_held(self, caller: str) -> float:
+        since = self.callers_of["held_since"]
+        held = (since > 0) & (self.callers_of["name"] == name_of(caller))
+        held[self.number] = False
+        return float(since[held].min(initial=NEVER))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -111,6 +118,10 @@ class Board:
     def inheritable(self) -> int:
         os.set_inheritable(self.descriptor, True)
         return self.descriptor
+
+
+def name_of(caller: str) -> bytes:
+    return caller.encode(errors="replace")[:MAX_NAME]
 
 
 def size_of(rows: int) -> int:

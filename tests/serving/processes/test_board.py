@@ -7,9 +7,11 @@ import threading
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from vitrail.serving.engine.fair_queue import MAX_SKIPS, FairQueue, Job
+from vitrail.serving.http.caller import CALLER
 from vitrail.serving.processes.board import CALLERS, FRESH, Board
 
 
@@ -46,6 +48,16 @@ def test_callers_are_known_to_others_until_they_have_nothing() -> None:
     for number in range(2 * CALLERS):
         one.publish_caller("infer", str(number), 1)
     assert two.read_callers("infer").total() == CALLERS - 1
+
+
+def test_who_holds_back_a_caller_is_known_to_others() -> None:
+    one, two, three = boards(3)
+    one.publish_caller("held_since", "192.0.2.1", 5)
+    two.publish_caller("held_since", "192.0.2.1", 7)
+    assert [board.first_held("192.0.2.1") for board in (one, two, three)] == [7, 5, 5]
+    assert one.first_held("192.0.2.2") > time.monotonic_ns()
+    one.publish_caller("held_since", "192.0.2.1", 0)
+    assert three.first_held("192.0.2.1") == 7
 
 
 def test_callers_are_read_once_in_a_while() -> None:
@@ -121,6 +133,42 @@ def test_queues_of_several_processes_keep_one_budget_and_starve_nobody(queues: i
             pool.shutdown()
 
     asyncio.run(scenario())
+
+
+def test_callers_share_the_cores_whichever_processes_they_are_connected_to() -> None:
+    """One caller has connections to one process only, where it alternates with another that fills all four."""
+    pools = 4
+
+    async def scenario() -> tuple[Counter[str], list[float]]:
+        shared = boards(pools)
+        queues = [FairQueue("decode", 1, cores=2, siblings=board) for board in shared]
+        present: Counter[tuple[str, int]] = Counter()
+        answered: Counter[str] = Counter()
+        took: list[float] = []  # seconds, of the greedy one's
+        end = time.monotonic() + 3
+
+        async def connection(caller: str, number: int) -> None:
+            CALLER.set(caller)
+            while time.monotonic() < end:
+                begin = time.monotonic()
+                present[caller, number] += 1
+                shared[number].publish_caller("images", caller, present[caller, number])
+                await queues[number].run(lambda: time.sleep(0.02))
+                present[caller, number] -= 1
+                shared[number].publish_caller("images", caller, present[caller, number])
+                answered[caller] += 1
+                if caller == "greedy":
+                    took.append(time.monotonic() - begin)
+
+        connections = [("greedy", number) for number in range(pools)] * 5 + [("other", 0)] * 4
+        await asyncio.gather(*(asyncio.create_task(connection(*one)) for one in connections))
+        for queue in queues:
+            queue.shutdown()
+        return answered, took
+
+    answered, took = asyncio.run(scenario())
+    assert answered["other"] >= 0.4 * answered.total()
+    assert max(took) < 5 * np.median(took)  # its jobs take turns among the processes
 
 
 def test_a_claim_of_what_a_costly_job_holds_keeps_only_costly_jobs_waiting() -> None:
