@@ -47,6 +47,7 @@ test: $(READY)
 test-long: $(READY)
 	@$(BIN)/python -m pytest --timeout 7200 -m long # alone: some of them measure
 	@PROCESSES=2 $(PYTEST) -m "not long" tests/serving
+	@PROCESSES=2 HAND_OVER=1 $(PYTEST) -m "not long" tests/serving
 	@PROCESSES=4 $(PYTEST) -m "not long" tests/serving
 
 coverage: $(READY)

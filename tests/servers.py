@@ -17,6 +17,14 @@ import pytest
 # PROCESSES=2 pytest tests/serving runs every test of a server with as many processes that answer.
 PROCESSES = {"VITRAIL_PROCESSES": os.environ.get("PROCESSES", "1")}
 
+# HAND_OVER=1 beside it has the engine compute even the tests' networks, which are so small that fronts do otherwise.
+HAND_OVER = """
+import sys
+if "vitrail.serving.processes.front" in sys.orig_argv:
+    from vitrail.serving.processes import small_model
+    small_model.SMALL = 0.0
+"""
+
 of_one_process = pytest.mark.skipif(PROCESSES["VITRAIL_PROCESSES"] != "1", reason="it is about a single worker")
 
 Start = Callable[..., AbstractContextManager["Server"]]
@@ -70,6 +78,13 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def customized(folder: Path, code: str) -> str:
+    """A PYTHONPATH with which every Python runs this code first."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
 @contextmanager
 def started(
     folder: Path,
@@ -77,12 +92,15 @@ def started(
     ready: bool = True,
     stdout: int | None = None,
     stderr: int | None = None,
+    hand_over: bool = "HAND_OVER" in os.environ,
     **environment: str,
 ) -> Iterator[Server]:
     """Start `command` with {port} filled in, and stop it; assert that no process remains."""
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
     own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **PROCESSES, **environment}
+    if hand_over:
+        own["PYTHONPATH"] = customized(folder / "site", HAND_OVER)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [argument.format(port=port) for argument in command],

@@ -28,7 +28,7 @@ from vitrail.serving import settings, tracing
 from vitrail.serving.engine.admission import InferQueue, RateEstimate
 from vitrail.serving.engine.batcher import Batcher, BatchFailed, QueueFull, failure
 from vitrail.serving.engine.jpegs import decodes_alike
-from vitrail.serving.engine.start_up import fallback_reason, open_explainer, open_model
+from vitrail.serving.engine.start_up import best_time, fallback_reason, open_explainer, open_model
 from vitrail.serving.http.middleware import STAGE, unavailable
 from vitrail.serving.settings import Settings
 
@@ -53,6 +53,7 @@ class Loaded:
     no_explainer_reason: str = "the model is loading"
     largest_batch: int = 1
     jpegs: bool = False  # nvImageCodec decodes them
+    seconds: float = 0.0  # for an image alone
 
 
 Adopt = Callable[[Loaded], None]
@@ -126,6 +127,7 @@ class LocalInference:
         self.batcher.capacity, self.adopt = limits.queue, adopt
         try:
             model, largest = await run(self.worker, open_model)
+            seconds = await run(self.worker, best_time, model, 1)
             explainer, no_explainer_reason = await run(self.worker, open_explainer, model)
             jpegs = limits.jpegs == "nvimgcodec" and await run(self.worker, decodes_alike, model)
         except VitrailError as error:
@@ -133,7 +135,7 @@ class LocalInference:
             adopt(Loaded(None, str(error)))
             return
         gc.freeze()  # what exists now is never freed; scanning it in each collection would pause all requests
-        self.model, self.explainer, self.batcher.max_size = model, explainer, largest
+        self.explainer = explainer
         if model.batches_at_once > 1:
             self.worker.shutdown(wait=False)
             self.worker = ThreadPoolExecutor(model.batches_at_once, "infer")
@@ -141,8 +143,13 @@ class LocalInference:
         reason = fallback_reason(model)
         log.info("batches have at most %d images", largest)
         log.info("ready on %s%s: %s", model.provider, f" ({reason})" if reason else "", address)
-        self.loaded = Loaded(model, reason, explainer.card if explainer else None, no_explainer_reason, largest, jpegs)
+        explanations = explainer.card if explainer else None
+        self.take(model, Loaded(model, reason, explanations, no_explainer_reason, largest, jpegs, seconds))
         adopt(self.loaded)
+
+    def take(self, model: Classifier, loaded: Loaded) -> None:
+        """Compute with this model, of which so much is known."""
+        self.model, self.loaded, self.batcher.max_size = model, loaded, loaded.largest_batch
 
     async def predict(self, blocks: list[Block]) -> Outputs:
         try:

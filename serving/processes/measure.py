@@ -25,6 +25,7 @@ from vitrail.model_file.classifier import Classifier
 from vitrail.model_file.described import Outputs
 from vitrail.runtime.providers import usable_cores
 from vitrail.serving.engine.inference import Adopt, Block, Canvas, Loaded
+from vitrail.serving.processes.small_model import SMALL
 from vitrail.serving.settings import MAX_PROCESSES, Settings
 
 SHARED = 1.3  # times the work of an event loop, where requests are handed over to another process
@@ -37,8 +38,11 @@ log = logging.getLogger("bentoml.vitrail")
 def best_count(cores: int, answer: float, image: float, *, on_cpu: bool, gpus: int = 1) -> int:
     """Processes that answer, by the seconds of a core that a request takes without the model, and those of an image.
 
-    One, unless several would answer more: what one event loop can do, against what all cores can.
+    One, unless several would answer more: what one event loop can do, against what all cores can. A small model they
+    compute themselves, so nothing is handed over.
     """
+    if on_cpu and image < SMALL:
+        return min(cores, MAX_PROCESSES)
     work = SHARED * answer + (image if on_cpu else 0.0)
     everything = cores / work if on_cpu else min(cores / work, gpus / image)
     if everything <= 1 / answer:

@@ -25,6 +25,7 @@ from vitrail.serving.http.problems import Problem
 from vitrail.serving.processes.channel import Channel, close_all
 from vitrail.serving.processes.memory import Arena, Region, create
 from vitrail.serving.processes.messages import HEAD, Kind, Results, Work, error, text_of
+from vitrail.serving.processes.small_model import SmallModel
 from vitrail.serving.processes.state import read
 from vitrail.serving.settings import Settings
 
@@ -68,6 +69,7 @@ class RemoteInference:
         self.images = 0  # of all pending requests
         self.gone: Callable[[str], VitrailError] = partial(unavailable, "not_ready")  # an error with this detail
         self.connecting: asyncio.Task[None] | None = None
+        self.small = SmallModel()
 
     @property
     def waiting_size(self) -> int:
@@ -122,12 +124,14 @@ class RemoteInference:
             memory = create(size)
             self.arena = Arena(memory, size)
             self.channel.send(error(Kind.ATTACH, 0, str(size)), [memory])
+        self.small.adopt(loaded)
         self.adopt(loaded)
         self.is_known.set()
 
     def on_end(self) -> None:
         """The engine has gone: what it had to compute is lost."""
         self.channel, self.model = None, None
+        self.small.close()
         self.adopt(GONE)
         pending, self.pending = self.pending, {}
         for each in pending.values():
@@ -162,6 +166,8 @@ class RemoteInference:
         return tables
 
     async def predict(self, blocks: list[Block]) -> Outputs:
+        if self.small.inference is not None and self.small.takes(sum(map(len, blocks))):
+            return await self.small.inference.predict(blocks)
         if len({block.shape[1:] for block in blocks}) == 1:
             images = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             return await self.outputs(Kind.PREDICT, images, len(blocks[0]))
@@ -209,6 +215,7 @@ class RemoteInference:
             self.images -= count
 
     async def close(self) -> None:
+        self.small.close()
         if self.connecting is not None:
             self.connecting.cancel()
         if self.channel is not None:

@@ -41,6 +41,7 @@ def write(loaded: Loaded) -> int:
         "no_explainer_reason": loaded.no_explainer_reason,
         "largest_batch": loaded.largest_batch,
         "jpegs": loaded.jpegs,
+        "seconds": loaded.seconds,
     }
     data = json.dumps(content).encode()
     descriptor = create(len(data))
@@ -60,4 +61,5 @@ def read(descriptor: int) -> Loaded:
         content["no_explainer_reason"],
         content["largest_batch"],
         content["jpegs"],
+        content["seconds"],
     )

@@ -30,7 +30,7 @@ FRONTS = 2
 @pytest.fixture(scope="module")
 def shared(start: Start, bentoml_serve: list[str], model_file: Path) -> Iterator[Server]:
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": str(FRONTS)}
-    with start(bentoml_serve, **environment) as server:
+    with start(bentoml_serve, hand_over=True, **environment) as server:
         yield server
 
 
@@ -116,7 +116,7 @@ def test_it_is_ready_once_all_that_answer_have_the_model(
 ) -> None:
     """Each connection may be another's: a request right after /readyz must not find the model loading."""
     environment = {"VITRAIL_MODEL": str(model_file), "VITRAIL_PROVIDER": "cpu", "VITRAIL_PROCESSES": "4"}
-    with start(bentoml_serve, **environment) as server, ExitStack() as stack:
+    with start(bentoml_serve, hand_over=True, **environment) as server, ExitStack() as stack:
         clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=20)) for _ in range(8)]
         (engine,) = programs(server, "engine")
         for _ in range(2):

@@ -13,7 +13,9 @@ from vitrail.serving.processes.measure import best_count, measured_count
     [
         (1, 0.0005, 0.0001, True, 1),
         (2, 0.0005, 0.0001, True, 2),
-        (2, 0.0005, 0.0004, True, 1),  # two cores have no more to give
+        (2, 0.0005, 0.0004, True, 2),  # each computes it itself
+        (16, 0.0005, 0.0009, True, 16),
+        (2, 0.0005, 0.0015, True, 1),  # two cores have no more to give
         (16, 0.0005, 0.010, True, 1),  # a ViT-Tiny on a CPU
         (16, 0.0005, 0.001, True, 5),
         (16, 0.0005, 0.00005, False, 10),  # on a GPU: as many as it can compute

@@ -1,7 +1,6 @@
 """Several engines: who computes what, and what is left when one of them ends; and a real server with two of them."""
 
 import asyncio
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from vitrail.serving.processes.remote import EngineGone, RemoteInference
 from vitrail.serving.processes.several_engines import SeveralEngines
 from vitrail.serving.settings import Settings
 
-from ...servers import PROCESSES, Server, Start
+from ...servers import HAND_OVER, PROCESSES, Server, Start, customized
 from ..conftest import Encode
 from .test_hub import URL, Clients, programs, wait_until
 
@@ -166,8 +165,7 @@ def two(
 ) -> Iterator[Server]:
     """A server for two GPUs on a machine that seems to have them; its engines compute on the CPU."""
     folder = tmp_path_factory.mktemp("gpus")
-    (folder / "sitecustomize.py").write_text(TWO_GPUS)
-    paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    paths = customized(folder / "site", TWO_GPUS + HAND_OVER)
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_GPUS="all", PYTHONPATH=paths) as server:
         wait_until(lambda: len(programs(server, "engine")) == 2)
         yield server
