@@ -11,7 +11,7 @@ import vitrail
 from vitrail.errors import UsageError
 from vitrail.model_file.card import Card
 from vitrail.runtime.gpus import visible_gpus
-from vitrail.runtime.providers import GPU_PROVIDERS, Provider
+from vitrail.runtime.providers import GPU_PROVIDERS, Provider, has_cuda_provider
 
 MODEL_VARIABLE = "VITRAIL_MODEL"
 PROVIDER_VARIABLE = "VITRAIL_PROVIDER"
@@ -169,6 +169,8 @@ def gpus(chosen: Provider | None = None) -> list[str]:
     visible = visible_gpus()
     if not visible or (text != "all" and int(text or 1) > len(visible)):
         raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and this machine has {len(visible) or 'none'} to use")
+    if not has_cuda_provider():
+        raise UsageError(f"{GPUS_VARIABLE} is {text!r}, and this onnxruntime uses none: pip install 'vitrail[gpu]'")
     return visible if text == "all" else visible[: int(text or 1)]
 
 

@@ -1,10 +1,11 @@
 """Traces of requests and their stages, where BentoML's configuration sends them somewhere; else nothing is done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter, time_ns
 
 from opentelemetry import trace
+from opentelemetry.propagate import extract
 from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.http import ExcludeList
 from starlette.types import ASGIApp
@@ -24,6 +25,19 @@ def traced(app: ASGIApp, of: TracerProvider, excluded: ExcludeList) -> ASGIApp:
         app, excluded_urls=excluded, tracer_provider=of, exclude_spans=["receive", "send"]
     )
     return whole
+
+
+@contextmanager
+def call(service: str, method: str, headers: Mapping[str, str]) -> Iterator[None]:
+    """A span for a call that is not HTTP's, below the caller's own where its headers name one."""
+    if provider is None:
+        yield
+        return
+    attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    with provider.get_tracer("vitrail").start_as_current_span(
+        f"{service}/{method}", extract(headers), trace.SpanKind.SERVER, attributes, record_exception=False
+    ):
+        yield
 
 
 def current() -> Span | None:

@@ -15,7 +15,7 @@ from grpc.aio import EOF, ServicerContext
 
 from vitrail import __version__
 from vitrail.model_file.described import DescribedModel
-from vitrail.serving import settings
+from vitrail.serving import settings, tracing
 from vitrail.serving.engine.engine import Engine
 from vitrail.serving.grpc import inference
 from vitrail.serving.grpc.messages import CLASSES, SERVICE
@@ -134,7 +134,7 @@ class InferenceService:
         path, status, start = f"/{SERVICE}/{name}", CLIENT_GONE, perf_counter()
         request_id, caller = request_id_of(context), address_of(context.peer())
         CALLER.set(caller)
-        with self.engine.gate.track() as in_flight:
+        with tracing.call(SERVICE, name, headers_of(context)), self.engine.gate.track() as in_flight:
             try:
                 if name == "ModelInfer":
                     self.engine.ready()
@@ -185,8 +185,12 @@ async def refuse(context: ServicerContext, problem: Problem, request_id: str) ->
 
 
 def request_id_of(context: ServicerContext) -> str:
-    given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
-    return safe_id(given if isinstance(given, str) else "")
+    return safe_id(headers_of(context).get("x-request-id", ""))
+
+
+def headers_of(context: ServicerContext) -> dict[str, str]:
+    """The caller's metadata, without those that are binary."""
+    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 def address_of(peer: str) -> str:

@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Callable
 from typing import cast
 
+import onnxruntime
 import pytest
 
 from vitrail.errors import UsageError
@@ -91,3 +92,12 @@ def test_what_cannot_be_is_refused(
     monkeypatch.delenv("VITRAIL_PROVIDER")
     with pytest.raises(UsageError, match=reason):
         settings.gpus(cast(Provider, provider))
+
+
+def test_an_onnxruntime_for_cpus_is_refused(with_gpus: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else as many processes as GPUs would compute on the same cores."""
+    with_gpus(2)
+    monkeypatch.setenv("VITRAIL_GPUS", "all")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(UsageError, match=r"this onnxruntime uses none: pip install 'vitrail\[gpu\]'"):
+        settings.gpus()

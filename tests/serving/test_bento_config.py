@@ -14,11 +14,16 @@ from queue import Queue
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import tritonclient.grpc as triton
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ..servers import Server, Start
+from vitrail.model_file.classifier import Classifier
+from vitrail.serving.settings import model_name
+
+from ..servers import Server, Start, free_port
 from .conftest import Encode
 
 TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -83,11 +88,18 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
+def tracing_port() -> int:
+    """Of the gRPC of the server below."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
 def configured(
     start: Start,
     bentoml_serve: list[str],
     model_file: Path,
     collector: Collector,
+    tracing_port: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """A server that sends traces, and takes one request for images at a time."""
@@ -96,6 +108,7 @@ def configured(
     path = tmp_path_factory.mktemp("config") / "bentoml.yaml"
     path.write_text(yaml.safe_dump(of_service({"traffic": {"max_concurrency": 1}, "tracing": tracing})))
     environment = {"BENTOML_CONFIG": str(path), "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    environment["VITRAIL_GRPC"] = f"127.0.0.1:{tracing_port}"
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file), VITRAIL_PROVIDER="cpu", **environment) as server:
         yield server
 
@@ -120,6 +133,27 @@ def test_a_request_continues_the_callers_trace_down_to_its_batches(
     images = [{each.key: each.value.int_value for each in span.attributes} for span in stages]
     assert images[0] == {"images": 2}
     assert all(1 <= each["images"] <= 2 for each in images[1:3])
+
+
+def test_a_call_over_grpc_continues_the_callers_trace(
+    configured: Server, collector: Collector, tracing_port: int, model_file: Path
+) -> None:
+    trace = f"{int(TRACE, 16) + 1:032x}"
+    tensor = triton.InferInput("image", [1, 8, 8, 3], "UINT8")
+    tensor.set_data_from_numpy(np.zeros((1, 8, 8, 3), np.uint8))
+    with triton.InferenceServerClient(f"127.0.0.1:{tracing_port}") as client:
+        name = model_name(Classifier(model_file, "cpu").card)
+        client.infer(name, [tensor], headers={"traceparent": f"00-{trace}-{CALLER_SPAN}-01"})
+    spans: dict[str, Any] = {}
+    while len(spans) < 3:
+        span = collector.spans.get(timeout=20)
+        if span.trace_id.hex() == trace:
+            spans[span.name] = span
+    call = spans.pop("inference.GRPCInferenceService/ModelInfer")
+    assert call.parent_span_id.hex() == CALLER_SPAN
+    assert {name: span.parent_span_id for name, span in spans.items()} == dict.fromkeys(
+        ["queue", "infer"], call.span_id
+    )
 
 
 def test_more_requests_for_images_at_once_are_refused_and_probes_are_not(configured: Server, encode: Encode) -> None:

@@ -76,6 +76,13 @@ def require_gpu(provider: Provider, in_wheel: bool) -> None:
         raise ProviderError(f"{request} there is no {LIBRARY}: pip install 'vitrail[tensorrt]'")
 
 
+def has_cuda_provider() -> bool:
+    """Whether the installed onnxruntime is one for GPUs."""
+    import onnxruntime as ort
+
+    return PROVIDERS["cuda"] in ort.get_available_providers()
+
+
 def has_nvidia_driver() -> bool:
     """Whether CUDA can work at all; onnxruntime would load a GB of libraries to find that out."""
     try:
