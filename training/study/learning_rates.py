@@ -100,6 +100,15 @@ def beyond(scores: Scores) -> float | None:
     return None if alike else chosen**2 / neighbour
 
 
+def lower(rate: float, tried: Iterable[float]) -> float | None:
+    """The next rate below one that was tried, as far from it as its neighbour; None where no other was."""
+    rates = sorted({*tried, rate})
+    if len(rates) < 2:
+        return None
+    at = rates.index(rate)
+    return rates[at - 1] if at else rate**2 / rates[1]
+
+
 def rate_at(size: int, chosen: Mapping[int, float]) -> float:
     """Linear interpolation between tuned sizes, of the logarithm of the rate over the logarithm of the size."""
     return between(size, chosen)

@@ -1,19 +1,22 @@
-"""The length of runs: doubled, on validation images, until twice the steps no longer help or the budget ends."""
+"""The length of runs: doubled, on validation images, until twice the steps no longer help or the budget ends.
+
+A longer run may need a lower rate: twice the steps are tried with the rate of the shorter run and with the next below.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from vitrail.training.study.jobs import FinishedRun, Job, Result
-from vitrail.training.study.learning_rates import ChosenRates, Score, Scores, between, score
+from vitrail.training.study.learning_rates import ChosenRates, Score, Scores, between, lower, rate_at, score
 
 
 @dataclass(frozen=True)
 class Length:
-    """The steps of a run, and whether twice as many were tried and did not help."""
+    """The steps of a run, its rate, and whether twice as many steps were tried and did not help."""
 
     steps: int
+    rate: float
     is_trained_out: bool
 
 
@@ -21,33 +24,47 @@ Lengths = dict[str, dict[int, Length]]  # contender, tuned size
 
 
 def found(tried: Mapping[Job, Result], chosen: ChosenRates, tolerance: float) -> Lengths:
-    """Of every contender at every tuned size, from its trials with the chosen rate."""
+    """Of every contender at every tuned size, from its trials; `chosen` are the rates of the shortest runs."""
     return {
         contender: {
-            size: length_of(scores_by_steps(tried, contender, size, rate), tolerance) for size, rate in rates.items()
+            size: length_of(scores_by_steps(tried, contender, size), rate, tolerance) for size, rate in rates.items()
         }
         for contender, rates in chosen.items()
     }
 
 
-def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int, rate: float) -> Scores:
-    """By steps that all seeds of the shortest runs have finished."""
-    jobs = [job for job in tried if (job.contender, job.size, job.rate) == (contender, size, rate)]
-    seeds = Counter(job.steps for job in jobs if job.steps is not None)
-    return {
-        steps: score(tried[job] for job in jobs if job.steps == steps)
-        for steps in sorted(seeds)
-        if seeds[steps] == seeds[min(seeds)]
-    }
+def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int) -> dict[int, Scores]:
+    """By steps and rate, where all seeds of the shortest runs have finished."""
+    jobs = [job for job in tried if (job.contender, job.size) == (contender, size) and job.steps is not None]
+    seeds = Counter((job.steps or 0, job.rate) for job in jobs)
+    most = max(seeds.values(), default=0)
+    scores: dict[int, Scores] = {}
+    for (steps, rate), count in sorted(seeds.items()):
+        if count == most:
+            scores.setdefault(steps, {})[rate] = score(
+                tried[job] for job in jobs if (job.steps, job.rate) == (steps, rate)
+            )
+    return scores
 
 
-def length_of(scores: Scores, tolerance: float) -> Length:
-    """The shortest run that twice its steps do not improve; else the longest that was tried."""
-    steps = [round(each) for each in sorted(scores)]
-    for short, long in pairwise(steps):
-        if gain(scores[short], scores[long]) <= tolerance:
-            return Length(short, True)
-    return Length(steps[-1], False)
+def length_of(scores: Mapping[int, Scores], rate: float, tolerance: float) -> Length:
+    """The shortest run that twice its steps do not improve, with its rate or the next lower; else the longest tried."""
+    steps, rates = min(scores), scores[min(scores)]
+    while True:
+        longer, candidates = scores.get(2 * steps, {}), rates_of_longer(rate, rates)
+        if not longer.keys() >= set(candidates):
+            return Length(steps, rate, False)
+        gains = {each: gain(scores[steps][rate], longer[each]) for each in candidates}
+        best = max(candidates, key=lambda each: gains[each])
+        if gains[best] <= tolerance:
+            return Length(steps, rate, True)
+        steps, rate = 2 * steps, best
+
+
+def rates_of_longer(rate: float, tried: Iterable[float]) -> list[float]:
+    """Those that twice the steps are tried with; `tried` were the shortest runs'."""
+    below = lower(rate, tried)
+    return [rate] if below is None else [rate, below]
 
 
 def gain(before: Score, after: Score) -> float:
@@ -67,22 +84,32 @@ def fall(before: float, after: float) -> float:
 def length_at(size: int, lengths: Mapping[int, Length], unit: int) -> Length:
     """Interpolated between tuned sizes, in whole `unit`s of steps; trained out only if both neighbours are."""
     steps = between(size, {tuned: length.steps for tuned, length in lengths.items()})
+    rate = rate_at(size, {tuned: length.rate for tuned, length in lengths.items()})
     below, above = max(tuned for tuned in lengths if tuned <= size), min(tuned for tuned in lengths if tuned >= size)
-    return Length(max(1, round(steps / unit)) * unit, lengths[below].is_trained_out and lengths[above].is_trained_out)
+    is_trained_out = lengths[below].is_trained_out and lengths[above].is_trained_out
+    return Length(max(1, round(steps / unit)) * unit, rate, is_trained_out)
 
 
-def longer(lengths: Lengths, tried: Iterable[Job], chosen: ChosenRates, most: int) -> list[Job]:
+def longer(lengths: Lengths, tried: Mapping[Job, Result], most: int) -> list[Job]:
     """The trials of twice the steps where runs are not trained out yet; the longest first."""
     jobs = [
-        replace(job, steps=2 * length.steps)
+        replace(job, steps=2 * length.steps, rate=rate)
         for job in tried
         for length in (lengths.get(job.contender, {}).get(job.size),)
         if length is not None
         and not length.is_trained_out
         and 2 * length.steps <= most
-        and (job.rate, job.steps) == (chosen[job.contender][job.size], length.steps)
+        and (job.rate, job.steps) == (length.rate, length.steps)
+        for rate in rates_of_longer(length.rate, rates_of_shortest(tried, job))
     ]
     return sorted(jobs, key=lambda job: -job.size)
+
+
+def rates_of_shortest(tried: Iterable[Job], of: Job) -> list[float]:
+    """That the shortest runs of the job's contender and size were tried with."""
+    jobs = [job for job in tried if (job.contender, job.size) == (of.contender, of.size)]
+    shortest = min(job.steps or 0 for job in jobs)
+    return [job.rate for job in jobs if job.steps == shortest]
 
 
 def is_limited(runs: Iterable[FinishedRun], wanted: Length | None) -> bool:

@@ -1,7 +1,7 @@
 """The order of a study's runs: learning rates, lengths, then the reported runs; each is stored as soon as it ends."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from vitrail.training.study.budget import Budget
 from vitrail.training.study.executors import Workers
 from vitrail.training.study.jobs import FinishedRun, Job, Result, rate_trials
 from vitrail.training.study.learning_rates import ChosenRates, choose, rate_at, wider
-from vitrail.training.study.lengths import Lengths, found, length_at, longer
+from vitrail.training.study.lengths import Length, Lengths, found, length_at, longer
 from vitrail.training.study.progress import ProgressDisplay, duration, seconds_left
 from vitrail.training.study.resolved_plan import ResolvedPlan
 from vitrail.training.study.statistics.outcomes import Outcomes
@@ -72,7 +72,7 @@ class Scheduler:
         while True:
             tried = self.tried()
             lengths = found(tried, chosen, plan.tolerance)
-            jobs = self.affordable(self.to_run(longer(lengths, tried, chosen, plan.most_steps)), workers)
+            jobs = self.affordable(self.to_run(longer(lengths, tried, plan.most_steps)), workers)
             if not jobs:
                 return lengths
             self.expect(jobs)
@@ -108,13 +108,7 @@ class Scheduler:
         resolved = self.resolved
         blocks = [
             [
-                Job(
-                    contender.name,
-                    size,
-                    seed,
-                    rate_at(size, chosen[contender.name]),
-                    steps=steps_at(resolved, lengths, contender.name, size),
-                )
+                self.reported_job(contender.name, size, seed, chosen[contender.name], lengths.get(contender.name))
                 for size in reversed(resolved.sizes)
                 for contender in resolved.contenders
                 if contender.name in chosen
@@ -122,6 +116,15 @@ class Scheduler:
             for seed in resolved.plan.seeds
         ]
         return blocks if by_seed else [[job for block in blocks for job in block]]
+
+    def reported_job(
+        self, contender: str, size: int, seed: int, rates: Mapping[int, float], lengths: Mapping[int, Length] | None
+    ) -> Job:
+        """Without lengths the plan says how long runs are."""
+        if lengths is None:
+            return Job(contender, size, seed, rate_at(size, rates))
+        length = length_at(size, lengths, self.resolved.plan.validations)
+        return Job(contender, size, seed, length.rate, steps=length.steps)
 
     def run_jobs(self, jobs: Sequence[Job], workers: Workers) -> None:
         """Every job that no earlier call has finished."""
@@ -166,12 +169,6 @@ def trials(resolved: ResolvedPlan) -> list[Job]:
     rates: Iterable[tuple[str, float]] = [(one.name, one.rate) for one in resolved.contenders]
     steps = plan.steps if plan.mode == "trained-out" else None
     return rate_trials(rates, resolved.tuned_sizes, plan.rate_factors, plan.rate_seeds, steps)
-
-
-def steps_at(resolved: ResolvedPlan, lengths: Lengths, contender: str, size: int) -> int | None:
-    """None where the plan says how long runs are."""
-    known = lengths.get(contender)
-    return None if known is None else length_at(size, known, resolved.plan.validations).steps
 
 
 def all_runs(resolved: ResolvedPlan) -> dict[tuple[str, int], int]:

@@ -15,7 +15,7 @@ def learning_rates(results: StudyResults) -> Section:
     plan = results.resolved.plan
     note = (
         f"Chosen on validation images, with seeds that are not reported ({listed(list(map(str, plan.rate_seeds)))}); "
-        "interpolated between these sizes. Errors link to their runs."
+        "longer runs may take a lower one (below), interpolated between these sizes. Errors link to their runs."
     )
     blocks: list[Block] = [note]
     for name in results.names:
@@ -26,7 +26,7 @@ def learning_rates(results: StudyResults) -> Section:
 
 
 def shortest(trials: list[FinishedRun]) -> list[FinishedRun]:
-    """Those that every rate was tried with; longer ones have the chosen rate alone."""
+    """Those that every rate was tried with; longer ones have few."""
     steps = min((done.job.steps or 0 for done in trials), default=0)
     return [done for done in trials if (done.job.steps or 0) == steps]
 

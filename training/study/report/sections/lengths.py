@@ -1,9 +1,9 @@
 """How long runs are: what twice the steps gained on validation images, and the length that was taken."""
 
-from vitrail.training.study.learning_rates import choose
+from vitrail.training.study.learning_rates import Scores, best
 from vitrail.training.study.lengths import length_at, scores_by_steps
 from vitrail.training.study.report.blocks import Row, Section, Table
-from vitrail.training.study.report.formatting import count, listed, percent, plural
+from vitrail.training.study.report.formatting import count, listed, percent, plural, rate
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.findings import Contender
 
@@ -15,9 +15,9 @@ def lengths(results: StudyResults) -> Section:
     note = (
         "Doubled, on validation images and with seeds that are not reported "
         f"({listed(list(map(str, plan.rate_seeds)))}), until twice the steps lower neither the error nor, where it "
-        f"does not rise, the loss by more than {percent(plan.tolerance)} of it: such runs are trained out. Others are "
-        "limited by their budget: they are drawn hollow, and take no part in curves and forecasts. Between these sizes "
-        "steps are interpolated. "
+        f"does not rise, the loss by more than {percent(plan.tolerance)} of it, with the same learning rate or the "
+        "next lower one: such runs are trained out. Others are limited by their budget: they are drawn hollow, and "
+        "take no part in curves and forecasts. Between these sizes steps and rates are interpolated. "
         f"The first column is that of equal steps, {count(plan.steps)} for every run."
     )
     tables = [table(results, one) for one in results.forecast.contenders if one.name in results.lengths]
@@ -41,24 +41,31 @@ def table(results: StudyResults, contender: Contender) -> Table:
     """Validation errors by steps at the tuned sizes, and the length at every size."""
     tried = {done.job: done.result for done in results.trials if done.result and done.job.contender == contender.name}
     known, unit = results.lengths[contender.name], results.resolved.plan.validations
-    errors = {
-        size: {round(steps): one.error for steps, one in scores_by_steps(tried, contender.name, size, rate).items()}
-        for size, rate in choose(tried)[contender.name].items()
-    }
+    errors = {size: scores_by_steps(tried, contender.name, size) for size in known}
     columns = sorted({steps for by_steps in errors.values() for steps in by_steps})
     rows = [
         Row(
             (
                 count(size),
-                *(percent(errors[size][steps]) if steps in errors.get(size, {}) else "" for steps in columns),
-                count(length_at(size, known, unit).steps),
+                *(cell(errors.get(size, {}).get(steps, {}), by_rate=steps > columns[0]) for steps in columns),
+                count((length := length_at(size, known, unit)).steps),
+                rate(length.rate),
                 limits(contender, size),
             )
         )
         for size in results.resolved.sizes
     ]
-    head = ("Images", *(f"{count(steps)} steps" for steps in columns), "Steps of a run", "Trained out")
+    head = ("Images", *(f"{count(steps)} steps" for steps in columns), "Steps of a run", "Rate", "Trained out")
     return Table(f"{contender.name}: validation error by length", head, tuple(rows))
+
+
+def cell(scores: Scores, *, by_rate: bool) -> str:
+    """The error with each rate; of the shortest runs, whose rates have a table of their own, with the best."""
+    if not scores:
+        return ""
+    if not by_rate:
+        return percent(scores[best(scores)].error)
+    return listed([f"{percent(one.error)} ({rate(value)})" for value, one in sorted(scores.items(), reverse=True)])
 
 
 def limits(contender: Contender, size: int) -> str:
