@@ -99,7 +99,7 @@ def started(
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VITRAIL_", "BENTOML_"))}
     own = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True", **PROCESSES, **environment}
-    if hand_over:
+    if hand_over and "PYTHONPATH" not in environment:  # whose code would not run else
         own["PYTHONPATH"] = customized(folder / "site", HAND_OVER)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -48,16 +48,15 @@ def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int) -> d
 
 
 def length_of(scores: Mapping[int, Scores], rate: float, tolerance: float) -> Length:
-    """The shortest run that twice its steps do not improve, with its rate or the next lower; else the longest tried."""
+    """The shortest run that twice its steps do not improve; trained out only where they were tried with both rates."""
     steps, rates = min(scores), scores[min(scores)]
     while True:
-        longer, candidates = scores.get(2 * steps, {}), rates_of_longer(rate, rates)
-        if not longer.keys() >= set(candidates):
-            return Length(steps, rate, False)
-        gains = {each: gain(scores[steps][rate], longer[each]) for each in candidates}
-        best = max(candidates, key=lambda each: gains[each])
-        if gains[best] <= tolerance:
-            return Length(steps, rate, True)
+        candidates = rates_of_longer(rate, rates)
+        longer = {each: one for each, one in scores.get(2 * steps, {}).items() if each in candidates}
+        gains = {each: gain(scores[steps][rate], one) for each, one in longer.items()}
+        best = max(gains, key=lambda each: gains[each], default=rate)
+        if gains.get(best, 0.0) <= tolerance:
+            return Length(steps, rate, longer.keys() == set(candidates))
         steps, rate = 2 * steps, best
 
 

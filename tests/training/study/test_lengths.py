@@ -82,17 +82,22 @@ def test_lengths_are_those_of_the_chosen_rate() -> None:
     chosen = {"A": {30: 0.1, 60: 0.1}}
     assert found(runs, chosen, 0.05) == {"A": {30: Length(200, 0.1, False), 60: Length(100, 0.1, True)}}
     runs |= {replace(job, rate=0.3): replace(RESULT, val_error=0.9) for job in tried((100, 0, 0))}
-    assert found(runs, chosen, 0.05)["A"][30] == Length(100, 0.1, False)
+    assert found(runs, chosen, 0.05)["A"][30] == Length(200, 0.1, False)
+    runs |= tried((200, 0.3, 1.0))
+    assert found(runs, chosen, 0.05)["A"][30] == Length(100, 0.1, False)  # the next lower rate was not tried
     lower = {replace(job, rate=0.1**2 / 0.3): replace(RESULT, val_error=0.9) for job in tried((200, 0, 0))}
-    assert found(runs | lower, chosen, 0.05)["A"][30] == Length(200, 0.1, False)
+    assert found(runs | lower, chosen, 0.05)["A"][30] == Length(100, 0.1, True)
 
 
 def test_steps_are_interpolated_in_logarithms_and_whole_validations() -> None:
     known = {10: Length(100, 0.1, True), 1000: Length(1600, 0.1, True), 4000: Length(1600, 0.1, False)}
-    assert length_at(100, known, 10) == Length(400, pytest.approx(0.1), True)
-    assert length_at(1000, known, 10) == Length(1600, 0.1, True)
-    assert length_at(101, known, 10).steps % 10 == 0
-    assert length_at(2000, known, 10) == Length(1600, pytest.approx(0.1), False)
+    found_at = {size: length_at(size, known, 10) for size in (100, 101, 1000, 2000)}
+    assert [(found_at[size].steps, found_at[size].is_trained_out) for size in (100, 1000, 2000)] == [
+        (400, True),
+        (1600, True),
+        (1600, False),
+    ]
+    assert found_at[101].steps % 10 == 0
 
 
 def test_rates_are_interpolated_in_logarithms() -> None:

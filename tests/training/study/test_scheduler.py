@@ -188,9 +188,9 @@ def test_runs_that_most_steps_end_are_limited(tmp_path: Path) -> None:
 
 
 def test_a_budget_ends_the_doubling_and_a_larger_one_goes_on(tmp_path: Path) -> None:
-    """24 trials and 12 reported runs of 3 s; twice as long they take 12 s more of each contender and size."""
+    """24 trials and 12 reported runs of 3 s; twice as long, with two rates, 33 s more of each contender and size."""
     trained_out = resolved_for(PLANNED, PLANNED.contenders, "trained-out")
-    seconds = 24 * 3 + 12 * 3 + 4 * (2 * 6 + 3 * 3)
+    seconds = 24 * 3 + 12 * 3 + 4 * (2 * 2 * 6 + 3 * 3)
     workers = Learners(enough=1200)
     study = Scheduler(trained_out, tmp_path, Recorder(), budget=seconds / 0.9 + 1)
     study.run(workers)

@@ -47,7 +47,8 @@ def write_study(
     tuned = [(name, size) for name in names for size in resolved.tuned_sizes]
     trials = [trial(*cell, factor, seed, resolved) for cell in tuned for factor in FACTORS for seed in TRIED]
     if mode == "trained-out":
-        trials += [doubled(trial(*cell, 1.0, seed, resolved), cell in limited) for cell in tuned for seed in TRIED]
+        both = [trial(*cell, factor, seed, resolved) for cell in tuned for factor in FACTORS[:2] for seed in TRIED]
+        trials += [doubled(one, (one.job.contender, one.job.size) in limited) for one in both]
     runs = [one for one in (*done, *trials) if one.job.name not in missing]
     for one in runs:
         save_run(folder, one)

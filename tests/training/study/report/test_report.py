@@ -377,9 +377,10 @@ def test_limited_cells_are_hollow_named_and_left_out_of_curves(tmp_path: Path) -
     assert text.count('class="mean limited"') == 2 * text.count('class="drawing ')
     assert [row[7] for row in read.tables["ViT"][1:]] == ["yes"] * 3 + ["limited by budget"] * 2
     lengths = read.tables["ViT: validation error by length"]
-    assert lengths[0] == ["Images", "300 steps", "600 steps", "Steps of a run", "Trained out"]
-    assert lengths[-1] == [f"{largest:,}", "10.0 %", "7.0 %", "600", "limited by budget"]
-    assert lengths[1][1:] == ["10.0 %", "9.9 %", "300", "yes"]
+    assert lengths[0] == ["Images", "300 steps", "600 steps", "Steps of a run", "Rate", "Trained out"]
+    tried = "7.0 % (0.002) and 10.5 % (0.001)"
+    assert lengths[-1] == [f"{largest:,}", "10.0 %", tried, "600", "0.002", "limited by budget"]
+    assert lengths[1][1:] == ["10.0 %", "9.9 % (0.002) and 14.9 % (0.001)", "300", "0.002", "yes"]
 
 
 def test_limited_cells_do_not_move_curves(tmp_path: Path) -> None:
