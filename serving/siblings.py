@@ -6,7 +6,17 @@ from math import inf
 from typing import Literal, Protocol
 
 Amount = Literal[
-    "held", "admitted", "in_flight", "reserved", "costly", "changes", "decoding", "waiting", "nanoseconds", "loading"
+    "held",
+    "admitted",
+    "in_flight",
+    "reserved",
+    "costly",
+    "changes",
+    "decoding",
+    "waiting",
+    "nanoseconds",
+    "loading",
+    "alive_at",
 ]
 OfCaller = Literal["requests", "images", "infer", "decoding", "held_since"]
 

@@ -1,5 +1,6 @@
 """Amounts that the processes of a server publish for each other, in shared memory."""
 
+import asyncio
 import fcntl
 import os
 import time
@@ -15,6 +16,8 @@ from vitrail.serving.siblings import Amount, OfCaller
 
 CALLERS = 64  # of a process; of further ones only the whole amounts are known to others
 MAX_NAME = 48  # bytes, as IPv6 has 45
+BEAT = 0.25  # seconds
+HUNG = 1_000_000_000  # nanoseconds without a beat, after which what a process says of its callers is ignored
 FRESH = 0.001  # seconds for which what others have of each caller is read once
 OF_CALLER: tuple[OfCaller, ...] = get_args(OfCaller)
 CALLER = np.dtype([("name", f"S{MAX_NAME}"), *((name, np.int64) for name in OF_CALLER)])
@@ -75,16 +78,31 @@ class Board:
     def read_callers(self, amount: OfCaller) -> Counter[str]:
         counts: Counter[str] = Counter()
         names, numbers = self.callers_of["name"], self.callers_of[amount]
+        ignored = {self.number, *self.hung()}
         for row, slot in np.argwhere(numbers > 0):
-            if row != self.number:
+            if row not in ignored:
                 counts[names[row, slot].decode(errors="replace")] += int(numbers[row, slot])
         return counts
 
     def first_held(self, caller: str) -> float:
         since = self.callers_of["held_since"]
         held = (since > 0) & (self.callers_of["name"] == name_of(caller))
-        held[self.number] = False
+        held[[self.number, *self.hung()]] = False
         return float(since[held].min(initial=NEVER))
+
+    def beat(self) -> None:
+        """Say that this process has not hung."""
+        self.publish("alive_at", time.monotonic_ns())
+
+    async def keep_beating(self) -> None:
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT)
+
+    def hung(self) -> list[int]:
+        """Rows of processes that have stopped beating: others would wait for ever for what they hold back."""
+        latest = time.monotonic_ns() - HUNG
+        return [row for row, at in enumerate(self.columns["alive_at"]) if 0 < at < latest]
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -162,6 +162,7 @@ async def serve(program: Program) -> None:
         loading = asyncio.create_task(engine.load(program.address))
         loading.add_done_callback(lambda _: control.send(READY))
         while not lost.is_set() and (engine.clients or not stop.is_set()):
+            program.board.beat()
             await asyncio.sleep(POLL_INTERVAL)
     await loading
     await engine.inference.close()

@@ -70,6 +70,7 @@ class Connections:
                 await asyncio.gather(*(engine.is_known.wait() for engine in self.engines))
         self.control = Channel(self.program.control, self.on_message, self.on_end)
         self.control.send(READY)
+        self.start(self.program.board.keep_beating())
         await running
         self.control.close()
 

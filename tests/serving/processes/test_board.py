@@ -12,7 +12,7 @@ import pytest
 
 from vitrail.serving.engine.fair_queue import MAX_SKIPS, FairQueue, Job
 from vitrail.serving.http.caller import CALLER
-from vitrail.serving.processes.board import CALLERS, FRESH, Board
+from vitrail.serving.processes.board import CALLERS, FRESH, HUNG, Board
 
 
 def boards(rows: int) -> list[Board]:
@@ -169,6 +169,28 @@ def test_callers_share_the_cores_whichever_processes_they_are_connected_to() -> 
     answered, took = asyncio.run(scenario())
     assert answered["other"] >= 0.4 * answered.total()
     assert max(took) < 5 * np.median(took)  # its jobs take turns among the processes
+
+
+def test_a_process_that_hangs_holds_up_nobody() -> None:
+    """It seems to have two images of each caller, and to hold them back for longest."""
+
+    async def scenario() -> None:
+        one, hanging = boards(2)
+        for name in ("greedy", "other"):
+            hanging.publish_caller("images", name, 2)
+            hanging.publish_caller("held_since", name, 1)
+        queue = FairQueue("decode", 1, cores=2, siblings=one)
+        CALLER.set("greedy")
+        hanging.beat()
+        waiting = asyncio.ensure_future(queue.run_all([Job(lambda: 7)] * 5))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        hanging.publish("alive_at", time.monotonic_ns() - 2 * HUNG)
+        assert await asyncio.wait_for(waiting, 5) == [7] * 5
+        assert one.read_callers("images") == {}
+        queue.shutdown()
+
+    asyncio.run(scenario())
 
 
 def test_a_claim_of_what_a_costly_job_holds_keeps_only_costly_jobs_waiting() -> None:
