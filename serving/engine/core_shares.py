@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vitrail.serving.siblings import Siblings
 
-PATIENCE = 100_000_000  # nanoseconds for which a caller was held back here before others of its jobs give way
+PATIENCE = 100_000_000  # nanoseconds longer that a caller was held back elsewhere, for which it gives way to itself
 
 
 class CoreShares:

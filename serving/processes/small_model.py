@@ -12,8 +12,6 @@ from vitrail.serving.engine.inference import INLINE_SECONDS, Loaded, LocalInfere
 
 SMALL = 0.001  # seconds for an image; to hand it over costs about a third of that
 
-FAULTS: tuple[type[Exception], ...] = (*run_faults(), OSError)
-
 log = logging.getLogger("bentoml.vitrail")
 
 
@@ -43,7 +41,7 @@ class SmallModel:
         if self.opened is None or self.opened.loaded.model is None or self.opened.loaded.model.sha256 != model.sha256:
             try:
                 self.opened = await asyncio.to_thread(opened, loaded, self.lose)
-            except FAULTS as error:
+            except faults() as error:
                 log.warning("a front does not compute this model itself: %s", error)
                 return
         self.inference = self.opened
@@ -58,6 +56,10 @@ class SmallModel:
         if self.opening is not None:
             self.opening.cancel()
         self.inference = None
+
+
+def faults() -> tuple[type[Exception], ...]:
+    return (*run_faults(), OSError)
 
 
 def opened(loaded: Loaded, on_lost: Callable[[], None]) -> LocalInference:
