@@ -17,7 +17,7 @@ from vitrail.serving.siblings import Amount, OfCaller
 CALLERS = 64  # of a process; of further ones only the whole amounts are known to others
 MAX_NAME = 48  # bytes, as IPv6 has 45
 BEAT = 0.25  # seconds
-HUNG = 1_000_000_000  # nanoseconds without a beat, after which what a process says of its callers is ignored
+HUNG = 1_000_000_000  # nanoseconds without a beat, after which a process has no callers or claims for others
 FRESH = 0.001  # seconds for which what others have of each caller is read once
 OF_CALLER: tuple[OfCaller, ...] = get_args(OfCaller)
 CALLER = np.dtype([("name", f"S{MAX_NAME}"), *((name, np.int64) for name in OF_CALLER)])
@@ -120,9 +120,10 @@ class Board:
 
     def claimed(self, up_to: int) -> int:
         """An own claim comes before later ones: of all claims the oldest is always served."""
-        claims, since = self.columns["claim"], self.columns["claimed_at"]
+        claims, since, hung = self.columns["claim"], self.columns["claimed_at"], self.hung()
         own = since[self.number] if claims[self.number] else time.monotonic_ns()
-        return sum(claim for claim, at in zip(claims, since, strict=True) if at < own and claim <= up_to)
+        earlier = [row for row, at in enumerate(since) if at < own and row not in hung]
+        return sum(claims[row] for row in earlier if claims[row] <= up_to)
 
     def close_connection(self) -> None:
         self.columns["closed"][self.number] += 1

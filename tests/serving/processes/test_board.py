@@ -172,17 +172,18 @@ def test_callers_share_the_cores_whichever_processes_they_are_connected_to() -> 
 
 
 def test_a_process_that_hangs_holds_up_nobody() -> None:
-    """It seems to have two images of each caller, and to hold them back for longest."""
+    """It seems to have two images of each caller, to hold them back for longest, and to need all memory."""
 
     async def scenario() -> None:
         one, hanging = boards(2)
         for name in ("greedy", "other"):
             hanging.publish_caller("images", name, 2)
             hanging.publish_caller("held_since", name, 1)
-        queue = FairQueue("decode", 1, cores=2, siblings=one)
+        hanging.claim(100)
+        queue = FairQueue("decode", 1, 100, cores=2, siblings=one)
         CALLER.set("greedy")
         hanging.beat()
-        waiting = asyncio.ensure_future(queue.run_all([Job(lambda: 7)] * 5))
+        waiting = asyncio.ensure_future(queue.run_all([Job(lambda: 7, 1)] * 5))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         hanging.publish("alive_at", time.monotonic_ns() - 2 * HUNG)
