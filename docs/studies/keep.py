@@ -15,12 +15,11 @@ from typing import Any
 
 from vitrail.atomic import write_atomically
 from vitrail.model_file.typed_json import read
-from vitrail.training.study.jobs import FinishedRun, Job, Result, Timing
 from vitrail.training.study.report.formatting import count, percent, points_range
 from vitrail.training.study.report.report import pages, write_report
 from vitrail.training.study.report.results import StudyResults, read_plain, results_of
 from vitrail.training.study.statistics.findings import Forecast
-from vitrail.training.study.store import PLAN, RESULT, read_plan
+from vitrail.training.study.store import PLAN, RESULT, read_plan, read_run
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent.parent / "README.md"
@@ -82,14 +81,9 @@ def pages_of(folder: Path) -> dict[str, bytes]:
 
 def kept_results(folder: Path) -> StudyResults:
     """The forecast is the one in `curves.json`: made anew, its last digits would differ between machines."""
-    runs = list(map(read_kept_run, folder.glob(f"runs/*/{RESULT}")))
+    runs = [read_run(path.parent, verify=False) for path in folder.glob(f"runs/*/{RESULT}")]
     forecast = read(Forecast, read_plain(folder / "curves.json"), "")
     return results_of(folder, read_plan(folder), runs, forecast)
-
-
-def read_kept_run(path: Path) -> FinishedRun:
-    content = read_plain(path)
-    return FinishedRun(Job(**content["job"]), Result(**content["result"]), Timing(**content["timing"]))
 
 
 def main(studies: Sequence[str]) -> None:
