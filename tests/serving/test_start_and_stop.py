@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -51,7 +52,9 @@ def test_a_running_request_completes_after_sigterm(
     with start(bentoml_serve, VITRAIL_MODEL=str(model_file)) as server:
         with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
             connection.sendall(head.encode() + image[:100])
-            httpx.get(f"{server.url}/livez")  # the request has been accepted by now
+            with ExitStack() as others:  # each process has one of them, and has accepted the request by now
+                for _ in range(8):
+                    others.enter_context(httpx.Client(timeout=20)).get(f"{server.url}/livez")
             server.process.send_signal(signal.SIGTERM)
             connection.sendall(image[100:])
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
