@@ -166,8 +166,8 @@ class RemoteInference:
         return tables
 
     async def predict(self, blocks: list[Block]) -> Outputs:
-        if self.small.inference is not None and self.small.takes(sum(map(len, blocks))):
-            return await self.small.inference.predict(blocks)
+        if (own := self.small.inference_for(sum(map(len, blocks)))) is not None:
+            return await own.predict(blocks)
         if len({block.shape[1:] for block in blocks}) == 1:
             images = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             return await self.outputs(Kind.PREDICT, images, len(blocks[0]))

@@ -46,8 +46,10 @@ class SmallModel:
                 return
         self.inference = self.opened
 
-    def takes(self, images: int) -> bool:
-        return self.inference is not None and images * self.inference.rate < INLINE_SECONDS
+    def inference_for(self, images: int) -> LocalInference | None:
+        """What computes so many here; None where they are better handed over."""
+        own = self.inference
+        return own if own is not None and images * own.rate < INLINE_SECONDS else None
 
     def lose(self) -> None:
         self.inference = self.opened = None

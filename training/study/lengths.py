@@ -49,7 +49,7 @@ def scores_by_steps(tried: Mapping[Job, Result], contender: str, size: int) -> d
 
 def length_of(scores: Mapping[int, Scores], rate: float, tolerance: float) -> Length:
     """The shortest run that twice its steps do not improve; trained out only where they were tried with both rates."""
-    steps, rates = min(scores), scores[min(scores)]
+    steps, rates = min(scores), rates_of_shortest(scores)
     while True:
         candidates = rates_of_longer(rate, rates)
         longer = {each: one for each, one in scores.get(2 * steps, {}).items() if each in candidates}
@@ -58,6 +58,10 @@ def length_of(scores: Mapping[int, Scores], rate: float, tolerance: float) -> Le
         if gains.get(best, 0.0) <= tolerance:
             return Length(steps, rate, longer.keys() == set(candidates))
         steps, rate = 2 * steps, best
+
+
+def rates_of_shortest(scores: Mapping[int, Scores]) -> Scores:
+    return scores[min(scores)]
 
 
 def rates_of_longer(rate: float, tried: Iterable[float]) -> list[float]:
@@ -99,16 +103,9 @@ def longer(lengths: Lengths, tried: Mapping[Job, Result], most: int) -> list[Job
         and not length.is_trained_out
         and 2 * length.steps <= most
         and (job.rate, job.steps) == (length.rate, length.steps)
-        for rate in rates_of_longer(length.rate, rates_of_shortest(tried, job))
+        for rate in rates_of_longer(length.rate, rates_of_shortest(scores_by_steps(tried, job.contender, job.size)))
     ]
     return sorted(jobs, key=lambda job: -job.size)
-
-
-def rates_of_shortest(tried: Iterable[Job], of: Job) -> list[float]:
-    """That the shortest runs of the job's contender and size were tried with."""
-    jobs = [job for job in tried if (job.contender, job.size) == (of.contender, of.size)]
-    shortest = min(job.steps or 0 for job in jobs)
-    return [job.rate for job in jobs if job.steps == shortest]
 
 
 def is_limited(runs: Iterable[FinishedRun], wanted: Length | None) -> bool:

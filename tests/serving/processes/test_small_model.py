@@ -50,7 +50,7 @@ async def with_front(both: Pair, model: Classifier, seconds: float = SECONDS) ->
 
 @pytest.mark.parametrize("seconds", [SECONDS, SMALL])
 def test_outputs_are_those_of_the_model(tmp_path: Path, model_file: Path, seconds: float) -> None:
-    """Whoever computes them; a model that takes longer is computed by the engine."""
+    """In the front, or by the engine where the model takes longer."""
     model = Classifier(model_file, "cpu", threads=1)
 
     async def scenario() -> None:
