@@ -35,6 +35,11 @@ class SeededOrder(Sampler[int]):
 
     def __init__(self, count: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.count, self.seed, self.rank, self.world, self.epoch = count, seed, rank, world, 0
+        self.resumed = (0, 0)
+
+    def go_on(self, epoch: int, trained: int) -> None:
+        """From this epoch, of which a resumed run has trained so many images already; workers fetch at once."""
+        self.epoch, self.resumed = epoch, (epoch, trained)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning, also when a run is resumed."""
@@ -45,7 +50,8 @@ class SeededOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = self.drawn(np.random.default_rng((self.seed, self.epoch))) + self.epoch * self.takes * self.count
-        return map(int, order[self.rank : len(self) * self.world : self.world])
+        epoch, trained = self.resumed
+        return map(int, order[self.rank : len(self) * self.world : self.world][trained if self.epoch == epoch else 0 :])
 
     def drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
         """The images of an epoch, in their order."""

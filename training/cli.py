@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateFinder, StochasticWeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -18,7 +19,9 @@ from vitrail.errors import ModelError, UsageError, first_line
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
+from vitrail.training.checkpoints import WholeFiles, checkpoints
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.exact_resume import ExactResume
 from vitrail.training.faster_steps import FasterSteps, can_be_fused, compilation
 from vitrail.training.length import AUTO, Trainer, described, resolved
 from vitrail.training.memory import fit_or_explain
@@ -29,8 +32,18 @@ from vitrail.training.process import prepare_process
 from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.ranks import is_first, print_once
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
-from vitrail.training.resume import LENGTHS, SaveSettings, changes, differences, progress_of
-from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
+from vitrail.training.resume import (
+    LENGTHS,
+    RESUME,
+    Progress,
+    RunIsDone,
+    SaveSettings,
+    changes,
+    differences,
+    going_on,
+    progress_of,
+)
+from vitrail.training.runs import Lock, environment, loggers, new_run, run_of_checkpoint, write_json
 
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
@@ -40,18 +53,21 @@ NO_METRIC = "conditioned on metric"  # Lightning has no exception class for a mi
 class CommandLine(LightningCLI):
     """Task, classes, size and resize rule come from the data; loggers and checkpoints go to the run directory."""
 
+    done: Progress | None  # of the run that this one goes on with
     model: ImageModule
     datamodule: ImageDataModule
     model_type: ClassVar[type[ImageModule]] = ImageModule
     data_type: ClassVar[type[ImageDataModule]] = ImageDataModule
+    name: ClassVar[str] = "fit"  # of the command that trains
 
     def __init__(self, verb: str, argv: Sequence[str]) -> None:
-        self.verb, self.argv, self.steps_done = verb, list(argv), 0
+        self.verb, self.argv, self.done = verb, list(argv), None
         strict = {"exit_on_error": False}
         super().__init__(
             self.model_type,
             self.data_type,
             save_config_callback=SaveSettings if verb == "fit" else None,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_class=Trainer,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "enable_progress_bar": False, "num_sanity_val_steps": 0},
@@ -66,6 +82,11 @@ class CommandLine(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run", type=str | None, default=None, help="the run directory (default: runs/NAME)")
+        parser.add_argument(
+            RESUME,
+            action="store_true",
+            help="go on with the run in --run from its newest checkpoint, or begin it if there is none",
+        )
         parser.add_argument(
             "--precision",
             type=Literal["auto"] | None,
@@ -87,6 +108,7 @@ class CommandLine(LightningCLI):
         super().parse_arguments(parser, args)
         self.refuse_ineffective()
         options = self.config[self.verb]
+        self.resumes, options["resume"] = bool(options["resume"]) and self.verb == "fit", False
         name_devices(options["trainer"]["callbacks"])
         if options["ckpt_path"] is not None:
             self.origin, _ = load_checkpoint(options["ckpt_path"])
@@ -119,8 +141,8 @@ class CommandLine(LightningCLI):
         explicit = [name for name in LENGTHS if named(self.argv, f"--{name}")]
         differing = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, differing, explicit)
-        done.refuse_if_done(options["trainer"])
-        self.steps_done = done.step
+        done.refuse_if_done(options["trainer"], RunIsDone if self.resumes else UsageError)
+        self.done = done
         self.resumed = f"from step {done.step} of {done.path}"
 
     @property
@@ -143,14 +165,16 @@ class CommandLine(LightningCLI):
         self.run_directory = self.find_run(options)
         trains, settings = self.verb == "fit", options["trainer"]
         shown = [] if settings["enable_progress_bar"] else progress()
-        saved = checkpoints(self.run_directory, self.monitor.name, self.monitor.mode) if trains else []
+        saved = self.stored() if trains else []
         given = self.given_callbacks(options)
         marks = [MarkAveraged(settings["max_epochs"])] if self.averages else []
         faster: list[Callback] = []
         if options["precision"] == "auto" and trains:
             kwargs["precision"], faster = self.faster_steps(settings)
         kwargs["callbacks"] = [*given, *marks, *faster, *shown, *saved]
-        kwargs["logger"] = loggers(self.run_directory, settings["logger"]) if trains else False
+        steps = self.done.step if self.done and self.resumes else 0
+        kwargs["logger"] = loggers(self.run_directory, settings["logger"], steps) if trains else False
+        kwargs["plugins"] = with_whole_files(settings["plugins"])
         kwargs["val_check_interval"] = validation_interval(settings)
         try:
             trainer = super().instantiate_trainer(enable_checkpointing=trains, use_distributed_sampler=False, **kwargs)
@@ -159,6 +183,11 @@ class CommandLine(LightningCLI):
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise UsageError(f"--trainer.strategy {settings['strategy']} loses its processes' results: choose ddp")
         return trainer
+
+    def stored(self) -> list[Callback]:
+        """The checkpoints of the run, and what goes into them."""
+        metric, command = self.monitor, f"vitrail {self.name} --run {self.run_directory} {RESUME}"
+        return [ExactResume(), *checkpoints(self.run_directory / "checkpoints", command, metric.name, metric.mode)]
 
     def resolve_length(self) -> None:
         """Replace `auto` by the numbers for these images, which config.yaml and checkpoints then hold."""
@@ -176,20 +205,24 @@ class CommandLine(LightningCLI):
         """Measured on a step of this network."""
         model, data = self.model, self.datamodule
         device = "cuda" if torch.cuda.is_available() and settings["accelerator"] != "cpu" else "cpu"
+        if self.done and self.done.faster and self.done.faster["device"] == device:
+            faster = FasterSteps.from_plain(self.done.faster)
+            print_once(f"precision {faster.execution}, as the run began with")
+            return faster.execution.precision, [faster]
         batch = min(data.batch_size, data.count("train"))
         measured = measure_training(model.net, model.input, batch, device)
         compiling = compilation(model.net, model.input, measured, batch, self.steps_left(settings), device)
         optimizer = made_by(model.optimizer)
         fused = f"{type(optimizer).__name__} {'fused' if can_be_fused(optimizer) else 'not fused'}"
         print_once(f"precision {measured}; {fused}; {compiling}")
-        return measured.best.precision, [FasterSteps(measured.best, compiling.pays)]
+        return measured.best.precision, [FasterSteps(measured.best, device, compiling.pays)]
 
     def steps_left(self, settings: Any) -> int:
         """Batches to come, of which several may make a step of the optimizer."""
         together, steps, epochs = (settings[name] for name in ("accumulate_grad_batches", "max_steps", "max_epochs"))
         of_epoch = max(1, self.datamodule.count("train") // self.datamodule.batch_size)
         batches = together * steps if steps > 0 else of_epoch * (epochs if epochs and epochs > 0 else EPOCHS)
-        return int(batches - together * self.steps_done)
+        return int(batches - together * (self.done.step if self.done else 0))
 
     def given_callbacks(self, options: Any) -> list[Callback]:
         """Those of the configuration; a resumed run searches no learning rate, and weight averaging needs epochs."""
@@ -210,8 +243,8 @@ class CommandLine(LightningCLI):
         """The run directory: `--run`, a new one named after the recipe, or that of the checkpoint."""
         if options["run"] is not None and (self.verb == "fit" or named(self.argv, "--run")):
             path = Path(options["run"])
-            if self.verb == "fit" and is_first() and (path / "config.yaml").exists():
-                raise UsageError(f"{path} already holds a run: choose another --run")
+            if self.verb == "fit" and is_first() and not self.resumes and (path / "config.yaml").exists():
+                raise UsageError(f"{path} already holds a run: choose another --run, or go on with it by {RESUME}")
             return path
         if self.verb != "fit":
             return run_of_checkpoint(options["ckpt_path"])
@@ -227,21 +260,23 @@ class CommandLine(LightningCLI):
         print_once(
             f"{self.run_directory}: {data.count('train')} training images, {data.count('val')} validation images"
         )
-        if self.config["fit"]["ckpt_path"] is not None:
+        if self.done is not None:
             data.refuse_contradiction(self.origin.run_data, PARTS)
             print_once(f"resumed {self.resumed}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
         elif self.model.lora is not None:
             self.model.lora.refuse_untrained(self.model.architecture)
         self.model.record_images(data)
-        if self.model.teacher is not None and self.config["fit"]["ckpt_path"] is not None:
+        if self.model.teacher is not None and self.done is not None:
             self.model.teacher.refuse_another(self.origin)
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.lock = Lock(self.run_directory)
             write_json(self.run_directory / "environment.json", environment())
 
     def fit(self, **kwargs: Any) -> None:
         device = "cuda" if self.trainer.strategy.root_device.type == "cuda" else "cpu"
-        fit_or_explain(lambda: self.trainer.fit(**kwargs), self.model, self.datamodule, device)
+        options = {**kwargs, "weights_only": True}  # a checkpoint is data, and runs no code
+        fit_or_explain(lambda: self.trainer.fit(**options), self.model, self.datamodule, device)
 
     def after_fit(self) -> None:
         trainer = self.trainer
@@ -304,6 +339,12 @@ class CommandLine(LightningCLI):
 def named(argv: Sequence[str], option: str) -> bool:
     """Whether the command line sets this option, or a part of it."""
     return any(flag.rstrip("+") == option or flag.startswith(f"{option}.") for flag, _ in pairs(argv))
+
+
+def with_whole_files(plugins: Any) -> list[Any]:
+    """The given plugins, and atomic checkpoints where none of them writes checkpoints in its own way."""
+    given = list(plugins) if isinstance(plugins, list | tuple) else [plugins] if plugins else []
+    return given if any(isinstance(one, CheckpointIO) for one in given) else [*given, WholeFiles()]
 
 
 def name_devices(callbacks: Any) -> None:
@@ -370,6 +411,7 @@ def origins(argv: Sequence[str]) -> dict[str, Origin]:
 def run(verb: str, argv: Sequence[str]) -> CommandLine:
     """Run one verb of the Lightning CLI."""
     with one_line_errors(verb):
+        argv = going_on(argv) if verb == "fit" else argv
         for path, origin in origins(argv).items():
             origin.refuse_without_classes(path)
         return CommandLine(verb, with_recipes(with_config_of_run(verb, argv)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from subprocess import SubprocessError
 from typing import Any
 
@@ -24,8 +24,16 @@ WORTH_TRYING = {"cpu": 3600.0, "cuda": 600.0}
 class FasterSteps(Callback):
     """Trains as the measured execution says, with a fused optimizer where torch has one, and compiled on request."""
 
-    def __init__(self, execution: Execution, is_compiled: bool = False) -> None:
-        self.execution, self.is_compiled = execution, is_compiled
+    def __init__(self, execution: Execution, device: str = "cpu", is_compiled: bool = False) -> None:
+        self.execution, self.device, self.is_compiled = execution, device, is_compiled
+
+    def state_dict(self) -> dict[str, Any]:
+        """In checkpoints, so that a resumed run rounds as it did before."""
+        return {"execution": asdict(self.execution), "device": self.device, "is_compiled": self.is_compiled}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "FasterSteps":
+        return cls(Execution(**plain["execution"]), plain["device"], plain["is_compiled"])
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """As the first process measured it: all exchange gradients as they lie in memory."""

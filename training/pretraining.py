@@ -15,7 +15,7 @@ from vitrail.training.cli import CommandLine, one_line_errors, origins, with_con
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.masked_module import MaskedModule
 from vitrail.training.recipes import with_recipes
-from vitrail.training.resume import from_weights
+from vitrail.training.resume import from_weights, going_on
 
 
 class UnlabelledDataModule(ImageDataModule):
@@ -32,6 +32,7 @@ class Pretraining(CommandLine):
 
     model_type = MaskedModule
     data_type = UnlabelledDataModule
+    name = "pretrain"
     monitor = MonitoredMetric("val_loss", "min")
 
     def link_targets(self, parser: LightningArgumentParser) -> None:
@@ -43,6 +44,7 @@ class Pretraining(CommandLine):
 
 def pretrain(argv: Sequence[str]) -> Pretraining:
     with one_line_errors("pretrain"):
+        argv = going_on(argv)
         for path, origin in origins(argv).items():
             if origin.classes:
                 raise ModelError(f"{path} was trained with labels: start from its weights, {from_weights(path)}")

@@ -14,8 +14,10 @@ IRRELEVANT = (
     ".*callbacks used to create the checkpoint.*",
     ".*treespec, LeafSpec.*",
     ".*dirpath has changed.*",
+    ".*Checkpoint directory .* exists and is not empty.*",  # a run that goes on in its folder
     ".*SWA is currently only supported every epoch.*",
     ".*Grad strides do not match.*",
+    ".*your dataloader is not resumable.*",  # its order is: SeededOrder.go_on
     ".*in eval mode at the start of training.*",  # as `freeze_statistics` says
 )
 

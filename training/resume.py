@@ -1,6 +1,6 @@
-"""Resuming a run: which settings it keeps, and which may change."""
+"""Resuming a run: from which checkpoint, which settings it keeps, and which may change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,18 @@ import torch
 import yaml
 from pytorch_lightning.cli import SaveConfigCallback
 
-from vitrail.errors import UsageError
+from vitrail.atomic import write_atomically
+from vitrail.errors import UsageError, VitrailError
+from vitrail.training.checkpoints import newest_intact
 from vitrail.training.length import AUTO
+from vitrail.training.recipes import FLAGS, flatten, pairs, values_of
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
+RESUME = "--resume"
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
 # The paths of the images and of the teacher may change, their contents may not; weights to start from are overwritten
 # by the checkpoint.
-IGNORED = ("run", "ckpt_path", "weights_only", "data.path", "data.duplicates", "model.distillation.teacher")
+IGNORED = ("run", "resume", "ckpt_path", "weights_only", "data.path", "data.duplicates", "model.distillation.teacher")
 MISSING = "not set"
 
 
@@ -29,10 +33,20 @@ class SaveSettings(SaveConfigCallback):
     def settings(self) -> str:
         return str(self.parser.dump(self.config, skip_unset=False))
 
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Whole or not at all, as `--resume` reads it."""
+        write_atomically(Path(str(trainer.loggers[0].log_dir)) / self.config_filename, self.settings.encode())
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint[KEY] = self.settings
+
+
+class RunIsDone(VitrailError):
+    """No error where a run is to go on until it is whole."""
+
+    exit_code = 0
 
 
 @dataclass(frozen=True)
@@ -43,12 +57,13 @@ class Progress:
     settings: str
     step: int
     epoch: int
+    faster: dict[str, Any] | None  # how its steps were made faster, if they were
 
-    def refuse_if_done(self, trainer: Any) -> None:
+    def refuse_if_done(self, trainer: Any, error: type[VitrailError]) -> None:
         """A finished run would train no step, and a shorter one none either."""
         for name, made, limit in (("steps", self.step, trainer.max_steps), ("epochs", self.epoch, trainer.max_epochs)):
             if limit is not None and 0 <= limit <= made:
-                raise UsageError(
+                raise error(
                     f"the run of {self.path} has trained {made} of {limit} {name} already: give a larger "
                     f"--trainer.max_{name}"
                 )
@@ -61,7 +76,27 @@ def progress_of(path: str | Path) -> Progress:
             f"{path} holds no settings of its run, or no state of its optimizer, so the run cannot be resumed: "
             f"start a new one from its weights, {from_weights(path)}"
         )
-    return Progress(str(path), content[KEY], content["global_step"], content["epoch"])
+    faster = content.get("callbacks", {}).get("FasterSteps")
+    return Progress(str(path), content[KEY], content["global_step"], content["epoch"], faster)
+
+
+def going_on(argv: Sequence[str]) -> list[str]:
+    """`--resume` as the checkpoint of the run in `--run` to go on from, and that run's own settings.
+
+    A run that has none begins: the same command starts a run and, after whatever ended it, goes on with it.
+    """
+    if RESUME not in argv:
+        return list(argv)
+    runs = values_of(argv, "--run")
+    if not runs:
+        raise UsageError("--resume goes on with the run in --run: give --run runs/NAME")
+    if values_of(argv, "--ckpt_path"):
+        raise UsageError("--resume finds the checkpoint of its run: leave --ckpt_path out")
+    run, rest = Path(runs[-1]), list(argv)
+    checkpoint, settings = newest_intact(run / "checkpoints"), run / "config.yaml"
+    if settings.is_file() and (checkpoint is not None or not values_of(argv, *FLAGS)):
+        rest = [f"--config={settings}", *flatten(pair for pair in pairs(argv) if pair[0] not in FLAGS)]
+    return rest if checkpoint is None else [*rest, f"--ckpt_path={checkpoint}"]
 
 
 def differences(before: str, now: str) -> dict[str, tuple[Any, Any]]:

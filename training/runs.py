@@ -1,5 +1,9 @@
 """Run directories: one a training run, with the environment written beside the results."""
 
+import csv
+import errno
+import fcntl
+import io
 import json
 import os
 import platform
@@ -9,10 +13,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from vitrail.atomic import write_atomically
+from vitrail.errors import UsageError
 from vitrail.runtime.machine import cpu_name, installed_versions
 
 RUNS = Path("runs")
@@ -34,21 +41,73 @@ def run_of_checkpoint(checkpoint: str | Path) -> Path:
     return folder.parent if folder.name == "checkpoints" else folder
 
 
-def checkpoints(run: Path, metric: str = "val_accuracy", mode: str = "max") -> list[Callback]:
-    """`best` by a validation metric, and `last` for resuming the run."""
-    folder = run / "checkpoints"
-    return [
-        ModelCheckpoint(folder, filename="best", monitor=metric, mode=mode, enable_version_counter=False),
-        ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False),
-    ]
+class Metrics(CSVLogger):
+    """`metrics.csv`, of which a resumed run keeps the rows of the steps that it has trained."""
+
+    def __init__(self, run: Path, steps: int) -> None:
+        super().__init__(run.parent, name=run.name, version="")
+        self.steps = steps
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            path = Path(self.log_dir) / Rows.NAME_METRICS_FILE
+            header = keep_rows(path, self.steps) if path.is_file() else []
+            self._experiment = Rows(self.log_dir)
+            self._experiment.metrics_keys = header
+        return self._experiment
 
 
-def loggers(run: Path, chosen: Any = None) -> list[Any]:
-    """`metrics.csv` always, and the given loggers, by default TensorBoard's; false adds none."""
-    own, usual = (logger(run.parent, name=run.name, version="") for logger in (CSVLogger, TensorBoardLogger))
+class Rows(ExperimentWriter):
+    """Lightning's would remove the file first."""
+
+    def _check_log_dir_exists(self) -> None:
+        """It does, in a resumed run."""
+
+
+def keep_rows(path: Path, steps: int) -> list[str]:
+    """Leave out later rows, and one that was cut off; the names of the columns."""
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        header = list(rows.fieldnames or [])
+        kept = [row for row in rows if (row.get("step") or "").isdecimal() and int(row["step"]) < steps]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, header)
+    writer.writeheader()
+    writer.writerows(kept)
+    write_atomically(path, text.getvalue().encode())
+    return header
+
+
+def loggers(run: Path, chosen: Any = None, steps: int = 0) -> list[Any]:
+    """`metrics.csv` always, and the given loggers, by default TensorBoard's; false adds none.
+
+    A run that goes on in its folder has trained so many steps.
+    """
+    own = Metrics(run, steps)
     if chosen is None or isinstance(chosen, bool):
+        from_here: dict[str, Any] = {"purge_step": steps} if steps else {}
+        usual = TensorBoardLogger(run.parent, name=run.name, version="", **from_here)
         return [own] if chosen is False else [own, usual]
     return [own, *(chosen if isinstance(chosen, Iterable) else [chosen])]
+
+
+class Lock:
+    """Keeps a run to one process; the system releases it when that ends in any way."""
+
+    def __init__(self, run: Path) -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        self.file = (run / ".lock").open("w")
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, none that workers would inherit
+        except OSError as fault:
+            self.file.close()
+            if fault.errno in (errno.EACCES, errno.EAGAIN):
+                raise UsageError(
+                    f"another process trains the run in {run}: wait for it, or choose another --run"
+                ) from fault
+            raise
 
 
 def bare_trainer(callbacks: list[Callback], **options: Any) -> pl.Trainer:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ AVERAGED = (
     "current_model_state"  # where Lightning's averaging keeps the raw weights, the averaged ones taking their place
 )
 FORMAT = 1
+ZIP = b"PK\x03\x04"  # the first bytes of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
     """The origin and the network's weights; any other file is refused."""
     if not Path(path).is_file():
         raise ModelError(f"there is no checkpoint at {path}")
+    if (damage := damage_of(Path(path))) is not None:
+        raise ModelError(f"{path} is damaged: {damage}{intact_beside(Path(path))}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = Origin.from_plain(content[KEY])
@@ -148,6 +152,26 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
     origin = replace(origin, averaged=origin.averaged or AVERAGED in content)
     plain = {key.replace(COMPILED, ""): value for key, value in weights}
     return origin, {key.removeprefix(PREFIX): value for key, value in plain.items() if key.startswith(PREFIX)}
+
+
+def damage_of(path: Path) -> str | None:
+    """What is wrong with the bytes of a checkpoint, which torch reads without comparing them with their checksums."""
+    try:
+        with ZipFile(path) as archive:
+            changed = archive.testzip()
+    except BadZipFile:
+        with path.open("rb") as file:
+            return "its end is missing" if file.read(len(ZIP)) == ZIP else None  # else it never was one
+    except OSError as fault:
+        return str(fault.strerror)
+    return None if changed is None else f"{changed} in it is not what was written"
+
+
+def intact_beside(path: Path) -> str:
+    """The newest of the other checkpoints in its folder, for a message."""
+    others = sorted(path.parent.glob("*.ckpt"), key=lambda one: -one.stat().st_mtime)
+    whole = next((one for one in others if one.name != path.name and damage_of(one) is None), None)
+    return "" if whole is None else f"; the one before, {whole}, is intact"
 
 
 def read_checkpoint(path: str | Path) -> tuple[nn.Module, Origin]:

@@ -1,0 +1,112 @@
+"""The checkpoints of a run: the best, the last and the one before, written whole or not at all; which one is intact."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
+
+from vitrail.atomic import draft_of
+from vitrail.models.checkpoint import damage_of
+from vitrail.training.progress import total_steps
+from vitrail.training.ranks import print_once
+from vitrail.training.signals import StopSignals
+
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+
+
+class WholeFiles(TorchCheckpointIO):
+    """A checkpoint replaces its file once all of it is on the disk: whatever ends the process, one of both is there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = BytesIO()  # torch reports a full disk as a fault of its own if it writes the file
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(Path(path)) as draft, draft.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt` after every validation, with the one before kept; and at a signal, which ends the run.
+
+    A signal waits for the end of its step, and of the validation or epoch that ends with it, so that the resumed run
+    leaves nothing out. `command` goes on with the run.
+    """
+
+    def __init__(self, folder: Path, command: str) -> None:
+        self.folder, self.command, self.signals = folder, command, StopSignals()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.signals.listen()  # Lightning's own handlers are in place by now; it restores all in the end
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self.signals.were_received(trainer) and is_between_steps(trainer):
+            self.save(trainer)
+            self.stop(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.save(trainer)
+            if self.signals.were_received(trainer):
+                self.stop(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        is_stopped = self.signals.were_received(trainer)
+        if is_stopped or not any(trainer.num_val_batches):
+            self.save(trainer)
+        if is_stopped:
+            self.stop(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """With the rows of metrics.csv up to here, which a resumed run continues."""
+        for logger in trainer.loggers:
+            logger.save()
+        last = self.folder / LAST
+        if trainer.is_global_zero and last.is_file():
+            with draft_of(self.folder / PREVIOUS) as draft:
+                os.link(last, draft)
+        trainer.save_checkpoint(last)
+
+    def stop(self, trainer: pl.Trainer) -> None:
+        if is_whole(trainer):
+            return  # it ends anyway
+        self.signals.stop(f"at step {trainer.global_step} of {total_steps(trainer)}", self.command)
+
+
+def is_whole(trainer: pl.Trainer) -> bool:
+    """After the last step, or in the last epoch's end."""
+    epochs = trainer.fit_loop.epoch_progress.current.processed
+    return 0 <= trainer.max_steps <= trainer.global_step or 0 <= (trainer.max_epochs or -1) <= epochs
+
+
+def is_between_steps(trainer: pl.Trainer) -> bool:
+    """After a batch that completes a step, and that neither a validation nor the end of an epoch follows."""
+    loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    assert fetcher is not None
+    follows = loop._num_ready_batches_reached() or loop._should_check_val_fx(fetcher)
+    return not follows and not loop._should_accumulate()
+
+
+def checkpoints(folder: Path, command: str, metric: str = "val_accuracy", mode: str = "max") -> list[Callback]:
+    """`best` by a validation metric, and `last` for resuming the run."""
+    name = BEST.removesuffix(".ckpt")
+    return [
+        ModelCheckpoint(folder, filename=name, monitor=metric, mode=mode, enable_version_counter=False),
+        LastCheckpoint(folder, command),
+    ]
+
+
+def newest_intact(folder: Path) -> Path | None:
+    """The checkpoint to go on from; damaged ones are named."""
+    for path in (folder / name for name in (LAST, PREVIOUS, BEST)):
+        if path.is_file():
+            if damage_of(path) is None:
+                return path
+            print_once(f"{path} is damaged, so the run goes on from the checkpoint before")
+    return None

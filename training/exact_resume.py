@@ -1,0 +1,62 @@
+"""What Lightning leaves out, so that a resumed run equals an uninterrupted one to the last bit."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+KEY = "vitrail_step"
+
+
+class ExactResume(Callback):
+    """Random numbers, the gradients of a step that takes several batches, and the end of an epoch.
+
+    Dropout and drop path draw from torch's generators; order and augmentation of images depend on seed and epoch alone.
+    """
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[KEY] = {
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "gradients": gradients(pl_module) if trainer.world_size == 1 and is_within_a_step(trainer) else {},
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.stored = checkpoint.get(KEY)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.fit_loop.restarted_on_epoch_end:
+            begin_next_epoch(trainer.fit_loop)
+        if self.stored is None:
+            return
+        torch.set_rng_state(self.stored["random"].cpu())
+        if torch.cuda.device_count() == len(self.stored["random_cuda"]):
+            torch.cuda.set_rng_state_all([one.cpu() for one in self.stored["random_cuda"]])
+        for name, gradient in self.stored["gradients"].items():
+            parameter = pl_module.get_parameter(name)
+            parameter.grad = gradient.to(parameter.device)
+
+
+def begin_next_epoch(loop: Any) -> None:
+    """Where `max_steps` is the length of a run, Lightning would count an epoch without batches first."""
+    loop.epoch_progress.increment_completed()
+    for each in (loop, loop.epoch_loop):
+        each._restarting = False  # its setter takes no False here
+        each.reset_restart_stage()
+
+
+def is_within_a_step(trainer: pl.Trainer) -> bool:
+    """Whether gradients of further batches are still to be added."""
+    return trainer.accumulate_grad_batches > 1 and trainer.fit_loop._should_accumulate()
+
+
+def gradients(module: pl.LightningModule) -> dict[str, torch.Tensor]:
+    return {name: one.grad for name, one in module.named_parameters() if one.grad is not None}

@@ -1,0 +1,67 @@
+"""Signals that end a run at the end of its step, with a checkpoint, instead of in the middle of it."""
+
+import os
+import signal
+import subprocess
+from threading import current_thread, main_thread
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+
+from vitrail.errors import VitrailError
+from vitrail.training.ranks import is_first
+
+# Of the terminal, of the system or a scheduler, and of SLURM before a job's time ends, as its script requests.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class RunStopped(VitrailError):
+    """A signal ended the run; its checkpoint is written."""
+
+
+class StopSignals:
+    """Remembers the first signal; a second Ctrl-C ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def listen(self) -> None:
+        if current_thread() is main_thread():
+            for one in STOPPING:
+                signal.signal(one, self.receive)
+
+    def receive(self, number: int, frame: Any) -> None:
+        if self.received is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.received = signal.Signals(number)
+        if is_first():
+            again = "; Ctrl-C again ends it at once" if number == signal.SIGINT else ""
+            os.write(2, f"{self.received.name}: the run ends with this step{again}\n".encode())  # print may be at work
+
+    def were_received(self, trainer: pl.Trainer) -> bool:
+        """By any process: all end after the same step."""
+        here = self.received is not None
+        return here if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(here, all=False)
+
+    def stop(self, place: str, command: str) -> NoReturn:
+        if not is_first():
+            raise SystemExit(RunStopped.exit_code)
+        name = self.received.name if self.received else "a signal to another process"
+        queued = requeued() if self.received is signal.SIGUSR1 else ""
+        raise RunStopped(f"stopped by {name} {place}{queued}; this goes on: {command}")
+
+
+def requeued() -> str:
+    """Queue the SLURM job again, if this is one, and say so."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return ""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    name = f"{array}_{task}" if array and task else job
+    try:
+        subprocess.run(["scontrol", "requeue", name], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as fault:
+        return f", and job {name} could not be queued again ({fault})"
+    return f", and job {name} is queued again"
