@@ -286,7 +286,7 @@ class CommandLine(LightningCLI):
         images = self.datamodule.targets("test")
         predictions, task = self.all_predictions(images), self.model.training_task
         if is_first():
-            save(self.run_directory, predictions, images, task.task.outputs[0])
+            save(self.run_directory, predictions, self.datamodule)
         return task.report(predictions, images, self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:

@@ -46,10 +46,13 @@ def sections(tested: Tested) -> Iterator[tuple[str, list[str]]]:
         if tested.mistakes:
             yield "Most confident mistakes", mistakes(tested)
         yield "Confusions", confusions(tested)
-        yield "Classes", [long_table(["class", "precision", "recall", "F1", "images"], class_rows(report))]
+        yield (
+            "Classes",
+            [long_table(["class", "precision", "recall", "F1", "images"], class_rows(report), "The worst first")],
+        )
     elif isinstance(report, Evaluation) and report.rows:
         rows = [[text(printable(name)), *(f"{number:.4g}" for number in row)] for name, row in report.rows]
-        yield "Classes", [long_table(["", *report.columns], rows)]
+        yield "In detail", [long_table(["", *report.columns], rows)]
     if isinstance(tested.task, ProbabilityTask):
         yield "Calibration", calibration(tested.task, tested)
 
@@ -76,8 +79,8 @@ def class_rows(report: ClassificationReport) -> list[list[str]]:
     ]
 
 
-def long_table(head: Sequence[str], rows: list[list[str]]) -> str:
-    made = table([text(name) for name in head], rows)
+def long_table(head: Sequence[str], rows: list[list[str]], caption: str = "") -> str:
+    made = table([text(name) for name in head], rows, caption=caption)
     return folded(f"{len(rows):,} rows", made) if len(rows) > CLASSES else made
 
 
