@@ -67,6 +67,8 @@ def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]
         (["classify", "none.onnx", "none.png"], 1, "there is no model file at none.onnx"),
         (["classify", "none.onnx", "none.png", "--top-k", "many"], 2, "invalid int value"),
         (["verify"], 2, "required: model"),
+        (["compare"], 2, "required: RUN"),
+        (["compare", "none", "none"], 2, "there is no predictions.npz at none"),
         (["verify", "one.onnx", "two.onnx"], 2, "unrecognized arguments: two.onnx"),
         (["inspect"], 2, "required: file"),
         (["inspect", "none.png", "--patch", "small"], 2, "invalid int value"),

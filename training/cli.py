@@ -32,6 +32,7 @@ from vitrail.training.process import prepare_process
 from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.ranks import is_first, print_once
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
+from vitrail.training.report import report_test, write_report
 from vitrail.training.resume import (
     LENGTHS,
     RESUME,
@@ -296,6 +297,8 @@ class CommandLine(LightningCLI):
             print_once(f"best checkpoint: {self.best}")
         else:
             print_once(f"last checkpoint: {last} (there was no validation, so there is no best checkpoint)")
+        if is_first():
+            print(f"report: {write_report(self.run_directory)}")
         print_once(f"next: {self.next_command(self.best if self.best.is_file() else last)}")
 
     def next_command(self, checkpoint: Path) -> str:
@@ -308,14 +311,17 @@ class CommandLine(LightningCLI):
             print_once(f"{name} {float(value):.4f}")
 
     def after_test(self) -> None:
-        print_once(self.save_predictions().table())
+        report = self.save_predictions()
+        print_once(report.table())
+        if is_first():
+            print(f"\nreport: {report_test(self.run_directory, self.model, self.datamodule, report)}")
 
     def save_predictions(self) -> Report:
         """The report of the test just run; the predictions for all images go to predictions.npz."""
         images = self.datamodule.targets("test")
         predictions, task = self.all_predictions(images), self.model.training_task
         if is_first():
-            save(self.run_directory, predictions, images, task.task.outputs[0])
+            save(self.run_directory, predictions, self.datamodule)
         return task.report(predictions, images, self.datamodule.classes)
 
     def predict(self, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,28 @@ from torch import Tensor
 
 from vitrail.atomic import write_atomically
 from vitrail.data.source import Targets
+from vitrail.tasks import TASKS
 from vitrail.tasks.training import TrainingTask
+from vitrail.training.data_module import ImageDataModule
 
 
-def save(run: Path, predictions: Tensor, images: Targets, output: str = "probabilities") -> None:
-    write_atomically(run / "predictions.npz", packed(predictions, images, output))
+def save(run: Path, predictions: Tensor, data: ImageDataModule) -> None:
+    """With the task, the classes and keys of the images' contents, by which `vitrail compare` pairs runs."""
+    about = {
+        "task": np.array(data.task),
+        "classes": np.array(data.classes),
+        "contents": data.contents()["test"].images,
+    }
+    content = packed(predictions, data.targets("test"), TASKS[data.task].outputs[0], about)
+    write_atomically(run / "predictions.npz", content)
 
 
-def packed(predictions: Tensor, images: Targets, output: str = "probabilities") -> bytes:
+def packed(
+    predictions: Tensor, images: Targets, output: str = "probabilities", about: Mapping[str, Any] | None = None
+) -> bytes:
     """predictions.npz: probabilities or values, labels, and names [N], so that runs compare image by image."""
     file = io.BytesIO()
-    arrays: dict[str, Any] = {output: predictions.numpy(), "labels": images.labels}
+    arrays: dict[str, Any] = {output: predictions.numpy(), "labels": images.labels, **(about or {})}
     np.savez_compressed(file, **arrays, names=np.array(list(images.names)))
     return file.getvalue()
 

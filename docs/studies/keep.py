@@ -15,7 +15,7 @@ from typing import Any
 
 from vitrail.atomic import write_atomically
 from vitrail.model_file.typed_json import read
-from vitrail.training.study.report.formatting import count, percent, points_range
+from vitrail.plots.formatting import count, percent, points_range
 from vitrail.training.study.report.report import pages, write_report
 from vitrail.training.study.report.results import StudyResults, read_plain, results_of
 from vitrail.training.study.statistics.findings import Forecast

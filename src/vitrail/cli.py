@@ -19,6 +19,7 @@ VERBS = {
     "validate": "measure a checkpoint on the validation images",
     "test": "measure a checkpoint on the test images: top-1, top-5, macro-F1, each class",
     "predict": "write a checkpoint's prediction for every test image into a table",
+    "compare": "say which of several tested runs is better, and whether chance would do as well",
     "study": "compare models on growing subsets of the images",
     "export": "turn a checkpoint into one verified ONNX file",
     "classify": "label images with a model file",
@@ -31,7 +32,9 @@ VERBS = {
 }
 
 EXTRAS = {
-    **dict.fromkeys(("data", "fit", "pretrain", "validate", "test", "predict"), "train"),  # `data` for the digits alone
+    **dict.fromkeys(
+        ("data", "fit", "pretrain", "validate", "test", "predict", "compare"), "train"
+    ),  # `data` for the digits alone
     **dict.fromkeys(("classify", "verify", "inspect"), "cpu"),
     **dict.fromkeys(("serve", "bento"), "cpu,serve"),
     **dict.fromkeys(("build", "study", "export", "bench"), "cpu,train,export"),

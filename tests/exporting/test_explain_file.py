@@ -22,7 +22,6 @@ from vitrail.cli import main
 from vitrail.errors import ParityError
 from vitrail.exporting import explain_file as module
 from vitrail.exporting.attention_maps import attention_of
-from vitrail.exporting.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, pooled_cells
 from vitrail.exporting.explain_file import (
     IMAGES,
     ExplainGraph,
@@ -37,6 +36,7 @@ from vitrail.exporting.graph import Graph, to_onnx
 from vitrail.images.canvas import InputRule
 from vitrail.model_file.explanation import Attention
 from vitrail.models import CNN, ViT
+from vitrail.models.evidence import exact_evidence, mean_head, norm_of_the_mean, occlusion_grid, pooled_cells
 from vitrail.models.small_cnn import SmallCNN
 
 SMALL: dict[str, Any] = {"img_size": 8, "patch_size": 2, "num_classes": 10, "embed_dim": 32, "depth": 2, "num_heads": 4}

@@ -85,7 +85,8 @@ def test_test_prints_a_report_and_saves_all_predictions(
     hits = int((saved["probabilities"].argmax(1) == saved["labels"]).sum())
     assert lines[0].startswith(f"top-1     {hits / 359:.4f} [")
     assert lines[0].endswith(f"{hits} of 359 images")
-    assert [line.split()[0] for line in lines[-10:]] == list(Digits.classes)
+    assert [line.split()[0] for line in lines[-12:-2]] == list(Digits.classes)
+    assert lines[-1] == f"report: {run_directory / 'report.html'}"
     assert hits / 359 > 0.9
     assert np.array_equal(saved["labels"], Digits().labels("test"))
 

@@ -7,6 +7,9 @@ import numpy as np
 
 from vitrail.data.check.inline import inline_image
 from vitrail.data.check.text import printable
+from vitrail.plots.blocks import facts, section, table
+from vitrail.plots.chart import Line, line_chart
+from vitrail.plots.confusion import matrix_table, pairs_table
 from vitrail.plots.document import document
 from vitrail.plots.markup import element, text, with_code
 from vitrail.runtime.machine import cpu_name
@@ -31,7 +34,7 @@ def header(outcome: Outcome) -> str:
         f"{best.candidate} ({best.family}, {best.stage}) classifies {percent(top1)} of {top1.total:,} test images "
         f"correctly; it was chosen on {best.total:,} other images among {len(outcome.state.trained)} models"
     )
-    facts = [
+    figures = [
         (
             "Macro-F1",
             f"{outcome.tested.macro_f1:.3f} [{outcome.tested.macro_f1_low:.3f}, {outcome.tested.macro_f1_high:.3f}]",
@@ -43,7 +46,7 @@ def header(outcome: Outcome) -> str:
         "header",
         element("h1", text(printable(outcome.plan.path))),
         element("p", text(sentence), class_="decision"),
-        listed(facts),
+        facts(figures),
     )
 
 
@@ -53,36 +56,12 @@ def majority(outcome: Outcome) -> float:
     return float(outcome.confusion[largest].sum() / outcome.confusion.sum())
 
 
-def listed(facts: list[tuple[str, str]]) -> str:
-    return element("dl", *(element("dt", text(name)) + element("dd", text(fact)) for name, fact in facts))
-
-
 def sections(outcome: Outcome) -> Iterator[str]:
     yield section("What was compared", models(outcome), curves(outcome.state.trained))
     yield section("Each class, on the test images", classes(outcome), *confusions(outcome))
     if any(one.stage == "linear probe" for one in outcome.state.trained):
         yield section("Labels that are likely wrong", *mislabeled(outcome))
-    yield section("How it was made", listed(list(origin(outcome))))
-
-
-def section(title: str, *content: str) -> str:
-    return element("section", element("h2", text(title)), *content)
-
-
-def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
-    """Cells are markup; the first `words` columns hold words, the others numbers."""
-    kinds = [None if index < words else "number" for index in range(len(head))]
-    top = element("tr", *(element("th", one, scope="col", class_=kind) for one, kind in zip(head, kinds, strict=True)))
-    lines = [
-        element(
-            "tr",
-            element("th", row[0], scope="row"),
-            *(element("td", cell, class_=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
-        )
-        for row in rows
-    ]
-    made = element("table", element("thead", top), element("tbody", *lines))
-    return element("div", made, class_="scroll", tabindex="0")
+    yield section("How it was made", facts(origin(outcome)))
 
 
 def models(outcome: Outcome) -> str:
@@ -107,29 +86,8 @@ def curves(trained: tuple[Trained, ...]) -> str:
 
 
 def curve(one: Trained) -> str:
-    width, height, left, bottom = 640, 180, 64, 24
-    steps, values = zip(*one.curve, strict=True)
-    low, high = min(values), max(values)
-    room = max(high - low, 0.01)
-    points = " ".join(
-        f"{left + (width - left - 10) * step / steps[-1]:.1f},{10 + (height - bottom - 20) * (high - value) / room:.1f}"
-        for step, value in one.curve
-    )
-    marks = [(10.0, high), (height - bottom - 10.0, low)]
-    labels = [
-        element("text", percent_of(value), x=left - 6, y=y + 4, text_anchor="end", class_="axis") for y, value in marks
-    ]
-    labels.append(element("text", f"{steps[-1]:,} steps", x=width - 10, y=height - 4, text_anchor="end", class_="axis"))
-    drawing = element(
-        "svg",
-        element("title", text(f"Validation accuracy of {one} while it is trained")),
-        element("polyline", points=points, class_="curve"),
-        *labels,
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-    )
-    caption = element("figcaption", text(f"{one}: validation accuracy"))
-    return element("figure", drawing, caption, class_="chart")
+    points = tuple((float(step), value) for step, value in one.curve)
+    return line_chart(f"{one}: validation accuracy", [Line("", points)], is_share=True)
 
 
 def classes(outcome: Outcome) -> str:
@@ -146,21 +104,9 @@ def confusions(outcome: Outcome) -> Iterator[str]:
     order = [index for index in np.argsort(-wrong, axis=None, kind="stable")[:PAIRS].tolist() if wrong.flat[index]]
     if order:
         pairs = [divmod(index, len(names)) for index in order]
-        rows = [[text(printable(names[a])), text(printable(names[b])), f"{wrong[a, b]:,}"] for a, b in pairs]
-        yield element("h3", "Most often confused")
-        yield table(["is", "taken for", "images"], rows, words=2)
+        yield pairs_table([(printable(names[a]), printable(names[b]), int(wrong[a, b])) for a, b in pairs])
     if len(names) <= MATRIX:
-        yield element("h3", "Rows are what images show, columns what the model says")
-        share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        shown = [
-            [text(printable(name)), *(shaded(int(counts[i, j]), float(share[i, j])) for j in range(len(names)))]
-            for i, name in enumerate(names)
-        ]
-        yield table(["", *(text(printable(name)) for name in names)], shown)
-
-
-def shaded(count: int, share: float) -> str:
-    return element("span", str(count) if count else "", class_="cell", style=f"--share: {share:.2f}")
+        yield matrix_table(counts, [printable(name) for name in names])
 
 
 def mislabeled(outcome: Outcome) -> Iterator[str]:

@@ -17,7 +17,8 @@ the columns path and label, labels (several an image), sequence, boxes, map or v
 your own source. Datasets that need no images: digits, digit-rows, digit-scenes-…, and shapes, same-different,
 pathfinder-32-6 (docs/procedural.md).
 Datasets of others: torchvision:CIFAR10@FOLDER, hf:NAME, WebDataset shards (docs/external.md).
-Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt.
+Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt, and
+report.html with the curves.
 --ckpt_path runs/NAME/checkpoints/last.ckpt continues a run where it stopped, with that run's own settings; to train
 longer, add --trainer.max_steps 2000. To start a new run from its weights give --model.net.pretrained in its place.
 --model.net my_net.MyNet takes your own vitrail.models.Architecture from my_net.py in the current folder.

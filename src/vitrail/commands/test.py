@@ -11,7 +11,8 @@ of several labels F1 and average precision, of values MAE, RMSE and R², of cell
   vitrail test --ckpt_path runs/digits-vit/checkpoints/best.ckpt
 
 Refused where these are not the test images that the run recorded, so that none of them was trained on.
-The predictions for all images go to predictions.npz in the run directory.
+The predictions for all images go to predictions.npz in the run directory, and mistakes, confusions and calibration to
+its report.html. `vitrail compare` says which of two tested runs is better.
 The configuration of the run that the checkpoint lies in is used; --config takes another.
 """
 

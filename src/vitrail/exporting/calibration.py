@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from vitrail.tasks import CLASSIFICATION
+from vitrail.tasks.reliability import expected_error, reliability
 from vitrail.tasks.task import ProbabilityTask
 
 Logits = NDArray[np.float32]
@@ -16,7 +17,6 @@ Targets = NDArray[Any]
 # Without it, validation images that are all classified correctly would drive the temperature to 0.
 PRIOR = 0.5
 WIDEST = 3.0  # of log temperature
-BINS = 15
 
 
 def fit_temperature(logits: Logits, targets: Targets, task: ProbabilityTask = CLASSIFICATION) -> float:
@@ -34,6 +34,4 @@ def calibration_error(
 ) -> float:
     """ECE: the mean gap between confidence and the share of correct decisions."""
     confidence, correct = task.confidences(task.probabilities(logits.astype(float) / temperature), targets)
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(confidence[bin_of == i].sum() - correct[bin_of == i].sum()) for i in range(BINS)]
-    return float(sum(gaps) / len(confidence))
+    return expected_error(reliability(confidence, correct))

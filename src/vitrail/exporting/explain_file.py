@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from vitrail.atomic import draft_of
 from vitrail.errors import ParityError
 from vitrail.exporting.attention_maps import attention_of, attention_weights, attentions, captured
-from vitrail.exporting.evidence import Occlusion, exact_evidence, exact_grid, mean_head, occlusion_grid
 from vitrail.exporting.graph import OPSET, Graph, Opset, example_of, trace
 from vitrail.exporting.parity import BOUND, cpu_session
 from vitrail.model_file.classifier import Classifier
@@ -30,6 +29,7 @@ from vitrail.model_file.explanation import (
     explain_path,
 )
 from vitrail.model_file.seal import seal
+from vitrail.models.evidence import Occlusion, exact_evidence, exact_grid, mean_head, occlusion_grid
 
 BATCHES = (1, 3, 8)  # the sizes compared; the last one repeats
 IMAGES: dict[Kind, int] = {"exact": 60, "approximate": 4}  # occlusion runs the network once a cell

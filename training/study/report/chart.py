@@ -1,8 +1,8 @@
 """The learning curves as SVG: points of every seed, means with intervals, bands, and dashed forecasts."""
 
+from vitrail.plots.formatting import count, percent, percent_range, plural
 from vitrail.plots.markup import element, text
 from vitrail.training.study.report.axes import crossings, forecast_area, grid, rectangle, targets
-from vitrail.training.study.report.formatting import count, percent, percent_range, plural
 from vitrail.training.study.report.frame import Frame, Shape, View, frame, short
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.styles import style

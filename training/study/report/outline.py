@@ -1,7 +1,7 @@
 """The report as sections: recommendation, comparison, images needed, measurements, cost, method."""
 
+from vitrail.plots.formatting import count, plural
 from vitrail.training.study.report.blocks import CurvesFigure, Report, Section
-from vitrail.training.study.report.formatting import count, plural
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.sections.baselines import baselines
 from vitrail.training.study.report.sections.comparison import comparison

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import log10
 
-from vitrail.training.study.report.formatting import count
+from vitrail.plots.formatting import count
 
 Position = Callable[[float], float]
 

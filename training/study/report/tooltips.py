@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vitrail.training.study.report.formatting import bare, count, decimals, percent_range, probability
+from vitrail.plots.formatting import bare, count, decimals, percent_range, probability
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.scale import images_axis
 from vitrail.training.study.report.sections.comparison import beyond, leader, leader_probability

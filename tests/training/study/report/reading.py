@@ -30,7 +30,7 @@ class Reader(HTMLParser):
         self.attributes |= attributes.keys()
         self.links += [attributes[key] or "" for key in ("href", "src") if key in attributes]
         self.identities += [attributes["id"] or ""] if "id" in attributes else []
-        if tag not in ("meta", "link", "input"):
+        if tag not in ("meta", "link", "input", "img", "br"):
             self._open.append(tag)
             self.texts.setdefault(tag, []).append("")
         if tag == "table":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.training.study.report.formatting import percent_range
+from vitrail.plots.formatting import percent_range
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.recommendation import about
 

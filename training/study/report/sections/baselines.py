@@ -1,7 +1,7 @@
 """Baselines on pixels, and probes of pretrained networks, beside the contenders, at every size."""
 
+from vitrail.plots.formatting import count, percent
 from vitrail.training.study.report.blocks import Row, Section, Table
-from vitrail.training.study.report.formatting import count, percent
 from vitrail.training.study.report.results import StudyResults
 
 NOTE = (

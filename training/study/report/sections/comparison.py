@@ -1,7 +1,7 @@
 """Which contender is ahead at each size, with its probability, and where two contenders cross."""
 
+from vitrail.plots.formatting import count, points_range, probability, significance
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import count, points_range, probability, significance
 from vitrail.training.study.report.sections.images_needed import back_test_text
 from vitrail.training.study.statistics.findings import Forecast, Pair
 from vitrail.training.study.statistics.recommendation import about, crossing_text

@@ -2,9 +2,9 @@
 
 from statistics import median
 
+from vitrail.plots.formatting import count, plural, quantity, seconds, significant
 from vitrail.training.study.jobs import FinishedRun, Result, Timing
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import count, plural, quantity, seconds, significant
 from vitrail.training.study.report.results import StudyResults
 
 

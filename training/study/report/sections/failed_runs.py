@@ -1,7 +1,7 @@
 """Failed and missing runs."""
 
+from vitrail.plots.formatting import count, listed, plural
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import count, listed, plural
 from vitrail.training.study.report.results import StudyResults
 
 

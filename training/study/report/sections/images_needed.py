@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from vitrail.plots.formatting import count, listed, percent, percent_range, points, points_range
 from vitrail.training.study.report.blocks import Block, Row, Section, Table
-from vitrail.training.study.report.formatting import count, listed, percent, percent_range, points, points_range
 from vitrail.training.study.statistics.findings import Contender, Curve, Forecast
 from vitrail.training.study.statistics.images_needed import ImagesNeeded, NextImages, next_count
 from vitrail.training.study.statistics.recommendation import about

@@ -1,10 +1,10 @@
 """The learning rates that were tried and chosen."""
 
+from vitrail.plots.formatting import count, listed, percent, rate
 from vitrail.training.study.jobs import FinishedRun
 from vitrail.training.study.learning_rates import best as best_of
 from vitrail.training.study.learning_rates import beyond, choose, scores_by_rate
 from vitrail.training.study.report.blocks import Block, Cell, Link, Row, Section, Table
-from vitrail.training.study.report.formatting import count, listed, percent, rate
 from vitrail.training.study.report.results import StudyResults
 
 

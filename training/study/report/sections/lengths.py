@@ -1,9 +1,9 @@
 """How long runs are: what twice the steps gained on validation images, and the length that was taken."""
 
+from vitrail.plots.formatting import count, listed, percent, plural, rate
 from vitrail.training.study.learning_rates import Scores, best
 from vitrail.training.study.lengths import length_at, scores_by_steps
 from vitrail.training.study.report.blocks import Row, Section, Table
-from vitrail.training.study.report.formatting import count, listed, percent, plural, rate
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.findings import Contender
 

@@ -2,9 +2,7 @@
 
 from statistics import fmean
 
-from vitrail.training.study.jobs import FinishedRun
-from vitrail.training.study.report.blocks import Link, Row, Section, Table
-from vitrail.training.study.report.formatting import (
+from vitrail.plots.formatting import (
     bare,
     count,
     decimals,
@@ -14,6 +12,8 @@ from vitrail.training.study.report.formatting import (
     rate,
     seconds,
 )
+from vitrail.training.study.jobs import FinishedRun
+from vitrail.training.study.report.blocks import Link, Row, Section, Table
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.findings import Point
 

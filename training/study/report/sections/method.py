@@ -2,9 +2,9 @@
 
 from pathlib import PurePath
 
+from vitrail.plots.formatting import count, listed, percent, plural
 from vitrail.training.study.plan import Contender, Plan
 from vitrail.training.study.report.blocks import Facts, Section
-from vitrail.training.study.report.formatting import count, listed, percent, plural
 from vitrail.training.study.report.results import StudyResults
 
 STATISTICS = (

@@ -2,10 +2,10 @@
 
 from statistics import fmean, linear_regression
 
+from vitrail.plots.formatting import count, listed, money, plural, points_range, seconds
 from vitrail.training.study.jobs import FinishedRun
 from vitrail.training.study.prices import CURRENCY, Prices
 from vitrail.training.study.report.blocks import Facts, Section
-from vitrail.training.study.report.formatting import count, listed, money, plural, points_range, seconds
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.statistics.findings import Contender
 from vitrail.training.study.statistics.images_needed import next_count

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from vitrail.plots.formatting import money
 from vitrail.training.study.prices import Prices
 from vitrail.training.study.report.blocks import Facts
-from vitrail.training.study.report.formatting import money
 from vitrail.training.study.report.markdown import markdown, paragraph
 from vitrail.training.study.report.outline import build_report
 from vitrail.training.study.report.results import StudyResults
