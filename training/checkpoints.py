@@ -46,7 +46,8 @@ class LastCheckpoint(Checkpoint):
         self.signals.listen()  # Lightning's own handlers are in place by now; it restores all in the end
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self.signals.were_received(trainer) and is_between_steps(trainer):
+        if self.signals.were_received(trainer) and is_between_steps(trainer) and not is_whole(trainer):
+            trainer._logger_connector.update_train_step_metrics()  # which would come next
             self.save(trainer)
             self.stop(trainer)
 
@@ -81,7 +82,8 @@ class LastCheckpoint(Checkpoint):
 
 def is_whole(trainer: pl.Trainer) -> bool:
     """After the last step, or in the last epoch's end."""
-    epochs = trainer.fit_loop.epoch_progress.current.processed
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    epochs = progress.processed
     return 0 <= trainer.max_steps <= trainer.global_step or 0 <= (trainer.max_epochs or -1) <= epochs
 
 

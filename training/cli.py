@@ -44,7 +44,7 @@ from vitrail.training.resume import (
     going_on,
     progress_of,
 )
-from vitrail.training.runs import Lock, environment, loggers, new_run, run_of_checkpoint, write_json
+from vitrail.training.runs import environment, lock, loggers, new_run, run_of_checkpoint, write_json
 
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
@@ -173,8 +173,8 @@ class CommandLine(LightningCLI):
         if options["precision"] == "auto" and trains:
             kwargs["precision"], faster = self.faster_steps(settings)
         kwargs["callbacks"] = [*given, *marks, *faster, *shown, *saved]
-        steps = self.done.step if self.done and self.resumes else 0
-        kwargs["logger"] = loggers(self.run_directory, settings["logger"], steps) if trains else False
+        here = (self.done.step, self.done.rows) if self.done and self.resumes else (0, 0)
+        kwargs["logger"] = loggers(self.run_directory, settings["logger"], *here) if trains else False
         kwargs["plugins"] = with_whole_files(settings["plugins"])
         kwargs["val_check_interval"] = validation_interval(settings)
         try:
@@ -271,7 +271,7 @@ class CommandLine(LightningCLI):
             self.model.teacher.refuse_another(self.origin)
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.lock = Lock(self.run_directory)
+            lock(self.run_directory)
             write_json(self.run_directory / "environment.json", environment())
 
     def fit(self, **kwargs: Any) -> None:

@@ -233,7 +233,6 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         order = self.training_order()
         full = len(order) >= self.batch_size
-        order.go_on(*self.position(len(order) // self.batch_size if full else 1))
         return self._loader("train", order.takes, sampler=order, batch_size=self.batch_size, drop_last=full)
 
     def training_order(self) -> SeededOrder:
@@ -241,16 +240,6 @@ class ImageDataModule(pl.LightningDataModule):
         if self.balanced:
             return BalancedOrder(self.targets("train").labels, torch.initial_seed(), rank, world)
         return SeededOrder(self.count("train"), torch.initial_seed(), rank, world)
-
-    def position(self, batches: int) -> tuple[int, int]:
-        """The epoch, and the images of it that a resumed run has trained, where an epoch has so many batches."""
-        if self.trainer is None:
-            return 0, 0
-        loop: Any = self.trainer.fit_loop
-        limit = self.trainer.limit_train_batches
-        whole = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        trained = loop.epoch_loop.batch_progress.current.processed
-        return loop.epoch_progress.current.processed, trained * self.batch_size if trained < whole else 0
 
     def val_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.ranks

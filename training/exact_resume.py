@@ -6,11 +6,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-KEY = "vitrail_step"
+from vitrail.training.batches import SeededOrder
+from vitrail.training.runs import Metrics
+
+KEY = "vitrail_exact"
 
 
 class ExactResume(Callback):
-    """Random numbers, the gradients of a step that takes several batches, and the end of an epoch.
+    """Random numbers, the gradients of a step that takes several batches, rows of metrics.csv, and the end of an epoch.
 
     Dropout and drop path draw from torch's generators; order and augmentation of images depend on seed and epoch alone.
     """
@@ -24,6 +27,7 @@ class ExactResume(Callback):
         checkpoint[KEY] = {
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "rows": next((one.rows for one in trainer.loggers if isinstance(one, Metrics)), 0),
             "gradients": gradients(pl_module) if trainer.world_size == 1 and is_within_a_step(trainer) else {},
         }
 
@@ -37,6 +41,7 @@ class ExactResume(Callback):
             begin_next_epoch(trainer.fit_loop)
         if self.stored is None:
             return
+        go_on_within_epoch(trainer)
         torch.set_rng_state(self.stored["random"].cpu())
         if torch.cuda.device_count() == len(self.stored["random_cuda"]):
             torch.cuda.set_rng_state_all([one.cpu() for one in self.stored["random_cuda"]])
@@ -51,6 +56,16 @@ def begin_next_epoch(loop: Any) -> None:
     for each in (loop, loop.epoch_loop):
         each._restarting = False  # its setter takes no False here
         each.reset_restart_stage()
+
+
+def go_on_within_epoch(trainer: pl.Trainer) -> None:
+    """Fetch the batches of the epoch that are left; Lightning would begin it again. The user's own loaders stay."""
+    loop: Any = trainer.fit_loop
+    trained, epoch = loop.epoch_loop.batch_progress.current.processed, loop.epoch_progress.current.processed
+    for loader in loop._combined_loader.flattened:
+        if isinstance(order := getattr(loader, "sampler", None), SeededOrder):
+            order.go_on(epoch, trained * loader.batch_size if trained < trainer.num_training_batches else 0)
+            iter(loop._data_fetcher)
 
 
 def is_within_a_step(trainer: pl.Trainer) -> bool:

@@ -14,6 +14,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 from vitrail.atomic import write_atomically
 from vitrail.errors import UsageError, VitrailError
 from vitrail.training.checkpoints import newest_intact
+from vitrail.training.exact_resume import KEY as EXACT
 from vitrail.training.length import AUTO
 from vitrail.training.recipes import FLAGS, flatten, pairs, values_of
 
@@ -57,6 +58,7 @@ class Progress:
     settings: str
     step: int
     epoch: int
+    rows: int  # of metrics.csv
     faster: dict[str, Any] | None  # how its steps were made faster, if they were
 
     def refuse_if_done(self, trainer: Any, error: type[VitrailError]) -> None:
@@ -76,8 +78,9 @@ def progress_of(path: str | Path) -> Progress:
             f"{path} holds no settings of its run, or no state of its optimizer, so the run cannot be resumed: "
             f"start a new one from its weights, {from_weights(path)}"
         )
+    rows = content.get(EXACT, {}).get("rows", 0)
     faster = content.get("callbacks", {}).get("FasterSteps")
-    return Progress(str(path), content[KEY], content["global_step"], content["epoch"], faster)
+    return Progress(str(path), content[KEY], content["global_step"], content["epoch"], rows, faster)
 
 
 def going_on(argv: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,36 +43,47 @@ def run_of_checkpoint(checkpoint: str | Path) -> Path:
 
 
 class Metrics(CSVLogger):
-    """`metrics.csv`, of which a resumed run keeps the rows of the steps that it has trained."""
+    """`metrics.csv`, of which a run that goes on keeps the rows of its checkpoint."""
 
-    def __init__(self, run: Path, steps: int) -> None:
+    def __init__(self, run: Path, kept: int) -> None:
         super().__init__(run.parent, name=run.name, version="")
-        self.steps = steps
+        self.kept = kept
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         if self._experiment is None:
-            path = Path(self.log_dir) / Rows.NAME_METRICS_FILE
-            header = keep_rows(path, self.steps) if path.is_file() else []
-            self._experiment = Rows(self.log_dir)
-            self._experiment.metrics_keys = header
+            self._experiment = Rows(self.log_dir, self.kept)
         return self._experiment
+
+    @property
+    def rows(self) -> int:
+        """Written so far, and still to be written."""
+        return self._experiment.rows if isinstance(self._experiment, Rows) else self.kept
 
 
 class Rows(ExperimentWriter):
     """Lightning's would remove the file first."""
 
+    def __init__(self, log_dir: str, kept: int) -> None:
+        super().__init__(log_dir)
+        self.rows, path = kept, Path(self.metrics_file_path)
+        if path.is_file():
+            self.metrics_keys = keep_rows(path, kept)
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        self.rows += 1
+        super().log_metrics(metrics_dict, step)
+
     def _check_log_dir_exists(self) -> None:
-        """It does, in a resumed run."""
+        """It does, where a run goes on."""
 
 
-def keep_rows(path: Path, steps: int) -> list[str]:
-    """Leave out later rows, and one that was cut off; the names of the columns."""
+def keep_rows(path: Path, count: int) -> list[str]:
+    """Leave out all rows but the first; the names of the columns."""
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
-        header = list(rows.fieldnames or [])
-        kept = [row for row in rows if (row.get("step") or "").isdecimal() and int(row["step"]) < steps]
+        header, kept = list(rows.fieldnames or []), list(islice(rows, count))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, header)
     writer.writeheader()
@@ -80,12 +92,12 @@ def keep_rows(path: Path, steps: int) -> list[str]:
     return header
 
 
-def loggers(run: Path, chosen: Any = None, steps: int = 0) -> list[Any]:
+def loggers(run: Path, chosen: Any = None, steps: int = 0, rows: int = 0) -> list[Any]:
     """`metrics.csv` always, and the given loggers, by default TensorBoard's; false adds none.
 
-    A run that goes on in its folder has trained so many steps.
+    A run that goes on in its folder has trained so many steps, and written so many rows.
     """
-    own = Metrics(run, steps)
+    own = Metrics(run, rows)
     if chosen is None or isinstance(chosen, bool):
         from_here: dict[str, Any] = {"purge_step": steps} if steps else {}
         usual = TensorBoardLogger(run.parent, name=run.name, version="", **from_here)
@@ -93,21 +105,17 @@ def loggers(run: Path, chosen: Any = None, steps: int = 0) -> list[Any]:
     return [own, *(chosen if isinstance(chosen, Iterable) else [chosen])]
 
 
-class Lock:
-    """Keeps a run to one process; the system releases it when that ends in any way."""
-
-    def __init__(self, run: Path) -> None:
-        run.mkdir(parents=True, exist_ok=True)
-        self.file = (run / ".lock").open("w")
-        try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, none that workers would inherit
-        except OSError as fault:
-            self.file.close()
-            if fault.errno in (errno.EACCES, errno.EAGAIN):
-                raise UsageError(
-                    f"another process trains the run in {run}: wait for it, or choose another --run"
-                ) from fault
+def lock(run: Path) -> None:
+    """Keep a run to this process until it ends, in whatever way; its workers inherit no such lock."""
+    run.mkdir(parents=True, exist_ok=True)
+    file = os.open(run / ".lock", os.O_CREAT | os.O_WRONLY)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(file)
+        if fault.errno not in (errno.EACCES, errno.EAGAIN):
             raise
+        raise UsageError(f"another process trains the run in {run}: wait for it, or choose another --run") from fault
 
 
 def bare_trainer(callbacks: list[Callback], **options: Any) -> pl.Trainer:
