@@ -43,6 +43,7 @@ from vitrail.training.resume import (
     differences,
     going_on,
     progress_of,
+    with_numbers_of,
 )
 from vitrail.training.runs import environment, lock, loggers, new_run, run_of_checkpoint, write_json
 
@@ -139,6 +140,8 @@ class CommandLine(LightningCLI):
             before = parser.dump(parser.parse_string(done.settings), skip_unset=False)
         except ArgumentError as fault:
             raise UsageError.of_parser(fault, f"the settings in {done.path}") from fault
+        if self.resumes:
+            with_numbers_of(before, options["trainer"])
         explicit = [name for name in LENGTHS if named(self.argv, f"--{name}")]
         differing = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, differing, explicit)

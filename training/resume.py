@@ -16,7 +16,7 @@ from vitrail.errors import UsageError, VitrailError
 from vitrail.training.checkpoints import newest_intact
 from vitrail.training.exact_resume import KEY as EXACT
 from vitrail.training.length import AUTO
-from vitrail.training.recipes import FLAGS, flatten, pairs, values_of
+from vitrail.training.recipes import FLAGS, values_of
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 RESUME = "--resume"
@@ -84,7 +84,7 @@ def progress_of(path: str | Path) -> Progress:
 
 
 def going_on(argv: Sequence[str]) -> list[str]:
-    """`--resume` as the checkpoint of the run in `--run` to go on from, and that run's own settings.
+    """`--resume` as the checkpoint of the run in `--run` to go on from.
 
     A run that has none begins: the same command starts a run and, after whatever ended it, goes on with it.
     """
@@ -95,11 +95,11 @@ def going_on(argv: Sequence[str]) -> list[str]:
         raise UsageError("--resume goes on with the run in --run: give --run runs/NAME")
     if values_of(argv, "--ckpt_path"):
         raise UsageError("--resume finds the checkpoint of its run: leave --ckpt_path out")
-    run, rest = Path(runs[-1]), list(argv)
-    checkpoint, settings = newest_intact(run / "checkpoints"), run / "config.yaml"
-    if settings.is_file() and (checkpoint is not None or not values_of(argv, *FLAGS)):
-        rest = [f"--config={settings}", *flatten(pair for pair in pairs(argv) if pair[0] not in FLAGS)]
-    return rest if checkpoint is None else [*rest, f"--ckpt_path={checkpoint}"]
+    checkpoint, settings = newest_intact(Path(runs[-1]) / "checkpoints"), Path(runs[-1]) / "config.yaml"
+    if checkpoint is not None:
+        return [*argv, f"--ckpt_path={checkpoint}"]
+    is_its_own = settings.is_file() and not values_of(argv, *FLAGS)
+    return [f"--config={settings}", *argv] if is_its_own else list(argv)
 
 
 def differences(before: str, now: str) -> dict[str, tuple[Any, Any]]:
@@ -109,6 +109,14 @@ def differences(before: str, now: str) -> dict[str, tuple[Any, Any]]:
     pairs = {name: (first.get(name, MISSING), second.get(name, MISSING)) for name in names}
     wholes = {name for name in pairs if any(other.startswith(f"{name}.") for other in pairs)}  # nested now
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in wholes}
+
+
+def with_numbers_of(before: str, trainer: Any) -> None:
+    """Lengths of `auto` are those that the run began with."""
+    numbers = yaml.safe_load(before)["trainer"]
+    for name in ("max_steps", "val_check_interval"):
+        if trainer[name] == AUTO:
+            trainer[name] = numbers[name]
 
 
 def flat(settings: Any, name: str = "") -> dict[str, Any]:

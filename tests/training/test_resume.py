@@ -1,7 +1,9 @@
 """Resuming a run: it keeps its settings; changed ones are refused by name, or listed as they take effect."""
 
 import csv
+import sys
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ import yaml
 from vitrail.cli import main
 from vitrail.errors import UsageError
 from vitrail.training.resume import changes, differences
+from vitrail.training.runs import keep_rows
 from vitrail.training.schedule import WarmupCosine
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.images=200"]
@@ -95,6 +98,65 @@ def test_a_checkpoint_without_settings_cannot_be_resumed(
     del content["vitrail_settings"]
     torch.save(content, tmp_path / "old.ckpt")
     assert "cannot be resumed" in refusal(capsys, 2, *FAST, f"--ckpt_path={tmp_path / 'old.ckpt'}")
+
+
+def test_resume_begins_a_run_goes_on_with_it_and_leaves_a_finished_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = ["fit", *FAST, "--trainer.max_steps=10", f"--run={tmp_path / 'run'}", "--resume"]
+    assert main(again) == 0
+    before = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+    assert main(again) == 0
+    assert "has trained 10 of 10 steps already" in capsys.readouterr().err
+    assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
+    assert main([*again[:1], f"--run={tmp_path / 'run'}", "--resume", "--trainer.max_steps=20"]) == 0
+    assert f"resumed from step 10 of {tmp_path / 'run/checkpoints/last.ckpt'}" in capsys.readouterr().out
+    with (tmp_path / "run/metrics.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file) if row["val_loss"]] == [9, 19]
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert (config["trainer"]["max_steps"], config["resume"]) == (20, False)
+
+
+def test_resume_needs_its_run_and_finds_its_checkpoint(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give --run runs/NAME" in refusal(capsys, 2, *FAST, "--resume")
+    both = ["--resume", f"--run={stopped.parent.parent}", f"--ckpt_path={stopped}"]
+    assert "leave --ckpt_path out" in refusal(capsys, 2, *FAST, *both)
+    changed = ["--resume", f"--run={stopped.parent.parent}", "--trainer.max_steps=40", "--data.batch_size=7"]
+    assert "data.batch_size was 128 and is now 7" in refusal(capsys, 2, *changed)
+
+
+def test_the_same_command_goes_on_where_its_length_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`auto` became a number when the run began."""
+    command = ["fit", *FAST[:1], "digits-cnn", "--data.images=200", f"--run={tmp_path / 'run'}", "--resume"]
+    auto = [*command, "--trainer.max_steps=auto", "--trainer.val_check_interval=auto"]
+    assert main([*auto, "--trainer.limit_train_batches=1", "--trainer.max_time=00:00:00:01"]) == 0
+    content = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert 0 < content["global_step"] < 1000
+    capsys.readouterr()
+    assert main([*auto, "--trainer.limit_train_batches=1", "--trainer.max_time=00:00:00:01"]) == 0
+    assert f"resumed from step {content['global_step']} of" in capsys.readouterr().out
+
+
+def test_a_run_belongs_to_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    holder = (
+        "import sys; from pathlib import Path; from vitrail.training.runs import lock\n"
+        "lock(Path(sys.argv[1])); print(1, flush=True); input()"
+    )
+    with Popen([sys.executable, "-c", holder, str(tmp_path / "run")], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert "another process trains the run in" in refusal(capsys, 2, *FAST, f"--run={tmp_path / 'run'}")
+        other.kill()
+    assert main(["fit", *FAST, f"--run={tmp_path / 'run'}"]) == 0
+
+
+def test_the_first_rows_of_metrics_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,val_loss\n0,\n1,0.5\n2,0.4\n3")
+    assert keep_rows(path, 2) == ["step", "val_loss"]
+    assert path.read_text().split() == ["step,val_loss", "0,", "1,0.5"]
+    assert keep_rows(path, 9) == ["step", "val_loss"]
+    assert path.read_text().split() == ["step,val_loss", "0,", "1,0.5"]
 
 
 BEFORE = (
