@@ -32,6 +32,7 @@ from vitrail.training.ranks import is_first, print_once, processes
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.resume import LENGTHS, SaveSettings, changes, differences, progress_of
 from vitrail.training.runs import checkpoints, environment, loggers, new_run, run_of_checkpoint, write_json
+from vitrail.training.sharding import FSDP, FullySharded
 
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
@@ -156,6 +157,8 @@ class CommandLine(LightningCLI):
         kwargs["callbacks"] = [*given, *marks, *faster, *shown, *saved]
         kwargs["logger"] = loggers(self.run_directory, settings["logger"]) if trains else False
         kwargs["val_check_interval"] = validation_interval(settings)
+        if settings["strategy"] == FSDP:
+            kwargs["strategy"] = FullySharded()
         with trainer_errors():
             trainer = super().instantiate_trainer(enable_checkpointing=trains, use_distributed_sampler=False, **kwargs)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from torch import distributed
-from torch.distributed.distributed_c10d import HashStore
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from vitrail.errors import DataError, RankError, UsageError, VitrailError
 from vitrail.training import rank_failures
