@@ -2,7 +2,7 @@
 
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,14 +23,15 @@ from vitrail.training.checkpoints import WholeFiles, checkpoints
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.exact_resume import ExactResume
 from vitrail.training.faster_steps import FasterSteps, can_be_fused, compilation
-from vitrail.training.length import AUTO, Trainer, described, resolved
+from vitrail.training.length import AUTO, Trainer, described, images_a_step, resolved
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule, made_by
 from vitrail.training.precision import Precision, measure_training
 from vitrail.training.predictions import save, write_table
 from vitrail.training.process import prepare_process
 from vitrail.training.progress import metrics_text, progress, total_steps
-from vitrail.training.ranks import is_first, print_once
+from vitrail.training.rank_failures import Together, first_alone
+from vitrail.training.ranks import is_first, print_once, processes
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.report import report_test, write_report
 from vitrail.training.resume import (
@@ -46,6 +47,7 @@ from vitrail.training.resume import (
     with_numbers_of,
 )
 from vitrail.training.runs import environment, lock, loggers, new_run, run_of_checkpoint, write_json
+from vitrail.training.sharding import FSDP, FullySharded
 
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
@@ -64,6 +66,7 @@ class CommandLine(LightningCLI):
 
     def __init__(self, verb: str, argv: Sequence[str]) -> None:
         self.verb, self.argv, self.done = verb, list(argv), None
+        self.together: Together | None = None  # in several processes
         strict = {"exit_on_error": False}
         super().__init__(
             self.model_type,
@@ -164,8 +167,10 @@ class CommandLine(LightningCLI):
             raise UsageError(f"the configuration cannot be built: {reason_of(fault)}") from fault
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        self.resolve_length()
         options = self.config_init[self.verb]
+        with trainer_errors():
+            self.world = processes(options["trainer"])
+        self.resolve_length()
         self.run_directory = self.find_run(options)
         trains, settings = self.verb == "fit", options["trainer"]
         shown = [] if settings["enable_progress_bar"] else progress()
@@ -180,12 +185,15 @@ class CommandLine(LightningCLI):
         kwargs["logger"] = loggers(self.run_directory, settings["logger"], *here) if trains else False
         kwargs["plugins"] = with_whole_files(settings["plugins"])
         kwargs["val_check_interval"] = validation_interval(settings)
-        try:
+        if settings["strategy"] == FSDP:
+            kwargs["strategy"] = FullySharded()
+        with trainer_errors():
             trainer = super().instantiate_trainer(enable_checkpointing=trains, use_distributed_sampler=False, **kwargs)
-        except (MisconfigurationException, ValueError) as fault:
-            raise UsageError(f"the trainer cannot be made: {str(fault).splitlines()[0]}") from fault
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise UsageError(f"--trainer.strategy {settings['strategy']} loses its processes' results: choose ddp")
+        if self.world > 1:
+            self.together = Together(trainer)
+            trainer.callbacks.insert(0, self.together)  # type: ignore[attr-defined]
         return trainer
 
     def stored(self) -> list[Callback]:
@@ -193,14 +201,19 @@ class CommandLine(LightningCLI):
         metric, command = self.monitor, f"vitrail {self.name} --run {self.run_directory} {RESUME}"
         return [ExactResume(), *checkpoints(self.run_directory / "checkpoints", command, metric.name, metric.mode)]
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        with nullcontext() if self.together is None else self.together.ending():
+            super()._run_subcommand(subcommand)
+
     def resolve_length(self) -> None:
         """Replace `auto` by the numbers for these images, which config.yaml and checkpoints then hold."""
-        options, data = self.config_init[self.verb]["trainer"], self.datamodule
-        images = data.count("train")
-        batch = min(data.batch_size, images)
-        numbers = resolved(options, images, batch, bool(self.model.architecture.pretrained))
+        options, images = self.config_init[self.verb]["trainer"], self.datamodule.count("train")
+        numbers = resolved(
+            options, images, self.datamodule.batch_size, self.world, bool(self.model.architecture.pretrained)
+        )
         if options["max_steps"] == AUTO and self.verb == "fit":
-            print_once(described(numbers["max_steps"], images, batch * options["accumulate_grad_batches"]))
+            together = images_a_step(options, images, self.datamodule.batch_size, self.world)
+            print_once(described(numbers["max_steps"], images, together))
         for config in (self.config, self.config_init):
             for name, number in numbers.items():
                 config[self.verb]["trainer"][name] = number
@@ -224,7 +237,7 @@ class CommandLine(LightningCLI):
     def steps_left(self, settings: Any) -> int:
         """Batches to come, of which several may make a step of the optimizer."""
         together, steps, epochs = (settings[name] for name in ("accumulate_grad_batches", "max_steps", "max_epochs"))
-        of_epoch = max(1, self.datamodule.count("train") // self.datamodule.batch_size)
+        of_epoch = max(1, self.datamodule.count("train") // (self.datamodule.batch_size * self.world))
         batches = together * steps if steps > 0 else of_epoch * (epochs if epochs and epochs > 0 else EPOCHS)
         return int(batches - together * (self.done.step if self.done else 0))
 
@@ -236,7 +249,7 @@ class CommandLine(LightningCLI):
         self.averages = any(isinstance(one, StochasticWeightAveraging) for one in given) and self.verb == "fit"
         if self.averages and options["trainer"]["max_epochs"] in (None, -1):
             steps = options["trainer"]["max_steps"]
-            batches = max(1, self.datamodule.count("train") // self.datamodule.batch_size)
+            batches = max(1, self.datamodule.count("train") // (self.datamodule.batch_size * self.world))
             raise UsageError(
                 "StochasticWeightAveraging counts epochs: give --trainer.max_epochs, not --trainer.max_steps alone"
                 + (f" ({steps} steps are {-(-steps // batches)} epochs)" if steps > 0 else "")
@@ -379,6 +392,15 @@ def early_stops(trainer: pl.Trainer) -> list[str]:
     return [message.removesuffix(" Signaling Trainer to stop.") for message in messages]
 
 
+@contextmanager
+def trainer_errors() -> Iterator[None]:
+    """What Lightning refuses, in one line."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as fault:
+        raise UsageError(f"the trainer cannot be made: {str(fault).splitlines()[0]}") from fault
+
+
 class MarkAveraged(Callback):
     """Marks checkpoints as averaged once Lightning has replaced the weights by their averages."""
 
@@ -431,13 +453,14 @@ def one_line_errors(verb: str) -> Iterator[None]:
     """What can go wrong in Lightning and in its parser, as errors of this command."""
     prepare_process()
     import_from_current_folder()
-    try:
-        yield
-    except ArgumentError as fault:
-        raise UsageError.of_parser(fault, f"vitrail {verb}") from fault
-    except (MisconfigurationException, ModuleNotFoundError) as fault:  # of a callback or a logger
-        raise UsageError(f"vitrail {verb} cannot run: {reason_of(fault)}") from fault
-    except RuntimeError as fault:
-        if NO_METRIC not in str(fault):
-            raise
-        raise UsageError(f"vitrail {verb} cannot run: {reason_of(fault)}") from fault
+    with first_alone():
+        try:
+            yield
+        except ArgumentError as fault:
+            raise UsageError.of_parser(fault, f"vitrail {verb}") from fault
+        except (MisconfigurationException, ModuleNotFoundError) as fault:  # of a callback or a logger
+            raise UsageError(f"vitrail {verb} cannot run: {reason_of(fault)}") from fault
+        except RuntimeError as fault:
+            if NO_METRIC not in str(fault):
+                raise
+            raise UsageError(f"vitrail {verb} cannot run: {reason_of(fault)}") from fault

@@ -49,6 +49,11 @@ class ExactResume(Callback):
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """The step in metrics.csv, which Lightning counts once too often for some checkpoints."""
+        if self.stored is not None:
+            self.stored, trainer.fit_loop.epoch_loop._batches_that_stepped = None, trainer.global_step
+
 
 def begin_next_epoch(loop: Any) -> None:
     """Where `max_steps` is the length of a run, Lightning would count an epoch without batches first."""

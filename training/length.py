@@ -19,20 +19,34 @@ class Trainer(pl.Trainer):
         super().__init__(max_steps=max_steps, **kwargs)
 
 
-def resolved(options: Mapping[str, Any], images: int, batch: int, is_pretrained: bool) -> dict[str, int]:
-    """The numbers in place of `auto` in the options of a trainer, for so many training images and so large batches.
+def resolved(
+    options: Mapping[str, Any], images: int, batch_size: int, world: int, is_pretrained: bool
+) -> dict[str, int]:
+    """The numbers in place of `auto` in the options of a trainer, for so many training images.
 
-    A step takes the batches that are accumulated; validations are counted in batches, as Lightning counts them.
+    Each of `world` processes takes batches of its own, and a step the batches that are accumulated; validations are
+    counted in batches of a process, as Lightning counts them.
     """
     together = options["accumulate_grad_batches"]
     numbers: dict[str, int] = {}
     if options["max_steps"] == AUTO:
-        numbers["max_steps"] = steps_for(images, batch * together, is_pretrained)
+        numbers["max_steps"] = steps_for(images, images_a_step(options, images, batch_size, world), is_pretrained)
     if options["val_check_interval"] == AUTO:
         steps = numbers.get("max_steps", options["max_steps"])
         is_by_steps = steps > 0 and options["check_val_every_n_epoch"] is None
-        numbers["val_check_interval"] = max(1, steps * together // VALIDATIONS if is_by_steps else images // batch)
+        of_epoch = images // (world * batch_of(images, batch_size, world))
+        numbers["val_check_interval"] = max(1, steps * together // VALIDATIONS if is_by_steps else of_epoch)
     return numbers
+
+
+def images_a_step(options: Mapping[str, Any], images: int, batch_size: int, world: int) -> int:
+    """Of all processes, and of all batches that are accumulated."""
+    return batch_of(images, batch_size, world) * world * int(options["accumulate_grad_batches"])
+
+
+def batch_of(images: int, batch_size: int, world: int) -> int:
+    """The images of a batch of one process, which has an equal share of all."""
+    return max(1, min(batch_size, images // world))
 
 
 def steps_for(images: int, together: int, is_pretrained: bool) -> int:

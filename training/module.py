@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vitrail.data.source import PARTS, Part
@@ -33,6 +34,7 @@ from vitrail.training.probe import linear_of, start_from_probe
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.rates import Rates
 from vitrail.training.schedule import WarmupCosine, scale_to
+from vitrail.training.sharding import FullySharded, shard
 
 # The parts of the data that each command reads, which must be those of the run.
 READ: dict[str | None, tuple[Part, ...]] = {"fit": PARTS, "validate": ("val",), "test": ("test",), "predict": ("test",)}
@@ -139,6 +141,12 @@ class ImageModule(pl.LightningModule):
             self.record_images(self.data)
             if self.teacher is not None:
                 self.teacher.to(self.trainer.strategy.root_device)
+
+    def configure_model(self) -> None:
+        """Divide the network among the processes of FSDP; a second call, as for a test after a fit, changes nothing."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, FullySharded) and not isinstance(self.net, FSDPModule):
+            shard(self.net, strategy.device_mesh["data_parallel"])
 
     def normalise_by(self, mean: Three, std: Three) -> None:
         self.input = Input(replace(self.input.rule, mean=mean, std=std)).to(self.device)
@@ -280,7 +288,7 @@ def lay_contiguous(checkpoint: dict[str, Any]) -> None:
     """A checkpoint does not depend on the memory format of its run."""
     weights = checkpoint["state_dict"]
     weights.update({name: value.contiguous() for name, value in weights.items()})
-    for optimizer in checkpoint.get("optimizer_states", ()):
+    for optimizer in filter(None, checkpoint.get("optimizer_states", ())):  # with FSDP only the first process has it
         optimizer["state"] = {
             index: {name: value.contiguous() if isinstance(value, Tensor) else value for name, value in state.items()}
             for index, state in optimizer["state"].items()

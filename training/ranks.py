@@ -1,9 +1,12 @@
 """Training in several processes: the share of images of each rank, and the gathering of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
@@ -15,7 +18,25 @@ print_once = rank_zero_only(print)
 
 def is_first() -> bool:
     """Whether this process names the run, writes its files and prints."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0
+    return rank_here() == 0
+
+
+def rank_here() -> int:
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
+def processes(options: Mapping[str, Any]) -> int:
+    """How many processes a trainer of these options has, on all machines; as many as were started, if they were."""
+    plain = {name: options[name] for name in ("accelerator", "devices", "num_nodes")}
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, enable_model_summary=False, **plain)
+    world = trainer.num_devices * trainer.num_nodes
+    for started in (TorchElasticEnvironment, SLURMEnvironment):
+        if started.detect() and started().world_size() != world:
+            raise UsageError(
+                f"{started().world_size()} processes were started, and the trainer has {world}: give "
+                "--trainer.devices, the number on each machine, and --trainer.num_nodes, the number of machines"
+            )
+    return world
 
 
 def share_of(count: int, rank: int, world: int) -> range:

@@ -171,6 +171,8 @@ def set_environment() -> None:
     # OpenMP threads wait by spinning. Beside another busy program, a small network then trains ten times slower; after
     # this many turns a thread sleeps instead.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # torch prints a stack of C++ frames for each process of a training that has lost another.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not sys.stderr.isatty():  # progress bars of other packages are drawn with control characters
         os.environ.setdefault("TQDM_DISABLE", "1")
 

@@ -60,6 +60,14 @@ class ModelError(VitrailError):
     """A model file, a checkpoint or a network that is not what it should be."""
 
 
+class RankError(VitrailError):
+    """One of several processes that train together has failed."""
+
+    def __init__(self, message: str, exit_code: int = VitrailError.exit_code) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class ProviderError(VitrailError):
     """onnxruntime, or the requested provider, is not available."""
 

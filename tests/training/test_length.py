@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from vitrail.cli import main
-from vitrail.training.length import described, resolved, steps_for
+from vitrail.training.length import described, images_a_step, resolved, steps_for
 from vitrail.training.recipes import recipes
 from vitrail.training.schedule import WarmupCosine
 
@@ -49,7 +49,31 @@ def test_the_length_grows_with_the_images(images: int, fine_tuning: int, from_sc
     ],
 )
 def test_only_auto_is_replaced(given: dict[str, Any], numbers: dict[str, int]) -> None:
-    assert resolved({**OPTIONS, **given}, 16_000, 64, is_pretrained=True) == numbers
+    assert resolved({**OPTIONS, **given}, 16_000, 64, world=1, is_pretrained=True) == numbers
+
+
+@pytest.mark.parametrize(
+    ("world", "given", "numbers", "together"),
+    [
+        (2, {}, {"max_steps": 1250, "val_check_interval": 125}, 128),
+        (8, {}, {"max_steps": 312, "val_check_interval": 31}, 512),
+        (4, {"accumulate_grad_batches": 2}, {"max_steps": 312, "val_check_interval": 62}, 512),
+        (2, {"max_steps": -1}, {"val_check_interval": 125}, 128),
+    ],
+)
+def test_several_processes_take_as_many_epochs_in_fewer_steps(
+    world: int, given: dict[str, Any], numbers: dict[str, int], together: int
+) -> None:
+    options = {**OPTIONS, **given}
+    assert resolved(options, 16_000, 64, world, is_pretrained=True) == numbers
+    assert images_a_step(options, 16_000, 64, world) == together
+
+
+def test_a_batch_is_never_larger_than_the_share_of_a_process() -> None:
+    assert images_a_step(OPTIONS, 100, 64, 1) == 64
+    assert images_a_step(OPTIONS, 100, 64, 2) == 100
+    assert images_a_step(OPTIONS, 100, 64, 4) == 100
+    assert images_a_step(OPTIONS, 40, 64, 1) == 40
 
 
 def test_the_line_of_a_run() -> None:
