@@ -66,6 +66,8 @@ class LastCheckpoint(Checkpoint):
 
     def save(self, trainer: pl.Trainer) -> None:
         """With the rows of metrics.csv up to here, which a resumed run continues."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         for logger in trainer.loggers:
             logger.save()
         last = self.folder / LAST

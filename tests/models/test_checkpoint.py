@@ -62,10 +62,10 @@ def test_a_file_not_written_by_fit_is_refused(content: dict[str, Any], tmp_path:
         read_checkpoint(saved(content, tmp_path))
 
 
-@pytest.mark.parametrize("length", [0, 1000])
-def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, length: int) -> None:
+@pytest.mark.parametrize(("length", "reason"), [(0, "is not a checkpoint"), (1000, "is damaged: its end is missing")])
+def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, length: int, reason: str) -> None:
     (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:length])
-    with pytest.raises(ModelError, match="not a checkpoint"):
+    with pytest.raises(ModelError, match=reason):
         read_checkpoint(tmp_path / "cut.ckpt")
 
 

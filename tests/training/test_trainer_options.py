@@ -27,11 +27,11 @@ def fit(run: Path, *options: str) -> int:
 @pytest.mark.parametrize(
     ("chosen", "kinds"),
     [
-        (None, ["CSVLogger", "TensorBoardLogger"]),
-        (True, ["CSVLogger", "TensorBoardLogger"]),
-        (False, ["CSVLogger"]),
-        (TensorBoardLogger("elsewhere"), ["CSVLogger", "TensorBoardLogger"]),
-        ([CSVLogger("elsewhere")], ["CSVLogger", "CSVLogger"]),
+        (None, ["Metrics", "TensorBoardLogger"]),
+        (True, ["Metrics", "TensorBoardLogger"]),
+        (False, ["Metrics"]),
+        (TensorBoardLogger("elsewhere"), ["Metrics", "TensorBoardLogger"]),
+        ([CSVLogger("elsewhere")], ["Metrics", "CSVLogger"]),
     ],
 )
 def test_chosen_loggers_are_added_to_metrics_csv(chosen: Any, kinds: list[str], tmp_path: Path) -> None:
@@ -96,9 +96,10 @@ def test_a_run_that_no_longer_improves_stops_on_its_schedule_and_names_its_best_
     (tmp_path / "stopping.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [stopping]}}))
     options = [f"--config={tmp_path / 'stopping.yaml'}", "--trainer.max_steps=40", "--trainer.log_every_n_steps=1"]
     assert fit(tmp_path / "run", *options, "--trainer.callbacks+=LearningRateMonitor") == 0
-    *_, reason, best, following = capsys.readouterr().out.splitlines()
+    *_, reason, best, report, following = capsys.readouterr().out.splitlines()
     assert reason.startswith("stopped at step 6 of 40: Monitored metric val_accuracy did not improve in the last 2")
     assert best == f"best checkpoint: {tmp_path / 'run/checkpoints/best.ckpt'}"
+    assert report == f"report: {tmp_path / 'run/report.html'}"
     assert following.endswith("best.ckpt")
     with (tmp_path / "run/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

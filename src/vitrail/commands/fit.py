@@ -19,8 +19,9 @@ pathfinder-32-6 (docs/procedural.md).
 Datasets of others: torchvision:CIFAR10@FOLDER, hf:NAME, WebDataset shards (docs/external.md).
 Results go to runs/NAME: config.yaml, metrics.csv, TensorBoard events, checkpoints/best.ckpt and last.ckpt, and
 report.html with the curves.
---ckpt_path runs/NAME/checkpoints/last.ckpt continues a run where it stopped, with that run's own settings; to train
-longer, add --trainer.max_steps 2000. To start a new run from its weights give --model.net.pretrained in its place.
+--run runs/NAME --resume goes on with a run where it stopped, or begins it: the same command is right again after
+Ctrl-C, a crash or the end of a job. To train longer, add --trainer.max_steps 2000. --ckpt_path CHECKPOINT goes on in a
+new folder; to start a new run from its weights give --model.net.pretrained CHECKPOINT in its place.
 --model.net my_net.MyNet takes your own vitrail.models.Architecture from my_net.py in the current folder.
 """
 
