@@ -31,7 +31,7 @@ from vitrail.training.predictions import save, write_table
 from vitrail.training.process import prepare_process
 from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.rank_failures import Together, first_alone
-from vitrail.training.ranks import is_first, print_once, processes
+from vitrail.training.ranks import SharedBuffers, is_first, print_once, processes
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
 from vitrail.training.report import report_test, write_report
 from vitrail.training.resume import (
@@ -186,6 +186,7 @@ class CommandLine(LightningCLI):
         kwargs["plugins"] = with_whole_files(settings["plugins"])
         kwargs["val_check_interval"] = validation_interval(settings)
         if settings["strategy"] == FSDP:
+            self.refuse_unsharded()
             kwargs["strategy"] = FullySharded()
         with trainer_errors():
             trainer = super().instantiate_trainer(enable_checkpointing=trains, use_distributed_sampler=False, **kwargs)
@@ -193,7 +194,7 @@ class CommandLine(LightningCLI):
             raise UsageError(f"--trainer.strategy {settings['strategy']} loses its processes' results: choose ddp")
         if self.world > 1:
             self.together = Together(trainer)
-            trainer.callbacks.insert(0, self.together)  # type: ignore[attr-defined]
+            trainer.callbacks[:0] = [self.together, SharedBuffers()]  # type: ignore[attr-defined]
         return trainer
 
     def stored(self) -> list[Callback]:
@@ -204,6 +205,13 @@ class CommandLine(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         with nullcontext() if self.together is None else self.together.ending():
             super()._run_subcommand(subcommand)
+
+    def refuse_unsharded(self) -> None:
+        """What needs whole weights in each process."""
+        if self.model.lora is not None:
+            raise UsageError("--trainer.strategy fsdp divides all weights, and LoRA trains few: choose ddp")
+        if self.averages:
+            raise UsageError("StochasticWeightAveraging needs whole weights in each process: choose ddp, not fsdp")
 
     def resolve_length(self) -> None:
         """Replace `auto` by the numbers for these images, which config.yaml and checkpoints then hold."""

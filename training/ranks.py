@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vitrail.errors import UsageError
@@ -58,6 +59,17 @@ def interleaved(parts: Sequence[Tensor]) -> Tensor:
     for rank, part in enumerate(parts):
         whole[rank :: len(parts)] = part
     return whole
+
+
+class SharedBuffers(Callback):
+    """All processes validate the network that a checkpoint of the first holds.
+
+    The statistics of BatchNorm are of each process's own images: with DDP since the last step, with FSDP since ever.
+    """
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for buffer in pl_module.buffers():
+            distributed.broadcast(buffer, src=0)
 
 
 def from_all_ranks(part: Tensor, device: torch.device) -> Tensor:

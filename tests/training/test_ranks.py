@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from torch import distributed
 from torch.multiprocessing.spawn import start_processes
 
 from vitrail.data import Digits
 from vitrail.errors import UsageError
 from vitrail.training.batches import SeededOrder
-from vitrail.training.ranks import even_batches, from_all_ranks, interleaved, share_of
+from vitrail.training.ranks import even_batches, from_all_ranks, interleaved, processes, share_of
 
 TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
 
@@ -77,6 +78,18 @@ def command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_as_many_processes_as_the_trainer_has_must_have_been_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"accelerator": "cpu", "devices": 2, "num_nodes": 3}
+    assert processes(options) == 6
+    monkeypatch.setattr(TorchElasticEnvironment, "detect", staticmethod(lambda: True))
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("GROUP_RANK", "0"), ("WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"4 processes were started, and the trainer has 6: give --trainer\.devices"):
+        processes(options)
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    assert processes(options) == 6
+
+
 @pytest.mark.long
 def test_two_processes_fit_one_run_and_measure_every_image_once(tmp_path: Path) -> None:
     steps = ["--trainer.max_steps=40", "--trainer.val_check_interval=20", "--data.batch_size=60"]
@@ -86,20 +99,21 @@ def test_two_processes_fit_one_run_and_measure_every_image_once(tmp_path: Path) 
     lines = fitted.stdout.splitlines()
     assert len(lines) == len(set(lines)) == 5
     best = "runs/digits-cnn/checkpoints/best.ckpt"
-    figures: dict[str, tuple[str, NDArray[np.float32], str]] = {}
-    one: list[str] = ["--trainer.devices=1", "--trainer.strategy=auto"]
-    for name, devices in (("two", list[str]()), ("one", one)):
+    figures: dict[int, tuple[str, NDArray[np.float32], str]] = {}
+    for world in (1, 2, 4):
+        devices = [f"--trainer.devices={world}", f"--trainer.strategy={'auto' if world == 1 else 'ddp'}"]
         tested = command(tmp_path, "test", f"--ckpt_path={best}", *devices)
         assert tested.returncode == 0, tested.stderr
         assert tested.stdout.count("top-1") == 1
         saved = np.load(tmp_path / "runs/digits-cnn/predictions.npz")
         assert np.array_equal(saved["labels"], Digits().labels("test"))
-        probabilities = saved["probabilities"]
         validated = command(tmp_path, "validate", f"--ckpt_path={best}", *devices)
-        figures[name] = (tested.stdout, probabilities, validated.stdout)
-    assert figures["one"][0] == figures["two"][0]
-    assert figures["one"][2] == figures["two"][2]
-    assert np.allclose(figures["one"][1], figures["two"][1], atol=1e-5)
+        assert len(validated.stdout.splitlines()) == 2
+        figures[world] = (tested.stdout, saved["probabilities"], validated.stdout)
+    for world in (2, 4):
+        assert figures[1][0] == figures[world][0]
+        assert figures[1][2] == figures[world][2]
+        assert np.allclose(figures[1][1], figures[world][1], atol=1e-6, rtol=0)
     predicted = command(tmp_path, "predict", f"--ckpt_path={best}")
     assert predicted.returncode == 0, predicted.stderr
     rows = (tmp_path / "runs/digits-cnn/predictions.csv").read_text().splitlines()[1:]
