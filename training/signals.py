@@ -7,6 +7,7 @@ from threading import current_thread, main_thread
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import torch
 
 from vitrail.errors import VitrailError
 from vitrail.training.ranks import is_first
@@ -41,16 +42,19 @@ class StopSignals:
             os.write(2, f"{self.received.name}: the run ends with this step{again}\n".encode())  # print may be at work
 
     def were_received(self, trainer: pl.Trainer) -> bool:
-        """By any process: all end after the same step."""
-        here = self.received is not None
-        return here if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(here, all=False)
+        """By any process: all end after the same step, and the first knows which signal it was."""
+        if trainer.world_size > 1:
+            here = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+            if number := int(trainer.strategy.reduce(here, reduce_op="max")):
+                self.received = signal.Signals(number)
+        return self.received is not None
 
     def stop(self, place: str, command: str) -> NoReturn:
+        assert self.received is not None
         if not is_first():
             raise SystemExit(RunStopped.exit_code)
-        name = self.received.name if self.received else "a signal to another process"
         queued = requeued() if self.received is signal.SIGUSR1 else ""
-        raise RunStopped(f"stopped by {name} {place}{queued}; this goes on: {command}")
+        raise RunStopped(f"stopped by {self.received.name} {place}{queued}; this goes on: {command}")
 
 
 def requeued() -> str:

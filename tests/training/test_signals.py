@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
 
 from vitrail.training.signals import RunStopped, StopSignals
 
@@ -57,3 +58,14 @@ def test_other_signals_queue_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     signals.receive(signal.SIGTERM, None)
     with pytest.raises(RunStopped, match=r"^stopped by SIGTERM here; this goes on"):
         signals.stop("here", "x")
+
+
+def test_a_signal_to_another_process_is_known_here() -> None:
+    """SLURM's arrive at different moments; the first process queues the job again."""
+    strategy = Mock(root_device=torch.device("cpu"))
+    several, signals = Mock(world_size=2, strategy=strategy), StopSignals()
+    strategy.reduce.side_effect = lambda here, reduce_op: torch.maximum(here, torch.tensor(0))
+    assert not signals.were_received(several)
+    strategy.reduce.side_effect = lambda here, reduce_op: torch.maximum(here, torch.tensor(int(signal.SIGUSR1)))
+    assert signals.were_received(several)
+    assert signals.received is signal.SIGUSR1
