@@ -1,6 +1,7 @@
 """The checkpoints of a run: the best, the last and the one before, written whole or not at all; which one is intact."""
 
 import os
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 
 from vitrail.atomic import draft_of
+from vitrail.errors import ModelError
 from vitrail.models.checkpoint import damage_of
 from vitrail.training.progress import total_steps
 from vitrail.training.ranks import print_once
@@ -72,14 +74,22 @@ class LastCheckpoint(Checkpoint):
             logger.save()
         last = self.folder / LAST
         if trainer.is_global_zero and last.is_file():
-            with draft_of(self.folder / PREVIOUS) as draft:
-                os.link(last, draft)
+            keep(last, self.folder / PREVIOUS)
         trainer.save_checkpoint(last)
 
     def stop(self, trainer: pl.Trainer) -> None:
         if is_whole(trainer):
             return  # it ends anyway
         self.signals.stop(f"at step {trainer.global_step} of {total_steps(trainer)}", self.command)
+
+
+def keep(last: Path, previous: Path) -> None:
+    """Under another name, as a copy only where the disk knows no hard links."""
+    with draft_of(previous) as draft:
+        try:
+            os.link(last, draft)
+        except OSError:
+            shutil.copyfile(last, draft)
 
 
 def is_whole(trainer: pl.Trainer) -> bool:
@@ -107,10 +117,12 @@ def checkpoints(folder: Path, command: str, metric: str = "val_accuracy", mode: 
 
 
 def newest_intact(folder: Path) -> Path | None:
-    """The checkpoint to go on from; damaged ones are named."""
-    for path in (folder / name for name in (LAST, PREVIOUS, BEST)):
-        if path.is_file():
-            if damage_of(path) is None:
-                return path
-            print_once(f"{path} is damaged, so the run goes on from the checkpoint before")
+    """The checkpoint to go on from, if the run has any; damaged ones are named."""
+    there = [path for path in (folder / name for name in (LAST, PREVIOUS, BEST)) if path.is_file()]
+    for path in there:
+        if damage_of(path) is None:
+            return path
+        print_once(f"{path} is damaged, so the run goes on from the checkpoint before")
+    if there:
+        raise ModelError(f"no checkpoint in {folder} is intact: remove them to begin the run again")
     return None

@@ -66,6 +66,7 @@ class CommandLine(LightningCLI):
 
     def __init__(self, verb: str, argv: Sequence[str]) -> None:
         self.verb, self.argv, self.done = verb, list(argv), None
+        self.checkpoint: str | None = None  # of the run in --run
         self.together: Together | None = None  # in several processes
         strict = {"exit_on_error": False}
         super().__init__(
@@ -119,6 +120,8 @@ class CommandLine(LightningCLI):
             self.origin, _ = load_checkpoint(options["ckpt_path"])
             if self.verb == "fit":
                 self.compare(options)
+            if self.resumes:  # config.yaml stays that of the run, which another can be made with
+                self.checkpoint, options["ckpt_path"] = options["ckpt_path"], None
         elif self.verb != "fit":
             raise UsageError(f"vitrail {self.verb} needs --ckpt_path, the checkpoint to evaluate")
 
@@ -252,7 +255,7 @@ class CommandLine(LightningCLI):
     def given_callbacks(self, options: Any) -> list[Callback]:
         """Those of the configuration; a resumed run searches no learning rate, and weight averaging needs epochs."""
         given = list(options["trainer"]["callbacks"] or [])
-        if self.verb == "fit" and options["ckpt_path"] is not None:
+        if self.done is not None:
             given = [one for one in given if not isinstance(one, LearningRateFinder)]
         self.averages = any(isinstance(one, StochasticWeightAveraging) for one in given) and self.verb == "fit"
         if self.averages and options["trainer"]["max_epochs"] in (None, -1):
@@ -301,6 +304,7 @@ class CommandLine(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         device = "cuda" if self.trainer.strategy.root_device.type == "cuda" else "cpu"
         options = {**kwargs, "weights_only": True}  # a checkpoint is data, and runs no code
+        options["ckpt_path"] = self.checkpoint or kwargs.get("ckpt_path")
         fit_or_explain(lambda: self.trainer.fit(**options), self.model, self.datamodule, device)
 
     def after_fit(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from vitrail.cli import main
 from vitrail.errors import ModelError
 from vitrail.models.checkpoint import damage_of, load_checkpoint
-from vitrail.training.checkpoints import LAST, PREVIOUS, WholeFiles, newest_intact
+from vitrail.training.checkpoints import LAST, PREVIOUS, WholeFiles, keep, newest_intact
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=30", "--trainer.val_check_interval=10", "--data.images=200"]
 
@@ -69,6 +69,23 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     assert lines[0] == f"{last} is damaged, so the run goes on from the checkpoint before"
     assert f"resumed from step 10 of {previous} with trainer.max_steps 20 → 30" in lines
     assert step_of(last) == 30
+
+
+def test_a_run_without_an_intact_checkpoint_is_not_begun_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (run / "checkpoints").iterdir():
+        flip_a_bit(path)
+    assert main(["fit", *FAST, f"--run={run}", "--resume"]) == 1
+    assert "is intact: remove them to begin the run again" in capsys.readouterr().err
+
+
+def test_the_last_one_is_kept_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    (tmp_path / LAST).write_bytes(b"content")
+    keep(tmp_path / LAST, tmp_path / PREVIOUS)
+    assert (tmp_path / PREVIOUS).read_bytes() == b"content"
 
 
 def test_another_file_is_no_damaged_checkpoint(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_resume_begins_a_run_goes_on_with_it_and_leaves_a_finished_one(
     with (tmp_path / "run/metrics.csv").open() as file:
         assert [int(row["step"]) for row in csv.DictReader(file) if row["val_loss"]] == [9, 19]
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
-    assert (config["trainer"]["max_steps"], config["resume"]) == (20, False)
+    assert (config["trainer"]["max_steps"], config["resume"], config["ckpt_path"]) == (20, False, None)
 
 
 def test_resume_needs_its_run_and_finds_its_checkpoint(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
