@@ -97,7 +97,7 @@ OTHERS: dict[str, set[str]] = {
 
 # Tests of several modules together, or of files that are no modules, by folder.
 OF_BEHAVIOUR = {
-    "": "fuzz node packaging project_files python_docs readme source_tree studies wheel",
+    "": "fuzz node packaging project_files python_docs ray readme slurm source_tree studies wheel",
     "attention": "cost identities masks reach",
     "rivals": "rivals",
     "data": "value_maps",

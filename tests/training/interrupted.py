@@ -20,8 +20,18 @@ import vitrail.training.cli
 from vitrail.cli import main
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-# What an interruption may change: the folder of a run in its settings, and a score that Lightning does not restore.
-OWN = ("vitrail_settings", "dirpath", "best_model_path", "best_k_models", "kth_best_model_path", "current_score")
+# What an interruption may change: the folder of a run in its settings, a score that Lightning does not restore, and its
+# counters, which a run completes after its last checkpoint; one that is killed then has nothing left to do.
+COUNTERS = ("loops", "epoch")
+OWN = (
+    *COUNTERS,
+    "vitrail_settings",
+    "dirpath",
+    "best_model_path",
+    "best_k_models",
+    "kth_best_model_path",
+    "current_score",
+)
 
 
 def started(run: Path, options: list[str]) -> int:
