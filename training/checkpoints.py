@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,12 @@ class LastCheckpoint(Checkpoint):
         self.folder, self.command, self.signals = folder, command, StopSignals()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.signals.listen()  # Lightning's own handlers are in place by now; it restores all in the end
+        """Lightning's own handlers are in place by now, and may have received a signal; it restores all in the end."""
+        connector = trainer._signal_connector
+        if connector.received_sigterm:
+            connector.received_sigterm = False
+            self.signals.receive(signal.SIGTERM, None)
+        self.signals.listen()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if self.signals.were_received(trainer) and is_between_steps(trainer) and not is_whole(trainer):

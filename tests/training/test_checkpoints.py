@@ -4,12 +4,15 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from vitrail.cli import main
 from vitrail.errors import ModelError
 from vitrail.models.checkpoint import damage_of, load_checkpoint
 from vitrail.training.checkpoints import LAST, PREVIOUS, WholeFiles, keep, newest_intact
+from vitrail.training.progress import progress
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=30", "--trainer.val_check_interval=10", "--data.images=200"]
 
@@ -36,6 +39,25 @@ def step_of(path: Path) -> int:
 
 def test_the_checkpoint_before_the_last_is_kept(run: Path) -> None:
     assert (step_of(run / "checkpoints" / PREVIOUS), step_of(run / "checkpoints" / LAST)) == (10, 20)
+
+
+class Early(Callback):
+    """A signal that Lightning receives before the first step."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        trainer._signal_connector.register_signal_handlers()
+        trainer._signal_connector.received_sigterm = True
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def test_a_signal_before_the_first_step_ends_the_run_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not in silence, as Lightning would."""
+    early = [*progress(), Early()]
+    monkeypatch.setattr("vitrail.training.cli.progress", lambda: early)
+    assert main(["fit", *FAST, f"--run={tmp_path / 'run'}"]) == 1
+    assert "stopped by SIGTERM at step 1 of 30; this goes on: vitrail fit" in capsys.readouterr().err
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
