@@ -6,10 +6,9 @@ A longer run may need a lower rate: twice the steps are tried with the rate of t
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import inf
 
 from vitrail.training.study.jobs import FinishedRun, Job, Result
-from vitrail.training.study.learning_rates import ChosenRates, Score, Scores, best, between, lower, rate_at, score
+from vitrail.training.study.learning_rates import ChosenRates, Score, Scores, between, lower, rate_at, score
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,11 @@ def length_of(scores: Mapping[int, Scores], rate: float, tolerance: float) -> Le
     while True:
         candidates = rates_of_longer(rate, rates)
         longer = {each: one for each, one in scores.get(2 * steps, {}).items() if each in candidates}
-        if not longer or gain(scores[steps][rate], longer[best(longer)]) <= tolerance:
+        gains = {each: gain(scores[steps][rate], one) for each, one in longer.items()}
+        best = max(gains, key=lambda each: gains[each], default=rate)
+        if gains.get(best, 0.0) <= tolerance:
             return Length(steps, rate, longer.keys() == set(candidates))
-        steps, rate = 2 * steps, best(longer)
+        steps, rate = 2 * steps, best
 
 
 def rates_of_shortest(scores: Mapping[int, Scores]) -> Scores:
@@ -72,18 +73,15 @@ def rates_of_longer(rate: float, tried: Iterable[float]) -> list[float]:
 def gain(before: Score, after: Score) -> float:
     """By how much the error falls, as a share of it; where it does not rise, the loss may fall by more.
 
-    Few validation images make errors coarse. Within a standard error one image fewer is no gain, and one more no loss:
-    the loss still shows whether a run gets better.
+    Few validation images make errors coarse; the loss still shows that a run gets better.
     """
-    if after.error > before.error + before.noise:
+    if after.error > before.error:
         return fall(before.error, after.error)
-    if after.error >= before.error - before.noise:
-        return fall(before.loss, after.loss)
     return max(fall(before.error, after.error), fall(before.loss, after.loss))
 
 
 def fall(before: float, after: float) -> float:
-    return (before - after) / before if 0 < before < inf else 0.0
+    return 0.0 if before <= 0 else (before - after) / before
 
 
 def length_at(size: int, lengths: Mapping[int, Length], unit: int) -> Length:
