@@ -19,7 +19,7 @@ from vitrail.errors import ModelError, UsageError, first_line
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
-from vitrail.training.checkpoints import WholeFiles, checkpoints
+from vitrail.training.checkpoints import BEST, LAST, WholeFiles, checkpoints
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.exact_resume import ExactResume
 from vitrail.training.faster_steps import FasterSteps, can_be_fused, compilation
@@ -157,7 +157,7 @@ class CommandLine(LightningCLI):
 
     @property
     def best(self) -> Path:
-        return self.run_directory / "checkpoints" / "best.ckpt"
+        return self.run_directory / "checkpoints" / BEST
 
     @property
     def monitor(self) -> MonitoredMetric:
@@ -313,7 +313,7 @@ class CommandLine(LightningCLI):
             print_once("fast_dev_run: nothing was saved")
             return
         self.run_directory = trainer.strategy.broadcast(self.run_directory)
-        last = self.best.with_name("last.ckpt")
+        last = self.best.with_name(LAST)
         self.model.averaged = self.averages
         trainer.save_checkpoint(last)
         if self.averages:

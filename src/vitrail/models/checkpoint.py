@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
@@ -156,6 +157,13 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
 
 def damage_of(path: Path) -> str | None:
     """What is wrong with the bytes of a checkpoint, which torch reads without comparing them with their checksums."""
+    file = path.stat()
+    return damage_found(path, file.st_size, file.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def damage_found(path: Path, size: int, time: int) -> str | None:
+    """Reads the whole file, so once for a command."""
     try:
         with ZipFile(path) as archive:
             changed = archive.testzip()
