@@ -40,6 +40,7 @@ def test_the_extras_are_complete_and_the_core_needs_two_packages() -> None:
         "serve",
         "data",
         "hf",
+        "transformers",
         "ray",
         "grpc",
         "docs",

@@ -15,7 +15,7 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.data.source import PARTS, Targets
-from vitrail.errors import ModelError, UsageError, first_line
+from vitrail.errors import ModelError, UsageError, VitrailError, first_line
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
@@ -391,8 +391,8 @@ def name_devices(callbacks: Any) -> None:
 
 
 def reason_of(fault: BaseException) -> str:
-    """The first line of the exception that started the chain."""
-    while fault.__cause__ is not None:
+    """The first line of the exception that started the chain, or of the first of ours in it."""
+    while fault.__cause__ is not None and not isinstance(fault, VitrailError):
         fault = fault.__cause__
     return first_line(fault)
 

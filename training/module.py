@@ -19,6 +19,7 @@ from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
 from vitrail.models.lora import LoRA
 from vitrail.models.network import refuse_without_calls
+from vitrail.models.own_network import OfClasses, architecture_of
 from vitrail.models.timm_models import Three, pixel_statistics
 from vitrail.models.weight_decay import parameter_groups
 from vitrail.tasks.task import TaskName
@@ -44,7 +45,8 @@ class ImageModule(pl.LightningModule):
     """Classification, or the task of the data: several labels, values, either for each cell, a sequence, or boxes.
 
     Args:
-        net: the architecture of the network, from vitrail.models.
+        net: the architecture of the network, from vitrail.models; or any nn.Module, or a function that makes one, which
+            takes the number of classes as num_classes or classes.
         optimizer: norms, biases, positions, tokens and queries are not decayed.
         schedule: of the learning rate.
         rates: of the head and of single layers, as factors of the learning rate.
@@ -70,7 +72,7 @@ class ImageModule(pl.LightningModule):
 
     def __init__(
         self,
-        net: Architecture,
+        net: Architecture | OfClasses,
         classes: int,
         image_size: int,
         resize: Resize = "squash",
@@ -90,9 +92,9 @@ class ImageModule(pl.LightningModule):
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
+        self.architecture = net = architecture_of(net)
         if statistics == "images" and net.name is not None and net.pretrained:
             raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
-        self.architecture = net
         self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix, balance)
         self.net: Any = net.build_for(InputRule(image_size, resize, patch=patch), classes, task)
         refuse_without_calls(self.net)

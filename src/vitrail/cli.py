@@ -62,7 +62,7 @@ PACKAGES = frozenset(
             "torch",
         ),
         *("torchmetrics", "torchvision", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "ray", "bentoml", "httptools"),
-        *("google", "grpc", "nvidia", "openvino", "opentelemetry"),
+        *("google", "grpc", "nvidia", "openvino", "opentelemetry", "transformers"),
         *("packaging", "prometheus_client", "pyarrow", "python_multipart", "starlette", "uvicorn", "uvloop", "yaml"),
     )
 )

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+# What jsonargparse says of a class or function that is of another kind than a type.
+OTHER_KIND = ("does not correspond to a subclass of", "to be a subclass of", "to be a function that returns")
+
 
 class VitrailError(Exception):
     """An error that its reader can fix; the command prints it as one line and ends with `exit_code`."""
@@ -17,7 +20,7 @@ class UsageError(VitrailError):
     @classmethod
     def of_parser(cls, fault: Exception, command: str) -> "UsageError":
         """A parser's error, which may span lines, as one line with a pointer to the help."""
-        return cls(f"{' '.join(str(fault).split())} (see `{command} --help`)")
+        return cls(f"{' '.join(reason_in(str(fault)).split())} (see `{command} --help`)")
 
 
 class ImageError(VitrailError):
@@ -83,6 +86,19 @@ def first_few(faults: Sequence[str]) -> str:
     """The first faults, and the number of the others."""
     more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
     return f"{'; '.join(faults[:NAMED])}{more}"
+
+
+def reason_in(text: str) -> str:
+    """Of a value that fits none of several types, why it does not fit the one that it was meant for."""
+    head, found, reasons = text.partition("Does not validate against any of the Union subtypes")
+    if not found:
+        return text
+    listed, _, given = reasons.partition("Errors:")[2].partition("Given value type:")
+    each = [reason.partition("expects a function or a callable class:")[2] or reason for reason in listed.split(" - ")]
+    meant = [one for one in each[1:] if not any(word in one for word in OTHER_KIND)] or each[-1:]
+    reason, value = meant[0].partition(". Got value: Namespace(")[0].strip(), given.partition("Given value:")[2].strip()
+    more = "" if value in reason or value.startswith("NestedArg(") else f"; given {value}"
+    return f"{head.partition(':')[0]}: {reason}{more}"
 
 
 def first_line(fault: BaseException | str) -> str:

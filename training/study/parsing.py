@@ -192,6 +192,8 @@ def contender(name: str, given: Plain, augment: tuple[Plain, ...], first: str | 
     model: Plain = {key: value for key, value in given.items() if key not in ("match", "match_to")}
     if model["net"] is None:
         raise UsageError(f"the contender '{name}' has no network: give it a `net`")
+    if isinstance(model["net"], str):  # a function that makes one
+        model["net"] = {"class_path": model["net"], "init_args": {}}
     if not isinstance(model["optimizer"], dict) or not model["optimizer"]["init_args"].get("lr"):
         raise UsageError(f"the optimizer of '{name}' has no learning rate `lr`: give it one")
     match: Measure | None = given["match"]

@@ -59,6 +59,9 @@ class Architecture(ABC):
         if path.rpartition(".")[0] == MODULE:
             own: Architecture = getattr(import_module(MODULE), path.rpartition(".")[2])(**arguments)
             return own
+        own_networks = import_module(f"{MODULE}.own_network")
+        if own_networks.is_network(path):
+            return own_networks.OwnNetwork(network=path, arguments=arguments)  # type: ignore[no-any-return]
         try:
             made = class_at(path, Architecture, f"{MODULE}.Architecture", ModelError)  # type: ignore[type-abstract]
             return made(**arguments)
