@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 from vitrail.atomic import draft_of
 from vitrail.errors import ModelError
 from vitrail.models.checkpoint import damage_of
+from vitrail.tasks.training_task import MonitoredMetric
 from vitrail.training.progress import total_steps
 from vitrail.training.ranks import print_once
 from vitrail.training.signals import StopSignals
@@ -113,13 +115,56 @@ def is_between_steps(trainer: pl.Trainer) -> bool:
     return not follows and not loop._should_accumulate()
 
 
-def checkpoints(folder: Path, command: str, metric: str = "val_accuracy", mode: str = "max") -> list[Callback]:
+class BestOfLogged(ModelCheckpoint):
+    """The best by what the first validation logs: a loss, else an accuracy; a run that logs neither has no best."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.monitor is None and not trainer.sanity_checking:
+            self.choose(monitored_among(trainer.callback_metrics))
+        if self.monitor is not None:
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.monitor is not None:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def choose(self, metric: MonitoredMetric | None) -> None:
+        if metric is not None:
+            self.monitor, self.mode = metric.name, metric.mode
+            self.kth_value = torch.tensor(torch.inf if metric.mode == "min" else -torch.inf)
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's names the metric, which a run that goes on does not know yet."""
+        return type(self).__name__
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "mode": self.mode}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["monitor"] is not None:
+            self.choose(MonitoredMetric(state_dict["monitor"], state_dict["mode"]))
+        super().load_state_dict(state_dict)
+
+
+def monitored_among(metrics: Iterable[str]) -> MonitoredMetric | None:
+    """A metric of validation that says which of two checkpoints is better."""
+    of_validation = sorted(name for name in metrics if name.startswith("val"))
+    for word, mode in (("loss", "min"), ("acc", "max")):
+        for name in of_validation:
+            if word in name:
+                return MonitoredMetric(name, mode)
+    return None
+
+
+def checkpoints(folder: Path, command: str, monitored: MonitoredMetric | None) -> list[Callback]:
     """`best` by a validation metric, and `last` for resuming the run."""
-    name = BEST.removesuffix(".ckpt")
-    return [
-        ModelCheckpoint(folder, filename=name, monitor=metric, mode=mode, enable_version_counter=False),
-        LastCheckpoint(folder, command),
-    ]
+    options: dict[str, Any] = {"filename": BEST.removesuffix(".ckpt"), "enable_version_counter": False}
+    if monitored is None:
+        best: ModelCheckpoint = BestOfLogged(folder, **options)
+    else:
+        best = ModelCheckpoint(folder, monitor=monitored.name, mode=monitored.mode, **options)
+    return [best, LastCheckpoint(folder, command)]
 
 
 def newest_intact(folder: Path) -> Path | None:

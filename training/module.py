@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
@@ -34,7 +34,7 @@ from vitrail.training.pixel_statistics import measured
 from vitrail.training.probe import linear_of, start_from_probe
 from vitrail.training.ranks import from_all_ranks
 from vitrail.training.rates import Rates
-from vitrail.training.schedule import WarmupCosine, scale_to
+from vitrail.training.schedule import WarmupCosine, config_of, scale_to
 from vitrail.training.sharding import FullySharded, shard
 
 # The parts of the data that each command reads, which must be those of the run.
@@ -48,7 +48,7 @@ class ImageModule(pl.LightningModule):
         net: the architecture of the network, from vitrail.models; or any nn.Module, or a function that makes one, which
             takes the number of classes as num_classes or classes.
         optimizer: norms, biases, positions, tokens and queries are not decayed.
-        schedule: of the learning rate.
+        schedule: of the learning rate, by steps; or a scheduler of torch, by epochs.
         rates: of the head and of single layers, as factors of the learning rate.
         probe_first: the head starts as a linear probe of the pretrained network, fitted to the training images; for
             few steps, in which a head from nothing spoils the features before it learns from them.
@@ -79,7 +79,7 @@ class ImageModule(pl.LightningModule):
         patch: int | None = None,
         task: TaskName = "classification",
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        schedule: WarmupCosine | None = None,
+        schedule: WarmupCosine | LRSchedulerCallable | None = None,
         rates: Rates | None = None,
         probe_first: bool = False,
         freeze_statistics: bool = False,
@@ -212,10 +212,7 @@ class ImageModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.groups())
         steps = int(self.trainer.estimated_stepping_batches)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.schedule.attach(optimizer, steps), "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": config_of(self.schedule, optimizer, steps)}  # type: ignore[return-value]
 
     def on_fit_start(self) -> None:
         """Scale the schedule to `lr`, which the learning rate finder may have changed; start from a probe."""
@@ -260,7 +257,7 @@ class ImageModule(pl.LightningModule):
         self.data.refuse_contradiction(origin.run_data, READ[self.trainer.state.fn], not self.trainer.training)
         if self.trainer.training and self.teacher is not None:
             self.teacher.refuse_another(origin)
-        if self.trainer.training and checkpoint.get("lr_schedulers"):
+        if self.trainer.training and checkpoint.get("lr_schedulers") and isinstance(self.schedule, WarmupCosine):
             self.schedule.rejoin(checkpoint, int(self.trainer.estimated_stepping_batches))
 
 

@@ -11,11 +11,12 @@ from vitrail.data.unlabelled import open_unlabelled
 from vitrail.errors import ModelError
 from vitrail.own_class import Plain
 from vitrail.tasks.training_task import MonitoredMetric
-from vitrail.training.cli import CommandLine, one_line_errors, origins, with_config_of_run
+from vitrail.training.cli import CommandLine, origins, with_config_of_run, with_options_of_module
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.masked_module import MaskedModule
 from vitrail.training.recipes import with_recipes
 from vitrail.training.resume import from_weights, going_on
+from vitrail.training.run_cli import one_line_errors
 
 
 class UnlabelledDataModule(ImageDataModule):
@@ -48,4 +49,4 @@ def pretrain(argv: Sequence[str]) -> Pretraining:
         for path, origin in origins(argv).items():
             if origin.classes:
                 raise ModelError(f"{path} was trained with labels: start from its weights, {from_weights(path)}")
-        return Pretraining("fit", with_recipes(with_config_of_run("fit", argv)))
+        return Pretraining("fit", with_options_of_module(with_recipes(with_config_of_run("fit", argv))))

@@ -1,9 +1,10 @@
-"""The learning rate schedule: linear warm-up, then half a cosine, both counted in steps."""
+"""The learning rate schedule: linear warm-up, then half a cosine, both counted in steps; or one of torch, by epochs."""
 
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
 
+from pytorch_lightning.cli import LRSchedulerCallable, ReduceLROnPlateau
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -41,15 +42,23 @@ class WarmupCosine:
                 group["lr"] = rate
 
 
+def config_of(schedule: WarmupCosine | LRSchedulerCallable, optimizer: Optimizer, steps: int) -> dict[str, Any]:
+    """As Lightning takes it; schedules of torch count epochs, and one that waits for a plateau names its metric."""
+    if isinstance(schedule, WarmupCosine):
+        return {"scheduler": schedule.attach(optimizer, steps), "interval": "step"}
+    made = schedule(optimizer)
+    monitored = {"monitor": made.monitor} if isinstance(made, ReduceLROnPlateau) else {}
+    return {"scheduler": made, "interval": "epoch", **monitored}
+
+
 def scale_to(scheduler: Any, rate: float) -> None:
     """Set another peak rate before the first step; groups of parameters keep their share of it."""
-    if not isinstance(scheduler, LambdaLR):
+    if not hasattr(scheduler, "base_lrs"):
         return
     factor = rate / scheduler.optimizer.defaults["lr"]
     if factor == 1:
         return
+    first = [rate * factor for rate in scheduler.get_last_lr()]  # those of the groups, a finder may have changed
     scheduler.base_lrs = [base * factor for base in scheduler.base_lrs]
-    for group, base, multiply in zip(
-        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
-    ):
-        group["initial_lr"], group["lr"] = base, base * multiply(scheduler.last_epoch)
+    for group, base, lr in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, first, strict=True):
+        group["initial_lr"], group["lr"] = base, lr

@@ -1,5 +1,6 @@
 """How fast a run trains: images a second, time spent waiting for data, and the share of what the machine multiplies."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from vitrail.models.input import Input
 from vitrail.models.network import BACKWARD, count_flops
 
 SIDES = {"cpu": 1024, "cuda": 8192}  # of the matrices that measure the ceiling
@@ -43,7 +45,7 @@ class Throughput(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         """Count operations while the network is still on the CPU; a copy, for statistics of its layers would change."""
-        if stage == "fit":
+        if stage == "fit" and isinstance(getattr(pl_module, "input", None), Input):  # a module of ours
             self.flops = BACKWARD * count_flops(deepcopy(pl_module.net).eval(), pl_module.input.rule.size)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,7 +64,7 @@ class Throughput(Callback):
     ) -> None:
         now = perf_counter()
         self.seconds += now - (self.end or now)
-        self.images += len(batch[0]) * trainer.world_size
+        self.images += images_in(batch) * trainer.world_size
         self.end = now
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -73,8 +75,9 @@ class Throughput(Callback):
             torch.cuda.synchronize()  # steps that were begun
         self.seconds += perf_counter() - before
         rate = self.images / self.seconds
-        is_frozen = not all(one.requires_grad for one in pl_module.net.parameters())  # fewer operations than counted
-        share = None if self.flops is None or is_frozen else rate * self.flops / (self.peak * trainer.world_size)
+        share = None
+        if self.flops is not None and all(one.requires_grad for one in pl_module.net.parameters()):  # none is left out
+            share = rate * self.flops / (self.peak * trainer.world_size)
         self.speed = Speed(rate, self.waited / self.seconds, share)
         logged = {"images_per_second": rate, "data_wait": self.speed.data_wait}
         for logger in trainer.loggers:
@@ -82,6 +85,13 @@ class Throughput(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.begin()
+
+
+def images_in(batch: Any) -> int:
+    """As many as its first part has, whatever it is made of."""
+    while isinstance(batch, list | tuple | Mapping):
+        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
+    return len(batch)
 
 
 def operations_per_second(dtype: torch.dtype, device: torch.device) -> float:

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from vitrail.cli import main
 from vitrail.errors import ModelError
 from vitrail.models.checkpoint import damage_of, load_checkpoint
-from vitrail.training.checkpoints import LAST, PREVIOUS, WholeFiles, keep, newest_intact
+from vitrail.training.checkpoints import LAST, PREVIOUS, WholeFiles, keep, monitored_among, newest_intact
 from vitrail.training.progress import progress
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=30", "--trainer.val_check_interval=10", "--data.images=200"]
@@ -55,7 +55,7 @@ def test_a_signal_before_the_first_step_ends_the_run_after_it(
 ) -> None:
     """Not in silence, as Lightning would."""
     early = [*progress(), Early()]
-    monkeypatch.setattr("vitrail.training.cli.progress", lambda: early)
+    monkeypatch.setattr("vitrail.training.run_cli.progress", lambda: early)
     assert main(["fit", *FAST, f"--run={tmp_path / 'run'}"]) == 1
     assert "stopped by SIGTERM at step 1 of 30; this goes on: vitrail fit" in capsys.readouterr().err
 
@@ -115,3 +115,16 @@ def test_another_file_is_no_damaged_checkpoint(tmp_path: Path) -> None:
     assert damage_of(tmp_path / "x.ckpt") is None
     with pytest.raises(ModelError, match="is not a checkpoint written by"):
         load_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("logged", "chosen"),
+    [
+        (["val_acc", "val_loss", "train_loss"], ("val_loss", "min")),
+        (["val/top1_accuracy", "epoch"], ("val/top1_accuracy", "max")),
+        (["train_loss", "val_f1"], None),
+    ],
+)
+def test_a_module_of_ones_own_has_its_best_by_what_it_logs(logged: list[str], chosen: tuple[str, str] | None) -> None:
+    found = monitored_among(logged)
+    assert (found and (found.name, found.mode)) == chosen

@@ -7,7 +7,7 @@ from pathlib import Path
 from vitrail.errors import UsageError
 from vitrail.tasks.classification.report import ClassificationReport
 from vitrail.tasks.intervals import Share
-from vitrail.training.cli import run
+from vitrail.training.cli import CommandLine, run
 
 COLOURS = ("#1d4e89", "#c1440e", "#3b7a57", "#7b4b94")
 
@@ -26,6 +26,7 @@ def train_and_test(recipe: str, images: int, folder: Path) -> Point:
     """Train a shipped recipe on a nested subset, and test its best checkpoint."""
     directory = folder / f"{recipe}-{images}"
     done = run("fit", ["--config", recipe, f"--data.images={images}", f"--run={directory}"])
+    assert isinstance(done, CommandLine)
     done.trainer.test(done.model, datamodule=done.datamodule, ckpt_path=str(done.best), verbose=False)
     report = done.save_predictions()
     if not isinstance(report, ClassificationReport):

@@ -30,6 +30,7 @@ COMPILED = "_orig_mod."  # what torch.compile puts before each name
 AVERAGED = (
     "current_model_state"  # where Lightning's averaging keeps the raw weights, the averaged ones taking their place
 )
+NO_NETWORK = "vitrail_no_network"  # in a checkpoint of a module of the user's own: why, or where the network is
 FORMAT = 1
 ZIP = b"PK\x03\x04"  # the first bytes of a checkpoint
 
@@ -133,8 +134,9 @@ class Origin:
 def write_checkpoint(path: Path, origin: Origin, network: nn.Module) -> None:
     """The weights of a network as `vitrail fit` stores them, without the state of training."""
     weights = {f"{PREFIX}{name}": value.cpu() for name, value in network.state_dict().items()}
+    of_lightning = {"pytorch-lightning_version": version("pytorch-lightning"), "epoch": 0, "global_step": 0}
     file = io.BytesIO()  # torch reports a full disk as a fault of its own if it writes the file
-    torch.save({"state_dict": weights, KEY: origin.to_plain()}, file)
+    torch.save({"state_dict": weights, KEY: origin.to_plain(), **of_lightning}, file)
     write_atomically(path, file.getvalue())
 
 
@@ -146,6 +148,8 @@ def load_checkpoint(path: str | Path) -> tuple[Origin, dict[str, Tensor]]:
         raise ModelError(f"{path} is damaged: {damage}{intact_beside(Path(path))}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if NO_NETWORK in content:
+            raise ModelError(f"{path} is of a module of one's own: {content[NO_NETWORK]}")
         origin = Origin.from_plain(content[KEY])
         weights = content["state_dict"].items()
     except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as fault:

@@ -1,0 +1,106 @@
+"""A LightningModule and a LightningDataModule as users write them, copied into the folder that a test runs in."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Classifier(pl.LightningModule):
+    """A small convolutional network."""
+
+    def __init__(self, num_classes: int, width: int = 4, lr: float = 0.01) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.lr = lr
+        self.net = nn.Sequential(
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(16 * width, num_classes),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.net(pixels)
+        return logits
+
+    def step(self, batch: Any, name: str) -> Tensor:
+        pixels, target = batch
+        logits = self(pixels)
+        loss = F.cross_entropy(logits, target)
+        self.log_dict({f"{name}_loss": loss, f"{name}_acc": (logits.argmax(dim=1) == target).float().mean()})
+        return loss
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        return self.step(batch, "train")
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.step(batch, "val")
+
+    def test_step(self, batch: Any, index: int) -> None:
+        self.step(batch, "test")
+
+    def predict_step(self, batch: Any, index: int) -> Tensor:
+        return self.forward(batch[0]).softmax(dim=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), self.lr)
+
+
+class WithoutOptimizer(Classifier):
+    """For `--optimizer` and `--lr_scheduler`."""
+
+    configure_optimizers = pl.LightningModule.configure_optimizers  # type: ignore[assignment]
+
+
+class Odd(Classifier):
+    """Built again from its arguments, it is another network."""
+
+    made = 0
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        Odd.made += 1
+        self.scale = float(Odd.made)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return super().forward(pixels) * self.scale
+
+
+class Rows(pl.LightningDataModule):
+    """Rows of numbers, of which the label is the sign of the sum."""
+
+    def __init__(self, count: int = 64, batch_size: int = 16) -> None:
+        super().__init__()
+        self.count, self.batch_size = count, batch_size
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rows = torch.randn(self.count, 8, generator=torch.Generator().manual_seed(0))
+        return DataLoader(TensorDataset(rows, (rows.sum(dim=1) > 0).long()), self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.train_dataloader()
+
+
+class OfRows(pl.LightningModule):
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 2)
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        return F.cross_entropy(self.layer(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class WithLoader(OfRows):
+    """Its batches are its own."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return Rows().train_dataloader()
