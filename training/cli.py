@@ -15,7 +15,7 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vitrail.data.source import PARTS, Targets
-from vitrail.errors import ModelError, UsageError, first_line
+from vitrail.errors import ModelError, UsageError, first_line, without_types
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.models.checkpoint import Origin, load_checkpoint
 from vitrail.tasks.training_task import MonitoredMetric, Report
@@ -23,6 +23,7 @@ from vitrail.training.checkpoints import BEST, LAST, WholeFiles, checkpoints
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.exact_resume import ExactResume
 from vitrail.training.faster_steps import FasterSteps, can_be_fused, compilation
+from vitrail.training.full_disk import one_line_if_full
 from vitrail.training.length import AUTO, Trainer, described, images_a_step, resolved
 from vitrail.training.memory import fit_or_explain
 from vitrail.training.module import ImageModule, made_by
@@ -33,7 +34,7 @@ from vitrail.training.progress import metrics_text, progress, total_steps
 from vitrail.training.rank_failures import Together, first_alone
 from vitrail.training.ranks import SharedBuffers, is_first, print_once, processes
 from vitrail.training.recipes import FLAGS, pairs, values_of, with_recipes
-from vitrail.training.report import report_test, write_report
+from vitrail.training.report import REPORT, report_test, write_report
 from vitrail.training.resume import (
     LENGTHS,
     RESUME,
@@ -42,6 +43,7 @@ from vitrail.training.resume import (
     SaveSettings,
     changes,
     differences,
+    from_weights,
     going_on,
     progress_of,
     with_numbers_of,
@@ -51,6 +53,7 @@ from vitrail.training.sharding import FSDP, FullySharded
 
 EPOCHS = 1000  # Lightning's number where the run gives none
 FULL_HELP = "--help=all"  # plain --help is a short page
+ROUNDED = ("16-true", "bf16-true")
 NO_METRIC = "conditioned on metric"  # Lightning has no exception class for a missing metric
 
 
@@ -132,6 +135,11 @@ class CommandLine(LightningCLI):
             raise UsageError(f"vitrail {self.verb} prints its results and logs nothing: leave --trainer.logger out")
         if self.verb == "fit" and trainer["enable_checkpointing"] is False:
             raise UsageError("a run always writes best.ckpt and last.ckpt: leave --trainer.enable_checkpointing out")
+        if trainer["precision"] in ROUNDED:
+            raise UsageError(
+                f"trainer.precision {trainer['precision']} keeps the weights themselves in 16 bits: choose "
+                f"{trainer['precision'].replace('true', 'mixed')}"
+            )
         if trainer["use_distributed_sampler"] and named(self.argv, "--trainer.use_distributed_sampler"):
             raise UsageError(
                 "vitrail divides the images among processes, so that none is counted twice: leave "
@@ -145,13 +153,20 @@ class CommandLine(LightningCLI):
         try:
             before = parser.dump(parser.parse_string(done.settings), skip_unset=False)
         except ArgumentError as fault:
-            raise UsageError.of_parser(fault, f"the settings in {done.path}") from fault
+            raise UsageError(
+                f"the settings in {done.path} are of another vitrail ({without_types(fault)}): install the "
+                f"one that wrote them, or start a new run from the weights, {from_weights(done.path)}"
+            ) from fault
         if self.resumes:
             with_numbers_of(before, options["trainer"])
         explicit = [name for name in LENGTHS if named(self.argv, f"--{name}")]
         differing = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, differing, explicit)
-        done.refuse_if_done(options["trainer"], RunIsDone if self.resumes else UsageError)
+        try:
+            done.refuse_if_done(options["trainer"], RunIsDone if self.resumes else UsageError)
+        except RunIsDone:
+            complete(Path(options["run"]))
+            raise
         self.done = done
         self.resumed = f"from step {done.step} of {done.path}"
 
@@ -202,11 +217,19 @@ class CommandLine(LightningCLI):
 
     def stored(self) -> list[Callback]:
         """The checkpoints of the run, and what goes into them."""
-        metric, command = self.monitor, f"vitrail {self.name} --run {self.run_directory} {RESUME}"
-        return [ExactResume(), *checkpoints(self.run_directory / "checkpoints", command, metric.name, metric.mode)]
+        folder, metric = self.run_directory / "checkpoints", self.monitor
+        return [ExactResume(), *checkpoints(folder, self.command_to_go_on, metric.name, metric.mode)]
+
+    @property
+    def command_to_go_on(self) -> str:
+        return f"vitrail {self.name} --run {self.run_directory} {RESUME}"
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with nullcontext() if self.together is None else self.together.ending():
+        trains = self.verb == "fit"
+        with (
+            nullcontext() if self.together is None else self.together.ending(),
+            one_line_if_full(self.run_directory, self.command_to_go_on) if trains else nullcontext(),
+        ):
             super()._run_subcommand(subcommand)
 
     def refuse_unsharded(self) -> None:
@@ -271,8 +294,7 @@ class CommandLine(LightningCLI):
         """The run directory: `--run`, a new one named after the recipe, or that of the checkpoint."""
         if options["run"] is not None and (self.verb == "fit" or named(self.argv, "--run")):
             path = Path(options["run"])
-            if self.verb == "fit" and is_first() and not self.resumes and (path / "config.yaml").exists():
-                raise UsageError(f"{path} already holds a run: choose another --run, or go on with it by {RESUME}")
+            self.refuse_taken(path)
             return path
         if self.verb != "fit":
             return run_of_checkpoint(options["ckpt_path"])
@@ -280,6 +302,10 @@ class CommandLine(LightningCLI):
         if options["ckpt_path"] is not None:
             recipes.append(run_of_checkpoint(options["ckpt_path"]).name)
         return new_run(recipes[-1] if recipes else "run")
+
+    def refuse_taken(self, run: Path) -> None:
+        if self.verb == "fit" and is_first() and not self.resumes and (run / "config.yaml").exists():
+            raise UsageError(f"{run} already holds a run: choose another --run, or go on with it by {RESUME}")
 
     def before_fit(self) -> None:
         """Decode every image first, so that damaged ones are reported before a run directory exists."""
@@ -299,6 +325,7 @@ class CommandLine(LightningCLI):
         data.prepare()
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             lock(self.run_directory)
+            self.refuse_taken(self.run_directory)  # by a process that was at work until now
             write_json(self.run_directory / "environment.json", environment())
 
     def fit(self, **kwargs: Any) -> None:
@@ -368,6 +395,12 @@ class CommandLine(LightningCLI):
                 f"--trainer.fast_dev_run and --trainer.limit_{self.verb}_batches"
             )
         return predictions
+
+
+def complete(run: Path) -> None:
+    """Of a run that was ended after its last step, the report that comes next."""
+    if is_first() and not (run / REPORT).is_file():
+        print(f"report: {write_report(run)}")
 
 
 def named(argv: Sequence[str], option: str) -> bool:

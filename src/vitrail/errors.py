@@ -1,6 +1,12 @@
 """Errors, worded for the person who can fix them."""
 
+import re
 from collections.abc import Sequence
+
+# In the messages of jsonargparse: the option, the class that cannot be made and why, a class that is not known.
+OPTION = re.compile(r'Parser key "(\S+)": ')
+PROBLEM = re.compile(r"Problem with given class_path '(\S+)': (.+?)(?= - | Given value|$)")
+UNKNOWN = re.compile(r"Expected a dot import path string: (\S+)")
 
 
 class VitrailError(Exception):
@@ -17,7 +23,7 @@ class UsageError(VitrailError):
     @classmethod
     def of_parser(cls, fault: Exception, command: str) -> "UsageError":
         """A parser's error, which may span lines, as one line with a pointer to the help."""
-        return cls(f"{' '.join(str(fault).split())} (see `{command} --help`)")
+        return cls(f"{without_types(fault)} (see `{command} --help`)")
 
 
 class ImageError(VitrailError):
@@ -74,6 +80,18 @@ class ProviderError(VitrailError):
 
 class ParityError(VitrailError):
     """The exported file differs from the network, so it was not written."""
+
+
+def without_types(fault: Exception) -> str:
+    """A parser's error as one line: of a class that cannot be made which and why, without the types of its option."""
+    message = " ".join(str(fault).split())
+    option, problem, unknown = (form.search(message) for form in (OPTION, PROBLEM, UNKNOWN))
+    if option and problem:
+        install = ": install the package that has it" if problem[2].startswith("No module") else ""
+        return f"{option[1]}: {problem[1]}: {problem[2]}{install}"
+    if option and unknown:
+        return f"{option[1]}: there is no {unknown[1]}: a class of another package is named with its module"
+    return message
 
 
 NAMED = 5  # faults that one error lists
