@@ -31,6 +31,7 @@ from vitrail.training.runs import run_of_checkpoint
 from vitrail.training.sharding import FSDP, FullySharded
 
 EPOCHS = 1000  # Lightning's number where the run gives none
+ROUNDED = ("16-true", "bf16-true")
 OF_MODULE = {"optimizer": "optimizer", "lr_scheduler": "schedule"}  # LightningCLI's options, and the module's
 
 
@@ -86,6 +87,12 @@ class CommandLine(RunCommandLine):
 
     def refuse_ineffective(self) -> None:
         super().refuse_ineffective()
+        precision = self.config[self.verb]["trainer"]["precision"]
+        if precision in ROUNDED:
+            raise UsageError(
+                f"trainer.precision {precision} keeps the weights themselves in 16 bits: choose "
+                f"{precision.replace('true', 'mixed')}"
+            )
         sampler = "--trainer.use_distributed_sampler"
         if self.config[self.verb]["trainer"]["use_distributed_sampler"] and named(self.argv, sampler):
             raise UsageError(

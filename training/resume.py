@@ -16,7 +16,9 @@ from vitrail.errors import UsageError, VitrailError
 from vitrail.training.checkpoints import newest_intact
 from vitrail.training.exact_resume import KEY as EXACT
 from vitrail.training.length import AUTO
+from vitrail.training.ranks import is_first
 from vitrail.training.recipes import FLAGS, values_of
+from vitrail.training.runs import lock
 
 KEY = "vitrail_settings"  # in a checkpoint: the configuration of its run, as in config.yaml
 RESUME = "--resume"
@@ -95,7 +97,10 @@ def going_on(argv: Sequence[str]) -> list[str]:
         raise UsageError("--resume goes on with the run in --run: give --run runs/NAME")
     if values_of(argv, "--ckpt_path"):
         raise UsageError("--resume finds the checkpoint of its run: leave --ckpt_path out")
-    checkpoint, settings = newest_intact(Path(runs[-1]) / "checkpoints"), Path(runs[-1]) / "config.yaml"
+    run = Path(runs[-1])
+    if run.is_dir() and is_first():
+        lock(run)  # before its newest checkpoint is chosen
+    checkpoint, settings = newest_intact(run / "checkpoints"), run / "config.yaml"
     if checkpoint is not None:
         return [*argv, f"--ckpt_path={checkpoint}"]
     is_its_own = settings.is_file() and not values_of(argv, *FLAGS)

@@ -15,18 +15,19 @@ from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from vitrail.errors import UsageError, VitrailError, first_line
+from vitrail.errors import UsageError, VitrailError, first_line, without_types
 from vitrail.models.architecture import import_from_current_folder
 from vitrail.tasks.training_task import MonitoredMetric
 from vitrail.training.checkpoints import BEST, LAST, WholeFiles, checkpoints
 from vitrail.training.exact_resume import ExactResume
+from vitrail.training.full_disk import one_line_if_full
 from vitrail.training.length import AUTO, Trainer, described, images_a_step, resolved
 from vitrail.training.process import prepare_process
 from vitrail.training.progress import progress, total_steps
 from vitrail.training.rank_failures import Together, first_alone
 from vitrail.training.ranks import SharedBuffers, is_first, print_once, processes
 from vitrail.training.recipes import FLAGS, pairs, values_of
-from vitrail.training.report import write_report
+from vitrail.training.report import REPORT, write_report
 from vitrail.training.resume import (
     LENGTHS,
     RESUME,
@@ -35,6 +36,7 @@ from vitrail.training.resume import (
     SaveSettings,
     changes,
     differences,
+    from_weights,
     progress_of,
     with_numbers_of,
 )
@@ -120,13 +122,20 @@ class RunCommandLine(LightningCLI):
         try:
             before = parser.dump(parser.parse_string(done.settings), skip_unset=False)
         except ArgumentError as fault:
-            raise UsageError.of_parser(fault, f"the settings in {done.path}") from fault
+            raise UsageError(
+                f"the settings in {done.path} are of another vitrail ({without_types(fault)}): install the "
+                f"one that wrote them, or start a new run from the weights, {from_weights(done.path)}"
+            ) from fault
         if self.resumes:
             with_numbers_of(before, options["trainer"])
         explicit = [name for name in LENGTHS if named(self.argv, f"--{name}")]
         differing = differences(before, parser.dump(options, skip_unset=False))
         self.applied = changes(done.path, differing, explicit)
-        done.refuse_if_done(options["trainer"], RunIsDone if self.resumes else UsageError)
+        try:
+            done.refuse_if_done(options["trainer"], RunIsDone if self.resumes else UsageError)
+        except RunIsDone:
+            complete(Path(options["run"]))
+            raise
         self.done = done
         self.resumed = f"from step {done.step} of {done.path}"
 
@@ -188,19 +197,25 @@ class RunCommandLine(LightningCLI):
 
     def stored(self) -> list[Callback]:
         """The checkpoints of the run, and what goes into them."""
-        command = f"vitrail {self.name} --run {self.run_directory} {RESUME}"
-        return [ExactResume(), *checkpoints(self.run_directory / "checkpoints", command, self.monitor)]
+        return [ExactResume(), *checkpoints(self.run_directory / "checkpoints", self.command_to_go_on, self.monitor)]
+
+    @property
+    def command_to_go_on(self) -> str:
+        return f"vitrail {self.name} --run {self.run_directory} {RESUME}"
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with nullcontext() if self.together is None else self.together.ending():
+        trains = self.verb == "fit"
+        with (
+            nullcontext() if self.together is None else self.together.ending(),
+            one_line_if_full(self.run_directory, self.command_to_go_on) if trains else nullcontext(),
+        ):
             super()._run_subcommand(subcommand)
 
     def find_run(self, options: Any) -> Path:
         """The run directory: `--run`, a new one named after the recipe, or that of the checkpoint."""
         if options["run"] is not None and (self.verb == "fit" or named(self.argv, "--run")):
             path = Path(options["run"])
-            if self.verb == "fit" and is_first() and not self.resumes and (path / "config.yaml").exists():
-                raise UsageError(f"{path} already holds a run: choose another --run, or go on with it by {RESUME}")
+            self.refuse_taken(path)
             return path
         if self.verb != "fit":
             return run_of_checkpoint(options["ckpt_path"])
@@ -209,11 +224,16 @@ class RunCommandLine(LightningCLI):
             recipes.append(run_of_checkpoint(options["ckpt_path"]).name)
         return new_run(recipes[-1] if recipes else "run")
 
+    def refuse_taken(self, run: Path) -> None:
+        if self.verb == "fit" and is_first() and not self.resumes and (run / "config.yaml").exists():
+            raise UsageError(f"{run} already holds a run: choose another --run, or go on with it by {RESUME}")
+
     def before_fit(self) -> None:
         if self.done is not None:
             print_once(f"resumed {self.resumed}" + (f" with {', '.join(self.applied)}" if self.applied else ""))
         if is_first() and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             lock(self.run_directory)
+            self.refuse_taken(self.run_directory)  # by a process that was at work until now
             write_json(self.run_directory / "environment.json", environment())
 
     def fit(self, **kwargs: Any) -> None:
@@ -255,6 +275,12 @@ class RunCommandLine(LightningCLI):
     def print_metrics(self) -> None:
         for name, value in sorted(self.trainer.callback_metrics.items()):
             print_once(f"{name} {float(value):.4f}")
+
+
+def complete(run: Path) -> None:
+    """Of a run that was ended after its last step, the report that comes next."""
+    if is_first() and not (run / REPORT).is_file():
+        print(f"report: {write_report(run)}")
 
 
 def named(argv: Sequence[str], option: str) -> bool:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,16 @@ class Rows(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         """It does, where a run goes on."""
 
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """No row is lost, whatever ends the process meanwhile."""
+        keep_rows(Path(self.metrics_file_path), None, fieldnames)
 
-def keep_rows(path: Path, count: int) -> list[str]:
-    """Leave out all rows but the first; the names of the columns."""
+
+def keep_rows(path: Path, count: int | None, columns: Sequence[str] = ()) -> list[str]:
+    """Leave out all rows but the first; the names of the columns, which may become more."""
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
-        header, kept = list(rows.fieldnames or []), list(islice(rows, count))
+        header, kept = list(columns or rows.fieldnames or []), list(islice(rows, count))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, header)
     writer.writeheader()

@@ -1,8 +1,13 @@
 """Errors, worded for the person who can fix them."""
 
+import re
 from collections.abc import Sequence
 
-# What jsonargparse says of a class or function that is of another kind than a type.
+# In the messages of jsonargparse: the option, the class that cannot be made and why, a class that is not known; and
+# that a class or function is of another kind than a type.
+OPTION = re.compile(r'Parser key "(\S+)": ')
+PROBLEM = re.compile(r"Problem with given class_path '(\S+)': (.+?)(?= - | Given value|$)")
+UNKNOWN = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_KIND = ("does not correspond to a subclass of", "to be a subclass of", "to be a function that returns")
 
 
@@ -20,7 +25,7 @@ class UsageError(VitrailError):
     @classmethod
     def of_parser(cls, fault: Exception, command: str) -> "UsageError":
         """A parser's error, which may span lines, as one line with a pointer to the help."""
-        return cls(f"{' '.join(reason_in(str(fault)).split())} (see `{command} --help`)")
+        return cls(f"{without_types(fault)} (see `{command} --help`)")
 
 
 class ImageError(VitrailError):
@@ -77,6 +82,18 @@ class ProviderError(VitrailError):
 
 class ParityError(VitrailError):
     """The exported file differs from the network, so it was not written."""
+
+
+def without_types(fault: Exception) -> str:
+    """A parser's error as one line: of a class that cannot be made which and why, without the types of its option."""
+    message = " ".join(reason_in(str(fault)).split())
+    option, problem, unknown = (form.search(message) for form in (OPTION, PROBLEM, UNKNOWN))
+    if option and problem:
+        install = ": install the package that has it" if problem[2].startswith("No module") else ""
+        return f"{option[1]}: {problem[1]}: {problem[2]}{install}"
+    if option and unknown:
+        return f"{option[1]}: there is no {unknown[1]}: a class of another package is named with its module"
+    return message
 
 
 NAMED = 5  # faults that one error lists

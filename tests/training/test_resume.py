@@ -1,18 +1,23 @@
 """Resuming a run: it keeps its settings; changed ones are refused by name, or listed as they take effect."""
 
 import csv
+import shutil
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from subprocess import PIPE, Popen
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from vitrail.cli import main
 from vitrail.errors import UsageError
 from vitrail.training.resume import changes, differences
-from vitrail.training.runs import keep_rows
+from vitrail.training.runs import keep_rows, lock
 from vitrail.training.schedule import WarmupCosine
 
 FAST = ["--config", "digits-cnn", "--trainer.max_steps=20", "--trainer.val_check_interval=10", "--data.images=200"]
@@ -42,6 +47,7 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, *options: str) -> str
         ("--model.schedule.warmup=0.5", "model.schedule.warmup was not set and is now 0.5"),
         ("--model.label_smoothing=0.3", "model.label_smoothing was"),
         ("--data.batch_size=7", "data.batch_size was 128 and is now 7"),
+        ("--data.size=16", "data.size was 8 and is now 16"),
         ("--data.images=300", "data.images was 200 and is now 300"),
         ("--seed_everything=7", "seed_everything was 0 and is now 7"),
     ],
@@ -125,6 +131,105 @@ def test_resume_needs_its_run_and_finds_its_checkpoint(stopped: Path, capsys: py
     assert "data.batch_size was 128 and is now 7" in refusal(capsys, 2, *changed)
 
 
+def copy_of(stopped: Path, run: Path, change: Callable[[dict[str, Any]], None] = lambda content: None) -> Path:
+    """The run in another folder, with another last checkpoint."""
+    shutil.copytree(stopped.parent.parent, run)
+    content = torch.load(stopped, weights_only=True)
+    change(content)
+    torch.save(content, run / "checkpoints/last.ckpt")
+    return run
+
+
+def test_another_precision_takes_effect_and_is_listed(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(stopped, tmp_path / "run")
+    options = [f"--run={run}", "--resume", "--trainer.max_steps=21"]
+    assert "keeps the weights themselves in 16 bits: choose bf16-mixed" in refusal(
+        capsys, 2, *options, "--trainer.precision=bf16-true"
+    )
+    assert main(["fit", *options, "--trainer.precision=bf16-mixed"]) == 0
+    assert "trainer.max_steps 20 → 21, trainer.precision None → bf16-mixed" in capsys.readouterr().out
+    content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert content["global_step"] == 21
+    assert all(tensor.dtype != torch.bfloat16 for tensor in content["state_dict"].values())
+
+
+def test_checkpoints_of_another_vitrail_are_refused_with_the_way_out(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--resume", "--trainer.max_steps=21"]
+    later = copy_of(stopped, tmp_path / "later", lambda content: content["vitrail"].update(format=2))
+    error = refusal(capsys, 1, f"--run={later}", *options)
+    assert "format 2, this vitrail reads format 1: train again, or install the vitrail that wrote it" in error
+
+    def with_another_option(content: dict[str, Any]) -> None:
+        content["vitrail_settings"] = content["vitrail_settings"].replace("\nmodel:", "\nmodel:\n  unheard_of: 3")
+
+    other = copy_of(stopped, tmp_path / "other", with_another_option)
+    error = refusal(capsys, 2, f"--run={other}", *options)
+    assert f"the settings in {other / 'checkpoints/last.ckpt'} are of another vitrail (" in error
+    assert "unheard_of" in error
+    assert "--help" not in error
+
+
+def test_a_checkpoint_of_a_later_lightning_is_gone_on_with_and_said_to_be_one(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(stopped, tmp_path / "run", lambda content: content.update({"pytorch-lightning_version": "99.0.0"}))
+    with pytest.warns(UserWarning, match=r"Lightning v99\.0\.0, which is newer than your current Lightning version"):
+        assert main(["fit", f"--run={run}", "--resume", "--trainer.max_steps=21"]) == 0
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 21
+
+
+def photos(folder: Path, classes: Sequence[str]) -> Path:
+    """A few noisy images a class."""
+    for part, count in (("train", 6), ("val", 3), ("test", 3)):
+        for number, name in enumerate(classes):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(count):
+                noise = Random(f"{part} {number} {index}").randbytes(300)
+                Image.frombytes("RGB", (10, 10), noise).save(folder / part / name / f"{index}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        (["cat", "dog", "wolf"], "with another target (the first: test/wolf/0.png)"),
+        (["cat", "dog", "elk", "wolf"], "new or edited (the first: test/wolf/0.png)"),
+        (["cat", "dog"], "missing"),
+    ],
+)
+def test_another_class_list_is_refused_by_its_images(
+    classes: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--config=digits-cnn", "--data.batch_size=4", f"--run={tmp_path / 'run'}", "--resume"]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    assert main(["fit", *options, *steps, f"--data.path={photos(tmp_path / 'before', ['cat', 'dog', 'elk'])}"]) == 0
+    now = photos(tmp_path / "now", classes)
+    error = refusal(capsys, 1, f"--run={tmp_path / 'run'}", "--resume", "--trainer.max_steps=4", f"--data.path={now}")
+    assert reason in error
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_a_run_that_was_killed_before_its_report_has_it_written(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From its files: no image is read."""
+    run = copy_of(stopped, tmp_path / "digits")
+    report = (run / "report.html").read_text()
+    (run / "report.html").unlink()
+    monkeypatch.setattr("vitrail.training.cli.CommandLine.instantiate_classes", None)
+    assert main(["fit", f"--run={run}", "--resume"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [f"report: {run / 'report.html'}"]
+    assert "has trained 20 of 20 steps already" in captured.err
+    assert (run / "report.html").read_text() == report
+    assert main(["fit", f"--run={run}", "--resume"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_the_same_command_goes_on_where_its_length_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`auto` became a number when the run began."""
     command = ["fit", *FAST[:1], "digits-cnn", "--data.images=200", f"--run={tmp_path / 'run'}", "--resume"]
@@ -146,8 +251,24 @@ def test_a_run_belongs_to_one_process(tmp_path: Path, capsys: pytest.CaptureFixt
         assert other.stdout is not None
         other.stdout.readline()
         assert "another process trains the run in" in refusal(capsys, 2, *FAST, f"--run={tmp_path / 'run'}")
+        assert "another process trains the run in" in refusal(capsys, 2, f"--run={tmp_path / 'run'}", "--resume")
         other.kill()
     assert main(["fit", *FAST, f"--run={tmp_path / 'run'}"]) == 0
+
+
+def test_a_run_that_another_process_has_ended_meanwhile_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While this one decoded its images."""
+
+    def late(run: Path) -> None:
+        run.mkdir()
+        (run / "config.yaml").write_text("of the other")
+        lock(run)
+
+    monkeypatch.setattr("vitrail.training.cli.lock", late)
+    assert "already holds a run" in refusal(capsys, 2, *FAST, f"--run={tmp_path / 'run'}")
+    assert (tmp_path / "run/config.yaml").read_text() == "of the other"
 
 
 def test_the_first_rows_of_metrics_are_kept(tmp_path: Path) -> None:

@@ -53,7 +53,6 @@ def test_a_logger_from_the_command_line_logs_the_same_metrics(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--trainer.logger=CometLogger"], "comet-ml"),
         (AVERAGING, "StochasticWeightAveraging counts epochs: give --trainer.max_epochs"),
         (["--trainer.enable_checkpointing=false"], "leave --trainer.enable_checkpointing out"),
         (["--trainer.use_distributed_sampler=true"], "leave --trainer.use_distributed_sampler out"),
@@ -68,6 +67,26 @@ def test_options_without_effect_are_refused_in_one_line(
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert reason in error
+
+
+@pytest.mark.parametrize(
+    ("logger", "reason"),
+    [
+        ("CometLogger", "pip install -U 'comet-ml"),
+        ("WandbLogger", "pip install -U 'wandb"),
+        ("NeptuneLogger", "trainer.logger: there is no NeptuneLogger: a class of another package is named with its"),
+        ("unknown.Logger", "unknown.Logger: No module named 'unknown': install the package that has it (see"),
+        ("CSVLogger", "pytorch_lightning.loggers.CSVLogger: the following arguments are required: save_dir (see"),
+    ],
+)
+def test_a_logger_that_cannot_be_made_is_refused_before_anything_is_written(
+    logger: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(tmp_path / "run", f"--trainer.logger={logger}") == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert reason in error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_logger_for_a_test_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

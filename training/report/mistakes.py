@@ -76,7 +76,7 @@ class ExactEvidence:
     def __call__(self, canvas: NDArray[np.uint8], predicted: int) -> NDArray[np.float32]:
         """[size, size, 3] → [h, w], whose mean is the logit."""
         with torch.inference_mode():
-            pixels = self.model.input.normalised(together(canvas[None], self.model.input.rule))
+            pixels = self.model.input.normalised(together([canvas], self.model.input.rule))
             features = self.model.net.forward_features(pixels)
             evidence: NDArray[np.float32] = exact_evidence(self.head, features, self.grid)[0, predicted].numpy()
         return evidence

@@ -109,7 +109,7 @@ class Origin:
         if plain.get("format") != FORMAT:
             raise ModelError(
                 f"the checkpoint has format {plain.get('format')}, this vitrail reads format {FORMAT}: "
-                "train again, or export with the vitrail that wrote it"
+                "train again, or install the vitrail that wrote it"
             )
         return cls(
             architecture=Architecture.from_plain(plain["architecture"]),

@@ -7,7 +7,21 @@ import pytest
 from PIL import Image
 
 from vitrail.bench.train.measure import TrainReport, measure, report_text
-from vitrail.bench.train.plan import BOTH, CONTENDERS, FOLDER, NETWORK, OURS, PARTS, PIPELINE, TIMM, Plan
+from vitrail.bench.train.plan import (
+    BOTH,
+    CONTENDERS,
+    FOLDER,
+    NETWORK,
+    ONE,
+    OURS,
+    PARTS,
+    PIPELINE,
+    PROCESSES,
+    TIMM,
+    TWO,
+    Plan,
+    contenders_of,
+)
 from vitrail.errors import UsageError, VitrailError
 
 
@@ -41,13 +55,42 @@ def test_parts_that_are_left_out_are_not_reported() -> None:
     assert "pipeline" not in text
 
 
+def test_two_processes_are_compared_with_one() -> None:
+    seconds = {PROCESSES: {ONE: [0.1 * (1 + round_) for round_ in range(5)], TWO: [0.055 * (1 + i) for i in range(5)]}}
+    cpu = {PROCESSES: {ONE: [0.1] * 5, TWO: [0.11] * 5}}
+    report = TrainReport(plan=Plan(photos="", parts=(PROCESSES,)), seconds=seconds, cpu_seconds=cpu, prepared=2.0)
+    assert report.scaling().value == pytest.approx(1 / 0.55)
+    assert report.cpu_scaling().value == pytest.approx(1 / 1.1)
+    text = report_text(report)
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("two processes"))
+    assert row == ["two", "processes", "6.1", "9.1", "1.818", "[1.818,", "1.818]", "0.909", "[0.909,", "0.909]"]
+    assert "timm" not in text.partition("two processes")[2]
+
+
+def test_one_core_measures_no_processes_and_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("vitrail.bench.train.measure.usable_cores", lambda: 1)
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    plan = Plan(
+        photos=str(tmp_path), width=40, height=30, images=4, batch=2, size=32, net="test_vit", parts=(PROCESSES,)
+    )
+    report = measure(plan)
+    assert report.seconds == {}
+    assert "not measured: processes: two processes need two cores" in report_text(report)
+
+
+def test_an_epoch_has_whole_batches_in_every_process() -> None:
+    plan = Plan(photos="", images=50, batch=16)
+    assert [plan.trained(name) for name in (OURS, ONE, TWO)] == [48, 48, 32]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"images": 8, "batch": 9}, "8 images make no batch of 9"),
         ({"workers": -1}, "0 processes or more, not -1"),
         ({"rounds": 3}, "at least 5"),
-        ({"parts": ("network",)}, "parts of this measurement are pipeline alone, network alone, both, not network"),
+        ({"parts": ("network",)}, "are pipeline alone, network alone, both, processes, not network"),
+        ({"parts": (PROCESSES,), "images": 40}, "40 images make no batch of 32 in each of two processes"),
     ],
 )
 def test_invalid_plans_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -73,12 +116,21 @@ def test_every_contender_takes_its_turns(tmp_path: Path) -> None:
     for index in range(3):
         Image.effect_noise((90, 70), 40 + index).convert("RGB").save(tmp_path / f"{index}.png")
     plan = Plan(
-        photos=str(tmp_path), width=80, height=60, images=16, size=32, batch=8, net="test_vit", workers=1, rounds=5
+        photos=str(tmp_path),
+        width=80,
+        height=60,
+        images=16,
+        size=32,
+        batch=8,
+        net="test_vit",
+        workers=1,
+        rounds=5,
+        parts=(*PARTS, PROCESSES),
     )
     report = measure(plan)
     for measured in (report.seconds, report.cpu_seconds):
         assert {part: {name: len(times) for name, times in each.items()} for part, each in measured.items()} == {
-            part: dict.fromkeys(CONTENDERS, 5) for part in PARTS
+            part: dict.fromkeys(contenders_of(part), 5) for part in plan.parts
         }
     assert all(seconds > 0 for each in report.seconds.values() for times in each.values() for seconds in times)
     assert report.prepared > 0

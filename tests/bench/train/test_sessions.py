@@ -8,7 +8,7 @@ import pytest
 
 from vitrail.bench.train import sessions
 from vitrail.bench.train.plan import Plan, Setup
-from vitrail.bench.train.sessions import Session, ended
+from vitrail.bench.train.sessions import Group, Session, ended
 from vitrail.errors import VitrailError
 
 # Contenders of a module of their own: other processes cannot import a test.
@@ -24,6 +24,17 @@ def idle(setup, part, turns):
         time.sleep(0.2)
 def ends(setup, part, turns):
     next(turns)
+def meets(setup, part, turns):
+    other = "second" if part == "first" else "first"
+    for number, _ in enumerate(turns):
+        if (number, part) == (1, "second"):
+            return
+        (setup.folder / f"{part} {number}").touch()
+        while not (setup.folder / f"{other} {number}").exists():
+            time.sleep(0.01)
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
 """
 
 
@@ -52,6 +63,20 @@ def test_contender_that_ends_early_is_an_error(module: Any, tmp_path: Path) -> N
     session = Session("ours", module.ends, Setup(Plan(photos=""), tmp_path), "both")
     with ended({("", ""): session}), pytest.raises(VitrailError, match="'ours, both' has ended before its last turn"):
         session.turn()
+
+
+def test_a_group_takes_its_turn_at_once_and_ends_with_the_first_that_does(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the other, and one for ever once the other has ended."""
+    monkeypatch.setattr(sessions, "GRACE", 0.2)
+    setup = Setup(Plan(photos=""), tmp_path)
+    group = Group([Session("one of two", module.meets, setup, part) for part in ("first", "second")])
+    with ended({("", ""): group}):
+        assert group.turn().cpu_seconds >= 0.35  # of both
+        with pytest.raises(VitrailError, match="'one of two, second' has ended before its last turn"):
+            group.turn()
+    assert not any(is_running(session.process.pid) for session in group.sessions)
 
 
 def is_running(process: int | None) -> bool:

@@ -5,6 +5,7 @@ an epoch on one batch that is always there, or trains for an epoch. What only so
 validation, checkpoints, other augmentation.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
@@ -28,6 +29,7 @@ from vitrail.bench.train.plan import (
     NETWORK,
     OURS,
     PIPELINE,
+    PROCESSES,
     RATE,
     SMOOTHING,
     TIMM,
@@ -42,41 +44,52 @@ from vitrail.models import CNN, ViT
 from vitrail.models.input import Input
 from vitrail.models.timm_models import pixel_statistics
 from vitrail.training.batches import SeededOrder
+from vitrail.training.checkpoints import LastCheckpoint
 from vitrail.training.data_module import ImageDataModule
+from vitrail.training.exact_resume import ExactResume
 from vitrail.training.faster_steps import FasterSteps
 from vitrail.training.module import ImageModule
 from vitrail.training.precision import measure_training
 from vitrail.training.process import prepare_process
 from vitrail.training.runs import loggers
+from vitrail.training.throughput import Throughput
 
 CLASSES = 2
 
 Step = Callable[[Tensor, Tensor], None]
 
 
-def ours(setup: Setup, part: str, turns: Turns) -> None:
-    """`vitrail fit` with the metrics files that it writes; its images are in the cache."""
-    plan = setup.plan
+def of_rank(rank: int, world: int, port: int, setup: Setup, part: str, turns: Turns) -> None:
+    """One of the processes of a training, on a core of its own; they meet at a port of this machine."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
+    torch.set_num_threads(1)
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ours(setup, part, turns, world)
+
+
+def ours(setup: Setup, part: str, turns: Turns, world: int = 1) -> None:
+    """`vitrail fit` with its callbacks and metrics files; its images are in the cache."""
+    plan, is_resident = setup.plan, part in (NETWORK, PROCESSES)
     prepare_process()
-    epochs = our_epochs(setup, workers=0 if part == NETWORK else plan.workers)
-    data = epochs.prepared(kind=OneBatch if part == NETWORK else ImageDataModule)
+    epochs = our_epochs(setup, workers=0 if is_resident else plan.workers)
+    data = epochs.prepared(kind=OneBatch if is_resident else ImageDataModule)
     model = our_module(plan)
     if part == PIPELINE:
         run_epochs(OurPixels(data, model.input), skip, turns)
         return
     execution, faster = plan.execution, list[Callback]()
-    if plan.precision == "auto":
+    if plan.precision == "auto" and part != PROCESSES:
         execution = measure_training(model.net, model.input, plan.batch, "cpu").best
         faster = [FasterSteps(execution)]
     trainer = pl.Trainer(
         accelerator="cpu",
         precision=execution.precision,
-        devices=1,
+        devices=world,
+        strategy="ddp" if world > 1 else "auto",
         max_epochs=plan.turns,
         limit_val_batches=0,
-        callbacks=[*faster, EpochATurn(turns)],
-        logger=loggers(setup.folder / f"run, {part}"),
-        enable_checkpointing=False,
+        callbacks=[*faster, Throughput(), EpochATurn(turns), ExactResume(), Unsaved(setup.folder, "")],
+        logger=loggers(setup.folder / f"run, {part}, {world}"),
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -107,6 +120,16 @@ class OneBatch(ImageDataModule):
 
     def train_dataloader(self) -> Any:
         return Repeated(super().train_dataloader())
+
+
+class Unsaved(LastCheckpoint):
+    """What it does in every step: processes agree on signals. No checkpoint is written, and Ctrl-C is the command's."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pass
+
+    def save(self, trainer: pl.Trainer) -> None:
+        pass
 
 
 class OurPixels:

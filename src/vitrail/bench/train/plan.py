@@ -11,6 +11,8 @@ from vitrail.training.precision import PLAIN, Execution, Precision
 
 OURS, TIMM, FOLDER = CONTENDERS = ("vitrail", "timm", "ImageFolder")
 PIPELINE, NETWORK, BOTH = PARTS = ("pipeline alone", "network alone", "both")
+PROCESSES = "processes"  # vitrail alone, the steps of an epoch on one batch, divided among processes
+ONE, TWO = WORLDS = ("one process", "two processes")
 # The same for all contenders: AdamW, its weight decay, and label smoothing.
 RATE, WEIGHT_DECAY, SMOOTHING = 1e-3, 0.05, 0.1
 
@@ -25,8 +27,11 @@ class Plan(PhotosPlan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.parts or not set(self.parts) <= set(PARTS):
-            raise UsageError(f"parts of this measurement are {', '.join(PARTS)}, not {','.join(self.parts) or 'none'}")
+        known = (*PARTS, PROCESSES)
+        if not self.parts or not set(self.parts) <= set(known):
+            raise UsageError(f"parts of this measurement are {', '.join(known)}, not {','.join(self.parts) or 'none'}")
+        if PROCESSES in self.parts and self.images < 2 * self.batch:
+            raise UsageError(f"{self.images} images make no batch of {self.batch} in each of two processes")
 
     @property
     def execution(self) -> Execution:
@@ -38,10 +43,23 @@ class Plan(PhotosPlan):
         """Of an epoch: the last images, which fill no batch, are left out."""
         return self.images // self.batch
 
+    def trained(self, name: str) -> int:
+        """Images of an epoch, of all processes."""
+        together = self.batch * world_of(name)
+        return self.images // together * together
+
     @property
     def turns(self) -> int:
         """One before the first round, in which caches fill and workers start, is not counted."""
         return self.rounds + 1
+
+
+def contenders_of(part: str) -> tuple[str, ...]:
+    return WORLDS if part == PROCESSES else CONTENDERS
+
+
+def world_of(name: str) -> int:
+    return 2 if name == TWO else 1
 
 
 @dataclass(frozen=True)
@@ -62,4 +80,4 @@ class Setup:
 
 # Asking for the next turn ends the one before it.
 Turns = Iterator[None]
-Contender = Callable[[Setup, str, Turns], None]  # does one of `PARTS` in every turn
+Contender = Callable[[Setup, str, Turns], None]  # does one part in every turn

@@ -2,11 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from time import perf_counter
 
 from vitrail.bench.serve.processes import cpu_seconds, process_tree
@@ -38,12 +38,27 @@ class Session:
         there.close()
 
     def turn(self) -> Cost:
-        try:
+        self.begin()
+        return self.cost()
+
+    def begin(self) -> None:
+        with self.named():
             self.pipe.send(None)
+
+    def cost(self) -> Cost:
+        with self.named():
             cost: Cost = self.pipe.recv()
+        return cost
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, ConnectionError) as fault:
             raise VitrailError(f"the process of '{self.name}' has ended before its last turn") from fault
-        return cost
+
+    def close(self) -> None:
+        self.pipe.close()
 
     def end(self) -> None:
         """Without its pipe, a process ends when its turn does; one that works on is killed, with its workers."""
@@ -55,14 +70,37 @@ class Session:
             self.process.join()
 
 
+@dataclass(frozen=True)
+class Group:
+    """Processes that work together: a turn is one of each, all at once."""
+
+    sessions: Sequence[Session]
+
+    def turn(self) -> Cost:
+        for session in self.sessions:
+            session.begin()
+        waiting, costs = {session.pipe: session for session in self.sessions}, list[Cost]()
+        while waiting:  # one that has ended leaves the others waiting for it
+            costs += [waiting.pop(pipe).cost() for pipe in wait(list(waiting)) if isinstance(pipe, Connection)]
+        return Cost(max(one.seconds for one in costs), sum(one.cpu_seconds for one in costs))
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+
+    def end(self) -> None:
+        for session in self.sessions:
+            session.end()
+
+
 @contextmanager
-def ended(sessions: Mapping[tuple[str, str], Session]) -> Iterator[None]:
+def ended(sessions: Mapping[tuple[str, str], Session | Group]) -> Iterator[None]:
     """All of them, also after an error."""
     try:
         yield
     finally:
         for session in sessions.values():  # all at once
-            session.pipe.close()
+            session.close()
         for session in sessions.values():
             session.end()
 

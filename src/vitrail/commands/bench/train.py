@@ -13,11 +13,14 @@ ABOUT = """Measure how fast a network trains on JPEG files, on the CPU: the pipe
   vitrail bench train --photos DIR
   vitrail bench train --photos DIR --net resnet18 --parts 'network alone' --precision auto
   vitrail bench train --photos DIR --images 512 --workers 2
+  vitrail bench train --photos DIR --parts processes --batch 16
 
 Photos of the folder are stored as JPEGs of one size. vitrail trains as `vitrail fit` does in a later epoch, timm with
 its loader and the loop of its training script, and a plain loop over torchvision's ImageFolder: the same network,
 batches, crops, flips, loss and optimizer. Each contender runs in a process of its own; their turns, an epoch each,
-alternate in shuffled order, and ratios are taken within a round. CPU-seconds count the loaders' processes."""
+alternate in shuffled order, and ratios are taken within a round. CPU-seconds count the loaders' processes. The part
+`processes` compares two processes of vitrail, which exchange gradients (DDP), with one, at the network alone: each has
+a core, a thread, and --batch images a step."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -37,7 +40,9 @@ def main(args: Sequence[str]) -> int:
         help="of all; auto: what vitrail fit finds the fastest, beside the others in float32",
     )
     parser.add_argument(
-        "--parts", default="pipeline alone,network alone,both", help="what is measured, separated by commas"
+        "--parts",
+        default="pipeline alone,network alone,both",
+        help="what is measured, separated by commas; also: processes",
     )
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
     parser.add_argument("--seed", type=int, default=0, help="of the order in each round")
