@@ -15,7 +15,7 @@ from vitrail.training.study.building import load_weights, network_of
 from vitrail.training.study.executions import executions
 from vitrail.training.study.learning_rates import tuned_sizes
 from vitrail.training.study.matched_cost import Matched, resolve_widths
-from vitrail.training.study.plan import Contender, Geometric, Plain, Plan
+from vitrail.training.study.plan import Contender, Plain, Plan, sizes_from
 from vitrail.training.study.sizes import resolve_sizes
 
 
@@ -85,12 +85,11 @@ def resolve(plan: Plan, source: Source) -> ResolvedPlan:
 
 
 def plan_from(plain: Plain) -> Plan:
-    sizes = plain["sizes"]
     return Plan(
         **{
             **plain,
             "contenders": tuple(contender_from(one) for one in plain["contenders"]),
-            "sizes": Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
+            "sizes": sizes_from(plain["sizes"]),
             **{key: tuple(plain[key]) for key in ("seeds", "rate_factors", "rate_seeds")},
         }
     )

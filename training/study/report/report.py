@@ -18,7 +18,9 @@ DIGITS = 6  # significant ones in curves.json; further ones differ between machi
 def write_report(folder: Path, results: StudyResults | None = None) -> Path:
     """Write all files of the report, deterministically; returns the path of the page."""
     results = results or read_study(folder)
-    files = pages(results) | {f"learning_curves.{kind}": plot(results, kind) for kind in ("png", "svg")}
+    files = pages(results)
+    if results.has_curves:
+        files |= {f"learning_curves.{kind}": plot(results, kind) for kind in ("png", "svg")}
     for name, content in files.items():
         write_atomically(folder / name, content)
     return folder / "report.html"
