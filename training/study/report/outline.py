@@ -1,5 +1,7 @@
 """The report as sections: recommendation or choice, comparison, images needed, measurements, cost, method."""
 
+from dataclasses import replace
+
 from vitrail.plots.formatting import count, plural
 from vitrail.training.study.report.blocks import CurvesFigure, Report, Section
 from vitrail.training.study.report.results import StudyResults
@@ -28,7 +30,7 @@ def build_report(results: StudyResults) -> Report:
     decided = decision(results) if results.has_choice else recommended(results)
     sections = [
         choice(results) if results.has_choice else None,
-        *(curves(results.forecast) if results.has_curves else ()),
+        *(curves(compared(results)) if results.has_curves else ()),
         price(results),
         expectation(results.resolved.plan.expected, decided),
         measured(results),
@@ -44,6 +46,15 @@ def build_report(results: StudyResults) -> Report:
 
 def recommended(results: StudyResults) -> str:
     return recommendation(results.forecast, results.baselines, price_clause(results))
+
+
+def compared(results: StudyResults) -> Forecast:
+    """Where one of many is chosen, only with those pairs that it is in."""
+    chosen = next(iter(results.validation_scores), None)
+    if not results.has_choice or chosen is None:
+        return results.forecast
+    pairs = tuple(one for one in results.forecast.pairs if chosen in (one.first, one.second))
+    return replace(results.forecast, pairs=pairs)
 
 
 def curves(forecast: Forecast) -> tuple[Section, ...]:

@@ -10,11 +10,12 @@ from vitrail.training.study.statistics.findings import Point
 from vitrail.training.study.statistics.recommendation import behind, by_error, collapses, limits
 
 HOW = (
-    "Chosen by the mean error on validation images, over all seeds. The more contenders are tried, the luckier the "
-    "best of them looks: the lowest validation error and the lowest test error are lower than they would be again. The "
-    "test error of the chosen one is not: no test image took part in the choice, though the same seeds did. “Behind” "
-    "is a contender’s test error minus that of the chosen one, image by image on the same test images, with its 90 % "
-    "interval; “p, corrected” is corrected for the number of comparisons (Holm), and below 0.05 a difference is clear."
+    "Chosen by the mean error on validation images over all seeds, of equal ones by the loss. The more contenders are "
+    "tried, the luckier the best of them looks: the lowest validation error and the lowest test error are lower than "
+    "they would be again. The test error of the chosen one is not: no test image took part in the choice, though the "
+    "same seeds did. “Behind” is a contender’s test error minus that of the chosen one, image by image on the same "
+    "test images, with its 90 % interval; “p, corrected” is corrected for the number of comparisons (Holm), and below "
+    "0.05 a difference is clear."
 )
 
 
@@ -23,13 +24,13 @@ def decision(results: StudyResults) -> str:
     scores, size = results.validation_scores, results.forecast.sizes[-1]
     if not scores:
         return f"No contender has a finished run with {count(size)} images, so there is no result yet."
-    chosen = next(iter(scores))
-    first = next(one for one in by_error(results.forecast) if one.name == chosen)
+    chosen, ranked = next(iter(scores)), by_error(results.forecast)
+    first = next(one for one in ranked if one.name == chosen)
     point = first.points[-1]
     parts = [
         f"With {count(size)} images, validation images choose {chosen} of {count(len(scores))} contenders: "
         f"{percent_range(1 - point.error, 1 - point.high, 1 - point.low)} accuracy on test images that took no part in "
-        f"the choice{behind([first], best_at(results.baselines, size))}{limits([first])}",
+        f"the choice{behind([first], best_at(results.baselines, size))}{limits(ranked)}",
         *others(list(contrasts(results.forecast, chosen).values())),
         collapses(first),
     ]
@@ -37,20 +38,17 @@ def decision(results: StudyResults) -> str:
 
 
 def others(compared: list[Contrast]) -> list[str]:
-    """How many are clearly worse or better than the chosen one, and how far the rest may be from it."""
-    of = {verdict: [one for one in compared if one.verdict == verdict] for verdict in {one.verdict for one in compared}}
-    worse, better, close = (of.get(one, []) for one in ("clearly worse", "clearly better", "cannot be told apart"))
-    parts = [f"clearly better on test images is {listed([one.name for one in better])}"] if better else []
-    if not close:
-        return [*parts, f"clearly worse than it are {'all' if len(worse) > 1 else 'the'} others"] if worse else parts
-    most = max(max(abs(one.low), abs(one.high)) for one in close)
-    return [
-        *parts,
-        f"{count(len(worse)) if worse else 'none'} of the {plural(len(compared), 'other')} "
-        f"{'are' if len(worse) > 1 else 'is'} clearly worse",
-        f"{listed([one.name for one in close])} cannot be told from it: by the intervals, up to {points(most)} points "
-        "better or worse",
-    ]
+    """Which are clearly worse or better than the chosen one, and how far the rest may be from it."""
+    worse = [one.name for one in compared if one.verdict == "clearly worse"]
+    better = [one.name for one in compared if one.verdict == "clearly better"]
+    close = [one for one in compared if one.verdict == "cannot be told apart"]
+    parts = [f"clearly better on test images: {listed(better)}"] if better else []
+    parts += [f"clearly worse: {listed(worse) or 'none'}"] if compared else []
+    if close:
+        most = max(max(abs(one.low), abs(one.high)) for one in close)
+        names = listed([one.name for one in close])
+        parts.append(f"not to be told from it: {names}, by the intervals up to {points(most)} points better or worse")
+    return parts
 
 
 def choice(results: StudyResults) -> Section:

@@ -1,0 +1,112 @@
+"""The choice of a study at one size, or of a sweep: its sentence and its table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitrail.training.study.report.outline import build_report
+from vitrail.training.study.report.report import write_report
+from vitrail.training.study.report.results import StudyResults, read_study
+from vitrail.training.study.report.sections.choice import choice, decision, others
+from vitrail.training.study.statistics.contrasts import Contrast
+from vitrail.training.study.statistics.outcomes import Outcomes
+
+from ..folders import write_study
+from ..reading import Reader, numbers, tables_of_markdown
+
+NAMES = ("ViT", "CNN", "Wide")
+WORSE = Contrast("W", 0.1, 0.05, 0.15, 0.001, 0.003)
+BETTER = Contrast("B", -0.1, -0.15, -0.05, 0.001, 0.003)
+CLOSE = Contrast("C", 0.01, -0.012, 0.03, 0.4, 0.4)
+NOT_TOLD = "not to be told from it: C, by the intervals up to 3.0 points better or worse"
+
+
+def outcomes(*errors: float) -> Outcomes:
+    """Contenders with these shares of wrong test images, at one size."""
+    wrong = np.random.default_rng(0).random((len(errors), 1, 3, 400)) < np.array(errors)[:, None, None, None]
+    return Outcomes(NAMES[: len(errors)], (100,), (0, 1, 2), wrong)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_study(tmp_path_factory.mktemp("one"), outcomes(0.1, 0.12, 0.5), NAMES)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_size(folder: Path) -> StudyResults:
+    return read_study(folder)
+
+
+def with_validation(results: StudyResults, **errors: float) -> StudyResults:
+    """With these validation errors in place of the test errors."""
+    changed = [
+        replace(done, result=replace(done.result, val_error=errors[done.job.contender]))
+        for done in results.reported
+        if done.result
+    ]
+    return replace(results, reported=tuple(changed))
+
+
+def test_a_study_of_one_size_has_a_choice_and_no_curve(folder: Path) -> None:
+    text, page = (folder / "report.md").read_text(), Reader((folder / "report.html").read_text())
+    assert text.startswith("# synthetic: which of 3?")
+    assert (
+        text.splitlines()[4]
+        == "9 training runs: 100 labelled images, 3 seeds each; 400 test images that no run was trained on."
+    )
+    for absent in ("curve", "cross", "forecast", "nested", "contained"):
+        assert absent not in text.replace("curves.json", "").lower(), absent
+    assert not list(folder.glob("learning_curves.*"))
+    assert "figure" not in page.elements
+    assert tables_of_markdown(text).keys() == page.tables.keys()
+    for link in page.links:
+        assert link == "data:," or link[1:] in page.identities or (folder / link).is_file()
+
+
+def test_the_table_has_the_chosen_one_first_and_the_others_behind_it(folder: Path, one_size: StudyResults) -> None:
+    head, *rows = tables_of_markdown((folder / "report.md").read_text())["Contenders with 100 images"]
+    assert head[3] == "Behind, points"
+    assert [row[0] for row in rows] == ["ViT", "CNN", "Wide"]
+    assert [row[-1] for row in rows] == ["chosen", "cannot be told apart", "clearly worse"]
+    errors = {one.name: one.points[-1].error for one in one_size.forecast.contenders}
+    for name, row in zip(NAMES[1:], rows[1:], strict=True):
+        assert numbers(row[3])[0] == pytest.approx(100 * (errors[name] - errors["ViT"]), abs=0.06)
+    assert numbers(rows[1][5]) == pytest.approx(numbers(rows[1][4]), abs=0.006)  # the larger p of two stays
+
+
+def test_validation_images_choose_and_not_test_images(one_size: StudyResults) -> None:
+    other = with_validation(one_size, ViT=0.2, CNN=0.1, Wide=0.3)
+    accuracy = f"{100 * (1 - one_size.forecast.contenders[1].points[-1].error):.1f} %"
+    assert decision(other).startswith(f"With 100 images, validation images choose CNN of 3 contenders: {accuracy} (")
+    assert choice(other).blocks[-1] == (
+        f"The lowest test error is that of ViT, {100 * one_size.forecast.contenders[0].points[-1].error:.1f} %, the "
+        "luckiest of 3 contenders: to choose it by this number would take luck for merit."
+    )
+    assert len(choice(one_size).blocks) == 2  # the chosen one has the lowest
+
+
+@pytest.mark.parametrize(
+    ("compared", "parts"),
+    [
+        ([], []),
+        ([WORSE, WORSE], ["clearly worse: W and W"]),
+        ([CLOSE, WORSE], ["clearly worse: W", NOT_TOLD]),
+        ([CLOSE], ["clearly worse: none", NOT_TOLD]),
+        ([BETTER, WORSE], ["clearly better on test images: B", "clearly worse: W"]),
+    ],
+)
+def test_what_is_known_of_the_others(compared: list[Contrast], parts: list[str]) -> None:
+    assert others(compared) == parts
+
+
+def test_a_study_with_curves_has_no_choice_but_a_sweep_has(results: StudyResults) -> None:
+    assert "choice" not in {one.name for one in build_report(results).sections}
+    variants = tuple(replace(one, name=f"{one.name}+x=1") for one in results.resolved.contenders)
+    swept = replace(results, resolved=replace(results.resolved, contenders=variants))
+    report = build_report(swept)
+    assert [one.name for one in report.sections][:4] == ["choice", "curves", "comparison", "images-needed"]
+    assert "validation images choose" in report.decision
