@@ -112,7 +112,13 @@ def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
         for number, (one, other) in enumerate(zip(stored, given, strict=True)):
             yield from differences(one, other, f"{path}.{entry_name(one, number)}")
     elif stored != given:
-        yield f"{path} is {dumps(stored)} in the folder and {dumps(given)} here"
+        yield f"{path} is {shown(stored)} in the folder and {shown(given)} here"
+
+
+def shown(value: Any) -> str:
+    """Contenders by their names, all else as it is."""
+    has_names = isinstance(value, list) and any(isinstance(one, dict) and "name" in one for one in value)
+    return dumps([entry_name(one, number) for number, one in enumerate(value)] if has_names else value)
 
 
 def entry_name(entry: Any, number: int) -> str:

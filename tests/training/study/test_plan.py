@@ -81,6 +81,13 @@ def test_differences_are_named_by_their_path() -> None:
     ]
 
 
+def test_other_contenders_are_named() -> None:
+    stored, given = [{"name": "A", "lr": 1}, {"name": "B"}], [{"name": "A", "lr": 1}]
+    assert list(differences({"contenders": stored}, {"contenders": given})) == [
+        'contenders is ["A", "B"] in the folder and ["A"] here'
+    ]
+
+
 def test_augmentations_are_crossed_with_contenders(plan_file: Path) -> None:
     flip = "torchvision.transforms.v2.RandomHorizontalFlip"
     plan = plan_in(

@@ -11,6 +11,7 @@ from vitrail.training.study.report.markdown import markdown
 from vitrail.training.study.report.outline import build_report
 from vitrail.training.study.report.results import StudyResults, read_study
 from vitrail.training.study.report.static_plots import plot
+from vitrail.training.study.statistics.contrasts import contrasts
 
 DIGITS = 6  # significant ones in curves.json; further ones differ between machines
 
@@ -37,9 +38,19 @@ def pages(results: StudyResults) -> dict[str, bytes]:
 
 
 def curves_json(results: StudyResults) -> bytes:
-    """The forecast for programs, with the hash of the plan."""
+    """The forecast for programs, with the hash of the plan, and the choice of a sweep."""
     content = {"plan": results.resolved.hash, **rounded(asdict(results.forecast))}
+    if results.has_choice:
+        content["choice"] = rounded(chosen_of(results))
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def chosen_of(results: StudyResults) -> dict[str, Any]:
+    """The chosen contender, the validation errors that chose it, and the others beside it."""
+    chosen = next(iter(results.validation_scores), "")
+    errors = {name: one.error for name, one in results.validation_scores.items()}
+    compared = [asdict(one) | {"verdict": one.verdict} for one in contrasts(results.forecast, chosen).values()]
+    return {"chosen": chosen, "validation_errors": errors, "others": compared}
 
 
 def rounded(value: Any) -> Any:

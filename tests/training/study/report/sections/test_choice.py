@@ -1,5 +1,6 @@
 """The choice of a study at one size, or of a sweep: its sentence and its table."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_the_table_has_the_chosen_one_first_and_the_others_behind_it(folder: Pat
     for name, row in zip(NAMES[1:], rows[1:], strict=True):
         assert numbers(row[3])[0] == pytest.approx(100 * (errors[name] - errors["ViT"]), abs=0.06)
     assert numbers(rows[1][5]) == pytest.approx(numbers(rows[1][4]), abs=0.006)  # the larger p of two stays
+
+
+def test_programs_read_the_choice(folder: Path) -> None:
+    content = json.loads((folder / "curves.json").read_text())["choice"]
+    assert content["chosen"] == "ViT"
+    assert list(content["validation_errors"]) == ["ViT", "CNN", "Wide"]
+    verdicts = {one["name"]: one["verdict"] for one in content["others"]}
+    assert verdicts == {"CNN": "cannot be told apart", "Wide": "clearly worse"}
 
 
 def test_validation_images_choose_and_not_test_images(one_size: StudyResults) -> None:
