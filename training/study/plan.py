@@ -35,9 +35,10 @@ class Contender:
     weights: str | None = None
 
     @property
-    def is_variant(self) -> bool:
-        """Whether it comes from a sweep, and is named after the values of its options."""
-        return "=" in self.name
+    def varied(self) -> str | None:
+        """The contender that it is a variant of, in a sweep: called after it and the values of its options."""
+        before, equals, _ = self.name.partition("=")
+        return before.rpartition("+")[0] if equals else None
 
     @property
     def rate(self) -> float:

@@ -25,7 +25,7 @@ Runs are doubled until longer ones no longer help; --budget 40min ends that earl
 what would run, and after a few steps of each how long it takes. --until-sure stops after a seed once the best contender
 at the largest size is known with 95 % probability; --until-sure 0.9 asks for less.
 --sweep.CONTENDER.OPTION compares values of an option, each combination as a contender of its own; --sizes all does so
-with all images alone. Validation images choose among them; test images say which cannot be told from the chosen one.
+with all images alone. Validation images choose among them; test images say which are clearly worse than the chosen one.
 With --label-cost 0.05 and --hour-cost 0.4, of one worker's computing, the report says what more images and trainings
 cost, in the --currency of both; both commands take them, and the folder keeps them.
 """

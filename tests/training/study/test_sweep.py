@@ -42,12 +42,12 @@ def test_every_combination_is_a_contender_in_place_of_the_varied_one(swept_file:
     assert values == [(patch, decay) for patch in (2, 4) for decay in (0.01, 0.05, 0.3)]
     assert {one.model["mixup"] for one in varied} == {0.4}
     assert last == plan_in(swept_file, "--sweep={}").contender("CNN")
-    assert [one.is_variant for one in plan.contenders] == [True] * 6 + [False]
+    assert [one.varied for one in plan.contenders] == ["ViT"] * 6 + [None]
 
 
 def test_options_of_the_command_line_hold_for_every_variant(swept_file: Path) -> None:
     plan = plan_in(swept_file, "--contenders.ViT.net.init_args.depth=2")
-    assert {one.model["net"]["init_args"]["depth"] for one in plan.contenders if one.is_variant} == {2}
+    assert {one.model["net"]["init_args"]["depth"] for one in plan.contenders if one.varied} == {2}
 
 
 def test_a_sweep_of_the_command_line_joins_that_of_the_file(swept_file: Path) -> None:

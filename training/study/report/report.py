@@ -46,11 +46,11 @@ def curves_json(results: StudyResults) -> bytes:
 
 
 def chosen_of(results: StudyResults) -> dict[str, Any]:
-    """The chosen contender, the validation errors that chose it, and the others beside it."""
-    chosen = next(iter(results.validation_scores), "")
+    """The validation errors, the chosen contender first, and the others beside it."""
     errors = {name: one.error for name, one in results.validation_scores.items()}
-    compared = [asdict(one) | {"verdict": one.verdict} for one in contrasts(results.forecast, chosen).values()]
-    return {"chosen": chosen, "validation_errors": errors, "others": compared}
+    compared = contrasts(results.forecast, list(errors)) if errors else {}
+    others = [asdict(one) | {"verdict": one.verdict} for one in compared.values()]
+    return {"chosen": next(iter(errors), None), "validation_errors": errors, "others": others}
 
 
 def rounded(value: Any) -> Any:

@@ -73,7 +73,7 @@ class StudyResults:
     @property
     def has_choice(self) -> bool:
         """Whether one of many is to be chosen, rather than the course of a few to be compared."""
-        return not self.has_curves or any(one.is_variant for one in self.resolved.contenders)
+        return not self.has_curves or any(one.varied for one in self.resolved.contenders)
 
     @property
     def names(self) -> tuple[str, ...]:

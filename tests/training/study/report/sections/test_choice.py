@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vitrail.training.study.report.blocks import Table
 from vitrail.training.study.report.outline import build_report
 from vitrail.training.study.report.report import write_report
 from vitrail.training.study.report.results import StudyResults, read_study
@@ -21,7 +22,7 @@ NAMES = ("ViT", "CNN", "Wide")
 WORSE = Contrast("W", 0.1, 0.05, 0.15, 0.001, 0.003)
 BETTER = Contrast("B", -0.1, -0.15, -0.05, 0.001, 0.003)
 CLOSE = Contrast("C", 0.01, -0.012, 0.03, 0.4, 0.4)
-NOT_TOLD = "not to be told from it: C, by the intervals up to 3.0 points better or worse"
+UP_TO = "by the intervals up to 3.0 points better or worse"
 
 
 def outcomes(*errors: float) -> Outcomes:
@@ -70,13 +71,14 @@ def test_a_study_of_one_size_has_a_choice_and_no_curve(folder: Path) -> None:
 
 def test_the_table_has_the_chosen_one_first_and_the_others_behind_it(folder: Path, one_size: StudyResults) -> None:
     head, *rows = tables_of_markdown((folder / "report.md").read_text())["Contenders with 100 images"]
-    assert head[3] == "Behind, points"
+    assert (head[1], head[4]) == ("Verdict", "Behind, points")
     assert [row[0] for row in rows] == ["ViT", "CNN", "Wide"]
-    assert [row[-1] for row in rows] == ["chosen", "cannot be told apart", "clearly worse"]
+    assert [row[1] for row in rows] == ["chosen", "no clear difference", "clearly worse"]
     errors = {one.name: one.points[-1].error for one in one_size.forecast.contenders}
     for name, row in zip(NAMES[1:], rows[1:], strict=True):
-        assert numbers(row[3])[0] == pytest.approx(100 * (errors[name] - errors["ViT"]), abs=0.06)
-    assert numbers(rows[1][5]) == pytest.approx(numbers(rows[1][4]), abs=0.006)  # the larger p of two stays
+        assert numbers(row[4])[0] == pytest.approx(100 * (errors[name] - errors["ViT"]), abs=0.06)
+    gap = one_size.forecast.pairs[0].measured[-1]
+    assert numbers(rows[1][5])[0] == pytest.approx(gap.significance, abs=0.006)  # of two the larger p stays
 
 
 def test_programs_read_the_choice(folder: Path) -> None:
@@ -84,7 +86,7 @@ def test_programs_read_the_choice(folder: Path) -> None:
     assert content["chosen"] == "ViT"
     assert list(content["validation_errors"]) == ["ViT", "CNN", "Wide"]
     verdicts = {one["name"]: one["verdict"] for one in content["others"]}
-    assert verdicts == {"CNN": "cannot be told apart", "Wide": "clearly worse"}
+    assert verdicts == {"CNN": "no clear difference", "Wide": "clearly worse"}
 
 
 def test_validation_images_choose_and_not_test_images(one_size: StudyResults) -> None:
@@ -103,8 +105,8 @@ def test_validation_images_choose_and_not_test_images(one_size: StudyResults) ->
     [
         ([], []),
         ([WORSE, WORSE], ["clearly worse: W and W"]),
-        ([CLOSE, WORSE], ["clearly worse: W", NOT_TOLD]),
-        ([CLOSE], ["clearly worse: none", NOT_TOLD]),
+        ([CLOSE, WORSE], ["clearly worse: W", f"no clear difference to C, {UP_TO}"]),
+        ([CLOSE, CLOSE], [f"no clear difference to every other, {UP_TO}"]),
         ([BETTER, WORSE], ["clearly better on test images: B", "clearly worse: W"]),
     ],
 )
@@ -112,10 +114,40 @@ def test_what_is_known_of_the_others(compared: list[Contrast], parts: list[str])
     assert others(compared) == parts
 
 
+def test_variants_of_another_contender_than_the_chosen_one_are_compared_with_each_other(
+    one_size: StudyResults,
+) -> None:
+    """CNN is chosen, and of the two variants of ViT the first."""
+    renamed = dict(zip(NAMES, ("ViT+x=1", "CNN", "ViT+x=2"), strict=True))
+    swept = with_validation(with_names(one_size, renamed), **{"ViT+x=1": 0.2, "CNN": 0.1, "ViT+x=2": 0.3})
+    error = swept.forecast.contenders[0].points[-1].error
+    assert f"; of the 2 variants of ViT they choose ViT+x=1: {100 * (1 - error):.1f} % (" in decision(swept)
+    caption, other = (block.caption for block in choice(swept).blocks if isinstance(block, Table))
+    assert (caption, other) == ("Contenders with 100 images", "Variants of ViT with 100 images")
+    (table,) = (block for block in choice(swept).blocks if isinstance(block, Table) and block.caption == other)
+    assert [row.cells[:2] for row in table.rows] == [("ViT+x=1", "chosen"), ("ViT+x=2", "clearly worse")]
+    own = with_validation(swept, **{"ViT+x=1": 0.1, "CNN": 0.2, "ViT+x=2": 0.3})
+    assert "variants" not in decision(own)
+
+
+def with_names(results: StudyResults, names: dict[str, str]) -> StudyResults:
+    """With contenders that have other names."""
+    contenders = tuple(replace(one, name=names[one.name]) for one in results.resolved.contenders)
+    forecast = replace(
+        results.forecast,
+        contenders=tuple(replace(one, name=names[one.name]) for one in results.forecast.contenders),
+        pairs=tuple(replace(one, first=names[one.first], second=names[one.second]) for one in results.forecast.pairs),
+    )
+    reported = tuple(
+        replace(done, job=replace(done.job, contender=names[done.job.contender])) for done in results.reported
+    )
+    resolved = replace(results.resolved, contenders=contenders)
+    return replace(results, resolved=resolved, forecast=forecast, reported=reported)
+
+
 def test_a_study_with_curves_has_no_choice_but_a_sweep_has(results: StudyResults) -> None:
     assert "choice" not in {one.name for one in build_report(results).sections}
-    variants = tuple(replace(one, name=f"{one.name}+x=1") for one in results.resolved.contenders)
-    swept = replace(results, resolved=replace(results.resolved, contenders=variants))
+    swept = with_names(results, {"ViT": "ViT+x=1", "CNN": "ViT+x=2"})
     report = build_report(swept)
     assert [one.name for one in report.sections][:4] == ["choice", "curves", "comparison", "images-needed"]
     assert "validation images choose" in report.decision
