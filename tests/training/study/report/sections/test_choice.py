@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vitrail.training.study.report.blocks import Table
+from vitrail.training.study.report.html import page
 from vitrail.training.study.report.outline import build_report
 from vitrail.training.study.report.report import write_report
 from vitrail.training.study.report.results import StudyResults, read_study
@@ -128,6 +129,14 @@ def test_variants_of_another_contender_than_the_chosen_one_are_compared_with_eac
     assert [row.cells[:2] for row in table.rows] == [("ViT+x=1", "chosen"), ("ViT+x=2", "clearly worse")]
     own = with_validation(swept, **{"ViT+x=1": 0.1, "CNN": 0.2, "ViT+x=2": 0.3})
     assert "variants" not in decision(own)
+
+
+def test_variants_have_names_of_their_own_in_the_figure(results: StudyResults) -> None:
+    names = {"ViT": "ViT+patch=2+mixup=0", "CNN": "ViT+patch=2+mixup=0.4"}
+    swept = with_names(results, names)
+    drawn = page(build_report(swept), swept)
+    assert ">…tch=2+mixup=0<" in drawn
+    assert ">…h=2+mixup=0.4<" in drawn
 
 
 def with_names(results: StudyResults, names: dict[str, str]) -> StudyResults:
