@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps, loads
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -17,10 +17,23 @@ from vitrail.parsers import config_parser
 from vitrail.training.build.plan import weights_folder
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
-from vitrail.training.recipes import FLAGS, find_recipe, pairs, values_of
-from vitrail.training.study.plan import Contender, Device, Geometric, Measure, Mode, Plain, Plan, Precision, crossed
+from vitrail.training.recipes import FLAGS, find_recipe, flatten, pairs, values_of
+from vitrail.training.study.plan import (
+    All,
+    Contender,
+    Device,
+    Geometric,
+    Measure,
+    Mode,
+    Plain,
+    Plan,
+    Precision,
+    crossed,
+    sizes_from,
+)
 from vitrail.training.study.prices import CURRENCY, Prices
 from vitrail.training.study.statistics.difference import CONFIDENCE
+from vitrail.training.study.sweep import FLAG, Sweep, check, combinations, from_flags, merged, overrides
 
 DERIVED = {"classes", "image_size", "resize", "patch"}  # from the images
 OF_DATA = {"images", "draw", "duplicates", "workers", "patch", "patches"}  # a study has its own, or none
@@ -31,6 +44,7 @@ LENGTH = ("mode", "steps", "validate_every", "most_steps", "tolerance", "epochs"
 SCALARS = ("expected", *LENGTH, "gradient_clip", "threads", "device", "precision")
 UNITS = {"s": 1, "min": 60, "h": 3600}
 DURATION = re.compile(rf"(\d+(?:\.\d+)?) ?({'|'.join(UNITS)})")
+Variants = dict[str, dict[str, Plain]]  # contender, name of the variant, its options
 LISTS = ("seeds", "rate_factors", "rate_seeds")
 Executor = Literal["here", "pool", "ray"]
 
@@ -65,7 +79,12 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
             f"{PREFIX}{name}.match", type=Measure | None, help="choose its width to cost as much as another contender"
         )
         parser.add_argument(f"{PREFIX}{name}.match_to", type=str | None, help="the contender to match (default: first)")
-    parser.add_argument("--sizes", type=list[int] | Geometric | None, help="labelled images, validation included")
+    parser.add_argument(
+        "--sweep", type=dict[str, dict[str, list[Any]]], default={}, help="values of options of contenders, combined"
+    )
+    parser.add_argument(
+        "--sizes", type=list[int] | Geometric | All | None, help="labelled images, validation included; all: one size"
+    )
     parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="of the reported runs")
     parser.add_argument(
         "--mode",
@@ -122,16 +141,14 @@ def study_parser(names: Sequence[str]) -> ArgumentParser:
 
 def parse_study(argv: Sequence[str]) -> StudyOptions:
     """The plan and its options; a mistake raises an error of one line."""
-    argv = [f"{flag}={value}" if value else flag for flag, value in with_study_recipes(argv)]
+    given = with_study_recipes(argv)
+    argv = flatten((flag, value) for flag, value in given if not flag.startswith(FLAG))
     parser = study_parser(contender_names(argv))
     if "--help=all" in argv:
         parser.print_help()
         parser.exit()
-    try:
-        options: Plain = loads(dumps(parser.parse_args(argv).as_dict(), default=str))
-    except ArgumentError as fault:
-        raise UsageError.of_parser(fault, parser.prog) from fault
-    plan = plan_of(options)
+    options = parsed(parser, argv)
+    plan = plan_of(options, variants(parser, argv, options, merged(options["sweep"], from_flags(given))))
     if not ADDRESS.fullmatch(options["address"]):
         raise UsageError(f"a Ray cluster's address is HOST:PORT, not '{options['address']}'")
     if options["until_sure"] is not None and not 0.5 < options["until_sure"] < 1:
@@ -153,6 +170,37 @@ def parse_study(argv: Sequence[str]) -> StudyOptions:
     )
 
 
+def parsed(parser: ArgumentParser, argv: Sequence[str]) -> Plain:
+    try:
+        options: Plain = loads(dumps(parser.parse_args(list(argv)).as_dict(), default=str))
+    except ArgumentError as fault:
+        raise UsageError.of_parser(fault, parser.prog) from fault
+    return options
+
+
+def variants(parser: ArgumentParser, argv: Sequence[str], options: Plain, sweep: Sweep) -> Variants:
+    """Every contender with its variants, each parsed as if its values were given; one without a sweep is its own."""
+    contenders: Plain = options.get("contenders") or {}
+    check(sweep, contenders, options["rate_factors"])
+    given = {name: combinations(name, options) for name, options in sweep.items()}
+    return {
+        name: varied(parser, argv, name, given[name]) if name in given else {name: one}
+        for name, one in contenders.items()
+    }
+
+
+def varied(
+    parser: ArgumentParser, argv: Sequence[str], name: str, combined: Sequence[tuple[str, Plain]]
+) -> dict[str, Plain]:
+    """The variants of one contender; no two may be the same."""
+    own: dict[str, Plain] = {
+        variant: parsed(parser, [*argv, *overrides(name, values)])["contenders"][name] for variant, values in combined
+    }
+    if len({dumps(one) for one in own.values()}) < len(combined):
+        raise UsageError(f"sweep.{name} has a value twice: {', '.join(variant for variant, _ in combined)}")
+    return own
+
+
 def budget_of(text: str | None, plan: Plan) -> float | None:
     """In seconds."""
     if text is None:
@@ -167,28 +215,27 @@ def budget_of(text: str | None, plan: Plan) -> float | None:
     return float(duration[1]) * UNITS[duration[2]]
 
 
-def plan_of(options: Plain) -> Plan:
+def plan_of(options: Plain, variants: Variants) -> Plan:
     if options["sizes"] is None:
         raise UsageError("`sizes` are missing: give them, such as {smallest: 60, count: 5} or [60, 120, 240]")
     data = dict(options["data"])
     augment = tuple(data.pop("augment") or ())
-    given: Plain = options.get("contenders") or {}
-    first = next(iter(given), None)
-    contenders = [contender(name, one, augment, first) for name, one in given.items()]
-    sizes = options["sizes"]
+    firsts = {name: next(iter(own)) for name, own in variants.items()}
+    contenders = [contender(name, one, augment, firsts) for own in variants.values() for name, one in own.items()]
     scalars: Plain = {key: options[key] for key in SCALARS}
     lists: Plain = {key: tuple(options[key]) for key in LISTS}
     return Plan(
         name=options["name"],
         data=data,
         contenders=crossed(contenders, options["augmentations"]),
-        sizes=Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
+        sizes=sizes_from(options["sizes"]),
         **scalars,
         **lists,
     )
 
 
-def contender(name: str, given: Plain, augment: tuple[Plain, ...], first: str | None) -> Contender:
+def contender(name: str, given: Plain, augment: tuple[Plain, ...], firsts: dict[str, str]) -> Contender:
+    """A match to a contender that is varied is to the first of its variants."""
     model: Plain = {key: value for key, value in given.items() if key not in ("match", "match_to")}
     if model["net"] is None:
         raise UsageError(f"the contender '{name}' has no network: give it a `net`")
@@ -197,7 +244,8 @@ def contender(name: str, given: Plain, augment: tuple[Plain, ...], first: str | 
     if not isinstance(model["optimizer"], dict) or not model["optimizer"]["init_args"].get("lr"):
         raise UsageError(f"the optimizer of '{name}' has no learning rate `lr`: give it one")
     match: Measure | None = given["match"]
-    return Contender(name, model, augment, match, match and (given["match_to"] or first))
+    match_to = given["match_to"] or next(iter(firsts))
+    return Contender(name, model, augment, match, match and firsts.get(match_to, match_to))
 
 
 def with_study_recipes(argv: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,10 +12,11 @@ Mode = Literal["trained-out", "equal-steps", "equal-epochs"]
 Measure = Literal["flops", "parameters", "latency"]
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["32-true", "bf16-mixed", "auto"]
+All = Literal["all"]
 
 MIN_SEEDS = 3
 MIN_RATE_SEEDS = 2
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # usable as the name of a folder
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")  # usable as the name of a folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Contender:
     match: Measure | None = None
     match_to: str | None = None
     weights: str | None = None
+
+    @property
+    def varied(self) -> str | None:
+        """The contender that it is a variant of, in a sweep: called after it and the values of its options."""
+        before, equals, _ = self.name.partition("=")
+        return before.rpartition("+")[0] if equals else None
 
     @property
     def rate(self) -> float:
@@ -64,7 +71,7 @@ class Plan:
     name: str
     data: Plain
     contenders: tuple[Contender, ...]
-    sizes: tuple[int, ...] | Geometric
+    sizes: tuple[int, ...] | Geometric | All  # all: one size, every image
     expected: str = ""  # free text, shown beside the result
     seeds: tuple[int, ...] = (0, 1, 2)
     mode: Mode = "trained-out"
@@ -84,7 +91,7 @@ class Plan:
     def __post_init__(self) -> None:
         for one in (self.name, *(contender.name for contender in self.contenders)):
             if not NAME.fullmatch(one):
-                raise UsageError(f"'{one}' is not usable as the name of a folder: use letters, digits and . _ + -")
+                raise UsageError(f"'{one}' is not usable as the name of a folder: use letters, digits and . _ + = -")
         if len(self.contenders) < 2:
             raise UsageError("a study compares at least two contenders: name them under `contenders`")
         refuse_repeated("contender", (contender.name.lower() for contender in self.contenders))
@@ -115,8 +122,10 @@ class Plan:
             if self.sizes.count < 2:
                 raise UsageError(f"a curve has at least 2 sizes, not {self.sizes.count}")
             return
-        if len(self.sizes) < 2:
-            raise UsageError(f"a curve has at least 2 sizes, not {len(self.sizes)}")
+        if self.sizes == "all":
+            return
+        if not self.sizes:
+            raise UsageError("a study needs at least one size: give `sizes`, or all")
         refuse_repeated("size", self.sizes)
         object.__setattr__(self, "sizes", tuple(sorted(self.sizes)))
 
@@ -155,6 +164,12 @@ class Plan:
         if not self.rate_factors or min(self.rate_factors) <= 0:
             raise UsageError("`rate_factors` need at least one factor, all of them above 0")
         refuse_repeated("rate factor", self.rate_factors)
+
+
+def sizes_from(plain: Any) -> tuple[int, ...] | Geometric | All:
+    if plain == "all":
+        return "all"
+    return Geometric(**plain) if isinstance(plain, dict) else tuple(plain)
 
 
 def check_match(contender: Contender, contenders: Iterable[Contender]) -> None:

@@ -15,7 +15,7 @@ from vitrail.training.study.building import load_weights, network_of
 from vitrail.training.study.executions import executions
 from vitrail.training.study.learning_rates import tuned_sizes
 from vitrail.training.study.matched_cost import Matched, resolve_widths
-from vitrail.training.study.plan import Contender, Geometric, Plain, Plan
+from vitrail.training.study.plan import Contender, Plain, Plan, sizes_from
 from vitrail.training.study.sizes import resolve_sizes
 
 
@@ -85,12 +85,11 @@ def resolve(plan: Plan, source: Source) -> ResolvedPlan:
 
 
 def plan_from(plain: Plain) -> Plan:
-    sizes = plain["sizes"]
     return Plan(
         **{
             **plain,
             "contenders": tuple(contender_from(one) for one in plain["contenders"]),
-            "sizes": Geometric(**sizes) if isinstance(sizes, dict) else tuple(sizes),
+            "sizes": sizes_from(plain["sizes"]),
             **{key: tuple(plain[key]) for key in ("seeds", "rate_factors", "rate_seeds")},
         }
     )
@@ -113,7 +112,13 @@ def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
         for number, (one, other) in enumerate(zip(stored, given, strict=True)):
             yield from differences(one, other, f"{path}.{entry_name(one, number)}")
     elif stored != given:
-        yield f"{path} is {dumps(stored)} in the folder and {dumps(given)} here"
+        yield f"{path} is {shown(stored)} in the folder and {shown(given)} here"
+
+
+def shown(value: Any) -> str:
+    """Contenders by their names, all else as it is."""
+    has_names = isinstance(value, list) and any(isinstance(one, dict) and "name" in one for one in value)
+    return dumps([entry_name(one, number) for number, one in enumerate(value)] if has_names else value)
 
 
 def entry_name(entry: Any, number: int) -> str:

@@ -5,15 +5,15 @@ import numpy as np
 from vitrail.data import Part, Source
 from vitrail.data.subsets import sizes_for
 from vitrail.errors import DataError
-from vitrail.training.study.plan import Geometric
+from vitrail.training.study.plan import All, Geometric
 
 
-def resolve_sizes(given: tuple[int, ...] | Geometric, source: Source) -> tuple[int, ...]:
+def resolve_sizes(given: tuple[int, ...] | Geometric | All, source: Source) -> tuple[int, ...]:
     """Numbers of labelled images, ascending; an error if there are too few images for one."""
     refuse_missing_classes(source)
     train, val, classes = len(source.labels("train")), len(source.labels("val")), len(source.classes)
     most = most_images(train, val, classes)
-    sizes = geometric_sizes(given, most) if isinstance(given, Geometric) else given
+    sizes = (most,) if given == "all" else geometric_sizes(given, most) if isinstance(given, Geometric) else given
     if sizes[-1] > most:
         raise DataError(
             f"{source.name} has {most:,} labelled images for training and validation: "

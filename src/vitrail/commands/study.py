@@ -14,6 +14,7 @@ Train contenders on growing subsets of the images, several seeds each, and compa
   vitrail study --config pretrained --data.path my_images --weights my_weights
   vitrail study --config fashion-mnist --workers 4 --contenders.ViT.net.init_args.depth 6
   vitrail study --config digits --executor ray --address 10.0.0.1:6379
+  vitrail study --config digits --sizes all --sweep.ViT.mixup 0,0.2 --sweep.ViT.net.init_args.depth 2,4
 
 Results go to runs/study-NAME: report.html to look at first, plan.json, a folder for every run, results.csv (what plan
 and seeds determine) and timings.csv (what the machine does). The same command again continues a study where it
@@ -23,6 +24,8 @@ network in timm; without it `pretrained: true` downloads the weights of the netw
 Runs are doubled until longer ones no longer help; --budget 40min ends that earlier, and says where. --dry-run prints
 what would run, and after a few steps of each how long it takes. --until-sure stops after a seed once the best contender
 at the largest size is known with 95 % probability; --until-sure 0.9 asks for less.
+--sweep.CONTENDER.OPTION compares values of an option, each combination as a contender of its own; --sizes all does so
+with all images alone. Validation images choose among them; test images say which are clearly worse than the chosen one.
 With --label-cost 0.05 and --hour-cost 0.4, of one worker's computing, the report says what more images and trainings
 cost, in the --currency of both; both commands take them, and the folder keeps them.
 """

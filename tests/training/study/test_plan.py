@@ -81,6 +81,13 @@ def test_differences_are_named_by_their_path() -> None:
     ]
 
 
+def test_other_contenders_are_named() -> None:
+    stored, given = [{"name": "A", "lr": 1}, {"name": "B"}], [{"name": "A", "lr": 1}]
+    assert list(differences({"contenders": stored}, {"contenders": given})) == [
+        'contenders is ["A", "B"] in the folder and ["A"] here'
+    ]
+
+
 def test_augmentations_are_crossed_with_contenders(plan_file: Path) -> None:
     flip = "torchvision.transforms.v2.RandomHorizontalFlip"
     plan = plan_in(
@@ -105,7 +112,7 @@ def test_without_augmentations_names_stay() -> None:
         (["--sizes=[30, 2000]"], 1, "digits has 1,438 labelled images for training and validation"),
         (["--sizes=[15, 60]"], 1, "15 images are too few for 10 classes"),
         (["--sizes=[30, 30]"], 2, "size 30 is given twice"),
-        (["--sizes=[30]"], 2, "at least 2 sizes"),
+        (["--sizes=[]"], 2, "a study needs at least one size"),
         (["--sizes={smallest: 60, largest: 30}"], 2, "not from 60 to 30"),
         (["--sizes={smallest: 60, largest: 90, count: 1}"], 2, "at least 2 sizes"),
         (["--sizes=null"], 2, "`sizes` are missing"),

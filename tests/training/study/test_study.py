@@ -188,6 +188,31 @@ def test_a_finished_study_repeats_no_run(
     assert "test error" not in capsys.readouterr().out
 
 
+def test_a_sweep_at_one_size_is_run_reported_and_resumed(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, names = tmp_path / "swept", ["ViT+mixup=0", "ViT+mixup=0.4", "CNN"]
+    options = ["--sizes=[30]", "--rate_factors=[1]", "--sweep.ViT.mixup=0,0.4", "--executor=here"]
+    command = ["study", f"--config={plan_file}", f"--folder={folder}", *options]
+    assert main(command) == 0
+    assert {run.name for run in (folder / "runs").iterdir()} == {
+        f"{name}-30-s{seed}" for name in names for seed in (0, 1, 2)
+    }
+    errors: dict[str, list[float]] = {}
+    for row in rows(folder / "results.csv"):
+        errors.setdefault(row["contender"], []).append(float(row["val_error"]))
+    choice = json.loads((folder / "curves.json").read_text())["choice"]
+    assert choice["validation_errors"] == pytest.approx({name: np.mean(errors[name]) for name in names}, abs=1e-5)
+    assert choice["chosen"] == min(choice["validation_errors"], key=lambda name: choice["validation_errors"][name])
+    assert f"validation images choose {choice['chosen']} of 3" in (folder / "report.html").read_text()
+    shutil.rmtree(folder / "runs" / "ViT+mixup=0.4-30-s1")
+    before = (folder / "results.csv").read_bytes()
+    capsys.readouterr()
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("test error") == 1
+    assert (folder / "results.csv").read_bytes() == before
+
+
 def test_damaged_runs_are_named_and_repeated(
     again: Callable[..., int], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

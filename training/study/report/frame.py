@@ -67,4 +67,7 @@ def extent(results: StudyResults) -> tuple[float, float]:
 
 
 def short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    """Variants of a contender begin alike, and differ at the end."""
+    if len(name) <= MAX_NAME:
+        return name
+    return f"…{name[1 - MAX_NAME :]}" if "=" in name else f"{name[: MAX_NAME - 1]}…"

@@ -28,12 +28,12 @@ NUMERIC = set("0123456789<>≤+−–")  # first characters of the cells of a nu
 
 
 def page(report: Report, results: StudyResults) -> str:
-    script = read("page.js")
+    script = (read("curves.js") if results.has_curves else "") + read("page.js")
     body = [
         header(report),
         contents(report),
         element("main", *(section(one, results) for one in report.sections)),
-        element("script", data(results), type="application/json", id="numbers"),
+        *([element("script", data(results), type="application/json", id="numbers")] if results.has_curves else []),
         element("script", script),
     ]
     return "\n".join(

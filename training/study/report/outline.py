@@ -1,9 +1,12 @@
-"""The report as sections: recommendation, comparison, images needed, measurements, cost, method."""
+"""The report as sections: recommendation or choice, comparison, images needed, measurements, cost, method."""
+
+from dataclasses import replace
 
 from vitrail.plots.formatting import count, plural
 from vitrail.training.study.report.blocks import CurvesFigure, Report, Section
 from vitrail.training.study.report.results import StudyResults
 from vitrail.training.study.report.sections.baselines import baselines
+from vitrail.training.study.report.sections.choice import choice, decision
 from vitrail.training.study.report.sections.comparison import comparison
 from vitrail.training.study.report.sections.cost import cost
 from vitrail.training.study.report.sections.expectation import expectation
@@ -14,6 +17,7 @@ from vitrail.training.study.report.sections.lengths import lengths
 from vitrail.training.study.report.sections.measured import measured
 from vitrail.training.study.report.sections.method import method
 from vitrail.training.study.report.sections.price import price, price_clause
+from vitrail.training.study.statistics.findings import Forecast
 from vitrail.training.study.statistics.recommendation import recommendation
 
 CURVES = (
@@ -23,13 +27,12 @@ CURVES = (
 
 
 def build_report(results: StudyResults) -> Report:
-    decision = recommendation(results.forecast, results.baselines, price_clause(results))
+    decided = decision(results) if results.has_choice else recommended(results)
     sections = [
-        Section("curves", "Learning curves", (CurvesFigure(f"{CURVES} {back_test_text(results.forecast)}"),)),
-        comparison(results.forecast),
-        images_needed(results.forecast),
+        choice(results) if results.has_choice else None,
+        *(curves(compared(results)) if results.has_curves else ()),
         price(results),
-        expectation(results.resolved.plan.expected, decision),
+        expectation(results.resolved.plan.expected, decided),
         measured(results),
         baselines(results),
         cost(results),
@@ -38,19 +41,41 @@ def build_report(results: StudyResults) -> Report:
         failed_runs(results),
         method(results),
     ]
-    return Report(title(results), decision, basis(results), tuple(one for one in sections if one))
+    return Report(title(results), decided, basis(results), tuple(one for one in sections if one))
+
+
+def recommended(results: StudyResults) -> str:
+    return recommendation(results.forecast, results.baselines, price_clause(results))
+
+
+def compared(results: StudyResults) -> Forecast:
+    """Where one of many is chosen, only with those pairs that it is in."""
+    chosen = next(iter(results.validation_scores), None)
+    if not results.has_choice or chosen is None:
+        return results.forecast
+    pairs = tuple(one for one in results.forecast.pairs if chosen in (one.first, one.second))
+    return replace(results.forecast, pairs=pairs)
+
+
+def curves(forecast: Forecast) -> tuple[Section, ...]:
+    figure = CurvesFigure(f"{CURVES} {back_test_text(forecast)}")
+    return Section("curves", "Learning curves", (figure,)), comparison(forecast), images_needed(forecast)
 
 
 def title(results: StudyResults) -> str:
-    return f"{results.resolved.plan.name}: {' or '.join(results.names)}?"
+    which = f"which of {count(len(results.names))}" if results.has_choice else " or ".join(results.names)
+    return f"{results.resolved.plan.name}: {which}?"
 
 
 def basis(results: StudyResults) -> str:
     """The data behind the recommendation, in one line."""
     forecast = results.forecast
     sizes, seeds = forecast.sizes, {done.job.seed for done in results.reported}
+    span = (
+        f"{plural(len(sizes), 'size')} from {count(sizes[0])} to {count(sizes[-1])}" if sizes[1:] else count(sizes[0])
+    )
+    back_test = f" {back_test_text(forecast)}" if results.has_curves else ""
     return (
-        f"{plural(len(results.reported), 'training run')}: {plural(len(sizes), 'size')} from {count(sizes[0])} to "
-        f"{count(sizes[-1])} labelled images, {plural(len(seeds), 'seed')} each; {count(forecast.test_images)} "
-        f"test images that no run was trained on. {back_test_text(forecast)}"
+        f"{plural(len(results.reported), 'training run')}: {span} labelled images, {plural(len(seeds), 'seed')} each; "
+        f"{count(forecast.test_images)} test images that no run was trained on.{back_test}"
     )

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from vitrail.errors import DataError
+from vitrail.training.study.choice import validation_scores
 from vitrail.training.study.jobs import FinishedRun, Job
+from vitrail.training.study.learning_rates import Score
 from vitrail.training.study.lengths import Lengths
 from vitrail.training.study.plan import Plain
 from vitrail.training.study.prices import Prices, read_prices
@@ -57,6 +59,21 @@ class StudyResults:
     @cached_property
     def lengths(self) -> Lengths:
         return lengths_of(self.resolved, self.trials)
+
+    @cached_property
+    def validation_scores(self) -> dict[str, Score]:
+        """At the largest size, the best contender first."""
+        return validation_scores(self.reported, self.forecast.sizes[-1])
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether there is more than one size."""
+        return len(self.forecast.sizes) > 1
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether one of many is to be chosen, rather than the course of a few to be compared."""
+        return not self.has_curves or any(one.varied for one in self.resolved.contenders)
 
     @property
     def names(self) -> tuple[str, ...]:

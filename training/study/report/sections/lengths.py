@@ -29,7 +29,7 @@ def as_planned(results: StudyResults) -> str:
     if plan.mode == "equal-steps":
         return (
             f"Every run has {plural(plan.steps, 'step')}, as planned. Whether more steps would be better was not "
-            "measured: these curves are those of this many steps, not of the images alone."
+            "measured: these results are those of this many steps, not of the images alone."
         )
     return (
         f"A run ends once its validation loss has not fallen for {plural(plan.patience, 'epoch')}, or after "

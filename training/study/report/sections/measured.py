@@ -15,7 +15,18 @@ from vitrail.plots.formatting import (
 from vitrail.training.study.jobs import FinishedRun
 from vitrail.training.study.report.blocks import Link, Row, Section, Table
 from vitrail.training.study.report.results import StudyResults
-from vitrail.training.study.statistics.findings import Point
+from vitrail.training.study.statistics.findings import Contender, Point
+
+MEASURES = (
+    "Test error",
+    "Seed std, points",
+    "Fitted",
+    "Train error",
+    "Calibration error",
+    "Collapsed",
+    "Trained out",
+    "Seeds",
+)
 
 
 def measured(results: StudyResults) -> Section:
@@ -27,39 +38,37 @@ def measured(results: StudyResults) -> Section:
         "collapsed, far above the others of their size, are left out of both, and count in every test error at the "
         "rate of all sizes. Seeds link to their runs."
     )
-    return Section("measured", "Measurements", (note, *(sizes(results, name) for name in results.names), runs(results)))
-
-
-def sizes(results: StudyResults, name: str) -> Table:
-    head = (
-        "Images",
-        "Test error",
-        "Seed std, points",
-        "Fitted",
-        "Train error",
-        "Calibration error",
-        "Collapsed",
-        "Trained out",
-        "Seeds",
+    by_size = (
+        [sizes(results, one) for one in results.forecast.contenders] if results.has_curves else [one_size(results)]
     )
-    contender = next(one for one in results.forecast.contenders if one.name == name)
-    has_lengths = bool(results.lengths)
-    rows = [size_row(point, results.runs(name, point.images), has_lengths) for point in contender.points]
-    return Table(name, head, tuple(rows))
+    return Section("measured", "Measurements", (note, *by_size, runs(results)))
 
 
-def size_row(point: Point, runs: list[FinishedRun], has_lengths: bool) -> Row:
-    results = [done.result for done in runs if done.result]
-    trained_out = "not measured" if not has_lengths else "limited by budget" if point.limited else "yes"
+def sizes(results: StudyResults, contender: Contender) -> Table:
+    """Of one contender."""
+    rows = [size_row(results, contender, point, count(point.images)) for point in contender.points]
+    return Table(contender.name, ("Images", *MEASURES), tuple(rows))
+
+
+def one_size(results: StudyResults) -> Table:
+    """Of all contenders."""
+    rows = [size_row(results, one, point, one.name) for one in results.forecast.contenders for point in one.points]
+    return Table(f"With {count(results.forecast.sizes[0])} images", ("Contender", *MEASURES), tuple(rows))
+
+
+def size_row(results: StudyResults, contender: Contender, point: Point, heading: str) -> Row:
+    runs = results.runs(contender.name, point.images)
+    errors = [done.result for done in runs if done.result]
+    trained_out = "not measured" if not results.lengths else "limited by budget" if point.limited else "yes"
     seeds = tuple(Link(str(done.job.seed), done.job.name) for done in runs)
     return Row(
         (
-            count(point.images),
+            heading,
             percent_range(point.error, point.low, point.high),
             "–" if point.measured_spread is None else points(point.measured_spread, 2),
             points(point.seed_spread, 2),
-            percent(fmean(result.train_error for result in results)),
-            percent(fmean(result.calibration_error for result in results)),
+            percent(fmean(result.train_error for result in errors)),
+            percent(fmean(result.calibration_error for result in errors)),
             count(point.collapsed),
             trained_out,
             seeds,

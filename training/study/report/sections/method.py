@@ -19,21 +19,30 @@ STATISTICS = (
     "largest size, at four times where one from a quarter of it was within 20 %. No statistics can see a curve that "
     "turns later: every forecast is an “if”."
 )
+ONE_SIZE = (
+    "All intervals are 90 % intervals. They come from draws of everything that another study would have had different: "
+    "test images, the same for all runs; seeds, whose standard deviation is estimated for each contender, and in part "
+    "from the others; shocks, which move all seeds of a contender together, as a badly chosen learning rate does: one "
+    "size cannot show them, so they scatter as usual; and runs that collapse, which count at the rate that the study "
+    "shows."
+)
 
 
 def method(results: StudyResults) -> Section:
-    return Section("method", "Method", (Facts(tuple(facts(results))), STATISTICS))
+    return Section("method", "Method", (Facts(tuple(facts(results))), STATISTICS if results.has_curves else ONE_SIZE))
 
 
 def facts(results: StudyResults) -> list[tuple[str, str]]:
     resolved, plan, forecast = results.resolved, results.resolved.plan, results.forecast
+    nested = "each smaller subset is contained in the next, " if results.has_curves else ""
+    plots = " learning_curves.png and .svg," if results.has_curves else ""
     kinds = plural(len(resolved.classes), "class", "classes")
     return [
         ("Plan", f"{plan.name}, SHA-256 {resolved.hash}"),
         ("Images", f"{PurePath(resolved.source).name}, {kinds}, fingerprint {resolved.fingerprint}"),
         ("Test set", f"{plural(forecast.test_images, 'image')}, fixed, used by no run before its end"),
-        ("Sizes", f"{listed([count(size) for size in resolved.sizes])} labelled images, validation included; each "
-                  "smaller subset is contained in the next, the same for all contenders"),
+        ("Sizes", f"{listed([count(size) for size in resolved.sizes])} labelled images, validation included; "
+                  f"{nested}the same for all contenders"),
         ("Seeds", listed([str(seed) for seed in plan.seeds])),
         ("Length of a run", length(plan)),
         *((one.name, f"{network(one)}; {resolved.execution(one.name)}") for one in resolved.contenders),
@@ -41,7 +50,7 @@ def facts(results: StudyResults) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {number}" for name, number in results.environment.get("versions", {}).items())),
         ("Draws", count(forecast.draws)),
         ("Shocks", f"{percent(forecast.shock)} of a cell’s error, standard deviation"),
-        ("Files", "plan.json, results.csv, timings.csv, curves.json, learning_curves.png and .svg, runs/"),
+        ("Files", f"plan.json, results.csv, timings.csv, curves.json,{plots} runs/"),
     ]  # fmt: skip
 
 

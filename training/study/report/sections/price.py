@@ -23,6 +23,8 @@ def price(results: StudyResults) -> Section | None:
     ranked = by_error(results.forecast)
     if not ranked:
         return None
+    if not results.has_curves:
+        return Section("price", "Price", (Facts((spent(results),)),))
     facts = (next_images(results, ranked), *next_target(results, ranked[0]), training(results, ranked), spent(results))
     return Section("price", "Price", (Facts(facts), ASSUMED + ("" if results.prices.are_given else HINT)))
 
