@@ -86,7 +86,7 @@ class ParityError(VitrailError):
 
 def without_types(fault: Exception) -> str:
     """A parser's error as one line: of a class that cannot be made which and why, without the types of its option."""
-    message = " ".join(reason_in(str(fault)).split())
+    message = reason_in(" ".join(str(fault).split()))
     option, problem, unknown = (form.search(message) for form in (OPTION, PROBLEM, UNKNOWN))
     if option and problem:
         install = ": install the package that has it" if problem[2].startswith("No module") else ""
@@ -114,7 +114,8 @@ def reason_in(text: str) -> str:
     each = [reason.partition("expects a function or a callable class:")[2] or reason for reason in listed.split(" - ")]
     meant = [one for one in each[1:] if not any(word in one for word in OTHER_KIND)] or each[-1:]
     reason, value = meant[0].partition(". Got value: Namespace(")[0].strip(), given.partition("Given value:")[2].strip()
-    more = "" if value in reason or value.startswith("NestedArg(") else f"; given {value}"
+    is_said = value in reason or value.startswith("NestedArg(") or PROBLEM.search(reason)
+    more = "" if is_said else f"; given {value}"
     return f"{head.partition(':')[0]}: {reason}{more}"
 
 

@@ -83,7 +83,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
     run = tmp_path / "run"
     filled = Filled(run, pattern.replace("PID", str(os.getpid())))
     with monkeypatch.context() as patch, filled.emptied():
-        patch.setattr("vitrail.training.cli.progress", lambda: [*progress(), filled])
+        patch.setattr("vitrail.training.run_cli.progress", lambda: [*progress(), filled])
         capsys.readouterr()
         assert main(["fit", *FAST, *LOGS, f"--run={run}"]) == 1
         assert capsys.readouterr().err.splitlines() == [

@@ -266,7 +266,7 @@ def test_a_run_that_another_process_has_ended_meanwhile_is_left_as_it_is(
         (run / "config.yaml").write_text("of the other")
         lock(run)
 
-    monkeypatch.setattr("vitrail.training.cli.lock", late)
+    monkeypatch.setattr("vitrail.training.run_cli.lock", late)
     assert "already holds a run" in refusal(capsys, 2, *FAST, f"--run={tmp_path / 'run'}")
     assert (tmp_path / "run/config.yaml").read_text() == "of the other"
 
