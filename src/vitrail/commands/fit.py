@@ -22,7 +22,9 @@ report.html with the curves.
 --run runs/NAME --resume goes on with a run where it stopped, or begins it: the same command is right again after
 Ctrl-C, a crash or the end of a job. To train longer, add --trainer.max_steps 2000. --ckpt_path CHECKPOINT goes on in a
 new folder; to start a new run from its weights give --model.net.pretrained CHECKPOINT in its place.
---model.net my_net.MyNet takes your own vitrail.models.Architecture from my_net.py in the current folder.
+--model.net my_net.MyNet takes your own nn.Module, or vitrail.models.Architecture, from my_net.py in the current folder;
+--model my_module.MyModule a LightningModule, --data my_data.MyData a LightningDataModule beside it; --optimizer and
+--lr_scheduler as in LightningCLI (docs/own.md).
 """
 
 
