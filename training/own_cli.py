@@ -55,6 +55,12 @@ class OwnCommandLine(RunCommandLine):
     def _parse_ckpt_path(self) -> None:
         """Lightning would put a checkpoint's hyperparameters in place of the command line's."""
 
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """vitrail's data divide their images among processes themselves."""
+        if self.has_images:
+            kwargs["use_distributed_sampler"] = False
+        return super().instantiate_trainer(**kwargs)
+
     def resolve_length(self) -> None:
         trainer = self.config_init[self.verb]["trainer"]
         if AUTO in (trainer["max_steps"], trainer["val_check_interval"]):
