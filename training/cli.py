@@ -108,6 +108,7 @@ class CommandLine(LightningCLI):
     def link_targets(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.class_count", "model.classes", apply_on="instantiate")
         parser.link_arguments("data.task", "model.task", apply_on="instantiate")
+        parser.link_arguments("data.width", "model.width", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse missing or ineffective options before anything is built."""
