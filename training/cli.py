@@ -70,6 +70,7 @@ class CommandLine(RunCommandLine):
         )
         for given, needed in (("size", "image_size"), ("resize", "resize"), ("patch", "patch")):
             parser.link_arguments(f"{self.of_data}.{given}", f"{self.of_model}.{needed}")
+        parser.link_arguments("data.width", f"{self.of_model}.width", apply_on="instantiate")
         self.link_targets(parser)
 
     def link_targets(self, parser: LightningArgumentParser) -> None:

@@ -25,7 +25,7 @@ from vitrail.data.record import PART_NAMES, Record
 from vitrail.data.selection import Selection
 from vitrail.data.source import PARTS, Targets, with_mean_1
 from vitrail.errors import DamagedImages, UsageError, first_few
-from vitrail.images.canvas import InputRule, Resize
+from vitrail.images.canvas import InputRule, Resize, input_rule
 from vitrail.models.checkpoint import RunData
 from vitrail.own_class import Plain
 from vitrail.tasks import TASKS
@@ -51,9 +51,9 @@ class ImageDataModule(pl.LightningDataModule):
             -regression, -dense, -dense-regression or -detection; a procedural set, one of torchvision, Hugging Face or
             WebDataset (docs/sources.md).
             In YAML, also the class_path and init_args of an ImageSource of one's own.
-        size: side of the square canvas in pixels.
+        size: side of the square canvas in pixels; of sets of vectors, the most vectors of one.
         resize: how an image becomes square: squash it, crop its centre, or pad it with black. Or native: it keeps its
-            shape, and has at most as many patches as the square.
+            shape, and has at most as many patches as the square. Vectors are taken as they are.
         patch: with native, the side of the network's patches in pixels.
         patches: with native and crops, sides that batches of training images are cut into at random.
         crop: instead, a random part of each training image, cut at the image's own shape.
@@ -93,7 +93,11 @@ class ImageDataModule(pl.LightningDataModule):
         if batch_size < 1:
             raise UsageError(f"a batch needs at least one image, not {batch_size}")
         self.batch_size = batch_size
-        self.rule = InputRule(size, resize, patch=patch)
+        place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
+        self.source = self.open(place, seed)
+        self.width = self.source.width
+        self.rule = input_rule(size, resize, patch, self.width)
+        refuse_image_options(self.rule, crop, augment)
         self.patches = patches or []
         if self.patches and (crop is None or not self.rule.is_native):
             raise UsageError("patches of several sides are cut out of crops at their own shape: give crop, and native")
@@ -102,8 +106,6 @@ class ImageDataModule(pl.LightningDataModule):
         self.crop, self.cache, self.workers = crop, cache, workers
         self.augment = augment or []
         self.duplicates = duplicates
-        place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
-        self.source = self.open(place, seed)
         self.task: TaskName = self.source.task
         refuse_moved(self.task, resize, crop, self.augment)
         self.classes = self.source.classes
@@ -305,6 +307,12 @@ class ImageDataModule(pl.LightningDataModule):
         if self.crop is not None and not isinstance(form, Canvas):
             return Crops(images, targets, self.crop, self.rule, torch.initial_seed(), takes, self.patches)
         return Canvases(images, targets, self.rule, takes)
+
+
+def refuse_image_options(rule: InputRule, crop: RandomCrop | None, augment: Sequence[nn.Module] | None) -> None:
+    """Refuse what changes pixels, where there are none."""
+    if rule.width is not None and (crop or augment):
+        raise UsageError("crops and augmentation are for images, and these data are vectors: leave them out")
 
 
 def refuse_moved(task: TaskName, resize: Resize, crop: RandomCrop | None, augment: Sequence[nn.Module]) -> None:

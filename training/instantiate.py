@@ -26,7 +26,8 @@ def instantiate(
     model: Plain, augment: Sequence[Any], classes: int, rule: InputRule, task: str = "classification"
 ) -> tuple[ImageModule, list[nn.Module]]:
     """The module and the transforms of its training images."""
-    derived = {"classes": classes, "image_size": rule.size, "resize": rule.resize, "patch": rule.patch, "task": task}
+    derived = {"classes": classes, "image_size": rule.size, "task": task}
+    derived |= {"resize": rule.resize, "patch": rule.patch, "width": rule.width}
     reader = parser()
     built: Any = reader.instantiate(reader.parse_object({"model": {**model, **derived}, "augment": list(augment)}))
     return built.model, built.augment

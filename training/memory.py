@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from vitrail.errors import UsageError
+from vitrail.models.input import blank
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.module import ImageModule
 
@@ -58,9 +59,8 @@ def largest_batch(module: ImageModule, batch: int, device: str) -> int:
 
 def take_step(module: ImageModule, batch: int, device: str) -> None:
     """Forward, back and update of a copy, with images that show nothing."""
-    size = module.input.rule.size
     network = deepcopy(module.net).to(device).train()
     optimizer = module.optimizer(network.parameters())
-    pixels = module.input.to(device).normalised(torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=device))
+    pixels = module.input.to(device).normalised(blank(module.input.rule, batch).to(device))
     network(pixels).float().square().mean().backward()
     optimizer.step()

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vitrail.data.source import PARTS, Part
 from vitrail.errors import DataError, ModelError, UsageError, first_few
-from vitrail.images.canvas import InputRule, Resize
+from vitrail.images.canvas import Resize, input_rule
 from vitrail.models import Architecture
 from vitrail.models.checkpoint import KEY, Origin, load_checkpoint
 from vitrail.models.input import Input
@@ -60,6 +60,7 @@ class ImageModule(pl.LightningModule):
         image_size: side of the canvas in pixels; linked to the data.
         resize: how images become canvases; linked to the data.
         patch: side of the patches of images at their own shapes; linked to the data.
+        width: of vectors, where the data are sets of them and no images; linked to the data.
         task: classification, multilabel, regression, dense, dense-regression, sequence or detection;
             linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
@@ -77,6 +78,7 @@ class ImageModule(pl.LightningModule):
         image_size: int,
         resize: Resize = "squash",
         patch: int | None = None,
+        width: int | None = None,
         task: TaskName = "classification",
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | LRSchedulerCallable | None = None,
@@ -96,7 +98,8 @@ class ImageModule(pl.LightningModule):
         if statistics == "images" and net.name is not None and net.pretrained:
             raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
         self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix, balance)
-        self.net: Any = net.build_for(InputRule(image_size, resize, patch=patch), classes, task)
+        rule = input_rule(image_size, resize, patch, width)
+        self.net: Any = net.build_for(rule, classes, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)
         self.lora = lora
@@ -114,13 +117,16 @@ class ImageModule(pl.LightningModule):
         self.rates = rates
         self.probe_first = probe_first
         if probe_first:
-            refuse_without_probe(net, self.net, resize, task)
+            refuse_without_probe(net, self.net, rule.resize, task)
         self.freeze_statistics = freeze_statistics
         self.mix = mixing_of(mixup, cutmix, classes)
-        if self.mix is not None and resize == "native":
-            raise UsageError("images of several shapes cannot be blended: leave out mixup and cutmix, or native")
+        if self.mix is not None and rule.is_native:
+            raise UsageError("sets of several numbers of vectors cannot be blended: leave out mixup and cutmix")
+        if statistics == "images" and width is not None:
+            raise UsageError("statistics of pixels are for images, and these data are vectors: leave out statistics")
         self.statistics = statistics
-        self.input = Input(InputRule(image_size, resize, *pixel_statistics(self.net), patch))
+        mean, std = pixel_statistics(self.net)
+        self.input = Input(replace(rule, mean=mean, std=std))
         self.weights: Tensor | None = None  # of the training images, by index
         self.predictions: list[Tensor] = []
         self.averaged = False  # whether the weights are averages over training steps, as a callback may make them

@@ -27,7 +27,7 @@ def why_none(module: pl.LightningModule, data: pl.LightningDataModule | None) ->
     if not isinstance(data, PixelDataModule):
         return f"{kind} is trained on batches of its own, and a model file takes images"
     if data.rule.is_native:
-        return f"{kind} is trained on sets of patches, which only vitrail's own networks are exported with"
+        return f"{kind} is trained on sets of vectors, with which only vitrail's own networks are exported"
     try:
         logits_of_noise(module, data.class_count, data.rule.size)
     except UsageError as fault:

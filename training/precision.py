@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from vitrail.models.input import Input
+from vitrail.errors import UsageError
+from vitrail.models.input import Input, blank
 from vitrail.models.timm_models import fused_attention, plain_attention
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -140,8 +141,10 @@ def measure_training(network: nn.Module, to_pixels: Input, batch: int, device: s
 
 
 def blank_pixels(to_pixels: Input, batch: int, device: str) -> Tensor:
-    size = to_pixels.rule.size
-    return to_pixels.normalised(torch.zeros(batch, 3, size, size, dtype=torch.uint8)).to(device)
+    if to_pixels.rule.width is not None:
+        raise UsageError("--precision auto measures batches of images, and these data are vectors: leave it out")
+    blanks: Tensor = to_pixels.normalised(blank(to_pixels.rule, batch))
+    return blanks.to(device)
 
 
 def without_draws() -> AbstractContextManager[None]:

@@ -46,7 +46,7 @@ class Throughput(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         """Count operations while the network is still on the CPU; a copy, for statistics of its layers would change."""
         if stage == "fit" and isinstance(getattr(pl_module, "input", None), Input):  # a module of ours
-            self.flops = BACKWARD * count_flops(deepcopy(pl_module.net).eval(), pl_module.input.rule.size)
+            self.flops = BACKWARD * count_flops(deepcopy(pl_module.net).eval(), pl_module.input.rule)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.peak = operations_per_second(TYPES.get(trainer.precision or "", torch.float32), pl_module.device)

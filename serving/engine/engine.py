@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,16 +104,24 @@ class Engine:
 
     async def decode(self, images: Sequence[bytes]) -> list[Canvas | ImageError]:
         """Each image as the model's canvas, or its error."""
+        rule = self.loaded().card.input
+        if rule.width is not None:
+            raise Problem(415, "no_images", "this model takes vectors: send them to /v2/models/NAME/infer")
         with tracing.stage("decode", images=len(images)):
-            return await self.decoder.decode(images, self.loaded().card.input)
+            return await self.decoder.decode(images, rule)
 
     async def predict(self, canvases: Sequence[Canvas]) -> Outputs:
         """The outputs for uint8 [size, size, 3] canvases, a row each, whichever batches they were in."""
         return await self.inference.predict([canvas[None] for canvas in canvases])
 
-    async def predict_array(self, images: NDArray[np.uint8]) -> Outputs:
-        """The outputs for uint8 [N, H, W, 3]: canvases are batched, other sizes are resized in the graph."""
+    async def predict_array(self, images: NDArray[Any]) -> Outputs:
+        """The outputs for uint8 [N, H, W, 3]: canvases are batched, other sizes are resized in the graph.
+
+        Sets of vectors, float32 [N, T, D], are batched.
+        """
         rule = self.loaded().card.input
+        if rule.width is not None:
+            return await self.predict(list(images))
         if rule.is_native:
             return await self.predict(await self.decoder.run(partial(own_shapes, images, rule), len(images)))
         size = rule.size

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from vitrail.model_file.described import DescribedModel, Outputs
-from vitrail.serving.contract import INPUT, MAX_TEXT
+from vitrail.serving.contract import MAX_TEXT
 from vitrail.serving.grpc.messages import CLASSES
 from vitrail.serving.grpc.wire import broken
 from vitrail.serving.http.problems import Problem
@@ -20,12 +20,13 @@ from vitrail.serving.routes.v2.request import (
     Parameters,
     Tensor,
     chosen_output,
-    images_from,
+    data_of,
+    input_name,
     no_shared_memory,
     refuse_repeated,
 )
 from vitrail.serving.routes.v2.response import VERSION, tensor
-from vitrail.serving.routes.v2.tensors import BadTensor, Numbers, flat, require_elements, require_size
+from vitrail.serving.routes.v2.tensors import FLOATS, BadTensor, Numbers, flat, require_elements, require_size
 from vitrail.serving.settings import model_name
 
 NUMBERS = ("uint_contents", "int_contents", "int64_contents", "uint64_contents")  # in which clients send UINT8
@@ -41,7 +42,7 @@ def parsed(kind: str, message: bytes) -> Any:
 def inference_request(message: Any, raw: Sequence[memoryview], available: ModelOutputs) -> InferenceRequest:
     """A ModelInferRequest, whose raw contents were taken out of it."""
     if len(message.inputs) != 1:
-        raise BadTensor(f"there are {len(message.inputs)} inputs; the model has one, {INPUT!r}")
+        raise BadTensor(f"there are {len(message.inputs)} inputs; the model has one, {input_name(available)!r}")
     if len(message.id) > MAX_TEXT:
         raise Problem(400, "bad_message", f"an id has at most {MAX_TEXT:,} characters")
     outputs: list[Output] = []
@@ -50,11 +51,11 @@ def inference_request(message: Any, raw: Sequence[memoryview], available: ModelO
         refuse_repeated(outputs)
     outputs = outputs or [Output(name) for name in available.outputs]
     binary = tuple(replace(each, binary=True) for each in outputs)
-    return InferenceRequest(images_of(message.inputs[0], raw), binary, message.id or None)
+    return InferenceRequest(images_of(message.inputs[0], raw, available), binary, message.id or None)
 
 
-def images_of(given: Any, raw: Sequence[memoryview]) -> Any:
-    """The images of the input: its raw contents, or the few that its own message may hold."""
+def images_of(given: Any, raw: Sequence[memoryview], available: ModelOutputs) -> Any:
+    """The images or vectors of the input: its raw contents, or the few that its own message may hold."""
     if len(given.shape) > MAX_DIMENSIONS or min(given.shape, default=0) < 0:
         raise BadTensor(f"a shape must be a list of at most {MAX_DIMENSIONS} whole numbers")
     no_shared_memory(parameters_of(given.parameters))
@@ -62,10 +63,11 @@ def images_of(given: Any, raw: Sequence[memoryview]) -> Any:
     if raw:
         if len(raw) > 1 or given.HasField("contents"):
             raise BadTensor("the input must have either contents or one of raw_input_contents")
-        return images_from(replace(described, size=len(raw[0])), raw[0])
-    if given.datatype == "BYTES":
+        return data_of(replace(described, size=len(raw[0])), raw[0], available)
+    if given.datatype == "BYTES" and available.vectors is None:
         return elements_of(described, list(given.contents.bytes_contents))
-    return images_from(replace(described, data=numbers_of(given.contents)), memoryview(b""))
+    numbers = numbers_of(given.contents) if available.vectors is None else floats_of(given.contents)
+    return data_of(replace(described, data=numbers), memoryview(b""), available)
 
 
 def elements_of(described: Tensor, elements: list[bytes]) -> list[bytes]:
@@ -81,6 +83,11 @@ def numbers_of(contents: Any) -> Numbers:
         return Numbers(bytes(values), flat((len(values),)))
     except ValueError as error:
         raise BadTensor("contents of UINT8 must be whole numbers from 0 to 255") from error
+
+
+def floats_of(contents: Any) -> Numbers:
+    values = list(contents.fp32_contents)
+    return Numbers(FLOATS.packed(values), flat((len(values),)), FLOATS)
 
 
 def parameters_of(given: Mapping[str, Any]) -> Parameters:

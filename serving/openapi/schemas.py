@@ -4,7 +4,7 @@ from typing import Any
 
 from vitrail.model_file.card import Card
 from vitrail.model_file.typed_json import definitions
-from vitrail.serving.contract import INPUT, MAX_TEXT, OUTPUTS
+from vitrail.serving.contract import INPUT, MAX_TEXT, OUTPUTS, VECTORS
 
 Json = dict[str, Any]
 
@@ -93,6 +93,7 @@ SCHEMAS: Json = {
         "oneOf": [
             tensor({"const": INPUT}, "UINT8", {"data": array_of(PIXEL)}),
             tensor({"const": INPUT}, "BYTES", {"data": array_of(BASE64)}),
+            tensor({"const": VECTORS}, "FP32", {"data": NUMBERS}),
         ]
     },
     "Output": record({"name": OUTPUT}, {"parameters": PARAMETERS}),
@@ -112,7 +113,7 @@ SCHEMAS: Json = {
             "name": TEXT,
             "versions": array_of(TEXT),
             "platform": TEXT,
-            "inputs": array_of(metadata({"const": INPUT}, "UINT8")),
+            "inputs": array_of({"oneOf": [metadata({"const": INPUT}, "UINT8"), metadata({"const": VECTORS}, "FP32")]}),
             "outputs": array_of(metadata(OUTPUT, "FP32")),
         }
     ),

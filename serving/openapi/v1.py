@@ -36,8 +36,8 @@ def post(name: str, summary: str, description: str, parameters: list[Json], most
         _400="bad_multipart, bad_json or bad_base64: the body cannot be read; bad_http: its chunks",
         _408="body_too_slow",
         _413="body_too_large, image_too_large (pixels, memory or parts) or too_many_images",
-        _415="unsupported_format: not a supported image format; unsupported_media_type, unsupported_encoding: "
-        "not a supported body",
+        _415="unsupported_format: not a supported image format; no_images: the model takes vectors; "
+        "unsupported_media_type, unsupported_encoding: not a supported body",
         _422="corrupt_image: damaged; missing_image, unknown_field, not_a_file: not the expected form; "
         "no_good_image: several images, all bad",
     )

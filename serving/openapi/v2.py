@@ -44,7 +44,7 @@ INFER: Json = {
         f"graph, one by one, up to {MAX_SIDE} a side. BYTES [N] are encoded images, decoded as in /v1/classify; in "
         "JSON each is base64. Numbers in JSON may be flat, or nested as the shape. An output with the "
         "parameter classification has that many of its top classes, as value:index:label. Unknown parameters are "
-        "ignored.",
+        "ignored. A model of sets of vectors has the one input vectors instead, FP32 [N, T, width].",
         "parameters": [
             {
                 "name": LENGTH,

@@ -114,7 +114,7 @@ class RemoteInference:
     def take_over(self, descriptor: int) -> None:
         """Adopt what the engine knows; a model needs an arena for as many canvases as may wait, and for bodies."""
         assert self.channel is not None
-        loaded = read(descriptor)
+        loaded = served(read(descriptor))
         self.model = loaded.model
         if loaded.model is not None:
             rule = loaded.model.card.input
@@ -220,6 +220,13 @@ class RemoteInference:
             self.connecting.cancel()
         if self.channel is not None:
             self.channel.close()
+
+
+def served(loaded: Loaded) -> Loaded:
+    """What fronts hand over is uint8; a model that takes none of that is not served by several processes."""
+    if loaded.model is None or loaded.model.card.input.width is None:
+        return loaded
+    return Loaded(None, "a model of vectors is served by one process: leave --processes out")
 
 
 def row_bytes(model: DescribedModel) -> int:

@@ -52,6 +52,10 @@ class ImageTooLarge(ImageError):
     code = "image_too_large"
 
 
+class SoundError(VitrailError):
+    """A recording that cannot be read."""
+
+
 class DataError(VitrailError):
     """A folder of images, or a set, that a model cannot be trained on."""
 

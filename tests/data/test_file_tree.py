@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vitrail.data.file_tree import folders_in, images_below, is_image, missing_files
+from vitrail.data.file_tree import IMAGES, files_below, folders_in, missing_files
 from vitrail.data.names import Names
 from vitrail.errors import DataError
 
@@ -18,18 +18,18 @@ def fill(root: Path, *names: str) -> None:
 
 def test_images_are_sorted_folder_by_folder(tmp_path: Path) -> None:
     fill(tmp_path, "b.png", "a/2.JPG", "a/1.webp", "a.png", "a/c/3.gif", "notes.txt", "a/data.csv")
-    assert images_below(tmp_path) == ["a/1.webp", "a/2.JPG", "a/c/3.gif", "a.png", "b.png"]
-    assert images_below(tmp_path) == [path.relative_to(tmp_path).as_posix() for path in in_order(tmp_path)]
+    assert files_below(tmp_path) == ["a/1.webp", "a/2.JPG", "a/c/3.gif", "a.png", "b.png"]
+    assert files_below(tmp_path) == [path.relative_to(tmp_path).as_posix() for path in in_order(tmp_path)]
     assert folders_in(tmp_path) == ("a",)
 
 
 def in_order(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if is_image(path.name)]
+    return [path for path in sorted(folder.rglob("*")) if IMAGES.has(path.name)]
 
 
 def test_what_is_hidden_holds_no_images(tmp_path: Path) -> None:
     fill(tmp_path, "1.png", "._1.png", ".ipynb_checkpoints/1-checkpoint.png")
-    assert images_below(tmp_path) == ["1.png"]
+    assert files_below(tmp_path) == ["1.png"]
     assert folders_in(tmp_path) == ()
 
 
@@ -39,12 +39,12 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "set/cat/again").symlink_to(tmp_path / "set")
     (tmp_path / "elsewhere/deep/up").symlink_to("..")
     (tmp_path / "set/cat/4.png").symlink_to(tmp_path / "elsewhere/2.png")
-    assert images_below(tmp_path / "set/cat") == ["1.png", "4.png", "more/2.png", "more/deep/3.png"]
+    assert files_below(tmp_path / "set/cat") == ["1.png", "4.png", "more/2.png", "more/deep/3.png"]
 
 
 def test_a_folder_may_be_called_like_an_image(tmp_path: Path) -> None:
     fill(tmp_path, "burst.png/1.png")
-    assert images_below(tmp_path) == ["burst.png/1.png"]
+    assert files_below(tmp_path) == ["burst.png/1.png"]
 
 
 @pytest.mark.parametrize("target", ["nowhere.png", "link.png"], ids=["nothing", "itself"])
@@ -52,7 +52,7 @@ def test_links_to_nothing_are_named(target: str, tmp_path: Path) -> None:
     fill(tmp_path, "cat/1.png")
     (tmp_path / "cat/link.png").symlink_to(target)
     with pytest.raises(DataError, match=r"links to what is not there: .*cat/link\.png$"):
-        images_below(tmp_path)
+        files_below(tmp_path)
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(DataError, match=r"cat/secret cannot be read: Permission denied$"):
-        images_below(tmp_path)
+        files_below(tmp_path)
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes names in UTF-8 only")
     fill(tmp_path, "叶.png", "لوحة.png")
-    assert sorted(images_below(tmp_path)) == sorted([name, "叶.png", "لوحة.png"])
-    assert Names.of(images_below(tmp_path)) == images_below(tmp_path)
+    assert sorted(files_below(tmp_path)) == sorted([name, "叶.png", "لوحة.png"])
+    assert Names.of(files_below(tmp_path)) == files_below(tmp_path)
 
 
 def test_missing_files_are_found_in_every_folder(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from vitrail.attention.from_convolution import ConvolutionAttention
 from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models import CNN, Architecture
 from vitrail.models.network import count_flops
 
@@ -116,7 +117,7 @@ def test_operations_of_a_layer_are_those_of_its_kernel_and_of_nine_heads_on_both
     network.stages = nn.Identity()
     scores, rows, columns = 2 * 8 * 10 * 3 * 9, 9 * 8 * 10 * 3 * 10, 9 * 8 * 3 * 10 * 8
     kernel, head = 64 * 9 * 3 * 8, 8 * 5
-    assert count_flops(network, 8) == 2 * (scores + rows + columns + kernel + head)
+    assert count_flops(network, InputRule(8)) == 2 * (scores + rows + columns + kernel + head)
 
 
 def test_what_is_no_plain_convolution_is_refused() -> None:

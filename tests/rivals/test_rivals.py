@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vitrail.attention import MECHANISMS, fitted
 from vitrail.errors import UsageError
+from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 from vitrail.models.network import count_flops
 from vitrail.rivals import RIVALS, Rival
@@ -175,7 +176,7 @@ def test_what_makes_no_sense_is_refused() -> None:
 def test_an_lstm_is_counted_as_by_hand() -> None:
     """One block on 4 × 4 cells: four gates, each from a vector and a state; two directions."""
     plain: dict[str, Any] = {"patch": 2, "width": 16, "depth": 1, "heads": 2}
-    fc, lstm = (count_flops(ViT(**plain, attention=name).build(5, 8), 8) for name in ("fc", "lstm"))
+    fc, lstm = (count_flops(ViT(**plain, attention=name).build(5, 8), InputRule(8)) for name in ("fc", "lstm"))
     of_fc = 2 * 16 * 16 * 16
     of_lstm = 2 * 16 * (2 * 4 * 8 * (16 + 8) + 16 * 16)
     assert lstm - fc == of_lstm - of_fc

@@ -55,8 +55,16 @@ def shown(mistakes: list[Mistake], model: ImageModule, data: ImageDataModule) ->
     for one in mistakes:
         canvas = np.asarray(images[one.index])
         overlay = None if evidence is None else draw_overlay(canvas, evidence(canvas, one.predicted))
-        made.append(Shown(one, str(names[one.index]), Image.fromarray(canvas), overlay))
+        drawn = drawn_vectors(canvas) if data.width is not None else canvas
+        made.append(Shown(one, str(names[one.index]), Image.fromarray(drawn), overlay))
     return made
+
+
+def drawn_vectors(vectors: NDArray[Any]) -> NDArray[np.uint8]:
+    """A set [T, D] as grey columns, the first number of each at the bottom: of sound, a spectrogram."""
+    lowest, highest = float(vectors.min()), float(vectors.max())
+    shades = 255 * (vectors - lowest) / max(highest - lowest, 1e-6)
+    return np.ascontiguousarray(shades.T[::-1]).astype(np.uint8)
 
 
 class ExactEvidence:

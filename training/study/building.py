@@ -27,10 +27,10 @@ def architecture(contender: Contender) -> Architecture:
     return Architecture.from_plain(contender.model["net"]).untrained()
 
 
-def network_of(contender: Contender, classes: int, size: int) -> nn.Module:
+def network_of(contender: Contender, classes: int, rule: InputRule) -> nn.Module:
     """A network with random weights; leaves torch's random state unchanged."""
     with torch.random.fork_rng(devices=[]):
-        return architecture(contender).build(classes, size).eval()
+        return architecture(contender).build_for(rule, classes).eval()
 
 
 def load_weights(contender: Contender, classes: int, rule: InputRule) -> None:
@@ -40,6 +40,6 @@ def load_weights(contender: Contender, classes: int, rule: InputRule) -> None:
             build_module(contender, classes, rule)
 
 
-def parameters_and_flops(contender: Contender, classes: int, size: int) -> tuple[int, int]:
-    network = network_of(contender, classes, size)
-    return count_parameters(network), count_flops(network, size)
+def parameters_and_flops(contender: Contender, classes: int, rule: InputRule) -> tuple[int, int]:
+    network = network_of(contender, classes, rule)
+    return count_parameters(network), count_flops(network, rule)

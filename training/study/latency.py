@@ -19,7 +19,7 @@ MIN_CALLS = 30
 
 def milliseconds(contender: Contender, classes: int, rule: InputRule, threads: int) -> float:
     """The median call of onnxruntime's CPU provider with one canvas, with random weights."""
-    graph = Graph(network_of(contender, classes, rule.size), rule, 1.0).eval()
+    graph = Graph(network_of(contender, classes, rule), rule, 1.0).eval()
     with torch.random.fork_rng(devices=[]):
         model = to_onnx(graph)
     session = ort.InferenceSession(model, session_options(threads), providers=["CPUExecutionProvider"])

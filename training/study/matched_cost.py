@@ -48,7 +48,7 @@ def costs(measure: Measure, classes: int, rule: InputRule, threads: int) -> Cost
     if measure == "latency":
         return lambda contender: milliseconds(contender, classes, rule, threads)
     index = ("parameters", "flops").index(measure)
-    return lambda contender: float(parameters_and_flops(contender, classes, rule.size)[index])
+    return lambda contender: float(parameters_and_flops(contender, classes, rule)[index])
 
 
 def nearest_width(contender: Contender, cost: Cost, wanted: float) -> tuple[int, float]:

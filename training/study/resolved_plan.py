@@ -72,13 +72,15 @@ class ResolvedPlan:
 def resolve(plan: Plan, source: Source) -> ResolvedPlan:
     if not TASKS[source.task].single_label:
         raise UsageError(f"{source.name} is for {source.task}: a study compares classification models only")
+    if source.width is not None:
+        raise UsageError(f"a study compares networks on images, and {source.name} has vectors")
     if plan.data["resize"] == "native":
         raise UsageError("a study compares networks on the same squares: choose another --data.resize than native")
     sizes = resolve_sizes(plan.sizes, source)
     rule = InputRule(plan.data["size"], plan.data["resize"])
     contenders, matched = resolve_widths(plan, len(source.classes), rule)
     for contender in contenders:  # fails here, before any run, if a network cannot be built
-        network_of(contender, len(source.classes), rule.size)
+        network_of(contender, len(source.classes), rule)
         load_weights(contender, len(source.classes), rule)
     measured = executions(plan, contenders, len(source.classes), rule)
     return ResolvedPlan(plan, source.name, source.fingerprint, source.classes, sizes, contenders, matched, measured)

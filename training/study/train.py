@@ -173,7 +173,7 @@ def result_of(
         test_loss=float(F.cross_entropy(logits.double(), labels)),
         calibration_error=float(bins),
         parameters=count_parameters(model.net),
-        flops=count_flops(model.net, data.rule.size),
+        flops=count_flops(model.net, data.rule),
     )
 
 

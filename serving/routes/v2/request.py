@@ -4,10 +4,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vitrail.serving.contract import INPUT, MAX_TEXT
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrail.images.canvas import InputRule
+from vitrail.serving.contract import INPUT, MAX_TEXT, VECTORS
 from vitrail.serving.http.json_reader import Reader, Scalar, reader_for
 from vitrail.serving.http.problems import Problem
 from vitrail.serving.routes.v2.tensors import (
+    FLOATS,
+    PIXELS,
     BadTensor,
     Data,
     Numbers,
@@ -20,6 +26,7 @@ from vitrail.serving.routes.v2.tensors import (
     require_elements,
     require_pixels,
     require_size,
+    require_vectors,
 )
 
 DATATYPES = ("UINT8", "BYTES")
@@ -48,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """The images, the requested outputs, and the request's id."""
+    """The images or vectors, the requested outputs, and the request's id."""
 
     images: Data
     outputs: tuple[Output, ...]
@@ -68,10 +75,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """The model's outputs, and those that have one score per class."""
+    """The model's outputs, those that have one score per class, and the rule of its vectors if it takes no images."""
 
     outputs: tuple[str, ...]
     scores: tuple[str, ...]
+    vectors: InputRule | None = None
 
 
 def parse_request(body: bytes, length: int | None, available: ModelOutputs) -> InferenceRequest:
@@ -88,28 +96,32 @@ def parse_request(body: bytes, length: int | None, available: ModelOutputs) -> I
         elif member == "parameters":
             parameters = read_parameters(reader)
         elif member == "inputs":
-            inputs = read_inputs(reader)
+            inputs = read_inputs(reader, available)
         else:
             outputs = read_outputs(reader, available)
     reader.expect_end()
     if not inputs:
-        raise BadTensor(f"there is no input; the model has one, {INPUT!r}")
+        raise BadTensor(f"there is no input; the model has one, {input_name(available)!r}")
     binary = read_flag(parameters, "binary_data_output") or False
     wanted = outputs or [Output(known) for known in available.outputs]
     resolved = tuple(output if output.binary is not None else replace(output, binary=binary) for output in wanted)
-    return InferenceRequest(images_from(inputs[0], tail), resolved, name)
+    return InferenceRequest(data_of(inputs[0], tail, available), resolved, name)
 
 
-def read_inputs(reader: Reader) -> list[Tensor]:
+def input_name(available: ModelOutputs) -> str:
+    return INPUT if available.vectors is None else VECTORS
+
+
+def read_inputs(reader: Reader, available: ModelOutputs) -> list[Tensor]:
     tensors = []
     for number in reader.items():
         if number:
-            raise BadTensor(f"there is more than one input; the model has one, {INPUT!r}")
-        tensors.append(read_tensor(reader))
+            raise BadTensor(f"there is more than one input; the model has one, {input_name(available)!r}")
+        tensors.append(read_tensor(reader, available.vectors is not None))
     return tensors
 
 
-def read_tensor(reader: Reader) -> Tensor:
+def read_tensor(reader: Reader, of_vectors: bool) -> Tensor:
     tensor = Tensor()
     for member in reader.members(len(TENSOR), TENSOR):
         if member == "name":
@@ -123,19 +135,59 @@ def read_tensor(reader: Reader) -> Tensor:
             no_shared_memory(parameters)
             tensor.size = read_count(parameters, "binary_data_size", 0)
         else:
-            require_known(tensor.datatype or DATATYPES[0])  # data of another type could be anything
-            tensor.data = read_data(reader)
+            if not of_vectors:
+                require_known(tensor.datatype or DATATYPES[0])  # data of another type could be anything
+            tensor.data = read_data(reader, FLOATS if of_vectors else PIXELS)
     return tensor
+
+
+def data_of(tensor: Tensor, tail: memoryview, available: ModelOutputs) -> Data:
+    return images_from(tensor, tail) if available.vectors is None else vectors_from(tensor, tail, available.vectors)
+
+
+def vectors_from(tensor: Tensor, tail: memoryview, rule: InputRule) -> NDArray[np.float32]:
+    """Sets of as many vectors each: those of other numbers are other requests, which share batches."""
+    shape = require_described(tensor, VECTORS)
+    if tensor.datatype != FLOATS.datatype:
+        raise BadTensor(f"the input's datatype is {tensor.datatype!r}; it must be {FLOATS.datatype}, vectors")
+    require_vectors(shape, rule)
+    require_content(tensor, tail)
+    if isinstance(tensor.data, list):
+        raise BadTensor(f"data of {FLOATS.datatype} must be {FLOATS.named}, not strings")
+    vectors = array_from_bytes(tail, shape, FLOATS) if tensor.data is None else array_from_numbers(tensor.data, shape)
+    if not np.isfinite(vectors).all():
+        raise BadTensor("a vector has a number that is not finite")
+    return vectors
 
 
 def images_from(tensor: Tensor, tail: memoryview) -> Data:
     """The images of the input, from its JSON data or from the bytes after the JSON."""
-    if tensor.name != INPUT:
-        raise BadTensor(f"the input's name is {tensor.name!r}; the model has one, {INPUT!r}")
+    shape = require_described(tensor, INPUT)
+    require_known(tensor.datatype)
+    (require_pixels if tensor.datatype == "UINT8" else require_elements)(shape)
+    require_content(tensor, tail)
+    if tensor.datatype == "UINT8":
+        if isinstance(tensor.data, list):
+            raise BadTensor("data of UINT8 must be whole numbers from 0 to 255, not strings")
+        return array_from_bytes(tail, shape) if tensor.data is None else array_from_numbers(tensor.data, shape)
+    if isinstance(tensor.data, Numbers):
+        raise BadTensor("data of BYTES in JSON must be strings, each an image in base64")
+    elements = decode_elements(tail) if tensor.data is None else elements_from_texts(tensor.data)
+    require_size(len(elements), shape)
+    return elements
+
+
+def require_described(tensor: Tensor, name: str) -> Shape:
+    """The shape of the input, which has this name."""
+    if tensor.name != name:
+        raise BadTensor(f"the input's name is {tensor.name!r}; the model has one, {name!r}")
     if tensor.shape is None:
         raise BadTensor("the input has no shape")
-    require_known(tensor.datatype)
-    (require_pixels if tensor.datatype == "UINT8" else require_elements)(tensor.shape)
+    return tensor.shape
+
+
+def require_content(tensor: Tensor, tail: memoryview) -> None:
+    """Require the data in the JSON, or all bytes after it."""
     if (tensor.size is None) == (tensor.data is None):
         raise BadTensor("the input must have either data, or binary_data_size and its bytes after the JSON")
     if (tensor.size or 0) != len(tail):
@@ -143,19 +195,6 @@ def images_from(tensor: Tensor, tail: memoryview) -> Data:
             f"{len(tail):,} bytes follow the JSON, but binary_data_size is {tensor.size or 0:,}; "
             "the header Inference-Header-Content-Length gives the length of the JSON"
         )
-    if tensor.datatype == "UINT8":
-        if isinstance(tensor.data, list):
-            raise BadTensor("data of UINT8 must be whole numbers from 0 to 255, not strings")
-        return (
-            array_from_bytes(tail, tensor.shape)
-            if tensor.data is None
-            else array_from_numbers(tensor.data, tensor.shape)
-        )
-    if isinstance(tensor.data, Numbers):
-        raise BadTensor("data of BYTES in JSON must be strings, each an image in base64")
-    elements = decode_elements(tail) if tensor.data is None else elements_from_texts(tensor.data)
-    require_size(len(elements), tensor.shape)
-    return elements
 
 
 def require_known(datatype: str | None) -> None:

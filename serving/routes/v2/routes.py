@@ -10,7 +10,7 @@ from starlette.routing import Route
 from vitrail import __version__
 from vitrail.errors import ImageError
 from vitrail.model_file.described import DescribedModel, Outputs
-from vitrail.serving.contract import INPUT
+from vitrail.serving.contract import INPUT, VECTORS
 from vitrail.serving.engine.decoding import Canvas
 from vitrail.serving.engine.engine import STOPPING, Engine
 from vitrail.serving.http.body import is_compressed, read_body
@@ -45,11 +45,14 @@ async def model(request: Request) -> Response:
 
 def description(classifier: DescribedModel) -> dict[str, Any]:
     """The model's metadata, as the protocol names them."""
+    width = classifier.card.input.width
+    pixels = {"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}
+    vectors = {"name": VECTORS, "datatype": "FP32", "shape": [-1, -1, width]}
     return {
         "name": model_name(classifier.card),
         "versions": [VERSION],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
+        "inputs": [pixels if width is None else vectors],
         "outputs": [
             {"name": name, "datatype": "FP32", "shape": [-1, *classifier.shapes[name][1:]]}
             for name in classifier.task.outputs
@@ -143,8 +146,8 @@ def bad_length(why: str) -> Problem:
 
 def available_outputs(model: DescribedModel) -> ModelOutputs:
     """The model's outputs, and those with one score per class."""
-    outputs = model.task.outputs
-    return ModelOutputs(outputs, outputs[:2] if model.task.ranks else ())
+    outputs, rule = model.task.outputs, model.card.input
+    return ModelOutputs(outputs, outputs[:2] if model.task.ranks else (), None if rule.width is None else rule)
 
 
 async def predict_data(engine: Engine, images: Data) -> Outputs:

@@ -4,10 +4,12 @@ import json
 import re
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrail.images.canvas import InputRule
 from vitrail.serving.contract import MAX_SIDE
 from vitrail.serving.http.json_reader import Reader
 from vitrail.serving.http.problems import Problem
@@ -15,13 +17,34 @@ from vitrail.serving.routes.request_images import decode_base64, require_max_ima
 from vitrail.serving.settings import MAX_IMAGES
 
 PIECE = 65_536  # characters of numbers parsed at once: between two pieces other threads may run
-RUN = re.compile(r"[\[\]0-9, \t\n\r]*+")
-NUMBER = re.compile(rb"[0-9]+")
 BRACKETS_TO_SPACES = bytes.maketrans(b"[]", b"  ")
 SPACE = b" \t\n\r"
 
 Shape = tuple[int, ...]
-Data = NDArray[np.uint8] | list[bytes]  # images [N, H, W, 3], or encoded images
+Data = NDArray[Any] | list[bytes]  # images uint8 [N, H, W, 3], sets of vectors float32 [N, T, D], or encoded images
+
+
+@dataclass(frozen=True)
+class Element:
+    """How the numbers of a datatype are written in JSON, and what they become."""
+
+    datatype: str
+    dtype: str
+    named: str
+    run: re.Pattern[str]  # numbers with their commas and brackets
+    number: re.Pattern[bytes]
+
+    def packed(self, numbers: list[Any]) -> bytes:
+        """ValueError where one does not fit."""
+        return bytes(numbers) if self.datatype == "UINT8" else np.array(numbers, self.dtype).tobytes()
+
+
+PIXELS = Element(
+    "UINT8", "u1", "whole numbers from 0 to 255", re.compile(r"[\[\]0-9, \t\n\r]*+"), re.compile(rb"[0-9]+")
+)
+FLOATS = Element(
+    "FP32", "<f4", "numbers", re.compile(r"[\[\]0-9eE+\-., \t\n\r]*+"), re.compile(rb"-?[0-9][0-9eE+\-.]*")
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +53,7 @@ class Numbers:
 
     values: bytes
     outline: bytes
+    element: Element = PIXELS
 
 
 class BadTensor(Problem):
@@ -39,13 +63,13 @@ class BadTensor(Problem):
         super().__init__(400, "bad_tensor", why)
 
 
-def read_data(reader: Reader) -> Numbers | list[str]:
+def read_data(reader: Reader, element: Element = PIXELS) -> Numbers | list[str]:
     """The value of the member `data`; the member `shape` may come after it."""
     start = reader.position
     reader.expect("[")
     if not reader.accept('"'):
         reader.position = start
-        return read_numbers(reader)
+        return read_numbers(reader, element)
     reader.position = start
     texts = []
     for _ in reader.items():
@@ -54,33 +78,33 @@ def read_data(reader: Reader) -> Numbers | list[str]:
     return texts
 
 
-def read_numbers(reader: Reader) -> Numbers:
-    """Whole numbers from 0 to 255, piece by piece; anything else ends the array early, which is an error."""
+def read_numbers(reader: Reader, element: Element) -> Numbers:
+    """The numbers, piece by piece; anything else ends the array early, which is an error."""
     values, outline = bytearray(), bytearray()
-    while piece := next_piece(reader):
-        outline += NUMBER.sub(b"0", piece).translate(None, SPACE)
+    while piece := next_piece(reader, element):
+        outline += element.number.sub(b"0", piece).translate(None, SPACE)
         inner = piece.translate(BRACKETS_TO_SPACES).rstrip(SPACE).removesuffix(b",")
         try:
-            values += bytes(json.loads(b"[" + inner + b"]"))
+            values += element.packed(json.loads(b"[" + inner + b"]"))
         except ValueError as error:
-            raise not_a_pixel(reader) from error
+            raise not_a_number(reader, element) from error
     if outline.endswith(b","):  # it follows the array
         del outline[-1]
         reader.position -= 1
     if outline.count(b"[") != outline.count(b"]"):
-        raise not_a_pixel(reader)
-    return Numbers(bytes(values), bytes(outline))
+        raise not_a_number(reader, element)
+    return Numbers(bytes(values), bytes(outline), element)
 
 
-def not_a_pixel(reader: Reader) -> BadTensor:
+def not_a_number(reader: Reader, element: Element) -> BadTensor:
     return BadTensor(
-        f"data of UINT8 must be whole numbers from 0 to 255; before character {reader.position} is something else"
+        f"data of {element.datatype} must be {element.named}; before character {reader.position} is something else"
     )
 
 
-def next_piece(reader: Reader) -> bytes:
+def next_piece(reader: Reader, element: Element) -> bytes:
     """The next numbers, with their commas and brackets; never part of a number."""
-    run = RUN.match(reader.text, reader.position, reader.position + PIECE)
+    run = element.run.match(reader.text, reader.position, reader.position + PIECE)
     assert run is not None
     piece = run[0]
     if len(piece) == PIECE:
@@ -93,12 +117,12 @@ def next_piece(reader: Reader) -> bytes:
     return piece.encode()
 
 
-def array_from_numbers(numbers: Numbers, shape: Shape) -> NDArray[np.uint8]:
+def array_from_numbers(numbers: Numbers, shape: Shape) -> NDArray[Any]:
     """Numbers as an array of this shape, whether they were sent flat or nested."""
-    require_size(len(numbers.values), shape)
+    array = array_from_bytes(memoryview(numbers.values), shape, numbers.element)
     if numbers.outline not in (flat(shape), nested(shape)):
         raise BadTensor(f"data must be a flat list, or lists nested as the shape {list(shape)}")
-    return np.frombuffer(numbers.values, np.uint8).reshape(shape)
+    return array
 
 
 def flat(shape: Shape) -> bytes:
@@ -120,15 +144,16 @@ def size_of(shape: Shape) -> int:
     return size
 
 
-def require_size(count: int, shape: Shape) -> None:
+def require_size(count: float, shape: Shape) -> None:
     if count != size_of(shape):
-        raise BadTensor(f"the shape {list(shape)} needs {size_of(shape)} values; there are {count}")
+        raise BadTensor(f"the shape {list(shape)} needs {size_of(shape)} values; there are {count:g}")
 
 
-def array_from_bytes(data: memoryview, shape: Shape) -> NDArray[np.uint8]:
+def array_from_bytes(data: memoryview, shape: Shape, element: Element = PIXELS) -> NDArray[Any]:
     """Bytes as an array of this shape, without a copy."""
-    require_size(len(data), shape)
-    return np.frombuffer(data, np.uint8).reshape(shape)
+    dtype = np.dtype(element.dtype)
+    require_size(len(data) / dtype.itemsize, shape)
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def decode_elements(data: memoryview) -> list[bytes]:
@@ -164,6 +189,16 @@ def require_pixels(shape: Shape) -> None:
         raise BadTensor(
             f"height and width of an array are at most {MAX_SIDE}; this is {list(shape)}: send larger images as BYTES"
         )
+
+
+def require_vectors(shape: Shape, rule: InputRule) -> None:
+    """Require the shape [N, T, width] of sets that the model takes."""
+    if len(shape) != 3 or shape[2] != rule.width or 0 in shape or shape[1] > rule.size:
+        raise BadTensor(
+            f"FP32 vectors have the shape [N, T, {rule.width}], at least 1 set and 1 to {rule.size:,} vectors in each; "
+            f"this is {list(shape)}"
+        )
+    require_few(shape[0])
 
 
 def require_elements(shape: Shape) -> None:

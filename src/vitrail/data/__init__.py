@@ -1,4 +1,4 @@
-"""Sources of labelled images: built-in digits, folders, manifests, IDX files, own classes; nested subsets of any."""
+"""Sources of labelled images and recordings: built-in, folders, manifests, IDX files, own; nested subsets of any."""
 
 import re
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from vitrail.data.image_source import ImageSource, OwnSource
 from vitrail.data.manifest import Manifest, find_manifest
 from vitrail.data.permuted import SPELLING, Permuted
 from vitrail.data.procedural import GENERATORS, Procedural
+from vitrail.data.recordings import Recordings
 from vitrail.data.shards import Shards, is_shards
 from vitrail.data.source import Part, Samples, Source
 from vitrail.errors import UsageError
@@ -28,6 +29,7 @@ __all__ = [
     "Part",
     "Permuted",
     "Procedural",
+    "Recordings",
     "Samples",
     "Shards",
     "Source",
@@ -36,13 +38,14 @@ __all__ = [
 
 TORCHVISION = re.compile(r"torchvision(-download)?:([^@]+)(?:@(.+))?")
 HUGGING_FACE = "hf:"
+SPEECH = "speech:"
 
 
 def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], Source] = Folders) -> Source:
     """The built-in set called `path`, else the set at this path: a manifest, IDX files, folders; or one's own class.
 
-    `permute-patches-GRIDxGRID:PATH` is any of them with the patches of its images in another order. `open_folder` opens
-    a folder of images without a manifest.
+    `permute-patches-GRIDxGRID:PATH` is any set of images with their patches in another order; `speech:PATH` are
+    recordings. `open_folder` opens a folder of images without a manifest.
     """
     if isinstance(path, dict):
         return OwnSource(ImageSource.from_plain(path), seed)
@@ -59,6 +62,8 @@ def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], 
         return DigitRows(seed)
     if path in SCENE_SETS:
         return DigitScenes(SCENE_SETS[path], seed)
+    if path.startswith(SPEECH):
+        return Recordings(path.removeprefix(SPEECH), seed)
     if external := open_external(path, seed):
         return external
     if is_idx(path):

@@ -50,6 +50,8 @@ class Scenes:
 class DigitScenes:
     """Scenes of a part show digits of that part alone, so that no test digit is trained on."""
 
+    width = None
+
     def __init__(self, task: TaskName, seed: int = 0) -> None:
         self.name = f"digit-scenes-{task}"
         self.task = task

@@ -1,8 +1,9 @@
 """Listing folders without reading a file; links are followed, and loops of them end."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +16,45 @@ from vitrail.images.decode import EXTENSIONS
 Identity = tuple[int, int]  # device and inode
 
 
+@dataclass(frozen=True)
+class Kind:
+    """The files that a set consists of."""
+
+    name: str  # of one, for people
+    format: str  # what the others are not
+    extensions: Collection[str]
+
+    def has(self, name: str) -> bool:
+        return name[name.rfind(".") :].lower() in self.extensions
+
+
+IMAGES = Kind("image", "an image format that vitrail reads", EXTENSIONS)
+
+
 def folders_in(folder: Path) -> tuple[str, ...]:
     """The names of the sub-folders, sorted; hidden ones are left out."""
     return tuple(sorted(entry.name for entry in entries(str(folder)) if not is_broken(entry) and entry.is_dir()))
 
 
-def images_below(folder: Path) -> list[str]:
-    """The images in a folder and its sub-folders, by their names from it, in a fixed order; hidden ones are left out.
+def files_below(folder: Path, kind: Kind = IMAGES) -> list[str]:
+    """The files of a kind in a folder and below, by their names from it, in a fixed order; hidden ones are left out.
 
     A link to a folder that it is in itself adds nothing; a link to nothing is an error.
     """
-    names, broken = images_and_links_to_nothing(folder)
+    names, broken = files_and_links_to_nothing(folder, kind)
     if broken:
         raise DataError(f"links to what is not there: {first_few(sorted(broken))}")
     return sorted(names, key=lambda name: name.split("/"))
 
 
-def images_and_links_to_nothing(folder: Path) -> tuple[list[str], list[str]]:
-    """The images by their names from the folder, and the paths of the links."""
+def files_and_links_to_nothing(folder: Path, kind: Kind = IMAGES) -> tuple[list[str], list[str]]:
+    """The files of a kind by their names from the folder, and the paths of the links."""
     broken: list[str] = []
     above = frozenset(identity(str(parent)) for parent in folder.absolute().parents)
-    return list(walk(str(folder), "", above, broken)), broken
+    return list(walk(str(folder), "", above, broken, kind)), broken
 
 
-def walk(folder: str, start: str, above: frozenset[Identity], broken: list[str]) -> Iterator[str]:
+def walk(folder: str, start: str, above: frozenset[Identity], broken: list[str], kind: Kind) -> Iterator[str]:
     here = identity(folder)
     if here in above:
         return
@@ -46,8 +62,8 @@ def walk(folder: str, start: str, above: frozenset[Identity], broken: list[str])
         if is_broken(entry):
             broken.append(entry.path)
         elif entry.is_dir():
-            yield from walk(entry.path, f"{start}{entry.name}/", above | {here}, broken)
-        elif is_image(entry.name):
+            yield from walk(entry.path, f"{start}{entry.name}/", above | {here}, broken, kind)
+        elif kind.has(entry.name):
             yield start + entry.name
 
 
@@ -79,10 +95,6 @@ def readable(path: str | Path) -> Iterator[None]:
 
 def unreadable(path: str | Path, fault: OSError) -> DataError:
     return DataError(f"{path} cannot be read: {fault.strerror}")
-
-
-def is_image(name: str) -> bool:
-    return name[name.rfind(".") :].lower() in EXTENSIONS
 
 
 def missing_files(root: Path, names: Names) -> NDArray[np.int64]:

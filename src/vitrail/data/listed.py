@@ -24,6 +24,7 @@ class ListedSource(ABC):
 
     name: str
     classes: tuple[str, ...]
+    width: int | None = None
 
     def __init__(self, name: str, items: Items, seed: int, place: str = "") -> None:
         self.name, self.items = name, items

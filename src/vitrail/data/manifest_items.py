@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 
 from vitrail.data.columns import EMPTY, UNKNOWN, Column, Numbers, Paths, Rows, Splits, Texts
 from vitrail.data.faults import Faults
-from vitrail.data.file_tree import missing_files
+from vitrail.data.file_tree import IMAGES, Kind, missing_files
 from vitrail.data.groups import ALONE
 from vitrail.data.items import Items
 from vitrail.data.manifest_file import Table
-from vitrail.data.manifest_targets import Listed, image_paths, targets_for
+from vitrail.data.manifest_targets import Listed, file_paths, targets_for
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
 
 PATH, SPLIT, WEIGHT, GROUP = OWN = ("path", "split", "weight", "group")
 
 
-def items_of(table: Table, root: Path | None = None) -> Items:
-    """`root` is the folder of the files that `path` names; without one, these are names and no files."""
+def items_of(table: Table, root: Path | None = None, kind: Kind = IMAGES) -> Items:
+    """`root` is the folder of the files, of one kind, that `path` names; without one, these are names and no files."""
     refuse_columns(table)
     faults = table.faults
     targets = targets_for([name for name in table.columns if name not in OWN], root, faults)
-    paths = image_paths() if root is not None else Paths(str, lambda name: None if name else "there is no path")
+    paths = file_paths(kind) if root is not None else Paths(str, lambda name: None if name else "there is no path")
     splits, weights, groups = Splits(), Numbers(WEIGHT, positive=True), Texts()
     own: dict[str, Column] = {PATH: paths, SPLIT: splits, WEIGHT: weights, GROUP: groups}
     columns = {name: column for name, column in own.items() if name in table.columns} | targets.columns
@@ -42,7 +42,7 @@ def items_of(table: Table, root: Path | None = None) -> Items:
     )
     name_twice(listed, faults)
     if root is not None:
-        name_missing(listed, root, faults)
+        name_missing(listed, root, kind, faults)
     group_numbers = groups_of(groups, listed, faults) if GROUP in columns else None
     items = Items(
         listed.names,
@@ -89,11 +89,11 @@ def name_twice(listed: Listed, faults: Faults) -> None:
         faults.add(int(listed.numbers[index]), f"'{listed.names[index]}' is in {faults.unit} {before} already")
 
 
-def name_missing(listed: Listed, root: Path, faults: Faults) -> None:
+def name_missing(listed: Listed, root: Path, kind: Kind, faults: Faults) -> None:
     known = {number for number, _ in faults.found}
     for index in missing_files(root, listed.names).tolist():
         if int(listed.numbers[index]) not in known:
-            faults.add(int(listed.numbers[index]), f"there is no image '{listed.names[index]}'")
+            faults.add(int(listed.numbers[index]), f"there is no {kind.name} '{listed.names[index]}'")
 
 
 def groups_of(texts: Texts, listed: Listed, faults: Faults) -> Rows:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitrail.data.columns import Column, Numbers, Paths, Rows, Texts, TextSets
 from vitrail.data.faults import Faults
 from vitrail.data.file_digests import FileDigests
-from vitrail.data.file_tree import is_image, missing_files
+from vitrail.data.file_tree import Kind, missing_files
 from vitrail.data.names import Names
 from vitrail.data.source import PARTS
 from vitrail.data.targets import Boxes, Labels, LabelSets, ListedTargets, Maps, Sequences, ValueMaps, Values
@@ -231,14 +231,14 @@ def targets_for(names: Sequence[str], root: Path | None, faults: Faults) -> Targ
     return ValueColumns(names, faults)
 
 
-def image_paths() -> Paths:
-    return Paths(normpath, fault_of_image)
+def file_paths(kind: Kind) -> Paths:
+    return Paths(normpath, lambda path: fault_of_path(path, kind))
 
 
-def fault_of_image(path: str) -> str | None:
-    if fault := fault_of_file(path, "image"):
+def fault_of_path(path: str, kind: Kind) -> str | None:
+    if fault := fault_of_file(path, kind.name):
         return fault
-    return None if is_image(path) else f"'{path}' is not an image format that vitrail reads"
+    return None if kind.has(path) else f"'{path}' is not {kind.format}"
 
 
 def fault_of_file(path: str, what: str) -> str | None:

@@ -35,7 +35,7 @@ def refuse_too_many(count: int, rule: InputRule) -> None:
 
 
 def bytes_of(count: int, rule: InputRule) -> int:
-    return count * rule.size**2 * 3
+    return count * rule.size * (3 * rule.size if rule.width is None else 4 * rule.width)
 
 
 def too_many(count: int, rule: InputRule, why: str) -> str:

@@ -27,6 +27,8 @@ class Permuted:
     a whole image, and bars would be moved among them. A whole image is cut likewise, at its own size.
     """
 
+    width = None
+
     def __init__(self, source: Source, grid: int) -> None:
         if grid < 2:
             raise UsageError(f"a grid of {grid}×{grid} has no patches to permute: choose at least 2x2")

@@ -63,6 +63,11 @@ class Source(Protocol):
     classes: tuple[str, ...]  # or the names of the values
 
     @property
+    def width(self) -> int | None:
+        """The numbers in each vector, where it has sets of vectors, float32 [T, width], in place of images."""
+        ...
+
+    @property
     def task(self) -> TaskName: ...
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vitrail.data import open_source
 from vitrail.data.contents import Contents
-from vitrail.data.file_tree import entries, folders_in, images_below, is_image
+from vitrail.data.file_tree import IMAGES, entries, files_below, folders_in
 from vitrail.data.folders import Folders, part_folders
 from vitrail.data.image_files import FileSource
 from vitrail.data.items import Items
@@ -32,7 +32,7 @@ def with_or_without_classes(path: str, seed: int) -> Source:
     if not root.is_dir():
         return Folders(path, seed)  # which refuses it
     train = root / part_folders(root)["train"]
-    has_images = any(is_image(entry.name) and entry.is_file() for entry in entries(str(train)))
+    has_images = any(IMAGES.has(entry.name) and entry.is_file() for entry in entries(str(train)))
     return ImageFolder(root, seed) if has_images or len(folders_in(train)) < 2 else Folders(path, seed)
 
 
@@ -50,7 +50,7 @@ class ImageFolder(FileSource):
 def list_images(path: Path, parts: dict[Part, str]) -> Items:
     names, numbers = NamesBuilder(), []
     for part, folder in parts.items():
-        images = images_below(path / folder)
+        images = files_below(path / folder)
         if not images:
             raise DataError(f"there are no images in {path / folder}")
         names.add(f"{folder}/{image}" if folder else image for image in images)
@@ -65,6 +65,8 @@ class Unlabelled:
 
     task: TaskName = "classification"
     classes: tuple[str, ...] = ()
+
+    width = None
 
     def __init__(self, source: Source) -> None:
         self.source, self.name = source, source.name

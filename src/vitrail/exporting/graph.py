@@ -35,6 +35,7 @@ OUTPUTS = Classification.outputs
 # The dimensions of each input that stay open.
 OPEN = {
     "image": {0: "batch", 1: "height", 2: "width"},
+    "vectors": {0: "batch", 1: "vectors"},
     "patches": {0: "batch", 1: "vectors"},
     "positions": {0: "batch", 1: "vectors"},
     "mask": {0: "batch", 1: "vectors"},
@@ -85,7 +86,7 @@ class Graph(nn.Module):
         return probabilities, raw, embedding
 
 
-class SetGraph(Graph):
+class PatchGraph(Graph):
     """The same for images at their own shapes, as sets of patches."""
 
     def forward(self, patches: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
@@ -93,8 +94,16 @@ class SetGraph(Graph):
         return self.outputs(self.input.normalised(VectorSet(patches, mask, positions)))
 
 
+class VectorGraph(Graph):
+    """The same for sets of vectors of anything else."""
+
+    def forward(self, vectors: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """float32 [N, T, width], places int64 [N, T, 2], and what is no padding [N, T]."""
+        return self.outputs(VectorSet(vectors, mask, positions))
+
+
 def graph_of(network: nn.Module, rule: InputRule, temperature: float, task: TaskName) -> Graph:
-    kind = SetGraph if rule.is_native else Graph
+    kind = VectorGraph if rule.width is not None else PatchGraph if rule.is_native else Graph
     return kind(network, rule, temperature, task).eval()
 
 
@@ -116,11 +125,15 @@ def set_temperature(model: bytes, temperature: float) -> bytes:
 
 
 def example_of(rule: InputRule) -> Inputs:
-    """Inputs that a graph is traced on: images that are not canvases, or sets of different numbers of patches."""
-    if rule.patch is None:
+    """Inputs that a graph is traced on: images that are not canvases, or sets of different numbers of vectors."""
+    if not rule.is_native:
         return {"image": torch.zeros((2, rule.size * 3 // 2 + 1, rule.size * 2, 3), dtype=torch.uint8)}
-    images = [np.zeros((rows * rule.patch, 3 * rule.patch, 3), np.uint8) for rows in (2, 5)]
-    return {name: torch.from_numpy(part) for name, part in inputs_of(images, rule.patch).items()}
+    sets: list[NDArray[Any]]
+    if rule.patch is None:
+        sets = [np.zeros((count, rule.width or 1), np.float32) for count in (6, 15)]
+    else:
+        sets = [np.zeros((rows * rule.patch, 3 * rule.patch, 3), np.uint8) for rows in (2, 5)]
+    return {name: torch.from_numpy(part) for name, part in inputs_of(sets, rule.patch).items()}
 
 
 def trace(graph: nn.Module, example: Inputs, outputs: Sequence[str], opset: Opset = OPSET) -> bytes:

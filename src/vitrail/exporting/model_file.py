@@ -122,7 +122,7 @@ def export(
         input=origin.input,
         architecture=origin.architecture.to_plain(),
         parameters=count_parameters(network),
-        flops=count_flops(network, origin.input.size),
+        flops=count_flops(network, origin.input),
         dataset=dataset_of(origin.run_data),
         seed=origin.seed,
         test_accuracy=measured.accuracy,

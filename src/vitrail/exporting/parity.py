@@ -103,7 +103,7 @@ def resized_error(graph: Graph, session: ort.InferenceSession, images: Images) -
 def patch_of(session: ort.InferenceSession) -> int | None:
     """The side of the patches that a file takes, if it takes patches."""
     first = session.get_inputs()[0]
-    return None if first.name == "image" else isqrt(first.shape[2] // 3)
+    return None if first.name != "patches" else isqrt(first.shape[2] // 3)
 
 
 def all_by_network(graph: Graph, images: Images) -> Logits:

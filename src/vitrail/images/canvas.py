@@ -1,4 +1,4 @@
-"""The canvas: the uint8 input of a model, square or of the image's own shape, and the rule that makes one."""
+"""The canvas: the input of a model, uint8 and square or of the image's own shape, and the rule that makes one."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -20,6 +20,7 @@ class InputRule:
     """How an image becomes the canvas, and the canvas the normalised input.
 
     The canvas is a square; or with `native` it has the image's own shape, in at most as many patches as the square.
+    Or the input is no image but a set of vectors, float32 [T, width], at most `size` of them, taken as they are.
     """
 
     size: int
@@ -27,6 +28,7 @@ class InputRule:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     patch: Annotated[int | None, "side of the patches of images at their own shapes; null for squares"] = None
+    width: Annotated[int | None, "numbers in each vector, where the input is sets of vectors; null for images"] = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -34,7 +36,9 @@ class InputRule:
         if self.resize not in get_args(Resize):
             known = ", ".join(get_args(Resize))
             raise UsageError(f"resize rule '{self.resize}' is unknown; known are {known}")
-        if (self.patch is not None) != self.is_native:
+        if self.width is not None and (self.width < 1 or self.patch is not None or not self.is_native):
+            raise UsageError("vectors have at least one number each, keep their number, and have no patches")
+        if self.width is None and (self.patch is not None) != self.is_native:
             raise UsageError("the resize rule native needs the side of its patches, and no other rule has one")
         if self.patch is not None and not 1 <= self.patch <= self.size:
             raise UsageError(f"a patch has from 1 to {self.size} pixels a side, not {self.patch}")
@@ -43,14 +47,22 @@ class InputRule:
 
     @property
     def is_native(self) -> bool:
-        """Whether canvases have the shapes of their images."""
+        """Whether inputs are sets of any number of vectors, as the shapes of images or the lengths of others are."""
         return self.resize == "native"
 
     @property
     def vectors(self) -> int:
-        """The most patches of an image at its own shape."""
-        assert self.patch is not None
-        return (self.size // self.patch) ** 2
+        """The most vectors of a set: patches of an image at its own shape, or others."""
+        return self.size if self.patch is None else (self.size // self.patch) ** 2
+
+
+def input_rule(size: int, resize: Resize, patch: int | None, width: int | None) -> InputRule:
+    """The rule of images, or of vectors of this width, which are not resized."""
+    if width is None:
+        return InputRule(size, resize, patch=patch)
+    if resize not in ("squash", "native") or patch is not None:
+        raise UsageError("these data are vectors and no images: leave out --data.resize and --data.patch")
+    return InputRule(size, "native", width=width)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Images at their own shapes as patches: each a set of as many vectors as its shape needs."""
+"""Sets of vectors: images at their own shapes as patches, as many as each needs; or vectors of anything else."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from vitrail.errors import UsageError
 
 Sides = tuple[int, int]  # width and height
-Images = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]  # [N, H, W, 3], or N of shapes of their own
+# uint8 [N, H, W, 3], or N of shapes of their own; or N sets of vectors, float32 [T, D]
+Images = NDArray[Any] | Sequence[NDArray[Any]]
 DISTORTION = 2.0  # how much worse a change of the shape is than as many patches too few
 
 
@@ -74,6 +75,26 @@ def patches_of(images: Images, patch: int) -> Patches:
     return Patches(patches, positions, mask)
 
 
+@dataclass(frozen=True)
+class Padded:
+    """N sets of vectors in their order, padded to the longest of them."""
+
+    vectors: NDArray[np.float32]  # [N, T, D]
+    positions: NDArray[np.int64]  # [N, T, 2]: row 0, and the place in the set
+    mask: NDArray[np.bool_]  # [N, T], false where it is padded
+
+
+def padded(sets: Images) -> Padded:
+    """Sets of vectors of one width."""
+    counts = np.array([len(one) for one in sets])
+    places = np.arange(counts.max())
+    vectors = np.zeros((len(sets), len(places), sets[0].shape[1]), np.float32)
+    for row, one in zip(vectors, sets, strict=True):
+        row[: len(one)] = one
+    mask = places < counts[:, None]
+    return Padded(vectors, np.stack([np.zeros_like(mask, np.int64), mask * places], axis=2), mask)
+
+
 def images_of(patches: Patches, patch: int) -> Iterator[NDArray[np.uint8]]:
     """The images again, uint8 [H, W, 3] each."""
     for vectors, positions, mask in zip(patches.patches, patches.positions, patches.mask, strict=True):
@@ -93,6 +114,9 @@ def batch_of(canvases: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def inputs_of(canvases: Images, patch: int | None) -> dict[str, NDArray[Any]]:
     """The inputs of a model file for these canvases, by name; `patch` if images keep their shapes."""
+    if canvases[0].dtype == np.float32:
+        sets = padded(canvases)
+        return {"vectors": sets.vectors, "positions": sets.positions, "mask": sets.mask}
     if patch is None:
         return {"image": np.asarray(canvases)}
     cut = patches_of(canvases, patch)

@@ -48,7 +48,7 @@ class Classifier(DescribedModel):
         self.sha256 = sealed_digest(self.path)
         if provider == "tensorrt":
             if self.card.input.is_native:
-                raise UsageError("TensorRT's engine has one size, and this model takes images of any: choose cuda")
+                raise UsageError("TensorRT's engine has one size, and this model takes inputs of any: choose cuda")
             options = tensorrt_options(self.sha256, self.card.input.size, self.card.precision == "fp16")
             with building_alone(self.sha256):
                 self.session = open_session(self.path, provider, threads, options)
@@ -97,10 +97,13 @@ class Classifier(DescribedModel):
     def predict(self, images: Images) -> Outputs:
         """Run the graph on uint8 [N, H, W, 3]; batches of canvases are fast and give the measured numbers.
 
-        Where images keep their shapes, it takes N canvases of any shapes.
+        Where images keep their shapes, it takes N canvases of any shapes; of a model of vectors, N sets of them,
+        float32 [T, width].
         """
         rule = self.card.input
-        refuse = refuse_not_canvases if rule.is_native else self.refuse_not_images
+        refuse = (
+            self.refuse_not_images if not rule.is_native else refuse_not_sets if rule.width else refuse_not_canvases
+        )
         refuse(images, rule)
         outputs = self.task.outputs
         inputs = inputs_of(images, rule.patch)
@@ -152,6 +155,20 @@ def refuse_not_canvases(images: Images, rule: InputRule) -> None:
                 f"an image of {image.shape[0]}×{image.shape[1]} has {rows * columns:,} patches, and the model takes at "
                 f"most {rule.vectors:,}: make its canvas with `images.fit`"
             )
+
+
+def refuse_not_sets(sets: Images, rule: InputRule) -> None:
+    """Of vectors as the model takes them: at least one a set."""
+    if len(sets) == 0:
+        raise UsageError("there is no set of vectors")
+    for one in sets:
+        if one.dtype != np.float32 or one.ndim != 2 or not 1 <= len(one) <= rule.size or one.shape[1] != rule.width:
+            raise UsageError(
+                f"the model takes sets of 1 to {rule.size:,} vectors, float32 [T, {rule.width}]; "
+                f"one is {one.dtype} {list(one.shape)}"
+            )
+        if not np.isfinite(one).all():
+            raise UsageError("a vector has a number that is not finite")
 
 
 def joined(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -84,6 +84,8 @@ class DescribedModel:
 
     def fit(self, data: bytes) -> NDArray[np.uint8]:
         """An encoded image as this model's canvas, uint8 [size, size, 3]."""
+        if self.card.input.width is not None:
+            raise UsageError("this model takes sets of vectors and no images")
         return fit(data, self.card.input)
 
     @property

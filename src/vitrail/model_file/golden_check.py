@@ -70,7 +70,7 @@ def check_golden(model: Classifier) -> GoldenCheck:
     canvases, resized = (off[:-1], off[-1:]) if is_resized else (off, [])
     return GoldenCheck(
         (
-            Part(f"{task.raw} of canvases", float(canvases.max()), near),
+            Part(f"{task.raw} of {'canvases' if card.input.width is None else 'sets'}", float(canvases.max()), near),
             *(Part(f"{task.raw} of an image resized in the graph", float(one), near) for one in resized),
             Part(
                 "embedding",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vitrail.images.canvas import InputRule
 from vitrail.images.patches import Images, patches_of
+from vitrail.images.patches import padded as padded_sets
 from vitrail.vectors.sets import VectorSet
 
 
@@ -18,12 +19,22 @@ def channels_first(canvases: Tensor) -> Tensor:
 
 
 def together(canvases: Images, rule: InputRule) -> Any:
-    """Canvases as one tensor, channels first; or as a `VectorSet` of their patches."""
+    """Canvases as one tensor, channels first; or as a `VectorSet`, of their patches or of what are vectors already."""
+    if rule.width is not None:
+        sets = padded_sets(canvases)
+        return VectorSet(*(torch.from_numpy(part) for part in (sets.vectors, sets.mask, sets.positions)))
     if rule.patch is None:
         stacked = canvases if isinstance(canvases, np.ndarray) else np.stack(canvases)
         return channels_first(torch.from_numpy(stacked))
     cut = patches_of(canvases, rule.patch)
     return VectorSet(*(torch.from_numpy(part) for part in (cut.patches, cut.mask, cut.positions)))
+
+
+def blank(rule: InputRule, count: int = 1) -> Any:
+    """A batch that shows nothing, of squares or of the longest sets of vectors."""
+    if rule.width is not None:
+        return together(np.zeros((count, rule.size, rule.width), np.float32), rule)
+    return torch.zeros(count, 3, rule.size, rule.size, dtype=torch.uint8)
 
 
 class Input(nn.Module):
@@ -46,7 +57,12 @@ class Input(nn.Module):
     @overload
     def normalised(self, image: VectorSet) -> VectorSet: ...
     def normalised(self, image: Tensor | VectorSet) -> Tensor | VectorSet:
-        """The same from uint8 [N, 3, H, W], as training batches are; or from patches, uint8 [N, T, p · p · 3]."""
+        """The same from uint8 [N, 3, H, W], as training batches are; or from patches, uint8 [N, T, p · p · 3].
+
+        Vectors of anything else stay as they are.
+        """
+        if self.rule.width is not None:
+            return image
         if isinstance(image, VectorSet):
             return image.with_vectors(self.of_patches(image.vectors))
         pixels = image.float()  # 0…255

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitrail.errors import ModelError
+from vitrail.images.canvas import InputRule
+from vitrail.models.input import Input, blank
 from vitrail.vectors.pooling import mean_of
 from vitrail.vectors.sets import VectorSet
 
@@ -46,12 +48,12 @@ def count_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-def count_flops(network: nn.Module, size: int) -> int:
-    """Floating-point operations for one image, a multiplication and an addition counted as two."""
+def count_flops(network: nn.Module, rule: InputRule) -> int:
+    """Floating-point operations for one image, or for the longest set, a multiplication and an addition being two."""
     formulas = {torch.ops.aten.mkldnn_rnn_layer: flops_of_lstm}
     # with gradients: the counter needs them to see learned queries
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        network(torch.zeros(1, 3, size, size))
+        network(Input(rule).normalised(blank(rule)))
     return int(counter.get_total_flops())
 
 

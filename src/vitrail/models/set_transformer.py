@@ -39,13 +39,13 @@ class SetTransformer(VisionTransformer):
         return x.with_vectors(self.norm(vectors))
 
     def embedded(self, patches: Tensor) -> Tensor:
-        """Patches [B, N, p · p · 3], colour last, → vectors [B, N, D], as the convolution of pixels makes them.
+        """Patches [B, N, p · p · C], colour last, → vectors [B, N, D], as the convolution of pixels makes them.
 
         Patches of another side have the weights resized (FlexiViT).
         """
         embed: Any = self.patch_embed
         kernel = embed.proj.weight
-        side = isqrt(patches.shape[2] // 3)
+        side = isqrt(patches.shape[2] // kernel.shape[1])
         if side != kernel.shape[-1]:
             kernel = resized_kernel(kernel, side)
         weight = kernel.permute(0, 2, 3, 1).flatten(1)
@@ -149,7 +149,7 @@ def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") ->
             "shapes: choose another network, or another --data.resize than native"
         )
     (patch, _) = network.patch_embed.patch_size
-    if patch != rule.patch:
+    if rule.patch not in (None, patch):
         raise UsageError(f"the network has patches of {patch}, and --data.patch is {rule.patch}: choose the same")
     network.__class__ = SetTransformer  # its modules and weights stay as they are
     sets = cast(SetTransformer, network)

@@ -141,9 +141,13 @@ class ViT(Architecture):
                 f"patches of {self.patch} do not divide an image of {image_size}: choose a patch that does"
             )
         side = image_size // self.patch
+        stem = stem_arguments(self.parsed_stem())
+        return self.of_sizes((side, side), {"img_size": image_size, "patch_size": self.patch, **stem}, classes, task)
+
+    def of_sizes(self, grid: Grid, embedding: dict[str, Any], classes: int, task: TaskName) -> nn.Module:
+        """The network for a grid of vectors, which timm's `embedding` makes."""
+        components = self.components()
         network = VisionTransformer(
-            img_size=image_size,
-            patch_size=self.patch,
             num_classes=classes,
             embed_dim=self.width,
             depth=self.depth,
@@ -152,10 +156,10 @@ class ViT(Architecture):
             proj_drop_rate=self.dropout,
             drop_path_rate=self.drop_path,
             patch_drop_rate=self.drop_patches,
-            **stem_arguments(self.parsed_stem()),
+            **embedding,
             **STARTS[self.start],
-            **({"global_pool": ""} if vectors else POOLS[self.pool]),
-            **components.arguments((side, side), prefix=int(self.pool == "token")),
+            **({"global_pool": ""} if reads_vectors(components.head.name, task) else POOLS[self.pool]),
+            **components.arguments(grid, prefix=int(self.pool == "token")),
         )
         if self.pool == "attentive":
             network.attn_pool = Attentive(self.width)  # type: ignore[assignment]
@@ -168,7 +172,16 @@ class ViT(Architecture):
         if TASKS[task].per_cell:
             raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
         refuse_other_parts(self, ANY_SET, "--data.resize native has")
+        if rule.width is not None:
+            return for_sets(self.of_vectors(rule.size, rule.width, classes, task), rule, self.positions)
         return for_sets(self.network(classes, rule.size, task), rule, self.positions)
+
+    def of_vectors(self, most: int, width: int, classes: int, task: TaskName) -> nn.Module:
+        """The network for sets of vectors: a row of pixels of so many colours, each of which is a patch."""
+        if self.name is not None or self.stem != "patches":
+            raise UsageError("the data are vectors and no images: leave out name and stem")
+        self.components().check_task(task, self.pool)
+        return self.of_sizes((1, most), {"img_size": (1, most), "patch_size": 1, "in_chans": width}, classes, task)
 
     def build_named(
         self, name: str, classes: int, image_size: int, task: TaskName, others: dict[str, Any]

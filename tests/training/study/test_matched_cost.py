@@ -15,7 +15,7 @@ from vitrail.training.study.parsing import parse_study
 
 
 def test_flops_and_parameters_are_those_of_the_nearest_width(plan_file: Path) -> None:
-    for by, count in (("flops", lambda net: count_flops(net, 8)), ("parameters", count_parameters)):
+    for by, count in (("flops", lambda net: count_flops(net, InputRule(8))), ("parameters", count_parameters)):
         plan = parse_study([f"--config={plan_file}", f"--contenders.CNN.match={by}"]).plan
         contenders, matched = resolve_widths(plan, 10, InputRule(8))
         match = matched["CNN"]

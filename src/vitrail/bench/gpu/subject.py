@@ -53,7 +53,7 @@ def write_seeded(plan: Plan, path: Path) -> None:
         input=rule,
         architecture=ViT(name=plan.name).to_plain(),
         parameters=count_parameters(network),
-        flops=count_flops(network, plan.size),
+        flops=count_flops(network, rule),
         dataset=Dataset("seeded-noise", str(plan.seed), 0, 0, IMAGES, plan.seed),
         seed=plan.seed,
         test_accuracy=None,

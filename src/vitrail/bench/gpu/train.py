@@ -15,6 +15,7 @@ from vitrail.bench.gpu.plan import Device, Figures, Plan
 from vitrail.bench.gpu.steps import Steps
 from vitrail.bench.infer.network import CLASSES
 from vitrail.errors import ModelError
+from vitrail.images.canvas import InputRule
 from vitrail.models import ViT
 from vitrail.models.network import BACKWARD, count_flops
 
@@ -76,7 +77,7 @@ def training(plan: Plan, name: str, compiled: bool, folder: Path) -> Figures:
     """
     torch.manual_seed(plan.seed)
     network = ViT(name=name).build(CLASSES, plan.size)
-    flops = BACKWARD * count_flops(network, plan.size) * plan.train_batch
+    flops = BACKWARD * count_flops(network, InputRule(plan.size)) * plan.train_batch
     reset_peak(plan.device)
     step = training_step(network, plan, compiled)
     first = step().item()

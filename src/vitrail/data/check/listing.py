@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrail.data import open_source
-from vitrail.data.file_tree import folders_in, images_and_links_to_nothing
+from vitrail.data.file_tree import files_and_links_to_nothing, folders_in
 from vitrail.data.items import SPELLINGS
 from vitrail.data.source import PARTS, Part, Source
 from vitrail.errors import DataError, UsageError
@@ -103,7 +103,7 @@ def of_folders(path: str, refusal: str) -> Listing:
 
 def image_files(folder: Path) -> list[Path]:
     """The images below a folder, without links to nothing, because of which `fit` refuses it."""
-    names, _ = images_and_links_to_nothing(folder)
+    names, _ = files_and_links_to_nothing(folder)
     return sorted(folder / name for name in names)
 
 

@@ -39,6 +39,7 @@ class Procedural:
     """Every class equally often. The random numbers of an image are its own, so that it is the same in every batch."""
 
     task: TaskName = "classification"
+    width = None
 
     def __init__(self, generator: Generator, seed: int = 0) -> None:
         self.generator = generator
