@@ -70,11 +70,11 @@ class CommandLine(RunCommandLine):
         )
         for given, needed in (("size", "image_size"), ("resize", "resize"), ("patch", "patch")):
             parser.link_arguments(f"{self.of_data}.{given}", f"{self.of_model}.{needed}")
-        parser.link_arguments("data.width", f"{self.of_model}.width", apply_on="instantiate")
         self.link_targets(parser)
 
     def link_targets(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.class_count", f"{self.of_model}.classes", apply_on="instantiate")
+        parser.link_arguments("data.width", f"{self.of_model}.width", apply_on="instantiate")
         parser.link_arguments("data.task", f"{self.of_model}.task", apply_on="instantiate")
 
     def complete(self, options: Any) -> None:
