@@ -107,7 +107,7 @@ def test_other_tasks_are_refused() -> None:
         OwnNetwork(network=f"{HERE}.Small").build(10, 8, "dense")
 
 
-def test_arguments_at_their_defaults_are_left_out() -> None:
+def test_objects_that_the_constructor_makes_itself_are_left_out() -> None:
     recipe = partial(Small, width=9, act=nn.ReLU())
     given = architecture_of(partial(recipe.func, Small, **recipe.keywords))
     assert given == OwnNetwork(network=f"{HERE}.Small", arguments={"width": 9})
@@ -128,7 +128,9 @@ def test_plain_data_of_a_network_are_an_architecture() -> None:
     plain = {"class_path": "torchvision.models.resnet18", "init_args": {}}
     made = Architecture.from_plain(plain)
     assert made == OwnNetwork(network="torchvision.models.resnet18")
-    assert Architecture.from_plain(made.to_plain()) == made
+    assert made.to_plain() == plain
+    started = OwnNetwork(network="torchvision.models.resnet18", pretrained="run.ckpt")
+    assert [Architecture.from_plain(one.to_plain()) for one in (made, started)] == [made, started]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ def test_the_network_of_a_run_is_that_of_its_best_checkpoint(folder: Path) -> No
     best = weights("run/checkpoints/best.ckpt")
     assert network.keys() == {f"network.{name}" for name in best}
     assert all(torch.equal(network[f"network.{name}"], one) for name, one in best.items())
-    assert origin.architecture.to_plain()["init_args"]["arguments"] == {"width": 4, "lr": 0.01}
+    plain = {"class_path": "mine.Classifier", "init_args": {"width": 4, "lr": 0.01}}
+    assert origin.architecture.to_plain() == plain
     assert len(origin.classes) == 10
 
 

@@ -136,4 +136,4 @@ def architecture(card: Card) -> str:
     if choices.get("name"):
         return f"{kind} ({choices['name']})"
     sizes = {key: value for key, value in choices.items() if key not in ("name", "pretrained")}
-    return f"{kind} ({', '.join(f'{key} {value}' for key, value in sizes.items())})"
+    return f"{kind} ({', '.join(f'{key} {value}' for key, value in sizes.items())})" if sizes else kind

@@ -41,6 +41,10 @@ class OwnNetwork(Architecture):
     network: str = ""
     arguments: Plain = field(default_factory=dict)
 
+    def to_plain(self) -> Plain:
+        """As the user names it, unless it starts from other weights than its own."""
+        return super().to_plain() if self.pretrained else {"class_path": self.network, "init_args": self.arguments}
+
     def check_plain(self) -> None:
         try:
             json.dumps(self.arguments)
@@ -58,22 +62,25 @@ def architecture_of(network: Architecture | Callable[..., nn.Module]) -> Archite
     if isinstance(network, Architecture):
         return network
     made, arguments = (network.args[-1], network.keywords) if isinstance(network, partial) else (network, {})
-    return OwnNetwork(network=f"{made.__module__}.{made.__qualname__}", arguments=without_defaults(made, arguments))
+    return OwnNetwork(
+        network=f"{made.__module__}.{made.__qualname__}", arguments=without_default_objects(made, arguments)
+    )
 
 
-def without_defaults(made: Callable[..., Any], arguments: Mapping[str, Any]) -> Plain:
-    """The arguments that say something; a default may be an object that no checkpoint can hold."""
-    parameters = signature(made).parameters
+def without_default_objects(made: Callable[..., Any], arguments: Mapping[str, Any]) -> Plain:
+    """The arguments but those that no checkpoint can hold and that the constructor makes itself."""
+    defaults = {name: one.default for name, one in signature(made).parameters.items()}
     return {
-        name: value
-        for name, value in arguments.items()
-        if name not in parameters or not is_same(value, parameters[name].default)
+        name: value for name, value in arguments.items() if is_plain(value) or repr(value) != repr(defaults.get(name))
     }
 
 
-def is_same(value: Any, default: Any) -> bool:
-    """Layers are compared by what they print: a parser makes each default again."""
-    return repr(value) == repr(default) if isinstance(value, nn.Module) else bool(value == default)
+def is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def refuse_other_task(task: TaskName, network: str) -> None:
