@@ -199,7 +199,8 @@ class ImageDataModule(pl.LightningDataModule):
         faults: list[str] = []
         for part in self.decoded:
             images = self.images(part, self.trained_form(part))
-            if images.store is None and part != "test" and self.is_resident(part):
+            is_read = part != "test" or self.width is not None  # only images can be checked without keeping them
+            if images.store is None and is_read and self.is_resident(part):
                 try:
                     self.part(part)
                 except DamagedImages as damaged:

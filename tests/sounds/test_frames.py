@@ -29,7 +29,7 @@ def test_a_frame_is_the_logarithm_of_the_energy_in_each_triangle_of_its_spectrum
             levels[frame, band] = np.log(power @ shares + FLOOR)
     heard = np.maximum(levels, levels.max() - RANGE)
     assert (heard > levels).any()
-    expected = (heard - heard.mean(axis=0)) / DEVIATION
+    expected = (heard - heard.mean()) / DEVIATION
     assert frames_of(samples, RATE) == pytest.approx(expected, abs=1e-5)
 
 

@@ -15,6 +15,7 @@ from vitrail.data.procedural import GENERATORS, Procedural
 from vitrail.data.recordings import Recordings
 from vitrail.data.shards import Shards, is_shards
 from vitrail.data.source import Part, Samples, Source
+from vitrail.data.utterances import Utterances, is_utterances
 from vitrail.errors import UsageError
 from vitrail.own_class import Plain
 
@@ -33,6 +34,7 @@ __all__ = [
     "Samples",
     "Shards",
     "Source",
+    "Utterances",
     "open_source",
 ]
 
@@ -63,7 +65,8 @@ def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], 
     if path in SCENE_SETS:
         return DigitScenes(SCENE_SETS[path], seed)
     if path.startswith(SPEECH):
-        return Recordings(path.removeprefix(SPEECH), seed)
+        folder = path.removeprefix(SPEECH)
+        return Utterances(folder, seed) if is_utterances(folder) else Recordings(folder, seed)
     if external := open_external(path, seed):
         return external
     if is_idx(path):

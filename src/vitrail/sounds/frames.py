@@ -17,12 +17,12 @@ Frames = NDArray[np.float32]  # [T, BANDS]
 def frames_of(samples: NDArray[np.float64], rate: int) -> Frames:
     """Samples from -1 to 1 as frames.
 
-    What is RANGE below the loudest is silence, and the mean of each band over the recording is 0: neither the loudness
-    nor the microphone of a recording changes its frames, nor does noise that is soft enough.
+    What is RANGE below the loudest is silence, and the mean over the recording is 0: neither its loudness nor soft
+    noise changes its frames.
     """
     levels = np.log(power_spectra(samples, rate) @ mel_filters(rate).T + FLOOR)
     heard = np.maximum(levels, levels.max() - RANGE)
-    frames: Frames = ((heard - heard.mean(axis=0)) / DEVIATION).astype(np.float32)
+    frames: Frames = ((heard - heard.mean()) / DEVIATION).astype(np.float32)
     return frames
 
 
