@@ -44,6 +44,7 @@ from vitrail.training.runs import environment, lock, loggers, new_run, run_of_ch
 
 FULL_HELP = "--help=all"  # plain --help is a short page
 # Faults that have no exception class of their own, in Lightning and in torch.
+NO_INTERVAL = "`val_check_interval`"
 NO_METRIC, NO_SUCH_WEIGHTS = "conditioned on metric", "Error(s) in loading state_dict"
 
 
@@ -58,7 +59,7 @@ class RunCommandLine(LightningCLI):
         self.done: Progress | None = None  # of the run that this one goes on with
         self.checkpoint: str | None = None  # of the run in --run
         self.together: Together | None = None  # in several processes
-        strict = {"exit_on_error": False}
+        strict = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             model,
             data,
@@ -351,6 +352,10 @@ def one_line_errors(verb: str) -> Iterator[None]:
                 f"vitrail {verb} cannot run: the checkpoint holds objects whose loading would run code, such as a "
                 "class among saved hyperparameters: keep those plain"
             ) from fault
+        except ValueError as fault:
+            if NO_INTERVAL not in str(fault):
+                raise
+            raise UsageError(f"vitrail {verb} cannot run: {first_line(str(fault)).split('. ')[0]}") from fault
         except RuntimeError as fault:
             if NO_METRIC in str(fault):
                 raise UsageError(f"vitrail {verb} cannot run: {reason_of(fault)}") from fault
