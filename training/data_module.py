@@ -35,6 +35,7 @@ from vitrail.training.batches import AUGMENTATION, BalancedOrder, Batch, Canvase
 from vitrail.training.crops import RandomCrop
 from vitrail.training.process import return_free_memory
 from vitrail.training.ranks import even_batches, print_once, share_of
+from vitrail.training.signals import leave_to_trainer
 from vitrail.vectors.sets import VectorSet
 
 RESIDENT = 1 << 28  # bytes of the canvases of a part that training keeps in memory
@@ -294,6 +295,7 @@ class ImageDataModule(pl.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=leave_to_trainer,
             generator=torch.Generator(),  # else each epoch takes a number from dropout's
             **order,
         )

@@ -57,6 +57,12 @@ class StopSignals:
         raise RunStopped(f"stopped by {self.received.name} {place}{queued}; this goes on: {command}")
 
 
+def leave_to_trainer(worker: int) -> None:
+    """In a worker of a loader: a terminal and SLURM signal all processes, and the step that ends needs its batches."""
+    for one in STOPPING:
+        signal.signal(one, signal.SIG_IGN)
+
+
 def requeued() -> str:
     """Queue the SLURM job again, if this is one, and say so."""
     job = os.environ.get("SLURM_JOB_ID")

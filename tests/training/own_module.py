@@ -72,6 +72,12 @@ class Odd(Classifier):
         return super().forward(pixels) * self.scale
 
 
+class Noisy(TensorDataset):
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        row, label = super().__getitem__(index)  # type: ignore[no-untyped-call]
+        return row + 0.1 * torch.randn(len(row)), label
+
+
 class Rows(pl.LightningDataModule):
     """Rows of numbers, of which the label is the sign of the sum."""
 
@@ -81,7 +87,7 @@ class Rows(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows = torch.randn(self.count, 8, generator=torch.Generator().manual_seed(0))
-        return DataLoader(TensorDataset(rows, (rows.sum(dim=1) > 0).long()), self.batch_size, shuffle=True)
+        return DataLoader(Noisy(rows, (rows.sum(dim=1) > 0).long()), self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self.train_dataloader()

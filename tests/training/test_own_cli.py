@@ -87,14 +87,18 @@ def test_the_best_checkpoint_is_chosen_by_the_logged_loss(folder: Path) -> None:
     assert (state["monitor"], state["mode"]) == ("val_loss", "min")
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(folder: Path) -> None:
-    """Stopped in the middle of an epoch, with dropout."""
-    whole = ["--model=mine.Classifier", *IMAGES]
+@pytest.mark.parametrize(
+    "whole",
+    [["--model=mine.Classifier", *IMAGES], ["--model=mine.OfRows", "--data=mine.Rows", *SHORT]],
+    ids=["images", "batches of one's own"],
+)
+def test_a_resumed_run_is_the_uninterrupted_one(whole: list[str], folder: Path) -> None:
+    """Stopped in the middle of an epoch, with dropout, or with batches that are drawn at random."""
     assert main(["fit", "--run=whole", *whole]) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitrail.training.run_cli.progress", lambda: [StopAt(11)])
+        patch.setattr("vitrail.training.run_cli.progress", lambda: [StopAt(9)])
         assert fit(*whole) == 1
-    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 11
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 9
     assert fit("--resume", *whole) == 0
     here, there = weights("run/checkpoints/last.ckpt"), weights("whole/checkpoints/last.ckpt")
     assert all(torch.equal(one, there[name]) for name, one in here.items())

@@ -4,14 +4,19 @@ import os
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
-from vitrail.training.signals import RunStopped, StopSignals
+from vitrail.training.data_module import ImageDataModule
+from vitrail.training.exact_resume import seed
+from vitrail.training.signals import STOPPING, RunStopped, StopSignals, leave_to_trainer
 
 LONE = Mock(world_size=1)
+NUMBERS: Any = [*range(64)]
 
 
 def test_the_first_signal_is_remembered_and_a_second_ctrl_c_is_immediate() -> None:
@@ -69,3 +74,21 @@ def test_a_signal_to_another_process_is_known_here() -> None:
     strategy.reduce.side_effect = lambda here, reduce_op: torch.maximum(here, torch.tensor(int(signal.SIGUSR1)))
     assert signals.were_received(several)
     assert signals.received is signal.SIGUSR1
+
+
+def test_workers_of_a_loader_leave_signals_to_the_process_that_trains() -> None:
+    """A terminal and SLURM signal them, too; torch's would end, and with them the step that is to be finished."""
+    loader: Any = DataLoader(NUMBERS, num_workers=1, prefetch_factor=2, worker_init_fn=leave_to_trainer)
+    batches = iter(loader)
+    assert int(next(batches)) == 0
+    for one in STOPPING:
+        os.kill(batches._workers[0].pid, one)
+    assert [int(batch) for batch in batches] == [*range(1, 64)]
+
+
+def test_our_loaders_and_those_of_the_user_have_such_workers() -> None:
+    ours = ImageDataModule("digits", size=8).train_dataloader()
+    assert ours.worker_init_fn is leave_to_trainer
+    theirs: Any = DataLoader(NUMBERS, shuffle=True)
+    seed(theirs, epoch=0)
+    assert theirs.worker_init_fn is leave_to_trainer
