@@ -75,6 +75,7 @@ class CommandLine(RunCommandLine):
     def link_targets(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.class_count", f"{self.of_model}.classes", apply_on="instantiate")
         parser.link_arguments("data.width", f"{self.of_model}.width", apply_on="instantiate")
+        parser.link_arguments("data.edges", f"{self.of_model}.edges", apply_on="instantiate")
         parser.link_arguments("data.task", f"{self.of_model}.task", apply_on="instantiate")
 
     def complete(self, options: Any) -> None:

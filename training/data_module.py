@@ -96,8 +96,8 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         place = path if isinstance(path, str) else ImageSource.from_plain(path).to_plain()
         self.source = self.open(place, seed)
-        self.width = self.source.width
-        self.rule = input_rule(size, resize, patch, self.width)
+        self.width, self.edges = self.source.width, self.source.edges
+        self.rule = input_rule(size, resize, patch, self.width, self.edges)
         refuse_image_options(self.rule, crop, augment)
         self.patches = patches or []
         if self.patches and (crop is None or not self.rule.is_native):

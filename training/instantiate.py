@@ -27,7 +27,7 @@ def instantiate(
 ) -> tuple[ImageModule, list[nn.Module]]:
     """The module and the transforms of its training images."""
     derived = {"classes": classes, "image_size": rule.size, "task": task}
-    derived |= {"resize": rule.resize, "patch": rule.patch, "width": rule.width}
+    derived |= {"resize": rule.resize, "patch": rule.patch, "width": rule.width, "edges": rule.edges}
     reader = parser()
     built: Any = reader.instantiate(reader.parse_object({"model": {**model, **derived}, "augment": list(augment)}))
     return built.model, built.augment

@@ -61,6 +61,7 @@ class ImageModule(pl.LightningModule):
         resize: how images become canvases; linked to the data.
         patch: side of the patches of images at their own shapes; linked to the data.
         width: of vectors, where the data are sets of them and no images; linked to the data.
+        edges: how many numbers of each vector are its neighbours, where the data are graphs; linked to the data.
         task: classification, multilabel, regression, dense, dense-regression, sequence or detection;
             linked to the data.
         statistics: whose mean and standard deviation normalise pixels: the network's, which are those of its pretrained
@@ -79,6 +80,7 @@ class ImageModule(pl.LightningModule):
         resize: Resize = "squash",
         patch: int | None = None,
         width: int | None = None,
+        edges: int = 0,
         task: TaskName = "classification",
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: WarmupCosine | LRSchedulerCallable | None = None,
@@ -98,7 +100,7 @@ class ImageModule(pl.LightningModule):
         if statistics == "images" and net.name is not None and net.pretrained:
             raise UsageError(f"the weights of '{net.name}' come with statistics of pixels: leave out statistics")
         self.training_task: TrainingTask = TRAINING_TASKS[task](classes, label_smoothing, mixup, cutmix, balance)
-        rule = input_rule(image_size, resize, patch, width)
+        rule = input_rule(image_size, resize, patch, width, edges)
         self.net: Any = net.build_for(rule, classes, task)
         refuse_without_calls(self.net)
         self.training_task.check(self.net)

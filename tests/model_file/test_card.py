@@ -93,7 +93,7 @@ def test_the_json_has_the_names_that_other_programs_read() -> None:
     plain = json.loads(CARD.to_json())
     assert plain["classes"] == ["chat", "chien", "oiseau"]
     colours = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    assert plain["input"] == {"size": 32, "resize": "crop", **colours, "patch": None, "width": None}
+    assert plain["input"] == {"size": 32, "resize": "crop", **colours, "patch": None, "width": None, "edges": 0}
     assert plain["test_accuracy"]["hits"] == 18
     assert plain["golden"]["logits"] == [[0.5, -1.25, 3.0]]
     assert (plain["task"], plain["format"]) == ("classification", FORMAT)

@@ -23,7 +23,7 @@ class CachedSource:
 
     def __init__(self, source: Source) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
-        self.task, self.width = source.task, source.width
+        self.task, self.width, self.edges = source.task, source.width, source.edges
         self._cache: dict[tuple[Part, InputRule], tuple[Samples, NDArray[np.int64]]] = {}
 
     @property
@@ -69,7 +69,7 @@ class SourceSubset:
 
     def __init__(self, source: Source, most: int) -> None:
         self.source, self.name, self.classes = source, source.name, source.classes
-        self.task, self.width = source.task, source.width
+        self.task, self.width, self.edges = source.task, source.width, source.edges
         self.indices = {part: subset_indices(source.labels(part), most) for part in PARTS}
 
     @property

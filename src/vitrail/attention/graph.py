@@ -22,7 +22,8 @@ class Graph(SelfAttention):
     """softmax over the neighbours of a graph; of a grid those that touch a cell by sides (4), or by corners too (8).
 
     Any other graph is given as `table`, [N, most neighbours], padded with NO_NEIGHBOUR, as `table_of_edges` makes it;
-    the output of a cell without neighbours is zero. Prefix tokens see all vectors, and all see them.
+    the output of a cell without neighbours is zero. Sets that are graphs have edges of their own. Prefix tokens see
+    all vectors, and all see them.
     """
 
     options: ClassVar[dict[str, int]] = {"neighbours": 8}
@@ -54,6 +55,9 @@ class Graph(SelfAttention):
         return torch.cat([sdpa(q[:, :, :p], k, v, seen, None, drop), cells], dim=2)
 
     def mix_sets(self, q: Tensor, k: Tensor, v: Tensor, seen: Visible) -> Tensor:
+        if seen.adjacent is not None:
+            near = with_prefix(seen.adjacent.unsqueeze(1), self.prefix) & seen_or_itself(seen.keys)
+            return sdpa(q, k, v, near, None, self.attn_drop.p if self.training else 0.0)
         around = square(1) if self.options["neighbours"] == 8 else CROSS
         return attended_in_sets(self, q, k, v, seen, around)
 
@@ -82,12 +86,26 @@ class Graph(SelfAttention):
 
     def weigh(self, q: Tensor, k: Tensor, seen: Seen) -> Tensor:
         scores = added(q * self.scale @ k.transpose(-2, -1), self.full_bias(seen))
-        is_set, keys = isinstance(seen, Visible), mask_of(seen)
-        near = (
-            touch(self.offsets_of(seen), self.options["neighbours"]).unsqueeze(1) if is_set else adjacency(self.table)
-        )
-        near = F.pad(near, (self.prefix, 0, self.prefix, 0), value=True)
+        near, keys = with_prefix(self.near(seen), self.prefix), mask_of(seen)
         return masked_softmax(scores, near if keys is None else near & keys)
+
+    def near(self, seen: Seen) -> Tensor:
+        """Which vector (row) has which as a neighbour, [N, N] or [B, 1, N, N]."""
+        if not isinstance(seen, Visible):
+            return adjacency(self.table)
+        if seen.adjacent is not None:
+            return seen.adjacent.unsqueeze(1)
+        return touch(self.offsets_of(seen), self.options["neighbours"]).unsqueeze(1)
+
+
+def with_prefix(near: Tensor, prefix: int) -> Tensor:
+    """The same after prefix tokens, which see all vectors, and which all see."""
+    return F.pad(near, (prefix, 0, prefix, 0), value=True)
+
+
+def seen_or_itself(keys: Tensor) -> Tensor:
+    """The mask of keys [B, 1, 1, N] as [B, 1, N, N]; padding sees itself, since softmax over nothing is not finite."""
+    return keys | torch.eye(keys.shape[3], dtype=torch.bool, device=keys.device)
 
 
 def cells_first(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sources of labelled images and recordings: built-in, folders, manifests, IDX files, own; nested subsets of any."""
+"""Sources of labelled images, recordings, graphs: built-in, folders, manifests, IDX files, own; nested subsets."""
 
 import re
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from vitrail.data.digit_rows import DigitRows
 from vitrail.data.digit_scenes import SCENE_SETS, DigitScenes
 from vitrail.data.digits import Digits
 from vitrail.data.folders import Folders
+from vitrail.data.graphs import Graphs
 from vitrail.data.idx import Idx, is_idx
 from vitrail.data.image_source import ImageSource, OwnSource
 from vitrail.data.manifest import Manifest, find_manifest
@@ -24,6 +25,7 @@ __all__ = [
     "DigitScenes",
     "Digits",
     "Folders",
+    "Graphs",
     "Idx",
     "ImageSource",
     "Manifest",
@@ -41,13 +43,14 @@ __all__ = [
 TORCHVISION = re.compile(r"torchvision(-download)?:([^@]+)(?:@(.+))?")
 HUGGING_FACE = "hf:"
 SPEECH = "speech:"
+GRAPHS = "graphs:"
 
 
 def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], Source] = Folders) -> Source:
     """The built-in set called `path`, else the set at this path: a manifest, IDX files, folders; or one's own class.
 
     `permute-patches-GRIDxGRID:PATH` is any set of images with their patches in another order; `speech:PATH` are
-    recordings. `open_folder` opens a folder of images without a manifest.
+    recordings, `graphs:PATH` graphs. `open_folder` opens a folder of images without a manifest.
     """
     if isinstance(path, dict):
         return OwnSource(ImageSource.from_plain(path), seed)
@@ -67,6 +70,8 @@ def open_source(path: str | Plain, seed: int, open_folder: Callable[[str, int], 
     if path.startswith(SPEECH):
         folder = path.removeprefix(SPEECH)
         return Utterances(folder, seed) if is_utterances(folder) else Recordings(folder, seed)
+    if path.startswith(GRAPHS):
+        return Graphs(path.removeprefix(GRAPHS), seed)
     if external := open_external(path, seed):
         return external
     if is_idx(path):

@@ -51,6 +51,7 @@ class DigitScenes:
     """Scenes of a part show digits of that part alone, so that no test digit is trained on."""
 
     width = None
+    edges = 0
 
     def __init__(self, task: TaskName, seed: int = 0) -> None:
         self.name = f"digit-scenes-{task}"

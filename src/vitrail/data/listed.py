@@ -25,6 +25,7 @@ class ListedSource(ABC):
     name: str
     classes: tuple[str, ...]
     width: int | None = None
+    edges: int = 0
 
     def __init__(self, name: str, items: Items, seed: int, place: str = "") -> None:
         self.name, self.items = name, items

@@ -28,6 +28,7 @@ class Permuted:
     """
 
     width = None
+    edges = 0
 
     def __init__(self, source: Source, grid: int) -> None:
         if grid < 2:

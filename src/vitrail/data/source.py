@@ -68,6 +68,11 @@ class Source(Protocol):
         ...
 
     @property
+    def edges(self) -> int:
+        """The last numbers of each vector that are its neighbours in a graph, as in `InputRule`; else 0."""
+        ...
+
+    @property
     def task(self) -> TaskName: ...
 
     @property

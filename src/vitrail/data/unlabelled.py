@@ -67,6 +67,7 @@ class Unlabelled:
     classes: tuple[str, ...] = ()
 
     width = None
+    edges = 0
 
     def __init__(self, source: Source) -> None:
         self.source, self.name = source, source.name

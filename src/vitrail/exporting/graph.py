@@ -99,7 +99,7 @@ class VectorGraph(Graph):
 
     def forward(self, vectors: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """float32 [N, T, width], places int64 [N, T, 2], and what is no padding [N, T]."""
-        return self.outputs(VectorSet(vectors, mask, positions))
+        return self.outputs(self.input.normalised(VectorSet(vectors, mask, positions)))
 
 
 def graph_of(network: nn.Module, rule: InputRule, temperature: float, task: TaskName) -> Graph:

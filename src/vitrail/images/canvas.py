@@ -20,7 +20,8 @@ class InputRule:
     """How an image becomes the canvas, and the canvas the normalised input.
 
     The canvas is a square; or with `native` it has the image's own shape, in at most as many patches as the square.
-    Or the input is no image but a set of vectors, float32 [T, width], at most `size` of them, taken as they are.
+    Or the input is no image but a set of vectors, float32 [T, width], at most `size` of them, taken as they are;
+    of a graph the last `edges` numbers of a vector are those of its neighbours, from 0, and -1 for none.
     """
 
     size: int
@@ -29,6 +30,7 @@ class InputRule:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     patch: Annotated[int | None, "side of the patches of images at their own shapes; null for squares"] = None
     width: Annotated[int | None, "numbers in each vector, where the input is sets of vectors; null for images"] = None
+    edges: Annotated[int, "numbers in each vector that are neighbours, where a set is a graph; else 0"] = 0
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -38,6 +40,8 @@ class InputRule:
             raise UsageError(f"resize rule '{self.resize}' is unknown; known are {known}")
         if self.width is not None and (self.width < 1 or self.patch is not None or not self.is_native):
             raise UsageError("vectors have at least one number each, keep their number, and have no patches")
+        if self.edges and not 0 < self.edges < (self.width or 0):
+            raise UsageError(f"{self.edges} edges of each node leave no numbers of its own: its vector is wider")
         if self.width is None and (self.patch is not None) != self.is_native:
             raise UsageError("the resize rule native needs the side of its patches, and no other rule has one")
         if self.patch is not None and not 1 <= self.patch <= self.size:
@@ -56,13 +60,13 @@ class InputRule:
         return self.size if self.patch is None else (self.size // self.patch) ** 2
 
 
-def input_rule(size: int, resize: Resize, patch: int | None, width: int | None) -> InputRule:
-    """The rule of images, or of vectors of this width, which are not resized."""
+def input_rule(size: int, resize: Resize, patch: int | None, width: int | None, edges: int = 0) -> InputRule:
+    """The rule of images, or of vectors of this width, which are not resized; in graphs, so many are neighbours."""
     if width is None:
         return InputRule(size, resize, patch=patch)
     if resize not in ("squash", "native") or patch is not None:
         raise UsageError("these data are vectors and no images: leave out --data.resize and --data.patch")
-    return InputRule(size, "native", width=width)
+    return InputRule(size, "native", width=width, edges=edges)
 
 
 @dataclass(frozen=True)

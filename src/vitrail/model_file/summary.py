@@ -42,7 +42,8 @@ def facts(card: Card) -> list[tuple[str, str]]:
 
 def image_input(rule: InputRule) -> str:
     if rule.width is not None:
-        return f"sets of 1 to {rule.size:,} vectors, float32 [T, {rule.width}]"
+        edges = f", of which the last {rule.edges} are neighbours" if rule.edges else ""
+        return f"sets of 1 to {rule.size:,} vectors, float32 [T, {rule.width}]{edges}"
     if rule.is_native:
         return f"images at their own shapes, as at most {rule.vectors:,} patches of {rule.patch}×{rule.patch} (native)"
     return f"any uint8 RGB image, made {rule.size}×{rule.size} ({rule.resize})"

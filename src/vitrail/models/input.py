@@ -59,10 +59,11 @@ class Input(nn.Module):
     def normalised(self, image: Tensor | VectorSet) -> Tensor | VectorSet:
         """The same from uint8 [N, 3, H, W], as training batches are; or from patches, uint8 [N, T, p · p · 3].
 
-        Vectors of anything else stay as they are.
+        Vectors of anything else stay as they are; those of graphs lose the numbers of their neighbours.
         """
         if self.rule.width is not None:
-            return image
+            assert isinstance(image, VectorSet)
+            return image.with_neighbours(self.rule.edges)
         if isinstance(image, VectorSet):
             return image.with_vectors(self.of_patches(image.vectors))
         pixels = image.float()  # 0…255

@@ -140,6 +140,13 @@ NO_GRID: Parts = {
     "block": ("transformer",),
 }
 
+# What reads no order of vectors: the nodes of a graph have none.
+NO_ORDER: Parts = {
+    "attention": ("graph", *NO_GRID["attention"]),
+    "positions": ("none",),
+    "block": ("transformer",),
+}
+
 
 def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") -> SetTransformer:
     """The same network, for images at their own shapes."""
@@ -166,15 +173,12 @@ def for_sets(network: nn.Module, rule: InputRule, positions: str = "learned") ->
 
 
 def refuse_other_parts(architecture: Any, parts: Parts, reason: str) -> None:
-    """Refuse parts that are made for all vectors of one grid."""
+    """Refuse parts that are made for all vectors of one grid, or for vectors in an order."""
     for part, known in parts.items():
         spec = getattr(architecture, part)
         name = spec if isinstance(spec, str) else spec["name"]
         if name not in known:
-            raise UsageError(
-                f"{reason} images of any number of vectors, and {part} '{name}' is made for one grid: "
-                f"choose {', '.join(known)}"
-            )
+            raise UsageError(f"{reason}, and {part} '{name}' is made for one grid: choose {', '.join(known)}")
 
 
 def stretched(table: Tensor, x: VectorSet, grid: tuple[int, int]) -> Tensor:

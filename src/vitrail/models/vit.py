@@ -14,7 +14,7 @@ from vitrail.images.canvas import InputRule
 from vitrail.models.architecture import Architecture
 from vitrail.models.components import Components
 from vitrail.models.heads import reads_vectors, zero_head
-from vitrail.models.set_transformer import ANY_SET, NO_GRID, for_sets, refuse_other_parts
+from vitrail.models.set_transformer import ANY_SET, NO_GRID, NO_ORDER, for_sets, refuse_other_parts
 from vitrail.models.stems import STEMS, check_stem, stem_arguments
 from vitrail.models.timm_models import load_matching, named, refuse_unknown
 from vitrail.models.warm_start import start_from
@@ -99,7 +99,7 @@ class ViT(Architecture):
         if not 0 <= self.drop_patches < 1:
             raise UsageError(f"drop_patches is a share from 0 to below 1, not {self.drop_patches}")
         if self.drop_patches:
-            refuse_other_parts(self, ANY_SET, "drop_patches leaves")
+            refuse_other_parts(self, ANY_SET, "drop_patches leaves images of any number of vectors")
         if self.name is None:
             self.check_sizes()
             components.check_width(self.width, self.heads)
@@ -122,7 +122,7 @@ class ViT(Architecture):
 
     def build(self, classes: int, image_size: int, task: TaskName = "classification") -> nn.Module:
         if self.drop_patches:
-            refuse_other_parts(self, NO_GRID, "drop_patches leaves squares as")
+            refuse_other_parts(self, NO_GRID, "drop_patches leaves squares as images of any number of vectors")
         return self.network(classes, image_size, task)
 
     def network(self, classes: int, image_size: int, task: TaskName) -> nn.Module:
@@ -171,10 +171,17 @@ class ViT(Architecture):
             return self.build(classes, rule.size, task)
         if TASKS[task].per_cell:
             raise UsageError(f"the task is {task}, whose maps are squares: choose another --data.resize than native")
-        refuse_other_parts(self, ANY_SET, "--data.resize native has")
+        refuse_other_parts(self, ANY_SET, "--data.resize native has images of any number of vectors")
         if rule.width is not None:
-            return for_sets(self.of_vectors(rule.size, rule.width, classes, task), rule, self.positions)
+            if rule.edges:
+                self.check_graphs()
+            return for_sets(self.of_vectors(rule.size, rule.width - rule.edges, classes, task), rule, self.positions)
         return for_sets(self.network(classes, rule.size, task), rule, self.positions)
+
+    def check_graphs(self) -> None:
+        refuse_other_parts(self, NO_ORDER, "the nodes of a graph have no order")
+        if self.drop_patches:
+            raise UsageError("edges lead to all nodes of a graph: leave out drop_patches")
 
     def of_vectors(self, most: int, width: int, classes: int, task: TaskName) -> nn.Module:
         """The network for sets of vectors: a row of pixels of so many colours, each of which is a patch."""

@@ -21,6 +21,7 @@ class VectorSet:
     vectors: Tensor  # [B, N, D]
     mask: Tensor  # [B, N], false where it is padded
     positions: Tensor  # [B, N, 2], row and column on the grid
+    neighbours: Tensor | None = None  # [B, N, K], where they are nodes of a graph; -1 for none
 
     def __len__(self) -> int:
         """The number of sets."""
@@ -41,11 +42,19 @@ class VectorSet:
 
     def visible(self, prefix: int) -> "Visible":
         """What attention sees of these sets, after so many prefix tokens."""
-        return Visible(F.pad(self.mask, (prefix, 0), value=True)[:, None, None], self.positions)
+        keys = F.pad(self.mask, (prefix, 0), value=True)[:, None, None]
+        return Visible(keys, self.positions, None if self.neighbours is None else adjacency_of(self.neighbours))
 
     def with_vectors(self, vectors: Tensor) -> Self:
         """Others at the same positions."""
         return replace(self, vectors=vectors)
+
+    def with_neighbours(self, count: int) -> Self:
+        """The last `count` numbers of each vector are its neighbours, and none of its own."""
+        if not count:
+            return self
+        own, neighbours = self.vectors.split([self.width - count, count], dim=2)
+        return replace(self, vectors=own, neighbours=neighbours)
 
     def with_prefix(self, prefix: int) -> Self:
         """A set of which the first vectors have no position, and are no padding."""
@@ -55,8 +64,17 @@ class VectorSet:
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """On another device, as torch.Tensor.to; Lightning calls it."""
-        moved = (part.to(*args, **kwargs) for part in (self.vectors, self.mask, self.positions))
-        return type(self)(*moved)
+
+        def moved(part: Tensor) -> Tensor:
+            return part.to(*args, **kwargs)
+
+        return replace(
+            self,
+            vectors=moved(self.vectors),
+            mask=moved(self.mask),
+            positions=moved(self.positions),
+            neighbours=None if self.neighbours is None else moved(self.neighbours),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,7 @@ class Visible:
 
     keys: Tensor  # [B, 1, 1, prefix + N], true where there is a vector
     positions: Tensor  # [B, N, 2], row and column
+    adjacent: Tensor | None = None  # [B, N, N], of graphs: which node (row) sees which, itself included
     found: dict[Offsets, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -103,6 +122,15 @@ class Visible:
             low = torch.where(numbers.gather(1, higher) <= wanted, higher, low)
         found = (numbers.gather(1, low) == wanted).view(own.shape[:3])
         return order.gather(1, low).view(own.shape[:3]), found & present.unsqueeze(2)
+
+
+def adjacency_of(neighbours: Tensor) -> Tensor:
+    """Neighbours [B, N, K] as a matrix, [B, N, N], in which each node is its own neighbour; others are none."""
+    nodes = torch.arange(neighbours.shape[1], device=neighbours.device)
+    near = (nodes[:, None] == nodes).expand(neighbours.shape[0], -1, -1)
+    for one in neighbours.unbind(dim=2):  # one at a time: all would take K times the memory
+        near = near | (one.unsqueeze(2) == nodes)
+    return near
 
 
 def square(reach: int, step: int = 1) -> Offsets:

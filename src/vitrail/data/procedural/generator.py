@@ -40,6 +40,7 @@ class Procedural:
 
     task: TaskName = "classification"
     width = None
+    edges = 0
 
     def __init__(self, generator: Generator, seed: int = 0) -> None:
         self.generator = generator
