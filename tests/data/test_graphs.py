@@ -13,6 +13,7 @@ from vitrail.data.graphs import Graphs
 from vitrail.data.source import PARTS
 from vitrail.errors import DataError
 from vitrail.images.canvas import InputRule
+from vitrail.images.golden import golden_images
 from vitrail.model_file.classifier import Classifier
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "graphs" / "graphs.yaml"
@@ -128,5 +129,10 @@ def test_the_file_takes_edges_and_has_the_same_outputs(folder: Path, capsys: pyt
     assert (together.probabilities.argmax(axis=1) == np.arange(20) % 2).mean() > 0.9
     for row, graph in zip(together.logits, graphs, strict=True):
         assert model.predict([graph]).logits[0] == pytest.approx(row, abs=1e-5)
+    golden = golden_images(model.card.input)
+    expected = model.predict(golden).logits
+    for graph in golden:  # the check would notice a file that overlooks edges
+        graph[:, 2:] = -1
+    assert abs(model.predict(golden).logits - expected).max() > 0.1
     graphs[1][:, 2:] = -1  # without its edges it is as one of the other class, or of none
     assert model.predict([graphs[1]]).logits[0] != pytest.approx(together.logits[1], abs=0.1)

@@ -45,3 +45,14 @@ def test_each_golden_image_has_its_panes_and_its_seed() -> None:
     expected = [(2, 1, 10, 10), (4, 2, 10, 10), (8, 3, 10, 10), (16, 4, 10, 10), (4, 5, 16, 20)]
     for image, (panes, seed, height, width) in zip(golden_images(InputRule(10)), expected, strict=True):
         assert image.tolist() == by_the_recipe(panes, seed, height, width)
+
+
+def test_golden_graphs_have_edges_between_their_nodes() -> None:
+    graphs = golden_images(InputRule(40, "native", width=7, edges=4))
+    sets = golden_images(InputRule(40, "native", width=7))
+    for graph, others in zip(graphs, sets, strict=True):
+        assert np.array_equal(graph[:, :3], others[:, :3])
+        neighbours = graph[:, 3:].astype(int)
+        assert np.array_equal(neighbours, graph[:, 3:])
+        assert neighbours.min() >= 0
+        assert len(graph) // 2 <= neighbours.max() < len(graph)

@@ -33,15 +33,23 @@ def golden_images(rule: InputRule) -> list[NDArray[Any]]:
     """The golden images of a model with this rule: four canvases, then one that the graph must resize.
 
     Where images keep their shapes, the canvases have the shapes that SHAPES become, and the graph resizes none.
-    Vectors are rows of the red of a mosaic, with 0 to 255 as -1 to 1.
+    Vectors are rows of the red of a mosaic, with 0 to 255 as -1 to 1, or as a node for a neighbour.
     """
     size = rule.size
     if rule.width is not None:
         lengths = [max(1, size // share) for share in SHARES]
         reds = [mosaic(panes, k + 1, lengths[k], rule.width)[..., 0] for k, panes in enumerate(PANES)]
-        return [(red / np.float32(127.5) - 1).astype(np.float32) for red in reds]
+        return [vectors_of(red, rule.edges) for red in reds]
     if rule.is_native:
         shapes = [inner_sides(sides, rule) for sides in SHAPES]
         return [mosaic(panes, k + 1, *shapes[k][::-1]) for k, panes in enumerate(PANES)]
     canvases = [mosaic(panes, k + 1, size, size) for k, panes in enumerate(PANES)]
     return [*canvases, mosaic(4, len(PANES) + 1, size * 3 // 2 + 1, size * 2)]
+
+
+def vectors_of(red: NDArray[np.uint8], edges: int) -> NDArray[np.float32]:
+    """A set, of which the last `edges` numbers of each vector are those of other vectors."""
+    vectors = (red / np.float32(127.5) - 1).astype(np.float32)
+    own = red.shape[1] - edges
+    vectors[:, own:] = red[:, own:].astype(np.int64) * len(red) // 256
+    return vectors
