@@ -6,7 +6,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vitrail.data.image_files import FileSource
@@ -71,6 +70,8 @@ def listed(file: Path) -> tuple[int, list[str], Labels]:
 
 def frames_in(file: Path, bands: int | None) -> NDArray[np.float32]:
     """[T, bands]; the file is read as data, and runs no code."""
+    import torch  # here: a check of other data needs none
+
     try:
         tensor = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError) as fault:
