@@ -151,7 +151,7 @@ def refuse_differences_of_sets(variant: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "variant",
-    [pytest.param(each, marks=() if number % 4 == 1 else pytest.mark.long) for number, each in enumerate(SETS)],
+    [pytest.param(each, marks=() if number % 8 == 1 else pytest.mark.long) for number, each in enumerate(SETS)],
     ids=label,
 )
 def test_sets_in_the_file_give_torchs_outputs(variant: dict[str, Any]) -> None:

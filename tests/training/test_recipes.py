@@ -12,6 +12,7 @@ from vitrail.errors import UsageError
 from vitrail.models.checkpoint import load_checkpoint
 from vitrail.training.recipes import find_recipe, pairs, recipes, values_of, with_recipes
 
+EXAMPLES = Path(__file__).parents[2] / "examples/distributed"
 FEW_STEPS = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.limit_val_batches=2"]
 SMALL = sorted(name for name in recipes() if name.startswith("digits-"))
 ALWAYS = ("digits-cnn", "digits-vit", "digits-detection", "digits-sequence")
@@ -51,6 +52,18 @@ def test_recipes_for_folders_are_parsed(name: str, capsys: pytest.CaptureFixture
     parsed = yaml.safe_load(capsys.readouterr().out)
     assert parsed["model"]["net"]["class_path"].startswith("vitrail.models.")
     assert parsed["data"]["size"] > 0
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_settings_of_several_processes_go_beside_any_recipe(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = EXAMPLES / f"{name}.yaml"
+    assert main(["fit", "--config=images-vit", f"--config={file}", "--print_config"]) == 0
+    parsed = yaml.safe_load(capsys.readouterr().out)
+    given = yaml.safe_load(file.read_text())["trainer"]
+    assert parsed["trainer"]["devices"] == given["devices"]
+    strategy = parsed["trainer"]["strategy"]
+    assert (strategy if isinstance(strategy, str) else strategy["class_path"]).lower().startswith((name, "pytorch"))
+    assert parsed["model"]["net"]["class_path"] == "vitrail.models.ViT"
 
 
 def test_lora_differs_from_full_fine_tuning_by_its_rate_alone() -> None:

@@ -44,6 +44,7 @@ def assert_alike(first: dict[str, Any], second: dict[str, Any]) -> None:
         assert torch.allclose(state["momentum_buffer"], other["state"][number]["momentum_buffer"], atol=1e-5), number
 
 
+@pytest.mark.long
 def test_two_processes_write_a_whole_checkpoint_that_one_process_tests_and_exports(tmp_path: Path) -> None:
     lines = run(tmp_path, *FIT, "--trainer.strategy=fsdp", "--trainer.max_steps=6", "--run=run").splitlines()
     assert len(lines) == len(set(lines))

@@ -107,6 +107,7 @@ def test_a_worker_ends_with_its_study(plan_file: Path) -> None:
     assert worker.process.exitcode == 0
 
 
+@pytest.mark.long
 def test_a_killed_process_is_replaced_and_none_is_left_behind(plan_file: Path) -> None:
     """Real processes: one is killed, another repeats its run."""
     resolved = resolve(parse_study([f"--config={plan_file}"]).plan, Digits())
