@@ -110,7 +110,7 @@ OF_BEHAVIOUR = {
     "serving/grpc": "attacks",
     "serving/http": "protocol_fuzz",
     "serving/routes": "v2_errors",
-    "training": "components own_architecture record tasks trainer_options",
+    "training": "components lightning_cli own_architecture record tasks trainer_options",
     "training/study": "recipes",
     "training/study/executors": "speed",
     "training/study/report": "page",
