@@ -155,6 +155,11 @@ ROWS = [
         f"{SMALL} --print_config=skip_null,skip_default",
         lambda text: yaml.safe_load(text)["trainer"] == {"max_steps": 2, "accelerator": "cpu"},
     ),
+    refused(
+        "`--print_config` where a default is no plain value",
+        f"{SMALL} --trainer.callbacks=Timer --print_config",
+        "--print_config writes plain values, give one here",
+    ),
     works(
         "`--config one.yaml --config two.yaml`",
         "fit --run=run --config first.yaml --config second.yaml",
