@@ -84,8 +84,9 @@ class OwnCommandLine(RunCommandLine):
 
     def next_command(self, checkpoint: Path) -> str | None:
         if self.reason is None and is_first():
-            options = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
-            self.reason = write_network(self.run_directory, options, self.model, self.datamodule, checkpoint)
+            self.reason = write_network(
+                self.run_directory, self.plain_settings(), self.model, self.datamodule, checkpoint
+            )
         if self.reason is None:
             return super().next_command(place_of(self.run_directory))
         print_once(f"its network is not exported by vitrail: {self.reason}")
@@ -131,10 +132,18 @@ def own_class(argv: Sequence[str], part: str, base: type[Base]) -> type[Base] | 
 
 def class_paths(argv: Sequence[str], part: str) -> Iterator[str]:
     for flag, value in pairs(argv):
-        if flag in (f"--{part}", f"--{part}.class_path"):
-            yield value
-        elif flag in FLAGS:
-            given = (yaml.safe_load(Path(value).read_text(encoding="utf-8")) or {}).get(part)
-            path = given.get("class_path") if isinstance(given, dict) else given
-            if isinstance(path, str):
-                yield path
+        if flag in FLAGS:
+            given, folder = content(Path(value)).get(part), Path(value).parent
+        elif flag in (f"--{part}", f"--{part}.class_path", f"--{part}.help"):
+            given, folder = value, Path()
+        else:
+            continue
+        if isinstance(given, str) and (folder / given).is_file():
+            given = content(folder / given)
+        path = given.get("class_path") if isinstance(given, dict) else given
+        if isinstance(path, str):
+            yield path
+
+
+def content(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

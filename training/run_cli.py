@@ -3,15 +3,18 @@
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from enum import Enum
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+import yaml
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateFinder
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins import CheckpointIO
+from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -87,12 +90,15 @@ class RunCommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse missing or ineffective options before anything is built."""
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except ValueError as fault:  # of --print_config: a default that is no plain value
+            raise UsageError(f"--print_config writes plain values, give one here: {reason_of(fault)}") from fault
         self.refuse_ineffective()
         options = self.config[self.verb]
         self.complete(options)
         self.resumes, options["resume"] = bool(options["resume"]) and self.verb == "fit", False
-        name_devices(options["trainer"]["callbacks"])
+        name_defaults(options["trainer"]["callbacks"])
         if options["ckpt_path"] is not None:
             self.read_checkpoint(options["ckpt_path"])
             if self.verb == "fit":
@@ -172,6 +178,7 @@ class RunCommandLine(LightningCLI):
             trainer = super().instantiate_trainer(enable_checkpointing=trains, **kwargs)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             raise UsageError(f"--trainer.strategy {settings['strategy']} loses its processes' results: choose ddp")
+        report_into(self.run_directory, trainer.profiler)  # type: ignore[attr-defined]
         if self.world > 1:
             self.together = Together(trainer)
             trainer.callbacks[:0] = [self.together, SharedBuffers()]  # type: ignore[attr-defined]
@@ -191,7 +198,8 @@ class RunCommandLine(LightningCLI):
 
     def trainer_options(self, options: Any) -> dict[str, Any]:
         """Callbacks, and what else the trainer gets; a resumed run searches no learning rate."""
-        given = list(options["trainer"]["callbacks"] or [])
+        callbacks = options["trainer"]["callbacks"]
+        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
         if self.done is not None:
             given = [one for one in given if not isinstance(one, LearningRateFinder)]
         return {"callbacks": given}
@@ -236,6 +244,17 @@ class RunCommandLine(LightningCLI):
             lock(self.run_directory)
             self.refuse_taken(self.run_directory)  # by a process that was at work until now
             write_json(self.run_directory / "environment.json", environment())
+            self.log_settings()
+
+    def log_settings(self) -> None:
+        """In loggers of the user's choice, which tell runs apart by them; MLflow refuses changed ones later."""
+        if self.done is None and not isinstance(self.config["fit"]["trainer"]["logger"], bool | None):
+            settings = self.plain_settings()
+            for logger in self.trainer.loggers[1:]:
+                logger.log_hyperparams(settings)
+
+    def plain_settings(self) -> Any:
+        return yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
 
     def fit(self, **kwargs: Any) -> None:
         self.trainer.fit(**self.fit_options(kwargs))
@@ -289,19 +308,27 @@ def named(argv: Sequence[str], option: str) -> bool:
     return any(flag.rstrip("+") == option or flag.startswith(f"{option}.") for flag, _ in pairs(argv))
 
 
+def report_into(run: Path, profiler: Profiler) -> None:
+    """A report that names no file is written into the run directory, in place of Lightning's log."""
+    if not isinstance(profiler, PassThroughProfiler):
+        profiler.dirpath, profiler.filename = profiler.dirpath or run, profiler.filename or "profile"
+
+
 def with_whole_files(plugins: Any) -> list[Any]:
     """The given plugins, and atomic checkpoints where none of them writes checkpoints in its own way."""
     given = list(plugins) if isinstance(plugins, list | tuple) else [plugins] if plugins else []
     return given if any(isinstance(one, CheckpointIO) for one in given) else [*given, WholeFiles()]
 
 
-def name_devices(callbacks: Any) -> None:
-    """Replace devices among the defaults of callbacks by text, which a configuration file can hold."""
-    for callback in callbacks if isinstance(callbacks, list) else []:
+def name_defaults(callbacks: Any) -> None:
+    """Replace devices and enumerations among the defaults of callbacks by text, which a configuration file can hold."""
+    for callback in callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []:
         arguments = callback.get("init_args") or {}
         for name, value in list(vars(arguments).items()) if arguments else []:
             if isinstance(value, torch.device):
                 arguments[name] = str(value)
+            elif isinstance(value, Enum):
+                arguments[name] = value.value
 
 
 def reason_of(fault: BaseException) -> str:

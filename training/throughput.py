@@ -1,7 +1,7 @@
 """How fast a run trains: images a second, time spent waiting for data, and the share of what the machine multiplies."""
 
-from collections.abc import Mapping
-from copy import deepcopy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from vitrail.models.input import Input
 from vitrail.models.network import BACKWARD, count_flops
@@ -44,9 +45,10 @@ class Throughput(Callback):
         self.end: float | None = None  # of the last step
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
-        """Count operations while the network is still on the CPU; a copy, for statistics of its layers would change."""
+        """Count operations while the network is still on the CPU."""
         if stage == "fit" and isinstance(getattr(pl_module, "input", None), Input):  # a module of ours
-            self.flops = BACKWARD * count_flops(deepcopy(pl_module.net).eval(), pl_module.input.rule)
+            with evaluated(pl_module.net):
+                self.flops = BACKWARD * count_flops(pl_module.net, pl_module.input.rule)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.peak = operations_per_second(TYPES.get(trainer.precision or "", torch.float32), pl_module.device)
@@ -85,6 +87,18 @@ class Throughput(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.begin()
+
+
+@contextmanager
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """Statistics of layers do not change; a copy would not do, for the hooks of a profiler cannot be copied."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def images_in(batch: Any) -> int:

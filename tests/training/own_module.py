@@ -1,10 +1,12 @@
-"""A LightningModule and a LightningDataModule as users write them, copied into the folder that a test runs in."""
+"""Modules, data and a callback as users write them, copied into the folder that a test runs in."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -110,3 +112,47 @@ class WithLoader(OfRows):
 
     def train_dataloader(self) -> DataLoader[Any]:
         return Rows().train_dataloader()
+
+
+class Encoder:
+    def __init__(self, width: int = 4) -> None:
+        self.width = width
+
+
+@dataclass
+class Plan:
+    warmup: int = 3
+    factors: list[float] = field(default_factory=lambda: [1.0])
+
+
+class Nested(WithoutOptimizer):
+    """Its arguments are objects."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        encoder: Encoder | None = None,
+        plan: Plan | None = None,
+        widths: list[int] | None = None,
+        table: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(num_classes, encoder.width if encoder else 4)
+        print("nested", encoder and encoder.width, plan, widths, table)
+
+
+class Loose(WithoutOptimizer):
+    """It takes arguments of any name."""
+
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(num_classes)
+        print("options", options)
+
+
+class Speaker(Callback):
+    """Prints its word, and what the trainer has."""
+
+    def __init__(self, word: str = "hello") -> None:
+        self.word = word
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        print(self.word, type(trainer.strategy).__name__, trainer.precision)

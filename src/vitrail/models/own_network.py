@@ -96,7 +96,7 @@ def made_by(path: str, arguments: Plain, classes: int, image_size: int) -> nn.Mo
     derived = derived_arguments(make, classes, image_size)
     try:
         made = make(**{**derived, **arguments})
-    except (TypeError, ValueError) as fault:
+    except (AttributeError, TypeError, ValueError) as fault:  # objects among its arguments are plain here
         raise UsageError(f"{path} cannot be built: {fault}") from fault
     if not isinstance(made, nn.Module):
         raise UsageError(f"{path} gives a {type(made).__name__}, and a network is a torch.nn.Module")
