@@ -115,11 +115,11 @@ def seed(loader: Any, epoch: int) -> None:
     """What shuffles, and what seeds workers, which leave signals to this process."""
     if isinstance(loader, DataLoader) and loader.worker_init_fn is None:
         loader.worker_init_fn = leave_to_trainer
-    if not isinstance(loader, DataLoader) or not isinstance(loader.generator, OfEpoch | None):
+    if not isinstance(loader, DataLoader):
         return
-    loader.generator = OfEpoch().manual_seed(torch.initial_seed() + epoch)
-    if hasattr(loader.sampler, "generator"):
-        loader.sampler.generator = OfEpoch().manual_seed(torch.initial_seed() + epoch)
+    for one in (loader, loader.sampler):
+        if isinstance(getattr(one, "generator", one), OfEpoch | None):  # none of the user's own
+            one.generator = OfEpoch().manual_seed(torch.initial_seed() + epoch)  # type: ignore[union-attr]
 
 
 def is_within_a_step(trainer: pl.Trainer) -> bool:

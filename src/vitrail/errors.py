@@ -110,14 +110,17 @@ def first_few(faults: Sequence[str]) -> str:
 
 
 def reason_in(text: str) -> str:
-    """Of a value that fits none of several types, why it does not fit the one that it was meant for."""
+    """Of a value that fits none of several types, why it does not fit the one of its kind."""
     head, found, reasons = text.partition("Does not validate against any of the Union subtypes")
     if not found:
         return text
     listed, _, given = reasons.partition("Errors:")[2].partition("Given value type:")
     each = [reason.partition("expects a function or a callable class:")[2] or reason for reason in listed.split(" - ")]
-    meant = [one for one in each[1:] if not any(word in one for word in OTHER_KIND)] or each[-1:]
-    reason, value = meant[0].partition(". Got value: Namespace(")[0].strip(), given.partition("Given value:")[2].strip()
+    of_kind = [one for one in each[1:] if not any(word in one for word in OTHER_KIND)] or each[-1:]
+    reason, value = (
+        of_kind[0].partition(". Got value: Namespace(")[0].strip(),
+        given.partition("Given value:")[2].strip(),
+    )
     is_said = value in reason or value.startswith("NestedArg(") or PROBLEM.search(reason)
     more = "" if is_said else f"; given {value}"
     return f"{head.partition(':')[0]}: {reason}{more}"

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 from vitrail.training.data_module import ImageDataModule
 from vitrail.training.exact_resume import seed
@@ -92,3 +92,19 @@ def test_our_loaders_and_those_of_the_user_have_such_workers() -> None:
     theirs: Any = DataLoader(NUMBERS, shuffle=True)
     seed(theirs, epoch=0)
     assert theirs.worker_init_fn is leave_to_trainer
+
+
+def test_a_generator_of_the_users_own_is_left_as_it_is() -> None:
+    own = torch.Generator()
+    loader: Any = DataLoader(NUMBERS, sampler=RandomSampler(NUMBERS, generator=own))
+    before = own.get_state()
+    for epoch in range(2):
+        seed(loader, epoch)
+    assert loader.sampler.generator is own
+    assert torch.equal(own.get_state(), before)
+    shuffled: Any = DataLoader(NUMBERS, shuffle=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        seed(shuffled, epoch)
+        orders.append([int(one) for one in shuffled])
+    assert orders[0] == orders[2] != orders[1]

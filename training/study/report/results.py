@@ -72,7 +72,7 @@ class StudyResults:
 
     @property
     def has_choice(self) -> bool:
-        """Whether one of many is to be chosen, rather than the course of a few to be compared."""
+        """Whether one of many is to be chosen, rather than the curves of a few to be compared."""
         return not self.has_curves or any(one.varied for one in self.resolved.contenders)
 
     @property
