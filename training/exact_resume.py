@@ -117,9 +117,10 @@ def seed(loader: Any, epoch: int) -> None:
         loader.worker_init_fn = leave_to_trainer
     if not isinstance(loader, DataLoader):
         return
-    for one in (loader, loader.sampler):
+    places: tuple[Any, ...] = (loader, loader.sampler)
+    for one in places:
         if isinstance(getattr(one, "generator", one), OfEpoch | None):  # none of the user's own
-            one.generator = OfEpoch().manual_seed(torch.initial_seed() + epoch)  # type: ignore[union-attr]
+            one.generator = OfEpoch().manual_seed(torch.initial_seed() + epoch)
 
 
 def is_within_a_step(trainer: pl.Trainer) -> bool:
